@@ -1,0 +1,1 @@
+"""From a model name to files: aliases, the hub, headers, downloads, the local store."""

@@ -1,0 +1,1 @@
+"""Settings, and the data that ships: the model catalogue, known hardware, examples."""

@@ -1,0 +1,1 @@
+"""node-ctl: talks HTTP to the daemon, renders tables and JSON."""

@@ -1,0 +1,1 @@
+"""Where side effects meet: use cases, supervision, store, jobs, API."""

@@ -1,0 +1,1 @@
+"""The nouns: hardware, model shapes, plans, errors. Standard library only."""

@@ -1,0 +1,112 @@
+"""Every error an owner can meet: a stable ``code``, a message with numbers, a ``hint`` with the next step.
+
+NodeError
+  UsageError             bad_usage          the request itself is wrong
+    ConfigError          bad_config         a settings file or variable is wrong
+  UnknownModelError      unknown_model      no such name, repository or file
+  BadModelError          bad_model          the file is there and is not a usable model
+  DoesNotFitError        does_not_fit       no plan exists for this model on this machine
+  DownloadError          download_failed    weights could not be fetched
+    DiskFullError        disk_full          refused before or stopped during a download
+  EngineError            engine_failed      an engine is missing, failed to start or died
+  UnknownLaunchError     unknown_launch     no launch of that name
+  BusyError              busy               another daemon or launch holds what is needed
+  ProbeError             probe_failed       one source of facts could not be read
+  DaemonGoneError        daemon_gone        node-ctl finds no daemon
+
+Codes are turned into HTTP status (daemon/api) and exit status (ctl) at those two edges only.
+"""
+
+from collections.abc import Sequence
+
+from domain.units import gib
+
+
+class NodeError(Exception):
+    """Base of all errors that are told to an owner without a traceback."""
+
+    code = "failed"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(NodeError):
+    code = "bad_usage"
+
+
+class ConfigError(UsageError):
+    code = "bad_config"
+
+
+class UnknownModelError(NodeError):
+    """``near`` are the nearest names that exist, best first."""
+
+    code = "unknown_model"
+
+    def __init__(self, name: str, *, near: Sequence[str] = (), what: str = "") -> None:
+        hint = f"did you mean {', '.join(near)}?" if near else "a path, a URL or owner/repo works, too"
+        super().__init__(what or f"no model is called {name!r}", hint=hint)
+        self.near = tuple(near)
+
+
+class BadModelError(NodeError):
+    code = "bad_model"
+
+
+class DoesNotFitError(NodeError):
+    """The numbers, and the nearest thing that fits (``instead``), in words."""
+
+    code = "does_not_fit"
+
+    def __init__(self, model: str, *, needs_bytes: int, has_bytes: int, instead: str = "") -> None:
+        super().__init__(
+            f"{model} does not fit: it needs {gib(needs_bytes)}, this machine has {gib(has_bytes)} for it",
+            hint=instead or "stop another model with node-ctl stop, or ask for less with --context",
+        )
+        self.needs_bytes = needs_bytes
+        self.has_bytes = has_bytes
+
+
+class DownloadError(NodeError):
+    code = "download_failed"
+
+
+class DiskFullError(DownloadError):
+    code = "disk_full"
+
+    def __init__(self, path: str, *, needs_bytes: int, free_bytes: int) -> None:
+        super().__init__(
+            f"{path} has {gib(free_bytes)} free, the download needs {gib(needs_bytes)}",
+            hint="free some space, or set models_dir to another disk",
+        )
+        self.needs_bytes = needs_bytes
+        self.free_bytes = free_bytes
+
+
+class EngineError(NodeError):
+    """``cause`` is a stable word for what went wrong; ``line`` is the engine's own line that says it."""
+
+    code = "engine_failed"
+
+    def __init__(self, message: str, *, hint: str = "", cause: str = "", line: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.cause = cause
+        self.line = line
+
+
+class UnknownLaunchError(NodeError):
+    code = "unknown_launch"
+
+
+class BusyError(NodeError):
+    code = "busy"
+
+
+class ProbeError(NodeError):
+    code = "probe_failed"
+
+
+class DaemonGoneError(NodeError):
+    code = "daemon_gone"

@@ -1,0 +1,152 @@
+"""What a machine has, as the probes found it. Also the shape of a profile: a box that isn't here.
+
+``None`` means "not known" everywhere, never zero. Field names and nesting are the contract of
+``node-ctl probe --json``: fields may be added, never renamed.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class MemoryKind(StrEnum):
+    DEDICATED = "dedicated"
+    UNIFIED = "unified"
+
+
+class BandwidthSource(StrEnum):
+    """Where a bandwidth comes from. A peak is an upper bound from a data sheet or a clock."""
+
+    PEAK = "peak"
+    MEASURED = "measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """``usable_cpus`` are logical CPUs this process may run on (affinity); ``quota_cpus`` is the
+    tightest cgroup CPU quota in CPUs (1.5 = one and a half), ``None`` without one."""
+
+    model: str | None = None
+    physical_cores: int | None = None
+    performance_cores: int | None = None
+    logical_cpus: int | None = None
+    usable_cpus: int | None = None
+    quota_cpus: float | None = None
+    isa: tuple[str, ...] = ()
+    numa_nodes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Host RAM. ``cgroup_limit_bytes`` is the tightest limit above this process, ``None`` without
+    one; ``memlock_limit_bytes`` ``None`` when unlimited or unknown (``memlock_unlimited`` tells)."""
+
+    total_bytes: int | None = None
+    available_bytes: int | None = None
+    bandwidth_bytes_per_s: float | None = None
+    bandwidth_source: BandwidthSource | None = None
+    memlock_limit_bytes: int | None = None
+    memlock_unlimited: bool = False
+    cgroup_limit_bytes: int | None = None
+    cgroup_available_bytes: int | None = None
+    swap_total_bytes: int | None = None
+    swap_free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One accelerator that an engine can use. ``id`` is stable across boots: ``pci:0000:c3:00.0``.
+
+    ``arch`` is ``sm_86`` or ``gfx1151``. ``fp16_flops_per_s`` is the dense tensor rate from the
+    device table. ``bandwidth_bytes_per_s`` is of its own memory (of RAM where unified)."""
+
+    id: str
+    vendor: str
+    name: str
+    memory_kind: MemoryKind | None = None
+    memory_total_bytes: int | None = None
+    memory_free_bytes: int | None = None
+    bandwidth_bytes_per_s: float | None = None
+    bandwidth_source: BandwidthSource | None = None
+    arch: str | None = None
+    driver: str | None = None
+    pcie_bytes_per_s: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+    fp16_flops_per_s: float | None = None
+    display_attached: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Npu:
+    """Present, never counted as a GPU: no engine here runs on one."""
+
+    id: str
+    vendor: str
+    name: str
+    driver: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """Versions of the compute stacks: ``cuda`` is the driver's level (``"13.0"``), not the toolkit's."""
+
+    cuda: str | None = None
+    rocm: str | None = None
+    vulkan: str | None = None
+    level_zero: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thermal:
+    """One temperature sensor. Limits that the driver fills with sentinels are ``None``."""
+
+    sensor: str
+    temperature_c: float
+    high_c: float | None = None
+    critical_c: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The file system that holds the weights."""
+
+    path: str
+    free_bytes: int | None = None
+    total_bytes: int | None = None
+    read_bytes_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFound:
+    """An engine binary on this machine. ``backends``: ``cpu``, ``vulkan``, ``cuda``, ``rpc``..."""
+
+    engine: str
+    path: str
+    version: str | None = None
+    backends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something a probe could not read or found wrong: where, what, and what to do about it."""
+
+    source: str
+    what: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A snapshot of one machine."""
+
+    cpu: Cpu = field(default_factory=Cpu)
+    memory: Memory = field(default_factory=Memory)
+    gpus: tuple[Gpu, ...] = ()
+    npus: tuple[Npu, ...] = ()
+    stacks: Stacks = field(default_factory=Stacks)
+    thermals: tuple[Thermal, ...] = ()
+    storage: Storage | None = None
+    engines: tuple[EngineFound, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    name: str | None = None
+    source: str | None = None

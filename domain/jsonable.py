@@ -1,0 +1,88 @@
+"""Values to JSON and back: a frozen dataclass, its enums and tuples, nested as the contracts nest."""
+
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def to_json(value: object) -> Any:
+    """Dicts, lists and scalars, ready for ``json.dumps``. ``None`` stays ``null``."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: to_json(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(kind: type[T], data: object) -> T:
+    """A ``kind`` from what ``to_json`` gave. Unknown keys are ignored: a file of a newer version loads.
+
+    Raises: ValueError, naming the field, for a value of the wrong type or a missing field.
+    """
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{kind.__name__}: expected an object, found {type(data).__name__}")
+    hints = get_type_hints(kind)
+    values = {}
+    for item in fields(kind):  # type: ignore[arg-type]
+        if item.name in data:
+            values[item.name] = _value(hints[item.name], data[item.name], f"{kind.__name__}.{item.name}")
+        elif item.default is MISSING and item.default_factory is MISSING:
+            raise ValueError(f"{kind.__name__}.{item.name} is missing")
+    return kind(**values)
+
+
+def _value(hint: Any, data: object, where: str) -> Any:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return _first_that_takes(get_args(hint), data, where)
+    if origin is tuple:
+        return _tuple(get_args(hint), data, where)
+    if origin is dict or origin is Mapping:
+        if not isinstance(data, Mapping):
+            raise ValueError(f"{where}: expected an object, found {data!r}")
+        return dict(data)
+    if hint is types.NoneType or hint is None:
+        if data is not None:
+            raise ValueError(f"{where}: expected null, found {data!r}")
+        return None
+    if is_dataclass(hint):
+        return from_json(hint, data)  # type: ignore[arg-type]
+    return _scalar(hint, data, where)
+
+
+def _first_that_takes(choices: tuple[Any, ...], data: object, where: str) -> Any:
+    problem: ValueError | None = None
+    for choice in choices:
+        try:
+            return _value(choice, data, where)
+        except ValueError as error:
+            problem = problem or error
+    raise problem or ValueError(f"{where}: {data!r} has no type here")
+
+
+def _tuple(items: tuple[Any, ...], data: object, where: str) -> tuple[Any, ...]:
+    if not isinstance(data, (list, tuple)):
+        raise ValueError(f"{where}: expected a list, found {data!r}")
+    if len(items) == 2 and items[1] is Ellipsis:
+        return tuple(_value(items[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+    if len(items) != len(data):
+        raise ValueError(f"{where}: expected {len(items)} values, found {len(data)}")
+    return tuple(_value(hint, item, where) for hint, item in zip(items, data, strict=True))
+
+
+def _scalar(hint: Any, data: object, where: str) -> Any:
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return hint(data)
+    if hint is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if hint is Any or (type(data) is hint):
+        return data
+    raise ValueError(f"{where}: expected {getattr(hint, '__name__', hint)}, found {data!r}")

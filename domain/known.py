@@ -1,0 +1,68 @@
+"""Facts that ship with the program: devices by PCI id, models by alias. Loaded by ``config``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from domain.model import MetadataValue
+
+
+@dataclass(frozen=True, slots=True)
+class KnownGpu:
+    """One SKU of the device table. Match by PCI id (and revision), then by the reported total;
+    never by name alone."""
+
+    name: str
+    vendor_id: str
+    pci_ids: tuple[str, ...] = ()
+    pci_revisions: tuple[str, ...] = ()
+    arch: str | None = None
+    vram_bytes: int | None = None
+    vram_reported_bytes: int | None = None
+    bandwidth_bytes_per_s: float | None = None
+    fp16_flops_per_s: float | None = None
+    unified: bool = False
+    tdp_w: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownQuant:
+    """One quant of a model as published: ``size_bytes`` over all its files, ``file`` without which
+    the repository has to be listed."""
+
+    repo: str
+    quant: str
+    size_bytes: int
+    file: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PypiFile:
+    """A model file inside a wheel: ``package==version#path``, the digest of that file."""
+
+    package: str
+    version: str
+    path: str
+    size_bytes: int
+    sha256: str
+    quant: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """One catalogue entry. ``shape`` holds header facts (GGUF keys without the architecture) from
+    which a tensor table is rebuilt while no header can be read."""
+
+    alias: str
+    title: str
+    architecture: str
+    parameters: int | None = None
+    active_parameters: int | None = None
+    licence: str | None = None
+    gated: bool = False
+    gguf_repos: tuple[str, ...] = ()
+    vllm_repos: tuple[str, ...] = ()
+    quants: tuple[KnownQuant, ...] = ()
+    pypi: PypiFile | None = None
+    shape: Mapping[str, MetadataValue] = field(default_factory=dict)
+    source: str = ""

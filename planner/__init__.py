@@ -1,0 +1,1 @@
+"""Pure arithmetic from shapes and hardware to plans: same input, same plan."""

@@ -1,0 +1,1 @@
+"""Reads the machine, one module per source. Never decides, never sets anything."""
