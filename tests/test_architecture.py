@@ -91,7 +91,7 @@ def test_make_check_fails_on_a_planted_violation(copy: Path, path: str, text: st
     (copy / path).write_text(text)
     done = make_check(copy)
     assert done.returncode != 0
-    commands = [line for line in done.stdout.splitlines() if f"/{tool.split()[0]}" in line]
+    commands = [line for line in done.stdout.splitlines() if f"/{tool.split(maxsplit=1)[0]}" in line]
     assert tool in commands[-1], "another tool stopped it first:\n" + done.stdout + done.stderr
     assert "planted" in done.stdout + done.stderr
 

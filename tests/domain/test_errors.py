@@ -1,0 +1,28 @@
+"""Every error has a code of its own, and says the numbers and the next step."""
+
+from domain import errors
+from domain.units import GIB
+
+
+def tree(kind: type[errors.NodeError]) -> list[type[errors.NodeError]]:
+    return [kind, *(found for child in kind.__subclasses__() for found in tree(child))]
+
+
+def test_codes_are_unique_and_written_in_the_tree_above():
+    kinds = tree(errors.NodeError)
+    codes = [kind.code for kind in kinds]
+    assert len(set(codes)) == len(codes)
+    for kind in kinds:
+        assert kind.__name__ in (errors.__doc__ or "")
+
+
+def test_what_does_not_fit_says_by_how_much():
+    error = errors.DoesNotFitError("gpt-oss-120b", needs_bytes=60 * GIB, has_bytes=20 * GIB)
+    assert "60.0 GiB" in str(error)
+    assert "20.0 GiB" in str(error)
+    assert error.hint
+
+
+def test_an_unknown_model_names_the_nearest():
+    error = errors.UnknownModelError("gpt-os", near=["gpt-oss-20b", "gpt-oss-120b"])
+    assert "gpt-oss-20b, gpt-oss-120b" in error.hint
