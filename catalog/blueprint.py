@@ -1,0 +1,112 @@
+"""A model's shape rebuilt from catalogue facts, for planning while no header can be read."""
+
+from collections.abc import Mapping
+
+from catalog.mixes import Mix, fitting, is_kept, mix_of, type_of
+from catalog.tables import rows
+from domain.errors import BadModelError
+from domain.ggml import BY_NAME
+from domain.known import KnownModel, KnownQuant
+from domain.model import MetadataValue, ModelShape, Tensor
+
+# A vocabulary entry in a header: 8 bytes of length, about 7 of text, 4 of type, and as much for its merge.
+HEADER_BYTES_PER_TOKEN = 38
+NOT_IN_HEADERS = frozenset({"tied_embeddings", "rope_freqs", "qk_norm", "no_balance_bias"})
+# Types from small to large, one step apart, for rows of 256-value blocks and for all others.
+LADDERS = (
+    (
+        "IQ1_S",
+        "IQ1_M",
+        "IQ2_XXS",
+        "IQ2_XS",
+        "IQ2_S",
+        "Q2_K",
+        "IQ3_XXS",
+        "Q3_K",
+        "IQ4_XS",
+        "Q4_K",
+        "Q5_K",
+        "Q6_K",
+        "Q8_0",
+        "F16",
+    ),
+    ("IQ4_NL", "Q5_0", "Q5_1", "Q8_0", "F16"),
+)
+
+
+def shape_of(model: KnownModel, quant: KnownQuant) -> ModelShape:
+    """The tensor table of ``quant``: the quantizer's mix, moved along the ladder of types until it
+    takes the published bytes. Raises: BadModelError where the catalogue has no facts of the model."""
+    mix = mix_of(quant.quant, model.architecture)
+    try:
+        tensors = table(model.architecture, model.shape, mix)
+    except KeyError as error:
+        raise BadModelError(
+            f"the catalogue does not know enough of {model.alias} to plan without its header: no {error}",
+            hint="go online, or name a file on this disk",
+        ) from error
+    vocabulary = model.shape["vocab_size"]
+    header_bytes = HEADER_BYTES_PER_TOKEN * int(vocabulary) if isinstance(vocabulary, int) else 0
+    return ModelShape(
+        architecture=model.architecture,
+        tensors=_adjusted(tensors, quant.size_bytes - header_bytes),
+        file_bytes=quant.size_bytes,
+        metadata=header(model.architecture, model.shape, title=model.title),
+        array_lengths={"tokenizer.ggml.tokens": vocabulary} if isinstance(vocabulary, int) else {},
+    )
+
+
+def table(architecture: str, facts: Mapping[str, MetadataValue], mix: Mix) -> tuple[Tensor, ...]:
+    """Every tensor of an architecture with these header facts in this mix. Raises: KeyError."""
+    tied = bool(facts.get("tied_embeddings"))
+    blocks = facts["block_count"]
+    if not isinstance(blocks, int):
+        raise KeyError("block_count")
+    return tuple(
+        _tensor(name, dims, type_of(name, dims, mix, blocks=blocks, tied=tied))
+        for name, dims in rows(architecture, facts)
+    )
+
+
+def header(architecture: str, facts: Mapping[str, MetadataValue], *, title: str) -> dict[str, MetadataValue]:
+    """The metadata of a file with these facts."""
+    keys = {f"{architecture}.{key}": value for key, value in facts.items() if key not in NOT_IN_HEADERS}
+    return {"general.architecture": architecture, "general.name": title, **keys}
+
+
+def _tensor(name: str, dims: tuple[int, ...], kind: str) -> Tensor:
+    rows_in_all = 1
+    for dim in dims[1:]:
+        rows_in_all *= dim
+    return Tensor(name, kind, dims, BY_NAME[kind].row_bytes(dims[0]) * rows_in_all)
+
+
+def _adjusted(tensors: tuple[Tensor, ...], target_bytes: int) -> tuple[Tensor, ...]:
+    """The table with tensors moved one type up or down, front to back, until no move comes nearer."""
+    result = list(tensors)
+    gap_bytes = target_bytes - sum(tensor.size_bytes for tensor in result)
+    moved = True
+    while moved:
+        moved = False
+        for index, tensor in enumerate(result):
+            other = _neighbour(tensor, up=gap_bytes > 0)
+            if other is None or other.type == tensor.type:
+                continue
+            step_bytes = other.size_bytes - tensor.size_bytes
+            if abs(gap_bytes - step_bytes) < abs(gap_bytes):
+                result[index] = other
+                gap_bytes -= step_bytes
+                moved = True
+    return tuple(result)
+
+
+def _neighbour(tensor: Tensor, *, up: bool) -> Tensor | None:
+    if is_kept(tensor.name, tensor.shape) or tensor.type == "MXFP4":
+        return None
+    for ladder in LADDERS if tensor.shape[0] % 256 == 0 else LADDERS[1:]:
+        if tensor.type in ladder:
+            place = ladder.index(tensor.type) + (1 if up else -1)
+            if 0 <= place < len(ladder):
+                kind = fitting(ladder[place], tensor.shape[0], mix_of("Q8_0", ""))
+                return _tensor(tensor.name, tensor.shape, kind)
+    return None

@@ -1,0 +1,1 @@
+"""Test rigs: real things (a booted systemd, a vLLM) where a test would otherwise have to pretend."""
