@@ -1,0 +1,79 @@
+"""Small files of /sys, /proc and /etc below a root: read whole, never raising, never blocking.
+
+Absent, unreadable and nonsense are all ``None``: a probe says what it misses, a reader does not.
+"""
+
+import os
+import re
+from pathlib import Path
+
+MAX_BYTES = 1 << 20  # /proc/cpuinfo of 256 CPUs is 400 KB; nothing read here is longer
+NUMBER = re.compile(r"-?(?:0x[0-9a-fA-F]{1,16}|[0-9]{1,20})")
+
+
+def read(path: Path) -> str | None:
+    """The stripped text of a file, up to 1 MiB of it."""
+    try:
+        # not waiting on what is no plain file: a pipe, a device
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):  # a value error is a NUL in a path that came from another file
+        return None
+    try:
+        parts = []
+        room = MAX_BYTES
+        while room > 0 and (part := os.read(descriptor, room)):
+            parts.append(part)
+            room -= len(part)
+    except OSError:  # sysfs attributes answer EBUSY, EIO, EPERM at the read
+        return None
+    finally:
+        os.close(descriptor)
+    return b"".join(parts).decode(errors="replace").strip()
+
+
+def read_int(path: Path) -> int | None:
+    return integer(read(path))
+
+
+def integer(text: str | None) -> int | None:
+    """``"4096"`` -> 4096, ``"0x1586"`` -> 5510; ``"max"``, ``"N/A"`` and absurdly long numbers -> None."""
+    if text is None or not NUMBER.fullmatch(text.strip()):
+        return None
+    return int(text, 0) if "x" in text else int(text)
+
+
+def entries(folder: Path) -> list[str]:
+    """Names in a folder, numbers in counting order (``hwmon2`` before ``hwmon10``); absent -> []."""
+    try:
+        return sorted((entry.name for entry in folder.iterdir()), key=_natural)
+    except (OSError, ValueError):
+        return []
+
+
+def _natural(name: str) -> tuple[tuple[int, str], ...]:
+    return tuple((len(part), part) if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name))
+
+
+def link_name(path: Path) -> str | None:
+    """The last part of a symlink's target: the driver's name, the device behind a class entry."""
+    try:
+        return path.readlink().name or None
+    except (OSError, ValueError):
+        return None
+
+
+def denied(path: Path) -> bool:
+    """The file is there and this process may not read it: hidden, which is not absent."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def fields(text: str | None) -> dict[str, str]:
+    """``key value`` lines, as KFD, ``memory.stat`` and ``cpu.max`` neighbours write them."""
+    pairs = (line.split(None, 1) for line in (text or "").splitlines())
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}

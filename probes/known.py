@@ -1,0 +1,34 @@
+"""Finds a device in the table of known GPUs: by PCI id and revision, then by the memory it reports.
+
+Never by name: one id may be several cards (10de:2d04 is the 5060 Ti with 8 GB and with 16 GB), and a
+card may have been given other memory (RTX 4090 with 48 GB).
+"""
+
+from collections.abc import Sequence
+
+from domain.known import KnownGpu
+
+# Drivers keep up to 7 % for themselves or for ECC (L40S: 46068 of 49152 MiB)
+LEAST_REPORTED_SHARE = 0.92
+
+
+def match(
+    known: Sequence[KnownGpu], pci_id: str, *, revision: str | None = None, total_bytes: int | None = None
+) -> KnownGpu | None:
+    """The row of a device; None when there is none or when several are left."""
+    rows = [row for row in known if pci_id in row.pci_ids]
+    rows = [row for row in rows if row.unified or _revision_fits(row, revision)]
+    if total_bytes is not None:
+        rows = [row for row in rows if row.unified or row.vram_bytes is None or _size_fits(row, total_bytes)]
+        exact = [row for row in rows if total_bytes in (row.vram_reported_bytes, row.vram_bytes)]
+        rows = exact or rows
+    return rows[0] if len(rows) == 1 else None
+
+
+def _revision_fits(row: KnownGpu, revision: str | None) -> bool:
+    return revision is None or not row.pci_revisions or revision in row.pci_revisions
+
+
+def _size_fits(row: KnownGpu, total_bytes: int) -> bool:
+    size = row.vram_bytes or 0
+    return LEAST_REPORTED_SHARE * size <= total_bytes <= size

@@ -1,0 +1,147 @@
+"""GPUs and accelerators on the PCI bus, as sysfs lists them. Reading this wakes no device."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.hardware import Problem
+from probes import files
+
+# Vendor ids whose devices an engine can compute on; the graphics of servers and virtual machines are none
+VENDORS = {"10de": "nvidia", "1002": "amd", "1022": "amd", "8086": "intel"}
+DRIVERS = {"10de": ("nvidia",), "1002": ("amdgpu",), "8086": ("xe", "i915")}
+
+DISPLAY, ACCELERATOR = 0x03, 0x12
+SIGNAL_PROCESSOR = 0x1180  # the class of AMD's NPUs
+
+# Bytes/s of one lane and direction, after 8b/10b, 128b/130b or FLIT coding (PCI-SIG base specification)
+LANE_BYTES_PER_S = {
+    "2.5": 250e6,
+    "5.0": 500e6,
+    "8.0": 8e9 / 8 * 128 / 130,
+    "16.0": 16e9 / 8 * 128 / 130,
+    "32.0": 32e9 / 8 * 128 / 130,
+    "64.0": 64e9 / 8 * 242 / 256,
+}
+GENERATIONS = dict(enumerate(LANE_BYTES_PER_S.values(), start=1))
+PLACEHOLDER = ("2.5", 1)  # cards with a switch of their own (Arc) and GB10 show this whatever the slot is
+
+
+@dataclass(frozen=True, slots=True)
+class PciDevice:
+    """``slot`` is ``0000:c3:00.0``; ids are four lower-case hex digits. A device that is ``asleep``
+    would be woken by its driver's files: only what the PCI core itself knows may be read."""
+
+    slot: str
+    vendor: str
+    device: str
+    class_code: int
+    path: Path
+    revision: str | None = None
+    driver: str | None = None
+    asleep: bool = False
+
+    @property
+    def pci_id(self) -> str:
+        return f"{self.vendor}:{self.device}"
+
+    @property
+    def gpu_id(self) -> str:
+        return f"pci:{self.slot}"
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.vendor in DRIVERS and self.class_code >> 16 in (DISPLAY, ACCELERATOR)
+
+
+def probe(root: Path) -> tuple[PciDevice, ...]:
+    """Display controllers and accelerators of the vendors above, in bus order."""
+    bus = root / "sys/bus/pci/devices"
+    found = (_device(bus / slot) for slot in files.entries(bus))
+    return tuple(device for device in found if device)
+
+
+def _device(path: Path) -> PciDevice | None:
+    class_code = files.read_int(path / "class")
+    if class_code is None or not _interesting(class_code):
+        return None
+    vendor, device = _hex(path / "vendor"), _hex(path / "device")
+    if vendor not in VENDORS or not device:
+        return None
+    status, state = files.read(path / "power/runtime_status"), files.read(path / "power_state")
+    return PciDevice(
+        slot=path.name.lower(),
+        vendor=vendor,
+        device=device,
+        class_code=class_code,
+        path=path,
+        revision=(_hex(path / "revision") or "").removeprefix("00") or None,
+        driver=files.link_name(path / "driver"),
+        asleep=status in ("suspended", "suspending") or state in ("D3hot", "D3cold"),
+    )
+
+
+def _interesting(class_code: int) -> bool:
+    return class_code >> 16 in (DISPLAY, ACCELERATOR) or class_code >> 8 == SIGNAL_PROCESSOR
+
+
+def _hex(path: Path) -> str | None:
+    number = files.read_int(path)
+    return f"{number:04x}" if number is not None and 0 <= number <= 0xFFFF else None
+
+
+def unusable(devices: Iterable[PciDevice]) -> tuple[Problem, ...]:
+    """GPUs that are present and that no engine can use, because the wrong driver or none has them."""
+    wrong = (device for device in devices if device.is_gpu and device.driver not in DRIVERS[device.vendor])
+    return tuple(_unusable(device) for device in wrong)
+
+
+def _unusable(device: PciDevice) -> Problem:
+    needed = " or ".join(DRIVERS[device.vendor])
+    what = f"{VENDORS[device.vendor]} GPU {device.pci_id} at {device.slot} is present, unusable: "
+    if device.driver is None:
+        return Problem("pci", f"{what}no driver is bound", f"install or load the {needed} driver")
+    if device.driver == "vfio-pci":
+        hint = "it is set aside for a virtual machine; take it out of the vfio-pci ids to use it here"
+        return Problem("pci", f"{what}vfio-pci has it", hint)
+    return Problem("pci", f"{what}the driver is {device.driver}", f"it needs {needed}")
+
+
+def link_bytes_per_s(device: PciDevice) -> float | None:
+    """One direction of the narrowest link between the device and the root.
+
+    Speeds are the greatest that each port can do, since idle links drop to 2.5 GT/s; widths are those in
+    use, since a x16 card in a x4 slot keeps its own maximum. Above the device are bridges: the slot, and
+    the switches of some cards, behind which the device itself shows a placeholder.
+    """
+    rates = []
+    place = path = Path(device.path).resolve()
+    while (port := _port_bytes_per_s(path)) is not None or path == place:
+        if port:
+            rates.append(port)
+        path = path.parent
+    return min(rates, default=None)
+
+
+def _port_bytes_per_s(path: Path) -> float | None:
+    """0 for a placeholder, None where there is no PCI Express port."""
+    speed = (files.read(path / "max_link_speed") or "").partition(" ")[0]
+    widest = files.read_int(path / "max_link_width")
+    if speed not in LANE_BYTES_PER_S or not widest or not 1 <= widest <= 32:
+        return None
+    if (speed, widest) == PLACEHOLDER:
+        return 0
+    width = files.read_int(path / "current_link_width")
+    return LANE_BYTES_PER_S[speed] * (width if width and 1 <= width <= widest else widest)
+
+
+def display_attached(device: PciDevice) -> bool | None:
+    """A monitor is plugged in, by the connectors of the device's DRM node; None without connectors."""
+    drm = device.path / "drm"
+    states = [
+        files.read(drm / card / connector / "status")
+        for card in files.entries(drm)
+        for connector in files.entries(drm / card)
+        if connector.startswith(f"{card}-")
+    ]
+    return "connected" in states if any(states) else None
