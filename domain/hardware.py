@@ -118,12 +118,14 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class EngineFound:
-    """An engine binary on this machine. ``backends``: ``cpu``, ``vulkan``, ``cuda``, ``rpc``..."""
+    """An engine binary on this machine. ``backends``: ``cpu``, ``vulkan``, ``cuda``, ``rpc``...
+    ``problem`` says why it can't be used here, ``None`` when it can."""
 
     engine: str
     path: str
     version: str | None = None
     backends: tuple[str, ...] = ()
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
