@@ -1,0 +1,154 @@
+"""Every setting, typed and flat. Read once, in ``main``: command line over environment over file."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from config import paths
+from domain.errors import ConfigError
+from domain.units import GIB, MIB
+
+PREFIX = "NODE_DAEMON_"
+NOT_SETTINGS = frozenset({"NODE_DAEMON_CONFIG"})  # says which file to read, so it can't stand in one
+
+
+class Settings(BaseSettings):
+    """What each field means stands in docs/settings.md; a test holds the two together."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
+    )
+
+    state_dir: Path
+    models_dir: Path
+    engines_dir: Path
+    socket: Path
+    sysroot: Path = Path("/")
+    catalogue: Path | None = None
+    llama_server: Path | None = None
+    vllm: Path | None = None
+    offline: bool = False
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    host_reserve_bytes: int | None = Field(default=None, ge=0)
+    gpu_margin_bytes: int | None = Field(default=None, ge=0)
+    disk_low_bytes: int = Field(default=5 * GIB, ge=0)
+    port_first: int = Field(default=18100, ge=1024, le=65535)
+    port_last: int = Field(default=18199, ge=1024, le=65535)
+    ready_timeout_s: float = Field(default=900, gt=0)
+    restart_delay_s: float = Field(default=1, gt=0)
+    restart_delay_max_s: float = Field(default=300, gt=0)
+    restart_stable_s: float = Field(default=60, ge=0)
+    restart_loop: int = Field(default=5, ge=1)
+    probe_interval_s: float = Field(default=60, gt=0)
+    log_max_bytes: int = Field(default=10 * MIB, ge=64 * 1024)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what ``load`` hands over: it asks the sources itself, so that a wrong value can be
+        blamed on where it came from."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @field_validator("state_dir", "models_dir", "engines_dir", "socket", "catalogue", "llama_server", "vllm")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _ports_in_order(self) -> "Settings":
+        if self.port_last < self.port_first:
+            raise ValueError(f"port_last {self.port_last} is below port_first {self.port_first}")
+        return self
+
+
+def load(config_file: Path | None = None, **given: Any) -> Settings:
+    """The settings of this process. ``given`` are command-line values; ``None`` among them is "not said".
+
+    Raises: ConfigError that names the file or variable, the key, and the nearest key that exists.
+    """
+    path = config_file or paths.config_file()
+    layers = {
+        str(path): _from_file(path) if path else {},
+        "environment": _from_environment(),
+        "command line": {key: value for key, value in given.items() if value is not None},
+    }
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, values in layers.items():
+        merged |= values
+        origins |= dict.fromkeys(values, origin)
+    try:
+        return Settings(**(_places(merged) | merged))
+    except ValidationError as error:
+        raise _blamed(error, origins) from error
+
+
+def _places(merged: Mapping[str, Any]) -> dict[str, Path]:
+    state = Path(merged.get("state_dir") or paths.state_dir())
+    return {
+        "state_dir": state,
+        "models_dir": paths.models_dir(state),
+        "engines_dir": paths.engines_dir(state),
+        "socket": paths.socket_path(state),
+    }
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file", hint="--config or NODE_DAEMON_CONFIG names it")
+    try:
+        values = TomlConfigSettingsSource(Settings, toml_file=path)()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="it must be readable for node-daemon") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}", hint="it is read as TOML: key = value") from error
+    for key in values:
+        _known(key, Settings.model_fields, str(path))
+    return values
+
+
+def _from_environment() -> dict[str, Any]:
+    variables = [f"{PREFIX}{field.upper()}" for field in Settings.model_fields]
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS:
+            _known(variable, variables, "environment")
+    return EnvSettingsSource(Settings)()
+
+
+def _known(key: str, names: Iterable[str], origin: str) -> None:
+    """Raises: ConfigError for a ``key`` that is none of ``names``."""
+    choices = list(names)
+    if key in choices:
+        return
+    close = difflib.get_close_matches(key, choices, n=1)
+    hint = f"did you mean {close[0]}?" if close else "docs/settings.md lists all settings"
+    raise ConfigError(f"{origin}: unknown setting {key!r}", hint=hint)
+
+
+def _blamed(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
+    """The first complaint, with the key and the file or variable it came from."""
+    first = error.errors()[0]
+    key = str(first["loc"][0]) if first["loc"] else ""
+    origin = origins.get(key, "settings")
+    message = first["msg"].removeprefix("Value error, ")
+    said = f" = {first['input']!r}" if key else ""
+    return ConfigError(f"{origin}: {key}{said}: {message}" if key else f"{origin}: {message}")
