@@ -1,0 +1,157 @@
+"""What ``node-ctl service install`` does, step by step."""
+
+import grp
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ctl.service import environment
+from ctl.service.steps import (
+    UNIT,
+    USER,
+    Step,
+    Target,
+    answers,
+    differs,
+    run,
+    shipped,
+    user_exists,
+    write,
+)
+from domain.errors import NodeError
+
+
+def steps(target: Target, *, now: bool, member: str | None) -> Sequence[Step]:
+    """``member`` is who called sudo."""
+    if target.running and not Path("/run/systemd/system").is_dir():
+        raise NodeError("systemd does not run this machine", hint="run node-daemon by hand, or give --root")
+    if now and not target.running:
+        raise NodeError("--now starts nothing in another --root")
+    chosen = [_user(target), *_copy(target), _link(target), _unit(target), _folders(target), _enable(target)]
+    if target.running and member and member != "root":
+        chosen.append(_member(member))
+    if now:
+        chosen.append(_start(target))
+    return chosen
+
+
+def _user(target: Target) -> Step:
+    text = shipped("node-daemon.sysusers")
+
+    def do() -> None:
+        write(target.sysusers, text)
+        run(target.tool("systemd-sysusers", target.sysusers.name))
+
+    return Step(
+        f"make the user {USER}, in the groups render and video ({target.sysusers})",
+        lambda: differs(target.sysusers, text) or not user_exists(target),
+        do,
+    )
+
+
+def _copy(target: Target) -> Sequence[Step]:
+    if environment.runs_from(target):
+        return ()
+
+    def do() -> None:
+        environment.copy(target)
+        if target.running:
+            environment.check(target)
+
+    what = f"copy this environment to {target.at(target.prefix)}"
+    return (Step(what, lambda: not environment.is_current(target), do),)
+
+
+def _link(target: Target) -> Step:
+    wanted = target.prefix / "bin/node-ctl"
+    taken = target.link.exists() and not target.link.is_symlink()
+    if taken:
+        return Step(f"leave {target.link} as it is: it is not ours", lambda: False, lambda: None)
+
+    def do() -> None:
+        target.link.parent.mkdir(parents=True, exist_ok=True)
+        target.link.unlink(missing_ok=True)
+        target.link.symlink_to(wanted)
+
+    return Step(
+        f"link {target.link} to {wanted}",
+        lambda: not (target.link.is_symlink() and target.link.readlink() == wanted),
+        do,
+    )
+
+
+def _unit(target: Target) -> Step:
+    text = shipped(UNIT).replace("/opt/node-daemon", str(target.prefix))
+
+    def do() -> None:
+        before = target.unit.read_text() if target.unit.is_file() else None
+        write(target.unit, text)
+        if not target.running:  # a tree without systemd's own units can't be verified
+            return
+        try:
+            run(["systemd-analyze", "verify", UNIT])
+        except NodeError:
+            if before is None:
+                target.unit.unlink()
+            else:
+                write(target.unit, before)
+            raise
+        run(["systemctl", "daemon-reload"])
+
+    return Step(f"write {target.unit}", lambda: differs(target.unit, text), do)
+
+
+def _folders(target: Target) -> Step:
+    text = shipped("node-daemon.tmpfiles")
+
+    def do() -> None:
+        write(target.tmpfiles, text)
+        run(target.tool("systemd-tmpfiles", "--create", target.tmpfiles.name))
+
+    return Step(
+        f"make {target.state} and the folders beside it ({target.tmpfiles})",
+        lambda: differs(target.tmpfiles, text) or not target.state.is_dir(),
+        do,
+    )
+
+
+def _enable(target: Target) -> Step:
+    return Step(
+        "start it at every boot",
+        lambda: answers(target.tool("systemctl", "is-enabled", UNIT)) != "enabled",
+        lambda: _quiet(target.tool("systemctl", "enable", UNIT)),
+    )
+
+
+def _member(name: str) -> Step:
+    def needed() -> bool:
+        try:
+            return name not in grp.getgrnam(USER).gr_mem
+        except KeyError:  # with --dry-run there is no such group yet
+            return True
+
+    return Step(
+        f"add {name} to the group {USER}, who may use node-ctl without sudo after logging in again",
+        needed,
+        lambda: _quiet(["usermod", "--append", "--groups", USER, name]),
+    )
+
+
+def _start(target: Target) -> Step:
+    def needed() -> bool:
+        return answers(["systemctl", "is-active", UNIT]) != "active" or _older_than_its_files(target)
+
+    return Step(
+        "start it, with what is installed now", needed, lambda: _quiet(["systemctl", "restart", UNIT])
+    )
+
+
+def _older_than_its_files(target: Target) -> bool:
+    shown = answers(["systemctl", "show", "--property=ExecMainStartTimestampMonotonic", "--value", UNIT])
+    started_ago_s = time.clock_gettime(time.CLOCK_MONOTONIC) - int(shown or 0) / 1e6
+    files = (target.unit, target.at(target.prefix) / environment.STAMP)
+    return any(file.exists() and file.stat().st_mtime > time.time() - started_ago_s for file in files)
+
+
+def _quiet(argv: Sequence[str]) -> None:
+    run(argv)

@@ -1,0 +1,136 @@
+"""One step of an installation: what it is, whether it is needed, how it is done. And where things go."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.errors import NodeError
+
+UNIT = "node-daemon.service"
+USER = "node-daemon"
+HERE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``prefix`` is the environment's path as the service will see it, below ``root``."""
+
+    root: Path
+    prefix: Path
+
+    def at(self, path: Path | str) -> Path:
+        return self.root / str(path).lstrip("/")
+
+    @property
+    def running(self) -> bool:
+        """Whether this is the system that runs here, not a tree for packages or tests."""
+        return self.root == Path("/")
+
+    @property
+    def unit(self) -> Path:
+        return self.at(f"/etc/systemd/system/{UNIT}")
+
+    @property
+    def sysusers(self) -> Path:
+        return self.at("/etc/sysusers.d/node-daemon.conf")
+
+    @property
+    def tmpfiles(self) -> Path:
+        return self.at("/etc/tmpfiles.d/node-daemon.conf")
+
+    @property
+    def link(self) -> Path:
+        return self.at("/usr/local/bin/node-ctl")
+
+    @property
+    def state(self) -> Path:
+        return self.at("/var/lib/node-daemon")
+
+    def tool(self, name: str, *args: str) -> list[str]:
+        """A systemd tool that works on this tree."""
+        return [name, *([] if self.running else [f"--root={self.root}"]), *args]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    what: str
+    needed: Callable[[], bool]
+    do: Callable[[], None]
+
+
+def run_all(steps: Sequence[Step], *, dry_run: bool) -> list[tuple[str, bool]]:
+    """What each step is, and whether it was needed. Raises NodeError; what was done stays done."""
+    if dry_run:
+        return [(step.what, step.needed()) for step in steps]
+    if os.geteuid() != 0:
+        raise NodeError(
+            "this needs root", hint=f"sudo {shlex.join([str(Path(sys.argv[0]).absolute()), *sys.argv[1:]])}"
+        )
+    done = []
+    for step in steps:
+        needed = step.needed()
+        if needed:
+            step.do()
+        done.append((step.what, needed))
+    return done
+
+
+def shipped(name: str) -> str:
+    """A file of the folder systemd/: of the source tree, or of the installed distribution."""
+    for folder in (HERE / "units", HERE.parent / "systemd"):
+        if (folder / name).is_file():
+            return (folder / name).read_text()
+    raise NodeError(f"{name} is missing from this installation", hint="install node-daemon again")
+
+
+def run(argv: Sequence[str], *, user: str | None = None) -> str:
+    """Standard output. Raises NodeError with the command's own last words."""
+    try:
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
+            env={} if user else None,
+        )
+    except FileNotFoundError as error:
+        raise NodeError(f"{argv[0]} is not here", hint="the service needs systemd") from error
+    except PermissionError as error:
+        raise NodeError(f"{user or 'root'} may not run {argv[0]}") from error
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise NodeError(f"{shlex.join(argv[:3])} failed (exit {done.returncode}): {' | '.join(said)}")
+    return str(done.stdout)
+
+
+def answers(argv: Sequence[str]) -> str:
+    """What a command prints, whatever its exit status; empty where there is none."""
+    if shutil.which(argv[0]) is None:
+        return ""
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text)
+    beside.chmod(0o644)
+    beside.replace(path)
+
+
+def differs(path: Path, text: str) -> bool:
+    return not path.is_file() or path.read_text() != text
+
+
+def user_exists(target: Target, name: str = USER) -> bool:
+    passwd = target.at("/etc/passwd")
+    return passwd.is_file() and f"\n{name}:" in f"\n{passwd.read_text()}"
