@@ -1,0 +1,110 @@
+"""Finds the daemon of this user, and starts one where none runs and no system service should."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ctl import where
+from ctl.client import START_HINT, Daemon, find_socket
+from ctl.screen import note
+from domain.errors import DaemonGoneError
+
+UNIT_PATHS = (
+    "etc/systemd/system/node-daemon.service",
+    "usr/lib/systemd/system/node-daemon.service",
+    "lib/systemd/system/node-daemon.service",
+)
+# A cold start on a slow disk reads the environment's code, opens the store and looks at the machine once.
+START_TIMEOUT_S = 30.0
+POLL_S = 0.05
+LOG_TAIL_LINES = 5
+
+
+def daemon() -> Daemon:
+    """The daemon that runs. Raises: DaemonGoneError, with how to start it, where none does."""
+    found = find_socket()
+    if found is None:
+        raise _none_runs()
+    return Daemon(found)
+
+
+def daemon_or_start() -> Daemon:
+    """The daemon that runs, or one started for this user, as a line on standard error then says.
+
+    Callers that meet share one start. Raises: DaemonGoneError where a system unit is installed but not
+    running, and where the new daemon does not come up.
+    """
+    found = find_socket()
+    if found is not None:
+        return Daemon(found)
+    if where.named_socket() is None and system_unit() is not None:
+        raise _none_runs()
+    with _one_at_a_time():
+        found = find_socket() or _start()
+    return Daemon(found)
+
+
+def system_unit() -> Path | None:
+    """The installed unit of the system service, if there is one."""
+    root = Path(os.environ.get("NODE_DAEMON_SYSROOT") or "/")
+    return next((root / path for path in UNIT_PATHS if (root / path).exists()), None)
+
+
+def _none_runs() -> DaemonGoneError:
+    named = where.named_socket()
+    if named is not None:
+        return DaemonGoneError(f"no node-daemon listens on {named}", hint=START_HINT)
+    unit = system_unit()
+    if unit is not None:
+        return DaemonGoneError(
+            f"node-daemon is installed as a service ({unit}) and not running",
+            hint="start it with: sudo systemctl start node-daemon",
+        )
+    return DaemonGoneError("no node-daemon is running", hint=START_HINT)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    state = where.state_dir()
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "autostart.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _start() -> Path:
+    log_path = where.state_dir() / "node-daemon.log"
+    if log_path.exists():
+        log_path.replace(log_path.with_suffix(".log.1"))
+    with log_path.open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "daemon.main"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,  # outlives this terminal and its Ctrl-C
+        )
+    note(f"started node-daemon (pid {child.pid}), log: {log_path}")
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if (found := find_socket()) is not None:
+            return found
+        if child.poll() is not None:
+            raise DaemonGoneError(
+                f"node-daemon exited with status {child.returncode} at its start", hint=_last_words(log_path)
+            )
+        time.sleep(POLL_S)
+    raise DaemonGoneError(
+        f"node-daemon (pid {child.pid}) does not listen after {START_TIMEOUT_S:.0f} s", hint=f"see {log_path}"
+    )
+
+
+def _last_words(log_path: Path) -> str:
+    tail = log_path.read_text(errors="replace").strip().splitlines()[-LOG_TAIL_LINES:]
+    return "\n      ".join(["its last words:", *tail]) if tail else f"its log is empty: {log_path}"

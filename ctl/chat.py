@@ -1,0 +1,85 @@
+"""One question to a served model over its OpenAI API, the answer as it comes."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+from domain.errors import EngineError
+
+# Between two tokens. The first one waits for the whole prompt to be read, on a slow CPU, too.
+SILENCE_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How an answer went. ``tokens_per_s`` is the engine's own figure where it gives one, else from the
+    first token to the last as they came here; ``None`` for an answer of one token."""
+
+    tokens: int | None
+    tokens_per_s: float | None
+    finish_reason: str | None
+
+
+class Chat:
+    """Iterate for the answer's text; ``answered`` holds its figures after that."""
+
+    def __init__(self, base: str, model: str, question: str, *, max_tokens: int) -> None:
+        self._url = urlsplit(f"{base}/chat/completions")
+        self._body = {
+            "model": model,
+            "messages": [{"role": "user", "content": question}],
+            "max_tokens": max_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        self.answered = Answered(None, None, None)
+
+    def __iter__(self) -> Iterator[str]:
+        """Pieces of text. Raises: EngineError where the engine is gone or says no."""
+        came_at: list[float] = []
+        tokens: int | None = None
+        rate: float | None = None
+        reason: str | None = None
+        for chunk in self._chunks():
+            tokens = (chunk.get("usage") or {}).get("completion_tokens", tokens)
+            rate = (chunk.get("timings") or {}).get("predicted_per_second", rate)
+            for choice in chunk.get("choices", []):
+                reason = choice.get("finish_reason") or reason
+                delta = choice.get("delta", {})
+                if delta.get("content") or delta.get("reasoning_content"):
+                    came_at.append(time.monotonic())
+                if delta.get("content"):
+                    yield delta["content"]
+        if rate is None and tokens and len(came_at) > 1 and came_at[-1] > came_at[0]:
+            rate = (tokens - 1) / (came_at[-1] - came_at[0])
+        self.answered = Answered(tokens, rate, reason)
+
+    def _chunks(self) -> Iterator[dict[str, Any]]:
+        """The events of the stream. Source: server-sent events, ``data: {...}``, ended by ``[DONE]``."""
+        connection = HTTPConnection(
+            self._url.hostname or "127.0.0.1", self._url.port, timeout=SILENCE_TIMEOUT_S
+        )
+        try:
+            body = json.dumps(self._body).encode()
+            connection.request("POST", self._url.path, body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            if response.status >= 400:
+                said = response.read(2000).decode("utf-8", "replace")
+                raise EngineError(f"the engine answered {response.status}: {said}", cause="refused")
+            for line in response:
+                event = line.removeprefix(b"data:").strip()
+                if line.startswith(b"data:") and event != b"[DONE]":
+                    yield json.loads(event)
+        except (OSError, HTTPException, ValueError) as error:
+            where = self._url.netloc
+            raise EngineError(
+                f"the engine at {where} broke off: {error or type(error).__name__}",
+                hint="see node-ctl ps and node-ctl logs",
+                cause="gone",
+            ) from error
+        finally:
+            connection.close()

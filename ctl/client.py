@@ -1,0 +1,136 @@
+"""HTTP to the daemon over its Unix socket, on the standard library alone: a warm ``plan`` is quick.
+
+Raises DaemonGoneError where no daemon answers, and AnswerError with the daemon's own code, message
+and hint where it says no.
+"""
+
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+from ctl import where
+from domain.errors import DaemonGoneError, NodeError
+
+JSON_HEADERS = {"Content-Type": "application/json"}
+START_HINT = "start it with node-daemon, or let node-ctl launch MODEL start it"
+
+# Reading the header of a remote model and asking an engine for its options both take seconds.
+ANSWER_TIMEOUT_S = 120.0
+CONNECT_TIMEOUT_S = 5.0
+
+
+class AnswerError(NodeError):
+    """What the daemon answered instead of doing it. ``code`` is the code of the daemon's error."""
+
+    def __init__(self, code: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+def find_socket() -> Path | None:
+    """The first socket on which a daemon listens: the named one alone, or the user's, then the system's.
+
+    Raises: DaemonGoneError for a socket that is there and may not be opened.
+    """
+    return next((path for path in where.sockets() if _listens(path)), None)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            probe.connect(str(path))
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            return False
+        except PermissionError as error:
+            raise DaemonGoneError(
+                f"no permission to open {path}",
+                hint="join its group: sudo usermod -aG node-daemon $USER, then log in again",
+            ) from error
+        except OSError as error:
+            raise DaemonGoneError(f"{path}: {error}", hint="give another --socket") from error
+        return True
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float | None) -> None:
+        super().__init__("node-daemon")
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(CONNECT_TIMEOUT_S)
+        self.sock.connect(str(self._path))
+        self.sock.settimeout(self._timeout_s)
+
+
+class Daemon:
+    """The daemon behind one socket. Each call is a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = path
+
+    def get(self, path: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
+        """The JSON that GET ``path`` answers."""
+        return self._json("GET", path, None, timeout_s)
+
+    def post(
+        self, path: str, body: Mapping[str, object] | None = None, *, timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> Any:
+        """The JSON that POST ``path`` answers."""
+        return self._json("POST", path, {} if body is None else body, timeout_s)
+
+    def lines(self, path: str) -> Iterator[str]:
+        """The lines of a stream, as they come, until the daemon ends it. Closing it hangs up."""
+        with self._answer("GET", path, None, None) as response:
+            while line := response.readline():
+                yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+    def _json(self, method: str, path: str, body: Mapping[str, object] | None, timeout_s: float) -> Any:
+        with self._answer(method, path, body, timeout_s) as response:
+            content = response.read()
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            raise AnswerError("failed", f"node-daemon at {self.socket} answered no JSON: {error}") from error
+
+    @contextmanager
+    def _answer(
+        self, method: str, path: str, body: Mapping[str, object] | None, timeout_s: float | None
+    ) -> Iterator[HTTPResponse]:
+        connection = _UnixConnection(self.socket, timeout_s)
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            connection.request(method, path, body=content, headers=JSON_HEADERS if content else {})
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise _refusal(response.status, response.read())
+            yield response
+        except TimeoutError as error:
+            raise DaemonGoneError(
+                f"node-daemon at {self.socket} gave no answer in {timeout_s or CONNECT_TIMEOUT_S:.0f} s",
+                hint="see the daemon's log; node-ctl doctor names what is wrong",
+            ) from error
+        except (OSError, HTTPException) as error:
+            raise self._gone(error) from error
+        finally:
+            connection.close()
+
+    def _gone(self, error: Exception) -> DaemonGoneError:
+        return DaemonGoneError(
+            f"node-daemon at {self.socket} went away: {error or type(error).__name__}", hint=START_HINT
+        )
+
+
+def _refusal(status: int, body: bytes) -> AnswerError:
+    try:
+        error = json.loads(body)["error"]
+        return AnswerError(str(error["code"]), str(error["message"]), hint=str(error.get("hint") or ""))
+    except (ValueError, KeyError, TypeError):
+        text = body[:200].decode("utf-8", "replace").strip()
+        return AnswerError("failed", f"the daemon answered {status}: {text}")

@@ -1,0 +1,87 @@
+"""``node-ctl ask``."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from ctl import complete
+from ctl.autostart import daemon
+from ctl.chat import Answered, Chat
+from ctl.client import Daemon
+from ctl.options import Json
+from ctl.screen import harmless, note, print_json
+from ctl.show.launches import api_base, rows_of
+from ctl.show.words import rate, shape
+from domain.errors import NodeError, UnknownLaunchError, UsageError
+from domain.launch import LaunchRow, LaunchState
+
+USAGE = "[NAME] QUESTION [OPTIONS]"
+EXAMPLES = """
+  node-ctl ask smollm2-135m "What is the capital of France?"
+  node-ctl ask "What is the capital of France?"    # where one model is ready
+  node-ctl ask helper "Name ten rivers." --max-tokens 200 --json
+"""
+
+ANSWERING = frozenset({LaunchState.READY, LaunchState.DEGRADED})
+
+
+def command(
+    *,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WORDS", help="The launch and the question.", autocompletion=complete.launches
+        ),
+    ],
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", metavar="N", min=1, help="Where an answer is cut.")
+    ] = 512,
+    as_json: Json = False,
+) -> None:
+    """Prints the answer as it comes, then the tokens per second."""
+    if len(words) > 2:
+        raise UsageError(f"a name and a question, not {len(words)} words", hint="put the question in quotes")
+    row = _served(daemon(), words[0] if len(words) == 2 else None)
+    chat = Chat(api_base(row.endpoint or ""), row.name, words[-1], max_tokens=max_tokens)
+    if as_json:
+        answer = "".join(chat)
+        done = chat.answered
+        print_json(
+            {
+                "launch": row.name,
+                "answer": answer,
+                "tokens": done.tokens,
+                "tokens_per_s": done.tokens_per_s,
+                "finish_reason": done.finish_reason,
+            }
+        )
+        return
+    for piece in chat:
+        print(harmless(piece), end="", flush=True)
+    print()
+    note(_figures(chat.answered, max_tokens))
+
+
+def _served(running: Daemon, name: str | None) -> LaunchRow:
+    """The launch to ask: the named one, or the only one that is ready."""
+    if name is None:
+        ready = [row for row in rows_of(running.get("/v1/launches")) if row.state in ANSWERING]
+        if len(ready) == 1:
+            return ready[0]
+        if ready:
+            names = ", ".join(row.name for row in ready)
+            raise UsageError(f"{len(ready)} models are ready: {names}", hint='node-ctl ask NAME "question"')
+        raise UnknownLaunchError("no model is ready", hint="node-ctl launch MODEL, or see node-ctl ps")
+    row = shape(LaunchRow, running.get(f"/v1/launches/{quote(name, safe='')}")["launch"])
+    if row.state not in ANSWERING or row.endpoint is None:
+        reason = f": {row.last_error}" if row.last_error else ""
+        raise NodeError(
+            f"{name} is {row.state}{reason}", hint=f"see node-ctl logs {name}, or launch it again"
+        )
+    return row
+
+
+def _figures(done: Answered, max_tokens: int) -> str:
+    words = f"[{'?' if done.tokens is None else done.tokens} tokens, {rate(done.tokens_per_s)} tokens/s"
+    return words + (f", cut at {max_tokens}: see --max-tokens]" if done.finish_reason == "length" else "]")

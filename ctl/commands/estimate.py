@@ -1,0 +1,52 @@
+"""``node-ctl estimate``."""
+
+from typing import Annotated
+
+import typer
+
+from ctl.autostart import daemon_or_start
+from ctl.options import Engine, Json, Model, On
+from ctl.profile import profile_json
+from ctl.screen import print_json
+from ctl.show.plan import estimate_lines
+from domain.errors import UsageError
+
+USAGE = "MODEL [OPTIONS] [-- ENGINE-ARGS]"
+EXAMPLES = """
+  node-ctl estimate smollm2-135m -- -c 8192 -t 2
+  node-ctl estimate gpt-oss-20b --on rtx-3090 --depth 16000 -- -ngl 99 -c 32768 -fa on
+  node-ctl estimate gpt-oss-120b --gpus 2 -- -ngl 99 --n-cpu-moe 20
+"""
+
+
+def command(
+    *,
+    model: Model,
+    args: Annotated[
+        list[str] | None, typer.Argument(metavar="ENGINE-ARGS", help="Options as the engine takes them.")
+    ] = None,
+    on: On = None,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", metavar="N", min=0, help="N GPUs without a stated size.")
+    ] = None,
+    depth: Annotated[
+        int, typer.Option("--depth", metavar="TOKENS", min=0, help="Tokens in the context when speed counts.")
+    ] = 0,
+    engine: Engine = None,
+    as_json: Json = False,
+) -> None:
+    """Computes memory for each device and speed, for the options after ``--``."""
+    if on is not None and gpus is not None:
+        raise UsageError("--on and --gpus exclude each other", hint="a profile says how many GPUs it has")
+    body: dict[str, object] = {"model": model, "args": args or [], **profile_json(on)}
+    if gpus is not None:
+        body["gpus"] = gpus
+    if depth:
+        body["depth_tokens"] = depth
+    if engine is not None:
+        body["engine"] = engine
+    data = daemon_or_start().post("/v1/estimate", body)
+    if as_json:
+        print_json(data)
+    else:
+        print("\n".join(estimate_lines(data)))

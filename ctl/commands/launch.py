@@ -1,0 +1,97 @@
+"""``node-ctl launch``."""
+
+import sys
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from ctl.autostart import daemon_or_start
+from ctl.client import START_HINT, AnswerError, Daemon
+from ctl.exits import INTERRUPTED
+from ctl.options import Context, Engine, Json, MinDecode, Model, Parallel, Quality, wish
+from ctl.screen import console, is_terminal, note, print_json
+from ctl.show.launches import launched_lines
+from ctl.show.progress import PlainSteps, Steps, follow
+from domain.errors import DaemonGoneError, EngineError
+from domain.launch import Step
+
+USAGE = "MODEL [OPTIONS]"
+EXAMPLES = """
+  node-ctl launch smollm2-135m
+  node-ctl launch gpt-oss-20b --name helper --context 32768
+  node-ctl launch ./model.gguf --parallel 4 --min-decode 10
+  node-ctl launch unsloth/Qwen3-8B-GGUF:Q4_K_M --no-wait
+"""
+
+
+def command(
+    *,
+    model: Model,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What to call it; else the model's name.")
+    ] = None,
+    context: Context = None,
+    parallel: Parallel = None,
+    min_decode: MinDecode = None,
+    quality: Quality = None,
+    engine: Engine = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return once the daemon has taken it over.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Starts a daemon for you where none runs. What was launched is served again after a crash or a
+    reboot, until it is stopped. Ctrl-C ends the watching, not the launch.
+    """
+    body = {"model": model, **wish(context, parallel, min_decode, quality, engine)}
+    if name is not None:
+        body["name"] = name
+    daemon = daemon_or_start()
+    taken = daemon.post("/v1/launches", body)
+    if no_wait:
+        _print_taken(taken, as_json=as_json)
+        return
+    detail = _watched(daemon, taken["name"], as_json=as_json)
+    if as_json:
+        print_json(detail)
+    else:
+        print("\n".join(["", *launched_lines(detail)]))
+
+
+def _print_taken(taken: Any, *, as_json: bool) -> None:
+    if as_json:
+        print_json(taken)
+        return
+    name = taken["name"]
+    print(f"launching {name}" if taken["created"] else f"{name} is launched already, by the same request")
+    print(f"see it with: node-ctl ps, node-ctl logs {name}")
+
+
+def _watched(daemon: Daemon, name: str, *, as_json: bool) -> Any:
+    """Follows the launch to its end. The launch's detail once it is ready; else raises what ended it."""
+    path = f"/v1/launches/{quote(name, safe='')}"
+    try:
+        with _steps(as_json=as_json) as steps:
+            last = follow(daemon.lines(f"{path}/progress"), steps)
+    except KeyboardInterrupt:
+        note(f"\nstill launching in the daemon: node-ctl ps, node-ctl logs {name}, node-ctl stop {name}")
+        raise typer.Exit(INTERRUPTED) from None
+    if last is None:
+        raise DaemonGoneError(f"node-daemon went away while it launched {name}", hint=START_HINT)
+    if last.step is Step.FAILED:
+        hint = last.hint or f"see node-ctl logs {name}"
+        raise AnswerError(last.code or EngineError.code, last.message, hint=hint)
+    if last.step is Step.STOPPED:
+        raise AnswerError("failed", f"{name} was stopped before it was ready", hint="someone stopped it")
+    return daemon.get(path)
+
+
+def _steps(*, as_json: bool) -> Steps:
+    if as_json:
+        return PlainSteps(to=sys.stderr)
+    if not is_terminal():
+        return PlainSteps()
+    from ctl.show.live import LiveSteps  # noqa: PLC0415 - rich is for terminals alone
+
+    return LiveSteps(console())

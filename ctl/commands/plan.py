@@ -1,0 +1,46 @@
+"""``node-ctl plan``."""
+
+from typing import Annotated
+
+import typer
+
+from ctl.autostart import daemon_or_start
+from ctl.options import Context, Engine, Json, MinDecode, Model, On, Parallel, Quality, wish
+from ctl.profile import profile_json
+from ctl.screen import print_json
+from ctl.show.plan import command_line, explained, five_lines, plan_of
+
+USAGE = "MODEL [OPTIONS]"
+EXAMPLES = """
+  node-ctl plan smollm2-135m
+  node-ctl plan gpt-oss-120b --explain
+  node-ctl plan unsloth/Qwen3-8B-GGUF:Q4_K_M --context 32768 --min-decode 10
+  node-ctl plan gpt-oss-20b --on strix-halo-128 --json
+"""
+
+
+def command(
+    *,
+    model: Model,
+    on: On = None,
+    context: Context = None,
+    parallel: Parallel = None,
+    min_decode: MinDecode = None,
+    quality: Quality = None,
+    engine: Engine = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print the reasons, and what was not chosen.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Chooses quant, context, KV type, split and threads. Nothing is downloaded but the model's header."""
+    body = {"model": model, **profile_json(on), **wish(context, parallel, min_decode, quality, engine)}
+    data = daemon_or_start().post("/v1/plan", body)
+    if as_json:
+        print_json(data)
+        return
+    plan = plan_of(data)
+    lines = [*five_lines(plan), "", command_line(plan)]
+    if explain:
+        lines += explained(plan)
+    print("\n".join(lines))

@@ -1,0 +1,27 @@
+"""``node-ctl ps``."""
+
+from ctl.autostart import daemon
+from ctl.options import Json
+from ctl.screen import console, print_json
+from ctl.show.launches import rows_of, table_of
+
+USAGE = "[OPTIONS]"
+EXAMPLES = """
+  node-ctl ps
+  node-ctl ps --json
+"""
+
+
+def command(*, as_json: Json = False) -> None:
+    data = daemon().get("/v1/launches")
+    if as_json:
+        print_json(data)
+        return
+    rows = rows_of(data)
+    if not rows:
+        print("nothing is launched: node-ctl launch MODEL")
+        return
+    console().print(table_of(rows))
+    for row in rows:
+        if row.last_error:
+            print(f"{row.name}: {row.last_error}")

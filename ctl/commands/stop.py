@@ -1,0 +1,34 @@
+"""``node-ctl stop``."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from ctl.autostart import daemon
+from ctl.options import Json, Launch
+from ctl.screen import print_json
+
+USAGE = "NAME [OPTIONS]"
+EXAMPLES = """
+  node-ctl stop smollm2-135m
+  node-ctl stop smollm2-135m --forget
+"""
+
+# An engine on many GPUs takes a minute to leave, and has a grace before it is killed.
+STOP_TIMEOUT_S = 300.0
+
+
+def command(
+    *,
+    name: Launch,
+    forget: Annotated[bool, typer.Option("--forget", help="Take it off the list, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """It stays stopped after a reboot. Its weights stay on the disk."""
+    path = f"/v1/launches/{quote(name, safe='')}/stop"
+    row = daemon().post(path, {"forget": forget}, timeout_s=STOP_TIMEOUT_S)
+    if as_json:
+        print_json(row)
+    else:
+        print(f"{name} is stopped and forgotten" if forget else f"{name} is stopped")

@@ -1,0 +1,157 @@
+"""``node-ctl``: the list of commands, and the edge where errors become words and an exit status.
+
+Each command is a module that is imported when it runs, so that ``--help`` stays quick.
+"""
+
+import os
+import sys
+from importlib import import_module
+from inspect import getdoc
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ctl.exits import DONE, FAILED, INTERRUPTED, exit_status
+from domain.errors import NodeError
+
+COMMANDS = {
+    "launch": "Serve a model from now on: plan, download, start, check.",
+    "ps": "List the models that are, were or should be served.",
+    "ask": "Ask a served model one question.",
+    "stop": "Stop serving a model.",
+    "logs": "Print what a model's engine wrote.",
+    "events": "Print what happened: launches, crashes, restarts.",
+    "plan": "Show the best command for a model, before a download.",
+    "estimate": "Show memory and speed of an exact engine command.",
+    "probe": "Show what this machine has.",
+    "doctor": "Check machine and daemon: what is wrong, why, what fixes it.",
+    "status": "Show the daemon's own state.",
+    "shutdown": "End the daemon and its engines; a later start serves them again.",
+    "service": "Install, remove or inspect the system service.",
+    "completion": "Print the shell code that completes node-ctl's commands.",
+}
+MODULES = {name: f"ctl.commands.{name}" for name in COMMANDS} | {"service": "ctl.service"}
+
+ROOT_EXAMPLES = """
+  node-ctl launch smollm2-135m
+  node-ctl ask smollm2-135m "What is the capital of France?"
+  node-ctl plan gpt-oss-120b --explain
+"""
+
+
+def _epilog(examples: str) -> str:
+    """Examples as a paragraph that the help prints as it stands."""
+    return "\b\nExamples:\n" + examples.strip("\n")  # \b: the formatter's word for "do not wrap"
+
+
+class _Command(TyperCommand):
+    """A command whose usage line is written by hand: the generated one can't say "[NAME] QUESTION"."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        del ctx
+        return [self.options_metavar or ""]
+
+
+def _load(name: str) -> Any:
+    """The real command: a module's ``app``, or its ``command`` with ``USAGE`` and ``EXAMPLES``."""
+    module = import_module(MODULES[name])
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        text = "\n\n".join(part for part in (COMMANDS[name], getdoc(module.command)) if part)
+        app.command(
+            name, cls=_Command, help=text, epilog=_epilog(module.EXAMPLES), options_metavar=module.USAGE
+        )(module.command)
+    command = typer.main.get_command(app)
+    command.name = name
+    return command
+
+
+class Commands(TyperGroup):
+    """Lists every command by its one line; imports the one that is called."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name, line in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=line, rich_markup_mode=None))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, _load(name) if name else listed, rest
+
+
+app = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=_epilog(ROOT_EXAMPLES),
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - reads the disk, for this option alone
+
+        print(f"node-ctl {version('node-daemon')}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def options(
+    socket: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="The daemon's socket.", envvar="NODE_DAEMON_SOCKET"),
+    ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Plans, launches and keeps alive local language models on this machine.
+
+    Every command but completion takes --json. Exit status: 0 done, 1 failed, 2 bad usage, 3 unknown model,
+    4 does not fit, 5 daemon not reachable, 6 engine failed, 7 download failed.
+    """
+    if socket:
+        os.environ["NODE_DAEMON_SOCKET"] = socket  # the daemon that this command may start reads it, too
+
+
+def run() -> None:
+    """The console script ``node-ctl``."""
+    args = sys.argv[1:] or ["--help"]
+    sys.exit(main(args))
+
+
+def main(args: list[str]) -> int:
+    """Runs one command; its exit status. Errors go to standard error, with --json to standard output, too."""
+    try:
+        status = app(args, prog_name="node-ctl", standalone_mode=False)
+        sys.stdout.flush()
+    except NodeError as error:
+        return _tell(error.code, str(error), error.hint, args)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"see {context.command_path} --help" if context else "see node-ctl --help"
+        return _tell("bad_usage", error.format_message(), hint, args)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:  # `node-ctl logs | head`: the reader has had enough, and that is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return status if isinstance(status, int) else DONE
+
+
+def _tell(code: str, message: str, hint: str, args: list[str]) -> int:
+    if "--json" in args[: args.index("--") if "--" in args else None]:
+        import json  # noqa: PLC0415 - for this branch alone
+
+        print(json.dumps({"error": {"code": code, "message": message, "hint": hint}}, indent=2))
+    print(f"node-ctl: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    return exit_status(code)
+
+
+if __name__ == "__main__":
+    run()

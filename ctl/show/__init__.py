@@ -1,0 +1,1 @@
+"""From the daemon's answers to text for people."""

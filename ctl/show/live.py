@@ -1,0 +1,67 @@
+"""Progress on a terminal: a list of steps that grows, the last one moving. Imports rich."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from ctl.show.progress import LAST_STEPS, transfer
+from domain.launch import Progress, Step
+
+BAR_WIDTH = 30
+
+
+class LiveSteps:
+    """Draws while it is entered; what it drew last stays on the screen."""
+
+    def __init__(self, console: Console) -> None:
+        self._steps: list[Progress] = []
+        self._spinner = Spinner("line")
+        self._live = Live(self, console=console, refresh_per_second=10)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def add(self, progress: Progress) -> None:
+        if self._steps and self._steps[-1].step is progress.step:
+            self._steps[-1] = progress
+        else:
+            self._steps.append(progress)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """One row a step: done, failed or moving."""
+        done, failed = ("ok", "x") if options.ascii_only else ("✓", "✗")
+        table = Table.grid(padding=(0, 1))
+        table.add_column(width=2)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        ended = bool(self._steps) and self._steps[-1].step in LAST_STEPS
+        for place, progress in enumerate(self._steps):
+            newest = place == len(self._steps) - 1
+            if progress.step is Step.FAILED:
+                table.add_row(Text(failed, "red"), str(progress.step), Text(progress.message))
+            elif newest and not ended:
+                table.add_row(self._spinner, str(progress.step), _moving(progress))
+            else:
+                table.add_row(Text(done, "green"), str(progress.step), Text(progress.message))
+        yield table
+
+
+def _moving(progress: Progress) -> Table | Text:
+    if progress.bytes_done is None:
+        return Text(progress.message)
+    grid = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=progress.bytes_total, completed=progress.bytes_done, width=BAR_WIDTH)
+    grid.add_row(bar, Text(transfer(progress)))
+    return grid

@@ -1,0 +1,109 @@
+"""A plan in five lines, its reasons, and what an exact command would take."""
+
+import shlex
+from dataclasses import replace
+from typing import Any
+
+from ctl.show.words import rate, shape
+from domain.plan import HOST, VLLM, DeviceMemory, Estimate, LlamaFlags, Plan, Range, Speed, VllmFlags
+from domain.units import duration, gib
+
+
+def plan_of(data: Any) -> Plan:
+    """A plan as the daemon answered it. Raises: NodeError for a shape this version can't read."""
+    plan = shape(Plan, data)
+    if plan.engine == VLLM:  # both kinds of flags are all defaults, so the shape alone can't tell them apart
+        return replace(plan, flags=shape(VllmFlags, data["flags"]))
+    return replace(plan, flags=shape(LlamaFlags, data["flags"]))
+
+
+def five_lines(plan: Plan) -> list[str]:
+    """Model, engine, context, memory, speed."""
+    weights = plan.weights
+    revision = f" {weights.revision[:12]}" if weights.revision else ""
+    slots = "1 slot" if plan.parallel == 1 else f"{plan.parallel} slots"
+    origin = f"{weights.source}: {weights.repo}{revision}"
+    return [
+        f"model     {plan.model}, {weights.quant}, {gib(weights.size_bytes)} ({origin})",
+        f"engine    {plan.engine}, {_split(plan)}",
+        f"context   {plan.context_tokens} tokens, {slots}, KV cache {plan.kv_cache_type}",
+        f"memory    {'; '.join(_device(device) for device in plan.memory)}",
+        f"speed     {speed_words(plan.speed)} [{plan.confidence}]",
+    ]
+
+
+def command_line(plan: Plan) -> str:
+    """The engine's command, ready to paste."""
+    env = [f"{key}={value}" for key, value in plan.env.items()]
+    return shlex.join([*env, *plan.argv])
+
+
+def explained(plan: Plan) -> list[str]:
+    """Why this plan, and what was not chosen."""
+    lines = ["", "why"]
+    lines += [f"  - {reason}" for reason in plan.reasons]
+    if plan.alternatives:
+        lines += ["", "not chosen"]
+    for other in plan.alternatives:
+        figures = [f"{other.decode_tokens_per_s:.1f} tokens/s"] if other.decode_tokens_per_s else []
+        figures += [gib(other.needed_bytes)] if other.needed_bytes else []
+        price = f" ({', '.join(figures)})" if figures else ""
+        lines.append(f"  - {other.what}{price}: {other.why_not}")
+    return lines
+
+
+def estimate_lines(data: Any) -> list[str]:
+    """Bytes for each device, speed, and whether it fits."""
+    estimate = shape(Estimate, data)
+    heads = ("weights", "KV cache", "compute", "overhead", "needed", "free")
+    lines = [f"{'device':<10}" + "".join(f"{head:>11}" for head in heads)]
+    for row in estimate.memory:
+        figures = (
+            row.weights_bytes,
+            row.kv_cache_bytes,
+            row.compute_bytes,
+            row.overhead_bytes,
+            row.needed_bytes,
+            row.free_bytes,
+        )
+        lines.append(f"{row.device:<10}" + "".join(f"{gib(figure):>11}" for figure in figures))
+    lines.append(f"speed     {speed_words(estimate.speed)} [{estimate.confidence}]")
+    lines.append("fits" if estimate.fits else "does not fit")
+    return lines + [f"  - {line}" for line in estimate.notes]
+
+
+def speed_words(speed: Speed) -> str:
+    """``predicted 85 tokens/s (70 to 100), prompt 900 tokens/s, loads in 1.2 s``."""
+    words = [f"predicted {_range(speed.decode_tokens_per_s)} tokens/s"]
+    if speed.prefill_tokens_per_s is not None:
+        words.append(f"prompt {_range(speed.prefill_tokens_per_s)} tokens/s")
+    if speed.load_s is not None:
+        words.append(f"loads in {duration(speed.load_s)}")
+    return ", ".join(words)
+
+
+def _range(value: Range | None) -> str:
+    if value is None:
+        return "?"
+    return f"{rate(value.expected)} ({rate(value.low)} to {rate(value.high)})"
+
+
+def _device(memory: DeviceMemory) -> str:
+    return f"{memory.device} {gib(memory.needed_bytes)} needed, {gib(memory.free_bytes)} free"
+
+
+def _split(plan: Plan) -> str:
+    gpus = [device.device for device in plan.memory if device.device != HOST]
+    flags = plan.flags
+    if isinstance(flags, VllmFlags):
+        ranks = f"tensor-parallel {flags.tensor_parallel}"
+        return f"{', '.join(gpus) or 'CPU'}, {ranks}, {flags.dtype}"
+    threads = f", {flags.threads} threads" if flags.threads else ""
+    if not gpus or not flags.gpu_layers:
+        return f"all on the CPU{threads}"
+    words = f"{flags.gpu_layers} layers on {' + '.join(gpus)}"
+    if flags.cpu_moe:
+        words += ", all experts on the CPU"
+    elif flags.n_cpu_moe:
+        words += f", the experts of {flags.n_cpu_moe} layers on the CPU"
+    return words + threads

@@ -1,0 +1,95 @@
+"""A launch's progress: plain lines for a pipe, a live list with a download bar for a terminal."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from ctl.show.words import shape
+from domain.launch import Progress, Step
+from domain.units import duration, gib
+
+# In a pipe, one line of a download is enough for each of these.
+PLAIN_EVERY_S = 5.0
+PLAIN_EVERY_SHARE = 0.1
+
+LAST_STEPS = frozenset({Step.READY, Step.FAILED, Step.STOPPED})
+
+
+class Steps(Protocol):
+    """Something that shows steps while it is entered."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def add(self, progress: Progress) -> None:
+        """Shows the newest line of progress."""
+
+
+def follow(lines: Iterable[str], steps: Steps) -> Progress | None:
+    """Shows every line; the one that ended the launch, ``None`` where the stream broke off before it."""
+    for line in lines:
+        progress = shape(Progress, json.loads(line))
+        steps.add(progress)
+        if progress.step in LAST_STEPS:
+            return progress
+    return None
+
+
+class PlainSteps:
+    """One line a step, and a few for a download."""
+
+    def __init__(self, to: TextIO | None = None) -> None:
+        self._to = to or sys.stdout
+        self._last: tuple[Step, str] | None = None
+        self._share = 0.0
+        self._shown_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to tidy: lines stay."""
+
+    def add(self, progress: Progress) -> None:
+        if progress.step is Step.FAILED:  # told once, as the command's error
+            return
+        if progress.bytes_done is not None:
+            if not self._is_due(progress):
+                return
+        elif (progress.step, progress.message) == self._last:
+            return
+        self._last = (progress.step, progress.message)
+        moved = f": {transfer(progress)}" if progress.bytes_done is not None else ""
+        print(f"{progress.step:<9} {progress.message}{moved}", file=self._to, flush=True)
+
+    def _is_due(self, progress: Progress) -> bool:
+        """Whether enough moved, or enough time passed, since the last line of this download."""
+        now = time.monotonic()
+        share = (progress.bytes_done or 0) / progress.bytes_total if progress.bytes_total else 0.0
+        first = self._last is None or self._last[0] is not progress.step
+        moved = share - self._share >= PLAIN_EVERY_SHARE or (share >= 1 > self._share)
+        if not (first or moved or now - self._shown_at >= PLAIN_EVERY_S):
+            return False
+        self._share, self._shown_at = share, now
+        return True
+
+
+def transfer(progress: Progress) -> str:
+    """``1.2 GiB of 4.0 GiB (30 %), 80.0 MB/s, 35.0 s left``; what is not known is left out."""
+    done, total = progress.bytes_done, progress.bytes_total
+    words = gib(done)
+    if done is not None and total:
+        words += f" of {gib(total)} ({100 * done // total} %)"
+    if progress.rate_bytes_per_s:
+        words += f", {progress.rate_bytes_per_s / 1e6:.1f} MB/s"
+    if progress.eta_s:
+        words += f", {duration(progress.eta_s)} left"
+    return words
