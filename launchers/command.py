@@ -1,0 +1,54 @@
+"""What is started, how it is ended, and how it ended: values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from signal import Signals
+
+LIBRARY_PATH = "LD_LIBRARY_PATH"
+
+
+@dataclass(frozen=True, slots=True)
+class StopPolicy:
+    """``grace_s`` after the signal the whole session is killed. ``shared_memory`` are patterns of
+    names below /dev/shm that only this engine makes and may leave behind."""
+
+    starting_signal: Signals = Signals.SIGTERM
+    serving_signal: Signals = Signals.SIGTERM
+    grace_s: float = 10.0
+    shared_memory: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``argv[0]`` is an absolute path; ``env`` are additions to the daemon's own environment."""
+
+    argv: tuple[str, ...]
+    port: int
+    served_name: str
+    env: dict[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    health_path: str = "/health"
+    stop: StopPolicy = StopPolicy()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """``base`` with the additions; library folders go in front of those already there."""
+        merged = {**base, **self.env}
+        if base.get(LIBRARY_PATH) and self.env.get(LIBRARY_PATH):
+            merged[LIBRARY_PATH] = f"{self.env[LIBRARY_PATH]}:{base[LIBRARY_PATH]}"
+        return merged
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How an engine ended. ``status`` is negative for a signal, ``None`` for an adopted engine:
+    only a parent is told. ``asked``: stop() was called, without it a status of 0 is a crash, too.
+    ``served``: it had answered before. ``oom_killed``: the kernel killed in its cgroup for memory."""
+
+    status: int | None
+    asked: bool = False
+    served: bool = False
+    oom_killed: bool = False

@@ -1,0 +1,54 @@
+"""The log of one launch. The engine writes to the file itself, so that it outlives its daemon;
+the size is held by copying the file away and truncating it under the writer (O_APPEND)."""
+
+import os
+import shutil
+from pathlib import Path
+
+LIMIT_BYTES = 8 * 1024**2  # two files of this size a launch at most
+TAIL_BYTES = 256 * 1024
+
+
+def open_log(path: Path, limit_bytes: int = LIMIT_BYTES) -> tuple[int, int]:
+    """A descriptor to append to, and the offset at which this run's lines begin."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bound(path, limit_bytes)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    return descriptor, os.fstat(descriptor).st_size
+
+
+def bound(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
+    """Moves the lines of a file past the limit to ``NAME.1``; true if it did. Lines written between
+    the copy and the cut are lost: the price of an engine that holds the file open."""
+    try:
+        if path.stat().st_size <= limit_bytes:
+            return False
+    except FileNotFoundError:
+        return False
+    beside = path.with_name(f"{path.name}.part")
+    with path.open("rb") as source, beside.open("wb") as target:
+        source.seek(max(0, path.stat().st_size - limit_bytes))
+        shutil.copyfileobj(source, target)
+    os.truncate(path, 0)
+    beside.replace(path.with_name(f"{path.name}.1"))
+    return True
+
+
+def tail(path: Path, *, since: int = 0, limit_bytes: int = TAIL_BYTES) -> str:
+    """The last lines written after offset ``since``; from the start where the file was cut."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            begin = since if since <= size else 0
+            file.seek(max(begin, size - limit_bytes))
+            return file.read(limit_bytes).decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def head(path: Path, *, since: int = 0, limit_bytes: int = TAIL_BYTES) -> str:
+    """The first lines written after offset ``since``: what an engine says of its start."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(since if since <= size else 0)
+        return file.read(limit_bytes).decode("utf-8", errors="replace")

@@ -1,0 +1,104 @@
+"""What /proc tells about an engine: who it is, who belongs to it, what it maps, who was killed."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - where POSIX shared memory lies, nothing is created there
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process that can't be mistaken for a later one of the same pid: it started
+    ``start_ticks`` clock ticks after boot."""
+
+    pid: int
+    start_ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    state: str
+    session: int
+    start_ticks: int
+
+
+def stat(pid: int) -> Stat | None:
+    """``None`` when there is no such process. Fields by number: proc_pid_stat(5)."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    after_name = text.rpartition(")")[2].split()
+    return Stat(state=after_name[0], session=int(after_name[3]), start_ticks=int(after_name[19]))
+
+
+def identity(pid: int) -> Identity | None:
+    """``None`` for a pid that is free or a process that has ended and waits for its parent."""
+    found = stat(pid)
+    return None if found is None or found.state in "ZX" else Identity(pid, found.start_ticks)
+
+
+def argv(pid: int) -> tuple[str, ...]:
+    try:
+        raw = (PROC / str(pid) / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ()
+    return tuple(part.decode("utf-8", errors="replace") for part in raw.split(b"\0")[:-1])
+
+
+def runs(pid: int, command: Sequence[str]) -> bool:
+    """Whether ``pid`` runs ``command``. A script shows as its interpreter, the script and the rest."""
+    shown, wanted = argv(pid), tuple(command)
+    if shown[-len(wanted) :] == wanted:
+        return True
+    same_name = any(os.path.basename(part) == os.path.basename(wanted[0]) for part in shown)  # noqa: PTH119
+    return same_name and shown[-len(wanted) + 1 :] == wanted[1:]
+
+
+def members(session: int) -> tuple[int, ...]:
+    """The living processes of a session: an engine is started as leader of its own."""
+    pids = (int(entry) for entry in os.listdir(PROC) if entry.isdigit())  # noqa: PTH208 - names are enough
+    found = ((pid, stat(pid)) for pid in pids)
+    return tuple(pid for pid, seen in found if seen and seen.session == session and seen.state not in "ZX")
+
+
+def shared_memory(pids: Iterable[int], patterns: Sequence[str]) -> frozenset[Path]:
+    """Files below /dev/shm that ``pids`` map and whose name fits one of ``patterns``."""
+    names = set()
+    for pid in pids:
+        try:
+            maps = (PROC / str(pid) / "maps").read_text(errors="replace")
+        except OSError:
+            continue  # gone meanwhile, or not ours to read
+        names |= {line.partition(SHARED_MEMORY)[2] for line in maps.splitlines() if SHARED_MEMORY in line}
+    return frozenset(Path(SHARED_MEMORY, n) for n in names if any(fnmatch(n, p) for p in patterns))
+
+
+def oom_kills(pid: int) -> int | None:
+    """How often the kernel killed for memory in the cgroup of ``pid``; ``None`` when it doesn't tell."""
+    try:
+        groups = (PROC / str(pid) / "cgroup").read_text()
+    except OSError:
+        return None
+    for line in groups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            return _count(CGROUPS / "memory", path, "memory.oom_control")
+    unified = next((line.split(":", 2)[2] for line in groups.splitlines() if line.startswith("0::")), None)
+    return None if unified is None else _count(CGROUPS, unified, "memory.events")
+
+
+def _count(root: Path, group: str, file: str) -> int | None:
+    for folder in (root / group.lstrip("/"), root):  # in a container the path is the host's: its root is ours
+        try:
+            words = dict(line.split() for line in (folder / file).read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        if "oom_kill" in words:
+            return int(words["oom_kill"])
+    return None

@@ -1,0 +1,79 @@
+"""The command line of ``vllm serve`` for a plan."""
+
+from signal import Signals
+
+from domain.errors import EngineError, UsageError
+from domain.plan import Plan, VllmFlags
+from launchers.base import Capabilities, EngineFlags
+from launchers.command import Command, StopPolicy
+
+OURS = """
+--host --port --uds --root-path --model --served-model-name --api-key --ssl-keyfile --ssl-certfile --config
+--allowed-origins --headless --grpc --grpc-port --middleware --api-server-count -asc
+"""
+# Nothing is reported home, nothing is fetched, and no socket leaves the loopback.
+ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "VLLM_HOST_IP": "127.0.0.1",
+}
+# Seen with 0.32.0: while it starts, SIGTERM is swallowed or hangs it, SIGINT ends it in 4 to 14 s; once
+# healthy, SIGTERM ends it within 1.1 s, unless a client holds a stream. What it leaves in /dev/shm: psm_*
+# and sem.mp-* after a kill, vllm_dist_* after a clean end.
+STOP = StopPolicy(
+    starting_signal=Signals.SIGINT,
+    serving_signal=Signals.SIGTERM,
+    grace_s=20.0,
+    shared_memory=("psm_*", "sem.mp-*", "vllm_dist_*"),
+)
+
+
+def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
+    if not isinstance(flags, VllmFlags):
+        raise UsageError(f"vLLM can't take the flags of another engine: {type(flags).__name__}")
+    if mine := sorted(set(OURS.split()) & {word.partition("=")[0] for word in flags.extra}):
+        raise UsageError(f"{', '.join(mine)} is set by the daemon", hint="leave it out")
+    wanted: tuple[tuple[str, object], ...] = (
+        ("--dtype", flags.dtype),
+        ("--max-model-len", flags.max_model_len),
+        ("--kv-cache-memory-bytes", flags.kv_cache_memory_bytes),
+        ("--tensor-parallel-size", flags.tensor_parallel),
+        ("--quantization", flags.quantization),
+        ("--max-num-seqs", flags.max_num_seqs),
+        ("--device-ids", ",".join(str(index) for index in flags.device_ids) or None),
+    )
+    argv = [word for name, value in wanted if value is not None for word in (name, str(value))]
+    if flags.enforce_eager:
+        argv.append("--enforce-eager")
+    if lacking := [word for word in argv if word.startswith("--") and word not in caps.flags]:
+        raise EngineError(
+            f"{caps.path} ({caps.version or 'of unknown version'}) has no {lacking[0]}, which this plan needs",
+            hint="install a newer vLLM: make setup-vllm",
+            cause="flag_missing",
+        )
+    return (*argv, *flags.extra)
+
+
+def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
+    """A plan without weights on this disk names the repository: to be shown, not to be run."""
+    model = plan.weights.first_path or plan.weights.repo
+    argv = (
+        caps.path,
+        "serve",
+        model,
+        "--served-model-name",
+        name,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    )
+    return Command(
+        argv=(*argv, *arguments(plan.flags, caps)),
+        port=port,
+        served_name=name,
+        env=dict(ENVIRONMENT),
+        stop=STOP,
+    )

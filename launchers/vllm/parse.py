@@ -1,0 +1,84 @@
+"""A ``vllm serve`` command line, as an owner types it, into ``VllmFlags``."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from domain.errors import UsageError
+from domain.plan import VllmFlags
+from launchers.vllm.vocabulary import names
+
+FIELDS = {
+    "--dtype": "dtype",
+    "--max-model-len": "max_model_len",
+    "--kv-cache-memory-bytes": "kv_cache_memory_bytes",
+    "--tensor-parallel-size": "tensor_parallel",
+    "-tp": "tensor_parallel",
+    "--quantization": "quantization",
+    "-q": "quantization",
+    "--max-num-seqs": "max_num_seqs",
+    "--device-ids": "device_ids",
+}
+# vLLM's human-readable integers: small letters count by 1000, capitals by 1024.
+UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kmgtKMGT]?)")
+SWITCHES = {"--enforce-eager": True, "--no-enforce-eager": False}
+
+
+def parse(args: Sequence[str]) -> VllmFlags:
+    """Other options of ``vllm serve`` are kept in ``extra``. Raises: UsageError."""
+    values: dict[str, Any] = {}
+    extra: list[str] = []
+    rest = list(args)
+    while rest:
+        name, words = _next(rest)
+        if name in SWITCHES:
+            values["enforce_eager"] = SWITCHES[name]
+        elif name in FIELDS:
+            if len(words) != 1:
+                raise UsageError(f"{name} takes one value, found {len(words)}")
+            values[FIELDS[name]] = _value(FIELDS[name], name, words[0])
+        else:
+            extra += (name, *words)
+    return VllmFlags(**{k: v for k, v in values.items() if v is not None}, extra=tuple(extra))
+
+
+def _next(rest: list[str]) -> tuple[str, list[str]]:
+    """Takes one option off the front, with all words up to the next."""
+    token = rest.pop(0)
+    name, equals, word = token.partition("=")
+    if name.startswith("--"):
+        name = name.replace("_", "-")
+    base = name.partition(".")[0]  # --compilation-config.mode 3
+    if base not in names() and f"--{base.removeprefix('--no-')}" not in names():
+        raise _unknown(token)
+    words = [word] if equals else []
+    while rest and not equals and not re.match(r"-{1,2}[A-Za-z]", rest[0]):
+        words.append(rest.pop(0))
+    return name, words
+
+
+def _unknown(token: str) -> UsageError:
+    if not token.startswith("-"):
+        return UsageError(f"{token!r} is no option of vllm serve", hint="options begin with - or --")
+    near = get_close_matches(token.partition("=")[0], names(), n=1, cutoff=0.5)
+    return UsageError(
+        f"vllm serve has no option {token}",
+        hint=f"did you mean {near[0]}?" if near else "vllm serve --help=all lists them",
+    )
+
+
+def _value(field: str, name: str, word: str) -> object:
+    if field in ("dtype", "quantization"):
+        return word
+    if field == "device_ids":
+        if not re.fullmatch(r"\d+(,\d+)*", word):
+            raise UsageError(f"{name} takes numbers such as 0,1, found {word!r}")
+        return tuple(int(part) for part in word.split(","))
+    if word == "auto" and field == "max_model_len":
+        return None
+    found = NUMBER.fullmatch(word)
+    if found is None:
+        raise UsageError(f"{name} takes a number such as 4096 or 2G, found {word!r}")
+    return int(float(found[1]) * UNITS.get(found[2], 1))
