@@ -1,0 +1,84 @@
+"""A box with the service installed in it, as an owner would, and the weights already there."""
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rigs.systemd.box import ROOT, Box, wait_until
+
+CTL = ROOT / ".venv/bin/node-ctl"
+UNIT = "node-daemon.service"
+
+
+@dataclass
+class Service:
+    box: Box
+
+    def ctl(self, *args: str) -> Any:
+        """What the installed node-ctl answers with --json."""
+        return json.loads(self.as_user("root", "node-ctl", *args, "--json").stdout)
+
+    def as_user(self, user: str, *argv: str) -> subprocess.CompletedProcess[str]:
+        return self.box.attempt("runuser", "--login", user, "-c", shlex.join(argv), timeout_s=240)
+
+    def install(self, *args: str, sudo_user: str = "owner") -> Sequence[dict[str, Any]]:
+        told = self.box.run(CTL, "service", "install", *args, "--json", env={"SUDO_USER": sudo_user})
+        return json.loads(told)["steps"]
+
+    def pid(self) -> int:
+        return int(self.box.property(UNIT, "MainPID"))
+
+    def processes(self) -> set[int]:
+        """All of the service's user, as the box counts them: the daemon and whatever it left."""
+        return {int(pid) for pid in self.box.run("pgrep", "-u", "node-daemon", check=False).split()}
+
+    def launch(self, name: str) -> Any:
+        return next((row for row in self.ctl("ps") if row["name"] == name), None)
+
+    def wait_until_ready(self, name: str) -> Any:
+        def ready() -> bool:
+            if self.box.property(UNIT, "ActiveState") != "active":
+                return False
+            row = self.launch(name)
+            assert row is None or row["state"] != "failed", row
+            return row is not None and row["state"] == "ready"
+
+        wait_until(ready, f"{name} is ready", timeout_s=120)
+        return self.launch(name)
+
+    def chat(self, row: Any) -> str:
+        """What the engine behind a launch answers over its own HTTP."""
+        question = {
+            "messages": [{"role": "user", "content": "What is the capital of France?"}],
+            "temperature": 0,
+        }
+        code = (
+            "import json,sys,urllib.request as u\n"
+            "r = u.Request(sys.argv[1] + '/v1/chat/completions', sys.argv[2].encode(),"
+            " {'Content-Type': 'application/json'})\n"
+            "print(json.load(u.urlopen(r, timeout=60))['choices'][0]['message']['content'])"
+        )
+        return self.box.run("/usr/bin/python3", "-c", code, row["endpoint"], json.dumps(question))
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[Box]:
+    folder = tmp_path_factory.mktemp("systemd") / "box"
+    folder.mkdir()
+    assert os.geteuid() == 0, "a box needs root: sudo make test"
+    with Box(folder, [(smollm2, "/srv/SmolLM2-135M-Instruct.Q4_1.gguf")]) as box:
+        for user in ("owner", "stranger"):
+            box.run("useradd", "--create-home", "--shell", "/bin/bash", user)
+        yield box
+
+
+@pytest.fixture(scope="module")
+def service(box: Box) -> Service:
+    return Service(box)

@@ -1,0 +1,85 @@
+"""A model that was launched once is served: through a reboot, a crash of the daemon, until it is stopped."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rigs.systemd.box import wait_until
+from tests.systemd.conftest import UNIT, Service
+
+pytestmark = pytest.mark.systemd
+
+MODEL = "smollm2-135m"
+DEAF = """[Service]
+WatchdogSec=4s
+TimeoutStopSec=3s
+ExecStart=
+ExecStart=/opt/node-daemon/bin/python -c "import os, signal; \\
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); \\
+    os.execv('/opt/node-daemon/bin/node-daemon', ['node-daemon'])"
+"""
+
+
+@pytest.fixture(scope="module")
+def served(service: Service) -> Service:
+    service.install("--now")
+    service.ctl("launch", MODEL)
+    return service
+
+
+def test_what_an_owner_launches_answers(served: Service):
+    assert "Paris" in served.chat(served.wait_until_ready(MODEL))
+
+
+def test_a_killed_daemon_comes_back_and_adopts_the_engine(served: Service):
+    row, daemon = served.wait_until_ready(MODEL), served.pid()
+    served.box.run("kill", "-KILL", str(daemon))
+    wait_until(lambda: served.pid() not in (0, daemon), "systemd starts the daemon again")
+    again = served.wait_until_ready(MODEL)
+    assert again["pid"] == row["pid"]
+    assert again["endpoint"] == row["endpoint"]
+    assert "Paris" in served.chat(again)
+
+
+def test_it_answers_after_a_reboot_without_anyone_typing(served: Service):
+    served.box.reboot()
+    assert served.box.state == "running"
+    row = served.wait_until_ready(MODEL)
+    assert "Paris" in served.chat(row)
+
+
+def test_a_stop_leaves_no_engine_and_a_start_serves_again(served: Service):
+    served.wait_until_ready(MODEL)
+    served.box.run("systemctl", "stop", UNIT)
+    assert served.processes() == set()
+    assert served.box.property(UNIT, "Result") == "success"
+    served.box.run("systemctl", "start", UNIT)
+    assert "Paris" in served.chat(served.wait_until_ready(MODEL))
+
+
+@pytest.fixture
+def deaf(served: Service) -> Iterator[Service]:
+    """The same, impatient and with a daemon that no SIGTERM reaches: a blocked signal stays so over exec."""
+    drop_in = served.box.path(f"/etc/systemd/system/{UNIT}.d/deaf.conf")
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text(DEAF)
+    served.box.run("systemctl", "daemon-reload")
+    served.box.run("systemctl", "restart", UNIT)
+    yield served
+    drop_in.unlink()
+    served.box.run("systemctl", "daemon-reload")
+
+
+def test_a_daemon_that_hangs_is_restarted_and_adopts_the_engine(deaf: Service):
+    row, daemon = deaf.wait_until_ready(MODEL), deaf.pid()
+    deaf.box.run("kill", "-STOP", str(daemon))
+    wait_until(lambda: deaf.pid() not in (0, daemon), "the watchdog ends it")
+    assert "watchdog" in deaf.box.run("journalctl", "-u", UNIT, "-b", "-o", "cat", "--no-pager")
+    assert deaf.wait_until_ready(MODEL)["pid"] == row["pid"]
+
+
+def test_a_stop_that_the_daemon_does_not_hear_leaves_no_engine(deaf: Service):
+    assert deaf.wait_until_ready(MODEL)["pid"] in deaf.processes()
+    deaf.box.run("systemctl", "stop", UNIT)
+    assert deaf.box.property(UNIT, "Result") == "timeout"
+    wait_until(lambda: not deaf.processes(), "nothing is left", timeout_s=2)
