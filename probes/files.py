@@ -62,10 +62,25 @@ def link_name(path: Path) -> str | None:
         return None
 
 
-def denied(path: Path) -> bool:
-    """The file is there and this process may not read it: hidden, which is not absent."""
+def exists(path: Path) -> bool:
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def denied(path: Path) -> bool:
+    """The file is there and this process may not read it: hidden, which is not absent.
+
+    The first byte is asked for, because KFD's files open and then answer EPERM.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.read(descriptor, 1)
+        finally:
+            os.close(descriptor)
     except PermissionError:
         return True
     except (OSError, ValueError):

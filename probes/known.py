@@ -5,8 +5,11 @@ card may have been given other memory (RTX 4090 with 48 GB).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from domain.hardware import BandwidthSource, Gpu, MemoryKind
 from domain.known import KnownGpu
+from probes.pci import VENDORS, PciDevice
 
 # Drivers keep up to 7 % for themselves or for ECC (L40S: 46068 of 49152 MiB)
 LEAST_REPORTED_SHARE = 0.92
@@ -23,6 +26,30 @@ def match(
         exact = [row for row in rows if total_bytes in (row.vram_reported_bytes, row.vram_bytes)]
         rows = exact or rows
     return rows[0] if len(rows) == 1 else None
+
+
+def is_unified(known: Sequence[KnownGpu], pci_id: str) -> bool:
+    return any(row.unified for row in known if pci_id in row.pci_ids)
+
+
+def identity(card: PciDevice, known: Sequence[KnownGpu], total_bytes: int | None = None) -> Gpu:
+    """What the PCI bus and the table tell of a card, so without waking it or asking its driver."""
+    row = match(known, card.pci_id, revision=card.revision, total_bytes=total_bytes)
+    vendor = VENDORS[card.vendor]
+    gpu = Gpu(card.gpu_id, vendor, f"{vendor} {card.pci_id}", driver=card.driver)
+    if row is None:
+        return gpu
+    return replace(
+        gpu,
+        name=row.name,
+        memory_kind=MemoryKind.UNIFIED if row.unified else MemoryKind.DEDICATED,
+        memory_total_bytes=total_bytes
+        or (None if row.unified else row.vram_reported_bytes or row.vram_bytes),
+        bandwidth_bytes_per_s=row.bandwidth_bytes_per_s,
+        bandwidth_source=BandwidthSource.PEAK if row.bandwidth_bytes_per_s else None,
+        arch=row.arch,
+        fp16_flops_per_s=row.fp16_flops_per_s,
+    )
 
 
 def _revision_fits(row: KnownGpu, revision: str | None) -> bool:

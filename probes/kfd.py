@@ -1,0 +1,100 @@
+"""AMD's compute driver (KFD): the real silicon of each GPU and the memory that ROCm will use.
+
+``HSA_OVERRIDE_GFX_VERSION`` changes nothing here. Reading the topology wakes no GPU.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.hardware import Problem
+from probes import files
+
+NODES = Path("sys/class/kfd/kfd/topology/nodes")
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """``clock_mhz`` is the memory clock of a GPU's bank, the transfers per µs of a CPU's (from DMI)."""
+
+    size_bytes: int | None = None
+    width_bits: int | None = None
+    clock_mhz: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A GPU. ``bank`` is VRAM of its own, or the pool that the kernel chose for an APU."""
+
+    slot: str
+    arch: str | None = None
+    compute_units: int | None = None
+    bank: Bank = Bank()
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    gpus: tuple[Node, ...] = ()
+    cpu_bank: Bank = Bank()
+    problems: tuple[Problem, ...] = ()
+
+    def gpu(self, slot: str) -> Node | None:
+        return next((node for node in self.gpus if node.slot == slot), None)
+
+
+def probe(root: Path) -> Topology:
+    gpus, cpu_bank, hidden = [], Bank(), []
+    for name in files.entries(root / NODES):
+        folder = root / NODES / name
+        if any(files.denied(folder / file) for file in ("gpu_id", "properties")):
+            hidden.append(name)
+            continue
+        properties = files.fields(files.read(folder / "properties"))
+        bank = parse_bank(files.read(folder / "mem_banks/0/properties"))
+        node = parse_node(properties, bank)
+        if node:
+            gpus.append(node)
+        elif files.integer(properties.get("cpu_cores_count")):
+            cpu_bank = cpu_bank if cpu_bank.clock_mhz else bank
+    return Topology(tuple(gpus), cpu_bank, _hidden(hidden))
+
+
+def _hidden(names: list[str]) -> tuple[Problem, ...]:
+    """The kernel answers EPERM where the device cgroup denies the render node: hidden, not absent."""
+    if not names:
+        return ()
+    what = f"KFD node {', '.join(names)} may not be read: a GPU is there and is hidden from this process"
+    hint = "a unit's sandbox may hide it: DeviceAllow=char-kfd and DeviceAllow=char-drm let it through"
+    return (Problem("kfd", what, hint),)
+
+
+def parse_bank(text: str | None) -> Bank:
+    said = files.fields(text)
+    return Bank(
+        _positive(said.get("size_in_bytes")), _positive(said.get("width")), _positive(said.get("mem_clk_max"))
+    )
+
+
+def parse_node(properties: dict[str, str], bank: Bank) -> Node | None:
+    """None for a CPU. ``local_mem_size`` is 0 for every GPU: the kernel prints no other number."""
+    simds, version = _positive(properties.get("simd_count")), _positive(properties.get("gfx_target_version"))
+    location = files.integer(properties.get("location_id"))
+    if not simds or not version or location is None:
+        return None
+    domain = files.integer(properties.get("domain")) or 0
+    per_unit = _positive(properties.get("simd_per_cu"))
+    return Node(slot_of(domain, location), gfx(version), simds // per_unit if per_unit else None, bank)
+
+
+def slot_of(domain: int, location: int) -> str:
+    """``49408`` -> ``0000:c1:00.0``: bus << 8 | device << 3 | function."""
+    return f"{domain:04x}:{location >> 8 & 0xFF:02x}:{location >> 3 & 0x1F:02x}.{location & 7}"
+
+
+def gfx(version: int) -> str:
+    """``110501`` -> ``gfx1151``, ``90010`` -> ``gfx90a``: minor and stepping are hexadecimal digits."""
+    return f"gfx{version // 10000}{version // 100 % 100:x}{version % 100:x}"
+
+
+def _positive(text: str | None) -> int | None:
+    number = files.integer(text)
+    return number if number and number > 0 else None

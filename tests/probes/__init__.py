@@ -1,0 +1,1 @@
+"""Probes against the files of real machines."""

@@ -1,0 +1,99 @@
+"""What the tests of probes share: planted machines, threads without privileges, children with NVML."""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.hardware import Hardware
+from domain.jsonable import from_json
+from probes import snapshot
+from tests.probes.table import TABLE
+from tests.rigs import nvml
+from tests.rigs.trees import plant_machine
+
+OPENED: list[str] | None = None
+CHILD = """
+import json, pathlib, sys
+from domain.jsonable import to_json
+from probes import snapshot
+from tests.probes.table import TABLE
+root = pathlib.Path(sys.argv[1])
+print(json.dumps(to_json(snapshot.probe(root=root, models_dir=root, known_gpus=TABLE))))
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[[str], Path]:
+    """Plants a recorded machine and tells its root."""
+    return lambda name: plant_machine(tmp_path, name)
+
+
+@pytest.fixture
+def see() -> Callable[[Path], Hardware]:
+    return lambda root: snapshot.probe(root=root, models_dir=root, known_gpus=TABLE)
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return nvml.build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def see_with_nvml(nvml_library: Path, tmp_path: Path) -> Callable[..., Hardware]:
+    """A snapshot taken by a child that loads the stand-in library with ``answers``; "" for no library."""
+
+    def see_it(root: Path, answers: str) -> Hardware:
+        profile = tmp_path / "answers.nvml"
+        profile.write_text(answers)
+        changes = nvml.environment(nvml_library, profile) if answers else {}
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, str(root)],
+            env={**os.environ, **changes},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr == ""
+        return from_json(Hardware, json.loads(done.stdout))
+
+    return see_it
+
+
+def unprivileged(call: Callable[[], Any]) -> Any:
+    """What ``call`` returns in a thread that has given up root's way around file permissions."""
+    answer: list[Any] = []
+
+    def run() -> None:
+        header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
+        assert ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()) == 0
+        answer.append(call())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return answer[0]
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if OPENED is not None and event in ("open", "os.listdir", "os.scandir"):
+        OPENED.append(str(arguments[0]))
+
+
+sys.addaudithook(_note)
+
+
+@pytest.fixture
+def opened() -> Iterator[list[str]]:
+    """The paths that Python opens while the test runs."""
+    global OPENED  # noqa: PLW0603 - an audit hook can't be taken away, so it stays and does nothing
+    OPENED = []
+    yield OPENED
+    OPENED = None
