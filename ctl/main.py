@@ -131,6 +131,9 @@ def main(args: list[str]) -> int:
     except NodeError as error:
         return _tell(error.code, str(error), error.hint, args)
     except typer.TyperException as error:
+        if error.format_message().startswith("Usage:"):  # a group without a command: its help is the message
+            print(error.format_message(), file=sys.stderr)
+            return exit_status("bad_usage")
         context = getattr(error, "ctx", None)
         hint = f"see {context.command_path} --help" if context else "see node-ctl --help"
         return _tell("bad_usage", error.format_message(), hint, args)

@@ -1,0 +1,1 @@
+"""node-ctl, as real child processes see it."""

@@ -1,0 +1,116 @@
+"""Every error of the daemon ends in its exit status, a line and a hint; with --json in an object, too."""
+
+import json
+import socket
+
+import pytest
+
+from domain import errors
+from tests.ctl.conftest import Ctl
+from tests.fakes.daemon_server import Answer, FakeDaemon, refusal
+
+
+@pytest.mark.parametrize(
+    ("code", "http", "status"),
+    [
+        pytest.param("failed", 500, 1, id="anything else: failed"),
+        pytest.param("busy", 423, 1, id="busy: failed"),
+        pytest.param("bad_model", 422, 1, id="no usable model file: failed"),
+        pytest.param("unknown_launch", 404, 1, id="no such launch: failed"),
+        pytest.param("bad_usage", 422, 2, id="bad usage"),
+        pytest.param("bad_config", 400, 2, id="bad settings"),
+        pytest.param("unknown_model", 404, 3, id="unknown model"),
+        pytest.param("does_not_fit", 409, 4, id="does not fit"),
+        pytest.param("engine_failed", 502, 6, id="engine failed"),
+        pytest.param("download_failed", 502, 7, id="download failed"),
+        pytest.param("disk_full", 507, 7, id="disk full"),
+    ],
+)
+def test_a_code_becomes_an_exit_status(
+    ctl: Ctl, daemon: FakeDaemon, code: str, http: int, status: int
+) -> None:
+    daemon.on("POST /v1/plan", refusal(code, "it needs 60.0 GiB", "ask for less", http))
+    done = ctl("plan", "gpt-oss-120b", "--json")
+    assert done.returncode == status
+    assert json.loads(done.stdout) == {
+        "error": {"code": code, "message": "it needs 60.0 GiB", "hint": "ask for less"}
+    }
+    assert done.stderr == "node-ctl: it needs 60.0 GiB\nhint: ask for less\n"
+
+
+def test_without_json_an_error_leaves_standard_output_empty(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/plan", refusal("unknown_model", "no model is called 'x'", status=404))
+    done = ctl("plan", "x")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "node-ctl: no model is called 'x'\n"
+
+
+def test_every_code_of_the_domain_has_been_thought_of() -> None:
+    """1 is for errors that a script can't act on; a new code has to choose."""
+    known = {"failed", "busy", "bad_model", "unknown_launch", "probe_failed", "bad_usage", "bad_config"}
+    known |= {"unknown_model", "does_not_fit", "daemon_gone", "engine_failed", "download_failed", "disk_full"}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    assert {kind.code for kind in kinds if issubclass(kind, errors.NodeError)} == known
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        pytest.param(["launc"], "Did you mean 'launch'", id="a typo in the command"),
+        pytest.param(["launch"], "MODEL", id="no model"),
+        pytest.param(["launch", "m", "--contxt", "1"], "--context", id="a typo in an option"),
+        pytest.param(["plan", "m", "--context", "many"], "--context", id="a number that is none"),
+        pytest.param(["plan", "m", "--parallel", "0"], "--parallel", id="a number out of range"),
+        pytest.param(["ask", "a", "b", "c"], "quotes", id="a question without quotes"),
+        pytest.param(["estimate", "m", "--gpus", "1", "--on", "x"], "--gpus", id="two machines at once"),
+        pytest.param(["service"], "install", id="a group without a command"),
+    ],
+)
+def test_bad_usage_is_2_and_says_what_is_right(ctl: Ctl, args: list[str], says: str) -> None:
+    done = ctl(*args)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_usage_with_json_is_an_object_too(ctl: Ctl) -> None:
+    done = ctl("plan", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "bad_usage"
+
+
+@pytest.mark.parametrize("command", ["ps", "status", "events", "shutdown"])
+def test_without_a_daemon_it_is_5_and_how_to_start_it(ctl: Ctl, command: str) -> None:
+    done = ctl(command)
+    assert done.returncode == 5
+    assert "no node-daemon is running" in done.stderr
+    assert "hint: start it with node-daemon" in done.stderr
+
+
+def test_a_socket_without_a_listener_is_no_daemon(ctl: Ctl) -> None:
+    path = ctl.home / "stale.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    done = ctl("--socket", str(path), "ps")
+    assert done.returncode == 5
+    assert f"no node-daemon listens on {path}" in done.stderr
+
+
+def test_a_socket_path_that_is_too_long_is_told_so(ctl: Ctl) -> None:
+    done = ctl("--socket", "/tmp/" + "x" * 200, "ps")
+    assert done.returncode == 5
+    assert "too long" in done.stderr
+
+
+def test_an_answer_that_is_no_json_is_one_line(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("GET /v1/launches", Answer(b"<html>", 500))
+    done = ctl("ps")
+    assert (done.returncode, done.stderr) == (1, "node-ctl: the daemon answered 500: <html>\n")
+
+
+def test_an_answer_of_another_version_says_so(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("GET /v1/launches", [{"name": "smol"}])
+    done = ctl("ps")
+    assert done.returncode == 1
+    assert "LaunchRow.model is missing" in done.stderr
+    assert "versions" in done.stderr
