@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-from transformers.utils import logging
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
@@ -41,7 +40,6 @@ def answer(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    logging.disable_progress_bar()
     said = convert(Path(sys.argv[1]), Path(sys.argv[2]))
     if "Paris" not in said:
         sys.exit(f"the converted model answers nonsense: {said!r}")

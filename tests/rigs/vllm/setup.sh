@@ -1,6 +1,6 @@
 #!/bin/bash
 # Make the environment that serves vLLM on a CPU (.venv-vllm) and two small real models for it
-# (.cache/vllm-models/smollm2-135m and -awq). A second run is instant: a stamp holds the digest of this folder.
+# (.cache/vllm-models/smollm2-135m and -awq). A second run is instant: stamps hold digests of what they are made from.
 #
 # --no-deps, because the wheel's own dependencies do not fit one another: torchvision, torchaudio and torchcodec
 # do not load beside torch 2.13.0+cpu and make vllm exit 1; triton (1 GB) is not used on a CPU.
@@ -50,8 +50,9 @@ exec 9>"$cache/setup-vllm.lock"
 flock 9
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export TQDM_DISABLE=1 HF_HUB_OFFLINE=1
 
-digest=$(cd "$here" && cat requirements.txt shim/pyproject.toml setup.sh | sha256sum)
+digest=$(cd "$here" && cat requirements.txt shim/pyproject.toml | sha256sum)
 if ! finished "$venv/.stamp" "$digest"; then
     echo "setup-vllm: making $venv (about 2.5 GB, two minutes)"
     make_environment
