@@ -79,26 +79,29 @@ def shared_memory(pids: Iterable[int], patterns: Sequence[str]) -> frozenset[Pat
     return frozenset(Path(SHARED_MEMORY, n) for n in names if any(fnmatch(n, p) for p in patterns))
 
 
-def oom_kills(pid: int) -> int | None:
-    """How often the kernel killed for memory in the cgroup of ``pid``; ``None`` when it doesn't tell."""
+def oom_counter(pid: int) -> Path | None:
+    """The file in which the kernel counts its OOM kills in the cgroup of ``pid``, where it has one."""
     try:
-        groups = (PROC / str(pid) / "cgroup").read_text()
-    except OSError:
+        lines = [line.split(":", 2) for line in (PROC / str(pid) / "cgroup").read_text().splitlines()]
+    except (FileNotFoundError, ProcessLookupError):
         return None
-    for line in groups.splitlines():
-        _, controllers, path = line.split(":", 2)
+    for _, controllers, group in lines:
         if "memory" in controllers.split(","):
-            return _count(CGROUPS / "memory", path, "memory.oom_control")
-    unified = next((line.split(":", 2)[2] for line in groups.splitlines() if line.startswith("0::")), None)
-    return None if unified is None else _count(CGROUPS, unified, "memory.events")
+            return _existing(CGROUPS / "memory", group, "memory.oom_control")
+    unified = next((group for number, _, group in lines if number == "0"), None)
+    return None if unified is None else _existing(CGROUPS, unified, "memory.events")
 
 
-def _count(root: Path, group: str, file: str) -> int | None:
-    for folder in (root / group.lstrip("/"), root):  # in a container the path is the host's: its root is ours
-        try:
-            words = dict(line.split() for line in (folder / file).read_text().splitlines())
-        except (OSError, ValueError):
-            continue
-        if "oom_kill" in words:
-            return int(words["oom_kill"])
-    return None
+def oom_kills(counter: Path) -> int | None:
+    """How often the kernel killed for memory, ``None`` when the file doesn't say."""
+    try:
+        words = dict(line.split() for line in counter.read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    return int(words["oom_kill"]) if "oom_kill" in words else None
+
+
+def _existing(root: Path, group: str, file: str) -> Path | None:
+    """In a container the path may be the host's: there, our own root is the group."""
+    paths = (root / group.lstrip("/") / file, root / file)
+    return next((path for path in paths if path.exists()), None)

@@ -1,5 +1,7 @@
 """The engines there are, by the name that plans use, and the choice of one binary."""
 
+import os
+
 from domain.errors import EngineError
 from domain.plan import LLAMA_CPP, VLLM
 from launchers import llama_cpp, vllm
@@ -19,9 +21,11 @@ def choose(engine: str, places: Places) -> Capabilities:
     launcher = LAUNCHERS[engine]
     configured = {LLAMA_CPP: places.llama_server, VLLM: places.vllm}[engine]
     found = launcher.find(places)
-    if configured is not None and not configured.is_file():
+    if configured is not None and not os.access(configured, os.X_OK):
         raise EngineError(
-            f"the settings name {configured}, which does not exist", hint=INSTALL[engine], cause="missing"
+            f"the settings name {configured}, which is no program that can be started",
+            hint=INSTALL[engine],
+            cause="missing",
         )
     usable = [binary for binary in found if binary.problem is None]
     if found and (not usable or (configured is not None and found[0].problem)):

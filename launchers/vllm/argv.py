@@ -49,7 +49,7 @@ def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
         argv.append("--enforce-eager")
     if lacking := [word for word in argv if word.startswith("--") and word not in caps.flags]:
         raise EngineError(
-            f"{caps.path} ({caps.version or 'of unknown version'}) has no {lacking[0]}, which this plan needs",
+            f"{caps.path} ({caps.version or 'version unknown'}) has no {lacking[0]}, which this plan needs",
             hint="install a newer vLLM: make setup-vllm",
             cause="flag_missing",
         )

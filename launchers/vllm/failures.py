@@ -57,7 +57,7 @@ TABLE: tuple[Failure, ...] = (
     ),
     Failure(
         "kv_too_small",
-        r"To serve at least one request .*\((\d+)\), \(([\d.]+ GiB) .*estimated maximum model length is (\d+)",
+        r"To serve at least one request .*\((\d+)\), \(([\d.]+ GiB) .*maximum model length is (\d+)",
         "the KV cache is too small: {1} tokens need {2}, it holds {3} tokens",
         "ask for less with --context",
     ),

@@ -1,0 +1,236 @@
+"""One engine's processes: a leader in a session of its own, watched by pidfd, ended as a whole.
+
+An engine started by an earlier daemon is no child of ours: it is watched and ended the same way, only its
+exit status stays unknown.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from signal import Signals
+
+from domain.errors import EngineError
+from launchers import logfile, proc
+from launchers.command import Command, Exit
+from launchers.proc import Identity
+
+log = logging.getLogger(__name__)
+
+TICK_S = 5.0  # how often the log's size and the kernel's counter of OOM kills are looked at
+OOM_WINDOW_S = 30.0  # an OOM kill of a part ends the whole within that time (vLLM: 5 s)
+STRAGGLE_S = 2.0  # after the leader's end, for the others to follow by themselves
+KILL_S = 20.0  # for the kernel to end what was killed: memory of that size takes a while to free
+# Python ignores these; an engine has to meet them as usual (as subprocess.Popen sees to, too).
+RESTORED = (Signals.SIGPIPE, Signals.SIGXFSZ)
+
+
+class Child:
+    """``served`` is set by the owner once the engine has answered."""
+
+    def __init__(
+        self, identity: Identity, pidfd: int, command: Command, log_path: Path, *, log_start: int, limit: int
+    ) -> None:
+        self.identity = identity
+        self.command = command
+        self.log_path = log_path
+        self.log_start = log_start
+        self.served = False
+        self._limit_bytes = limit
+        self._pidfd = pidfd
+        self._asked = False
+        self._stop: asyncio.Task[None] | None = None
+        self._leftovers: frozenset[Path] = frozenset()
+        self._oom_kills: deque[tuple[Path | None, int | None]] = deque(maxlen=int(OOM_WINDOW_S / TICK_S) + 1)
+        self._dead = asyncio.Event()
+        asyncio.get_running_loop().add_reader(pidfd, self._dead.set)
+        self._watch = asyncio.create_task(self._watch_it(), name=f"watch {identity.pid}")
+
+    @classmethod
+    async def start(
+        cls, command: Command, log_path: Path, *, limit_bytes: int = logfile.LIMIT_BYTES
+    ) -> "Child":
+        """Raises: EngineError when the binary can't be started."""
+        try:
+            pid, log_start = await asyncio.to_thread(_spawn, command, log_path, limit_bytes)
+        except OSError as error:
+            raise EngineError(
+                f"{command.argv[0]} can't be started: {error.strerror}",
+                hint="check the engine's path in the settings",
+                cause="missing",
+            ) from error
+        pidfd = os.pidfd_open(pid)  # an ended child keeps its pid until it is reaped, here
+        seen = await asyncio.to_thread(proc.stat, pid)
+        identity = Identity(pid, 0 if seen is None else seen.start_ticks)
+        return cls(identity, pidfd, command, log_path, log_start=log_start, limit=limit_bytes)
+
+    @classmethod
+    async def adopt(
+        cls,
+        identity: Identity,
+        command: Command,
+        log_path: Path,
+        *,
+        limit_bytes: int = logfile.LIMIT_BYTES,
+    ) -> "Child | None":
+        """The engine an earlier daemon started, ``None`` when the pid is free, or is another's by now."""
+        try:
+            pidfd = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            return None
+        if not await asyncio.to_thread(_is_it, identity, command):
+            os.close(pidfd)
+            return None
+        return cls(identity, pidfd, command, log_path, log_start=0, limit=limit_bytes)
+
+    @property
+    def alive(self) -> bool:
+        return not self._watch.done()
+
+    @property
+    def asked(self) -> bool:
+        return self._asked
+
+    async def wait(self) -> Exit:
+        """Returns when no process of the engine is left."""
+        return await asyncio.shield(self._watch)
+
+    async def stop(self, signal_: Signals, grace_s: float) -> Exit:
+        """The signal to the leader, after the grace SIGKILL to all. Callers share one stop.
+
+        Raises: EngineError when the kernel can't end it.
+        """
+        if self._stop is None:
+            self._asked = True
+            self._stop = asyncio.create_task(self._end(signal_, grace_s))
+        await asyncio.shield(self._stop)
+        return await self.wait()
+
+    async def leave(self) -> None:
+        """Stops watching and leaves the engine running, for a later daemon to adopt."""
+        if self._watch.cancel():
+            with suppress(asyncio.CancelledError):
+                await self._watch
+            self._release()
+
+    async def _end(self, signal_: Signals, grace_s: float) -> None:
+        await self._note_leftovers()
+        if self.alive:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal_)
+        if (await asyncio.wait({self._watch}, timeout=grace_s))[0]:
+            return
+        log.warning("engine killed: pid=%d grace_s=%g", self.identity.pid, grace_s)
+        await self._note_leftovers()
+        await asyncio.to_thread(_kill_session, self.identity.pid)
+        if not (await asyncio.wait({self._watch}, timeout=KILL_S))[0]:
+            raise EngineError(
+                f"process {self.identity.pid} does not end, not even killed",
+                hint="the kernel holds it, most often for a GPU or a disk that hangs; dmesg tells",
+                cause="unkillable",
+            )
+
+    async def _watch_it(self) -> Exit:
+        while not self._dead.is_set():
+            await asyncio.to_thread(self._look)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._dead.wait(), TICK_S)
+        oom_killed = await asyncio.to_thread(self._oom_killed)
+        await self._clear_session()
+        status = _status(self._pidfd)  # last: until it is reaped, its pid names no one else
+        await asyncio.to_thread(_unlink, self._leftovers)
+        self._release()
+        ended = Exit(status=status, asked=self._asked, served=self.served, oom_killed=oom_killed)
+        log.info("engine ended: pid=%d %s", self.identity.pid, ended)
+        return ended
+
+    async def _clear_session(self) -> None:
+        """Ends what the leader left: a worker holds gigabytes that nobody would free."""
+        begun = time.monotonic()
+        while members := await asyncio.to_thread(proc.members, self.identity.pid):
+            if time.monotonic() - begun > STRAGGLE_S:
+                await self._note_leftovers()
+                await asyncio.to_thread(_kill_session, self.identity.pid)
+                log.warning("engine left processes, killed: leader=%d left=%s", self.identity.pid, members)
+            await asyncio.sleep(0.1)
+
+    async def _note_leftovers(self) -> None:
+        patterns = self.command.stop.shared_memory
+        if patterns and self.alive:
+            self._leftovers |= await asyncio.to_thread(_held, self.identity.pid, patterns)
+
+    def _look(self) -> None:
+        """Blocking: the log's size, and the count of OOM kills before whatever comes."""
+        if logfile.bound(self.log_path, self._limit_bytes):
+            self.log_start = 0
+        counter = proc.oom_counter(self.identity.pid)
+        self._oom_kills.append((counter, None if counter is None else proc.oom_kills(counter)))
+
+    def _oom_killed(self) -> bool:
+        """Whether the count rose since the oldest look; an ended leader is in no cgroup any more."""
+        counter = self._oom_kills[-1][0] if self._oom_kills else None
+        if counter is None:
+            return False
+        before = next((count for seen, count in self._oom_kills if seen == counter), None)
+        now = proc.oom_kills(counter)
+        return now is not None and before is not None and now > before
+
+    def _release(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+
+
+def _spawn(command: Command, log_path: Path, limit_bytes: int) -> tuple[int, int]:
+    """Blocking: starts the engine, its output straight into the log; the pid and where its lines begin."""
+    descriptor, log_start = logfile.open_log(log_path, limit_bytes)
+    try:
+        pid = os.posix_spawn(
+            command.argv[0],
+            command.argv,
+            command.environment(os.environ),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, descriptor, 1),
+                (os.POSIX_SPAWN_DUP2, descriptor, 2),
+            ],
+            setsid=True,  # a session of its own: a stop reaches grandchildren, a ^C at the daemon doesn't
+            setsigmask=(),
+            setsigdef=RESTORED,
+        )
+    finally:
+        os.close(descriptor)
+    return pid, log_start
+
+
+def _is_it(identity: Identity, command: Command) -> bool:
+    return proc.identity(identity.pid) == identity and proc.runs(identity.pid, command.argv)
+
+
+def _status(pidfd: int) -> int | None:
+    """Of an ended child, which is reaped here; ``None`` for an adopted engine."""
+    try:
+        info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+    if info is None:
+        return None
+    return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
+
+
+def _kill_session(leader: int) -> None:
+    for pid in proc.members(leader):
+        with suppress(ProcessLookupError):
+            os.kill(pid, Signals.SIGKILL)
+
+
+def _held(leader: int, patterns: tuple[str, ...]) -> frozenset[Path]:
+    return proc.shared_memory(proc.members(leader), patterns)
+
+
+def _unlink(paths: frozenset[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
