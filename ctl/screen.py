@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,9 +40,9 @@ def harmless(text: str) -> str:
     return text.translate(_CONTROL) if sys.stdout.isatty() else text
 
 
-def console(**options: Any) -> "Console":
+def console() -> "Console":
     """A rich console that takes text as it is (no markup in other people's names) and wraps in no pipe."""
     from rich.console import Console  # noqa: PLC0415 - costs what --json and --help should not pay
 
     width = None if is_terminal() else PIPE_WIDTH
-    return Console(width=width, markup=False, highlight=False, emoji=False, soft_wrap=False, **options)
+    return Console(width=width, markup=False, highlight=False, emoji=False)

@@ -30,7 +30,7 @@ def command(*, as_json: Json = False) -> None:
 def _draw(checks: list[dict[str, str]]) -> None:
     from rich.text import Text  # noqa: PLC0415 - --json does without it
 
-    screen = console(soft_wrap=True)
+    screen = console()
     width = max((len(check["check"]) for check in checks), default=0)
     for check in checks:
         head = Text(f"{check['status']:<8}", STYLES.get(check["status"], ""))

@@ -73,10 +73,10 @@ def estimate_lines(data: Any) -> list[str]:
 
 
 def speed_words(speed: Speed) -> str:
-    """``predicted 85 tokens/s (70 to 100), prompt 900 tokens/s, loads in 1.2 s``."""
-    words = [f"predicted {_range(speed.decode_tokens_per_s)} tokens/s"]
+    """``predicted 85 tokens/s (70 to 100), prompt 900 tokens/s (800 to 1000), loads in 1.2 s``."""
+    words = [f"predicted {_range(speed.decode_tokens_per_s)}"]
     if speed.prefill_tokens_per_s is not None:
-        words.append(f"prompt {_range(speed.prefill_tokens_per_s)} tokens/s")
+        words.append(f"prompt {_range(speed.prefill_tokens_per_s)}")
     if speed.load_s is not None:
         words.append(f"loads in {duration(speed.load_s)}")
     return ", ".join(words)
@@ -84,8 +84,8 @@ def speed_words(speed: Speed) -> str:
 
 def _range(value: Range | None) -> str:
     if value is None:
-        return "?"
-    return f"{rate(value.expected)} ({rate(value.low)} to {rate(value.high)})"
+        return "? tokens/s"
+    return f"{rate(value.expected)} tokens/s ({rate(value.low)} to {rate(value.high)})"
 
 
 def _device(memory: DeviceMemory) -> str:
@@ -98,7 +98,7 @@ def _split(plan: Plan) -> str:
     if isinstance(flags, VllmFlags):
         ranks = f"tensor-parallel {flags.tensor_parallel}"
         return f"{', '.join(gpus) or 'CPU'}, {ranks}, {flags.dtype}"
-    threads = f", {flags.threads} threads" if flags.threads else ""
+    threads = ", 1 thread" if flags.threads == 1 else f", {flags.threads} threads" if flags.threads else ""
     if not gpus or not flags.gpu_layers:
         return f"all on the CPU{threads}"
     words = f"{flags.gpu_layers} layers on {' + '.join(gpus)}"

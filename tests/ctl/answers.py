@@ -36,9 +36,7 @@ from domain.units import GIB, MIB
 BOX = Hardware(
     cpu=Cpu("Ryzen 9", 12, 12, 24, 2, 1.5, ("avx2", "avx512f"), 1),
     memory=Memory(64 * GIB, 50 * GIB, 51e9, BandwidthSource.MEASURED, memlock_limit_bytes=8 * MIB),
-    gpus=(
-        Gpu("pci:0000:01:00.0", "nvidia", "RTX [A]", MemoryKind.DEDICATED, 24 * GIB, None, arch="sm_86"),
-    ),
+    gpus=(Gpu("pci:0000:01:00.0", "nvidia", "RTX [A]", MemoryKind.DEDICATED, 24 * GIB, None, arch="sm_86"),),
     stacks=Stacks(cuda="13.0"),
     thermals=(Thermal("k10temp Tctl", 48.5, None, 95),),
     storage=Storage("/home/o/models", 200 * GIB, None, 3.2e9),
@@ -115,7 +113,13 @@ STATUS = {
     "problems": [{"source": "disk", "what": "5 GiB are left", "hint": "free some"}],
 }
 CHECKS = [
-    {"check": "memlock", "status": "warning", "found": "8 MiB", "why": "mlock needs more", "fix": "ulimit -l"},
+    {
+        "check": "memlock",
+        "status": "warning",
+        "found": "8 MiB",
+        "why": "mlock needs more",
+        "fix": "ulimit -l",
+    },
     {"check": "disk", "status": "ok", "found": "200 GiB free", "why": "", "fix": ""},
 ]
 

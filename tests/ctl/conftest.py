@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,16 +29,19 @@ class Ctl:
     def argv(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "ctl.main", *args]
 
-    def __call__(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, argv: list[str], **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.argv(*args),
+            argv,
             cwd=ROOT,
-            env={**self.env, **(env or {})},
+            env={**self.env, **env},
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
+
+    def __call__(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.run(self.argv(*args), **env)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A daemon that only answers: real HTTP on a real Unix socket, canned answers, and a record of what was asked."""
+"""A daemon that only answers: real HTTP on a real Unix socket; it keeps what it was asked."""
 
 import json
 import socketserver

