@@ -11,7 +11,13 @@ from domain.model import MetadataValue, ModelShape, Tensor
 
 # A vocabulary entry in a header: 8 bytes of length, about 7 of text, 4 of type, and as much for its merge.
 HEADER_BYTES_PER_TOKEN = 38
-NOT_IN_HEADERS = frozenset({"tied_embeddings", "rope_freqs", "qk_norm", "no_balance_bias"})
+NOT_IN_HEADERS = frozenset(
+    {"tied_embeddings", "rope_freqs", "qk_norm", "no_balance_bias", "nextn_shares_tables"}
+)
+# As near to the published size, the mix is taken for what the quantizer really did.
+NEAR_ENOUGH = 0.003
+# Types as wide as one that stands on the ladder.
+RUNGS = {"IQ3_S": "Q3_K", "IQ4_NL": "Q4_K", "Q4_0": "Q4_K", "BF16": "F16"}
 # Types from small to large, one step apart, for rows of 256-value blocks and for all others.
 LADDERS = (
     (
@@ -49,7 +55,7 @@ def shape_of(model: KnownModel, quant: KnownQuant) -> ModelShape:
     header_bytes = HEADER_BYTES_PER_TOKEN * int(vocabulary) if isinstance(vocabulary, int) else 0
     return ModelShape(
         architecture=model.architecture,
-        tensors=_adjusted(tensors, quant.size_bytes - header_bytes),
+        tensors=_adjusted(tensors, quant.size_bytes, header_bytes),
         file_bytes=quant.size_bytes,
         metadata=header(model.architecture, model.shape, title=model.title),
         array_lengths={"tokenizer.ggml.tokens": vocabulary} if isinstance(vocabulary, int) else {},
@@ -81,10 +87,13 @@ def _tensor(name: str, dims: tuple[int, ...], kind: str) -> Tensor:
     return Tensor(name, kind, dims, BY_NAME[kind].row_bytes(dims[0]) * rows_in_all)
 
 
-def _adjusted(tensors: tuple[Tensor, ...], target_bytes: int) -> tuple[Tensor, ...]:
-    """The table with tensors moved one type up or down, front to back, until no move comes nearer."""
+def _adjusted(tensors: tuple[Tensor, ...], published_bytes: int, header_bytes: int) -> tuple[Tensor, ...]:
+    """The table with tensors moved one type up or down, front to back, until no move comes nearer.
+    Some publishers count the header into a size and some do not."""
     result = list(tensors)
-    gap_bytes = target_bytes - sum(tensor.size_bytes for tensor in result)
+    gap_bytes = published_bytes - header_bytes - sum(tensor.size_bytes for tensor in result)
+    if min(abs(gap_bytes), abs(gap_bytes + header_bytes)) < NEAR_ENOUGH * published_bytes:
+        return tensors
     moved = True
     while moved:
         moved = False
@@ -103,9 +112,11 @@ def _adjusted(tensors: tuple[Tensor, ...], target_bytes: int) -> tuple[Tensor, .
 def _neighbour(tensor: Tensor, *, up: bool) -> Tensor | None:
     if is_kept(tensor.name, tensor.shape) or tensor.type == "MXFP4":
         return None
-    for ladder in LADDERS if tensor.shape[0] % 256 == 0 else LADDERS[1:]:
-        if tensor.type in ladder:
-            place = ladder.index(tensor.type) + (1 if up else -1)
+    wide = tensor.shape[0] % 256 == 0
+    rung = RUNGS.get(tensor.type, tensor.type) if wide else tensor.type
+    for ladder in LADDERS if wide else LADDERS[1:]:
+        if rung in ladder:
+            place = ladder.index(rung) + (1 if up else -1)
             if 0 <= place < len(ladder):
                 kind = fitting(ladder[place], tensor.shape[0], mix_of("Q8_0", ""))
                 return _tensor(tensor.name, tensor.shape, kind)

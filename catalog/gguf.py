@@ -3,6 +3,7 @@
 Source of the format: the GGUF specification (ggml ``docs/gguf.md``), versions 2 and 3.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +24,15 @@ _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header of one file."""
+    """The header of one file. ``counts`` are its tensors and keys, as it claims them at its start;
+    ``table_start`` is where the tensor table begins."""
 
     metadata: dict[str, MetadataValue]
     array_lengths: dict[str, int]
     tensors: tuple[Placed, ...]
     file_bytes: int
+    counts: tuple[int, int]
+    table_start: int
 
 
 def read_file(path: Path) -> ModelShape:
@@ -45,14 +49,19 @@ def read_file(path: Path) -> ModelShape:
     return read_model(path.name, lambda name: FileSource(path.with_name(name)))
 
 
-def read_model(name: str, open_source: Callable[[str], ByteSource]) -> ModelShape:
-    """A model from all its parts, which ``open_source`` opens by name. Raises: BadModelError."""
+def read_model(
+    name: str, open_source: Callable[[str], ByteSource], *, known: list[Header] | None = None
+) -> ModelShape:
+    """A model from all its parts, which ``open_source`` opens by name.
+
+    ``known`` collects headers of other quants of the same model: where the next file has its tensor
+    table at the same place, its vocabulary is not read again. Raises: BadModelError."""
     headers = []
     names = part_names(name)
     for part in names:
         source = open_source(part)
         try:
-            headers.append(read_header(source))
+            headers.append(read_header(source) if known is None else _like_one_of(known, source))
         finally:
             source.close()
     _check_parts(names, headers)
@@ -98,8 +107,43 @@ def read_header(source: ByteSource) -> Header:
             metadata[key] = value
         elif length is not None:
             array_lengths[key] = length
+    table_start = window.position
     tensors = read_tensors(window, tensor_count, metadata.get("general.alignment", 32))
-    return Header(metadata, array_lengths, tensors, source.size_bytes)
+    counts = (tensor_count, key_count)
+    return Header(metadata, array_lengths, tensors, source.size_bytes, counts, table_start)
+
+
+def _like_one_of(known: list[Header], source: ByteSource) -> Header:
+    for other in known:
+        header = _like(other, source)
+        if header is not None:
+            return header
+    header = read_header(source)
+    known.append(header)
+    return header
+
+
+def _like(other: Header, source: ByteSource) -> Header | None:
+    """The header of ``source`` if it has its table where ``other`` has it, else None. That it is no
+    chance hit is sure: the same tensors, of the same dimensions, are found there."""
+    window = Window(source)
+    try:
+        _check_magic(window)
+        counts = (window.number("Q"), window.number("Q"))
+        if counts != other.counts:
+            return None
+        window.go_to(other.table_start)
+        tensors = read_tensors(window, counts[0], other.metadata.get("general.alignment", 32))
+    except BadModelError:
+        return None
+    if _outline(tensors) != _outline(other.tensors):
+        return None
+    metadata = {key: value for key, value in other.metadata.items() if key != "general.file_type"}
+    return dataclasses.replace(other, metadata=metadata, tensors=tensors, file_bytes=source.size_bytes)
+
+
+def _outline(tensors: tuple[Placed, ...]) -> list[tuple[str, tuple[int, ...]]]:
+    return [(placed.tensor.name, placed.tensor.shape) for placed in tensors]
 
 
 def _check_magic(window: Window) -> None:
@@ -130,7 +174,7 @@ def _check_parts(names: tuple[str, ...], headers: list[Header]) -> None:
             found = (header.metadata.get("split.no"), count)
             if found != (number, len(names)):
                 raise BadModelError(
-                    f"{name}: its name says part {number} of {len(names)}, its header {found[0]} of {found[1]}",
+                    f"{name} is part {number} of {len(names)} by name, {found[0]} of {found[1]} by header",
                     hint="a part of a split model keeps its name, -00001-of-00003.gguf and so on",
                 )
     expected = headers[0].metadata.get("split.tensors.count")

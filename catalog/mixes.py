@@ -52,6 +52,7 @@ MIXES: dict[str, Mix] = {
     "Q5_K_M": Mix("Q5_K", more="Q6_K"),
     "Q6_K": Mix("Q6_K"),
     "Q8_0": _plain("Q8_0"),
+    "Q8_K": _plain("Q8_0"),
     "IQ4_XS": Mix("IQ4_XS"),
     "IQ4_NL": Mix("IQ4_NL"),
     "IQ3": Mix("IQ3_S"),

@@ -244,6 +244,7 @@ def _next_token(it: Facts) -> Iterator[Row]:
     yield "nextn.eh_proj.weight", (2 * it.width, it.width)
     yield "nextn.enorm.weight", (it.width,)
     yield "nextn.hnorm.weight", (it.width,)
-    yield "nextn.embed_tokens.weight", (it.width, vocabulary)
-    yield "nextn.shared_head_head.weight", (it.width, vocabulary)
+    if not it.flag("nextn_shares_tables"):
+        yield "nextn.embed_tokens.weight", (it.width, vocabulary)
+        yield "nextn.shared_head_head.weight", (it.width, vocabulary)
     yield "nextn.shared_head_norm.weight", (it.width,)

