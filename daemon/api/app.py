@@ -1,0 +1,18 @@
+"""The application: routes and errors put together. OpenAPI at /openapi.json."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from daemon.api import errors, routes_launches, routes_machine, routes_plans, routes_streams
+from daemon.node import Node
+
+
+def create_app(node: Node) -> FastAPI:
+    """No pages for browsers: they would load their scripts from elsewhere."""
+    app = FastAPI(title="node-daemon", version=version("node-daemon"), docs_url=None, redoc_url=None)
+    app.state.node = node
+    errors.install(app)
+    for routes in (routes_machine, routes_plans, routes_launches, routes_streams):
+        app.include_router(routes.router)
+    return app

@@ -1,0 +1,67 @@
+"""Bodies of requests. A key that is not known is refused: a typo must not be a silent default."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.errors import UsageError
+from domain.hardware import Hardware
+from domain.jsonable import from_json
+from domain.plan import Wish
+
+Count = Annotated[int, Field(ge=1, le=2**31)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class WishBody(Body):
+    model: Annotated[str, Field(min_length=1, max_length=4096)]
+    context_tokens: Count | None = None
+    parallel: Annotated[int, Field(ge=1, le=1024)] | None = None
+    min_decode_tokens_per_s: Annotated[float, Field(gt=0)] | None = None
+    quality: str | None = None
+    engine: Literal["llama.cpp", "vllm"] | None = None
+    threads: Annotated[int, Field(ge=1, le=4096)] | None = None
+
+    def wish(self) -> Wish:
+        return Wish(
+            context_tokens=self.context_tokens,
+            parallel=self.parallel,
+            min_decode_tokens_per_s=self.min_decode_tokens_per_s,
+            quality=self.quality,
+            engine=self.engine,
+            threads=self.threads,
+        )
+
+
+class PlanBody(WishBody):
+    on: dict[str, Any] | None = None
+
+
+class EstimateBody(Body):
+    model: Annotated[str, Field(min_length=1, max_length=4096)]
+    on: dict[str, Any] | None = None
+    gpus: Annotated[int, Field(ge=0, le=64)] | None = None
+    depth_tokens: Annotated[int, Field(ge=0, le=2**31)] = 0
+    engine: Literal["llama.cpp", "vllm"] | None = None
+    args: list[str] = []
+
+
+class LaunchBody(WishBody):
+    name: str | None = None
+
+
+class StopBody(Body):
+    forget: bool = False
+
+
+def profile(data: dict[str, Any] | None) -> Hardware | None:
+    """A box that isn't here. Raises: UsageError that names the field."""
+    if data is None:
+        return None
+    try:
+        return from_json(Hardware, data)
+    except ValueError as error:
+        raise UsageError(f"profile: {error}", hint="node-ctl probe --json shows the shape") from error

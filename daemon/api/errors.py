@@ -1,0 +1,60 @@
+"""Errors as HTTP: the one edge of the daemon where codes become statuses."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from domain import errors
+
+log = logging.getLogger(__name__)
+
+# The nearest base of an error decides. 423 is Locked: someone else holds it.
+STATUS: dict[type[errors.NodeError], int] = {
+    errors.NodeError: 500,
+    errors.UsageError: 422,
+    errors.ConfigError: 422,
+    errors.UnknownModelError: 404,
+    errors.UnknownLaunchError: 404,
+    errors.BadModelError: 422,
+    errors.DoesNotFitError: 409,
+    errors.BusyError: 423,
+    errors.DownloadError: 502,
+    errors.DiskFullError: 507,
+    errors.EngineError: 502,
+}
+
+
+def body(code: str, message: str, hint: str = "") -> dict[str, dict[str, str]]:
+    return {"error": {"code": code, "message": message, "hint": hint}}
+
+
+def install(app: FastAPI) -> None:
+    @app.exception_handler(errors.NodeError)
+    async def refused(request: Request, error: errors.NodeError) -> JSONResponse:
+        status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+        log.info("refused: %s %s: %s: %s", request.method, request.url.path, error.code, error)
+        return JSONResponse(body(error.code, str(error), error.hint), status)
+
+    @app.exception_handler(RequestValidationError)
+    async def misread(request: Request, error: RequestValidationError) -> JSONResponse:
+        del request
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        message = f"{where}: {first['msg']}" if where else str(first["msg"])
+        return JSONResponse(body("bad_usage", message, "GET /openapi.json describes every request"), 422)
+
+    @app.exception_handler(HTTPException)
+    async def unrouted(request: Request, error: HTTPException) -> JSONResponse:
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        return JSONResponse(
+            body("bad_usage", message, "GET /openapi.json lists all paths"), error.status_code
+        )
+
+    @app.exception_handler(Exception)
+    async def broke(request: Request, error: Exception) -> JSONResponse:
+        """Starlette logs the traceback; the client must still get an answer it can read."""
+        message = f"{request.url.path} broke: {type(error).__name__}: {error}"
+        return JSONResponse(body("failed", message, "the daemon's log has the traceback"), 500)

@@ -1,0 +1,34 @@
+"""Questions about models: what would be the best command, what would this command take."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from daemon.api.bodies import EstimateBody, PlanBody, profile
+from daemon.api.routes_machine import node_of
+from daemon.estimate import estimate
+from daemon.plan import plan
+from domain.jsonable import to_json
+
+router = APIRouter(prefix="/v1")
+
+
+@router.post("/plan")
+async def post_plan(request: Request, body: PlanBody) -> Any:
+    """The plan a launch would run, here or on the machine ``on``."""
+    return to_json(await plan(node_of(request), body.model, body.wish(), on=profile(body.on)))
+
+
+@router.post("/estimate")
+async def post_estimate(request: Request, body: EstimateBody) -> Any:
+    """Memory and speed of exactly these engine arguments."""
+    found = await estimate(
+        node_of(request),
+        body.model,
+        body.args,
+        on=profile(body.on),
+        gpus=body.gpus,
+        depth_tokens=body.depth_tokens,
+        engine=body.engine,
+    )
+    return to_json(found)

@@ -1,0 +1,1 @@
+"""One check a module: from facts to findings, nothing else."""

@@ -1,0 +1,41 @@
+"""Events: written to the store, told to followers, logged."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from daemon.changes import Changes
+from daemon.records import Event
+from daemon.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Diary:
+    """What happened here, for an owner who was not looking."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._changes = Changes()
+
+    async def write(self, kind: str, message: str, *, launch: str | None = None) -> None:
+        event = await asyncio.to_thread(self._store.add_event, kind, message, launch)
+        log.info("event: kind=%s launch=%s %s", event.kind, event.launch, event.message)
+        self._changes.tell()
+
+    def close(self) -> None:
+        self._changes.close()
+
+    async def read(self, since: int, *, follow: bool) -> AsyncIterator[Event]:
+        """Events after ``since``; with ``follow`` those to come, too, until the daemon stops."""
+        while True:
+            news = asyncio.ensure_future(self._changes.wait())
+            try:
+                for event in await asyncio.to_thread(self._store.events, since):
+                    since = event.id
+                    yield event
+                if not follow or self._changes.closed:
+                    return
+                await news
+            finally:
+                news.cancel()

@@ -1,0 +1,67 @@
+"""What one exact command line would take, and how fast it would be."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from daemon import hardware, ledger
+from daemon.node import Node
+from daemon.plan import resolved
+from daemon.tune import calibration
+from domain.errors import UsageError
+from domain.hardware import Gpu, Hardware, MemoryKind
+from domain.model import Candidate
+from domain.plan import Estimate, LlamaFlags, Wish
+from planner import estimate as arithmetic
+from planner.calibration import Calibration
+
+MOST_GPUS = 64
+
+
+async def estimate(
+    node: Node,
+    model: str,
+    args: Sequence[str],
+    *,
+    on: Hardware | None = None,
+    gpus: int | None = None,
+    depth_tokens: int = 0,
+    engine: str | None = None,
+) -> Estimate:
+    """Of ``args`` as the engine would take them. ``gpus`` replaces the machine's by as many dedicated
+    ones without a stated size. Raises: UsageError for arguments the engine would refuse."""
+    candidates = await resolved(node, model, Wish(engine=engine))
+    candidate = chosen(candidates, model)
+    flags = node.rooms.launchers[candidate.engine].parse(args)
+    if not isinstance(flags, LlamaFlags):
+        raise UsageError(
+            f"an estimate of a {candidate.engine} command line is not known",
+            hint=f"node-ctl plan {model} --engine {candidate.engine} plans one",
+        )
+    machine = on or ledger.without(await hardware.look(node), node.ledger.others(""))
+    known = Calibration() if on else await calibration(node, machine)
+    if gpus is not None:
+        machine = with_gpus(machine, gpus)
+    found = await asyncio.to_thread(
+        arithmetic.estimate, candidate.shape, flags, machine, depth_tokens=depth_tokens, calibration=known
+    )
+    notes = [f"of {candidate.weights.repo} {candidate.weights.quant}"]
+    if not candidate.exact:
+        notes.append("the shape is the catalogue's: the file's own header could not be read")
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def chosen(candidates: Sequence[Candidate], model: str) -> Candidate:
+    """The one on this disk, else the first: a name without a quant leaves the choice to the catalogue."""
+    if not candidates:
+        raise UsageError(f"{model} has no weights that this engine loads")
+    here = [candidate for candidate in candidates if candidate.weights.location is not None]
+    return (here or list(candidates))[0]
+
+
+def with_gpus(machine: Hardware, count: int) -> Hardware:
+    """Raises: UsageError for a count that no machine has."""
+    if not 0 <= count <= MOST_GPUS:
+        raise UsageError(f"{count} GPUs: between 0 and {MOST_GPUS} are possible")
+    gpu = Gpu(id="", vendor="", name="a GPU of unknown size", memory_kind=MemoryKind.DEDICATED)
+    return replace(machine, gpus=tuple(replace(gpu, id=f"assumed:{index}") for index in range(count)))

@@ -1,0 +1,53 @@
+"""The machine as it is now: what the probes see, the engines there are, and what was measured."""
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+
+from daemon.node import Node
+from domain.hardware import BandwidthSource, Hardware
+
+log = logging.getLogger(__name__)
+
+BANDWIDTH = "ram_bandwidth_bytes_per_s"
+
+
+async def look(node: Node) -> Hardware:
+    """A fresh look at everything. The bandwidth is measured once a boot, on the first look."""
+    began = time.monotonic()
+    seen, engines, bandwidth = await asyncio.gather(
+        asyncio.to_thread(node.rooms.probe), asyncio.to_thread(node.rooms.engines), _bandwidth(node)
+    )
+    if bandwidth is not None:
+        memory = replace(
+            seen.memory, bandwidth_bytes_per_s=bandwidth, bandwidth_source=BandwidthSource.MEASURED
+        )
+        seen = replace(seen, memory=memory)
+    node.seen.hardware = replace(seen, engines=engines)
+    log.debug(
+        "looked: gpus=%d engines=%d after_s=%.3f", len(seen.gpus), len(engines), time.monotonic() - began
+    )
+    return node.seen.hardware
+
+
+async def latest(node: Node) -> Hardware:
+    """The last look, as old as the refreshing job lets it be."""
+    return node.seen.hardware or await look(node)
+
+
+async def measured_before(node: Node) -> bool:
+    """Whether the bandwidth of this boot is known already."""
+    fact = await asyncio.to_thread(node.store.fact, BANDWIDTH)
+    return fact is not None and fact.boot_id == node.boot_id
+
+
+async def _bandwidth(node: Node) -> float | None:
+    async with node.measuring:
+        fact = await asyncio.to_thread(node.store.fact, BANDWIDTH)
+        if fact is not None and fact.boot_id == node.boot_id:
+            return float(fact.value)
+        measured = await asyncio.to_thread(node.rooms.measure_bandwidth)
+        if measured is not None:
+            await asyncio.to_thread(node.store.put_fact, BANDWIDTH, measured, boot_id=node.boot_id)
+        return measured

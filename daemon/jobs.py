@@ -1,0 +1,18 @@
+"""The clock: which function runs how often. The functions live elsewhere and know no scheduler."""
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from daemon import disk, hardware
+from daemon.node import Node
+
+
+def scheduler(node: Node) -> AsyncIOScheduler:
+    """Not started yet. A job that is late runs once, never twice at a time."""
+    jobs = AsyncIOScheduler(
+        timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    )
+    every = IntervalTrigger(seconds=int(max(1, node.settings.probe_interval_s)), timezone="UTC")
+    jobs.add_job(hardware.look, every, args=[node], id="refresh-hardware")
+    jobs.add_job(disk.watch, every, args=[node], id="watch-disk")
+    return jobs

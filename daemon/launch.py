@@ -1,0 +1,122 @@
+"""One launch, top to bottom. The API, the restore at a start and the supervisor all call ``launch``."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from daemon import hardware, ledger
+from daemon.live import Live
+from daemon.node import Node
+from daemon.plan import choose_plan, fingerprint, resolved
+from daemon.start import start
+from daemon.tune import calibration, tuned
+from daemon.weights import fetched
+from domain.errors import DoesNotFitError
+from domain.hardware import Hardware
+from domain.launch import LaunchState, Step
+from domain.plan import Plan
+from domain.units import gib
+from launchers.base import Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A plan, the engine for it, and the machine it was made for."""
+
+    plan: Plan
+    caps: Capabilities
+    machine: Hardware
+
+
+async def launch(node: Node, live: Live) -> None:
+    """Serves ``live.request``: returns once its engine has given the known answer.
+
+    The launch is desired from the moment it has a plan. Raises NodeError; then nothing of it runs, its
+    memory is given back, and what ran before still runs.
+    """
+    live.become(LaunchState.QUEUED)
+    live.reused = ()
+    try:
+        async with node.admission:
+            placed = await place(node, live)
+            node.ledger.reserve(live.name, placed.plan)
+        live.plan, live.kept = placed.plan, True
+        await remember(node, live)
+        plan = await fetched(node, live, placed.plan)
+        plan = await tuned(node, live, plan, placed.caps, placed.machine)
+        live.plan = plan
+        await start(node, live, plan, placed.caps)
+    except BaseException:  # cancelled, too: memory that nobody holds must not stay promised
+        node.ledger.release(live.name)
+        raise
+    await remember(node, live)
+
+
+async def place(node: Node, live: Live) -> Placed:
+    """Resolve, probe, plan. A plan that was made for this machine, engine and wish is kept as it is:
+    a restart must not serve less than the start did."""
+    if live.plan is not None and await asyncio.to_thread(_on_disk, live.plan):
+        kept = await kept_plan(node, live, live.plan)
+        if kept is not None:
+            return kept
+    wish = live.request.wish
+    live.say(Step.RESOLVE, f"looking for {live.request.model}")
+    candidates = await resolved(node, live.request.model, wish)
+    live.say(Step.PROBE, "looking at the machine")
+    machine = await _machine(node, live)
+    live.say(Step.PLAN, "planning")
+    known = await calibration(node, machine)
+    plan = await choose_plan(node, live.request.model, candidates, machine, wish, known)
+    caps = await asyncio.to_thread(node.rooms.engine, plan.engine)
+    live.fingerprint = fingerprint(machine, plan.engine, caps.version, caps.path, wish)
+    command = node.rooms.launchers[plan.engine].command(
+        plan, caps=caps, port=node.settings.port_first, name=live.name
+    )
+    live.say(Step.PLAN, in_words(plan))
+    return Placed(replace(plan, argv=command.argv, env=command.env), caps, machine)
+
+
+async def kept_plan(node: Node, live: Live, plan: Plan) -> Placed | None:
+    """The stored plan, if it still holds. Raises: DoesNotFitError for a desired launch where only free
+    memory is missing: nobody is there to agree to less."""
+    live.say(Step.PROBE, "looking at the machine")
+    machine = await _machine(node, live)
+    caps = await asyncio.to_thread(node.rooms.engine, plan.engine)
+    if fingerprint(machine, plan.engine, caps.version, caps.path, live.request.wish) != live.fingerprint:
+        return None
+    for device in plan.memory:
+        free_bytes = ledger.free_bytes(machine, device.device)
+        if free_bytes is not None and device.needed_bytes > free_bytes:
+            if not live.kept:
+                return None
+            raise DoesNotFitError(
+                live.name,
+                needs_bytes=device.needed_bytes,
+                has_bytes=free_bytes,
+                instead=f"it was planned when {device.device} had more free; stop what took it",
+            )
+    live.reused = (*live.reused, "the plan of the last start")
+    live.say(Step.PLAN, in_words(plan))
+    return Placed(plan, caps, machine)
+
+
+def in_words(plan: Plan) -> str:
+    """One line: engine, quant, context, where it lies, how fast."""
+    where = ", ".join(f"{device.device} {gib(device.needed_bytes)}" for device in plan.memory)
+    speed = plan.speed.decode_tokens_per_s
+    rate = f", about {speed.expected:.0f} tokens/s" if speed else ""
+    return f"{plan.engine}, {plan.weights.quant}, context {plan.context_tokens}, {where}{rate}"
+
+
+async def remember(node: Node, live: Live) -> None:
+    await asyncio.to_thread(node.store.save_launch, live.remembered())
+
+
+def _on_disk(plan: Plan) -> bool:
+    return plan.weights.first_path is not None and Path(plan.weights.first_path).exists()
+
+
+async def _machine(node: Node, live: Live) -> Hardware:
+    if await hardware.measured_before(node):
+        live.reused = (*live.reused, "the measured RAM bandwidth")
+    return ledger.without(await hardware.look(node), node.ledger.others(live.name))

@@ -1,0 +1,117 @@
+"""node-daemon: settings, lock, store, launches, jobs, API; started in this order, stopped in its reverse."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from pathlib import Path
+
+from config import settings as config
+from config.settings import Settings
+from daemon import jobs, lock, logs, server, status
+from daemon.node import Node, Rooms, open_node
+from daemon.notify import Notify
+from daemon.restore import restore
+from daemon.stop import hurry, stop_all
+from daemon.store import Store
+from domain.errors import NodeError
+
+log = logging.getLogger(__name__)
+
+STATUS_EVERY_S = 5.0
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """The command ``node-daemon``: 0 after a clean stop, 1 where it can't start."""
+    given = _arguments().parse_args(argv)
+    try:
+        settings = config.load(
+            given.config,
+            state_dir=given.state_dir,
+            socket=given.socket,
+        )
+        logs.configure(settings.log_level)
+        with lock.held(settings.state_dir):
+            asyncio.run(serve(settings))
+    except NodeError as error:  # the process's edge: told without a traceback
+        sys.stderr.write(f"node-daemon: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        return 1
+    return 0
+
+
+async def serve(settings: Settings, rooms: Rooms | None = None) -> None:
+    """Runs until SIGTERM or SIGINT. The caller holds the lock on the state."""
+    notify, asked = Notify(), asyncio.Event()
+    async with AsyncExitStack() as undo:  # each step leaves its opposite: the stop is the exact reverse
+        store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
+        node = await asyncio.to_thread(open_node, settings, store, rooms)
+        _on_signals(node, asked)
+        await restore(node)
+        undo.push_async_callback(stop_all, node)
+        scheduler = jobs.scheduler(node)
+        scheduler.start()
+        undo.callback(scheduler.shutdown, wait=False)
+        await undo.enter_async_context(server.listening(node))
+        telling = asyncio.create_task(_tell(node, notify), name="notify")
+        undo.callback(telling.cancel)
+        log.info("serving: socket=%s state_dir=%s", settings.socket, settings.state_dir)
+        notify("READY=1", f"STATUS={status.in_words(node)}")
+        await asked.wait()
+        notify("STOPPING=1", "STATUS=stopping")
+        _close_streams(node)
+    log.info("stopped")
+
+
+def _on_signals(node: Node, asked: asyncio.Event) -> None:
+    def stop() -> None:
+        if asked.is_set():
+            hurry(node)
+        asked.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+def _close_streams(node: Node) -> None:
+    """Whoever follows something hears its end; the API waits for them."""
+    node.stopping.close()
+    node.diary.close()
+    for live in node.live.values():
+        live.track.close()
+
+
+async def _tell(node: Node, notify: Notify) -> None:
+    """The manager hears how we are, and that the loop still turns."""
+    feeding = asyncio.create_task(notify.feed_watchdog(), name="watchdog")
+    told = ""
+    try:
+        while True:
+            words = status.in_words(node)
+            if words != told:
+                notify(f"STATUS={words}")
+                told = words
+            await asyncio.sleep(STATUS_EVERY_S)
+    finally:
+        feeding.cancel()
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="node-daemon",
+        description="Plans, launches and keeps alive local language models. node-ctl talks to it.",
+        epilog="Every setting can stand in the settings file or in NODE_DAEMON_<SETTING>: docs/settings.md",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the settings file")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="where state and logs lie")
+    parser.add_argument("--socket", type=Path, metavar="PATH", help="the control socket")
+    parser.add_argument("--version", action="version", version=f"node-daemon {version('node-daemon')}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run())

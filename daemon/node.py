@@ -1,0 +1,126 @@
+"""The wiring: everything a use case may need, in one value that is handed to it."""
+
+import asyncio
+import os
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from catalog import fetch, resolve
+from catalog.fetch import Fetched
+from config import data
+from config.settings import Settings
+from daemon.changes import Changes
+from daemon.diary import Diary
+from daemon.ledger import Ledger
+from daemon.live import Live
+from daemon.records import now
+from daemon.store import Store
+from domain.hardware import EngineFound, Hardware
+from domain.known import KnownModel
+from domain.model import Candidate, Weights
+from launchers.base import Capabilities, Launcher, Places
+from launchers.registry import LAUNCHERS, choose
+from probes import bandwidth, boot, snapshot
+
+
+class Resolve(Protocol):
+    def __call__(
+        self,
+        name: str,
+        *,
+        catalogue: Mapping[str, KnownModel],
+        models_dir: Path,
+        engine: str | None = None,
+        offline: bool = False,
+    ) -> tuple[Candidate, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the daemon asks of the rooms below. All of it blocks: call it in a thread."""
+
+    probe: Callable[[], Hardware]
+    boot_id: Callable[[], str | None]
+    measure_bandwidth: Callable[[], float | None]
+    candidates: Resolve
+    fetch: Callable[[Weights, Path], Generator[Fetched, None, None]]
+    launchers: Mapping[str, Launcher]
+    engines: Callable[[], tuple[EngineFound, ...]]
+    engine: Callable[[str], Capabilities]
+
+
+@dataclass(slots=True)
+class Seen:
+    """The last look at the machine, and which disks were low then."""
+
+    hardware: Hardware | None = None
+    low_disks: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One daemon. ``admission`` lets one launch at a time look at the free memory and reserve of it;
+    ``measuring`` lets one measurement at a time have the machine."""
+
+    settings: Settings
+    store: Store
+    rooms: Rooms
+    catalogue: Mapping[str, KnownModel]
+    diary: Diary
+    since: str = field(default_factory=now)
+    boot_id: str | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    live: dict[str, Live] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
+    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
+    measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
+    stopping: Changes = field(default_factory=Changes)
+
+    def log_path(self, launch: str) -> Path:
+        return self.settings.state_dir / "logs" / f"{launch}.log"
+
+
+def real_rooms(settings: Settings) -> Rooms:
+    known_gpus = data.known_gpus()
+    return Rooms(
+        probe=lambda: snapshot.probe(
+            root=settings.sysroot, models_dir=settings.models_dir, known_gpus=known_gpus
+        ),
+        boot_id=lambda: boot.boot_id(settings.sysroot),
+        measure_bandwidth=lambda: bandwidth.measure(settings.sysroot),
+        candidates=resolve.candidates,
+        fetch=fetch.fetch,
+        launchers=LAUNCHERS,
+        engines=lambda: tuple(
+            found for launcher in LAUNCHERS.values() for found in launcher.find(places(settings))
+        ),
+        engine=lambda name: choose(name, places(settings)),
+    )
+
+
+def open_node(settings: Settings, store: Store, rooms: Rooms | None = None) -> Node:
+    """Blocks. Raises: ConfigError for a catalogue file that can't be used."""
+    rooms = rooms or real_rooms(settings)
+    return Node(
+        settings=settings,
+        store=store,
+        rooms=rooms,
+        catalogue=data.catalogue(settings.catalogue),
+        diary=Diary(store),
+        boot_id=rooms.boot_id(),
+    )
+
+
+def places(settings: Settings) -> Places:
+    """Where engines may lie now: one that is installed while we run is found, too."""
+    engines = settings.engines_dir
+    return Places(
+        llama_server=settings.llama_server,
+        vllm=settings.vllm,
+        search_path=os.environ.get("PATH", os.defpath),
+        environments=tuple(sorted(engines.iterdir())) if engines.is_dir() else (),
+        embedded=True,
+        cache_dir=settings.state_dir / "answers",
+    )

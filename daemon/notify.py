@@ -1,0 +1,41 @@
+"""Tells systemd how we are: READY, STATUS, STOPPING, WATCHDOG. sd_notify(3); silent without a manager."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping
+
+
+class Notify:
+    """Datagrams to the manager named by the environment, or to nobody."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        if self._address.startswith("@"):
+            self._address = "\0" + self._address[1:]  # an abstract socket
+        self.watchdog_s = _watchdog_s(environ)
+
+    def __call__(self, *lines: str) -> None:
+        """Sends ``lines`` in one message. A manager that is gone is no trouble of ours."""
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.setblocking(False)
+            try:
+                sender.sendto("\n".join(lines).encode(), self._address)
+            except OSError:
+                return
+
+    async def feed_watchdog(self) -> None:
+        """Says WATCHDOG=1 twice in each period: a loop that hangs stops saying it. Runs until cancelled."""
+        while self.watchdog_s is not None:
+            self("WATCHDOG=1")
+            await asyncio.sleep(self.watchdog_s / 2)
+
+
+def _watchdog_s(environ: Mapping[str, str]) -> float | None:
+    period_us = environ.get("WATCHDOG_USEC", "")
+    meant_for = environ.get("WATCHDOG_PID", str(os.getpid()))
+    if not period_us.isdigit() or int(period_us) == 0 or meant_for != str(os.getpid()):
+        return None
+    return int(period_us) / 1e6

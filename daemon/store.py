@@ -1,0 +1,200 @@
+"""State on disk: SQLite, one short connection a call. Rows and SQL stay here; domain values go in and out.
+
+Every function blocks: call it through ``asyncio.to_thread``.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from daemon.records import Event, Fact, Remembered, Request, Run, now, plan_from_json
+from domain.errors import ConfigError
+from domain.jsonable import from_json, to_json
+from domain.launch import LaunchState
+from domain.plan import Plan
+from launchers.command import Command
+from launchers.proc import Identity
+from launchers.readiness import Ready
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+EVENTS_KEPT = 10_000
+
+
+class Store:
+    """The state of one daemon. Only the holder of the state lock may open it."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens or creates, and migrates. Raises: ConfigError for a file this version can't use."""
+        self.path = path
+        try:
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            raise ConfigError(f"{path}: {error}", hint="move the file away to begin anew") from error
+
+    @contextmanager
+    def _db(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, timeout=10)) as db, db:  # closing closes; db commits
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut loses the last commit, no more
+            yield db
+
+    def _migrate(self) -> None:
+        steps = sorted(MIGRATIONS.glob("*.sql"))
+        with closing(sqlite3.connect(self.path, timeout=10)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > len(steps):
+                raise ConfigError(
+                    f"{self.path} is of schema {version}, this node-daemon knows {len(steps)}",
+                    hint="install the newer node-daemon again, or use another state_dir",
+                )
+            for number, step in enumerate(steps[version:], start=version + 1):
+                db.executescript(f"BEGIN;\n{step.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+    # launches
+
+    def save_launch(self, launch: Remembered) -> None:
+        values = {
+            "name": launch.request.name,
+            "request": _dump(launch.request),
+            "desired": launch.desired,
+            "plan": None if launch.plan is None else _dump(launch.plan),
+            "fingerprint": launch.fingerprint,
+            "ready": None if launch.ready is None else _dump(launch.ready),
+            "reused": json.dumps(launch.reused),
+            "state": launch.state.value,
+            "since": launch.since,
+            "restarts": launch.restarts,
+            "last_error": launch.last_error,
+            "created_at": now(),
+        }
+        columns, places = ", ".join(values), ", ".join(f":{key}" for key in values)
+        kept = ("name", "created_at")
+        updates = ", ".join(f"{key} = excluded.{key}" for key in values if key not in kept)
+        insert = f"INSERT INTO launches ({columns}) VALUES ({places})"  # noqa: S608 - our own column names
+        with self._db() as db:
+            db.execute(f"{insert} ON CONFLICT (name) DO UPDATE SET {updates}", values)
+
+    def launches(self) -> tuple[Remembered, ...]:
+        """All of them, first launched first."""
+        with self._db() as db:
+            rows = db.execute("SELECT * FROM launches ORDER BY created_at, name").fetchall()
+        return tuple(_remembered(row) for row in rows)
+
+    def launch(self, name: str) -> Remembered | None:
+        with self._db() as db:
+            row = db.execute("SELECT * FROM launches WHERE name = ?", (name,)).fetchone()
+        return None if row is None else _remembered(row)
+
+    def forget_launch(self, name: str) -> None:
+        with self._db() as db:
+            db.execute("DELETE FROM launches WHERE name = ?", (name,))
+
+    # runs
+
+    def open_run(self, launch: str, command: Command, *, port: int, engine_version: str | None) -> int:
+        """Written before the process exists, so that one that outlives us is never unknown."""
+        with self._db() as db:
+            done = db.execute(
+                "INSERT INTO runs (launch, command, port, engine_version, started_at) VALUES (?, ?, ?, ?, ?)",
+                (launch, _dump(command), port, engine_version, now()),
+            )
+        return int(done.lastrowid or 0)
+
+    def identify_run(self, run_id: int, identity: Identity) -> None:
+        with self._db() as db:
+            db.execute(
+                "UPDATE runs SET pid = ?, start_ticks = ? WHERE id = ?",
+                (identity.pid, identity.start_ticks, run_id),
+            )
+
+    def close_run(self, run_id: int, outcome: str) -> None:
+        with self._db() as db:
+            db.execute("UPDATE runs SET ended_at = ?, outcome = ? WHERE id = ?", (now(), outcome, run_id))
+
+    def open_runs(self) -> tuple[Run, ...]:
+        """Runs whose end nobody saw, the oldest first."""
+        with self._db() as db:
+            rows = db.execute("SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id").fetchall()
+        return tuple(_run(row) for row in rows)
+
+    def last_port(self, launch: str) -> int | None:
+        with self._db() as db:
+            row = db.execute(
+                "SELECT port FROM runs WHERE launch = ? ORDER BY id DESC LIMIT 1", (launch,)
+            ).fetchone()
+        return None if row is None else int(row["port"])
+
+    # facts
+
+    def put_fact(self, key: str, value: Any, *, boot_id: str | None = None) -> None:
+        with self._db() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO facts (key, value, boot_id, measured_at) VALUES (?, ?, ?, ?)",
+                (key, json.dumps(to_json(value)), boot_id, now()),
+            )
+
+    def fact(self, key: str) -> Fact | None:
+        with self._db() as db:
+            row = db.execute("SELECT * FROM facts WHERE key = ?", (key,)).fetchone()
+        return (
+            None if row is None else Fact(key, json.loads(row["value"]), row["boot_id"], row["measured_at"])
+        )
+
+    # events
+
+    def add_event(self, kind: str, message: str, launch: str | None) -> Event:
+        at = now()
+        with self._db() as db:
+            done = db.execute(
+                "INSERT INTO events (at, kind, launch, message) VALUES (?, ?, ?, ?)",
+                (at, kind, launch, message),
+            )
+            identity = int(done.lastrowid or 0)
+            db.execute("DELETE FROM events WHERE id <= ?", (identity - EVENTS_KEPT,))
+        return Event(identity, at, kind, launch, message)
+
+    def events(self, since: int = 0) -> tuple[Event, ...]:
+        """Those with an id above ``since``, oldest first."""
+        with self._db() as db:
+            rows = db.execute("SELECT * FROM events WHERE id > ? ORDER BY id", (since,)).fetchall()
+        return tuple(Event(*(row[key] for key in ("id", "at", "kind", "launch", "message"))) for row in rows)
+
+
+def _dump(value: object) -> str:
+    return json.dumps(to_json(value))
+
+
+def _remembered(row: sqlite3.Row) -> Remembered:
+    return Remembered(
+        request=from_json(Request, json.loads(row["request"])),
+        desired=bool(row["desired"]),
+        state=LaunchState(row["state"]),
+        since=row["since"],
+        plan=_plan(row["plan"]),
+        fingerprint=row["fingerprint"],
+        ready=None if row["ready"] is None else from_json(Ready, json.loads(row["ready"])),
+        reused=tuple(json.loads(row["reused"])),
+        restarts=row["restarts"],
+        last_error=row["last_error"],
+    )
+
+
+def _plan(text: str | None) -> Plan | None:
+    return None if text is None else plan_from_json(json.loads(text))
+
+
+def _run(row: sqlite3.Row) -> Run:
+    identity = None if row["pid"] is None else Identity(row["pid"], row["start_ticks"])
+    return Run(
+        id=row["id"],
+        launch=row["launch"],
+        command=from_json(Command, json.loads(row["command"])),
+        port=row["port"],
+        identity=identity,
+        engine_version=row["engine_version"],
+        started_at=row["started_at"],
+    )

@@ -1,0 +1,96 @@
+"""Keeps one launch served: starts it, waits for its end, starts it again, each time after a longer wait."""
+
+import asyncio
+import logging
+
+from daemon.launch import launch, remember
+from daemon.live import Live
+from daemon.node import Node
+from daemon.progress import Track
+from daemon.start import ended, taken_over
+from domain.errors import EngineError, NodeError
+from domain.launch import LaunchState, Step
+
+log = logging.getLogger(__name__)
+
+
+async def keep(node: Node, live: Live) -> None:
+    """Runs until it is cancelled (stop, shutdown) or until a first try has failed.
+
+    A launch that has never been desired is given up at its first error: its owner is there and reads it.
+    A desired one is never given up. Waits grow from ``restart_delay_s`` twofold to ``restart_delay_max_s``
+    and begin anew once it served ``restart_stable_s``.
+    """
+    attended = not live.kept
+    while True:
+        try:
+            if live.process is None:
+                await launch(node, live)
+            elif live.state is not LaunchState.READY:
+                await taken_over(node, live)
+            attended = False
+            error: NodeError = await _served_until_it_ended(node, live)
+        except NodeError as failure:  # told as the launch's state and progress: this task has no caller
+            error = failure
+        except Exception as bug:  # nobody awaits this task: a bug must become a state that an owner sees
+            log.exception("launch broke: name=%s", live.name)
+            error = NodeError(f"{type(bug).__name__}: {bug}", hint="the daemon's log has the traceback")
+        if attended:
+            await _give_up(node, live, error)
+            return
+        await _again(node, live, error)
+
+
+def delay_s(failures: int, *, first_s: float, most_s: float) -> float:
+    """The wait before the next try after ``failures`` in a row: 1 -> first, 2 -> twice, ... -> most."""
+    return min(most_s, first_s * 2.0 ** min(failures - 1, 30))
+
+
+async def _served_until_it_ended(node: Node, live: Live) -> EngineError:
+    process = live.process
+    if process is None:
+        raise RuntimeError(f"{live.name} has no process to wait for")
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    ended_as = await process.wait()
+    if loop.time() - began >= node.settings.restart_stable_s:
+        live.failures = 0
+    error = await process.why()
+    log.warning("engine ended unasked: launch=%s %s", live.name, ended_as)
+    await ended(node, live, str(error))
+    return error
+
+
+async def _give_up(node: Node, live: Live, error: NodeError) -> None:
+    live.kept = False
+    live.last_error = str(error)
+    live.become(LaunchState.FAILED)
+    if await asyncio.to_thread(node.store.launch, live.name) is not None:
+        await remember(node, live)
+    await node.diary.write("failed", str(error), launch=live.name)
+    live.say(Step.FAILED, str(error), code=error.code, hint=error.hint)
+
+
+async def _again(node: Node, live: Live, error: NodeError) -> None:
+    """Waits before the next try; a new launch of the same name ends the wait."""
+    live.failures += 1
+    live.restarts += 1
+    live.last_error = str(error)
+    loops = live.failures >= node.settings.restart_loop
+    live.become(LaunchState.FAILED if loops else LaunchState.DEGRADED)
+    wait_s = delay_s(
+        live.failures, first_s=node.settings.restart_delay_s, most_s=node.settings.restart_delay_max_s
+    )
+    await remember(node, live)
+    kind = "failing" if loops else "died"
+    await node.diary.write(kind, f"{error}; next try in {wait_s:g} s", launch=live.name)
+    if not live.track.ended:
+        live.say(Step.FAILED, f"{error}; next try in {wait_s:g} s", code=error.code, hint=error.hint)
+    live.retry_now.clear()
+    try:
+        async with asyncio.timeout(wait_s):
+            await live.retry_now.wait()
+    except TimeoutError:
+        pass
+    if live.track.ended:
+        live.track = Track()
