@@ -28,9 +28,9 @@ class Pools:
 
 def read(root: Path, card: PciDevice) -> Pools:
     parameters = (root / "sys/module" / module / "parameters/pages_limit" for module in ("amdttm", "ttm"))
-    pages = next((pages for path in parameters if (pages := files.read_int(path))), None)
+    pages = next((pages for path in parameters if (pages := files.read_count(path))), None)
     vram, vram_used, gtt, gtt_used = (
-        files.read_int(card.path / f"mem_info_{name}")
+        files.read_count(card.path / f"mem_info_{name}")
         for name in ("vram_total", "vram_used", "gtt_total", "gtt_used")
     )
     return Pools(vram, vram_used, gtt, gtt_used, pages * PAGE_BYTES if pages else None)
@@ -76,9 +76,9 @@ def pool(pools: Pools, node: Node | None) -> tuple[int | None, bool]:
     mapped = min((size for size in (gtt, pools.pages_limit_bytes) if size is not None), default=None)
     if node and (size := node.bank.size_bytes):
         return size, vram is not None and (mapped is None or abs(size - vram) < abs(size - mapped))
-    if vram is not None and (gtt is None or vram >= gtt):
+    if vram and (gtt is None or vram >= gtt):
         return vram, True
-    return mapped, False
+    return mapped or None, False
 
 
 def _problems(gpu: Gpu, pools: Pools, meminfo: Meminfo, *, in_carve_out: bool) -> list[Problem]:

@@ -123,21 +123,21 @@ def _levels(root: Path, mount: Mount, group: str | None) -> list[Path]:
 
 
 def _memory_v2(folder: Path) -> tuple[int, int | None] | None:
-    limits = _known(files.read_int(folder / name) for name in ("memory.max", "memory.high"))
+    limits = _known(files.read_count(folder / name) for name in ("memory.max", "memory.high"))
     if not limits:
         return None
     stat = files.fields(files.read(folder / "memory.stat"))
-    usage = files.read_int(folder / "memory.current")
+    usage = files.read_count(folder / "memory.current")
     return min(limits), _room(min(limits), usage, files.integer(stat.get("inactive_file")))
 
 
 def _memory_v1(folder: Path) -> tuple[int, int | None] | None:
-    limit = files.read_int(folder / "memory.limit_in_bytes")
+    limit = files.read_count(folder / "memory.limit_in_bytes")
     if limit is None or limit >= V1_NO_LIMIT_BYTES:
         return None
     stat = files.fields(files.read(folder / "memory.stat"))
     idle = files.integer(stat.get("total_inactive_file", stat.get("inactive_file")))
-    return limit, _room(limit, files.read_int(folder / "memory.usage_in_bytes"), idle)
+    return limit, _room(limit, files.read_count(folder / "memory.usage_in_bytes"), idle)
 
 
 def _room(limit: int, usage: int | None, inactive_file: int | None) -> int | None:

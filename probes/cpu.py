@@ -136,6 +136,6 @@ def _read(folder: Path, number: int) -> LogicalCpu:
     return LogicalCpu(
         number,
         parse_cpu_list(siblings) or None,
-        files.read_int(folder / "cpu_capacity"),
-        files.read_int(folder / "cpufreq/cpuinfo_max_freq"),
+        files.read_count(folder / "cpu_capacity"),
+        files.read_count(folder / "cpufreq/cpuinfo_max_freq"),
     )

@@ -35,6 +35,12 @@ def read_int(path: Path) -> int | None:
     return integer(read(path))
 
 
+def read_count(path: Path) -> int | None:
+    """A size or a count: what is below zero is no answer."""
+    number = read_int(path)
+    return number if number is not None and number >= 0 else None
+
+
 def integer(text: str | None) -> int | None:
     """``"4096"`` -> 4096, ``"0x1586"`` -> 5510; ``"max"``, ``"N/A"`` and absurdly long numbers -> None."""
     if text is None or not NUMBER.fullmatch(text.strip()):
@@ -89,6 +95,6 @@ def denied(path: Path) -> bool:
 
 
 def fields(text: str | None) -> dict[str, str]:
-    """``key value`` lines, as KFD, ``memory.stat`` and ``cpu.max`` neighbours write them."""
+    """``key value`` lines, as KFD, ``memory.stat`` and ``/proc/self/status`` have them."""
     pairs = (line.split(None, 1) for line in (text or "").splitlines())
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}

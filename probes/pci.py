@@ -68,7 +68,6 @@ def _device(path: Path) -> PciDevice | None:
     vendor, device = _hex(path / "vendor"), _hex(path / "device")
     if vendor not in VENDORS or not device:
         return None
-    status, state = files.read(path / "power/runtime_status"), files.read(path / "power_state")
     return PciDevice(
         slot=path.name.lower(),
         vendor=vendor,
@@ -77,8 +76,15 @@ def _device(path: Path) -> PciDevice | None:
         path=path,
         revision=(_hex(path / "revision") or "").removeprefix("00") or None,
         driver=files.link_name(path / "driver"),
-        asleep=status in ("suspended", "suspending") or state in ("D3hot", "D3cold"),
+        asleep=asleep(path),
     )
+
+
+def asleep(path: Path) -> bool:
+    """These two files wake nothing; a device without them is taken as awake."""
+    if files.read(path / "power/runtime_status") in ("suspended", "suspending"):
+        return True
+    return files.read(path / "power_state") in ("D3hot", "D3cold")
 
 
 def _interesting(class_code: int) -> bool:

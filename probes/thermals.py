@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domain.hardware import Thermal
-from probes import files
+from probes import files, pci
 
 INPUT = re.compile(r"temp[0-9]+_input")
 
@@ -26,7 +26,7 @@ def probe(root: Path) -> tuple[Thermal, ...]:
 
 
 def _hwmon(folder: Path) -> Iterator[Thermal]:
-    if files.read(folder / "device/power/runtime_status") in ("suspended", "suspending"):
+    if pci.asleep(folder / "device"):
         return
     driver = files.read(folder / "name") or "hwmon"
     device = files.link_name(folder / "device") or folder.name

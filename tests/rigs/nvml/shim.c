@@ -185,8 +185,9 @@ int nvmlDeviceGetMemoryInfo(dev_t_ d, mem1_t *o) {        /* v1 counts the reser
     if (!rc) { o->total = m.total; o->free = m.free; o->used = m.used + m.reserved; } RET(rc);
 }
 int nvmlDeviceGetMemoryInfo_v2(dev_t_ d, mem2_t *o) {
+    u32 v; int rc = get_u32(d, "mem_v2", &v);              /* "mem_v2=!13": a driver that knows v1 only */
     if (o->version != 0x02000028u) RET(VERSION);
-    RET(mem(d, o));
+    RET(rc && rc != NOSUP ? rc : mem(d, o));
 }
 int nvmlDeviceGetBAR1MemoryInfo(dev_t_ d, mem1_t *o) {    /* total, free, used: the same layout */
     int rc = get_u64(d, "bar1_total", &o->total);

@@ -1,0 +1,127 @@
+"""What the PCI bus tells without waking anything: devices, drivers, links, connectors."""
+
+import pytest
+
+from domain.hardware import MemoryKind, Npu
+from probes import npu, pci
+from tests.rigs.trees import plant
+
+GIB = 1024**3
+CARD = "sys/bus/pci/devices/0000:01:00.0"
+LANE_5GT, LANE_16GT = 500e6, 16e9 / 8 * 128 / 130
+
+
+def bridge(widest: int, width: int, speed: str = "16.0") -> dict[str, str]:
+    return {
+        "max_link_speed": f"{speed} GT/s PCIe",
+        "max_link_width": f"{widest}",
+        "current_link_speed": "2.5 GT/s PCIe",
+        "current_link_width": f"{width}",
+    }
+
+
+def behind(root, port: dict[str, str], card: dict[str, str]) -> pci.PciDevice:
+    """A card in a slot."""
+    slot = "sys/devices/pci0000:00/0000:00:01.0"
+    identity = {"class": "0x030000", "vendor": "0x10de", "device": "0x2204"}
+    files = {f"{slot}/{name}": content for name, content in port.items()}
+    files |= {f"{slot}/0000:01:00.0/{name}": content for name, content in {**identity, **card}.items()}
+    plant(root, files, {CARD: "../../../devices/pci0000:00/0000:00:01.0/0000:01:00.0"})
+    return pci.probe(root)[0]
+
+
+def test_a_b580_is_present_with_the_memory_of_the_table(machine, see):
+    seen = see(machine("arc-b580"))
+    (gpu,) = seen.gpus
+    assert (gpu.id, gpu.vendor, gpu.name) == ("pci:0000:0b:00.0", "intel", "Intel Arc B580")
+    assert (gpu.memory_kind, gpu.memory_total_bytes) == (MemoryKind.DEDICATED, 12 * GIB)
+    assert gpu.memory_free_bytes is None, "no file tells it"
+    assert (gpu.driver, gpu.temperature_c) == ("xe 6.16.0", 46)
+    assert (gpu.bandwidth_bytes_per_s, seen.problems) == (456e9, ())
+
+
+def test_a_switch_on_the_card_does_not_hide_the_slot(machine):
+    (card,) = pci.probe(machine("arc-b580"))
+    assert pci.link_bytes_per_s(card) == pytest.approx(8 * LANE_16GT)
+
+
+@pytest.mark.parametrize(
+    ("port", "card", "expected"),
+    [
+        # github.com/noonghunna/club-3090/issues/1095: gen 1 at idle, x16 card in a x8 slot
+        pytest.param(bridge(8, 8), bridge(16, 8), 8 * LANE_16GT, id="x16 card in a x8 slot"),
+        pytest.param(bridge(16, 4), bridge(16, 4), 4 * LANE_16GT, id="x4 riser in a x16 slot"),
+        pytest.param(bridge(16, 16, "5.0"), bridge(16, 16), 16 * LANE_5GT, id="old slot"),
+        pytest.param({}, bridge(16, 16), 16 * LANE_16GT, id="no bridge in sight"),
+        pytest.param({}, bridge(1, 1, "2.5"), None, id="placeholder"),
+        pytest.param({}, {}, None, id="not told"),
+        pytest.param({}, bridge(999, 999), None, id="nonsense"),
+    ],
+)
+def test_the_narrowest_link_counts_and_idle_speeds_do_not(tmp_path, port, card, expected):
+    found = pci.link_bytes_per_s(behind(tmp_path, port, card))
+    assert found == (expected if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("driver", "what", "hint"),
+    [
+        (None, "no driver is bound", "nvidia driver"),
+        ("vfio-pci", "vfio-pci has it", "virtual machine"),
+        ("nouveau", "the driver is nouveau", "it needs nvidia"),
+    ],
+)
+def test_a_gpu_without_its_driver_is_present_and_unusable(tmp_path, see, driver, what, hint):
+    behind(tmp_path, {}, {})
+    if driver:
+        plant(tmp_path, {}, {f"{CARD}/driver": f"../../../../bus/pci/drivers/{driver}"})
+    seen = see(tmp_path)
+    problem = next(one for one in seen.problems if one.source == "pci")
+    assert seen.gpus == ()
+    assert problem.what == f"nvidia GPU 10de:2204 at 0000:01:00.0 is present, unusable: {what}"
+    assert hint in problem.hint
+
+
+def test_graphics_of_servers_and_virtual_machines_are_none_of_ours(tmp_path):
+    for number, vendor in enumerate(("0x1a03", "0x1af4", "0x15ad")):
+        slot = f"sys/bus/pci/devices/0000:00:0{number}.0"
+        plant(tmp_path, {f"{slot}/class": "0x030000", f"{slot}/vendor": vendor, f"{slot}/device": "0x2000"})
+    assert pci.probe(tmp_path) == ()
+
+
+def test_integrated_graphics_of_an_n100_are_set_aside(machine, see):
+    seen = see(machine("n100"))
+    assert (seen.gpus, seen.problems) == ((), ())
+
+
+def test_an_npu_is_shown_and_is_no_gpu(machine, see):
+    seen = see(machine("strix-halo-128"))
+    assert seen.npus == (Npu("pci:0000:c4:00.1", "amd", "XDNA 2 (Strix Halo)", "amdxdna"),)
+    assert len(seen.gpus) == 1
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [
+        (pci.PciDevice("0000:c4:00.1", "1022", "1502", 0x118000, CARD), "XDNA (Phoenix, Hawk Point)"),
+        (
+            pci.PciDevice("0000:00:0b.0", "8086", "643e", 0x120000, CARD, None, "intel_vpu"),
+            "Intel NPU 8086:643e",
+        ),
+    ],
+)
+def test_other_npus(device, name):
+    assert npu.parse([device])[0].name == name
+
+
+def test_displays(machine):
+    root = machine("rx-7900-xtx")
+    (card,) = pci.probe(root)
+    assert pci.display_attached(card) is True
+    plant(root, {f"{card.path.relative_to(root)}/drm/card0/card0-DP-1/status": "disconnected"})
+    assert pci.display_attached(card) is False
+
+
+def test_without_connectors_a_display_is_unknown(machine):
+    (card,) = pci.probe(machine("arc-b580"))
+    assert pci.display_attached(card) is None
