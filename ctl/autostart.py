@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,13 @@ UNIT_PATHS = (
     "etc/systemd/system/node-daemon.service",
     "usr/lib/systemd/system/node-daemon.service",
     "lib/systemd/system/node-daemon.service",
+)
+PATH_VARIABLES = (
+    "NODE_DAEMON_CONFIG",
+    "NODE_DAEMON_MODELS_DIR",
+    "NODE_DAEMON_SOCKET",
+    "NODE_DAEMON_STATE_DIR",
+    "NODE_DAEMON_SYSROOT",
 )
 # A cold start on a slow disk reads the environment's code, opens the store and looks at the machine once.
 START_TIMEOUT_S = 30.0
@@ -87,7 +94,8 @@ def _start() -> Path:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd="/",
+            cwd="/",  # holds no mount, and no folder of the owner's is on its import path
+            env=_absolute(os.environ),
             start_new_session=True,  # outlives this terminal and its Ctrl-C
         )
     note(f"started node-daemon (pid {child.pid}), log: {log_path}")
@@ -103,6 +111,12 @@ def _start() -> Path:
     raise DaemonGoneError(
         f"node-daemon (pid {child.pid}) does not listen after {START_TIMEOUT_S:.0f} s", hint=f"see {log_path}"
     )
+
+
+def _absolute(environ: Mapping[str, str]) -> dict[str, str]:
+    """Paths in variables mean this command's working folder, not the daemon's."""
+    paths = {key: os.path.abspath(environ[key]) for key in PATH_VARIABLES if environ.get(key)}  # noqa: PTH100 - Path.resolve follows links
+    return {**environ, **paths}
 
 
 def _last_words(log_path: Path) -> str:

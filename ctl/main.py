@@ -27,7 +27,7 @@ COMMANDS = {
     "probe": "Show what this machine has.",
     "doctor": "Check machine and daemon: what is wrong, why, what fixes it.",
     "status": "Show the daemon's own state.",
-    "shutdown": "End the daemon and its engines; a later start serves them again.",
+    "shutdown": "End the daemon and its engines, until it is started again.",
     "service": "Install, remove or inspect the system service.",
     "completion": "Print the shell code that completes node-ctl's commands.",
 }

@@ -1,5 +1,6 @@
 """Arguments and options that several commands share, and what completes them."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -45,6 +46,15 @@ Quality = Annotated[
 Engine = Annotated[
     str | None, typer.Option("--engine", metavar="ENGINE", help="The engine to use: llama.cpp or vllm.")
 ]
+
+
+def located(model: str) -> str:
+    """``model``, absolute where it is a path: the daemon has another working folder and another home."""
+    if model.startswith(("http://", "https://", "pypi:")):
+        return model
+    if model in (".", "..") or model.startswith(("./", "../", "~")) or model.endswith(".gguf"):
+        return os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111 - Path.resolve follows links
+    return model
 
 
 def wish(

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctl.autostart import daemon_or_start
-from ctl.options import Engine, Json, Model, On
+from ctl.options import Engine, Json, Model, On, located
 from ctl.profile import profile_json
 from ctl.screen import print_json
 from ctl.show.plan import estimate_lines
@@ -38,7 +38,7 @@ def command(
     """Computes memory for each device and speed, for the options after ``--``."""
     if on is not None and gpus is not None:
         raise UsageError("--on and --gpus exclude each other", hint="a profile says how many GPUs it has")
-    body: dict[str, object] = {"model": model, "args": args or [], **profile_json(on)}
+    body: dict[str, object] = {"model": located(model), "args": args or [], **profile_json(on)}
     if gpus is not None:
         body["gpus"] = gpus
     if depth:

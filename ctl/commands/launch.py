@@ -9,7 +9,7 @@ import typer
 from ctl.autostart import daemon_or_start
 from ctl.client import START_HINT, AnswerError, Daemon
 from ctl.exits import INTERRUPTED
-from ctl.options import Context, Engine, Json, MinDecode, Model, Parallel, Quality, wish
+from ctl.options import Context, Engine, Json, MinDecode, Model, Parallel, Quality, located, wish
 from ctl.screen import console, is_terminal, note, print_json
 from ctl.show.launches import launched_lines
 from ctl.show.progress import PlainSteps, Steps, follow
@@ -44,7 +44,7 @@ def command(
     """Starts a daemon for you where none runs. What was launched is served again after a crash or a
     reboot, until it is stopped. Ctrl-C ends the watching, not the launch.
     """
-    body = {"model": model, **wish(context, parallel, min_decode, quality, engine)}
+    body = {"model": located(model), **wish(context, parallel, min_decode, quality, engine)}
     if name is not None:
         body["name"] = name
     daemon = daemon_or_start()

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctl.autostart import daemon_or_start
-from ctl.options import Context, Engine, Json, MinDecode, Model, On, Parallel, Quality, wish
+from ctl.options import Context, Engine, Json, MinDecode, Model, On, Parallel, Quality, located, wish
 from ctl.profile import profile_json
 from ctl.screen import print_json
 from ctl.show.plan import command_line, explained, five_lines, plan_of
@@ -34,7 +34,11 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Chooses quant, context, KV type, split and threads. Nothing is downloaded but the model's header."""
-    body = {"model": model, **profile_json(on), **wish(context, parallel, min_decode, quality, engine)}
+    body = {
+        "model": located(model),
+        **profile_json(on),
+        **wish(context, parallel, min_decode, quality, engine),
+    }
     data = daemon_or_start().post("/v1/plan", body)
     if as_json:
         print_json(data)

@@ -11,9 +11,8 @@ from ctl.show.words import shape
 from domain.launch import Progress, Step
 from domain.units import duration, gib
 
-# In a pipe, one line of a download is enough for each of these.
+# In a pipe, a download prints a line each tenth, or each few seconds.
 PLAIN_EVERY_S = 5.0
-PLAIN_EVERY_SHARE = 0.1
 
 LAST_STEPS = frozenset({Step.READY, Step.FAILED, Step.STOPPED})
 
@@ -47,7 +46,7 @@ class PlainSteps:
     def __init__(self, to: TextIO | None = None) -> None:
         self._to = to or sys.stdout
         self._last: tuple[Step, str] | None = None
-        self._share = 0.0
+        self._tenth = 0
         self._shown_at = 0.0
 
     def __enter__(self) -> Self:
@@ -73,12 +72,11 @@ class PlainSteps:
     def _is_due(self, progress: Progress) -> bool:
         """Whether enough moved, or enough time passed, since the last line of this download."""
         now = time.monotonic()
-        share = (progress.bytes_done or 0) / progress.bytes_total if progress.bytes_total else 0.0
+        tenth = 10 * (progress.bytes_done or 0) // progress.bytes_total if progress.bytes_total else 0
         first = self._last is None or self._last[0] is not progress.step
-        moved = share - self._share >= PLAIN_EVERY_SHARE or (share >= 1 > self._share)
-        if not (first or moved or now - self._shown_at >= PLAIN_EVERY_S):
+        if not (first or tenth > self._tenth or now - self._shown_at >= PLAIN_EVERY_S):
             return False
-        self._share, self._shown_at = share, now
+        self._tenth, self._shown_at = tenth, now
         return True
 
 

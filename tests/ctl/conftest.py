@@ -21,6 +21,7 @@ class Ctl:
         self.sysroot.mkdir()
         self.env: dict[str, str] = {
             "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(home),  # a socket's path has at most 107 bytes
             "PATH": os.environ["PATH"],
             "NODE_DAEMON_SYSROOT": str(self.sysroot),
             "COLUMNS": "100",

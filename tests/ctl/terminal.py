@@ -1,0 +1,71 @@
+"""A child on a real pseudo-terminal that is its controlling one: Ctrl-C is typed, not simulated."""
+
+import fcntl
+import os
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+WAIT_S = 30.0
+
+
+class Terminal:
+    def __init__(self, master: int, child: subprocess.Popen[bytes]) -> None:
+        self._master = master
+        self.child = child
+        self.screen = ""
+
+    def until(self, text: str) -> None:
+        """Reads until ``text`` was drawn."""
+        end = time.monotonic() + WAIT_S
+        while text not in self.screen:
+            assert time.monotonic() < end, f"{text!r} was not drawn: {self.screen!r}"
+            assert self._read(0.5) or self.child.poll() is None, f"{text!r} was not drawn: {self.screen!r}"
+
+    def press(self, key: bytes) -> None:
+        os.write(self._master, key)
+
+    def ended(self) -> int:
+        """The exit status, once everything that it drew has been read."""
+        status = self.child.wait(WAIT_S)
+        while self._read(0):
+            pass
+        return status
+
+    def _read(self, timeout_s: float) -> bool:
+        if not select.select([self._master], [], [], timeout_s)[0]:
+            return False
+        try:
+            new = os.read(self._master, 65536)
+        except OSError:  # EIO: nobody holds the other end any more
+            return False
+        self.screen += new.decode()
+        return bool(new)
+
+
+@contextmanager
+def terminal(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path, *, columns: int = 100
+) -> Iterator[Terminal]:
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    child = subprocess.Popen(
+        ["setsid", "--ctty", *argv],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        cwd=cwd,
+        env={key: value for key, value in env.items() if key != "COLUMNS"} | {"TERM": "xterm-256color"},
+    )
+    os.close(slave)
+    try:
+        yield Terminal(master, child)
+    finally:
+        child.kill()
+        child.wait()
+        os.close(master)

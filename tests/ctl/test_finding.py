@@ -1,0 +1,133 @@
+"""Which daemon node-ctl finds, and when it starts one: real daemons, in a home of their own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.ctl import answers
+from tests.ctl.conftest import Ctl
+from tests.fakes.daemon_server import serving
+
+UNIT = "etc/systemd/system/node-daemon.service"
+
+
+@pytest.fixture
+def home(ctl: Ctl) -> Iterator[Ctl]:
+    """node-ctl in a home where a daemon that it starts is ended in the end."""
+    ctl.env["NODE_DAEMON_OFFLINE"] = "1"
+    yield ctl
+    ctl("shutdown")
+
+
+def daemons_started_by(done: subprocess.CompletedProcess[str]) -> list[int]:
+    return [int(pid) for pid in re.findall(r"started node-daemon \(pid (\d+)\)", done.stderr)]
+
+
+def install_unit(ctl: Ctl) -> None:
+    unit = ctl.sysroot / UNIT
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param('socket = "{path}"\n', id="the settings file names the socket"),
+        pytest.param('state_dir = "{folder}"\n', id="the settings file names the state"),
+    ],
+)
+def test_a_daemon_is_found_where_its_settings_put_it(ctl: Ctl, tmp_path: Path, told: str) -> None:
+    del ctl.env["XDG_RUNTIME_DIR"]
+    path = tmp_path / "node-daemon.sock"
+    config = tmp_path / "node.toml"
+    config.write_text(told.format(path=path, folder=tmp_path))
+    with serving(path) as fake:
+        fake.on("GET /v1/status", answers.STATUS)
+        assert ctl("status", NODE_DAEMON_CONFIG=str(config)).returncode == 0
+
+
+def test_the_named_socket_is_the_only_one_tried(ctl: Ctl, tmp_path: Path) -> None:
+    with serving(tmp_path / "node-daemon.sock") as fake:
+        fake.on("GET /v1/status", answers.STATUS)
+        assert ctl("status").returncode == 0
+        assert ctl("--socket", str(tmp_path / "other.sock"), "status").returncode == 5
+
+
+def test_a_question_starts_a_daemon_and_says_so_once(home: Ctl) -> None:
+    first = home("probe", "--json")
+    assert first.returncode == 0, first.stderr
+    assert "cpu" in json.loads(first.stdout)
+    [pid] = daemons_started_by(first)
+    log = home.home / ".local/state/node-daemon/node-daemon.log"
+    assert f"started node-daemon (pid {pid}), log: {log}" in first.stderr
+    assert log.exists()
+
+    again = home("status", "--json")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert json.loads(again.stdout)["pid"] == pid
+    assert os.getsid(pid) == pid, "a session of its own: no terminal takes it along"
+
+
+def test_shutdown_returns_when_the_daemon_is_gone(home: Ctl) -> None:
+    home("probe")
+    done = home("shutdown")
+    assert (done.returncode, done.stdout) == (0, "node-daemon has ended\n")
+    assert home("ps").returncode == 5
+
+
+def test_two_commands_at_once_start_one_daemon(home: Ctl) -> None:
+    argv = home.argv("doctor", "--json")
+    both = [
+        subprocess.Popen(argv, cwd=ROOT, env=home.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    told = [child.communicate(timeout=60) for child in both]
+    assert all(json.loads(out) for out, _ in told), told
+    assert sum(error.count(b"started node-daemon") for _, error in told) == 1
+
+
+def test_a_relative_state_folder_means_the_commands_working_folder(home: Ctl) -> None:
+    home.env["NODE_DAEMON_STATE_DIR"] = os.path.relpath(home.home / "s", ROOT)
+    assert home("probe").returncode == 0
+    assert json.loads(home("status", "--json").stdout)["state_dir"] == str(home.home / "s")
+
+
+def test_a_daemon_that_can_not_start_is_5_with_its_last_words(ctl: Ctl, tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text("modles_dir = '/m'\n")
+    done = ctl("launch", "smollm2-135m", NODE_DAEMON_CONFIG=str(config))
+    assert done.returncode == 5
+    assert "exited with status 1 at its start" in done.stderr
+    assert "models_dir" in done.stderr, "the daemon's own error, with its suggestion"
+
+
+def test_an_installed_service_is_never_doubled(ctl: Ctl) -> None:
+    install_unit(ctl)
+    done = ctl("launch", "smollm2-135m")
+    assert done.returncode == 5
+    assert "hint: start it with: sudo systemctl start node-daemon" in done.stderr
+    assert daemons_started_by(done) == []
+
+
+def test_a_socket_of_ones_own_is_served_beside_a_service(home: Ctl) -> None:
+    install_unit(home)
+    home.env["NODE_DAEMON_SOCKET"] = str(home.home / "own.sock")
+    assert home("probe").returncode == 0
+
+
+def test_a_daemon_killed_hard_is_started_afresh(home: Ctl) -> None:
+    [pid] = daemons_started_by(home("probe"))
+    os.kill(pid, signal.SIGKILL)
+    while Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
+        time.sleep(0.01)
+    again = home("probe")
+    assert again.returncode == 0
+    assert daemons_started_by(again) != [pid]
