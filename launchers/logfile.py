@@ -2,7 +2,6 @@
 the size is held by copying the file away and truncating it under the writer (O_APPEND)."""
 
 import os
-import shutil
 from pathlib import Path
 
 LIMIT_BYTES = 8 * 1024**2  # two files of this size a launch at most
@@ -28,7 +27,7 @@ def bound(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
     beside = path.with_name(f"{path.name}.part")
     with path.open("rb") as source, beside.open("wb") as target:
         source.seek(max(0, path.stat().st_size - limit_bytes))
-        shutil.copyfileobj(source, target)
+        target.write(source.read(limit_bytes))  # no more: the engine writes on
     os.truncate(path, 0)
     beside.replace(path.with_name(f"{path.name}.1"))
     return True

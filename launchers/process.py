@@ -145,6 +145,7 @@ class EngineProcess:
                 await self._start
         if self._child is not None:
             await self._child.leave()
+        self._start = self._child = self.ready = None
 
     async def _bring_up(self, timeout_s: float) -> Ready:
         self.ready = None

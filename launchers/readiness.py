@@ -220,9 +220,9 @@ def nonsense(text: str) -> str | None:
     if said.count("\ufffd") > len(said) // 8:
         return "it says bytes that are no text"
     words = said.split()
-    if len(said) >= 8 and len(set(said.replace(" ", ""))) <= 2:
+    if len(said) >= 8 and len(set(said.replace(" ", ""))) == 1:
         return f"it says {said[0]!r} over and over"
-    if len(words) >= 8 and len(set(words)) <= 2:
+    if len(words) >= 6 and len(set(words)) <= 2:
         return f"it says {words[0]!r} over and over"
     return None
 

@@ -1,0 +1,1 @@
+"""The room launchers: pure command lines, and real children."""

@@ -1,0 +1,53 @@
+"""Engines for these tests: the real one, and the child that misbehaves on demand."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from domain.plan import LLAMA_CPP
+from launchers import llama_cpp, ports
+from launchers.base import Capabilities, Places
+from launchers.command import Command, StopPolicy
+from launchers.process import EngineProcess
+from launchers.registry import choose
+
+ROOT = Path(__file__).parent.parent.parent
+FAKE = ROOT / "tests" / "fakes" / "engine_server.py"
+CAPTURES = ROOT / "tests" / "captures"
+IMPATIENT = StopPolicy(grace_s=0.5)
+MakeProcess = Callable[..., EngineProcess]
+
+
+@pytest.fixture
+def port() -> int:
+    """Another range for every worker of pytest-xdist: tests of two must not meet."""
+    worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
+    return ports.free_port(21000 + 500 * worker, 21499 + 500 * worker)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Capabilities:
+    """The real llama-server that this machine would use."""
+    return choose(LLAMA_CPP, Places(search_path=os.environ["PATH"]))
+
+
+@pytest_asyncio.fixture
+async def engine_with(tmp_path: Path, port: int) -> AsyncIterator[MakeProcess]:
+    """A process of the fake server with its options; whatever is left of it in the end is ended."""
+    made: list[EngineProcess] = []
+
+    def make(*args: str, stop: StopPolicy = IMPATIENT, **kwargs: object) -> EngineProcess:
+        argv = (sys.executable, str(FAKE), "--port", str(port), *args)
+        command = Command(argv=argv, port=port, served_name="smollm2-135m", stop=stop)
+        chosen = {"diagnose": llama_cpp.diagnose, "log_path": tmp_path / "engine.log", **kwargs}
+        process = EngineProcess(command, **chosen)  # type: ignore[arg-type]
+        made.append(process)
+        return process
+
+    yield make
+    for process in made:
+        await process.stop()
