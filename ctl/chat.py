@@ -68,12 +68,15 @@ class Chat:
             connection.request("POST", self._url.path, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             if response.status >= 400:
-                said = response.read(2000).decode("utf-8", "replace")
-                raise EngineError(f"the engine answered {response.status}: {said}", cause="refused")
+                raise _refused(response.read())
             for line in response:
                 event = line.removeprefix(b"data:").strip()
-                if line.startswith(b"data:") and event != b"[DONE]":
-                    yield json.loads(event)
+                if not line.startswith(b"data:") or event == b"[DONE]":
+                    continue
+                chunk: dict[str, Any] = json.loads(event)
+                if "error" in chunk:  # too late for a status: the answer had begun
+                    raise _refused(event)
+                yield chunk
         except (OSError, HTTPException, ValueError) as error:
             where = self._url.netloc
             raise EngineError(
@@ -83,3 +86,13 @@ class Chat:
             ) from error
         finally:
             connection.close()
+
+
+def _refused(body: bytes) -> EngineError:
+    """The engine's own words. Source: OpenAI's error object, ``{"error": {"message": ...}}``."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        message = json.loads(body)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = text[:500]
+    return EngineError(f"the engine refused: {message}", hint="see node-ctl logs", cause="refused")

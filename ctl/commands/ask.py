@@ -66,7 +66,8 @@ def command(
 def _served(running: Daemon, name: str | None) -> LaunchRow:
     """The launch to ask: the named one, or the only one that is ready."""
     if name is None:
-        ready = [row for row in rows_of(running.get("/v1/launches")) if row.state in ANSWERING]
+        rows = rows_of(running.get("/v1/launches"))
+        ready = [row for row in rows if row.state in ANSWERING and row.endpoint is not None]
         if len(ready) == 1:
             return ready[0]
         if ready:
