@@ -16,8 +16,9 @@ from probes.memory import Meminfo
 from probes.nvml import Answers, DeviceAnswers
 from probes.pci import PciDevice
 
-# A driver, its device nodes, WSL, Jetson
-TRACES = ("proc/driver/nvidia", "dev/nvidiactl", "dev/dxg", "etc/nv_tegra_release")
+# A driver, its device nodes, Jetson; WSL, whose Windows host may have another maker's GPU
+TRACES = ("proc/driver/nvidia", "dev/nvidiactl", "etc/nv_tegra_release")
+WSL = "dev/dxg"
 
 # GB10, and the ids of its siblings in NVIDIA's driver, whose GPU works in the RAM of the CPU
 UNIFIED_IDS = frozenset({"10de:2e12", "10de:2e03", "10de:2e06", "10de:2b00"})
@@ -36,7 +37,8 @@ HIDDEN = (
 
 def probe(root: Path, devices: Sequence[PciDevice], meminfo: Meminfo, table: Sequence[KnownGpu]) -> Found:
     cards = [one for one in devices if one.vendor == "10de" and one.is_gpu]
-    if not cards and not any(files.exists(root / trace) for trace in TRACES):
+    sure = any(files.exists(root / trace) for trace in TRACES)
+    if not cards and not sure and not files.exists(root / WSL):
         return Found()
     bound = {one.slot: one for one in cards if one.driver == "nvidia"}
     asleep = {slot: one for slot, one in bound.items() if one.asleep}
@@ -47,7 +49,7 @@ def probe(root: Path, devices: Sequence[PciDevice], meminfo: Meminfo, table: Seq
     answers = nvml.read(sorted(awake) if asleep else None)
     if answers.error is not None:
         return Found(
-            gpus=sleepers, problems=refused(answers.error, module_version(root), present=bool(awake))
+            gpus=sleepers, problems=refused(answers.error, module_version(root), sure=sure or bool(awake))
         )
     tegra = files.exists(root / "etc/nv_tegra_release")
     found = parse(answers, awake, meminfo, table, tegra=tegra)
@@ -149,9 +151,9 @@ def memory(
     return None, None, None
 
 
-def refused(code: int, module: str | None, *, present: bool) -> tuple[Problem, ...]:
-    """NVML did not start. Without a card that is no news: a Windows host of WSL may have another maker's."""
-    if not present and code in (nvml.LIBRARY_NOT_FOUND, nvml.DRIVER_NOT_LOADED):
+def refused(code: int, module: str | None, *, sure: bool) -> tuple[Problem, ...]:
+    """NVML did not start, which is no news where nobody is sure of an NVIDIA GPU."""
+    if not sure and code in (nvml.LIBRARY_NOT_FOUND, nvml.DRIVER_NOT_LOADED):
         return ()
     what = {
         nvml.LIBRARY_NOT_FOUND: "libnvidia-ml.so.1 is not installed, so the NVIDIA GPUs can't be used",

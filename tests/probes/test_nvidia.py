@@ -108,6 +108,21 @@ def test_a_windows_host_without_nvidia_is_no_problem(machine, see_with_nvml):
     assert len(see_with_nvml(root, profile("dual-rtx3090")).gpus) == 2
 
 
+@pytest.mark.parametrize("trace", ["dev/nvidiactl", "proc/driver/nvidia/version", "etc/nv_tegra_release"])
+def test_a_container_that_was_given_a_gpu_and_no_library_is_told(machine, see_with_nvml, trace):
+    seen = see_with_nvml(plant(machine("n100"), {trace: ""}), "")
+    assert "libnvidia-ml.so.1 is not installed" in seen.problems[0].what
+
+
+def test_a_jetson_shares_its_ram(machine, see_with_nvml):
+    """Its NVML starts and answers nothing (github.com/HazyResearch/intelligence-per-watt/issues/40)."""
+    root = plant(machine("n100"), {"etc/nv_tegra_release": "# R36 (release), REVISION: 4.3"})
+    seen = see_with_nvml(root, "count=1\n0.name=Orin (nvgpu)\n")
+    (gpu,) = seen.gpus
+    assert (gpu.id, gpu.name, gpu.memory_kind) == ("nvml:0", "Orin (nvgpu)", MemoryKind.UNIFIED)
+    assert (gpu.memory_total_bytes, gpu.arch, gpu.driver) == (16134636 * 1024, None, "nvidia")
+
+
 @pytest.mark.parametrize("how", ["1.lost", "1.handle"])
 def test_a_lost_card_leaves_the_other_one(machine, see_with_nvml, how):
     seen = see_with_nvml(machine("dual-3090"), profile("dual-rtx3090", {how: "!15"}))
