@@ -9,6 +9,7 @@ import typer
 
 from ctl.main import COMMANDS, _load, app
 from tests.conftest import ROOT
+from tests.ctl.cli_page import pages
 from tests.ctl.conftest import Ctl
 
 HEAVY = ("rich", "httpx", "pydantic", "fastapi", "uvicorn", "huggingface_hub", "http.client", "asyncio")
@@ -19,13 +20,6 @@ status = main({args!r})
 loaded = [name for name in {heavy!r} if name in sys.modules]
 print(status, *loaded, file=sys.stderr)
 """
-
-
-def help_pages() -> list[list[str]]:
-    """Every command that has a help page of its own."""
-    groups = [name for name in COMMANDS if hasattr(_load(name), "commands")]
-    inner = [[name, sub] for name in groups for sub in _load(name).commands]
-    return [*([name] for name in COMMANDS), *inner]
 
 
 def loaded(*args: str) -> list[str]:
@@ -55,11 +49,11 @@ def test_the_list_has_every_command_with_its_whole_line(ctl: Ctl) -> None:
     assert ctl().stdout == ctl("--help").stdout
 
 
-@pytest.mark.parametrize("page", help_pages(), ids=" ".join)
-def test_every_command_has_a_help_page(ctl: Ctl, page: list[str]) -> None:
+@pytest.mark.parametrize("page", pages(), ids=" ".join)
+def test_every_command_has_a_help_page(ctl: Ctl, page: tuple[str, ...]) -> None:
     done = ctl(*page, "--help")
     assert done.returncode == 0
-    assert done.stdout.startswith(f"Usage: node-ctl {' '.join(page)} ")
+    assert done.stdout.startswith(f"Usage: {' '.join(('node-ctl', *page))} ")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
