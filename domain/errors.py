@@ -13,6 +13,7 @@ NodeError
   BusyError              busy               another daemon or launch holds what is needed
   ProbeError             probe_failed       one source of facts could not be read
   DaemonGoneError        daemon_gone        node-ctl finds no daemon
+  StateError             state_failed       the daemon's own state could not be read or written
 
 Codes are turned into HTTP status (daemon/api) and exit status (ctl) at those two edges only.
 """
@@ -110,3 +111,7 @@ class ProbeError(NodeError):
 
 class DaemonGoneError(NodeError):
     code = "daemon_gone"
+
+
+class StateError(NodeError):
+    code = "state_failed"
