@@ -148,7 +148,7 @@ def _blamed(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
     """The first complaint, with the key and the file or variable it came from."""
     first = error.errors()[0]
     key = str(first["loc"][0]) if first["loc"] else ""
-    origin = origins.get(key, "settings")
+    origin = origins[key] if key else " and ".join(dict.fromkeys(origins.values())) or "settings"
     message = first["msg"].removeprefix("Value error, ")
     said = f" = {first['input']!r}" if key else ""
     return ConfigError(f"{origin}: {key}{said}: {message}" if key else f"{origin}: {message}")
