@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from daemon.changes import Changes
 from daemon.records import Event
 from daemon.store import Store
+from domain.errors import StateError
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +20,12 @@ class Diary:
         self._changes = Changes()
 
     async def write(self, kind: str, message: str, *, launch: str | None = None) -> None:
-        event = await asyncio.to_thread(self._store.add_event, kind, message, launch)
-        log.info("event: kind=%s launch=%s %s", event.kind, event.launch, event.message)
+        """An event that can't be stored is logged all the same: it must not end what it tells of."""
+        log.info("event: kind=%s launch=%s %s", kind, launch, message)
+        try:
+            await asyncio.to_thread(self._store.add_event, kind, message, launch)
+        except StateError as error:
+            log.warning("event not stored: %s", error)
         self._changes.tell()
 
     def close(self) -> None:

@@ -109,6 +109,7 @@ def in_words(plan: Plan) -> str:
 
 
 async def remember(node: Node, live: Live) -> None:
+    """Raises: StateError."""
     await asyncio.to_thread(node.store.save_launch, live.remembered())
 
 

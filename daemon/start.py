@@ -11,6 +11,7 @@ from daemon.ledger import host_held_bytes
 from daemon.live import Live
 from daemon.node import Node
 from daemon.records import Run
+from domain.errors import StateError
 from domain.launch import LaunchState, Step
 from domain.plan import Plan
 from launchers import ports
@@ -113,11 +114,16 @@ async def serving(node: Node, live: Live, ready: Ready) -> None:
 
 
 async def ended(node: Node, live: Live, outcome: str) -> None:
-    """The engine of ``live`` is gone: nothing is promised to it, its run is closed."""
+    """The engine of ``live`` is gone: nothing is promised to it, its run is closed. A run that can't be
+    closed now is closed by the next start, which finds no such process."""
     run_id, live.run_id, live.process = live.run_id, None, None
     node.ledger.release(live.name)
-    if run_id is not None:
+    if run_id is None:
+        return
+    try:
         await asyncio.to_thread(node.store.close_run, run_id, outcome)
+    except StateError as error:
+        log.warning("run not closed: launch=%s %s", live.name, error)
 
 
 def free_port(node: Node, live: Live) -> int:

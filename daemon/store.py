@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.records import Event, Fact, Remembered, Request, Run, now, plan_from_json
-from domain.errors import ConfigError
+from domain.errors import ConfigError, StateError
 from domain.jsonable import from_json, to_json
 from domain.launch import LaunchState
 from domain.plan import Plan
@@ -36,10 +36,18 @@ class Store:
 
     @contextmanager
     def _db(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=10)) as db, db:  # closing closes; db commits
-            db.row_factory = sqlite3.Row
-            db.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut loses the last commit, no more
-            yield db
+        """Raises: StateError, most often for a full disk."""
+        try:
+            with closing(sqlite3.connect(self.path, timeout=10)) as db, db:  # closing closes; db commits
+                db.row_factory = sqlite3.Row
+                db.execute(
+                    "PRAGMA synchronous = NORMAL"
+                )  # with WAL: a power cut loses the last commit, no more
+                yield db
+        except sqlite3.OperationalError as error:
+            raise StateError(
+                f"{self.path}: {error}", hint="node-ctl doctor tells if the disk is full"
+            ) from error
 
     def _migrate(self) -> None:
         steps = sorted(MIGRATIONS.glob("*.sql"))

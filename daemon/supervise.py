@@ -8,7 +8,7 @@ from daemon.live import Live
 from daemon.node import Node
 from daemon.progress import Track
 from daemon.start import ended, taken_over
-from domain.errors import EngineError, NodeError
+from domain.errors import EngineError, NodeError, StateError
 from domain.launch import LaunchState, Step
 
 log = logging.getLogger(__name__)
@@ -63,10 +63,12 @@ async def _served_until_it_ended(node: Node, live: Live) -> EngineError:
 
 async def _give_up(node: Node, live: Live, error: NodeError) -> None:
     live.kept = False
+    if live.process is not None:
+        await live.process.stop()
+        await ended(node, live, "given up")
     live.last_error = str(error)
     live.become(LaunchState.FAILED)
-    if await asyncio.to_thread(node.store.launch, live.name) is not None:
-        await remember(node, live)
+    await _note(node, live)
     await node.diary.write("failed", str(error), launch=live.name)
     live.say(Step.FAILED, str(error), code=error.code, hint=error.hint)
 
@@ -81,7 +83,7 @@ async def _again(node: Node, live: Live, error: NodeError) -> None:
     wait_s = delay_s(
         live.failures, first_s=node.settings.restart_delay_s, most_s=node.settings.restart_delay_max_s
     )
-    await remember(node, live)
+    await _note(node, live)
     kind = "failing" if loops else "died"
     await node.diary.write(kind, f"{error}; next try in {wait_s:g} s", launch=live.name)
     if not live.track.ended:
@@ -94,3 +96,12 @@ async def _again(node: Node, live: Live, error: NodeError) -> None:
         pass
     if live.track.ended:
         live.track = Track()
+
+
+async def _note(node: Node, live: Live) -> None:
+    """Writes down a launch that is known there; a state that can't be written ends no supervision."""
+    try:
+        if await asyncio.to_thread(node.store.launch, live.name) is not None:
+            await remember(node, live)
+    except StateError as error:
+        log.warning("state not written: launch=%s %s", live.name, error)
