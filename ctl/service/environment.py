@@ -50,13 +50,27 @@ def digest(target: Target) -> str:
 
 
 def copy(target: Target) -> None:
-    """Make it beside and move it into place: a daemon that runs from the old one is not disturbed."""
+    """Make it beside, prove it, and move it into place: a daemon that runs from the old one is not disturbed.
+
+    Raises NodeError; then the old one is still there.
+    """
     final = target.at(target.prefix)
     if final.exists() and not is_ours(target):
         raise NodeError(f"{final} is there and was not made by node-ctl", hint="give another --prefix")
-    new = final.with_name(f"{final.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    site = new / "lib" / VERSION / "site-packages"
+    new, old = (final.with_name(f"{final.name}.{end}") for end in ("new", "old"))
+    for folder in (new, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    _fill(new, target)
+    if target.running:
+        _prove(new)
+    if final.exists():
+        final.rename(old)
+    new.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _fill(folder: Path, target: Target) -> None:
+    site = folder / "lib" / VERSION / "site-packages"
     for source, name in files():
         to = site / name
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -64,27 +78,21 @@ def copy(target: Target) -> None:
         to.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
     for room in ROOMS:
         compileall.compile_dir(site / room, quiet=1)
-    _make_python(new, target.prefix)
-    write(new / STAMP, digest(target))
-    for folder in (new, *(path for path in new.rglob("*") if path.is_dir() and not path.is_symlink())):
-        folder.chmod(0o755)
-    old = final.with_name(f"{final.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        final.rename(old)
-    new.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+    _make_python(folder, target.prefix)
+    write(folder / STAMP, digest(target))
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o755)
 
 
-def check(target: Target) -> None:
+def _prove(folder: Path) -> None:
     """Raises NodeError where the service's user can't run the daemon from there."""
-    python = str(target.prefix / "bin/python")
     try:
-        run([python, "-c", "import daemon.main"], user=USER)
+        run([str(folder / "bin/python"), "-c", "import daemon.main"], user=USER)
     except NodeError as error:
-        raise NodeError(
-            f"the user {USER} can't run {python}: {error}", hint="give a --prefix that every user can read"
-        ) from error
+        shutil.rmtree(folder)
+        hint = "give a --prefix that every user can read"
+        raise NodeError(f"the user {USER} can't run the daemon: {error}", hint=hint) from error
 
 
 def _make_python(environment: Path, prefix: Path) -> None:

@@ -53,13 +53,8 @@ def _copy(target: Target) -> Sequence[Step]:
     if environment.runs_from(target):
         return ()
 
-    def do() -> None:
-        environment.copy(target)
-        if target.running:
-            environment.check(target)
-
     what = f"copy this environment to {target.at(target.prefix)}"
-    return (Step(what, lambda: not environment.is_current(target), do),)
+    return (Step(what, lambda: not environment.is_current(target), lambda: environment.copy(target)),)
 
 
 def _link(target: Target) -> Step:
