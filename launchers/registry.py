@@ -23,7 +23,7 @@ def choose(engine: str, places: Places) -> Capabilities:
     found = launcher.find(places)
     if configured is not None and not os.access(configured, os.X_OK):
         raise EngineError(
-            f"the settings name {configured}, which is no program that can be started",
+            f"the settings name {configured}, which can't be started",
             hint=INSTALL[engine],
             cause="missing",
         )

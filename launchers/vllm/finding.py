@@ -10,7 +10,7 @@ from domain.errors import EngineError
 from domain.hardware import EngineFound
 from domain.plan import VLLM
 from launchers.base import Places
-from launchers.vllm.ask import ask
+from launchers.vllm.abilities import ask
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from domain.errors import EngineError
 from domain.hardware import EngineFound
 from domain.plan import LLAMA_CPP
 from launchers.base import Places
-from launchers.llama_cpp.ask import ask
+from launchers.llama_cpp.abilities import ask
 from launchers.llama_cpp.build import WHEEL, WHEEL_BINARY, unwrapped
 
 log = logging.getLogger(__name__)

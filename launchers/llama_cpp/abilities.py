@@ -1,7 +1,8 @@
 """What a llama-server build says of itself: version, options, devices."""
 
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from domain.errors import EngineError
@@ -14,26 +15,27 @@ from launchers.llama_cpp.flags import FLAGS, LOAD_MODE
 from launchers.llama_cpp.help import options
 from launchers.llama_cpp.vocabulary import words_after
 
+log = logging.getLogger(__name__)
+
 VERSION = re.compile(r"version: (\S+)(?: \((?:build (\d+), commit )?([0-9a-f]+)\))?")
 DEVICE = re.compile(r"^\s+([A-Za-z]+\d+): (.*?)(?: \((\d+) MiB, (\d+) MiB free\))?$", re.MULTILINE)
+QUESTION_TIMEOUT_S = 20.0
 DEVICES_TIMEOUT_S = 60.0  # a first call may load a large driver
 
 
 def ask(path: str, *, cache_dir: Path | None = None) -> Capabilities:
     try:
-        said = asking.answer(path, ("--version",), env=environment(path), cache_dir=cache_dir)
-        help_text = asking.answer(path, ("--help",), env=environment(path), cache_dir=cache_dir)
-        listed = asking.answer(path, ("--list-devices",), timeout_s=DEVICES_TIMEOUT_S, env=environment(path))
+        said = _answer(path, ("--version",), cache_dir)
+        found = options(_answer(path, ("--help",), cache_dir))
+        devices = parse_devices(_answer(path, ("--list-devices",), timeout_s=DEVICES_TIMEOUT_S))
     except OSError as error:
         raise EngineError(
             f"{path}: {error.strerror}", hint="set llama_server in the settings", cause="missing"
         ) from error
-    missing = lacking(_system_info(path), cpu_flags())
-    found = options(help_text)
     if not any("--model" in option.names for option in found):
         raise EngineError(f"{path} does not answer as llama-server does", cause="no_answer")
+    missing = lacking(_system_info(path), cpu_flags())
     flags = frozenset(name for option in found for name in option.names)
-    devices = parse_devices(listed)
     return Capabilities(
         engine=LLAMA_CPP,
         path=path,
@@ -46,10 +48,27 @@ def ask(path: str, *, cache_dir: Path | None = None) -> Capabilities:
     )
 
 
+def _answer(
+    path: str, question: Sequence[str], cache_dir: Path | None = None, *, timeout_s: float | None = None
+) -> str:
+    return asking.answer(
+        path,
+        question,
+        timeout_s=timeout_s or QUESTION_TIMEOUT_S,
+        env=environment(path),
+        cache_dir=cache_dir,
+        statuses=(0, 1) if "/dev/null" in question else (0,),
+    )
+
+
 def _system_info(path: str) -> str:
-    """A build tells what it was made with only on its way to a model: /dev/null is none, 0.05 s."""
-    question = ("--model", "/dev/null", "--port", "0", "--verbosity", "4")
-    return asking.answer(path, question, env=environment(path), statuses=(0, 1))
+    """A build tells what it was made with only on its way to a model: /dev/null is none, 0.05 s.
+    One that does it another way is believed."""
+    try:
+        return _answer(path, ("--model", "/dev/null", "--port", "0", "--verbosity", "4"))
+    except EngineError as error:
+        log.warning("a build does not say which CPU it needs: path=%s error=%s", path, error)
+        return ""
 
 
 def assume() -> Capabilities:
