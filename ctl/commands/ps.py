@@ -21,7 +21,8 @@ def command(*, as_json: Json = False) -> None:
     if not rows:
         print("nothing is launched: node-ctl launch MODEL")
         return
-    console().print(table_of(rows))
+    screen = console()
+    screen.print(table_of(rows, screen))
     for row in rows:
         if row.last_error:
             print(f"{row.name}: {row.last_error}")

@@ -2,14 +2,17 @@
 
 import json
 import shlex
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ctl.screen import PIPE_WIDTH
 from ctl.show.plan import five_lines, plan_of
 from ctl.show.words import ago, rate, shape
 from domain.launch import LaunchRow, LaunchState
 from domain.units import duration, gib
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 STYLES = {
@@ -18,6 +21,20 @@ STYLES = {
     LaunchState.DEGRADED: "yellow",
     LaunchState.STOPPED: "dim",
 }
+CELLS: dict[str, Callable[[LaunchRow], str]] = {
+    "NAME": lambda row: row.name,
+    "STATE": lambda row: f"{row.state} ({row.restarts} restarts)" if row.restarts else str(row.state),
+    "MODEL": lambda row: row.model,
+    "ENGINE": lambda row: row.engine or "",
+    "QUANT": lambda row: row.quant or "",
+    "CONTEXT": lambda row: "" if row.context_tokens is None else str(row.context_tokens),
+    "MEMORY": lambda row: gib(sum(device.needed_bytes for device in row.memory)) if row.memory else "",
+    "TOKENS/S": lambda row: "" if row.decode_tokens_per_s is None else rate(row.decode_tokens_per_s),
+    "SINCE": lambda row: ago(row.since),
+    "ENDPOINT": lambda row: row.endpoint or "",
+}
+FIGURES = frozenset({"CONTEXT", "MEMORY", "TOKENS/S", "SINCE"})
+DROPPED_FIRST = ("ENGINE", "MODEL", "SINCE", "QUANT", "CONTEXT", "MEMORY", "TOKENS/S")
 QUESTION = "What is the capital of France?"
 
 
@@ -26,29 +43,29 @@ def rows_of(data: Any) -> list[LaunchRow]:
     return [shape(LaunchRow, item) for item in data]
 
 
-def table_of(rows: list[LaunchRow]) -> "Table":
-    """One line a launch. Imports rich."""
-    from rich.table import Table  # noqa: PLC0415 - --json and the launch summary do without it
+def table_of(rows: list[LaunchRow], screen: "Console") -> "Table":
+    """One line a launch, with as many columns as ``screen`` has room for. Imports rich."""
+    from rich.measure import Measurement  # noqa: PLC0415 - --json and the launch summary do without rich
+
+    dropped: set[str] = set()
+    table = _table(rows, dropped)
+    for head in DROPPED_FIRST:
+        if Measurement.get(screen, screen.options.update(width=PIPE_WIDTH), table).maximum <= screen.width:
+            break
+        dropped.add(head)
+        table = _table(rows, dropped)
+    return table
+
+
+def _table(rows: list[LaunchRow], dropped: set[str]) -> "Table":
+    from rich.table import Table  # noqa: PLC0415 - as above
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for head in ("NAME", "STATE", "MODEL", "ENGINE", "QUANT", "CONTEXT", "MEMORY", "TOKENS/S", "SINCE"):
-        table.add_column(head, no_wrap=True, justify="right" if head in ("CONTEXT", "TOKENS/S") else "left")
-    table.add_column("ENDPOINT", no_wrap=True)
+    shown = [head for head in CELLS if head not in dropped]
+    for head in shown:
+        table.add_column(head, no_wrap=True, justify="right" if head in FIGURES else "left")
     for row in rows:
-        restarts = f" ({row.restarts} restarts)" if row.restarts else ""
-        table.add_row(
-            row.name,
-            f"{row.state}{restarts}",
-            row.model,
-            row.engine or "",
-            row.quant or "",
-            "" if row.context_tokens is None else str(row.context_tokens),
-            ", ".join(f"{device.device} {gib(device.needed_bytes)}" for device in row.memory),
-            "" if row.decode_tokens_per_s is None else rate(row.decode_tokens_per_s),
-            ago(row.since),
-            row.endpoint or "",
-            style=STYLES.get(row.state, ""),
-        )
+        table.add_row(*(CELLS[head](row) for head in shown), style=STYLES.get(row.state, ""))
     return table
 
 

@@ -21,6 +21,7 @@ class LiveSteps:
 
     def __init__(self, console: Console) -> None:
         self._steps: list[Progress] = []
+        self._end: Step | None = None
         self._spinner = Spinner("line")
         self._live = Live(self, console=console, refresh_per_second=10)
 
@@ -34,6 +35,10 @@ class LiveSteps:
         self._live.__exit__(kind, error, trace)
 
     def add(self, progress: Progress) -> None:
+        if progress.step in LAST_STEPS:
+            self._end = progress.step
+        if progress.step is Step.FAILED:  # its message is told once, as the command's error
+            return
         if self._steps and self._steps[-1].step is progress.step:
             self._steps[-1] = progress
         else:
@@ -46,13 +51,12 @@ class LiveSteps:
         table.add_column(width=2)
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        ended = bool(self._steps) and self._steps[-1].step in LAST_STEPS
         for place, progress in enumerate(self._steps):
             newest = place == len(self._steps) - 1
-            if progress.step is Step.FAILED:
-                table.add_row(Text(failed, "red"), str(progress.step), Text(progress.message))
-            elif newest and not ended:
+            if newest and self._end is None:
                 table.add_row(self._spinner, str(progress.step), _moving(progress))
+            elif newest and self._end is Step.FAILED:
+                table.add_row(Text(failed, "red"), str(progress.step), Text(progress.message))
             else:
                 table.add_row(Text(done, "green"), str(progress.step), Text(progress.message))
         yield table

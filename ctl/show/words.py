@@ -5,7 +5,6 @@ from typing import TypeVar
 
 from domain.errors import NodeError
 from domain.jsonable import from_json
-from domain.units import duration
 
 T = TypeVar("T")
 
@@ -29,7 +28,7 @@ def rate(tokens_per_s: float | None) -> str:
 
 
 def ago(moment: str | None, *, now: datetime | None = None) -> str:
-    """How long ago an ISO 8601 time was; ``""`` for none, the text itself where it is no time."""
+    """How long ago an ISO 8601 time was, in one unit; ``""`` for none, the text where it is no time."""
     if moment is None:
         return ""
     try:
@@ -38,4 +37,8 @@ def ago(moment: str | None, *, now: datetime | None = None) -> str:
         return moment
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
-    return duration(max(0, int(((now or datetime.now(UTC)) - then).total_seconds())))
+    passed_s = max(0, int(((now or datetime.now(UTC)) - then).total_seconds()))
+    for unit, unit_s in (("d", 2 * 86400), ("h", 2 * 3600), ("min", 2 * 60)):
+        if passed_s >= unit_s:  # from two of a unit on: "90 min" says more than "1 h"
+            return f"{passed_s // (unit_s // 2)} {unit}"
+    return f"{passed_s} s"

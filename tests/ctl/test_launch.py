@@ -124,6 +124,17 @@ def test_on_a_terminal_the_end_stays_on_the_screen(launched: FakeDaemon, on_term
     assert screen.screen.rindex("\x1b[?25h") > screen.screen.rindex("\x1b[?25l"), "the cursor is back"
 
 
+def test_on_a_terminal_the_step_that_failed_is_crossed_and_the_error_told_once(
+    launched: FakeDaemon, on_terminal: OnTerminal
+) -> None:
+    failed = answers.line(Step.FAILED, "out of memory: 12 GiB", code="engine_failed")
+    launched.on(f"GET {SMOL}/progress", Answer(lines=(*answers.TO_READY[:2], failed)))
+    with on_terminal("launch", "smollm2-135m") as screen:
+        assert screen.ended() == 6
+    assert "✗" in screen.screen
+    assert screen.screen.count("out of memory: 12 GiB") == 1
+
+
 def test_no_color_is_honoured(launched: FakeDaemon, on_terminal: OnTerminal) -> None:
     with on_terminal("launch", "smollm2-135m", NO_COLOR="1") as screen:
         assert screen.ended() == 0
