@@ -5,6 +5,12 @@ FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 EXIT_STATUS = {
+    "failed": FAILED,
+    "bad_model": FAILED,
+    "unknown_launch": FAILED,
+    "busy": FAILED,
+    "probe_failed": FAILED,
+    "state_failed": FAILED,
     "bad_usage": 2,
     "bad_config": 2,
     "unknown_model": 3,
@@ -17,5 +23,5 @@ EXIT_STATUS = {
 
 
 def exit_status(code: str) -> int:
-    """The exit status of an error ``code``; codes without a number of their own are 1, failed."""
+    """The exit status of an error ``code``; 1, failed, for one of a newer daemon."""
     return EXIT_STATUS.get(code, FAILED)

@@ -58,7 +58,7 @@ def help_of(page: tuple[str, ...]) -> str:
 
 
 def statuses() -> str:
-    rows: dict[int, list[str]] = {0: ["done"], 1: ["every other code: failed"]}
+    rows: dict[int, list[str]] = {0: ["done"]}
     for code, status in EXIT_STATUS.items():
         rows.setdefault(status, []).append(f"`{code}`")
     rows[INTERRUPTED] = ["Ctrl-C; what was launched goes on in the daemon"]
