@@ -40,7 +40,7 @@ class EngineDevice:
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What one binary can do, by its own word. ``values`` are the words a flag takes, where listed;
-    ``problem`` says why it can't serve on this machine."""
+    ``problem`` says why it can't serve on this machine; ``env`` is what it needs to run at all."""
 
     engine: str
     path: str
@@ -50,6 +50,7 @@ class Capabilities:
     devices: tuple[EngineDevice, ...] = ()
     backends: tuple[str, ...] = ()
     problem: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
 
     def first(self, names: Sequence[str]) -> str | None:
         """The first of ``names`` that this build has."""

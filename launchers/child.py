@@ -126,7 +126,7 @@ class Child:
             return
         log.warning("engine killed: pid=%d grace_s=%g", self.identity.pid, grace_s)
         await self._note_leftovers()
-        await asyncio.to_thread(_kill_session, self.identity.pid)
+        await asyncio.to_thread(proc.kill_session, self.identity.pid)
         if not (await asyncio.wait({self._watch}, timeout=KILL_S))[0]:
             raise EngineError(
                 f"process {self.identity.pid} does not end, not even killed",
@@ -154,7 +154,7 @@ class Child:
         while members := await asyncio.to_thread(proc.members, self.identity.pid):
             if time.monotonic() - begun > STRAGGLE_S:
                 await self._note_leftovers()
-                await asyncio.to_thread(_kill_session, self.identity.pid)
+                await asyncio.to_thread(proc.kill_session, self.identity.pid)
                 log.warning("engine left processes, killed: leader=%d left=%s", self.identity.pid, members)
             await asyncio.sleep(0.1)
 
@@ -219,12 +219,6 @@ def _status(pidfd: int) -> int | None:
     if info is None:
         return None
     return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
-
-
-def _kill_session(leader: int) -> None:
-    for pid in proc.members(leader):
-        with suppress(ProcessLookupError):
-            os.kill(pid, Signals.SIGKILL)
 
 
 def _held(leader: int, patterns: tuple[str, ...]) -> frozenset[Path]:

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from signal import Signals
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -65,6 +67,13 @@ def members(session: int) -> tuple[int, ...]:
     pids = (int(entry) for entry in os.listdir(PROC) if entry.isdigit())  # noqa: PTH208 - names are enough
     found = ((pid, stat(pid)) for pid in pids)
     return tuple(pid for pid, seen in found if seen and seen.session == session and seen.state not in "ZX")
+
+
+def kill_session(session: int) -> None:
+    """SIGKILL to all that live in it now; what they start meanwhile is met by the next call."""
+    for pid in members(session):
+        with suppress(ProcessLookupError):
+            os.kill(pid, Signals.SIGKILL)
 
 
 def shared_memory(pids: Iterable[int], patterns: Sequence[str]) -> frozenset[Path]:

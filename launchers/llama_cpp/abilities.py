@@ -45,6 +45,7 @@ def ask(path: str, *, cache_dir: Path | None = None) -> Capabilities:
         devices=devices,
         backends=_backends(Path(path), devices, flags),
         problem=f"built for a CPU with {', '.join(missing)}, which this one lacks" if missing else None,
+        env=environment(path),
     )
 
 

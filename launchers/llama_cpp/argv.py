@@ -6,7 +6,6 @@ from domain.errors import EngineError, UsageError
 from domain.plan import LlamaFlags, Plan
 from launchers.base import Capabilities, EngineFlags
 from launchers.command import Command, StopPolicy
-from launchers.llama_cpp.build import environment
 from launchers.llama_cpp.flags import FLAGS, LOAD_MODE, Flag, Kind, encode
 
 # What the daemon decides: taking these from an owner could open the engine to the network.
@@ -84,7 +83,7 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         argv=(*argv, *arguments(plan.flags, caps), *_manners(caps)),
         port=port,
         served_name=name,
-        env=environment(caps.path),
+        env=dict(caps.env),
         stop=StopPolicy(grace_s=10.0),
     )
 

@@ -1,6 +1,7 @@
 """Plans become command lines in the words of the build at hand, and command lines become plans."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -214,7 +215,6 @@ def test_a_command_serves_on_the_loopback_under_the_launchs_name() -> None:
     )
     for part in ("--alias mine", "--ctx-size 4096", "--verbosity 4", "--offline", "--cors-origins localhost"):
         assert part in line
-    assert command.env == {"GGML_NO_BACKTRACE": "1"}
     assert command.url == "http://127.0.0.1:21234"
 
 
@@ -228,5 +228,5 @@ def test_libraries_of_a_bundled_build_come_first(engine: Capabilities) -> None:
     env = llama_cpp.command(plan("/m"), caps=engine, port=1, name="m").environment(
         {"LD_LIBRARY_PATH": "/mine"}
     )
-    assert env["LD_LIBRARY_PATH"].endswith(":/mine")
+    assert env["LD_LIBRARY_PATH"] == f"{Path(engine.path).parent}:/mine"
     assert env["GGML_NO_BACKTRACE"] == "1"

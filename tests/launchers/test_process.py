@@ -163,3 +163,28 @@ async def test_a_port_in_use_is_told_before_anything_starts(engine_with: MakePro
         await second.ensure_ready(20)
     assert failed.value.cause == "port_taken"
     assert second.pid is None
+
+
+@pytest.fixture
+def oom_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The kernel's count of OOM kills, to be raised by hand: no test may need the rights for a cgroup."""
+    root = tmp_path / "cgroup"
+    monkeypatch.setattr(proc, "CGROUPS", root)
+    for path in (root / "memory" / "memory.oom_control", root / "memory.events"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("oom_kill 3\n")
+    return root
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["by the kernel for memory", "by hand"])
+async def test_a_kill_for_memory_is_told_from_any_other(
+    engine_with: MakeProcess, oom_counter: Path, killed: bool
+) -> None:
+    process = engine_with("--die", "-9", "--after", "1", "--slow", "9")
+    waiting = asyncio.create_task(process.ensure_ready(20))
+    await asyncio.sleep(0.5)
+    for path in await asyncio.to_thread(lambda: [p for p in oom_counter.rglob("*") if p.is_file()]):
+        await asyncio.to_thread(path.write_text, f"oom_kill {4 if killed else 3}\n")
+    with pytest.raises(EngineError) as failed:
+        await waiting
+    assert failed.value.cause == ("oom_killed" if killed else "killed")

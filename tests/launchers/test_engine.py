@@ -1,0 +1,105 @@
+"""The real llama-server with the real model: it chats, it is measured, it stops, nothing is left."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+
+from domain.errors import EngineError
+from domain.plan import LlamaFlags
+from launchers import llama_cpp, proc
+from launchers.base import Capabilities
+from launchers.command import Command
+from launchers.process import EngineProcess
+from launchers.threads import counts, tune
+from tests.launchers.test_llama_failures import plan_of
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def command(engine: Capabilities, smollm2: Path, port: int) -> Command:
+    return llama_cpp.command(plan_of(smollm2, context_tokens=1024), caps=engine, port=port, name="small")
+
+
+def process_of(command: Command, log_path: Path, smollm2: Path) -> EngineProcess:
+    plan = plan_of(smollm2, context_tokens=1024)
+    return EngineProcess(
+        command,
+        log_path=log_path,
+        diagnose=llama_cpp.diagnose,
+        degraded=lambda log: llama_cpp.degraded(log, plan),
+        expect="Paris",
+    )
+
+
+async def test_it_serves_chats_and_stops_without_a_trace(
+    command: Command, smollm2: Path, tmp_path: Path
+) -> None:
+    process = process_of(command, tmp_path / "log", smollm2)
+    ready = await process.ensure_ready(60)
+    assert "Paris" in ready.answer
+    assert ready.decode_tokens_per_s is not None
+    assert ready.prefill_tokens_per_s is not None
+    assert ready.load_s is not None
+    leader = process.pid
+    assert leader is not None
+    question = {
+        "model": "small",
+        "messages": [{"role": "user", "content": "What is 2 + 2?"}],
+        "max_tokens": 16,
+    }
+    async with httpx.AsyncClient(base_url=command.url, trust_env=False, verify=False) as http:  # noqa: S501
+        answer = (await http.post("/v1/chat/completions", json=question, timeout=60)).json()
+        assert "4" in answer["choices"][0]["message"]["content"]
+        assert "llamacpp:" in (await http.get("/metrics")).text
+    ended = await process.stop()
+    assert ended is not None
+    assert (ended.status, ended.asked, ended.served) == (0, True, True)
+    assert await asyncio.to_thread(proc.members, leader) == ()
+    assert "model buffer size" in await process.log_tail()
+
+
+async def test_a_crash_while_serving_is_seen_and_it_starts_again(
+    command: Command, smollm2: Path, tmp_path: Path
+) -> None:
+    process = process_of(command, tmp_path / "log", smollm2)
+    await process.ensure_ready(60)
+    leader = process.pid
+    assert leader is not None
+    await asyncio.to_thread(proc.kill_session, leader)
+    async with asyncio.timeout(10):
+        ended = await process.wait()
+    assert (ended.status, ended.asked, ended.served) == (-9, False, True)
+    assert (await process.why()).cause == "killed"
+    await process.ensure_ready(60)
+    assert process.pid not in (None, leader)
+    await process.stop()
+
+
+async def test_an_engine_that_still_loads_can_be_stopped(
+    command: Command, smollm2: Path, tmp_path: Path
+) -> None:
+    process = process_of(command, tmp_path / "log", smollm2)
+    waiting = asyncio.create_task(process.ensure_ready(60))
+    await asyncio.sleep(0.05)
+    await process.stop()
+    with pytest.raises(EngineError, match="stopped while it started"):
+        await waiting
+    assert not process.alive
+
+
+async def test_threads_are_tried_with_the_real_engine(
+    engine: Capabilities, smollm2: Path, port: int, tmp_path: Path
+) -> None:
+    def make(threads: int) -> EngineProcess:
+        plan = plan_of(smollm2, threads=threads, context_tokens=512)
+        command = llama_cpp.command(plan, caps=engine, port=port, name="small")
+        assert isinstance(plan.flags, LlamaFlags)
+        assert plan.flags.threads == threads
+        return EngineProcess(command, log_path=tmp_path / "tune.log", diagnose=llama_cpp.diagnose)
+
+    rates = await tune(make, counts(2), repeats=1)
+    assert list(rates) == [2, 1]
+    assert all(rate > 1 for rate in rates.values())
