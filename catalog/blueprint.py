@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 
 from catalog.mixes import Mix, fitting, is_kept, mix_of, type_of
-from catalog.tables import rows
+from catalog.tables import FAMILIES, rows
 from domain.errors import BadModelError
 from domain.ggml import BY_NAME
 from domain.known import KnownModel, KnownQuant
 from domain.model import MetadataValue, ModelShape, Tensor
 
-# A vocabulary entry in a header: 8 bytes of length, about 7 of text, 4 of type, and as much for its merge.
-HEADER_BYTES_PER_TOKEN = 38
+# A vocabulary entry in a header: 8 bytes of length, about 7 of text, 4 of type, often 4 of score or a merge.
+TOKEN_BYTES = 24
+MERGE_BYTES = 16
 NOT_IN_HEADERS = frozenset(
     {"tied_embeddings", "rope_freqs", "qk_norm", "no_balance_bias", "nextn_shares_tables"}
 )
@@ -51,15 +52,24 @@ def shape_of(model: KnownModel, quant: KnownQuant) -> ModelShape:
             f"the catalogue does not know enough of {model.alias} to plan without its header: no {error}",
             hint="go online, or name a file on this disk",
         ) from error
-    vocabulary = model.shape["vocab_size"]
-    header_bytes = HEADER_BYTES_PER_TOKEN * int(vocabulary) if isinstance(vocabulary, int) else 0
     return ModelShape(
         architecture=model.architecture,
-        tensors=_adjusted(tensors, quant.size_bytes, header_bytes),
+        tensors=_adjusted(tensors, quant.size_bytes, header_bytes(model)),
         file_bytes=quant.size_bytes,
         metadata=header(model.architecture, model.shape, title=model.title),
-        array_lengths={"tokenizer.ggml.tokens": vocabulary} if isinstance(vocabulary, int) else {},
+        array_lengths={"tokenizer.ggml.tokens": _vocabulary(model)},
     )
+
+
+def header_bytes(model: KnownModel) -> int:
+    """About how long the header is: nearly all of it is the vocabulary."""
+    has_merges = FAMILIES[model.architecture].merges
+    return _vocabulary(model) * (TOKEN_BYTES + (MERGE_BYTES if has_merges else 0))
+
+
+def _vocabulary(model: KnownModel) -> int:
+    count = model.shape["vocab_size"]
+    return count if isinstance(count, int) else 0
 
 
 def table(architecture: str, facts: Mapping[str, MetadataValue], mix: Mix) -> tuple[Tensor, ...]:
@@ -87,12 +97,12 @@ def _tensor(name: str, dims: tuple[int, ...], kind: str) -> Tensor:
     return Tensor(name, kind, dims, BY_NAME[kind].row_bytes(dims[0]) * rows_in_all)
 
 
-def _adjusted(tensors: tuple[Tensor, ...], published_bytes: int, header_bytes: int) -> tuple[Tensor, ...]:
+def _adjusted(tensors: tuple[Tensor, ...], published_bytes: int, head_bytes: int) -> tuple[Tensor, ...]:
     """The table with tensors moved one type up or down, front to back, until no move comes nearer.
     Some publishers count the header into a size and some do not."""
     result = list(tensors)
-    gap_bytes = published_bytes - header_bytes - sum(tensor.size_bytes for tensor in result)
-    if min(abs(gap_bytes), abs(gap_bytes + header_bytes)) < NEAR_ENOUGH * published_bytes:
+    gap_bytes = published_bytes - head_bytes - sum(tensor.size_bytes for tensor in result)
+    if min(abs(gap_bytes), abs(gap_bytes + head_bytes)) < NEAR_ENOUGH * published_bytes:
         return tensors
     moved = True
     while moved:

@@ -57,7 +57,8 @@ def of_listing(found: hub.Listing, *, engine: str | None) -> tuple[Candidate, ..
 
 def of_catalogue(model: KnownModel, quant: KnownQuant) -> Candidate:
     """A quant that cannot be reached now, by what the catalogue knows of it. Raises: BadModelError."""
-    name = quant.file or f"{quant.quant}.gguf"
+    stem = quant.repo.rpartition("/")[2].removesuffix("-GGUF")
+    name = quant.file or f"{stem}-{quant.quant}.gguf"  # as publishers use to call it
     files = (WeightFile(name, quant.size_bytes if quant.file else None, quant.sha256),)
     weights = Weights(Source.HUB, quant.repo, None, files, quant.quant, quant.size_bytes)
     return Candidate(weights, shape_of(model, quant), exact=False)

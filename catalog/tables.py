@@ -17,7 +17,8 @@ class Family:
     """What sets one architecture apart from a plain llama.
 
     ``qk_norm`` is ``head`` (one norm for all heads) or ``all`` (over all heads together);
-    ``ffn_norm`` the name of the norm before the feed-forward part."""
+    ``ffn_norm`` the name of the norm before the feed-forward part; ``merges`` whether the vocabulary
+    comes with a list of merges."""
 
     qkv_bias: bool = False
     out_bias: bool = False
@@ -30,6 +31,7 @@ class Family:
     balance_bias: bool = False
     shared_gate: bool = False
     ffn_norm: str = "ffn_norm"
+    merges: bool = True
 
 
 FAMILIES: dict[str, Family] = {
@@ -42,7 +44,7 @@ FAMILIES: dict[str, Family] = {
     "gpt-oss": Family(
         qkv_bias=True, out_bias=True, sinks=True, expert_bias=True, ffn_norm="post_attention_norm"
     ),
-    "gemma3": Family(qk_norm="head", sandwich_norms=True),
+    "gemma3": Family(qk_norm="head", sandwich_norms=True, merges=False),
     "deepseek2": Family(balance_bias=True),
     "glm4moe": Family(qkv_bias=True, balance_bias=True, ffn_norm="post_attention_norm"),
     "minimax-m2": Family(qk_norm="all", balance_bias=True),

