@@ -1,0 +1,103 @@
+"""The best plan for a model on a box: a search over quants, KV types, contexts, splits and batches."""
+
+from collections.abc import Sequence
+
+from domain.errors import DoesNotFitError, UnknownModelError
+from domain.hardware import Hardware
+from domain.model import Candidate
+from domain.plan import LLAMA_CPP, VLLM, Plan, Wish
+from planner import hparams, quality, reasons, refuse, vllm
+from planner.budget import DEFAULT_RESERVE, Reserve
+from planner.calibration import UNCALIBRATED, Calibration
+from planner.option import Option
+from planner.search import WORTH, Case, options
+
+__all__ = ["Reserve", "plan"]
+
+# Silent reading: 238 words a minute (Brysbaert 2019), 4 tokens for 3 words: 5.3 tokens/s. Twice that, for
+# people skim, and models think aloud.
+READING_TOKENS_PER_S = 10.0
+DEFAULT_CONTEXT_TOKENS = 32768
+LEAST_CONTEXT_TOKENS = 4096
+# Where nothing reaches the wished speed, what still makes sense is chosen by speed.
+USABLE_LOSS = 0.7
+
+
+def plan(
+    model: str,
+    candidates: Sequence[Candidate],
+    hardware: Hardware,
+    wish: Wish,
+    *,
+    calibration: Calibration = UNCALIBRATED,
+    reserve: Reserve = DEFAULT_RESERVE,
+) -> Plan:
+    """Raises: DoesNotFitError with bytes and the nearest that fits; UsageError for a quality that no
+    candidate has; UnknownModelError where there is nothing to choose from."""
+    engine, mine = of_engine(model, candidates, wish)
+    mine = quality.wanted(mine, wish.quality)
+    if engine == VLLM:
+        return vllm.plan(model, mine, hardware, wish, reserve=reserve)
+    case = Case(hardware, wish, calibration, reserve)
+    for context_tokens in contexts(mine, wish):
+        found = [option for one in by_quality(mine) for option in options(one, context_tokens, case)]
+        if found:
+            chosen = best(found, wish)
+            return reasons.told(model, chosen, found, mine, case, wanted_context(mine, wish))
+    raise DoesNotFitError(model, **refuse.why(mine, case, wanted_context(mine, wish)))
+
+
+def of_engine(model: str, candidates: Sequence[Candidate], wish: Wish) -> tuple[str, tuple[Candidate, ...]]:
+    """The engine wished for, else llama.cpp where it can load any of them."""
+    for engine in (wish.engine,) if wish.engine else (LLAMA_CPP, VLLM):
+        found = tuple(one for one in candidates if one.engine == engine)
+        if found:
+            return engine, found
+    raise UnknownModelError(model, what=f"{model} has no weights for {wish.engine or 'any engine'}")
+
+
+def by_quality(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=lambda one: (quality.loss(one), one.weights.size_bytes))
+
+
+def wanted_context(candidates: Sequence[Candidate], wish: Wish) -> int:
+    """Tokens per sequence: as asked; else 32k, or what the model was trained for."""
+    if wish.context_tokens:
+        return wish.context_tokens
+    native = max(hparams.read(one.shape).native_context for one in candidates)
+    return min(DEFAULT_CONTEXT_TOKENS, native)
+
+
+def contexts(candidates: Sequence[Candidate], wish: Wish) -> list[int]:
+    """The wanted one; halves of it only where the owner did not ask for one."""
+    found = [wanted_context(candidates, wish)]
+    while not wish.context_tokens and found[-1] // 2 >= LEAST_CONTEXT_TOKENS:
+        found.append(found[-1] // 2)
+    return found
+
+
+def best(found: Sequence[Option], wish: Wish) -> Option:
+    """The least loss that decodes fast enough; of equals the faster. Too slow all: the fastest that
+    still makes sense."""
+    target = wish.min_decode_tokens_per_s or READING_TOKENS_PER_S
+    quick = [option for option in found if option.decode is None or option.decode >= target]
+    if quick:
+        least = min(option.loss for option in quick)
+        alike = [option for option in quick if option.loss <= least + quality.SAME]
+        return plainest(alike)
+    sensible = [option for option in found if option.loss <= USABLE_LOSS] or list(found)
+    return max(sensible, key=lambda option: option.decode or 0.0)
+
+
+def plainest(alike: Sequence[Option]) -> Option:
+    """The first is the plainest; another must be faster by more than a little."""
+    chosen = alike[0]
+    for option in alike[1:]:
+        same_weights = option.candidate is chosen.candidate
+        if (
+            option.decode
+            and chosen.decode
+            and option.decode > chosen.decode * (WORTH if same_weights else 1.05)
+        ):
+            chosen = option
+    return chosen

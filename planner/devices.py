@@ -1,0 +1,75 @@
+"""The devices that an engine sees, and what sets their back ends apart.
+
+A ``Backend`` is what changes bytes: whether the back end takes work of host weights during prefill,
+whether it has pinned host buffers, and what the driver itself holds.
+"""
+
+from dataclasses import dataclass
+
+from domain.hardware import Gpu, Hardware, MemoryKind
+from domain.plan import LlamaFlags
+from domain.units import MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """``offloads_host_weights``: with 32 tokens or more, matrices on the host are copied to the device
+    and computed there. ``alignment``: of each tensor. ``context_bytes``: the driver's own, per device."""
+
+    name: str
+    offloads_host_weights: bool
+    alignment: int
+    context_bytes: int
+
+
+# Source: ggml-rpc (no offload_op; alignment and sizes are the remote's), ggml-cuda (alignment 128,
+# offload_op), ggml-vulkan (offload_op; minStorageBufferOffsetAlignment of common drivers is 64 or less).
+# Context: a CUDA context with its kernels takes 300 to 700 MiB (seen by ggrun's users: 680 MB on two
+# generations of cards); Vulkan and HIP take less.
+REMOTE_CPU = Backend("rpc", offloads_host_weights=False, alignment=32, context_bytes=0)
+CUDA = Backend("cuda", offloads_host_weights=True, alignment=128, context_bytes=500 * MIB)
+HIP = Backend("hip", offloads_host_weights=True, alignment=128, context_bytes=400 * MIB)
+VULKAN = Backend("vulkan", offloads_host_weights=True, alignment=64, context_bytes=150 * MIB)
+METAL = Backend("metal", offloads_host_weights=False, alignment=32, context_bytes=100 * MIB)
+
+BY_VENDOR = {"nvidia": CUDA, "amd": VULKAN, "intel": VULKAN, "apple": METAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU as the engine numbers it. ``index`` is its place in the hardware."""
+
+    index: int
+    name: str
+    gpu: Gpu
+    backend: Backend
+
+    @property
+    def is_unified(self) -> bool:
+        return self.gpu.memory_kind is MemoryKind.UNIFIED
+
+
+def backend_of(gpu: Gpu, hardware: Hardware) -> Backend:
+    """By the engine that is here; without one, by what the vendor's builds use."""
+    found = {name for engine in hardware.engines if engine.engine == "llama.cpp" for name in engine.backends}
+    vendor = gpu.vendor.lower()
+    if vendor == "nvidia" and found and "cuda" not in found and "vulkan" in found:
+        return VULKAN
+    if vendor == "amd" and ("hip" in found or "rocm" in found):
+        return HIP
+    return BY_VENDOR.get(vendor, REMOTE_CPU)
+
+
+def devices(hardware: Hardware, flags: LlamaFlags) -> tuple[Device, ...]:
+    """Those that ``flags`` lets the engine use, in its order."""
+    if flags.devices == ("none",):
+        return ()
+    found = tuple(
+        Device(index, f"GPU{index}", gpu, backend_of(gpu, hardware))
+        for index, gpu in enumerate(hardware.gpus)
+        if gpu.memory_total_bytes is None or gpu.memory_total_bytes > 0
+    )
+    if flags.split_mode == "none" and found:
+        main = flags.main_gpu or 0
+        return (found[main] if main < len(found) else found[0],)
+    return found

@@ -1,0 +1,287 @@
+"""Hyperparameters from a model's header, per layer, as llama.cpp resolves them.
+
+Source: llama.cpp ``llama_model_base::load_hparams`` and the ``load_arch_hparams`` of ``src/models``.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from domain.errors import BadModelError
+from domain.model import ModelShape
+
+# Layers in a period of sliding-window attention where the file does not say; and whether the full
+# layer comes first in it. Source: the ``load_swa_pattern`` calls of llama.cpp's ``src/models``.
+SWA_PERIODS: dict[str, tuple[int, bool]] = {
+    "afmoe": (4, False),
+    "cohere2": (4, False),
+    "cohere2moe": (4, True),
+    "exaone-moe": (4, False),
+    "exaone4": (4, False),
+    "gemma2": (2, False),
+    "gemma3": (6, False),
+    "gemma3n": (5, False),
+    "gpt-oss": (2, False),
+    "laguna": (4, True),
+    "llama4": (4, False),
+    "mellum": (4, False),
+    "muse-glimmer": (4, False),
+    "olmo2": (4, False),
+    "plamo3": (8, False),
+    "smallthinker": (4, True),
+}
+SWA_LISTED = frozenset(
+    {"gemma4", "granite-swa", "maple", "mimo2", "spark2-5", "step35"}
+)  # pattern in the file
+SWA_WINDOWS = {"gemma2": 4096, "exaone4": 4096, "exaone-moe": 128, "llama4": 8192, "smallthinker": 4096}
+CHUNKED = frozenset({"llama4"})
+RECURRENT = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
+# Hybrids whose recurrent layers are those without KV heads. Source: ``is_recr_impl`` in ``src/models``.
+HYBRID_BY_HEADS = frozenset(
+    {"jamba", "plamo2", "granitehybrid", "lfm2", "lfm2moe", "kimi-linear", "bailingmoe3", "nemotron_h"}
+    | {"nemotron_h_moe"}
+)
+HYBRID_BY_INTERVAL = frozenset({"qwen3next", "qwen35", "qwen35moe", "qwen4exp", "minimax-01"})
+SHARED_KV_FROM = {"gemma3n": 20}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One block. ``kv_heads`` 0: no attention; ``window`` 0: full attention; ``recurrent_r`` and
+    ``recurrent_s``: values of the convolution and of the state that one sequence keeps."""
+
+    heads: int
+    kv_heads: int
+    key_dim: int
+    value_dim: int
+    ffn: int
+    window: int = 0
+    has_kv: bool = True
+    recurrent_r: int = 0
+    recurrent_s: int = 0
+
+    @property
+    def is_recurrent(self) -> bool:
+        return self.recurrent_s > 0 or self.recurrent_r > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hparams:
+    """What memory and speed depend on. ``layers`` are all blocks, ``trunk`` those that every token
+    passes (without multi-token-prediction heads). ``is_mla``: the cache keeps K alone."""
+
+    architecture: str
+    layers: tuple[Layer, ...]
+    trunk: int
+    embd: int
+    vocab: int
+    native_context: int
+    experts: int
+    experts_used: int
+    is_mla: bool
+    mla_key_dim: int
+    mla_value_dim: int
+    kv_lora_rank: int
+    rope_dim: int
+    conv_kernel: int
+    state_size: int
+    state_groups: int
+    state_inner: int
+    time_step_rank: int
+    window: int
+    is_hybrid: bool
+
+    @property
+    def is_moe(self) -> bool:
+        return self.experts > 0
+
+    @property
+    def can_roll_back(self) -> bool:
+        """Whether a prefix of a cached prompt can be reused without a checkpoint."""
+        return self.window == 0 and not self.is_hybrid and self.architecture not in RECURRENT
+
+
+class _Keys:
+    """Header values of an architecture, by key. Raises: BadModelError for values that can't be."""
+
+    def __init__(self, shape: ModelShape) -> None:
+        self.shape = shape
+
+    def one(self, key: str, default: int | None = None) -> int:
+        value = self.shape.get(key)
+        if isinstance(value, tuple):
+            value = value[0] if value else None
+        if value is None and default is not None:
+            return default
+        if isinstance(value, (int, float)) and 0 <= value < 1 << 40:
+            return int(value)
+        raise BadModelError(f"the header's {self.shape.architecture}.{key} is {value!r}, a count is expected")
+
+    def each(self, key: str, count: int, default: int | None = None) -> tuple[int, ...]:
+        """A value per layer: one for all, or a list."""
+        value = self.shape.get(key)
+        if isinstance(value, tuple) and value and len(value) >= count:
+            if all(isinstance(item, (int, float)) for item in value):
+                return tuple(int(item) for item in value[:count])
+            raise BadModelError(f"the header's {self.shape.architecture}.{key} holds more than numbers")
+        return (self.one(key, default),) * count
+
+
+@lru_cache(maxsize=64)
+def _vocab_rows(tensors: tuple[object, ...]) -> int | None:
+    for tensor in tensors:
+        if getattr(tensor, "name", "") == "token_embd.weight":
+            return int(tensor.shape[1])  # type: ignore[attr-defined]
+    return None
+
+
+def read(shape: ModelShape) -> Hparams:
+    """Raises: BadModelError where the header lacks what every model has."""
+    keys = _Keys(shape)
+    arch = shape.architecture
+    count = keys.one("block_count")
+    if not 0 < count <= 1024:
+        raise BadModelError(f"the header says {count} blocks")
+    trunk = count - min(keys.one("nextn_predict_layers", 0), count - 1)
+    embd = keys.one("embedding_length")
+    heads = keys.each("attention.head_count", count, 0)
+    first_heads = max(heads) or 1
+    window = _window(keys, arch)
+    kv_rank = keys.one("attention.kv_lora_rank", 0)
+    mla_key = keys.one("attention.key_length_mla", 0)
+    inner, state = keys.one("ssm.inner_size", 0), keys.one("ssm.state_size", 0)
+    hybrid = arch in HYBRID_BY_HEADS or arch in HYBRID_BY_INTERVAL or arch == "falcon-h1"
+    vocab = _vocab_rows(shape.tensors) or keys.one("vocab_size", 0)
+    return Hparams(
+        architecture=arch,
+        layers=_layers(keys, arch, count, trunk, embd, heads, window),
+        trunk=trunk,
+        embd=embd,
+        vocab=vocab or shape.array_lengths.get("tokenizer.ggml.tokens", 0),
+        native_context=keys.one("context_length", 4096),
+        experts=keys.one("expert_count", 0),
+        experts_used=keys.one("expert_used_count", 0),
+        is_mla=mla_key > 0,
+        mla_key_dim=mla_key,
+        mla_value_dim=keys.one("attention.value_length_mla", 0),
+        kv_lora_rank=kv_rank,
+        rope_dim=keys.one("rope.dimension_count", keys.one("attention.key_length", embd // first_heads)),
+        conv_kernel=keys.one("ssm.conv_kernel", 0),
+        state_size=state,
+        state_groups=keys.one("ssm.group_count", 0),
+        state_inner=inner,
+        time_step_rank=keys.one("ssm.time_step_rank", 0),
+        window=window,
+        is_hybrid=hybrid,
+    )
+
+
+def _layers(
+    keys: _Keys, arch: str, count: int, trunk: int, embd: int, heads: tuple[int, ...], window: int
+) -> tuple[Layer, ...]:
+    default_kv = max(heads)
+    kv_heads = (
+        keys.each("attention.head_count_kv", count, default_kv)
+        if keys.shape.get("attention.head_count_kv") is not None
+        else heads
+    )
+    ffn = keys.each("feed_forward_length", count, 0)
+    default_dim = embd // (max(heads) or 1)
+    key, value = (
+        keys.one("attention.key_length", default_dim),
+        keys.one("attention.value_length", default_dim),
+    )
+    key_swa = keys.one("attention.key_length_swa", key)
+    value_swa = keys.one("attention.value_length_swa", value)
+    sliding = _sliding(keys, arch, count, trunk) if window else (False,) * count
+    recurrent = _recurrent(keys, arch, count, trunk, kv_heads, ffn)
+    kv_until = _kv_until(keys, arch, count)
+    r, s = _state(keys, embd, max(heads))
+    return tuple(
+        Layer(
+            heads=heads[index],
+            kv_heads=kv_heads[index],
+            key_dim=key_swa if sliding[index] else key,
+            value_dim=value_swa if sliding[index] else value,
+            ffn=ffn[index],
+            window=window if sliding[index] else 0,
+            has_kv=_has_kv(arch, index, trunk, recurrent[index], kv_heads[index], ffn[index])
+            and index < kv_until,
+            recurrent_r=r if recurrent[index] else 0,
+            recurrent_s=s if recurrent[index] else 0,
+        )
+        for index in range(count)
+    )
+
+
+def _has_kv(arch: str, index: int, trunk: int, recurrent: bool, kv_heads: int, ffn: int) -> bool:
+    if index >= trunk or arch in RECURRENT:
+        return False
+    if arch in {"nemotron_h", "nemotron_h_moe"}:
+        return not recurrent and ffn == 0 and kv_heads > 0
+    return arch == "falcon-h1" or (not recurrent and kv_heads > 0)
+
+
+def _kv_until(keys: _Keys, arch: str, count: int) -> int:
+    """From this layer on, caches of earlier layers are used again."""
+    shared = keys.one("attention.shared_kv_layers", 0)
+    return count - shared if shared else min(count, SHARED_KV_FROM.get(arch, count))
+
+
+def _window(keys: _Keys, arch: str) -> int:
+    if arch not in SWA_PERIODS and arch not in SWA_LISTED and arch not in {"lfm2", "lfm2moe"}:
+        return 0
+    if arch == "llama4":
+        return 0 if keys.shape.get("attention.sliding_window") == 0 else SWA_WINDOWS[arch]
+    return keys.one("attention.sliding_window", SWA_WINDOWS.get(arch, 0))
+
+
+def _sliding(keys: _Keys, arch: str, count: int, trunk: int) -> tuple[bool, ...]:
+    pattern = keys.shape.get("attention.sliding_window_pattern")
+    if isinstance(pattern, tuple) and len(pattern) >= count:
+        return tuple(bool(item) for item in pattern[:count])
+    period, dense_first = SWA_PERIODS.get(arch, (0, False))
+    if isinstance(pattern, int) and not isinstance(pattern, bool):
+        period = pattern
+    full_at = 0 if dense_first else period - 1
+    return tuple(index < trunk and (period == 0 or index % period != full_at) for index in range(count))
+
+
+def _recurrent(
+    keys: _Keys, arch: str, count: int, trunk: int, kv_heads: tuple[int, ...], ffn: tuple[int, ...]
+) -> tuple[bool, ...]:
+    if arch in RECURRENT or arch == "falcon-h1":
+        return (True,) * count
+    if arch in HYBRID_BY_INTERVAL:
+        listed = keys.shape.get("attention.recurrent_layers")
+        if isinstance(listed, tuple) and len(listed) >= count:
+            return tuple(bool(item) for item in listed[:count])
+        interval = keys.one("full_attention_interval", 4) or 4
+        return tuple(index < trunk and (index + 1) % interval != 0 for index in range(count))
+    if arch in {"nemotron_h", "nemotron_h_moe"}:
+        return tuple(index < trunk and kv_heads[index] == 0 and ffn[index] == 0 for index in range(count))
+    if arch in HYBRID_BY_HEADS:
+        return tuple(heads == 0 for heads in kv_heads)
+    return (False,) * count
+
+
+def _state(keys: _Keys, embd: int, heads: int) -> tuple[int, int]:
+    """Values that a recurrent layer keeps per sequence: convolution rows, and the state itself.
+
+    Source: ``llama_hparams::n_embd_r`` and ``n_embd_s``.
+    """
+    wkv = keys.one("wkv.head_size", 0)
+    if wkv:
+        return keys.one("token_shift_count", 2) * embd, embd * wkv
+    short = keys.one("shortconv.l_cache", 0)
+    if short:
+        return embd * (short - 1), 0
+    kernel, inner, state = (
+        keys.one("ssm.conv_kernel", 0),
+        keys.one("ssm.inner_size", 0),
+        keys.one("ssm.state_size", 0),
+    )
+    kda = keys.one("kda.head_dim", 0)
+    if kda:
+        return 3 * (kernel - 1 if kernel else 3) * heads * kda, kda * kda * heads
+    rows = kernel - 1 if kernel else 0
+    return rows * (inner + 2 * keys.one("ssm.group_count", 0) * state), state * inner

@@ -1,0 +1,91 @@
+"""How much a quant loses against the original weights."""
+
+from domain.errors import UsageError
+from domain.model import Candidate
+
+# Perplexity that a quant adds on Llama-3-8B. Source: the table in llama.cpp ``tools/quantize``; IQ types
+# between their neighbours of the same bits per weight (its README lists sizes only).
+ADDED_PERPLEXITY = {
+    "F32": 0.0,
+    "BF16": 0.0,
+    "F16": 0.002,
+    "Q8_0": 0.0026,
+    "Q8_K_XL": 0.0026,
+    "Q6_K": 0.0217,
+    "Q5_K_M": 0.0569,
+    "Q5_K_S": 0.1049,
+    "Q5_1": 0.1062,
+    "Q5_0": 0.1316,
+    "Q4_K_M": 0.1754,
+    "IQ4_NL": 0.25,
+    "Q4_K_S": 0.2689,
+    "IQ4_XS": 0.29,
+    "Q4_1": 0.4511,
+    "Q4_0": 0.4685,
+    "Q3_K_L": 0.5562,
+    "IQ3_M": 0.62,
+    "Q3_K_M": 0.6569,
+    "IQ3_S": 0.75,
+    "IQ3_XS": 0.95,
+    "IQ3_XXS": 1.4,
+    "Q3_K_S": 1.6321,
+    "IQ2_M": 2.4,
+    "IQ2_S": 2.9,
+    "Q2_K_S": 3.1836,
+    "Q2_K": 3.5199,
+    "IQ2_XS": 3.5,
+    "IQ2_XXS": 4.5,
+    "IQ1_M": 7.0,
+    "IQ1_S": 9.0,
+    "AWQ": 0.25,
+    "GPTQ": 0.3,
+    "FP8": 0.01,
+    "INT8": 0.02,
+}
+# Below this difference two quants answer alike; the smaller one is better then.
+SAME = 0.004
+UNKNOWN_LOSS = 1.0
+WORDS = {"best": 0.01, "high": 0.06, "balanced": 0.3, "small": 20.0}
+# What a quant of a model loses whose experts are MXFP4 from the start: only the rest was touched.
+NATIVE_SHARE = 0.5
+REST_OF_NATIVE = 0.1
+
+
+def loss(candidate: Candidate) -> float:
+    """Added perplexity, comparable between quants of one model only."""
+    if candidate.engine == "vllm" and candidate.weights.quant.upper() in {"BF16", "F16", "FP16", ""}:
+        return 0.0
+    name = plain(candidate.weights.quant)
+    if is_native(candidate):
+        return REST_OF_NATIVE * ADDED_PERPLEXITY.get(name, 0.0)
+    return ADDED_PERPLEXITY.get(name, UNKNOWN_LOSS)
+
+
+def plain(quant: str) -> str:
+    """``UD-Q4_K_XL`` -> ``Q4_K_M``: dynamic quants are no worse than the plain mix of their bits."""
+    name = quant.upper().removeprefix("UD-").removeprefix("I1-")
+    if name.endswith("_K_XL"):
+        bits = name[:2]
+        return {"Q8": "Q8_0", "Q6": "Q6_K", "Q2": "Q2_K"}.get(bits, f"{bits}_K_M")
+    return "Q2_K" if name == "Q2_K_L" else "Q6_K" if name == "Q6_K_L" else name
+
+
+def is_native(candidate: Candidate) -> bool:
+    """Whether most bytes are MXFP4, the type that such models were trained in."""
+    native = sum(tensor.size_bytes for tensor in candidate.shape.tensors if tensor.type == "MXFP4")
+    return native > NATIVE_SHARE * sum(tensor.size_bytes for tensor in candidate.shape.tensors)
+
+
+def wanted(candidates: tuple[Candidate, ...], quality: str | None) -> tuple[Candidate, ...]:
+    """Those of a quant by name, or no worse than a word says. Raises: UsageError with what there is."""
+    if quality is None:
+        return candidates
+    if quality.lower() in WORDS:
+        limit = WORDS[quality.lower()]
+        found = tuple(one for one in candidates if loss(one) <= limit)
+        return found or (min(candidates, key=loss),)
+    found = tuple(one for one in candidates if one.weights.quant.upper() == quality.upper())
+    if not found:
+        names = ", ".join(sorted({one.weights.quant for one in candidates}))
+        raise UsageError(f"there is no quant {quality}", hint=f"there are {names}; or say {', '.join(WORDS)}")
+    return found

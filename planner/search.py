@@ -1,0 +1,176 @@
+"""All options of one quant that hold on a box: KV types, splits, batches, with every flag set."""
+
+from dataclasses import dataclass, replace
+
+from domain.hardware import Hardware
+from domain.model import Candidate
+from domain.plan import HOST, DeviceMemory, LlamaFlags, Wish
+from domain.units import MIB
+from planner import budget, hparams, kv, resolved, split, threads
+from planner.budget import Reserve
+from planner.calibration import Calibration
+from planner.estimate import estimate
+from planner.hparams import Hparams
+from planner.option import Option
+from planner.table import Table, table
+
+KV_TYPES = ("f16", "q8_0")
+UBATCHES = (2048, 512)
+UBATCH = 512
+# A faster KV type or batch must be worth it: below this gain the plainer one is taken.
+WORTH = 1.15
+CACHED_SEQUENCES = 4
+MOST_CACHE_MIB = 8192
+MLOCK_ROOM = 1.15  # of the locked bytes has to be free beside them
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What all options of one search share."""
+
+    hardware: Hardware
+    wish: Wish
+    calibration: Calibration
+    reserve: Reserve
+
+    @property
+    def parallel(self) -> int:
+        return self.wish.parallel or 1
+
+
+def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Option, ...]:
+    """Of this quant at this context per sequence, the plainest KV type first. Empty: does not fit."""
+    model = hparams.read(candidate.shape)
+    sizes = table(candidate.shape, len(model.layers))
+    found: list[Option] = []
+    for kind in KV_TYPES:
+        best = _best(candidate, model, sizes, base(kind, context_tokens, case), context_tokens, case)
+        if best is not None:
+            found.append(best)
+    return tuple(found)
+
+
+def base(kind: str, context_tokens: int, case: Case, ubatch: int = UBATCH) -> LlamaFlags:
+    return LlamaFlags(
+        gpu_layers=0,
+        context_tokens=context_tokens * case.parallel,
+        parallel=case.parallel,
+        kv_unified=False,
+        cache_type_k=kind,
+        cache_type_v=kind,
+        flash_attention="auto" if kind == "f16" else "on",
+        batch=max(2048, ubatch),
+        ubatch=ubatch,
+        cache_ram_mib=0,
+        ctx_checkpoints=0,
+        load_mode="mmap",
+        fit=False,
+        jinja=True,
+    )
+
+
+def _best(
+    candidate: Candidate, model: Hparams, sizes: Table, plain: LlamaFlags, context_tokens: int, case: Case
+) -> Option | None:
+    """The fastest split; a larger batch where experts are pulled to a GPU for prompts."""
+    found: list[Option] = []
+    for ubatch in UBATCHES if sizes.has_experts and case.hardware.gpus else (UBATCH,):
+        flags = replace(plain, ubatch=ubatch, batch=max(2048, ubatch))
+        for one in split.splits(sizes, model, flags, case.hardware, case.reserve):
+            if (ubatch != UBATCH and not one.n_cpu_moe) or (found and not one.gpu_layers):
+                continue
+            option = _complete(candidate, model, one, context_tokens, case)
+            if option is not None:
+                found.append(option)
+    return max(found, key=_worth, default=None)
+
+
+def _worth(option: Option) -> tuple[float, float]:
+    """Decode counts, prefill breaks ties of a twentieth."""
+    decode = option.decode or 0.0
+    steps = round(20 * decode / (decode + 50)) if decode else 0
+    return steps, option.prefill or 0.0
+
+
+def _complete(
+    candidate: Candidate, model: Hparams, flags: LlamaFlags, context_tokens: int, case: Case
+) -> Option | None:
+    """``flags`` with threads, prompt cache, checkpoints and load mode; ``None`` where it overflows."""
+    cpu = case.hardware.cpu
+    on_host = flags.gpu_layers != resolved.ALL_LAYERS or bool(flags.n_cpu_moe)
+    decode = case.wish.threads or threads.decode_threads(cpu, case.calibration, on_host=on_host)
+    batch = case.wish.threads or threads.batch_threads(cpu, case.calibration, decode, on_host=on_host)
+    flags = replace(flags, threads=decode, threads_batch=batch)
+    flags = _with_checkpoints(model, flags)
+    bare = _option(candidate, flags, context_tokens, case)
+    if not holds(bare.estimate.memory, case):
+        return None
+    flags = replace(flags, cache_ram_mib=_cache_ram_mib(bare, model, case))
+    flags = replace(flags, load_mode=_load_mode(bare, case))
+    return _option(candidate, flags, context_tokens, case)
+
+
+def _option(candidate: Candidate, flags: LlamaFlags, context_tokens: int, case: Case) -> Option:
+    found = estimate(candidate.shape, flags, case.hardware, calibration=case.calibration)
+    return Option(candidate, flags, found, context_tokens)
+
+
+def _with_checkpoints(model: Hparams, flags: LlamaFlags) -> LlamaFlags:
+    """Enough to go back to any turn of a chat: one for each spacing of a full context."""
+    run = resolved.resolve(flags, model)
+    if not kv.checkpoint_bytes(model, run):
+        return flags
+    spacings = run.context_per_sequence // 8192 + 2
+    return replace(flags, ctx_checkpoints=min(resolved.DEFAULT_CHECKPOINTS, spacings))
+
+
+def holds(memory: tuple[DeviceMemory, ...], case: Case) -> bool:
+    """Within what each device has, margins kept. A host of unknown size is taken to hold."""
+    for row in memory:
+        if row.free_bytes is None:
+            continue
+        margin = margin_bytes(row.device, case)
+        if row.needed_bytes + margin > row.free_bytes:
+            return False
+    return True
+
+
+def margin_bytes(device: str, case: Case) -> int:
+    """On a host that shares its pool with a GPU the margin is kept once, on the host's row."""
+    if device == HOST:
+        return case.reserve.host_bytes
+    gpu = case.hardware.gpus[int(device.removeprefix("GPU"))]
+    room = budget.room_bytes(gpu, case.hardware, case.reserve)
+    free = budget.gpu_free_bytes(gpu, case.hardware)
+    return 0 if room is None or free is None else free - room
+
+
+def _cache_ram_mib(option: Option, model: Hparams, case: Case) -> int:
+    """Four full contexts, at most a quarter of the RAM that is left, and never more than the engine's
+    own default."""
+    host = next(row for row in option.estimate.memory if row.device == HOST)
+    run = resolved.resolve(option.flags, model)
+    wanted = CACHED_SEQUENCES * (
+        kv.sequence_bytes(model, run) + (option.flags.ctx_checkpoints or 0) * kv.checkpoint_bytes(model, run)
+    )
+    left = 0
+    if host.free_bytes is not None:
+        left = max(0, host.free_bytes - host.needed_bytes - case.reserve.host_bytes) // 4
+    return min(MOST_CACHE_MIB, wanted // MIB, left // MIB)
+
+
+def _load_mode(option: Option, case: Case) -> str:
+    """Locked where the limit allows and RAM has room; read without a map where RAM is the GPU's too,
+    so that the page cache does not hold the weights a second time."""
+    flags, memory = option.flags, case.hardware.memory
+    used = {row.device for row in option.estimate.memory if row.device != HOST and row.weights_bytes}
+    if any(case.hardware.gpus[int(name.removeprefix("GPU"))].memory_kind == "unified" for name in used):
+        return "none"
+    host = next(row for row in option.estimate.memory if row.device == HOST)
+    locked = option.host_weights_bytes
+    allowed = memory.memlock_unlimited or (memory.memlock_limit_bytes or 0) >= locked
+    if not allowed or host.free_bytes is None or flags.gpu_layers == resolved.ALL_LAYERS:
+        return "mmap"
+    return (
+        "mmap+mlock" if host.free_bytes > MLOCK_ROOM * host.needed_bytes + case.reserve.host_bytes else "mmap"
+    )
