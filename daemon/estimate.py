@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon import hardware, ledger
+from daemon.calibrate import calibration
 from daemon.node import Node
 from daemon.plan import resolved
-from daemon.tune import calibration
 from domain.errors import UsageError
 from domain.hardware import Gpu, Hardware, MemoryKind
 from domain.model import Candidate

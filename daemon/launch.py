@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon import hardware, ledger
+from daemon.calibrate import calibration
 from daemon.live import Live
 from daemon.node import Node
 from daemon.plan import choose_plan, fingerprint, resolved
 from daemon.start import start
-from daemon.tune import calibration, tuned
+from daemon.tune import tuned
 from daemon.weights import fetched
 from domain.errors import DoesNotFitError
 from domain.hardware import Hardware

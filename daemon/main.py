@@ -5,9 +5,8 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from importlib.metadata import version
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from config import settings as config
@@ -43,15 +42,24 @@ def run(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def serve(settings: Settings, rooms: Rooms | None = None) -> None:
-    """Runs until SIGTERM or SIGINT. The caller holds the lock on the state."""
+async def serve(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT; a second one ends the engines at once."""
     notify, asked = Notify(), asyncio.Event()
+    async with running(settings, notify) as node:
+        _on_signals(node, asked)
+        notify("READY=1", f"STATUS={status.in_words(node)}")
+        await asked.wait()
+    log.info("stopped")
+
+
+@asynccontextmanager
+async def running(settings: Settings, notify: Notify, rooms: Rooms | None = None) -> AsyncIterator[Node]:
+    """A daemon that serves while the block runs. The caller holds the lock on the state."""
     async with AsyncExitStack() as undo:  # each step leaves its opposite: the stop is the exact reverse
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
         node = await asyncio.to_thread(open_node, settings, store, rooms)
-        _on_signals(node, asked)
-        await restore(node)
         undo.push_async_callback(stop_all, node)
+        await restore(node)
         scheduler = jobs.scheduler(node)
         scheduler.start()
         undo.callback(scheduler.shutdown, wait=False)
@@ -59,11 +67,9 @@ async def serve(settings: Settings, rooms: Rooms | None = None) -> None:
         telling = asyncio.create_task(_tell(node, notify), name="notify")
         undo.callback(telling.cancel)
         log.info("serving: socket=%s state_dir=%s", settings.socket, settings.state_dir)
-        notify("READY=1", f"STATUS={status.in_words(node)}")
-        await asked.wait()
-        notify("STOPPING=1", "STATUS=stopping")
-        _close_streams(node)
-    log.info("stopped")
+        undo.callback(_close_streams, node)
+        undo.callback(notify, "STOPPING=1", "STATUS=stopping")
+        yield node
 
 
 def _on_signals(node: Node, asked: asyncio.Event) -> None:
@@ -109,7 +115,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help="the settings file")
     parser.add_argument("--state-dir", type=Path, metavar="DIR", help="where state and logs lie")
     parser.add_argument("--socket", type=Path, metavar="PATH", help="the control socket")
-    parser.add_argument("--version", action="version", version=f"node-daemon {version('node-daemon')}")
+    parser.add_argument("--version", action="version", version=f"node-daemon {status.VERSION}")
     return parser
 
 

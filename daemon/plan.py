@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from daemon import hardware, ledger
+from daemon.calibrate import calibration
 from daemon.node import Node
-from daemon.tune import calibration
 from domain.errors import BadModelError, DoesNotFitError, DownloadError, EngineError, UnknownModelError
 from domain.hardware import Hardware
 from domain.jsonable import to_json
 from domain.model import Candidate
 from domain.plan import Plan, Wish
 from planner import choose
+from planner.budget import Reserve
 from planner.calibration import Calibration
-from planner.choose import Reserve
 
 SUGGESTION_BUDGET_S = 0.5
 

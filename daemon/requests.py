@@ -22,7 +22,7 @@ def begin(node: Node, model: str, wish: Wish, name: str | None = None) -> tuple[
     The same request again begins nothing; one that waits for its next try tries now. Raises: BusyError
     for another request under a name in use, UsageError for a name that is none.
     """
-    request = Request(checked(name) if name else name_of(model), model, wish)
+    request = Request(name_of(model) if name is None else checked(name), model, wish)
     live = node.live.get(request.name)
     if live is not None and live.ending is not None:
         raise BusyError(f"{request.name} is stopping", hint="launch it again once it is stopped")

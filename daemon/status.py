@@ -4,12 +4,14 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
+from importlib import metadata
 
 from daemon.hardware import latest
 from daemon.node import Node
 from daemon.records import now
 from domain.hardware import Problem
+
+VERSION = metadata.version("node-daemon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ async def status(node: Node) -> Status:
     machine = await latest(node)
     up = datetime.fromisoformat(now()) - datetime.fromisoformat(node.since)
     return Status(
-        version=version("node-daemon"),
+        version=VERSION,
         pid=os.getpid(),
         since=node.since,
         uptime_s=up.total_seconds(),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from daemon.launch import launch, remember
 from daemon.live import Live
@@ -74,26 +75,25 @@ async def _give_up(node: Node, live: Live, error: NodeError) -> None:
 
 
 async def _again(node: Node, live: Live, error: NodeError) -> None:
-    """Waits before the next try; a new launch of the same name ends the wait."""
+    """Waits before the next try; a new launch of the same name ends the wait. All that such a launch
+    looks at is set before the first await."""
     live.failures += 1
     live.restarts += 1
     live.last_error = str(error)
     loops = live.failures >= node.settings.restart_loop
-    live.become(LaunchState.FAILED if loops else LaunchState.DEGRADED)
     wait_s = delay_s(
         live.failures, first_s=node.settings.restart_delay_s, most_s=node.settings.restart_delay_max_s
     )
-    await _note(node, live)
-    kind = "failing" if loops else "died"
-    await node.diary.write(kind, f"{error}; next try in {wait_s:g} s", launch=live.name)
+    said = f"{error}; next try in {wait_s:g} s"
     if not live.track.ended:
-        live.say(Step.FAILED, f"{error}; next try in {wait_s:g} s", code=error.code, hint=error.hint)
+        live.say(Step.FAILED, said, code=error.code, hint=error.hint)
     live.retry_now.clear()
-    try:
+    live.become(LaunchState.FAILED if loops else LaunchState.DEGRADED)
+    await _note(node, live)
+    await node.diary.write("failing" if loops else "died", said, launch=live.name)
+    with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await live.retry_now.wait()
-    except TimeoutError:
-        pass
     if live.track.ended:
         live.track = Track()
 

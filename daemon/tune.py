@@ -1,21 +1,19 @@
 """The fastest thread count, measured with the real engine and model once, then remembered."""
 
 import asyncio
-import hashlib
-import json
 import logging
 from dataclasses import replace
 
+from daemon.calibrate import fact_key, put_box_threads
 from daemon.live import Live
 from daemon.node import Node
 from daemon.start import new_process
-from domain.hardware import Cpu, Hardware
+from domain.hardware import Hardware
 from domain.launch import LaunchState, Step
 from domain.plan import HOST, LlamaFlags, Plan
 from launchers import ports, threads
 from launchers.base import Capabilities
 from launchers.process import EngineProcess
-from planner.calibration import Calibration
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +43,7 @@ async def tuned(node: Node, live: Live, plan: Plan, caps: Capabilities, machine:
     live.say(Step.TUNE, f"{best} threads it is ({said})")
     value = {"best": best, "rates": {str(count): rate for count, rate in rates.items()}}
     await asyncio.to_thread(node.store.put_fact, key, value)
+    await asyncio.to_thread(put_box_threads, node.store, machine.cpu, best)
     return with_threads(plan, plan.flags, best)
 
 
@@ -53,17 +52,6 @@ def cpu_matters(plan: Plan) -> bool:
     weights_bytes = sum(device.weights_bytes for device in plan.memory)
     on_host = sum(device.weights_bytes for device in plan.memory if device.device == HOST)
     return on_host > CPU_MATTERS_SHARE * weights_bytes
-
-
-def fact_key(plan: Plan, caps: Capabilities, cpu: Cpu) -> str:
-    """Of the build, the model's files, and what this process may use of the CPU."""
-    files = [(file.name, file.size_bytes, file.sha256) for file in plan.weights.files]
-    facts = (
-        [caps.path, caps.version],
-        [plan.weights.repo, plan.weights.quant, files],
-        [cpu.model, cpu.usable_cpus, cpu.quota_cpus],
-    )
-    return f"threads:{hashlib.sha256(json.dumps(facts).encode()).hexdigest()}"
 
 
 def with_threads(plan: Plan, flags: LlamaFlags, count: int) -> Plan:
@@ -86,9 +74,3 @@ async def _measure(
         return new_process(node, one, command, node.log_path(f"{live.name}.tune"))
 
     return await threads.tune(process_with, tries)
-
-
-async def calibration(node: Node, machine: Hardware) -> Calibration:
-    """What was measured on this machine, for the planner."""
-    del node, machine
-    return Calibration()

@@ -25,6 +25,11 @@ async def fetched(node: Node, live: Live, plan: Plan) -> Plan:
     if plan.weights.location is not None:
         live.reused = (*live.reused, "the weights on disk")
         return plan
+    if node.settings.offline:
+        raise DownloadError(
+            f"{plan.weights.repo} is not on this disk, and offline is set",
+            hint="set offline to false to fetch it",
+        )
     live.become(LaunchState.DOWNLOADING)
     live.say(
         Step.DOWNLOAD, f"fetching {plan.weights.repo} {plan.weights.quant}, {gib(plan.weights.size_bytes)}"

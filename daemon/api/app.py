@@ -1,16 +1,15 @@
 """The application: routes and errors put together. OpenAPI at /openapi.json."""
 
-from importlib.metadata import version
-
 from fastapi import FastAPI
 
 from daemon.api import errors, routes_launches, routes_machine, routes_plans, routes_streams
 from daemon.node import Node
+from daemon.status import VERSION
 
 
 def create_app(node: Node) -> FastAPI:
     """No pages for browsers: they would load their scripts from elsewhere."""
-    app = FastAPI(title="node-daemon", version=version("node-daemon"), docs_url=None, redoc_url=None)
+    app = FastAPI(title="node-daemon", version=VERSION, docs_url=None, redoc_url=None)
     app.state.node = node
     errors.install(app)
     for routes in (routes_machine, routes_plans, routes_launches, routes_streams):

@@ -1,0 +1,163 @@
+"""A daemon in this process, over its real socket, with an engine that starts in a tenth of a second."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from config.settings import Settings, load
+from daemon.main import running
+from daemon.node import Node, Rooms, real_rooms
+from daemon.notify import Notify
+from domain.errors import EngineError
+from domain.hardware import EngineFound
+from domain.plan import LLAMA_CPP, Plan
+from launchers import llama_cpp
+from launchers.base import Capabilities, EngineFlags
+from launchers.command import Command, Exit, StopPolicy
+
+FAKE = Path(__file__).parent.parent / "fakes" / "engine_server.py"
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@dataclass
+class FakeLauncher:
+    """llama.cpp's launcher, but for the program that is started. ``args`` make that one misbehave."""
+
+    args: tuple[str, ...] = ()
+
+    def command(self, plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
+        argv = (sys.executable, str(FAKE), "--port", str(port), "--alias", name, *self.args)
+        return Command(argv, port, name, stop=StopPolicy(grace_s=1.0))
+
+    def ask(self, path: str, *, cache_dir: Path | None = None) -> Capabilities:
+        return Capabilities(LLAMA_CPP, path, version="fake")
+
+    def find(self, places: object) -> tuple[EngineFound, ...]:
+        return (EngineFound(LLAMA_CPP, str(FAKE), "fake"),)
+
+    def assume(self) -> Capabilities:
+        return llama_cpp.assume()
+
+    def arguments(self, flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
+        return llama_cpp.arguments(flags, caps)
+
+    def parse(self, args: Sequence[str]) -> EngineFlags:
+        return llama_cpp.parse(args)
+
+    def diagnose(self, log_tail: str, ended: Exit) -> EngineError:
+        return llama_cpp.diagnose(log_tail, ended)
+
+    def degraded(self, log: str, plan: Plan) -> EngineError | None:
+        return None
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Quick restarts, ports of this worker alone, nothing from outside."""
+    for variable in [name for name in os.environ if name.startswith("NODE_DAEMON_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
+    return load(
+        state_dir=tmp_path / "state",
+        models_dir=tmp_path / "models",
+        socket=tmp_path / "s",
+        offline=True,
+        port_first=23000 + 100 * worker,
+        port_last=23099 + 100 * worker,
+        restart_delay_s=0.05,
+        restart_delay_max_s=0.2,
+        ready_timeout_s=20,
+    )
+
+
+@pytest.fixture
+def launcher() -> FakeLauncher:
+    return FakeLauncher()
+
+
+@pytest.fixture
+def rooms(settings: Settings, launcher: FakeLauncher) -> Rooms:
+    """The real rooms, with another engine and without the half second of measuring the RAM."""
+    caps = Capabilities(LLAMA_CPP, str(FAKE), version="fake")
+    return replace(
+        real_rooms(settings),
+        measure_bandwidth=lambda: 20e9,
+        launchers={LLAMA_CPP: launcher},
+        engines=lambda: launcher.find(None),
+        engine=lambda name: caps,
+    )
+
+
+@dataclass
+class Api:
+    """The daemon as node-ctl sees it."""
+
+    http: httpx.AsyncClient
+    node: Node
+
+    async def get(self, path: str) -> Any:
+        return (await self.http.get(path)).json()
+
+    async def post(self, path: str, **body: object) -> httpx.Response:
+        return await self.http.post(path, json=body)
+
+    async def launch(self, model: Path | str, **body: object) -> str:
+        """Threads are given, so that none are tried out."""
+        response = await self.post("/v1/launches", model=str(model), threads=1, **body)
+        assert response.status_code == 202, response.text
+        return str(response.json()["name"])
+
+    async def progress(self, name: str) -> list[dict[str, Any]]:
+        """To its end."""
+        answer = await self.http.get(f"/v1/launches/{name}/progress")
+        return [httpx.Response(200, content=line).json() for line in answer.text.splitlines()]
+
+    async def row(self, name: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The row of ``name``, as soon as it ``fits``."""
+        async with asyncio.timeout(15):
+            while not fits(row := (await self.get(f"/v1/launches/{name}"))["launch"]):  # noqa: ASYNC110 - it is polled
+                await asyncio.sleep(0.02)
+        return dict(row)
+
+    async def launched(self, model: Path | str, **body: object) -> dict[str, Any]:
+        """The row of a launch that became ready."""
+        name = await self.launch(model, **body)
+        steps = await self.progress(name)
+        assert steps[-1]["step"] == "ready", steps[-1]
+        return dict((await self.get(f"/v1/launches/{name}"))["launch"])
+
+
+Running = Callable[[], AbstractAsyncContextManager[Api]]
+
+
+@pytest.fixture
+def daemon(settings: Settings, rooms: Rooms) -> Running:
+    """Starts a daemon on the same state each time it is called."""
+
+    @asynccontextmanager
+    async def run() -> AsyncIterator[Api]:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        transport = httpx.AsyncHTTPTransport(uds=str(settings.socket))
+        async with (
+            running(settings, Notify({}), rooms) as node,
+            httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=30) as http,
+        ):
+            yield Api(http, node)
+
+    return run

@@ -1,0 +1,212 @@
+"""The daemon as systemd and owners run it: a child of its own, with the real engine."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.daemon.conftest import alive
+
+QUESTION = {"messages": [{"role": "user", "content": "Name the capital of France."}], "temperature": 0}
+
+
+class Child:
+    """``node-daemon`` on the state below ``folder``."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.folder = folder
+        self.socket = folder / "s"
+        own = {name: value for name, value in os.environ.items() if not name.startswith("NODE_DAEMON_")}
+        worker = "".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or "0"
+        ports = {
+            "NODE_DAEMON_PORT_FIRST": str(25000 + 100 * int(worker)),
+            "NODE_DAEMON_PORT_LAST": str(25099 + 100 * int(worker)),
+        }
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "daemon.main",
+                "--state-dir",
+                str(folder / "state"),
+                "--socket",
+                self.socket,
+            ],
+            env={**own, **ports, "HOME": str(folder), "NODE_DAEMON_OFFLINE": "true", **environ},
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def up(self) -> "Child":
+        """Once it answers."""
+        until(lambda: self.process.poll() is not None or self.answers())
+        assert self.process.poll() is None, self.output()
+        return self
+
+    def answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(str(self.socket)) != 0:
+                return False
+        return bool(self.get("/v1/status")["pid"] == self.process.pid)
+
+    def http(self) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        return httpx.Client(transport=transport, base_url="http://node-daemon", timeout=60)
+
+    def get(self, path: str) -> Any:
+        with self.http() as http:
+            return http.get(path).json()
+
+    def post(self, path: str, **body: object) -> Any:
+        with self.http() as http:
+            return http.post(path, json=body).json()
+
+    def last_step(self, name: str) -> Any:
+        with self.http() as http:
+            return json.loads(http.get(f"/v1/launches/{name}/progress").text.splitlines()[-1])
+
+    def row(self, name: str) -> Any:
+        return self.get(f"/v1/launches/{name}")["launch"]
+
+    def output(self) -> str:
+        return self.process.communicate(timeout=30)[0]
+
+    def end(self, number: int = signal.SIGTERM) -> str:
+        self.process.send_signal(number)
+        return self.output()
+
+
+def until(check: Callable[[], bool], timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not check():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)
+
+
+def answer(row: Any) -> str:
+    reply = httpx.post(f"{row['endpoint']}/v1/chat/completions", json=QUESTION, timeout=60)
+    return str(reply.json()["choices"][0]["message"]["content"])
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+    children: list[Child] = []
+
+    def begin(**environ: str) -> Child:
+        children.append(Child(tmp_path, **environ))
+        return children[-1]
+
+    yield begin
+    for child in children:
+        if child.process.poll() is None:
+            child.end()
+        if child.process.stdout:
+            child.process.stdout.close()
+
+
+@pytest.mark.engine
+def test_a_model_outlives_its_daemon_and_its_own_death(start: Callable[..., Child], smollm2: Path) -> None:
+    first = start().up()
+    assert first.post("/v1/launches", model=str(smollm2), name="tiny", context_tokens=1024, threads=1)["created"]
+    assert first.last_step("tiny")["step"] == "ready"
+    before = first.row("tiny")
+    assert "Paris" in answer(before)
+
+    first.end(signal.SIGKILL)
+    assert alive(before["pid"])
+    assert "Paris" in answer(before), "nobody is left to look after it, and it serves"
+
+    second = start().up()
+    until(lambda: second.row("tiny")["state"] == "ready")
+    adopted = second.row("tiny")
+    assert adopted["pid"] == before["pid"]
+    assert "Paris" in answer(adopted)
+
+    os.kill(adopted["pid"], signal.SIGKILL)
+    until(lambda: second.row("tiny")["pid"] not in (None, adopted["pid"]))
+    assert second.last_step("tiny")["step"] == "ready"
+    again = second.row("tiny")
+    assert again["endpoint"] == before["endpoint"]
+    assert "Paris" in answer(again)
+
+    said = second.end()
+    assert second.process.returncode == 0, said
+    assert not alive(again["pid"])
+    assert not second.socket.exists()
+    assert "Traceback" not in said
+
+
+def test_a_second_daemon_on_the_same_state_says_who_holds_it(start: Callable[..., Child]) -> None:
+    first = start().up()
+    second = start()
+    said = second.output()
+    assert second.process.returncode == 1
+    assert f"is in use by another node-daemon, pid {first.process.pid}" in said
+    assert "hint: " in said
+    assert first.answers()
+
+
+def test_a_socket_left_by_a_crash_is_replaced(start: Callable[..., Child]) -> None:
+    first = start().up()
+    first.end(signal.SIGKILL)
+    assert first.socket.is_socket()
+    assert start().up().answers()
+    assert first.socket.stat().st_mode & 0o777 == 0o660
+
+
+def test_systemd_is_told_how_it_goes(start: Callable[..., Child], tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        child = start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="100000")
+        told = [manager.recv(4096).decode()]
+        while "READY=1" not in told[-1]:
+            told.append(manager.recv(4096).decode())
+        assert child.answers()
+        while "WATCHDOG=1" not in told:
+            told.append(manager.recv(4096).decode())
+        child.process.send_signal(signal.SIGTERM)
+        while not told[-1].startswith("STOPPING=1"):
+            told.append(manager.recv(4096).decode())
+    assert "STATUS=no launches" in "\n".join(told)
+    assert child.process.wait(20) == 0
+
+
+def test_whoever_follows_hears_the_end_when_it_is_shut_down(start: Callable[..., Child]) -> None:
+    child = start().up()
+    with child.http() as http, http.stream("GET", "/v1/events?follow=true") as events:
+        assert child.post("/v1/shutdown") == {"stopping": True}
+        assert list(events.iter_lines()) == []
+    assert child.process.wait(20) == 0
+
+
+def test_a_wrong_setting_ends_it_with_one_clear_line(start: Callable[..., Child], tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("modles_dir = '/m'\n")
+    child = start(NODE_DAEMON_CONFIG=str(file))
+    assert child.output() == (
+        f"node-daemon: {file}: unknown setting 'modles_dir'\nhint: did you mean models_dir?\n"
+    )
+    assert child.process.returncode == 1
+
+
+def test_a_state_of_a_newer_version_is_left_alone(start: Callable[..., Child], tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with sqlite3.connect(tmp_path / "state" / "state.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    child = start()
+    assert "is of schema 99" in child.output()
+    assert child.process.returncode == 1
