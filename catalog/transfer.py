@@ -53,7 +53,7 @@ def transfer(job: Job) -> Iterator[int]:
     job.final.parent.mkdir(parents=True, exist_ok=True)
     with _alone(job.part) as file:
         run = _Run(job, file)
-        yield run.done_bytes
+        yield from run.take_up()
         with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
             yield from _with_retries(run, client)
         run.finish()
@@ -69,7 +69,7 @@ def _with_retries(run: "_Run", client: httpx.Client) -> Iterator[int]:
             yield from run.stream(client)
         except (httpx.HTTPError, _TryAgainError) as error:
             failures = failures + 1 if run.done_bytes <= before_bytes else 1
-            log.warning("transfer broke off: url=%s at=%d why=%r", run.job.url, run.done_bytes, error)
+            log.warning("transfer broke off: file=%s at=%d why=%r", run.job.final, run.done_bytes, error)
             if failures >= TRIES:
                 raise DownloadError(
                     f"{run.job.final.name} broke off at {run.done_bytes} bytes, {TRIES} times: {error!r}",
@@ -89,9 +89,15 @@ class _Run:
         self.done_bytes = 0
         self._file = file
         self._digest = hashlib.sha256()
-        while data := file.read(CHUNK_BYTES):
+        self._told_s = time.monotonic()
+
+    def take_up(self) -> Iterator[int]:
+        """What an earlier transfer left: read again, for its digest."""
+        while data := self._file.read(CHUNK_BYTES):
             self._digest.update(data)
             self.done_bytes += len(data)
+            yield from self._tell()
+        yield self.done_bytes
 
     def is_complete(self) -> bool:
         return self.job.size_bytes is not None and self.done_bytes >= self.job.size_bytes
@@ -101,17 +107,19 @@ class _Run:
         headers = {**self.job.headers, "Accept-Encoding": "identity", **self._range()}
         with client.stream("GET", self.job.url, headers=headers) as answer:
             self._begin(answer)
-            told_s = time.monotonic()
-            for data in answer.iter_raw(CHUNK_BYTES):
+            for data in answer.iter_raw():  # as it comes: a dropped connection loses nothing
                 self._file.write(data)
                 self._digest.update(data)
                 self.done_bytes += len(data)
                 if self.job.size_bytes is not None and self.done_bytes > self.job.size_bytes:
                     break
-                if time.monotonic() - told_s >= REPORT_EVERY_S:
-                    told_s = time.monotonic()
-                    yield self.done_bytes
+                yield from self._tell()
         yield self.done_bytes
+
+    def _tell(self) -> Iterator[int]:
+        if time.monotonic() - self._told_s >= REPORT_EVERY_S:
+            self._told_s = time.monotonic()
+            yield self.done_bytes
 
     def wait(self, seconds: float) -> Iterator[int]:
         end_s = time.monotonic() + seconds

