@@ -27,12 +27,13 @@ class Answered:
 class Chat:
     """Iterate for the answer's text; ``answered`` holds its figures after that."""
 
-    def __init__(self, base: str, model: str, question: str, *, max_tokens: int) -> None:
+    def __init__(self, base: str, model: str, question: str, *, max_tokens: int, temperature: float) -> None:
         self._url = urlsplit(f"{base}/chat/completions")
         self._body = {
             "model": model,
             "messages": [{"role": "user", "content": question}],
             "max_tokens": max_tokens,
+            "temperature": temperature,
             "stream": True,
             "stream_options": {"include_usage": True},
         }

@@ -35,7 +35,7 @@ MODULES = {name: f"ctl.commands.{name}" for name in COMMANDS} | {"service": "ctl
 
 ROOT_EXAMPLES = """
   node-ctl launch smollm2-135m
-  node-ctl ask smollm2-135m "What is the capital of France?"
+  node-ctl ask smollm2-135m "Name the capital of France."
   node-ctl plan gpt-oss-120b --explain
 """
 

@@ -18,8 +18,8 @@ from domain.launch import LaunchRow, LaunchState
 
 USAGE = "[NAME] QUESTION [OPTIONS]"
 EXAMPLES = """
-  node-ctl ask smollm2-135m "What is the capital of France?"
-  node-ctl ask "What is the capital of France?"    # where one model is ready
+  node-ctl ask smollm2-135m "Name the capital of France."
+  node-ctl ask "Name the capital of France."    # where one model is ready
   node-ctl ask helper "Name ten rivers." --max-tokens 200 --json
 """
 
@@ -37,13 +37,18 @@ def command(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", metavar="N", min=1, help="Where an answer is cut.")
     ] = 512,
+    temperature: Annotated[
+        float,
+        typer.Option("--temperature", metavar="X", min=0, help="0: the same question, the same answer."),
+    ] = 0.0,
     as_json: Json = False,
 ) -> None:
     """Prints the answer as it comes, then the tokens per second."""
     if len(words) > 2:
         raise UsageError(f"a name and a question, not {len(words)} words", hint="put the question in quotes")
     row = _served(daemon(), words[0] if len(words) == 2 else None)
-    chat = Chat(api_base(row.endpoint or ""), row.name, words[-1], max_tokens=max_tokens)
+    base = api_base(row.endpoint or "")
+    chat = Chat(base, row.name, words[-1], max_tokens=max_tokens, temperature=temperature)
     if as_json:
         answer = "".join(chat)
         done = chat.answered

@@ -14,7 +14,7 @@ from ctl.screen import console, is_terminal, note, print_json
 from ctl.show.launches import launched_lines
 from ctl.show.progress import PlainSteps, Steps, follow
 from domain.errors import DaemonGoneError, EngineError
-from domain.launch import Step
+from domain.launch import LaunchState, Step
 
 USAGE = "MODEL [OPTIONS]"
 EXAMPLES = """
@@ -52,11 +52,16 @@ def command(
     if no_wait:
         _print_taken(taken, as_json=as_json)
         return
-    detail = _watched(daemon, taken["name"], as_json=as_json)
+    name = taken["name"]
+    detail = None if taken["created"] else _served(daemon, name)
+    if detail is not None:
+        note(f"{name} is served already, by the same request")
+    else:
+        detail = _watched(daemon, name, as_json=as_json)
     if as_json:
         print_json(detail)
     else:
-        print("\n".join(["", *launched_lines(detail)]))
+        print("\n".join(["", *launched_lines(detail, began=taken["created"])]))
 
 
 def _print_taken(taken: Any, *, as_json: bool) -> None:
@@ -68,12 +73,17 @@ def _print_taken(taken: Any, *, as_json: bool) -> None:
     print(f"see it with: node-ctl ps, node-ctl logs {name}")
 
 
+def _served(daemon: Daemon, name: str) -> Any:
+    """The launch's detail where it is ready; ``None`` while it is on its way."""
+    detail = daemon.get(_path(name))
+    return detail if detail["launch"]["state"] == LaunchState.READY else None
+
+
 def _watched(daemon: Daemon, name: str, *, as_json: bool) -> Any:
     """Follows the launch to its end. The launch's detail once it is ready; else raises what ended it."""
-    path = f"/v1/launches/{quote(name, safe='')}"
     try:
         with _steps(as_json=as_json) as steps:
-            last = follow(daemon.lines(f"{path}/progress"), steps)
+            last = follow(daemon.lines(f"{_path(name)}/progress"), steps)
     except KeyboardInterrupt:
         note(f"\nstill launching in the daemon: node-ctl ps, node-ctl logs {name}, node-ctl stop {name}")
         raise typer.Exit(INTERRUPTED) from None
@@ -84,7 +94,11 @@ def _watched(daemon: Daemon, name: str, *, as_json: bool) -> Any:
         raise AnswerError(last.code or EngineError.code, last.message, hint=hint)
     if last.step is Step.STOPPED:
         raise AnswerError("failed", f"{name} was stopped before it was ready", hint="someone stopped it")
-    return daemon.get(path)
+    return daemon.get(_path(name))
+
+
+def _path(name: str) -> str:
+    return f"/v1/launches/{quote(name, safe='')}"
 
 
 def _steps(*, as_json: bool) -> Steps:

@@ -35,7 +35,7 @@ CELLS: dict[str, Callable[[LaunchRow], str]] = {
 }
 FIGURES = frozenset({"CONTEXT", "MEMORY", "TOKENS/S", "SINCE"})
 DROPPED_FIRST = ("ENGINE", "MODEL", "SINCE", "QUANT", "CONTEXT", "MEMORY", "TOKENS/S")
-QUESTION = "What is the capital of France?"
+QUESTION = "Name the capital of France."
 
 
 def rows_of(data: Any) -> list[LaunchRow]:
@@ -69,8 +69,9 @@ def _table(rows: list[LaunchRow], dropped: set[str]) -> "Table":
     return table
 
 
-def launched_lines(detail: Any) -> list[str]:
-    """The plan in five lines, measured beside predicted, what was reused, and how to talk to it."""
+def launched_lines(detail: Any, *, began: bool = True) -> list[str]:
+    """The plan in five lines, measured beside predicted, what was reused, and how to talk to it.
+    ``began`` is false where it was served before it was asked for."""
     row = shape(LaunchRow, detail["launch"])
     plan = plan_of(detail["plan"]) if detail.get("plan") else None
     lines = five_lines(plan) if plan else []
@@ -81,7 +82,10 @@ def launched_lines(detail: Any) -> list[str]:
             f" (predicted {rate(predicted.expected if predicted else None)}),"
             f" loaded in {duration(measured['load_s'])}, answered {(measured['answer'] or '').strip()!r}"
         )
-    if reused := detail.get("reused"):
+    reused = (
+        detail["reused"] if began else [f"the engine that has served it for {ago(row.since)} (pid {row.pid})"]
+    )
+    if reused:
         lines.append(f"reused    {'; '.join(reused)}")
     if row.endpoint:
         lines += [f"endpoint  {api_base(row.endpoint)}", "", f"  {curl(row)}"]

@@ -66,8 +66,8 @@ class PlainSteps:
         elif (progress.step, progress.message) == self._last:
             return
         self._last = (progress.step, progress.message)
-        moved = f": {transfer(progress)}" if progress.bytes_done is not None else ""
-        print(f"{progress.step:<9} {progress.message}{moved}", file=self._to, flush=True)
+        words = progress.message if progress.bytes_done is None else transfer(progress)
+        print(f"{progress.step:<9} {words}", file=self._to, flush=True)
 
     def _is_due(self, progress: Progress) -> bool:
         """Whether enough moved, or enough time passed, since the last line of this download."""

@@ -59,14 +59,14 @@ def serving(daemon: FakeDaemon) -> Iterator[Serving]:
 
 def test_the_answer_is_alone_on_standard_output_its_speed_beside_it(ctl: Ctl, serving: Serving) -> None:
     serving()
-    done = ctl("ask", "smol", "What is the capital of France?")
+    done = ctl("ask", "smol", "Name the capital of France.")
     assert (done.returncode, done.stdout) == (0, f"{CAPITAL}\n")
     assert done.stderr == "[8 tokens, 93 tokens/s]\n"
 
 
 def test_with_one_model_ready_its_name_may_be_left_out(ctl: Ctl, serving: Serving) -> None:
     serving()
-    done = ctl("ask", "What is the capital of France?", "--json")
+    done = ctl("ask", "Name the capital of France.", "--json")
     assert json.loads(done.stdout) == {
         "launch": "smol",
         "answer": CAPITAL,

@@ -46,7 +46,7 @@ def test_in_a_pipe_a_launch_is_one_line_a_step_and_the_result(ctl: Ctl, launched
     assert steps == ["resolve", "plan", "start", "ready"]
     moved = [line for line in lines if line.startswith("download")]
     assert len(moved) == 11, "the first line and one for each tenth"
-    assert moved[0] == "download  SmolLM2.gguf: 0 MiB of 100 MiB (0 %), 50.0 MB/s, 2.0 s left"
+    assert moved[0] == "download  0 MiB of 100 MiB (0 %), 50.0 MB/s, 2.0 s left"
     assert "(100 %)" in moved[-1]
     assert "\x1b" not in done.stdout
 
@@ -66,6 +66,23 @@ def test_with_json_progress_goes_to_standard_error(ctl: Ctl, launched: FakeDaemo
     done = ctl("launch", "smollm2-135m", "--json")
     assert json.loads(done.stdout) == answers.DETAIL
     assert done.stderr.splitlines()[0].startswith("resolve")
+
+
+def test_a_model_that_is_served_already_is_not_launched_again_before_the_owners_eyes(
+    ctl: Ctl, launched: FakeDaemon
+) -> None:
+    launched.on("POST /v1/launches", Answer({"name": "smol", "created": False}, 200))
+    done = ctl("launch", "smollm2-135m")
+    assert (done.returncode, done.stderr) == (0, "smol is served already, by the same request\n")
+    assert "(pid 4711)" in done.stdout.partition("reused    the engine that has served it for ")[2]
+    assert "download" not in done.stdout
+
+
+def test_a_launch_that_is_on_its_way_is_joined(ctl: Ctl, launched: FakeDaemon) -> None:
+    launched.on("POST /v1/launches", Answer({"name": "smol", "created": False}, 200))
+    starting = answers.DETAIL | {"launch": answers.DETAIL["launch"] | {"state": "starting"}}
+    launched.on(f"GET {SMOL}", starting)
+    assert "ready     ready after 1.2 s" in ctl("launch", "smollm2-135m").stdout
 
 
 def test_without_waiting_it_says_how_to_see_it(ctl: Ctl, launched: FakeDaemon) -> None:
