@@ -16,7 +16,7 @@ from signal import Signals
 
 from domain.errors import EngineError
 from launchers import logfile, proc
-from launchers.command import Command, Exit
+from launchers.command import Command, Exit, StopPolicy
 from launchers.proc import Identity
 
 log = logging.getLogger(__name__)
@@ -99,14 +99,14 @@ class Child:
         """Returns when no process of the engine is left."""
         return await asyncio.shield(self._watch)
 
-    async def stop(self, signal_: Signals, grace_s: float) -> Exit:
-        """The signal to the leader, after the grace SIGKILL to all. Callers share one stop.
+    async def stop(self) -> Exit:
+        """As the command's stop policy says, after the grace SIGKILL to all. Callers share one stop.
 
         Raises: EngineError when the kernel can't end it.
         """
         if self._stop is None:
             self._asked = True
-            self._stop = asyncio.create_task(self._end(signal_, grace_s))
+            self._stop = asyncio.create_task(self._end())
         await asyncio.shield(self._stop)
         return await self.wait()
 
@@ -117,22 +117,30 @@ class Child:
                 await self._watch
             self._release()
 
-    async def _end(self, signal_: Signals, grace_s: float) -> None:
-        await self._note_leftovers()
+    async def _end(self) -> None:
+        policy = self.command.stop
         if self.alive:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal_)
-        if (await asyncio.wait({self._watch}, timeout=grace_s))[0]:
+            await asyncio.to_thread(self._look)
+            await self._signal(policy)
+        if (await asyncio.wait({self._watch}, timeout=policy.grace_s))[0]:
             return
-        log.warning("engine killed: pid=%d grace_s=%g", self.identity.pid, grace_s)
-        await self._note_leftovers()
-        await asyncio.to_thread(proc.kill_session, self.identity.pid)
+        log.warning("engine killed: pid=%d grace_s=%g", self.identity.pid, policy.grace_s)
+        await asyncio.to_thread(self._look)
+        await asyncio.to_thread(proc.signal_session, self.identity.pid, Signals.SIGKILL)
         if not (await asyncio.wait({self._watch}, timeout=KILL_S))[0]:
             raise EngineError(
                 f"process {self.identity.pid} does not end, not even killed",
                 hint="the kernel holds it, most often for a GPU or a disk that hangs; dmesg tells",
                 cause="unkillable",
             )
+
+    async def _signal(self, policy: StopPolicy) -> None:
+        if policy.starting_to_all and not self.served:
+            await asyncio.to_thread(proc.signal_session, self.identity.pid, policy.starting_signal)
+            return
+        with suppress(ProcessLookupError):
+            number = policy.serving_signal if self.served else policy.starting_signal
+            signal.pidfd_send_signal(self._pidfd, number)
 
     async def _watch_it(self) -> Exit:
         while not self._dead.is_set():
@@ -152,23 +160,24 @@ class Child:
         """Ends what the leader left: a worker holds gigabytes that nobody would free."""
         begun = time.monotonic()
         while members := await asyncio.to_thread(proc.members, self.identity.pid):
+            await asyncio.to_thread(self._note_leftovers)
             if time.monotonic() - begun > STRAGGLE_S:
-                await self._note_leftovers()
-                await asyncio.to_thread(proc.kill_session, self.identity.pid)
+                await asyncio.to_thread(proc.signal_session, self.identity.pid, Signals.SIGKILL)
                 log.warning("engine left processes, killed: leader=%d left=%s", self.identity.pid, members)
             await asyncio.sleep(0.1)
 
-    async def _note_leftovers(self) -> None:
-        patterns = self.command.stop.shared_memory
-        if patterns and self.alive:
-            self._leftovers |= await asyncio.to_thread(_held, self.identity.pid, patterns)
-
     def _look(self) -> None:
-        """Blocking: the log's size, and the count of OOM kills before whatever comes."""
+        """Blocking: the log's size, and what must be known before whatever comes: the count of OOM
+        kills, and the shared memory that a killed engine would leave."""
         if logfile.bound(self.log_path, self._limit_bytes):
             self.log_start = 0
+        self._note_leftovers()
         counter = proc.oom_counter(self.identity.pid)
         self._oom_kills.append((counter, None if counter is None else proc.oom_kills(counter)))
+
+    def _note_leftovers(self) -> None:
+        if patterns := self.command.stop.shared_memory:
+            self._leftovers |= proc.shared_memory(proc.members(self.identity.pid), patterns)
 
     def _oom_killed(self) -> bool:
         """Whether the count rose since the oldest look; an ended leader is in no cgroup any more."""
@@ -219,10 +228,6 @@ def _status(pidfd: int) -> int | None:
     if info is None:
         return None
     return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
-
-
-def _held(leader: int, patterns: tuple[str, ...]) -> frozenset[Path]:
-    return proc.shared_memory(proc.members(leader), patterns)
 
 
 def _unlink(paths: frozenset[Path]) -> None:

@@ -10,9 +10,11 @@ LIBRARY_PATH = "LD_LIBRARY_PATH"
 @dataclass(frozen=True, slots=True)
 class StopPolicy:
     """``grace_s`` after the signal the whole session is killed. ``shared_memory`` are patterns of
-    names below /dev/shm that only this engine makes and may leave behind."""
+    names below /dev/shm that only this engine makes and may leave behind. ``starting_to_all``: the
+    starting signal goes to every process of the session, the serving signal to the leader alone."""
 
     starting_signal: Signals = Signals.SIGTERM
+    starting_to_all: bool = False
     serving_signal: Signals = Signals.SIGTERM
     grace_s: float = 10.0
     shared_memory: tuple[str, ...] = ()

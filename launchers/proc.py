@@ -69,11 +69,11 @@ def members(session: int) -> tuple[int, ...]:
     return tuple(pid for pid, seen in found if seen and seen.session == session and seen.state not in "ZX")
 
 
-def kill_session(session: int) -> None:
-    """SIGKILL to all that live in it now; what they start meanwhile is met by the next call."""
+def signal_session(session: int, number: Signals) -> None:
+    """To all that live in it now; what they start meanwhile is met by the next call."""
     for pid in members(session):
         with suppress(ProcessLookupError):
-            os.kill(pid, Signals.SIGKILL)
+            os.kill(pid, number)
 
 
 def shared_memory(pids: Iterable[int], patterns: Sequence[str]) -> frozenset[Path]:

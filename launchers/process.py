@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from signal import Signals
 
 from domain.errors import EngineError
 from launchers import logfile, ports, readiness
@@ -160,7 +159,7 @@ class EngineProcess:
             self.ready = await self._outcome(proving, watching, timeout_s)
         except Exception:  # whatever it was, nothing may be left running
             if child.alive:
-                await child.stop(self._signal(child), self.command.stop.grace_s)
+                await child.stop()
             raise
         finally:
             await _cancel(proving, watching)
@@ -217,7 +216,7 @@ class EngineProcess:
         child = self._child
         if child is None:
             return None
-        ended = await child.stop(self._signal(child), self.command.stop.grace_s)
+        ended = await child.stop()
         if self._start is not None:
             await asyncio.wait({self._start})
         return ended
@@ -226,10 +225,6 @@ class EngineProcess:
         """A start that is under way has a child to end, or has ended."""
         while self._start is not None and not self._start.done() and not self.alive:
             await asyncio.wait({self._start}, timeout=0.01)
-
-    def _signal(self, child: Child) -> Signals:
-        policy = self.command.stop
-        return policy.serving_signal if child.served else policy.starting_signal
 
 
 async def _cancel(*tasks: "asyncio.Task[object]") -> None:

@@ -111,7 +111,7 @@ async def test_an_engine_that_dies_takes_its_children_along(engine_with: MakePro
 
 
 async def test_a_starting_engine_gets_the_signal_that_ends_it(engine_with: MakeProcess) -> None:
-    as_vllm = StopPolicy(Signals.SIGINT, Signals.SIGTERM, grace_s=5)
+    as_vllm = StopPolicy(Signals.SIGINT, starting_to_all=True, grace_s=5)
     process = engine_with("--slow", "9", "--only-int", stop=as_vllm)
     waiting = asyncio.create_task(process.ensure_ready(20))
     await asyncio.sleep(0.5)
