@@ -91,13 +91,18 @@ def real_rooms(settings: Settings) -> Rooms:
         boot_id=lambda: boot.boot_id(settings.sysroot),
         measure_bandwidth=lambda: bandwidth.measure(settings.sysroot),
         candidates=resolve.candidates,
-        fetch=fetch.fetch,
+        fetch=_fetch,
         launchers=LAUNCHERS,
         engines=lambda: tuple(
             found for launcher in LAUNCHERS.values() for found in launcher.find(places(settings))
         ),
         engine=lambda name: choose(name, places(settings)),
     )
+
+
+def _fetch(weights: Weights, models_dir: Path) -> Generator[Fetched, None, None]:
+    """A generator by its type, too: closing it is how a download is cancelled."""
+    yield from fetch.fetch(weights, models_dir)
 
 
 def open_node(settings: Settings, store: Store, rooms: Rooms | None = None) -> Node:

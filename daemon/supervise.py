@@ -24,6 +24,8 @@ async def keep(node: Node, live: Live) -> None:
     """
     attended = not live.kept
     while True:
+        live.retry_now.clear()
+        attempt = live.track
         try:
             if live.process is None:
                 await launch(node, live)
@@ -39,7 +41,7 @@ async def keep(node: Node, live: Live) -> None:
         if attended:
             await _give_up(node, live, error)
             return
-        await _again(node, live, error)
+        await _again(node, live, error, attempt)
 
 
 def delay_s(failures: int, *, first_s: float, most_s: float) -> float:
@@ -54,6 +56,7 @@ async def _served_until_it_ended(node: Node, live: Live) -> EngineError:
     loop = asyncio.get_running_loop()
     began = loop.time()
     ended_as = await process.wait()
+    live.become(LaunchState.DEGRADED)
     if loop.time() - began >= node.settings.restart_stable_s:
         live.failures = 0
     error = await process.why()
@@ -74,9 +77,9 @@ async def _give_up(node: Node, live: Live, error: NodeError) -> None:
     live.say(Step.FAILED, str(error), code=error.code, hint=error.hint)
 
 
-async def _again(node: Node, live: Live, error: NodeError) -> None:
-    """Waits before the next try; a new launch of the same name ends the wait. All that such a launch
-    looks at is set before the first await."""
+async def _again(node: Node, live: Live, error: NodeError, attempt: Track) -> None:
+    """Waits before the next try; a new launch of the same name ends the wait, and has begun a track of
+    its own, which knows nothing of the failed ``attempt``."""
     live.failures += 1
     live.restarts += 1
     live.last_error = str(error)
@@ -85,9 +88,8 @@ async def _again(node: Node, live: Live, error: NodeError) -> None:
         live.failures, first_s=node.settings.restart_delay_s, most_s=node.settings.restart_delay_max_s
     )
     said = f"{error}; next try in {wait_s:g} s"
-    if not live.track.ended:
-        live.say(Step.FAILED, said, code=error.code, hint=error.hint)
-    live.retry_now.clear()
+    if not attempt.ended:
+        attempt.say(Step.FAILED, said, code=error.code, hint=error.hint)
     live.become(LaunchState.FAILED if loops else LaunchState.DEGRADED)
     await _note(node, live)
     await node.diary.write("failing" if loops else "died", said, launch=live.name)
