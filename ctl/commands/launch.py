@@ -90,8 +90,9 @@ def _watched(daemon: Daemon, name: str, *, as_json: bool) -> Any:
     if last is None:
         raise DaemonGoneError(f"node-daemon went away while it launched {name}", hint=START_HINT)
     if last.step is Step.FAILED:
-        hint = last.hint or f"see node-ctl logs {name}"
-        raise AnswerError(last.code or EngineError.code, last.message, hint=hint)
+        code = last.code or EngineError.code
+        see_log = f"see node-ctl logs {name}" if code == EngineError.code else ""
+        raise AnswerError(code, last.message, hint=last.hint or see_log)
     if last.step is Step.STOPPED:
         raise AnswerError("failed", f"{name} was stopped before it was ready", hint="someone stopped it")
     return daemon.get(_path(name))
