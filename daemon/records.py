@@ -1,12 +1,11 @@
 """What the daemon remembers: requests, runs, facts, events. Values only; ``store`` keeps them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from domain.jsonable import from_json
 from domain.launch import LaunchRow, LaunchState
-from domain.plan import VLLM, Plan, VllmFlags, Wish
+from domain.plan import Plan, Wish
 from launchers.command import Command
 from launchers.proc import Identity
 from launchers.readiness import Ready
@@ -85,12 +84,3 @@ class Details:
 def now() -> str:
     """UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def plan_from_json(data: dict[str, Any]) -> Plan:
-    """A plan from its JSON. The engine decides which flags it has: both kinds have defaults for all
-    fields, so their JSON alone can't tell."""
-    plan = from_json(Plan, data)
-    if plan.engine == VLLM:
-        plan = replace(plan, flags=from_json(VllmFlags, data["flags"]))
-    return plan

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from daemon.records import Event, Fact, Remembered, Request, Run, now, plan_from_json
+from daemon.records import Event, Fact, Remembered, Request, Run, now
 from domain.errors import ConfigError, StateError
 from domain.jsonable import from_json, to_json
 from domain.launch import LaunchState
@@ -192,7 +192,7 @@ def _remembered(row: sqlite3.Row) -> Remembered:
 
 
 def _plan(text: str | None) -> Plan | None:
-    return None if text is None else plan_from_json(json.loads(text))
+    return None if text is None else from_json(Plan, json.loads(text))
 
 
 def _run(row: sqlite3.Row) -> Run:

@@ -59,13 +59,20 @@ def _value(hint: Any, data: object, where: str) -> Any:
 
 
 def _first_that_takes(choices: tuple[Any, ...], data: object, where: str) -> Any:
+    """Of several dataclasses the one that has all the keys: their defaults would let any of them pass."""
     problem: ValueError | None = None
-    for choice in choices:
+    for choice in sorted(choices, key=lambda choice: _strange_keys(choice, data)):
         try:
             return _value(choice, data, where)
         except ValueError as error:
             problem = problem or error
     raise problem or ValueError(f"{where}: {data!r} has no type here")
+
+
+def _strange_keys(choice: Any, data: object) -> int:
+    if not is_dataclass(choice) or not isinstance(data, Mapping):
+        return 0
+    return len(set(data) - {item.name for item in fields(choice)})
 
 
 def _tuple(items: tuple[Any, ...], data: object, where: str) -> tuple[Any, ...]:

@@ -8,7 +8,9 @@ from ctl.autostart import daemon_or_start
 from ctl.options import Context, Engine, Json, MinDecode, Model, On, Parallel, Quality, located, wish
 from ctl.profile import profile_json
 from ctl.screen import print_json
-from ctl.show.plan import command_line, explained, five_lines, plan_of
+from ctl.show.plan import command_line, explained, five_lines
+from ctl.show.words import shape
+from domain.plan import Plan
 
 USAGE = "MODEL [OPTIONS]"
 EXAMPLES = """
@@ -43,7 +45,7 @@ def command(
     if as_json:
         print_json(data)
         return
-    plan = plan_of(data)
+    plan = shape(Plan, data)
     lines = [*five_lines(plan), "", command_line(plan)]
     if explain:
         lines += explained(plan)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ctl.screen import PIPE_WIDTH
-from ctl.show.plan import five_lines, plan_of
+from ctl.show.plan import five_lines
 from ctl.show.words import ago, rate, shape
 from domain.launch import LaunchRow, LaunchState
+from domain.plan import Plan
 from domain.units import duration, gib
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def launched_lines(detail: Any, *, began: bool = True) -> list[str]:
     """The plan in five lines, measured beside predicted, what was reused, and how to talk to it.
     ``began`` is false where it was served before it was asked for."""
     row = shape(LaunchRow, detail["launch"])
-    plan = plan_of(detail["plan"]) if detail.get("plan") else None
+    plan = shape(Plan, detail["plan"]) if detail.get("plan") else None
     lines = five_lines(plan) if plan else []
     if measured := detail.get("measured"):
         predicted = plan.speed.decode_tokens_per_s if plan else None

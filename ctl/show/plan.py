@@ -1,20 +1,11 @@
 """A plan in five lines, its reasons, and what an exact command would take."""
 
 import shlex
-from dataclasses import replace
 from typing import Any
 
 from ctl.show.words import rate, shape
-from domain.plan import HOST, VLLM, DeviceMemory, Estimate, LlamaFlags, Plan, Range, Speed, VllmFlags
+from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, VllmFlags
 from domain.units import duration, gib
-
-
-def plan_of(data: Any) -> Plan:
-    """A plan as the daemon answered it. Raises: NodeError for a shape this version can't read."""
-    plan = shape(Plan, data)
-    if plan.engine == VLLM:  # both kinds of flags are all defaults, so the shape alone can't tell them apart
-        return replace(plan, flags=shape(VllmFlags, data["flags"]))
-    return replace(plan, flags=shape(LlamaFlags, data["flags"]))
 
 
 def five_lines(plan: Plan) -> list[str]:

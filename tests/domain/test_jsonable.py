@@ -7,7 +7,8 @@ import pytest
 from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind
 from domain.jsonable import from_json, to_json
 from domain.launch import LaunchRow, LaunchState
-from domain.plan import DeviceMemory
+from domain.model import Source, Weights
+from domain.plan import Confidence, DeviceMemory, LlamaFlags, Plan, Range, Speed, VllmFlags
 
 BOX = Hardware(
     cpu=Cpu(model="AMD EPYC", physical_cores=2, isa=("avx2", "avx512f"), quota_cpus=1.5),
@@ -29,6 +30,24 @@ def test_unknown_stays_null():
 def test_a_row_keeps_its_nested_memory():
     row = LaunchRow("a", "m", "llama.cpp", LaunchState.READY, memory=(DeviceMemory("host", 1, 2, 3),))
     assert from_json(LaunchRow, to_json(row)) == row
+
+
+@pytest.mark.parametrize("flags", [LlamaFlags(gpu_layers=3), VllmFlags(tensor_parallel=2), VllmFlags()])
+def test_a_plan_keeps_the_flags_of_its_engine(flags: LlamaFlags | VllmFlags):
+    plan = Plan(
+        model="m",
+        engine="e",
+        weights=Weights(Source.FILE, "r", None, (), "q", 1),
+        context_tokens=1,
+        parallel=1,
+        kv_cache_type="f16",
+        memory=(),
+        speed=Speed(Range(1, 2, 3)),
+        fits=True,
+        confidence=Confidence.ESTIMATED,
+        flags=flags,
+    )
+    assert from_json(Plan, json.loads(json.dumps(to_json(plan)))) == plan
 
 
 def test_a_file_of_a_newer_version_loads():
