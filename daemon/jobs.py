@@ -1,5 +1,7 @@
 """The clock: which function runs how often. The functions live elsewhere and know no scheduler."""
 
+from datetime import UTC, datetime
+
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -13,6 +15,7 @@ def scheduler(node: Node) -> AsyncIOScheduler:
         timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
     every = IntervalTrigger(seconds=int(max(1, node.settings.probe_interval_s)), timezone="UTC")
-    jobs.add_job(hardware.look, every, args=[node], id="refresh-hardware")
+    at_once = datetime.now(UTC)  # so that the first question after a start is answered as fast as the next
+    jobs.add_job(hardware.look, every, args=[node], id="refresh-hardware", next_run_time=at_once)
     jobs.add_job(disk.watch, every, args=[node], id="watch-disk")
     return jobs

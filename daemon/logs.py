@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 # sd-daemon(3): a line that begins with <N> has that syslog level
 SYSLOG_LEVEL = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
+ROOMS = ("daemon", "config", "launchers", "catalog", "probes")
 
 
 class JournalFormatter(logging.Formatter):
@@ -25,12 +26,12 @@ def goes_to_journal(descriptor: int, environ: Mapping[str, str]) -> bool:
 
 
 def configure(level: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Everything to standard error. Libraries speak from warnings on."""
+    """Everything to standard error. Libraries speak from warnings on, whatever ours say."""
     handler = logging.StreamHandler(sys.stderr)
     if goes_to_journal(sys.stderr.fileno(), environ):
         handler.setFormatter(JournalFormatter("%(name)s: %(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("apscheduler", "httpx", "httpcore", "uvicorn", "asyncio", "huggingface_hub"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for room in ROOMS:
+        logging.getLogger(room).setLevel(level.upper())

@@ -119,7 +119,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Child]]:
 @pytest.mark.engine
 def test_a_model_outlives_its_daemon_and_its_own_death(start: Callable[..., Child], smollm2: Path) -> None:
     first = start().up()
-    assert first.post("/v1/launches", model=str(smollm2), name="tiny", context_tokens=1024, threads=1)["created"]
+    assert first.post("/v1/launches", model=str(smollm2), name="tiny", context_tokens=1024, threads=1)[
+        "created"
+    ]
     assert first.last_step("tiny")["step"] == "ready"
     before = first.row("tiny")
     assert "Paris" in answer(before)

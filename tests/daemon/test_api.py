@@ -1,0 +1,160 @@
+"""The API's own manners: shapes, refusals, streams; plans, estimates, the doctor."""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from daemon.checks import disk, engine, groups, memlock, memory, problems
+from daemon.checks.finding import Facts, Verdict
+from daemon.hardware import BANDWIDTH
+from domain.hardware import EngineFound, Gpu, Hardware, Memory, Problem
+from domain.jsonable import to_json
+from tests.daemon.conftest import Running
+
+
+async def test_status_and_probe_tell_of_the_daemon_and_the_machine(
+    daemon: Running, settings: Settings
+) -> None:
+    async with daemon() as api:
+        status, probe = await api.get("/v1/status"), await api.get("/v1/probe")
+        fact = await asyncio.to_thread(api.node.store.fact, BANDWIDTH)
+    assert status["socket"] == str(settings.socket)
+    assert status["launches"] == {}
+    assert probe["memory"]["total_bytes"] > 0
+    assert (probe["memory"]["bandwidth_bytes_per_s"], probe["memory"]["bandwidth_source"]) == (
+        20e9,
+        "measured",
+    )
+    assert probe["engines"][0]["version"] == "fake"
+    assert fact is not None
+    assert fact.boot_id is not None
+
+
+async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> None:
+    async with daemon() as api:
+        paths = (await api.get("/openapi.json"))["paths"]
+    assert {
+        "/v1/status",
+        "/v1/probe",
+        "/v1/doctor",
+        "/v1/plan",
+        "/v1/estimate",
+        "/v1/launches",
+        "/v1/launches/{name}",
+        "/v1/launches/{name}/progress",
+        "/v1/launches/{name}/stop",
+        "/v1/launches/{name}/log",
+        "/v1/events",
+        "/v1/shutdown",
+    } == set(paths)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code", "said"),
+    [
+        pytest.param("/v1/plan", {"model": "smolm2-135m"}, 404, "unknown_model", "smolm2", id="unknown"),
+        pytest.param("/v1/plan", {"modle": "x"}, 422, "bad_usage", "modle", id="a key that is none"),
+        pytest.param(
+            "/v1/plan", {"model": "x", "parallel": 0}, 422, "bad_usage", "parallel", id="zero slots"
+        ),
+        pytest.param(
+            "/v1/plan", {"model": "x", "on": {"gpus": 3}}, 422, "bad_usage", "Hardware.gpus", id="bad profile"
+        ),
+        pytest.param("/v1/plan", {"model": "gpt-oss-120b"}, 409, "does_not_fit", "GiB", id="too large"),
+        pytest.param("/v1/launches/x/stop", {}, 404, "unknown_launch", "'x'", id="unknown launch"),
+        pytest.param("/v1/nowhere", {}, 404, "bad_usage", "/v1/nowhere", id="no such path"),
+    ],
+)
+async def test_a_refusal_has_a_code_a_message_and_a_hint(
+    daemon: Running, path: str, body: dict[str, Any], status: int, code: str, said: str
+) -> None:
+    async with daemon() as api:
+        small = Hardware(memory=Memory(total_bytes=8 * 1024**3, available_bytes=6 * 1024**3))
+        if code == "does_not_fit":
+            body = {**body, "on": to_json(small)}
+        answer = await api.http.post(path, json=body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert said in error["message"]
+    assert error["hint"]
+
+
+async def test_a_model_that_does_not_fit_names_one_that_would_within_a_second(daemon: Running) -> None:
+    small = to_json(Hardware(memory=Memory(total_bytes=24 * 1024**3, available_bytes=22 * 1024**3)))
+    async with daemon() as api:
+        began = time.monotonic()
+        answer = await api.post("/v1/plan", model="gpt-oss-120b", on=small)
+        took_s = time.monotonic() - began
+    assert "would fit" in answer.json()["error"]["hint"]
+    assert took_s < 2, "a second on a machine that does nothing else"
+
+
+async def test_a_plan_and_the_estimate_of_its_command_agree(daemon: Running, smollm2: Path) -> None:
+    async with daemon() as api:
+        plan = (await api.post("/v1/plan", model=str(smollm2), threads=1)).json()
+        args = ["-ngl", "0", "-c", "2048", "-np", "1", "-t", "1"]
+        estimate = (await api.post("/v1/estimate", model=str(smollm2), args=args)).json()
+        two = (await api.post("/v1/estimate", model=str(smollm2), args=["-ngl", "99"], gpus=2)).json()
+    assert plan["engine"] == estimate["engine"] == "llama.cpp"
+    assert plan["weights"]["location"] == str(smollm2.parent)
+    assert estimate["memory"][0]["device"] == "host"
+    assert [row["device"] for row in two["memory"]] == ["GPU0", "GPU1", "host"]
+    assert any("of " in note for note in estimate["notes"])
+
+
+async def test_a_log_and_the_events_are_read_back(daemon: Running, smollm2: Path) -> None:
+    async with daemon() as api:
+        await api.launched(smollm2, name="tiny")
+        path = api.node.log_path("tiny")
+        await asyncio.to_thread(path.write_text, "one\ntwo\nthree\n")
+        log = await api.http.get("/v1/launches/tiny/log?lines=2")
+        events = await api.http.get("/v1/events")
+        later = await api.http.get("/v1/events?since=1")
+    assert log.text == "two\nthree\n"
+    assert '"kind": "ready"' in events.text
+    assert later.text == ""
+
+
+async def test_the_doctor_says_what_to_do(daemon: Running) -> None:
+    async with daemon() as api:
+        found = await api.get("/v1/doctor")
+    assert {"engine", "memory", "memlock", "disk"} <= {finding["check"] for finding in found}
+    assert all(finding["fix"] for finding in found if finding["status"] == "error")
+
+
+def facts(settings: Settings, hardware: Hardware, *, own: frozenset[str] = frozenset()) -> Facts:
+    return Facts(hardware, settings, own, {})
+
+
+def test_checks_find_what_is_wrong(settings: Settings) -> None:
+    gib = 1024**3
+    sick = Hardware(
+        memory=Memory(total_bytes=32 * gib, available_bytes=gib, memlock_limit_bytes=8 * 1024**2),
+        gpus=(Gpu("pci:0", "amd", "Radeon"),),
+        engines=(EngineFound("llama.cpp", "/x", problem="built for another CPU"),),
+        problems=(Problem("amd", "no kfd", "load amdgpu"),),
+    )
+    seen = facts(settings, sick)
+    assert [finding.status for finding in engine.check(seen)] == [Verdict.ERROR, Verdict.WARNING]
+    assert memlock.check(seen)[0].found == "8 MiB of 32.0 GiB RAM may be locked"
+    assert memory.check(seen)[0].status is Verdict.WARNING
+    assert groups.check(seen)[0].fix == "sudo usermod -aG render,video $USER, then log in again"
+    assert problems.check(seen)[0].fix == "load amdgpu"
+    assert disk.check(replace(seen, low_disks={"/m": gib}))[0].found == "/m has 1.0 GiB free"
+
+
+def test_checks_are_content_with_a_well_machine(settings: Settings) -> None:
+    gib = 1024**3
+    well = Hardware(
+        memory=Memory(total_bytes=32 * gib, available_bytes=30 * gib, memlock_unlimited=True),
+        gpus=(Gpu("pci:0", "amd", "Radeon"),),
+        engines=(EngineFound("llama.cpp", "/x", "b1"),),
+    )
+    seen = facts(settings, well, own=frozenset({"render", "video"}))
+    checks = (engine, memory, memlock, disk, groups, problems)
+    assert {finding.status for check in checks for finding in check.check(seen)} == {Verdict.OK}

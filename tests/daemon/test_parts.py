@@ -1,0 +1,180 @@
+"""Small parts: progress, ledger, notify, logs, disks, names of errors."""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from catalog.fetch import Fetched
+from daemon import ledger
+from daemon.api.errors import STATUS
+from daemon.changes import Changes
+from daemon.ledger import Ledger, free_bytes, host_held_bytes, without
+from daemon.logs import JournalFormatter, goes_to_journal
+from daemon.logtail import read
+from daemon.notify import Notify
+from daemon.progress import Track
+from daemon.weights import Meter
+from domain import errors
+from domain.hardware import Gpu, Hardware, Memory
+from domain.launch import Progress, Step
+from domain.plan import DeviceMemory
+from tests.daemon.test_store import PLAN
+
+MIB = 1024**2
+
+
+def bytes_line(done: int) -> Progress:
+    return Progress(Step.DOWNLOAD, "moving", 0.0, bytes_done=done, bytes_total=9)
+
+
+async def test_who_follows_late_sees_only_the_last_count_of_bytes() -> None:
+    track = Track()
+    track.say(Step.DOWNLOAD, "begins")
+    for done in (1, 2, 3):
+        track.add(bytes_line(done))
+    assert [line.bytes_done for line in track.lines] == [None, 3]
+
+
+async def test_who_follows_from_the_start_sees_each_line_once_and_the_end() -> None:
+    track = Track()
+    seen: list[Progress] = []
+
+    async def follow() -> None:
+        seen.extend([line async for line in track.follow()])
+
+    following = asyncio.create_task(follow())
+    for line in (bytes_line(1), bytes_line(2), Progress(Step.READY, "done", 0.0)):
+        track.add(line)
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(following, 1)
+    assert [line.bytes_done for line in seen] == [1, 2, None]
+
+
+async def test_following_ends_when_the_daemon_does() -> None:
+    track = Track()
+    following = asyncio.create_task(anext(track.follow(), None))  # type: ignore[arg-type]
+    await asyncio.sleep(0.01)
+    track.close()
+    assert await asyncio.wait_for(following, 1) is None
+
+
+def plan_of(host_bytes: int, gpu_bytes: int) -> object:
+    rows = (("host", host_bytes), ("GPU0", gpu_bytes))
+    memory = tuple(DeviceMemory(device, 0, 0, 0, 0, count) for device, count in rows)
+    return replace(PLAN, memory=memory)
+
+
+def test_two_launches_in_flight_are_not_given_the_same_memory() -> None:
+    book = Ledger()
+    book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
+    book.reserve("b", plan_of(30, 1))  # type: ignore[arg-type]
+    machine = Hardware(
+        memory=Memory(available_bytes=100, cgroup_available_bytes=None),
+        gpus=(Gpu("x", "amd", "X", memory_free_bytes=10), Gpu("y", "amd", "Y")),
+    )
+    left = without(machine, book.others("b"))
+    assert (free_bytes(left, "host"), free_bytes(left, "GPU0")) == (40, 5)
+    assert free_bytes(left, "GPU1") is None, "unknown stays unknown"
+    assert left.memory.cgroup_available_bytes is None
+    book.release("a")
+    assert book.others("b") == {}
+
+
+def test_a_served_model_still_holds_the_weights_it_only_maps() -> None:
+    book = Ledger()
+    book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
+    book.settle("a", host_held_bytes=20)
+    assert book.others("b") == {"host": 40}
+
+
+def test_what_a_process_holds_is_counted_without_pages_it_could_drop() -> None:
+    held = bytearray(os.urandom(64)) * MIB
+    assert len(held) == 64 * MIB
+    assert 64 * MIB <= host_held_bytes(os.getpid()) < 4096 * MIB
+    assert host_held_bytes(2**22 + 1) == 0
+
+
+def test_children_and_locked_pages_count(tmp_path: Path) -> None:
+    def process(pid: int, status: str, children: str) -> None:
+        (tmp_path / f"{pid}/task/{pid}").mkdir(parents=True)
+        (tmp_path / f"{pid}/status").write_text(status)
+        (tmp_path / f"{pid}/task/{pid}/children").write_text(children)
+
+    process(1, "VmLck:\t40 kB\nRssAnon:\t10 kB\nRssFile:\t30 kB\nRssShmem:\t5 kB\n", "2 ")
+    process(2, "VmLck:\t0 kB\nRssAnon:\t7 kB\nRssFile:\t99 kB\nRssShmem:\t0 kB\n", "")
+    assert ledger.host_held_bytes(1, tmp_path) == (10 + 5 + 30 + 7) * 1024
+
+
+def test_a_manager_at_an_abstract_address_is_told() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0node-daemon-test-" + str(os.getpid()))
+        manager.settimeout(5)
+        Notify({"NOTIFY_SOCKET": f"@node-daemon-test-{os.getpid()}"})("READY=1", "STATUS=fine")
+        assert manager.recv(100) == b"READY=1\nSTATUS=fine"
+
+
+def test_a_manager_that_is_gone_is_no_trouble(tmp_path: Path) -> None:
+    Notify({"NOTIFY_SOCKET": str(tmp_path / "gone")})("READY=1")
+    Notify({})("READY=1")
+
+
+@pytest.mark.parametrize(
+    ("environ", "period_s"),
+    [
+        ({"WATCHDOG_USEC": "60000000"}, 60.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}, 60.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_watchdog_is_fed_when_it_is_meant_for_us(environ: dict[str, str], period_s: float) -> None:
+    assert Notify(environ).watchdog_s == period_s
+
+
+def test_the_journal_gets_levels_and_no_times() -> None:
+    record = logging.LogRecord("room", logging.WARNING, "", 0, "two\nlines", (), None)
+    assert JournalFormatter("%(name)s: %(message)s").format(record) == "<4>room: two\n<4>lines"
+    stat = os.fstat(sys.__stderr__.fileno()) if sys.__stderr__ else os.fstat(2)
+    assert goes_to_journal(2, {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"})
+    assert not goes_to_journal(2, {"JOURNAL_STREAM": "1:1"})
+    assert not goes_to_journal(2, {})
+
+
+def test_a_download_tells_its_rate_and_the_time_left() -> None:
+    meter = Meter()
+    assert meter.line(Fetched(0, 1000), 10.0) is not None
+    assert meter.line(Fetched(100, 1000), 10.1) is None, "not more often than an eye can follow"
+    line = meter.line(Fetched(400, 1000), 11.0)
+    assert line is not None
+    assert (line.bytes_done, line.rate_bytes_per_s, line.eta_s) == (400, 400.0, 1.5)
+    assert meter.line(Fetched(1000, 1000), 11.01) is not None, "the last one is always told"
+
+
+async def test_a_log_is_followed_over_its_rotation(tmp_path: Path) -> None:
+    path, ended = tmp_path / "engine.log", Changes()
+    path.write_text("".join(f"line {number}\n" for number in range(5000)))
+    tail = read(path, 2, follow=True, ended=ended)
+    assert await anext(tail) == b"line 4998\nline 4999\n"
+    path.write_text("cut\n")
+    assert await asyncio.wait_for(anext(tail), 5) == b"cut\n"
+    ended.close()
+    assert await asyncio.wait_for(anext(tail, b"end"), 5) == b"end"
+
+
+async def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert [part async for part in read(tmp_path / "none", 5, follow=False, ended=Changes())] == []
+
+
+def test_every_error_that_has_a_code_of_its_own_has_a_status() -> None:
+    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type)}
+    of_ctl = {errors.DaemonGoneError}
+    by_base = {errors.ProbeError, errors.StateError}
+    wanted = {kind for kind in kinds if issubclass(kind, errors.NodeError)} - of_ctl - by_base
+    assert wanted == set(STATUS)
