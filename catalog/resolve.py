@@ -56,7 +56,9 @@ class _Search:
         if path.is_dir():
             return of.of_folder(path.resolve())
         if not path.exists():
-            raise names.unknown(path.stem, self.catalogue, what=f"{path} does not exist")
+            beside = (found.name for found in path.parent.glob("*.gguf"))
+            near = names.nearest(path.name, beside)
+            raise UnknownModelError(str(path), near=near, what=f"{path} does not exist")
         return (of.of_gguf_file(path),)
 
     def url(self, url: str) -> tuple[Candidate, ...]:

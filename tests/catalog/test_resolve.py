@@ -38,10 +38,18 @@ def test_an_unknown_name_gets_the_three_nearest(tmp_path: Path) -> None:
     assert "did you mean gpt-oss-120b" in caught.value.hint
 
 
-def test_a_path_that_does_not_exist_says_so(tmp_path: Path) -> None:
+def test_a_path_that_does_not_exist_names_the_files_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "tiny-Q4_K_M.gguf").touch()
     with pytest.raises(UnknownModelError, match="does not exist") as caught:
-        resolve(str(tmp_path / "qwen3-8.gguf"), tmp_path)
-    assert len(caught.value.near) == 3
+        resolve(str(tmp_path / "tiny-Q4_K.gguf"), tmp_path)
+    assert caught.value.hint == "did you mean tiny-Q4_K_M.gguf?"
+
+
+def test_a_path_into_nowhere_says_what_else_would_do(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError, match="does not exist") as caught:
+        resolve(str(tmp_path / "no" / "tiny.gguf"), tmp_path)
+    assert caught.value.near == ()
+    assert "owner/repo" in caught.value.hint
 
 
 def test_a_file_is_its_own_candidate(tmp_path: Path) -> None:
