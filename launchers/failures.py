@@ -11,6 +11,9 @@ from launchers.command import Exit
 # A line that the owner can act on, where no pattern knows it.
 LOOKS_LIKE_AN_ERROR = re.compile(r"error|fail|fatal|abort|assert|exception|cannot|unable", re.IGNORECASE)
 
+EXITED, CRASHED = "exited", "crashed"
+UNEXPLAINED = frozenset((EXITED, CRASHED))  # causes that say how it ended, and not why
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -50,12 +53,12 @@ def by_exit(engine: str, log: str, ended: Exit) -> EngineError:
         return EngineError(
             f"{engine} was ended by {name} {when}",
             hint="node-ctl logs shows its last lines",
-            cause="killed" if ended.status in (-Signals.SIGKILL, -Signals.SIGTERM) else "crashed",
+            cause="killed" if ended.status in (-Signals.SIGKILL, -Signals.SIGTERM) else CRASHED,
             line=line,
         )
     how = "ended" if ended.status is None else f"exited {ended.status}"
     return EngineError(
-        f"{engine} {how} {when}", hint="node-ctl logs shows its last lines", cause="exited", line=line
+        f"{engine} {how} {when}", hint="node-ctl logs shows its last lines", cause=EXITED, line=line
     )
 
 

@@ -10,11 +10,13 @@ from domain.errors import EngineError
 from launchers import logfile, ports, readiness
 from launchers.child import Child
 from launchers.command import Command, Exit
-from launchers.failures import last_telling_line
+from launchers.failures import UNEXPLAINED, last_telling_line
 from launchers.proc import Identity
 from launchers.readiness import Ready
 
 log = logging.getLogger(__name__)
+
+QUICK_S = 5.0
 
 Diagnose = Callable[[str, Exit], EngineError]
 Degraded = Callable[[str], EngineError | None]
@@ -147,6 +149,18 @@ class EngineProcess:
         self._start = self._child = self.ready = None
 
     async def _bring_up(self, timeout_s: float) -> Ready:
+        """llama-server now and then ends before its last lines, with the cause, are written: a quick end
+        that nothing explains is tried once more, to hear why."""
+        begun = asyncio.get_running_loop().time()
+        try:
+            return await self._attempt(timeout_s)
+        except EngineError as error:
+            lived_s = asyncio.get_running_loop().time() - begun
+            if error.cause not in UNEXPLAINED or lived_s > QUICK_S:
+                raise
+        return await self._attempt(timeout_s)
+
+    async def _attempt(self, timeout_s: float) -> Ready:
         self.ready = None
         begun = None
         if self._child is None or not self._child.alive:

@@ -29,6 +29,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--alias", default=CAPTURED_NAME, help="the name it serves")
     parser.add_argument("--say", default="", help="printed at the start")
+    parser.add_argument("--say-second", help="printed at the second start only")
     parser.add_argument("--die", type=int, help="exits with this status; negative: by this signal")
     parser.add_argument("--after", type=float, default=0.0, help="seconds before --die")
     parser.add_argument("--slow", type=float, default=0.0, help="seconds of 503 before it is healthy")
@@ -51,6 +52,8 @@ def main() -> None:
     chosen = options()
     if chosen.say:
         print(chosen.say, flush=True)
+    if chosen.say_second is not None:
+        say_second(chosen.say_second)
     if chosen.deaf:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
@@ -69,6 +72,14 @@ def main() -> None:
     Answers.chosen = chosen
     ThreadingHTTPServer(("127.0.0.1", chosen.port), Answers).serve_forever()
     del held
+
+
+def say_second(text: str) -> None:
+    """Standard output is the log: it is empty at the first start."""
+    if os.fstat(1).st_size:
+        print(text, flush=True)
+    else:
+        print("loading", flush=True)
 
 
 def term(chosen: argparse.Namespace) -> None:

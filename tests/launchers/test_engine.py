@@ -1,11 +1,13 @@
 """The real llama-server with the real model: it chats, it is measured, it stops, nothing is left."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from signal import Signals
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from domain.errors import EngineError
 from domain.plan import LlamaFlags
@@ -24,21 +26,21 @@ def command(engine: Capabilities, smollm2: Path, port: int) -> Command:
     return llama_cpp.command(plan_of(smollm2, context_tokens=1024), caps=engine, port=port, name="small")
 
 
-def process_of(command: Command, log_path: Path, smollm2: Path) -> EngineProcess:
+@pytest_asyncio.fixture
+async def process(command: Command, smollm2: Path, tmp_path: Path) -> AsyncIterator[EngineProcess]:
     plan = plan_of(smollm2, context_tokens=1024)
-    return EngineProcess(
+    real = EngineProcess(
         command,
-        log_path=log_path,
+        log_path=tmp_path / "log",
         diagnose=llama_cpp.diagnose,
         degraded=lambda log: llama_cpp.degraded(log, plan),
         expect="Paris",
     )
+    yield real
+    await real.stop()
 
 
-async def test_it_serves_chats_and_stops_without_a_trace(
-    command: Command, smollm2: Path, tmp_path: Path
-) -> None:
-    process = process_of(command, tmp_path / "log", smollm2)
+async def test_it_serves_chats_and_stops_without_a_trace(process: EngineProcess) -> None:
     ready = await process.ensure_ready(60)
     assert "Paris" in ready.answer
     assert ready.decode_tokens_per_s is not None
@@ -48,7 +50,7 @@ async def test_it_serves_chats_and_stops_without_a_trace(
     assert leader is not None
     messages = [{"role": "user", "content": "Name the capital of France."}]
     question = {"model": "small", "messages": messages, "max_tokens": 16, "temperature": 0}
-    async with httpx.AsyncClient(base_url=command.url, trust_env=False, verify=False) as http:  # noqa: S501
+    async with httpx.AsyncClient(base_url=process.command.url, trust_env=False, verify=False) as http:  # noqa: S501
         answer = (await http.post("/v1/chat/completions", json=question, timeout=60)).json()
         assert "Paris" in answer["choices"][0]["message"]["content"]
         assert "llamacpp:" in (await http.get("/metrics")).text
@@ -59,10 +61,7 @@ async def test_it_serves_chats_and_stops_without_a_trace(
     assert "model buffer size" in await process.log_tail()
 
 
-async def test_a_crash_while_serving_is_seen_and_it_starts_again(
-    command: Command, smollm2: Path, tmp_path: Path
-) -> None:
-    process = process_of(command, tmp_path / "log", smollm2)
+async def test_a_crash_while_serving_is_seen_and_it_starts_again(process: EngineProcess) -> None:
     await process.ensure_ready(60)
     leader = process.pid
     assert leader is not None
@@ -73,13 +72,9 @@ async def test_a_crash_while_serving_is_seen_and_it_starts_again(
     assert (await process.why()).cause == "killed"
     await process.ensure_ready(60)
     assert process.pid not in (None, leader)
-    await process.stop()
 
 
-async def test_an_engine_that_still_loads_can_be_stopped(
-    command: Command, smollm2: Path, tmp_path: Path
-) -> None:
-    process = process_of(command, tmp_path / "log", smollm2)
+async def test_an_engine_that_still_loads_can_be_stopped(process: EngineProcess) -> None:
     waiting = asyncio.create_task(process.ensure_ready(60))
     await asyncio.sleep(0.05)
     await process.stop()

@@ -49,7 +49,7 @@ async def failure(command: Command, log_path: Path) -> EngineError:
     with pytest.raises(EngineError) as failed:
         await process.ensure_ready(60)
     assert not process.alive
-    assert failed.value.line
+    assert failed.value.line, await process.log_tail()
     assert failed.value.hint
     return failed.value
 

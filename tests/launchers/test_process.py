@@ -59,6 +59,17 @@ async def test_a_failed_start_raises_and_leaves_nothing(engine_with: MakeProcess
     assert await members(leader) == ()
 
 
+async def test_an_end_without_a_word_is_tried_once_more_to_hear_why(
+    engine_with: MakeProcess, tmp_path: Path
+) -> None:
+    process = engine_with(
+        "--die", "1", "--say-second", "E gguf_init_from_file: failed to read key-value pairs"
+    )
+    with pytest.raises(EngineError) as failed:
+        await process.ensure_ready(20)
+    assert failed.value.cause == "bad_file"
+
+
 async def test_after_a_failure_it_can_be_started_again(engine_with: MakeProcess, tmp_path: Path) -> None:
     process = engine_with("--slow", "9")
     with pytest.raises(EngineError, match=r"did not answer within 0\.3 s") as failed:
