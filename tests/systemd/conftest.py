@@ -15,6 +15,7 @@ from tests.rigs.systemd.box import ROOT, Box, wait_until
 
 CTL = ROOT / ".venv/bin/node-ctl"
 UNIT = "node-daemon.service"
+WEIGHTS = "/srv/weights.gguf"  # the box has no network
 
 
 @dataclass
@@ -23,10 +24,10 @@ class Service:
 
     def ctl(self, *args: str) -> Any:
         """What the installed node-ctl answers with --json."""
-        return json.loads(self.as_user("root", "node-ctl", *args, "--json").stdout)
+        return json.loads(self.box.run("node-ctl", *args, "--json"))
 
     def as_user(self, user: str, *argv: str) -> subprocess.CompletedProcess[str]:
-        return self.box.attempt("runuser", "--login", user, "-c", shlex.join(argv), timeout_s=240)
+        return self.box.attempt("runuser", "--login", user, "-c", shlex.join(argv))
 
     def install(self, *args: str, sudo_user: str = "owner") -> Sequence[dict[str, Any]]:
         told = self.box.run(CTL, "service", "install", *args, "--json", env={"SUDO_USER": sudo_user})
@@ -55,17 +56,15 @@ class Service:
 
     def chat(self, row: Any) -> str:
         """What the engine behind a launch answers over its own HTTP."""
-        question = {
-            "messages": [{"role": "user", "content": "What is the capital of France?"}],
-            "temperature": 0,
-        }
+        question = [{"role": "user", "content": "Name the capital of France."}]
+        body = {"messages": question, "max_tokens": 20, "temperature": 0}
         code = (
             "import json,sys,urllib.request as u\n"
             "r = u.Request(sys.argv[1] + '/v1/chat/completions', sys.argv[2].encode(),"
             " {'Content-Type': 'application/json'})\n"
             "print(json.load(u.urlopen(r, timeout=60))['choices'][0]['message']['content'])"
         )
-        return self.box.run("/usr/bin/python3", "-c", code, row["endpoint"], json.dumps(question))
+        return self.box.run("/usr/bin/python3", "-c", code, row["endpoint"], json.dumps(body))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,7 @@ def box(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[Box
     folder = tmp_path_factory.mktemp("systemd") / "box"
     folder.mkdir()
     assert os.geteuid() == 0, "a box needs root: sudo make test"
-    with Box(folder, [(smollm2, "/srv/SmolLM2-135M-Instruct.Q4_1.gguf")]) as box:
+    with Box(folder, [(smollm2, WEIGHTS)]) as box:
         for user in ("owner", "stranger"):
             box.run("useradd", "--create-home", "--shell", "/bin/bash", user)
         yield box

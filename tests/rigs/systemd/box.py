@@ -69,11 +69,10 @@ class Box:
     def run(
         self, *argv: str | Path, check: bool = True, env: dict[str, str] | None = None, timeout_s: float = 120
     ) -> str:
-        """What it prints, both streams; fails the test when it fails, unless ``check`` is False."""
+        """What it prints on standard output; fails the test when it fails, unless ``check`` is False."""
         done = self.attempt(*argv, env=env, timeout_s=timeout_s)
-        assert done.returncode == 0 or not check, (
-            f"{shlex.join(map(str, argv))}: {done.returncode}\n{done.stdout}"
-        )
+        what = shlex.join(map(str, argv))
+        assert done.returncode == 0 or not check, f"{what}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def attempt(
@@ -84,8 +83,7 @@ class Box:
             check=False,
             env={"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root", "SYSTEMD_PAGER": "", **(env or {})},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             timeout=timeout_s,
         )

@@ -38,7 +38,7 @@ class Supervisor:
     def make(self) -> None:
         kernel.unshare(kernel.CLONE_NEWNS)
         kernel.make_mounts_private()
-        kernel.mount("box", self.folder, "tmpfs", 0, "mode=755,size=4g")
+        kernel.mount("box", self.folder, "tmpfs", 0, "mode=755,size=8g")
         for part in ("upper", "work", "root", "host"):
             (self.folder / part).mkdir()
         upper = self.folder / "upper"
