@@ -26,5 +26,5 @@ def free_port(low: int, high: int, *, taken: Collection[int] = ()) -> int:
         if port not in taken and is_free(port):
             return port
     raise BusyError(
-        f"no free port between {low} and {high}", hint="set port_range to a wider range, or stop a model"
+        f"no free port between {low} and {high}", hint="set port_last higher, or stop a model"
     )

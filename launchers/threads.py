@@ -6,7 +6,7 @@ On two virtual cores that others use, too, a model of 135 M makes 17 tokens a se
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from launchers.process import EngineProcess
 
@@ -14,20 +14,20 @@ log = logging.getLogger(__name__)
 
 TOKENS = 24
 REPEATS = 2
-FAR_SLOWER = 0.6  # of the best so far: after that, fewer or more of the same only get worse
+FAR_SLOWER = 0.6  # of the best so far: not worth measuring well, nor worth going on in that direction
 START_TIMEOUT_S = 300.0
 
 
 def counts(
     usable_cpus: int | None, quota_cpus: float | None = None, performance_cores: int | None = None
 ) -> tuple[int, ...]:
-    """What to try, most promising first: the obvious count, always one less, then half of it, and at
+    """What to try, the safest first: one less than the obvious count, the obvious one, half of it, and at
     the end all logical CPUs where those are more."""
     limit = usable_cpus or 1
     if quota_cpus is not None:
         limit = min(limit, max(1, int(quota_cpus)))
     obvious = min(limit, performance_cores or limit)
-    tries = (obvious, obvious - 1, obvious // 2, limit)
+    tries = (obvious - 1, obvious, obvious // 2, limit)
     return tuple(dict.fromkeys(count for count in tries if count >= 1))
 
 
@@ -40,8 +40,9 @@ async def tune(
 ) -> dict[int, float]:
     """Tokens a second by thread count, measured with the real engine and model, one at a time.
 
-    Stops early at a count that is far slower than the best, never before the second, and when the budget
-    is spent, never before the first. Raises: EngineError when the engine can't be started.
+    A count stands for its slowest repeat: on a shared box a count that is too high is fast now and then. A
+    count beyond one that is far slower than the best is left out. Stops when the budget is spent, never
+    before the first. Raises: EngineError when the engine can't be started.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + budget_s
@@ -49,20 +50,31 @@ async def tune(
     for count in tries:
         if rates and loop.time() > until:
             break
-        rate = await _rate(make_process(count), repeats)
+        if _is_beyond_a_slow_one(count, rates):
+            continue
+        rate = await _rate(make_process(count), repeats, best=max(rates.values(), default=0.0))
         if rate is None:
             continue
         rates[count] = rate
         log.info("threads tried: threads=%d tokens_per_s=%.1f", count, rate)
-        if len(rates) > 1 and rate < FAR_SLOWER * max(rates.values()):
-            break
     return rates
 
 
-async def _rate(process: EngineProcess, repeats: int) -> float | None:
+def _is_beyond_a_slow_one(count: int, rates: Mapping[int, float]) -> bool:
+    """More threads than a count that is too many, or fewer than one that is too few."""
+    if not rates:
+        return False
+    best = max(rates, key=lambda tried: rates[tried])
+    slow = [tried for tried, rate in rates.items() if rate < FAR_SLOWER * rates[best]]
+    return any(best < tried < count or count < tried < best for tried in slow)
+
+
+async def _rate(process: EngineProcess, repeats: int, *, best: float) -> float | None:
     try:
         ready = await process.ensure_ready(START_TIMEOUT_S)
+        if ready.decode_tokens_per_s is not None and ready.decode_tokens_per_s < FAR_SLOWER * best:
+            return ready.decode_tokens_per_s
         seen = [await process.measure(TOKENS) for _ in range(repeats)]
-        return max((rate for rate in (*seen, ready.decode_tokens_per_s) if rate is not None), default=None)
+        return min((rate for rate in (*seen, ready.decode_tokens_per_s) if rate is not None), default=None)
     finally:
         await process.stop()
