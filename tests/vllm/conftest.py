@@ -60,7 +60,13 @@ def session(leader: int) -> list[int]:
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     assert VLLM.exists(), f"{VLLM} is missing: make setup-vllm"
     state = tmp_path_factory.mktemp("vllm")
-    settings = {"STATE_DIR": state, "SOCKET": state / "socket", "VLLM": VLLM, "MODELS_DIR": state / "models"}
+    settings = {
+        "STATE_DIR": state,
+        "SOCKET": state / "socket",
+        "MODELS_DIR": state / "models",
+        "PORT_FIRST": 18300,  # away from daemons of tests that run at the same time: vLLM takes its port late
+        "PORT_LAST": 18399,
+    }
     environ = os.environ | {f"NODE_DAEMON_{key}": str(value) for key, value in settings.items()}
     with (state / "daemon.log").open("wb") as log:
         process = subprocess.Popen(
