@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,12 +121,18 @@ def open_node(settings: Settings, store: Store, rooms: Rooms | None = None) -> N
 
 def places(settings: Settings) -> Places:
     """Where engines may lie now: one that is installed while we run is found, too."""
-    engines = settings.engines_dir
     return Places(
         llama_server=settings.llama_server,
         vllm=settings.vllm,
         search_path=os.environ.get("PATH", os.defpath),
-        environments=tuple(sorted(engines.iterdir())) if engines.is_dir() else (),
+        environments=environments(settings.engines_dir, Path(sys.prefix)),
         embedded=True,
         cache_dir=settings.state_dir / "answers",
     )
+
+
+def environments(engines_dir: Path, own: Path) -> tuple[Path, ...]:
+    """Those in ``engines_dir``, and those beside our own that bear its name: ``.venv-vllm`` beside ``.venv``."""
+    made = engines_dir.iterdir() if engines_dir.is_dir() else ()
+    beside = (path for path in own.parent.glob(f"{own.name}-*") if path.is_dir())
+    return (*sorted(made), *sorted(beside))

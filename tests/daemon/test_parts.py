@@ -17,6 +17,7 @@ from daemon.changes import Changes
 from daemon.ledger import Ledger, free_bytes, host_held_bytes, without
 from daemon.logs import JournalFormatter, goes_to_journal
 from daemon.logtail import read
+from daemon.node import environments
 from daemon.notify import Notify
 from daemon.progress import Track
 from daemon.weights import Meter
@@ -178,3 +179,11 @@ def test_every_error_that_has_a_code_of_its_own_has_a_status() -> None:
     by_base = {errors.ProbeError, errors.StateError}
     wanted = {kind for kind in kinds if issubclass(kind, errors.NodeError)} - of_ctl - by_base
     assert wanted == set(STATUS)
+
+
+def test_engines_are_looked_for_in_environments_of_their_own_and_beside_ours(tmp_path: Path) -> None:
+    for name in ("engines/cuda", "clone/.venv", "clone/.venv-vllm", "clone/other"):
+        (tmp_path / name).mkdir(parents=True)
+    found = environments(tmp_path / "engines", tmp_path / "clone" / ".venv")
+    assert [path.name for path in found] == ["cuda", ".venv-vllm"]
+    assert environments(tmp_path / "none", tmp_path / "none" / ".venv") == ()
