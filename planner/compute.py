@@ -1,29 +1,120 @@
-"""Compute buffers per device: what the widest moment of one graph needs at once."""
+"""Compute buffers per device: the graph of the largest batch, laid out as the engine lays it out."""
 
-from planner.hparams import Hparams
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from domain.model import ModelShape
+from planner.devices import Backend
+from planner.graph.context import Context
+from planner.graph.model import build
+from planner.graph.recipe import recipe
+from planner.graph.schedule import PIPELINE_COPIES, Scheduler
+from planner.hparams import Hparams, Layer
 from planner.placement import HOST_ID, Placement
 from planner.resolved import Resolved
 
-F32 = 4
+HOST_ALIGNMENT = 32
+# A run of like blocks is walked through at its start and its end only: between them the free blocks of
+# the buffer come round again, after one block or after two. A test compares with whole graphs.
+KEPT_PERIODS = 2
+ROUND = 2
 
 
-def per_device(hparams: Hparams, run: Resolved, placement: Placement) -> dict[int, int]:
-    """Bytes by device number."""
-    tokens = run.ubatch
-    logits = run.logits_rows * hparams.vocab * F32
-    stream = tokens * hparams.embd * F32
-    heads = max(layer.heads * max(layer.key_dim, hparams.mla_key_dim) for layer in hparams.layers)
-    ffn = max([layer.ffn for layer in hparams.layers] + [0])
-    attention = tokens * heads * F32 * 3
-    if not run.flash_attention:
-        most = max(layer.heads for layer in hparams.layers)
-        attention += tokens * run.context_per_sequence * most * F32
-    feed = max(tokens * ffn * F32 * 2, tokens * hparams.experts_used * hparams.embd * F32 * 2)
-    mask = tokens * run.context_per_sequence * 2 * (2 if hparams.window else 1)
-    work = stream * 3 + max(attention, feed) + mask
-    found = dict.fromkeys([HOST_ID, *range(len(placement.devices))], 0)
-    for device in set(placement.layer_device) | {placement.output}:
-        found[device] = work
-    found[placement.output] = max(found[placement.output], logits + stream * 2 + mask)
-    found[HOST_ID] = max(found[HOST_ID], stream + mask)
-    return found
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One graph to lay out. What decides the sizes is compared, what carries it is not: two quants of
+    a model share their graph."""
+
+    run: Resolved
+    widths: tuple[int, ...]
+    blocks: tuple[tuple[Layer, int, tuple[int, ...]], ...]
+    backends: tuple[Backend, ...]
+    ends: tuple[int, ...]
+    copies: int
+    weight_bytes: int
+    numbers: tuple[int, ...] = field(compare=False)
+    shape: ModelShape = field(compare=False)
+    hparams: Hparams = field(compare=False)
+    placement: Placement = field(compare=False)
+    architecture: str = ""
+
+
+def per_device(
+    shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement, *, whole: bool = False
+) -> dict[int, int]:
+    """Bytes by device number. ``whole``: walk through every block."""
+    numbers = tuple(range(hparams.trunk)) if whole else telling(hparams, placement)
+    backends = tuple(device.backend for device in placement.devices)
+    job = Job(
+        run=run,
+        widths=(hparams.embd, hparams.vocab, hparams.experts, hparams.experts_used, len(hparams.layers)),
+        blocks=tuple(
+            (hparams.layers[number], placement.layer_device[number], placement.block_devices[number])
+            for number in numbers
+        ),
+        backends=backends,
+        ends=(placement.output, placement.tensor_device.get("token_embd.weight", HOST_ID)),
+        copies=PIPELINE_COPIES if is_pipelined(hparams, run, placement) else 1,
+        weight_bytes=shape.file_bytes if any(one.offloads_host_weights for one in backends) else 0,
+        numbers=numbers,
+        shape=shape,
+        hparams=hparams,
+        placement=placement,
+        architecture=hparams.architecture,
+    )
+    sizes = _sizes(job)
+    return {HOST_ID: sizes[-1], **dict(enumerate(sizes[:-1]))}
+
+
+@lru_cache(maxsize=256)
+def _sizes(job: Job) -> tuple[int, ...]:
+    made = recipe(job.hparams.architecture)
+    context = Context(job.shape, job.hparams, job.run, job.placement, made, job.numbers)
+    scheduler = Scheduler(
+        [*(backend.alignment for backend in job.backends), HOST_ALIGNMENT],
+        [*(backend.offloads_host_weights for backend in job.backends), False],
+        copies=job.copies,
+    )
+    return tuple(scheduler.buffer_sizes(build(context)))
+
+
+def is_pipelined(hparams: Hparams, run: Resolved, placement: Placement) -> bool:
+    """Source: ``llama_context``: several devices, all layers on them, no overrides, cache with them."""
+    return (
+        len(placement.devices) > 1
+        and run.gpu_layers > len(hparams.layers)
+        and run.kv_offload
+        and not placement.has_overrides
+    )
+
+
+def telling(hparams: Hparams, placement: Placement) -> tuple[int, ...]:
+    """The first and last blocks of every run of blocks that stand alike."""
+    kinds = [
+        (layer, device, where)
+        for layer, device, where in zip(
+            hparams.layers, placement.layer_device, placement.block_devices, strict=True
+        )
+    ][: hparams.trunk]
+    kept: set[int] = set()
+    start = 0
+    while start < len(kinds):
+        period, end = _run(kinds, start)
+        count = KEPT_PERIODS * period
+        skipped = max(0, end - start - 2 * count) // (ROUND * period) * ROUND * period
+        kept |= set(range(start, min(start + count, end)))
+        kept |= set(range(min(start + count + skipped, end), end))
+        start = end
+    return tuple(sorted(kept))
+
+
+def _run(kinds: list[tuple[Layer, int, tuple[int, ...]]], start: int) -> tuple[int, int]:
+    """The period of the longest repetition from ``start``, and its end."""
+    best = (1, start + 1)
+    for period in range(1, 9):
+        end = start + period
+        while end < len(kinds) and kinds[end] == kinds[end - period]:
+            end += 1
+        if end - start >= 2 * period and end > best[1]:
+            best = (period, end)
+    return best

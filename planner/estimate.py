@@ -1,6 +1,7 @@
 """What one exact llama-server command line takes on each device, and how fast it would be."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from domain.hardware import Hardware
 from domain.model import ModelShape
@@ -9,7 +10,10 @@ from domain.units import gib
 from planner import budget, compute, devices, host, hparams, kv, placement, resolved, speed
 from planner.calibration import UNCALIBRATED, Calibration
 from planner.devices import Device
-from planner.placement import HOST_ID
+from planner.graph.recipe import recipe
+from planner.hparams import Hparams
+from planner.placement import HOST_ID, Placement
+from planner.resolved import Reader, Resolved
 
 
 def estimate(
@@ -19,29 +23,54 @@ def estimate(
     *,
     depth_tokens: int = 0,
     calibration: Calibration = UNCALIBRATED,
-    all_logits: bool = False,
+    reader: Reader = Reader.SERVER,
 ) -> Estimate:
     """``depth_tokens``: tokens already in the context when the speed is taken.
 
-    ``all_logits``: reserve logits for each token of a ubatch, as llama-fit-params and llama-bench do;
-    llama-server keeps one row for each slot.
+    ``reader``: a llama-server that runs; or one of the tools that say beforehand what it would take,
+    which differ from it in what they reserve.
     """
-    model = hparams.read(shape)
-    run = resolved.resolve(flags, model, all_logits=all_logits)
-    used = devices.devices(hardware, flags)
-    where = placement.place(shape, model, flags, used)
-    parts = (where.weights, kv.per_device(model, run, where), compute.per_device(model, run, where))
-    memory = _rows(parts, used, host.overhead_bytes(shape, model, run, flags), hardware)
+    laid = lay_out(shape, flags, hardware, reader=reader)
+    rows = laid.rows
     return Estimate(
         engine=LLAMA_CPP,
-        memory=memory,
+        memory=rows,
         speed=speed.predict(
-            shape, model, run, flags, where, hardware, depth_tokens=depth_tokens, calibration=calibration
+            shape,
+            laid.model,
+            laid.run,
+            flags,
+            laid.placement,
+            hardware,
+            depth_tokens=depth_tokens,
+            calibration=calibration,
         ),
-        fits=fits(memory),
+        fits=fits(rows),
         confidence=Confidence.ESTIMATED,
-        notes=notes(memory),
+        notes=(*notes(rows), *unknown(laid.model)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """One command line resolved and placed, with what each device must hold."""
+
+    model: Hparams
+    run: Resolved
+    placement: Placement
+    rows: tuple[DeviceMemory, ...]
+
+
+def lay_out(
+    shape: ModelShape, flags: LlamaFlags, hardware: Hardware, *, reader: Reader = Reader.SERVER
+) -> LaidOut:
+    model = hparams.read(shape)
+    run = resolved.resolve(flags, model, reader=reader)
+    used = devices.devices(hardware, flags)
+    where = placement.place(shape, model, flags, used)
+    parts = (where.weights, kv.per_device(model, run, where), compute.per_device(shape, model, run, where))
+    rows = _rows(parts, used, host.overhead_bytes(shape, model, run, flags), hardware)
+    return LaidOut(model, run, where, rows)
 
 
 def fits(memory: Sequence[DeviceMemory]) -> bool:
@@ -55,6 +84,13 @@ def notes(memory: Sequence[DeviceMemory]) -> tuple[str, ...]:
         for row in memory
         if row.free_bytes is not None and row.needed_bytes > row.free_bytes
     )
+
+
+def unknown(model: Hparams) -> tuple[str, ...]:
+    """Said of an architecture whose graph is not the engine's own."""
+    if recipe(model.architecture).known:
+        return ()
+    return (f"the graph of {model.architecture} is taken for a plain transformer's: compute is a guess",)
 
 
 Parts = tuple[dict[int, int], dict[int, int], dict[int, int]]

@@ -30,7 +30,8 @@ class Placement:
     """Device numbers index ``devices``; ``HOST_ID`` is the host.
 
     ``weights`` and ``layers`` per device; ``tensor_device`` by tensor name; ``output`` the device of
-    the output layer; ``duplicated`` bytes of a tied embedding that stand on two devices."""
+    the output layer; ``duplicated`` bytes of a tied embedding that stand on two devices;
+    ``block_devices`` where each tensor of a block stands, in file order."""
 
     devices: tuple[Device, ...]
     layer_device: tuple[int, ...]
@@ -39,6 +40,7 @@ class Placement:
     weights: dict[int, int]
     has_overrides: bool
     duplicated: int
+    block_devices: tuple[tuple[int, ...], ...] = ()
 
 
 def place(shape: ModelShape, hparams: Hparams, flags: LlamaFlags, devices: Sequence[Device]) -> Placement:
@@ -48,21 +50,32 @@ def place(shape: ModelShape, hparams: Hparams, flags: LlamaFlags, devices: Seque
     weights = dict.fromkeys([HOST_ID, *range(len(devices))], 0)
     tied = is_tied(shape.tensors)
     duplicated = 0
+    blocks: list[list[int]] = [[] for _ in layer_device]
     for tensor in shape.tensors:
         device = _device_of(tensor.name, layer_device, output, rules)
         on[tensor.name] = device
         weights[device] += tensor.size_bytes
+        block = block_of(tensor.name)
+        if block is not None and block < len(blocks):
+            blocks[block].append(device)
         if tied and tensor.name == "token_embd.weight" and output != HOST_ID:
             target = _by_rule("token_embd.weight", rules, output)
             if target != device:
                 weights[target] += tensor.size_bytes
                 duplicated = tensor.size_bytes
-    return Placement(tuple(devices), layer_device, output, on, weights, bool(rules), duplicated)
+    placed = tuple(tuple(block) for block in blocks)
+    return Placement(tuple(devices), layer_device, output, on, weights, bool(rules), duplicated, placed)
 
 
-@lru_cache(maxsize=64)
-def is_tied(tensors: tuple[Tensor, ...]) -> bool:
+def is_tied(tensors: Sequence[Tensor]) -> bool:
+    """Whether the embedding is the output matrix, too."""
     return all(tensor.name != "output.weight" for tensor in tensors)
+
+
+@lru_cache(maxsize=1 << 16)
+def block_of(name: str) -> int | None:
+    found = LAYER_OF.match(name)
+    return int(found.group(1)) if found else None
 
 
 def layer_devices(blocks: int, flags: LlamaFlags, devices: Sequence[Device]) -> tuple[tuple[int, ...], int]:
@@ -118,9 +131,8 @@ def _buffer(name: str, devices: Sequence[Device]) -> int:
 
 
 def _device_of(name: str, layer_device: Sequence[int], output: int, rules: Sequence[Rule]) -> int:
-    found = LAYER_OF.match(name)
-    if found:
-        number = int(found.group(1))
+    number = block_of(name)
+    if number is not None:
         own = layer_device[number] if number < len(layer_device) else output
     elif name == "rope_freqs.weight" and layer_device:
         own = layer_device[0]
@@ -136,6 +148,7 @@ def _by_rule(name: str, rules: Sequence[Rule], own: int) -> int:
     return own
 
 
+@lru_cache(maxsize=1 << 16)
 def expert_layer(name: str) -> int | None:
     """The block whose routed experts this tensor holds, else ``None``."""
     found = _EXPERTS_OF_LAYER.match(name)

@@ -4,6 +4,7 @@ Source: llama.cpp ``llama_context::llama_context`` and ``tools/server/server.cpp
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from domain.plan import LlamaFlags
 from planner.hparams import Hparams
@@ -15,11 +16,22 @@ DEFAULT_CHECKPOINTS = 32
 ALL_LAYERS = 999
 
 
+class Reader(StrEnum):
+    """Who reads the command line. A started llama-server; its dry run (what -fit on prints before it
+    loads), which forgets what was set to a back end; llama-fit-params, which moreover keeps logits for
+    each token of a batch, where the server keeps one row for each slot."""
+
+    SERVER = "llama-server"
+    DRY_RUN = "llama-server -fit on"
+    FIT_PARAMS = "llama-fit-params"
+
+
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """``context`` counts the cells of all sequences together, ``context_per_sequence`` of one stream.
 
-    ``logits_rows``: for how many tokens of a batch the graph keeps logits."""
+    ``logits_rows``: for how many tokens of a batch the graph keeps logits. ``pinned``: nodes that the
+    engine sets to a back end stay there; its dry run forgets that."""
 
     gpu_layers: int
     context: int
@@ -29,6 +41,7 @@ class Resolved:
     batch: int
     ubatch: int
     logits_rows: int
+    pinned: bool
     flash_attention: bool
     cache_type_k: str
     cache_type_v: str
@@ -40,9 +53,8 @@ def padded(value: int, to: int) -> int:
     return -(-value // to) * to
 
 
-def resolve(flags: LlamaFlags, hparams: Hparams, *, all_logits: bool = False) -> Resolved:
-    """``all_logits``: as llama-fit-params and llama-bench reserve, a row for each token of a ubatch;
-    llama-server keeps one for each slot."""
+def resolve(flags: LlamaFlags, hparams: Hparams, *, reader: Reader = Reader.SERVER) -> Resolved:
+    """``flags`` as this reader of the command line takes them."""
     unified = flags.kv_unified if flags.kv_unified is not None else flags.parallel is None
     sequences = max(1, flags.parallel or AUTO_PARALLEL)
     asked = flags.context_tokens or hparams.native_context
@@ -62,7 +74,8 @@ def resolve(flags: LlamaFlags, hparams: Hparams, *, all_logits: bool = False) ->
         streams=1 if unified else sequences,
         batch=batch,
         ubatch=tokens,
-        logits_rows=tokens if all_logits else min(tokens, sequences),
+        logits_rows=tokens if reader is Reader.FIT_PARAMS else min(tokens, sequences),
+        pinned=reader is Reader.SERVER,
         flash_attention=flags.flash_attention != "off",
         cache_type_k=flags.cache_type_k.upper(),
         cache_type_v=flags.cache_type_v.upper(),

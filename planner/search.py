@@ -12,7 +12,7 @@ from planner.calibration import Calibration
 from planner.estimate import estimate
 from planner.hparams import Hparams
 from planner.option import Option
-from planner.table import Table, table
+from planner.table import table
 
 KV_TYPES = ("f16", "q8_0")
 UBATCHES = (2048, 512)
@@ -41,10 +41,10 @@ class Case:
 def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Option, ...]:
     """Of this quant at this context per sequence, the plainest KV type first. Empty: does not fit."""
     model = hparams.read(candidate.shape)
-    sizes = table(candidate.shape, len(model.layers))
+    read = split.Model(candidate.shape, model, table(candidate.shape, len(model.layers)))
     found: list[Option] = []
     for kind in KV_TYPES:
-        best = _best(candidate, model, sizes, base(kind, context_tokens, case), context_tokens, case)
+        best = _best(candidate, read, base(kind, context_tokens, case), context_tokens, case)
         if best is not None:
             found.append(best)
     return tuple(found)
@@ -70,16 +70,16 @@ def base(kind: str, context_tokens: int, case: Case, ubatch: int = UBATCH) -> Ll
 
 
 def _best(
-    candidate: Candidate, model: Hparams, sizes: Table, plain: LlamaFlags, context_tokens: int, case: Case
+    candidate: Candidate, read: split.Model, plain: LlamaFlags, context_tokens: int, case: Case
 ) -> Option | None:
     """The fastest split; a larger batch where experts are pulled to a GPU for prompts."""
     found: list[Option] = []
-    for ubatch in UBATCHES if sizes.has_experts and case.hardware.gpus else (UBATCH,):
+    for ubatch in UBATCHES if read.sizes.has_experts and case.hardware.gpus else (UBATCH,):
         flags = replace(plain, ubatch=ubatch, batch=max(2048, ubatch))
-        for one in split.splits(sizes, model, flags, case.hardware, case.reserve):
+        for one in split.splits(read, flags, case.hardware, case.reserve):
             if (ubatch != UBATCH and not one.n_cpu_moe) or (found and not one.gpu_layers):
                 continue
-            option = _complete(candidate, model, one, context_tokens, case)
+            option = _complete(candidate, read.hparams, one, context_tokens, case)
             if option is not None:
                 found.append(option)
     return max(found, key=_worth, default=None)

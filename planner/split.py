@@ -9,15 +9,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from domain.hardware import Hardware
+from domain.model import ModelShape
 from domain.plan import LlamaFlags
-from planner import budget, compute, placement
+from planner import budget
 from planner.budget import Reserve
 from planner.devices import Device, devices
+from planner.estimate import lay_out
 from planner.hparams import Hparams
 from planner.resolved import ALL_LAYERS, resolve
 from planner.table import Table, cache_per_layer, fill
 
+TRIES = 5
 ALIKE = 0.9  # GPUs with bandwidths this close are treated as equals
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One quant of a model, read once for a search."""
+
+    shape: ModelShape
+    hparams: Hparams
+    sizes: Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +50,11 @@ def rooms(hardware: Hardware, reserve: Reserve) -> tuple[Room, ...]:
     return tuple(found)
 
 
-def splits(
-    model: Table, hparams: Hparams, base: LlamaFlags, hardware: Hardware, reserve: Reserve
-) -> Iterator[LlamaFlags]:
+def splits(case: Model, base: LlamaFlags, hardware: Hardware, reserve: Reserve) -> Iterator[LlamaFlags]:
     """Splits that hold on the GPUs by weights, cache and compute, best first; without a GPU last."""
     found = rooms(hardware, reserve)
     for group in _groups(found):
-        flags = _on(group, found, model, hparams, base, hardware)
+        flags = _on_group(group, found, case, base, hardware)
         if flags is not None:
             yield flags
             if flags.gpu_layers == ALL_LAYERS and not flags.n_cpu_moe:
@@ -59,52 +69,56 @@ def _groups(found: Sequence[Room]) -> Iterator[tuple[Room, ...]]:
         yield tuple(sorted(ranked[:count], key=lambda room: room.device.index))
 
 
-def _on(
-    group: Sequence[Room],
-    found: Sequence[Room],
-    model: Table,
-    hparams: Hparams,
-    base: LlamaFlags,
-    hardware: Hardware,
+def _on_group(
+    group: Sequence[Room], found: Sequence[Room], case: Model, base: LlamaFlags, hardware: Hardware
 ) -> LlamaFlags | None:
-    """The most of the model that this group holds: all, or all but experts, or the last layers."""
+    """The most of the model that this group holds: all, or all but experts, or the last layers. What
+    one try needs beside weights and cache is taken off the room of the next."""
     flags = _single(base, group[0]) if len(group) == 1 else replace(base, split_mode="layer")
-    work = _work_bytes(hparams, flags, hardware, group)
-    space = [max(0, room.room_bytes - work) for room in group]
-    cache = cache_per_layer(hparams, resolve(base, hparams)) if base.kv_offload else (0,) * len(model.dense)
-    blocks = len(model.dense)
+    space = [room.room_bytes for room in group]
+    for _ in range(TRIES):
+        tried = _fill_group(group, space, found, case, flags)
+        if tried is None:
+            return None
+        over = _overflow(group, case, tried, hardware)
+        if not any(over):
+            return tried
+        space = [max(0, room - more) for room, more in zip(space, over, strict=True)]
+    return None
+
+
+def _overflow(group: Sequence[Room], case: Model, flags: LlamaFlags, hardware: Hardware) -> list[int]:
+    """Bytes by which each device of the group lacks room."""
+    rows = {row.device: row for row in lay_out(case.shape, flags, hardware).rows}
+    needed = [rows[room.device.name].needed_bytes - rows[room.device.name].overhead_bytes for room in group]
+    return [max(0, need - room.room_bytes) for need, room in zip(needed, group, strict=True)]
+
+
+def _fill_group(
+    group: Sequence[Room], space: Sequence[int], found: Sequence[Room], case: Model, flags: LlamaFlags
+) -> LlamaFlags | None:
+    sizes = case.sizes
+    blocks = len(sizes.dense)
+    cache = cache_per_layer(case.hparams, resolve(flags, case.hparams)) if flags.kv_offload else (0,) * blocks
 
     def counts(cpu_experts: int, layers: int) -> tuple[int, ...] | None:
-        start = blocks - layers
         costs = [
-            model.dense[index] + cache[index] + (model.experts[index] if index >= cpu_experts else 0)
-            for index in range(start, blocks)
+            sizes.dense[index] + cache[index] + (sizes.experts[index] if index >= cpu_experts else 0)
+            for index in range(blocks - layers, blocks)
         ]
-        return _even(costs, space, model.output, group)
+        return _even(costs, space, sizes.output, group)
 
-    if model.has_experts:
+    if sizes.has_experts:
         experts = _least(lambda number: counts(number, blocks) is not None, 0, blocks)
         if experts is not None:
-            given = counts(experts, blocks)
-            return _with(flags, group, found, given, layers=ALL_LAYERS, experts=experts)
-    cpu_experts = blocks if model.has_experts else 0
+            return _with(flags, group, found, counts(experts, blocks), layers=ALL_LAYERS, experts=experts)
+    cpu_experts = blocks if sizes.has_experts else 0
     missing = _least(lambda number: counts(cpu_experts, blocks - number) is not None, 0, blocks)
     if missing is None:
         return None
     layers = ALL_LAYERS if missing == 0 else blocks - missing + 1
-    return _with(
-        flags, group, found, counts(cpu_experts, blocks - missing), layers=layers, experts=cpu_experts
-    )
-
-
-def _work_bytes(hparams: Hparams, flags: LlamaFlags, hardware: Hardware, group: Sequence[Room]) -> int:
-    """Compute buffer of the fullest device of an even split: its size hardly depends on the split."""
-    used = devices(hardware, flags)
-    layer_device, output = placement.layer_devices(len(hparams.layers), replace(flags, gpu_layers=None), used)
-    where = placement.Placement(used, layer_device, output, {}, {}, has_overrides=False, duplicated=0)
-    found = compute.per_device(hparams, resolve(flags, hparams), where)
-    del group
-    return max(found[number] for number in range(len(used)))
+    given = counts(cpu_experts, blocks - missing)
+    return _with(flags, group, found, given, layers=layers, experts=cpu_experts)
 
 
 def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from domain.model import ModelShape
 from planner import kv
 from planner.hparams import Hparams
-from planner.placement import INPUT, LAYER_OF, expert_layer, is_tied
+from planner.placement import INPUT, block_of, expert_layer, is_tied
 from planner.resolved import Resolved
 
 
@@ -33,9 +33,8 @@ def table(shape: ModelShape, blocks: int) -> Table:
     dense, experts = [0] * blocks, [0] * blocks
     output = first = embedding = 0
     for tensor in shape.tensors:
-        layer = LAYER_OF.match(tensor.name)
-        if layer and int(layer.group(1)) < blocks:
-            number = int(layer.group(1))
+        number = block_of(tensor.name)
+        if number is not None and number < blocks:
             of = dense if expert_layer(tensor.name) is None else experts
             of[number] += tensor.size_bytes
         elif tensor.name.partition(".")[0] in INPUT:

@@ -1,6 +1,7 @@
 """Bytes and arithmetic of one token per device: what decode reads, what prefill multiplies."""
 
 from dataclasses import dataclass
+from math import prod
 
 from domain.model import ModelShape, Tensor
 from planner import kv
@@ -34,55 +35,53 @@ class Traffic:
 def per_device(
     shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement, depth_tokens: int
 ) -> dict[int, Traffic]:
-    found = {}
     share = hparams.experts_used / hparams.experts if hparams.experts else 1.0
-    for device in (HOST_ID, *range(len(placement.devices))):
-        found[device] = _of(device, shape, hparams, run, placement, depth_tokens, share)
-    return found
-
-
-def _of(
-    device: int,
-    shape: ModelShape,
-    hparams: Hparams,
-    run: Resolved,
-    placement: Placement,
-    depth_tokens: int,
-    share: float,
-) -> Traffic:
-    weight_bytes = flops = 0.0
-    expert_bytes = dense_bytes = 0
-    moe_layers: set[int] = set()
+    sums = {device: _Sum() for device in (HOST_ID, *range(len(placement.devices)))}
+    tied = "output.weight" not in placement.tensor_device
     for tensor in shape.tensors:
-        layer = expert_layer(tensor.name)
-        if _reads(tensor, device, placement):
-            part = share if layer is not None else 1.0
-            weight_bytes += tensor.size_bytes * part
-            if len(tensor.shape) > 1:
-                flops += 2.0 * values(tensor) * part
-            if layer is None:
-                dense_bytes += tensor.size_bytes
-            else:
-                expert_bytes += tensor.size_bytes
-                moe_layers.add(layer)
-    own = [one for one, at in zip(hparams.layers, placement.layer_device, strict=True) if at == device]
-    kv_device = device if run.kv_offload else HOST_ID
-    reads = own if kv_device == device else []
-    if not run.kv_offload and device == HOST_ID:
-        reads = list(hparams.layers)
-    kv_bytes = sum(kv.read_bytes(one, hparams, run, depth_tokens) for one in reads)
-    return Traffic(weight_bytes, kv_bytes, flops, len(own), len(moe_layers), expert_bytes, dense_bytes)
+        device = _reader(tensor, placement, tied=tied)
+        if device is not None:
+            sums[device].add(tensor, expert_layer(tensor.name), share)
+    for layer, device in zip(hparams.layers, placement.layer_device, strict=True):
+        sums[device].layers += 1
+        home = device if run.kv_offload else HOST_ID
+        sums[home].kv_bytes += kv.read_bytes(layer, hparams, run, depth_tokens)
+    return {device: one.traffic() for device, one in sums.items()}
 
 
-def _reads(tensor: Tensor, device: int, placement: Placement) -> bool:
-    """Whether this device multiplies by the tensor for each token."""
-    if tensor.name == "token_embd.weight" and "output.weight" not in placement.tensor_device:
-        return device == placement.output
-    return tensor.name not in LOOKED_UP and placement.tensor_device[tensor.name] == device
+class _Sum:
+    """What is added up for one device."""
+
+    def __init__(self) -> None:
+        self.weight_bytes = self.kv_bytes = self.flops = 0.0
+        self.expert_bytes = self.dense_bytes = self.layers = 0
+        self.moe_layers: set[int] = set()
+
+    def add(self, tensor: Tensor, expert: int | None, share: float) -> None:
+        part = 1.0 if expert is None else share
+        self.weight_bytes += tensor.size_bytes * part
+        if len(tensor.shape) > 1:
+            self.flops += 2.0 * prod(tensor.shape) * part
+        if expert is None:
+            self.dense_bytes += tensor.size_bytes
+        else:
+            self.expert_bytes += tensor.size_bytes
+            self.moe_layers.add(expert)
+
+    def traffic(self) -> Traffic:
+        return Traffic(
+            self.weight_bytes,
+            self.kv_bytes,
+            self.flops,
+            self.layers,
+            len(self.moe_layers),
+            self.expert_bytes,
+            self.dense_bytes,
+        )
 
 
-def values(tensor: Tensor) -> int:
-    product = 1
-    for dim in tensor.shape:
-        product *= dim
-    return product
+def _reader(tensor: Tensor, placement: Placement, *, tied: bool) -> int | None:
+    """The device that multiplies by the tensor for each token."""
+    if tensor.name == "token_embd.weight" and tied:
+        return placement.output
+    return None if tensor.name in LOOKED_UP else placement.tensor_device[tensor.name]

@@ -1,0 +1,105 @@
+"""The feed-forward part of a block: dense, or a mixture of experts with or without a shared one.
+
+Source: llama.cpp ``llm_graph_context::build_ffn`` and ``build_moe_ffn``.
+"""
+
+from planner.graph import tensor as op
+from planner.graph.context import Context
+from planner.graph.tensor import I32, Tensor
+
+
+def feed_forward(context: Context, source: Tensor, block: int) -> Tensor:
+    name = f"blk.{block}"
+    if not context.has(f"{name}.ffn_gate_inp.weight"):
+        return dense(context, source, f"{name}.ffn", "")
+    made = experts(context, source, block)
+    if not context.has(f"{name}.ffn_up_shexp.weight"):
+        return made
+    shared = dense(context, source, f"{name}.ffn", "_shexp")
+    if context.has(f"{name}.ffn_gate_inp_shexp.weight"):
+        gate = op.like("unary", op.mul_mat(context.weight(f"{name}.ffn_gate_inp_shexp.weight"), source))
+        shared = op.like("mul", shared, gate)
+    return op.like("add", made, shared)
+
+
+def dense(context: Context, source: Tensor, name: str, suffix: str) -> Tensor:
+    up = context.linear(source, f"{name}_up{suffix}")
+    if context.has(f"{name}_gate{suffix}.weight"):
+        made = op.like("glu", context.linear(source, f"{name}_gate{suffix}"), up)
+    elif up.ne[0] == 2 * context.weight(f"{name}_down{suffix}.weight").ne[0]:
+        made = op.new("glu", (up.ne[0] // 2, up.ne[1], up.ne[2], up.ne[3]), (up,))
+    else:
+        made = op.like("sqr", op.like("unary", up))
+    return context.linear(made, f"{name}_down{suffix}")
+
+
+def experts(context: Context, source: Tensor, block: int) -> Tensor:
+    name, tokens = f"blk.{block}", context.tokens
+    used = context.hparams.experts_used
+    chosen, weights = _route(context, source, block)
+    source = op.reshape(source, source.ne[0], 1, tokens)
+    made = _inner(context, source, chosen, name)
+    made = op.mul_mat_id(context.weight(f"{name}.ffn_down_exps.weight"), made, chosen)
+    made = _biased(context, made, f"{name}.ffn_down_exps.bias", chosen)
+    made = op.like("mul", made, weights)
+    context.graph.expand(made)
+    width = (made.nb[0], made.nb[2], made.nb[2] * tokens, made.nb[2] * tokens)
+    parts = [op.view(made, op.dims(made.ne[0], tokens), width) for _ in range(used)]
+    context.graph.expand(*parts)
+    total = parts[0]
+    for part in parts[1:]:
+        total = op.like("add", total, part)
+        context.graph.expand(total)
+    return op.cont(total) if used == 1 else total
+
+
+def _route(context: Context, source: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """Which experts, and with which weights."""
+    name, tokens, recipe = f"blk.{block}", context.tokens, context.recipe
+    used, count = context.hparams.experts_used, context.hparams.experts
+    scores = context.linear(source, f"{name}.ffn_gate_inp")
+    late = recipe.gate == "softmax_late"
+    chances = scores if late else op.like("soft_max" if recipe.gate == "softmax" else "unary", scores)
+    ranked = chances
+    bias = context.maybe(f"{name}.exp_probs_b.bias")
+    if bias is not None:
+        ranked = op.like("add", chances, bias)
+    order = op.new("argsort", ranked.ne, (ranked,), I32)
+    chosen = op.view(order, op.dims(used, tokens), order.nb)
+    weights = op.get_rows(op.reshape(chances, 1, count, tokens), chosen)
+    if late:
+        weights = op.like("soft_max", op.reshape(weights, used, tokens))
+        weights = op.reshape(weights, 1, used, tokens)
+    if recipe.norm_weights:
+        flat = op.reshape(weights, used, tokens)
+        total = op.like("clamp", op.new("sum_rows", op.dims(1, tokens), (flat,)))
+        weights = op.reshape(op.like("div", flat, total), 1, used, tokens)
+    if _scale(context):
+        weights = op.like("scale", weights)
+    context.graph.expand(weights)
+    return chosen, weights
+
+
+def _scale(context: Context) -> bool:
+    value = context.header("expert_weights_scale")
+    return isinstance(value, (int, float)) and value not in (0.0, 1.0)
+
+
+def _inner(context: Context, source: Tensor, chosen: Tensor, name: str) -> Tensor:
+    if context.has(f"{name}.ffn_gate_up_exps.weight"):
+        both = op.mul_mat_id(context.weight(f"{name}.ffn_gate_up_exps.weight"), source, chosen)
+        half = op.dims(both.ne[0] // 2, both.ne[1], both.ne[2])
+        gate, up = op.view(both, half, both.nb), op.view(both, half, both.nb)
+        return op.new("glu", half, (gate, up))
+    up = op.mul_mat_id(context.weight(f"{name}.ffn_up_exps.weight"), source, chosen)
+    up = _biased(context, up, f"{name}.ffn_up_exps.bias", chosen)
+    if not context.has(f"{name}.ffn_gate_exps.weight"):
+        return op.like("sqr", op.like("unary", up))
+    gate = op.mul_mat_id(context.weight(f"{name}.ffn_gate_exps.weight"), source, chosen)
+    gate = _biased(context, gate, f"{name}.ffn_gate_exps.bias", chosen)
+    return op.like("glu", gate, up)
+
+
+def _biased(context: Context, source: Tensor, name: str, chosen: Tensor) -> Tensor:
+    bias = context.maybe(name)
+    return source if bias is None else op.like("add_id", source, bias, chosen)

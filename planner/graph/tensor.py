@@ -1,0 +1,183 @@
+"""Tensors of a compute graph and the operations that make them, as ggml sizes them.
+
+Source: ggml ``ggml.c``: an operation's result is contiguous unless it is a view; a view of a view has
+the first's root as its source; nodes are ordered depth first, sources from left to right.
+"""
+
+from collections.abc import Iterable, Sequence
+
+Dims = tuple[int, int, int, int]
+
+F32, F16, I32, I64 = 4, 2, 4, 8
+
+VIEW_OPS = frozenset({"view", "reshape", "permute", "transpose"})
+# Operations that may write over a source that nobody else needs. Source: ``ggml_op_can_inplace``.
+IN_PLACE = frozenset(
+    {"fill", "scale", "add", "add_id", "sub", "mul", "div", "sqr", "sqrt", "unary", "rope", "rms_norm"}
+    | {"clamp", "soft_max"}
+)
+# The back end is not chosen by a weight among the sources: rope factors and sinks are too small.
+NOT_BY_WEIGHT = frozenset({"rope", "flash_attn"})
+
+
+class Tensor:
+    """``size`` in bytes; ``root`` what a view looks into; ``home`` the device of a weight or cache that
+    stands there already (the host is the last back end); ``pinned`` a
+    back end set from outside; ``element`` the bytes of one value."""
+
+    __slots__ = (
+        "backend",
+        "element",
+        "home",
+        "is_input",
+        "is_output",
+        "is_weight",
+        "nb",
+        "ne",
+        "op",
+        "pinned",
+        "root",
+        "size",
+        "srcs",
+    )
+
+    def __init__(
+        self,
+        op: str,
+        ne: Dims,
+        nb: Dims,
+        size: int,
+        srcs: "Sequence[Tensor]" = (),
+        root: "Tensor | None" = None,
+    ) -> None:
+        self.op = op
+        self.ne = ne
+        self.nb = nb
+        self.size = size
+        self.srcs = list(srcs)
+        self.element: int = root.element if root is not None else nb[0]
+        self.root: Tensor | None = None if root is None else root.root or root
+        self.home: int | None = None
+        self.is_weight = False
+        self.is_input = False
+        self.is_output = False
+        self.pinned: int | None = None
+        self.backend = -1
+
+    @property
+    def is_contiguous(self) -> bool:
+        return self.nb == strides(self.ne, self.element)
+
+
+def strides(ne: Dims, element: int) -> Dims:
+    a = element * ne[0]
+    b = a * ne[1]
+    return (element, a, b, b * ne[2])
+
+
+def dims(*ne: int) -> Dims:
+    a, b, c, d = (*ne, 1, 1, 1)[:4] if len(ne) < 4 else ne[:4]
+    return (a, b, c, d)
+
+
+def new(op: str, ne: Dims, srcs: Sequence[Tensor] = (), element: int = F32) -> Tensor:
+    """A contiguous result."""
+    nb = strides(ne, element)
+    return Tensor(op, ne, nb, nb[3] * ne[3], srcs)
+
+
+def like(op: str, source: Tensor, *more: Tensor) -> Tensor:
+    """A contiguous result with the dimensions of its first source."""
+    return new(op, source.ne, (source, *more), source.element)
+
+
+def view(source: Tensor, ne: Dims, nb: Dims | None = None, op: str = "view") -> Tensor:
+    nb = nb or strides(ne, source.element)
+    size = source.element + sum((count - 1) * step for count, step in zip(ne, nb, strict=True))
+    return Tensor(op, ne, nb, max(size, 0) if min(ne) > 0 else 0, (source,), source)
+
+
+def reshape(source: Tensor, *ne: int) -> Tensor:
+    return view(source, dims(*ne), op="reshape")
+
+
+def permute(source: Tensor, *order: int) -> Tensor:
+    """``order[i]`` is the place that dimension ``i`` moves to, as in ggml."""
+    ne, nb = [0] * 4, [0] * 4
+    for old, place in enumerate(order):
+        ne[place], nb[place] = source.ne[old], source.nb[old]
+    moved = view(source, dims(*ne), dims(*nb), op="permute")
+    moved.size = source.size
+    return moved
+
+
+def transpose(source: Tensor) -> Tensor:
+    moved = permute(source, 1, 0, 2, 3)
+    moved.op = "transpose"
+    return moved
+
+
+def cont(source: Tensor, *ne: int) -> Tensor:
+    return new("cont", dims(*ne) if ne else source.ne, (source,), source.element)
+
+
+def mul_mat(weight: Tensor, source: Tensor) -> Tensor:
+    return new("mul_mat", (weight.ne[1], source.ne[1], source.ne[2], source.ne[3]), (weight, source))
+
+
+def mul_mat_id(weight: Tensor, source: Tensor, ids: Tensor) -> Tensor:
+    return new("mul_mat_id", (weight.ne[1], ids.ne[0], source.ne[2], 1), (weight, source, ids))
+
+
+def get_rows(table: Tensor, rows: Tensor) -> Tensor:
+    return new("get_rows", (table.ne[0], rows.ne[0], rows.ne[1], rows.ne[2]), (table, rows))
+
+
+def set_rows(target: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
+    """Writes into ``target``; the result is a view of it."""
+    made = view(target, target.ne, target.nb, op="set_rows")
+    made.srcs = [rows, ids, target]
+    return made
+
+
+def copy_into(source: Tensor, target: Tensor) -> Tensor:
+    made = view(target, target.ne, target.nb, op="cpy")
+    made.srcs = [source, target]
+    return made
+
+
+def concat(first: Tensor, second: Tensor, axis: int) -> Tensor:
+    ne = list(first.ne)
+    ne[axis] += second.ne[axis]
+    return new("concat", dims(*ne), (first, second), first.element)
+
+
+class Graph:
+    """Nodes and leaves in the order in which the engine visits them."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Tensor] = []
+        self.leaves: list[Tensor] = []
+        self._seen: set[int] = set()
+
+    def expand(self, *tensors: Tensor) -> None:
+        for tensor in tensors:
+            self._visit(tensor)
+
+    def _visit(self, tensor: Tensor) -> None:
+        """Depth first, without recursion: a model's residual stream is thousands of nodes deep."""
+        stack: list[tuple[Tensor, Iterable[Tensor]]] = []
+        if id(tensor) in self._seen:
+            return
+        self._seen.add(id(tensor))
+        stack.append((tensor, iter(tensor.srcs)))
+        while stack:
+            current, sources = stack[-1]
+            for source in sources:
+                if id(source) not in self._seen:
+                    self._seen.add(id(source))
+                    stack.append((source, iter(source.srcs)))
+                    break
+            else:
+                stack.pop()
+                (self.leaves if current.op == "none" else self.nodes).append(current)
