@@ -132,7 +132,7 @@ def places(settings: Settings) -> Places:
 
 
 def environments(engines_dir: Path, own: Path) -> tuple[Path, ...]:
-    """Those in ``engines_dir``, and those beside our own that bear its name: ``.venv-vllm`` beside ``.venv``."""
+    """Those in ``engines_dir``, and those beside our own, named after it: ``.venv-vllm`` for ``.venv``."""
     made = engines_dir.iterdir() if engines_dir.is_dir() else ()
     beside = (path for path in own.parent.glob(f"{own.name}-*") if path.is_dir())
     return (*sorted(made), *sorted(beside))
