@@ -25,6 +25,4 @@ def free_port(low: int, high: int, *, taken: Collection[int] = ()) -> int:
     for port in range(low, high + 1):
         if port not in taken and is_free(port):
             return port
-    raise BusyError(
-        f"no free port between {low} and {high}", hint="set port_last higher, or stop a model"
-    )
+    raise BusyError(f"no free port between {low} and {high}", hint="set port_last higher, or stop a model")
