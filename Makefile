@@ -25,7 +25,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt scripts/system-packages scripts/e
 	@touch $@
 
 setup-vllm: setup
-	$(BIN)/python -m tests.rigs.vllm.setup
+	tests/rigs/vllm/setup.sh
 
 demo: setup
 	$(BIN)/node-ctl launch $(MODEL)
@@ -48,7 +48,7 @@ format: setup
 
 test: setup
 	@[ "$$(id -u)" = 0 ] || echo "not root: the tests that boot a systemd are left to 'sudo make test'"
-	$(BIN)/pytest -m "$(TESTS)" -n $(JOBS) --dist loadgroup
+	$(BIN)/pytest -m "$(TESTS)" -n $(JOBS) --dist loadfile
 
 test-vllm: setup-vllm
 	$(BIN)/pytest -m vllm
