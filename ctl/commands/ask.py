@@ -64,7 +64,7 @@ def command(
         return
     for piece in chat:
         print(harmless(piece), end="", flush=True)
-    print()
+    print(flush=True)
     note(_figures(chat.answered, max_tokens))
 
 
