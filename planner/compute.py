@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from domain.model import ModelShape
-from planner.devices import Backend
+from planner.devices import REMOTE_CPU, Backend
 from planner.graph.context import Context
 from planner.graph.model import build
 from planner.graph.recipe import recipe
@@ -85,6 +85,7 @@ def is_pipelined(hparams: Hparams, run: Resolved, placement: Placement) -> bool:
         and run.gpu_layers > len(hparams.layers)
         and run.kv_offload
         and not placement.has_overrides
+        and (run.mixed or all(device.backend is not REMOTE_CPU for device in placement.devices))
     )
 
 

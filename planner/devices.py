@@ -4,6 +4,7 @@ A ``Backend`` is what changes bytes: whether the back end takes work of host wei
 whether it has pinned host buffers, and what the driver itself holds.
 """
 
+import re
 from dataclasses import dataclass
 
 from domain.hardware import Gpu, Hardware, MemoryKind
@@ -73,3 +74,13 @@ def devices(hardware: Hardware, flags: LlamaFlags) -> tuple[Device, ...]:
         main = flags.main_gpu or 0
         return (found[main] if main < len(found) else found[0],)
     return found
+
+
+def build_of(hardware: Hardware) -> int | None:
+    """llama.cpp's build number from a version such as ``b11434`` or ``0.10434.0``."""
+    for engine in hardware.engines:
+        if engine.engine == "llama.cpp" and engine.version:
+            found = re.search(r"(?<!\d)(\d{4,6})(?!\d)", engine.version)
+            if found:
+                return int(found.group(1))
+    return None

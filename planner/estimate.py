@@ -65,7 +65,7 @@ def lay_out(
     shape: ModelShape, flags: LlamaFlags, hardware: Hardware, *, reader: Reader = Reader.SERVER
 ) -> LaidOut:
     model = hparams.read(shape)
-    run = resolved.resolve(flags, model, reader=reader)
+    run = resolved.resolve(flags, model, reader=reader, build=devices.build_of(hardware))
     used = devices.devices(hardware, flags)
     where = placement.place(shape, model, flags, used)
     parts = (where.weights, kv.per_device(model, run, where), compute.per_device(shape, model, run, where))

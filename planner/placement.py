@@ -52,11 +52,13 @@ def place(shape: ModelShape, hparams: Hparams, flags: LlamaFlags, devices: Seque
     duplicated = 0
     blocks: list[list[int]] = [[] for _ in layer_device]
     for tensor in shape.tensors:
+        block = block_of(tensor.name)
+        if block is not None and block >= hparams.trunk:
+            continue  # multi-token prediction: not loaded unless it drafts
         device = _device_of(tensor.name, layer_device, output, rules)
         on[tensor.name] = device
         weights[device] += tensor.size_bytes
-        block = block_of(tensor.name)
-        if block is not None and block < len(blocks):
+        if block is not None:
             blocks[block].append(device)
         if tied and tensor.name == "token_embd.weight" and output != HOST_ID:
             target = _by_rule("token_embd.weight", rules, output)

@@ -82,7 +82,9 @@ def _split(chosen: Option) -> str:
     if flags.gpu_layers == ALL_LAYERS and not flags.n_cpu_moe:
         return f"all {blocks} layers on {where}"
     if flags.gpu_layers == ALL_LAYERS:
-        moved = sum(table(chosen.candidate.shape, blocks).experts[: flags.n_cpu_moe])
+        moved = sum(
+            table(chosen.candidate.shape, hparams.read(chosen.candidate.shape)).experts[: flags.n_cpu_moe]
+        )
         return f"{where}; the experts of {flags.n_cpu_moe} of {blocks} layers ({gib(moved)}) on the CPU"
     return f"{flags.gpu_layers} of {blocks + 1} layers on {where}, the rest on the CPU"
 

@@ -14,6 +14,8 @@ AUTO_PARALLEL = 4  # llama-server without -np: four slots that share one cache
 DEFAULT_CACHE_RAM_MIB = 8192
 DEFAULT_CHECKPOINTS = 32
 ALL_LAYERS = 999
+# Build 10434 has no room for mixed batches and does not pipeline over RPC; build 11434 does both.
+LAST_UNMIXED_BUILD = 10434
 
 
 class Reader(StrEnum):
@@ -31,7 +33,8 @@ class Resolved:
     """``context`` counts the cells of all sequences together, ``context_per_sequence`` of one stream.
 
     ``logits_rows``: for how many tokens of a batch the graph keeps logits. ``pinned``: nodes that the
-    engine sets to a back end stay there; its dry run forgets that."""
+    engine sets to a back end stay there; its dry run forgets that. ``mixed``: whether a batch may hold
+    tokens and vectors together, which newer builds make room for."""
 
     gpu_layers: int
     context: int
@@ -42,6 +45,7 @@ class Resolved:
     ubatch: int
     logits_rows: int
     pinned: bool
+    mixed: bool
     flash_attention: bool
     cache_type_k: str
     cache_type_v: str
@@ -53,8 +57,11 @@ def padded(value: int, to: int) -> int:
     return -(-value // to) * to
 
 
-def resolve(flags: LlamaFlags, hparams: Hparams, *, reader: Reader = Reader.SERVER) -> Resolved:
-    """``flags`` as this reader of the command line takes them."""
+def resolve(
+    flags: LlamaFlags, hparams: Hparams, *, reader: Reader = Reader.SERVER, build: int | None = None
+) -> Resolved:
+    """``flags`` as this reader of the command line takes them. ``build``: llama.cpp's number, ``None``
+    for one of today."""
     unified = flags.kv_unified if flags.kv_unified is not None else flags.parallel is None
     sequences = max(1, flags.parallel or AUTO_PARALLEL)
     asked = flags.context_tokens or hparams.native_context
@@ -76,6 +83,7 @@ def resolve(flags: LlamaFlags, hparams: Hparams, *, reader: Reader = Reader.SERV
         ubatch=tokens,
         logits_rows=tokens if reader is Reader.FIT_PARAMS else min(tokens, sequences),
         pinned=reader is Reader.SERVER,
+        mixed=build is None or build > LAST_UNMIXED_BUILD,
         flash_attention=flags.flash_attention != "off",
         cache_type_k=flags.cache_type_k.upper(),
         cache_type_v=flags.cache_type_v.upper(),

@@ -41,7 +41,7 @@ class Case:
 def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Option, ...]:
     """Of this quant at this context per sequence, the plainest KV type first. Empty: does not fit."""
     model = hparams.read(candidate.shape)
-    read = split.Model(candidate.shape, model, table(candidate.shape, len(model.layers)))
+    read = split.Model(candidate.shape, model, table(candidate.shape, model))
     found: list[Option] = []
     for kind in KV_TYPES:
         best = _best(candidate, read, base(kind, context_tokens, case), context_tokens, case)

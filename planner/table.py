@@ -29,12 +29,15 @@ class Table:
         return any(self.experts)
 
 
-def table(shape: ModelShape, blocks: int) -> Table:
+def table(shape: ModelShape, hparams: Hparams) -> Table:
+    blocks = len(hparams.layers)
     dense, experts = [0] * blocks, [0] * blocks
     output = first = embedding = 0
     for tensor in shape.tensors:
         number = block_of(tensor.name)
-        if number is not None and number < blocks:
+        if number is not None and number >= hparams.trunk:
+            continue
+        if number is not None:
             of = dense if expert_layer(tensor.name) is None else experts
             of[number] += tensor.size_bytes
         elif tensor.name.partition(".")[0] in INPUT:

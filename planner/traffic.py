@@ -84,4 +84,4 @@ def _reader(tensor: Tensor, placement: Placement, *, tied: bool) -> int | None:
     """The device that multiplies by the tensor for each token."""
     if tensor.name == "token_embd.weight" and tied:
         return placement.output
-    return None if tensor.name in LOOKED_UP else placement.tensor_device[tensor.name]
+    return None if tensor.name in LOOKED_UP else placement.tensor_device.get(tensor.name)

@@ -18,6 +18,8 @@ def attention(context: Context, source: Tensor, block: int) -> Tensor:
     q, k, v, gate = _qkv(context, source, block)
     q = _rotated(context, _normed(context, q, f"{name}.attn_q_norm.weight", block), block)
     k = _rotated(context, _normed(context, k, f"{name}.attn_k_norm.weight", block), block)
+    if context.recipe.normed_after_rotation and q.op == "rope":
+        q, k = op.like("rms_norm", q), op.like("rms_norm", k)
     if context.recipe.scale_q:
         q = op.like("scale", q)
     made = _cached(context, q, k, v, layer, block)
@@ -28,15 +30,23 @@ def attention(context: Context, source: Tensor, block: int) -> Tensor:
 
 
 def _normed(context: Context, source: Tensor, name: str, block: int) -> Tensor:
-    return context.norm(source, name, block) if context.has(name) else source
+    """Per head; a norm over all heads was made before they were split."""
+    if not context.has(name) or context.weight(name).ne[0] != source.ne[0]:
+        return source
+    return context.norm(source, name, block)
 
 
 def _rotated(context: Context, source: Tensor, block: int) -> Tensor:
-    if not context.recipe.rope:
+    recipe = context.recipe
+    if not recipe.rotates:
         return source
-    factors = context.maybe("rope_freqs.weight")
+    if recipe.still_every and (block + 1) % recipe.still_every == 0:
+        scale = context.given("attention scale", 1, 1, context.tokens)
+        return (
+            op.like("mul", source, scale) if source.ne[1] == context.hparams.layers[block].heads else source
+        )
+    factors = context.maybe("rope_freqs.weight") or context.maybe("rope_factors_long.weight")
     more = (context.positions(),) if factors is None else (context.positions(), factors)
-    del block
     return op.like("rope", source, *more)
 
 
@@ -47,6 +57,10 @@ def _qkv(context: Context, source: Tensor, block: int) -> tuple[Tensor, Tensor, 
     q = context.linear(source, f"{name}.attn_q")
     k = context.linear(source, f"{name}.attn_k")
     v = context.linear(source, f"{name}.attn_v")
+    q, k = (
+        _over_all(context, one, f"{name}.attn_{which}_norm.weight", block)
+        for one, which in ((q, "q"), (k, "k"))
+    )
     gate = None
     if context.recipe.split_q_gate:
         both = op.reshape(q, 2 * layer.key_dim, layer.heads, tokens)
@@ -57,6 +71,13 @@ def _qkv(context: Context, source: Tensor, block: int) -> tuple[Tensor, Tensor, 
     k = op.reshape(k, layer.key_dim, layer.kv_heads, tokens)
     v = op.reshape(v, layer.value_dim, layer.kv_heads, tokens)
     return q, k, v, gate
+
+
+def _over_all(context: Context, source: Tensor, name: str, block: int) -> Tensor:
+    """A norm over all heads together, where the file has one."""
+    if not context.has(name) or context.weight(name).ne[0] != source.ne[0]:
+        return source
+    return context.norm(source, name, block)
 
 
 def _fused(context: Context, source: Tensor, layer: Layer, name: str) -> tuple[Tensor, Tensor, Tensor]:

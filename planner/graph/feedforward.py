@@ -7,12 +7,18 @@ from planner.graph import tensor as op
 from planner.graph.context import Context
 from planner.graph.tensor import I32, Tensor
 
+# LLAMA_EXPERT_GATING_FUNC_TYPE in the header.
+GATES: dict[object, str] = {1: "softmax", 2: "sigmoid", 3: "softmax_late"}
+
 
 def feed_forward(context: Context, source: Tensor, block: int) -> Tensor:
     name = f"blk.{block}"
     if not context.has(f"{name}.ffn_gate_inp.weight"):
         return dense(context, source, f"{name}.ffn", "")
-    made = experts(context, source, block)
+    if context.has(f"{name}.ffn_latent_down.weight"):
+        made = _latent(context, source, block)
+    else:
+        made = experts(context, source, block)
     if not context.has(f"{name}.ffn_up_shexp.weight"):
         return made
     shared = dense(context, source, f"{name}.ffn", "_shexp")
@@ -20,6 +26,14 @@ def feed_forward(context: Context, source: Tensor, block: int) -> Tensor:
         gate = op.like("unary", op.mul_mat(context.weight(f"{name}.ffn_gate_inp_shexp.weight"), source))
         shared = op.like("mul", shared, gate)
     return op.like("add", made, shared)
+
+
+def _latent(context: Context, source: Tensor, block: int) -> Tensor:
+    """Experts that work in a narrower space; the router reads the full width."""
+    name = f"blk.{block}"
+    narrow = op.mul_mat(context.weight(f"{name}.ffn_latent_down.weight"), source)
+    made = experts(context, narrow, block, router=source)
+    return op.mul_mat(context.weight(f"{name}.ffn_latent_up.weight"), made)
 
 
 def dense(context: Context, source: Tensor, name: str, suffix: str) -> Tensor:
@@ -33,15 +47,18 @@ def dense(context: Context, source: Tensor, name: str, suffix: str) -> Tensor:
     return context.linear(made, f"{name}_down{suffix}")
 
 
-def experts(context: Context, source: Tensor, block: int) -> Tensor:
+def experts(context: Context, source: Tensor, block: int, *, router: Tensor | None = None) -> Tensor:
     name, tokens = f"blk.{block}", context.tokens
     used = context.hparams.experts_used
-    chosen, weights = _route(context, source, block)
+    chosen, weights = _route(context, router or source, block)
     source = op.reshape(source, source.ne[0], 1, tokens)
+    if context.recipe.weights_first:
+        source = op.like("mul", op.new("repeat", op.dims(source.ne[0], used, tokens), (source,)), weights)
     made = _inner(context, source, chosen, name)
     made = op.mul_mat_id(context.weight(f"{name}.ffn_down_exps.weight"), made, chosen)
     made = _biased(context, made, f"{name}.ffn_down_exps.bias", chosen)
-    made = op.like("mul", made, weights)
+    if not context.recipe.weights_first:
+        made = op.like("mul", made, weights)
     context.graph.expand(made)
     width = (made.nb[0], made.nb[2], made.nb[2] * tokens, made.nb[2] * tokens)
     parts = [op.view(made, op.dims(made.ne[0], tokens), width) for _ in range(used)]
@@ -58,9 +75,10 @@ def _route(context: Context, source: Tensor, block: int) -> tuple[Tensor, Tensor
     name, tokens, recipe = f"blk.{block}", context.tokens, context.recipe
     used, count = context.hparams.experts_used, context.hparams.experts
     scores = context.linear(source, f"{name}.ffn_gate_inp")
-    late = recipe.gate == "softmax_late"
-    chances = scores if late else op.like("soft_max" if recipe.gate == "softmax" else "unary", scores)
-    ranked = chances
+    gate = GATES.get(context.header("expert_gating_func"), recipe.gate)
+    late = gate == "softmax_late"
+    chances = scores if late else op.like("soft_max" if gate == "softmax" else "unary", scores)
+    ranked = scores if recipe.weights_first else chances
     bias = context.maybe(f"{name}.exp_probs_b.bias")
     if bias is not None:
         ranked = op.like("add", chances, bias)
@@ -70,7 +88,8 @@ def _route(context: Context, source: Tensor, block: int) -> tuple[Tensor, Tensor
     if late:
         weights = op.like("soft_max", op.reshape(weights, used, tokens))
         weights = op.reshape(weights, 1, used, tokens)
-    if recipe.norm_weights:
+    normed = context.header("expert_weights_norm")
+    if recipe.norm_weights if normed is None else normed:
         flat = op.reshape(weights, used, tokens)
         total = op.like("clamp", op.new("sum_rows", op.dims(1, tokens), (flat,)))
         weights = op.reshape(op.like("div", flat, total), 1, used, tokens)

@@ -4,7 +4,7 @@ from planner.graph import tensor as op
 from planner.graph.attention import attention
 from planner.graph.context import Context
 from planner.graph.feedforward import feed_forward
-from planner.graph.recurrent import delta_net
+from planner.graph.recurrent import delta_net, mamba2
 from planner.graph.tensor import I32, I64, Graph, Tensor
 
 # Batches of tokens and vectors together: not here. Source: ``llm_arch_supports_mixed_batch``.
@@ -27,7 +27,7 @@ def _embedding(context: Context) -> Tensor:
     vectors = context.given("vectors", context.hparams.embd, context.tokens)
     made = op.get_rows(context.weight("token_embd.weight"), ids)
     context.graph.expand(made, vectors)
-    if context.hparams.architecture not in UNMIXED:
+    if context.run.mixed and context.hparams.architecture not in UNMIXED:
         mixed_ids = context.given("mixed tokens", context.tokens, element=I32)
         slots = context.given("mixed slots", context.tokens, element=I64)
         mixed = context.given("mixed vectors", context.hparams.embd, context.tokens)
@@ -43,13 +43,9 @@ def _embedding(context: Context) -> Tensor:
 
 def _block(context: Context, stream: Tensor, block: int, *, is_last: bool) -> Tensor:
     name, recipe = f"blk.{block}", context.recipe
-    layer = context.hparams.layers[block]
-    normed = context.norm(stream, f"{name}.attn_norm.weight", block)
-    if layer.is_recurrent:
-        context.graph.expand(normed)
-        made = delta_net(context, normed, block)
-    else:
-        made = attention(context, normed, block)
+    made = _mixer(context, context.norm(stream, f"{name}.attn_norm.weight", block), block)
+    if recipe.single_part:
+        return op.like("add", made, stream)
     if is_last and not recipe.late_rows:
         rows = context.output_rows()
         made, stream = op.get_rows(made, rows), op.get_rows(stream, rows)
@@ -57,12 +53,29 @@ def _block(context: Context, stream: Tensor, block: int, *, is_last: bool) -> Te
     sandwich = context.has(f"{name}.post_ffw_norm.weight")
     if sandwich:
         made = context.norm(made, f"{name}.post_attention_norm.weight", block)
-    stream = op.like("add", made, stream)
+    stream = op.like("add", _scaled(context, made), stream)
     norm = "ffn_norm" if context.has(f"{name}.ffn_norm.weight") else "post_attention_norm"
     made = feed_forward(context, context.norm(stream, f"{name}.{norm}.weight", block), block)
     if sandwich:
         made = context.norm(made, f"{name}.post_ffw_norm.weight", None)
-    return op.like("add", made, stream)
+    return op.like("add", _scaled(context, made), stream)
+
+
+def _mixer(context: Context, source: Tensor, block: int) -> Tensor:
+    """Attention, a recurrent layer, or, where a block is one part only, a feed-forward."""
+    layer, name = context.hparams.layers[block], f"blk.{block}"
+    if layer.is_recurrent and context.has(f"{name}.ssm_in.weight"):
+        return mamba2(context, source, block)
+    if layer.is_recurrent:
+        context.graph.expand(source)
+        return delta_net(context, source, block)
+    if context.recipe.single_part and not layer.has_kv:
+        return feed_forward(context, source, block)
+    return attention(context, source, block)
+
+
+def _scaled(context: Context, source: Tensor) -> Tensor:
+    return op.like("scale", source) if context.recipe.scaled_residual else source
 
 
 def _head(context: Context, stream: Tensor) -> None:
@@ -72,11 +85,15 @@ def _head(context: Context, stream: Tensor) -> None:
         stream = op.get_rows(stream, context.output_rows())
     made = context.norm(stream, "output_norm.weight", None)
     made.is_output = True
-    if recipe.late_rows and recipe.keeps == "hidden":
+    if recipe.late_rows and recipe.keeps == "norm":
         made = op.get_rows(made, context.output_rows())
         made.is_output = True
     made = op.mul_mat(context.tied_output(), made)
+    if context.has("output.bias"):
+        made = op.like("add", made, context.weight("output.bias"))
     if recipe.capped_logits:
         made = op.like("scale", op.like("unary", op.like("scale", made)))
+    if recipe.scaled_logits:
+        made = op.like("scale", made)
     made.is_output = True
     context.graph.expand(made)

@@ -1,0 +1,1 @@
+"""Tests of planner: truth recorded from the engine, choices as tables, properties."""
