@@ -3,31 +3,20 @@
 import asyncio
 import hashlib
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from daemon import hardware, ledger
+from daemon import hardware, ledger, suggest
 from daemon.calibrate import calibration
 from daemon.node import Node
-from domain.errors import (
-    BadModelError,
-    DoesNotFitError,
-    DownloadError,
-    EngineError,
-    UnknownModelError,
-    UsageError,
-)
+from domain.errors import DoesNotFitError, EngineError
 from domain.hardware import Hardware
 from domain.jsonable import to_json
 from domain.model import Candidate
-from domain.plan import HOST, Plan, Wish
+from domain.plan import Plan, Wish
 from planner import choose
 from planner.budget import Reserve
 from planner.calibration import Calibration
-
-SUGGESTION_BUDGET_S = 0.5
-READING_TOKENS_PER_S = 5.0  # 238 words a minute (Brysbaert 2019), 4 tokens for 3 words
 
 
 async def plan(node: Node, model: str, wish: Wish, *, on: Hardware | None = None) -> Plan:
@@ -64,7 +53,7 @@ async def choose_plan(
         try:
             return choose.plan(model, candidates, machine, wish, calibration=known, reserve=reserve)
         except DoesNotFitError as error:
-            instead = suggest_instead(node, machine, wish, known)
+            instead = suggest.instead_of(node, candidates, machine, wish, calibration=known, reserve=reserve)
             error.hint = "; ".join(part for part in (error.hint, instead) if part)
             raise
 
@@ -80,41 +69,6 @@ def with_command(node: Node, plan: Plan) -> Plan:
         caps = launcher.assume()
     command = launcher.command(plan, caps=caps, port=node.settings.port_first, name=plan.model)
     return replace(plan, argv=command.argv, env=command.env)
-
-
-def suggest_instead(node: Node, machine: Hardware, wish: Wish, known: Calibration) -> str:
-    """The largest model of the catalogue that would fit and can be read along, in words; else the largest
-    that fits at all; empty if none does within the budget. Asks no network: rebuilt shapes are enough."""
-    slow = ""
-    for plan in _that_fit(node, machine, wish, known, time.monotonic() + SUGGESTION_BUDGET_S):
-        speed = plan.speed.decode_tokens_per_s
-        rate = f", about {speed.expected:.0f} tokens/s" if speed else ""
-        words = f"{plan.model} ({plan.weights.quant}{rate}) would fit"
-        if speed is None or speed.expected >= READING_TOKENS_PER_S:
-            return words
-        slow = slow or words
-    return slow
-
-
-def _that_fit(
-    node: Node, machine: Hardware, wish: Wish, known: Calibration, deadline_s: float
-) -> Iterator[Plan]:
-    devices = (HOST, *(f"GPU{index}" for index in range(len(machine.gpus))))
-    room_bytes = sum(ledger.free_bytes(machine, device) or 0 for device in devices)
-    for model in sorted(node.catalogue.values(), key=lambda model: model.parameters or 0, reverse=True):
-        if not model.quants or min(quant.size_bytes for quant in model.quants) > room_bytes:
-            continue
-        if time.monotonic() > deadline_s:
-            return
-        try:
-            candidates = node.rooms.candidates(
-                model.alias, catalogue=node.catalogue, models_dir=node.settings.models_dir, offline=True
-            )
-            yield choose.plan(
-                model.alias, candidates, machine, wish, calibration=known, reserve=reserved(node)
-            )
-        except (DoesNotFitError, UnknownModelError, UsageError, BadModelError, DownloadError):
-            continue  # not this one: too large, without the wished quant, or known to the network alone
 
 
 def fingerprint(machine: Hardware, engine: str, version: str | None, path: str, wish: Wish) -> str:
