@@ -21,6 +21,7 @@ DEFAULT_CONTEXT_TOKENS = 32768
 LEAST_CONTEXT_TOKENS = 4096
 # Where nothing reaches the wished speed, what still makes sense is chosen by speed.
 USABLE_LOSS = 0.7
+FURTHER = 2
 
 
 def plan(
@@ -40,11 +41,26 @@ def plan(
         return vllm.plan(model, mine, hardware, wish, reserve=reserve)
     case = Case(hardware, wish, calibration, reserve)
     for context_tokens in contexts(mine, wish):
-        found = [option for one in by_quality(mine) for option in options(one, context_tokens, case)]
+        found = survey(mine, context_tokens, case)
         if found:
             chosen = best(found, wish)
             return reasons.told(model, chosen, found, mine, case, wanted_context(mine, wish))
     raise DoesNotFitError(model, **refuse.why(mine, case, wanted_context(mine, wish)))
+
+
+def survey(candidates: Sequence[Candidate], context_tokens: int, case: Case) -> list[Option]:
+    """Options from the best quality down, and a few past the first that is quick enough: they are what
+    the choice is compared with."""
+    target = case.wish.min_decode_tokens_per_s or READING_TOKENS_PER_S
+    found: list[Option] = []
+    further = FURTHER
+    for one in by_quality(candidates):
+        found += options(one, context_tokens, case)
+        if any(option.decode is None or option.decode >= target for option in found):
+            further -= 1
+        if further < 0:
+            break
+    return found
 
 
 def of_engine(model: str, candidates: Sequence[Candidate], wish: Wish) -> tuple[str, tuple[Candidate, ...]]:

@@ -16,7 +16,7 @@ from planner.resolved import Resolved
 HOST_ALIGNMENT = 32
 # A run of like blocks is walked through at its start and its end only: between them the free blocks of
 # the buffer come round again, after one block or after two. A test compares with whole graphs.
-KEPT_PERIODS = 2
+KEPT_BLOCKS = 2
 ROUND = 2
 
 
@@ -101,7 +101,7 @@ def telling(hparams: Hparams, placement: Placement) -> tuple[int, ...]:
     start = 0
     while start < len(kinds):
         period, end = _run(kinds, start)
-        count = KEPT_PERIODS * period
+        count = max(KEPT_BLOCKS, period)
         skipped = max(0, end - start - 2 * count) // (ROUND * period) * ROUND * period
         kept |= set(range(start, min(start + count, end)))
         kept |= set(range(min(start + count + skipped, end), end))

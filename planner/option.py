@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from domain.model import Candidate
 from domain.plan import HOST, Estimate, LlamaFlags
 from planner import quality
+from planner.resolved import ALL_LAYERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Option:
     @property
     def host_weights_bytes(self) -> int:
         return sum(row.weights_bytes for row in self.estimate.memory if row.device == HOST)
+
+    @property
+    def is_offloaded(self) -> bool:
+        """Whether GPUs hold all layers, experts included."""
+        return self.flags.gpu_layers == ALL_LAYERS and not self.flags.n_cpu_moe
 
     @property
     def quant(self) -> str:

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from domain.model import Candidate
 from domain.units import gib
-from planner import budget
+from planner import split
 from planner.estimate import estimate
 from planner.search import Case, base, options
 
@@ -22,7 +22,7 @@ def why(candidates: Sequence[Candidate], case: Case, context_tokens: int) -> Why
     smallest = min(candidates, key=lambda one: one.shape.file_bytes)
     return Why(
         needs_bytes=needed_bytes(smallest, case, context_tokens),
-        has_bytes=has_bytes(case),
+        has_bytes=split.total_room_bytes(case.hardware, case.reserve) or 0,
         instead=instead(candidates, case, context_tokens),
     )
 
@@ -32,17 +32,6 @@ def needed_bytes(candidate: Candidate, case: Case, context_tokens: int) -> int:
     flags = base("q8_0", context_tokens, case)
     found = estimate(candidate.shape, flags, case.hardware)
     return sum(row.needed_bytes for row in found.memory)
-
-
-def has_bytes(case: Case) -> int:
-    """Over all memories, margins taken off, a shared pool counted once."""
-    host = budget.host_room_bytes(case.hardware, case.reserve) or 0
-    rooms = [
-        budget.room_bytes(gpu, case.hardware, case.reserve) or 0
-        for gpu in case.hardware.gpus
-        if gpu.memory_kind != "unified"
-    ]
-    return host + sum(rooms)
 
 
 def instead(candidates: Sequence[Candidate], case: Case, context_tokens: int) -> str:

@@ -1,6 +1,6 @@
 """All options of one quant that hold on a box: KV types, splits, batches, with every flag set."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from domain.hardware import Hardware
 from domain.model import Candidate
@@ -12,11 +12,11 @@ from planner.calibration import Calibration
 from planner.estimate import estimate
 from planner.hparams import Hparams
 from planner.option import Option
-from planner.table import table
+from planner.table import cache_per_layer, table
 
 KV_TYPES = ("f16", "q8_0")
-UBATCHES = (2048, 512)
 UBATCH = 512
+PREFILL_UBATCH = 2048
 # A faster KV type or batch must be worth it: below this gain the plainer one is taken.
 WORTH = 1.15
 CACHED_SEQUENCES = 4
@@ -26,12 +26,13 @@ MLOCK_ROOM = 1.15  # of the locked bytes has to be free beside them
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What all options of one search share."""
+    """What all options of one search share. ``taken``: see ``split.Taken``."""
 
     hardware: Hardware
     wish: Wish
     calibration: Calibration
     reserve: Reserve
+    taken: split.Taken = field(default_factory=dict, compare=False)
 
     @property
     def parallel(self) -> int:
@@ -44,10 +45,22 @@ def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Opti
     read = split.Model(candidate.shape, model, table(candidate.shape, model))
     found: list[Option] = []
     for kind in KV_TYPES:
-        best = _best(candidate, read, base(kind, context_tokens, case), context_tokens, case)
+        plain = base(kind, context_tokens, case)
+        if not _can_hold(read, plain, case):
+            continue
+        best = _best(candidate, read, plain, context_tokens, case)
         if best is not None:
             found.append(best)
+            if not case.hardware.gpus or best.is_offloaded:
+                break  # a smaller cache would gain nothing
     return tuple(found)
+
+
+def _can_hold(read: split.Model, flags: LlamaFlags, case: Case) -> bool:
+    """Whether all memory together holds weights and cache: a quick no for what never fits."""
+    total = split.total_room_bytes(case.hardware, case.reserve)
+    run = resolved.resolve(flags, read.hparams)
+    return total is None or read.sizes.weights + sum(cache_per_layer(read.hparams, run)) <= total
 
 
 def base(kind: str, context_tokens: int, case: Case, ubatch: int = UBATCH) -> LlamaFlags:
@@ -73,15 +86,25 @@ def _best(
     candidate: Candidate, read: split.Model, plain: LlamaFlags, context_tokens: int, case: Case
 ) -> Option | None:
     """The fastest split; a larger batch where experts are pulled to a GPU for prompts."""
+    found = _over_splits(candidate, read, plain, context_tokens, case)
+    if found is not None and found.flags.n_cpu_moe and found.flags.gpu_layers:
+        flags = replace(plain, ubatch=PREFILL_UBATCH, batch=max(plain.batch, PREFILL_UBATCH))
+        larger = _over_splits(candidate, read, flags, context_tokens, case)
+        if larger is not None and larger.flags.n_cpu_moe:
+            found = max(larger, found, key=_worth)
+    return found
+
+
+def _over_splits(
+    candidate: Candidate, read: split.Model, plain: LlamaFlags, context_tokens: int, case: Case
+) -> Option | None:
     found: list[Option] = []
-    for ubatch in UBATCHES if read.sizes.has_experts and case.hardware.gpus else (UBATCH,):
-        flags = replace(plain, ubatch=ubatch, batch=max(2048, ubatch))
-        for one in split.splits(read, flags, case.hardware, case.reserve):
-            if (ubatch != UBATCH and not one.n_cpu_moe) or (found and not one.gpu_layers):
-                continue
-            option = _complete(candidate, read.hparams, one, context_tokens, case)
-            if option is not None:
-                found.append(option)
+    for flags in split.splits(read, plain, case.hardware, case.reserve, case.taken):
+        if found and not flags.gpu_layers:
+            break  # the CPU alone is for what no GPU holds a part of
+        option = _complete(candidate, read.hparams, flags, context_tokens, case)
+        if option is not None:
+            found.append(option)
     return max(found, key=_worth, default=None)
 
 

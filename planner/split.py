@@ -50,11 +50,26 @@ def rooms(hardware: Hardware, reserve: Reserve) -> tuple[Room, ...]:
     return tuple(found)
 
 
-def splits(case: Model, base: LlamaFlags, hardware: Hardware, reserve: Reserve) -> Iterator[LlamaFlags]:
+# Bytes that earlier tries needed beside weights and cache, per device of a group, for a batch and a cache
+# type: the first guess of the next quant of the same model.
+Taken = dict[tuple[object, ...], list[int]]
+
+
+def total_room_bytes(hardware: Hardware, reserve: Reserve) -> int | None:
+    """Over all memories that a plan may use, a shared pool once. ``None``: the host's is not known."""
+    host = budget.host_room_bytes(hardware, reserve)
+    if host is None:
+        return None
+    return host + sum(room.room_bytes for room in rooms(hardware, reserve) if not room.device.is_unified)
+
+
+def splits(
+    case: Model, base: LlamaFlags, hardware: Hardware, reserve: Reserve, taken: Taken
+) -> Iterator[LlamaFlags]:
     """Splits that hold on the GPUs by weights, cache and compute, best first; without a GPU last."""
     found = rooms(hardware, reserve)
     for group in _groups(found):
-        flags = _on_group(group, found, case, base, hardware)
+        flags = _on_group(group, found, case, base, hardware, taken)
         if flags is not None:
             yield flags
             if flags.gpu_layers == ALL_LAYERS and not flags.n_cpu_moe:
@@ -70,20 +85,28 @@ def _groups(found: Sequence[Room]) -> Iterator[tuple[Room, ...]]:
 
 
 def _on_group(
-    group: Sequence[Room], found: Sequence[Room], case: Model, base: LlamaFlags, hardware: Hardware
+    group: Sequence[Room],
+    found: Sequence[Room],
+    case: Model,
+    base: LlamaFlags,
+    hardware: Hardware,
+    taken: Taken,
 ) -> LlamaFlags | None:
     """The most of the model that this group holds: all, or all but experts, or the last layers. What
     one try needs beside weights and cache is taken off the room of the next."""
     flags = _single(base, group[0]) if len(group) == 1 else replace(base, split_mode="layer")
-    space = [room.room_bytes for room in group]
+    key = (*(room.device.index for room in group), base.ubatch, base.context_tokens, base.cache_type_k)
+    beside = taken.get(key, [0] * len(group))
     for _ in range(TRIES):
+        space = [max(0, room.room_bytes - more) for room, more in zip(group, beside, strict=True)]
         tried = _fill_group(group, space, found, case, flags)
         if tried is None:
             return None
         over = _overflow(group, case, tried, hardware)
         if not any(over):
+            taken[key] = beside
             return tried
-        space = [max(0, room - more) for room, more in zip(space, over, strict=True)]
+        beside = [old + more for old, more in zip(beside, over, strict=True)]
     return None
 
 
