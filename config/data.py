@@ -4,7 +4,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,14 @@ def profile_names() -> tuple[str, ...]:
 
 
 def profile(name_or_path: str) -> Hardware:
-    """A box that isn't here: by name, or from a file that ``node-ctl probe --json`` wrote.
+    """A box that isn't here: by name, or from a file that ``node-ctl probe --json`` wrote. A file without
+    a ``name`` is called by its own.
 
     Raises: UsageError, with the nearest names."""
     is_path = name_or_path.endswith(".json") or "/" in name_or_path
-    path = Path(name_or_path).expanduser() if is_path else PROFILES / f"{name_or_path}.json"
+    path = Path(name_or_path).expanduser() if is_path else PROFILES / f"{_in_full(name_or_path)}.json"
     try:
-        return from_json(Hardware, json.loads(path.read_text()))
+        box = from_json(Hardware, json.loads(path.read_text()))
     except OSError as error:
         if is_path:
             raise UsageError(f"the profile {path} cannot be read: {error.strerror}") from error
@@ -59,6 +60,17 @@ def profile(name_or_path: str) -> Hardware:
         raise UsageError(
             f"the profile {path} cannot be used: {error}", hint="node-ctl probe --json writes one"
         ) from error
+    if box.memory.total_bytes is None and not box.gpus:
+        raise UsageError(
+            f"the profile {path} says nothing of memory or GPUs", hint="node-ctl probe --json writes one"
+        )
+    return box if box.name else replace(box, name=path.stem)
+
+
+def _in_full(name: str) -> str:
+    """``strix-halo`` for ``strix-halo-128gb``, as long as one profile alone begins like that."""
+    found = [one for one in profile_names() if one == name or one.startswith(f"{name}-")]
+    return found[0] if len(found) == 1 else name
 
 
 @cache

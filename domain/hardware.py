@@ -139,7 +139,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A snapshot of one machine."""
+    """A snapshot of one machine. ``power_limit_w`` is what data sheets allow its GPUs together, or the
+    chip that is CPU and GPU in one; the machine around them is not in it."""
 
     cpu: Cpu = field(default_factory=Cpu)
     memory: Memory = field(default_factory=Memory)
@@ -152,3 +153,4 @@ class Hardware:
     problems: tuple[Problem, ...] = ()
     name: str | None = None
     source: str | None = None
+    power_limit_w: float | None = None

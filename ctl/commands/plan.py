@@ -17,7 +17,7 @@ EXAMPLES = """
   node-ctl plan smollm2-135m
   node-ctl plan gpt-oss-120b --explain
   node-ctl plan unsloth/Qwen3-8B-GGUF:Q4_K_M --context 32768 --min-decode 10
-  node-ctl plan gpt-oss-20b --on strix-halo-128 --json
+  node-ctl plan gpt-oss-20b --on strix-halo-128gb --json
 """
 
 

@@ -89,6 +89,25 @@ def test_a_profile_that_is_wrong_is_told(tmp_path: Path) -> None:
         data.profile(str(path))
     with pytest.raises(UsageError, match="cannot be read"):
         data.profile(str(tmp_path / "none.json"))
+    with pytest.raises(UsageError, match="Is a directory"):
+        data.profile(f"{tmp_path}/")
+    path.write_text("{")
+    with pytest.raises(UsageError, match="cannot be used: Expecting"):
+        data.profile(str(path))
+
+
+def test_what_a_failed_probe_wrote_is_no_box(tmp_path: Path) -> None:
+    path = tmp_path / "box.json"
+    path.write_text('{"error": {"code": "daemon_gone"}}')
+    with pytest.raises(UsageError, match="says nothing of memory"):
+        data.profile(str(path))
+
+
+def test_a_box_is_called_by_its_file_and_a_shipped_one_by_a_short_name(tmp_path: Path) -> None:
+    path = tmp_path / "cellar.json"
+    path.write_text('{"memory": {"total_bytes": 17179869184}}')
+    assert data.profile(str(path)).name == "cellar"
+    assert data.profile("strix-halo") == data.profile("strix-halo-128gb")
 
 
 def test_profiles_that_ship_load_and_a_wrong_name_gets_the_nearest(
