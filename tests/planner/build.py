@@ -70,9 +70,7 @@ def hardware(
 ) -> Hardware:
     free = ram_gib - 2 if available_gib is None else available_gib
     return Hardware(
-        cpu=Cpu(
-            physical_cores=cores, logical_cpus=2 * cores, usable_cpus=2 * cores, quota_cpus=quota_cpus
-        ),
+        cpu=Cpu(physical_cores=cores, logical_cpus=2 * cores, usable_cpus=2 * cores, quota_cpus=quota_cpus),
         memory=Memory(
             total_bytes=int(ram_gib * GIB),
             available_bytes=int(free * GIB),
