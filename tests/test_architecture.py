@@ -53,7 +53,12 @@ PLANTS = [
     pytest.param("probes/planted.py", '"""Bad."""\n\nimport os,sys\n', "ruff check", id="ruff: lint"),
     pytest.param("probes/planted.py", '"""Bad."""\n\nX = {  "a":1 }\n', "ruff format", id="ruff: format"),
     pytest.param("domain/planted.py", '"""Bad."""\n\nX: int = "one"\n', "mypy", id="mypy: a wrong type"),
-    pytest.param("domain/planted.py", '"""Bad."""\n\n\ndef f(x):\n    return x\n', "mypy", id="mypy: strict"),
+    pytest.param(
+        "domain/planted.py",
+        '"""Bad."""\n\n\ndef planted(x: dict) -> None:\n    x.clear()\n',
+        "mypy",
+        id="mypy: strict, a bare generic",
+    ),
     pytest.param(
         "planner/planted.py",
         '"""Bad."""\n\nfrom catalog import gguf\n\n__all__ = ["gguf"]\n',
