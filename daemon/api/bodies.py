@@ -10,6 +10,7 @@ from domain.jsonable import from_json
 from domain.plan import Wish
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
+Model = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class Body(BaseModel):
@@ -17,7 +18,7 @@ class Body(BaseModel):
 
 
 class WishBody(Body):
-    model: Annotated[str, Field(min_length=1, max_length=4096)]
+    model: Model
     context_tokens: Count | None = None
     parallel: Annotated[int, Field(ge=1, le=1024)] | None = None
     min_decode_tokens_per_s: Annotated[float, Field(gt=0)] | None = None
@@ -40,8 +41,13 @@ class PlanBody(WishBody):
     on: dict[str, Any] | None = None
 
 
+class CompareBody(Body):
+    models: Annotated[list[Model], Field(min_length=1, max_length=16)]
+    on: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=64)]
+
+
 class EstimateBody(Body):
-    model: Annotated[str, Field(min_length=1, max_length=4096)]
+    model: Model
     on: dict[str, Any] | None = None
     gpus: Annotated[int, Field(ge=0, le=64)] | None = None
     depth_tokens: Annotated[int, Field(ge=0, le=2**31)] = 0

@@ -4,8 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from daemon.api.bodies import EstimateBody, PlanBody, profile
+from daemon.api.bodies import CompareBody, EstimateBody, PlanBody, profile
 from daemon.api.routes_machine import node_of
+from daemon.compare import compare
 from daemon.estimate import estimate
 from daemon.plan import plan
 from domain.jsonable import to_json
@@ -32,3 +33,10 @@ async def post_estimate(request: Request, body: EstimateBody) -> Any:
         engine=body.engine,
     )
     return to_json(found)
+
+
+@router.post("/compare")
+async def post_compare(request: Request, body: CompareBody) -> Any:
+    """The plan of each model on each machine of ``on``, for each model the fastest first."""
+    boxes = [box for data in body.on if (box := profile(data)) is not None]
+    return to_json(await compare(node_of(request), body.models, boxes))

@@ -43,6 +43,7 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/probe",
         "/v1/doctor",
         "/v1/plan",
+        "/v1/compare",
         "/v1/estimate",
         "/v1/launches",
         "/v1/launches/{name}",
