@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -34,12 +35,35 @@ class Faults:
     gated: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class Hollow:
+    """A large file of which only the first bytes are kept: a header, then zeros. Its digest is theirs."""
+
+    head: bytes
+    size_bytes: int
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.head).hexdigest()
+
+    def __len__(self) -> int:
+        return self.size_bytes
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, end, _ = part.indices(self.size_bytes)
+        kept = self.head[start:end]
+        return kept + bytes(end - start - len(kept))
+
+
+File = bytes | Hollow
+
+
 class Hub:
     """``with Hub() as hub: hub.add("owner/repo", {"a.gguf": b"..."})``; ``hub.url`` is the endpoint."""
 
     def __init__(self) -> None:
-        self.repos: dict[str, dict[str, bytes]] = {}
-        self.blobs: dict[str, bytes] = {}
+        self.repos: dict[str, dict[str, File]] = {}
+        self.blobs: dict[str, File] = {}
         self.requests: list[Request] = []
         self.faults = Faults()
         self.sent_bytes = 0
@@ -50,7 +74,7 @@ class Hub:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def add(self, repo: str, files: Mapping[str, bytes]) -> str:
+    def add(self, repo: str, files: Mapping[str, File]) -> str:
         """Publishes a repository; its commit."""
         self.repos[repo] = dict(files)
         self.blobs |= {sha256(data): data for data in files.values()}
@@ -75,13 +99,14 @@ class Hub:
         self._thread.join()
 
 
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def sha256(data: File) -> str:
+    return data.digest if isinstance(data, Hollow) else hashlib.sha256(data).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes: the second must not wait
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -142,12 +167,12 @@ class _Handler(BaseHTTPRequestHandler):
         }
         self._answer(302, headers, b"")
 
-    def _blob(self, data: bytes) -> None:
+    def _blob(self, data: File) -> None:
         headers = {"ETag": f'"{sha256(data)}"', "Accept-Ranges": "bytes"}
         wanted = self.headers.get("Range")
         is_other = self.headers.get("If-Range", headers["ETag"]) != headers["ETag"]
         if not wanted or is_other or self.hub.faults.ignore_ranges:
-            self._answer(200, headers, data)
+            self._answer(200, headers, data[:])
             return
         first, _, last = wanted.removeprefix("bytes=").partition("-")
         start, end = int(first), min(int(last or len(data)) + 1, len(data))
@@ -172,8 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.sent_bytes += len(body)
 
 
-def _sibling(name: str, data: bytes) -> dict[str, object]:
-    blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+def _sibling(name: str, data: File) -> dict[str, object]:
+    blob = hashlib.sha1(b"blob %d\0" % len(data) + sha256(data).encode(), usedforsecurity=False).hexdigest()
     entry: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": blob}
     if len(data) >= LARGE_BYTES:
         entry["lfs"] = {"sha256": sha256(data), "size": len(data), "pointerSize": 134}

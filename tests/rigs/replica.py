@@ -16,6 +16,7 @@ from domain.model import MetadataValue, ModelShape
 
 _ALIGNMENT = 32
 _TOKENS = "tokenizer.ggml.tokens"
+_MERGES = "tokenizer.ggml.merges"
 
 # The mixes of the recorded truth, see its note: a row that is no multiple of 256 becomes Q5_0.
 _RECORDED_NARROW = {"Q4_K": "Q5_0", "Q6_K": "Q5_0"}
@@ -34,7 +35,9 @@ def write_replica(path: Path, shape: ModelShape) -> Path:
         if key not in ("general.architecture", "general.alignment"):
             _add(writer, key, value)
     if not any(key.startswith("tokenizer.ggml.tokens") for key in shape.metadata):
-        _add_vocabulary(writer, shape.array_lengths.get(_TOKENS, 0))
+        _add_vocabulary(
+            writer, shape.array_lengths.get(_TOKENS, 0), merges=shape.array_lengths.get(_MERGES, 1)
+        )
     for tensor in shape.tensors:
         writer.add_tensor_info(
             tensor.name,
@@ -152,12 +155,12 @@ def _add(writer: GGUFWriter, key: str, value: MetadataValue) -> None:
         writer.add_array(key, list(value))
 
 
-def _add_vocabulary(writer: GGUFWriter, count: int) -> None:
+def _add_vocabulary(writer: GGUFWriter, count: int, *, merges: int) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
     writer.add_token_list([f"t_{number}" for number in range(count)])
     writer.add_token_types([TokenType.NORMAL] * count)
-    writer.add_token_merges(["t _"])
+    writer.add_token_merges(["t _", *(f"t_{number} _" for number in range(1, merges))])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
 
