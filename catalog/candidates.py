@@ -4,14 +4,34 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from catalog import gguf, hub, safetensors, store
+from catalog import gguf, headers, hub, safetensors, store
 from catalog.blueprint import shape_of
+from catalog.cache import Cache
 from catalog.quants import FILE_TYPES, QuantFiles, quant_of, quants_of, said_by
 from catalog.source import ByteSource, FileSource
 from domain.errors import BadModelError
 from domain.known import KnownModel, KnownQuant, PypiFile
 from domain.model import Candidate, ModelShape, Source, WeightFile, Weights
 from domain.plan import LLAMA_CPP, VLLM
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Needed:
+    """Which of a repository's files the choice needs. Of quants larger than ``most_bytes`` only the
+    smallest counts, so that a plan can say by how much it does not fit."""
+
+    engine: str | None = None
+    quant: str | None = None
+    most_bytes: int | None = None
+
+    def of(self, quants: tuple[QuantFiles, ...]) -> tuple[QuantFiles, ...]:
+        """The named one, or all where none is called so: the error then tells the names there are."""
+        if self.quant:
+            return tuple(one for one in quants if one.quant.upper() == self.quant.upper()) or quants
+        if self.most_bytes is None:
+            return quants
+        fitting = tuple(one for one in quants if one.size_bytes <= self.most_bytes)
+        return (*fitting, *quants[len(fitting) : len(fitting) + 1])
 
 
 def of_gguf_file(path: Path) -> Candidate:
@@ -30,28 +50,42 @@ def of_folder(folder: Path, *, weights: Weights | None = None) -> tuple[Candidat
     files = store.files_below(folder)
     origin = weights or Weights(Source.FILE, str(folder), None, (), "", 0)
     origin = dataclasses.replace(origin, location=str(folder))
+    opened: Callable[[str], ByteSource] = lambda name: FileSource(folder / name)  # noqa: E731
     found = quants_of(files)
     if found:
-        return tuple(_gguf(origin, quant, lambda name: FileSource(folder / name)) for quant in found)
+        return tuple(_gguf(origin, quant, gguf.read_model(quant.files[0].name, opened)) for quant in found)
     if shards := shards_of(files):
         if missing := safetensors.missing_shards(shards):
             raise BadModelError(f"{folder} is incomplete, these are missing: {', '.join(missing[:3])}")
-        return (_safetensors(origin, files, lambda name: FileSource(folder / name)),)
+        return (_safetensors(origin, files, safetensors.read_folder(shards, opened)),)
     raise BadModelError(
         f"{folder} holds no model", hint="a .gguf file, or config.json with .safetensors files, is expected"
     )
 
 
-def of_listing(found: hub.Listing, *, engine: str | None) -> tuple[Candidate, ...]:
-    """What a repository on the hub holds, with shapes from the headers. Raises: DownloadError."""
+def of_listing(found: hub.Listing, needed: Needed, *, cache: Cache | None = None) -> tuple[Candidate, ...]:
+    """What a repository on the hub holds, with shapes from the headers. Raises: DownloadError,
+    BadModelError where nothing of it can be used."""
+    return _of_listing(found, needed, cache, online=True)
+
+
+def as_seen(found: hub.Listing, needed: Needed, *, cache: Cache, at: str) -> tuple[Candidate, ...]:
+    """What of ``found``, as the hub said at ``at``, can be planned from the headers that were read."""
+    seen = _of_listing(found, needed, cache, online=False)
+    return tuple(dataclasses.replace(item, as_of=at) for item in seen)
+
+
+def _of_listing(
+    found: hub.Listing, needed: Needed, cache: Cache | None, *, online: bool
+) -> tuple[Candidate, ...]:
     origin = Weights(Source.HUB, found.repo, found.commit, (), "", 0)
-    opened: Callable[[str], ByteSource] = lambda name: hub.source(found, name)  # noqa: E731
-    quants = quants_of(found.files) if engine != VLLM else ()
+    quants = needed.of(quants_of(found.files)) if needed.engine != VLLM else ()
     if quants:
-        known: list[gguf.Header] = []
-        return tuple(_gguf(origin, quant, opened, known) for quant in quants)
-    if engine != LLAMA_CPP and shards_of(found.files):
-        return (_safetensors(origin, found.files, opened),)
+        shapes = headers.of_quants(found, quants, cache=cache, online=online)
+        return tuple(_gguf(origin, one, shapes[one.quant]) for one in quants if one.quant in shapes)
+    shards = shards_of(found.files) if needed.engine != LLAMA_CPP else ()
+    if shards and (shape := headers.of_shards(found, shards, cache=cache, online=online)):
+        return (_safetensors(origin, found.files, shape),)
     return ()
 
 
@@ -84,21 +118,12 @@ def shards_of(files: tuple[WeightFile, ...]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name.endswith(".safetensors") and "/" not in name))
 
 
-def _gguf(
-    origin: Weights,
-    quant: QuantFiles,
-    opened: Callable[[str], ByteSource],
-    known: list[gguf.Header] | None = None,
-) -> Candidate:
-    shape = gguf.read_model(quant.files[0].name, opened, known=known)
+def _gguf(origin: Weights, quant: QuantFiles, shape: ModelShape) -> Candidate:
     weights = dataclasses.replace(origin, files=quant.files, quant=quant.quant, size_bytes=quant.size_bytes)
     return Candidate(weights, shape)
 
 
-def _safetensors(
-    origin: Weights, files: tuple[WeightFile, ...], opened: Callable[[str], ByteSource]
-) -> Candidate:
-    shape = safetensors.read_folder(shards_of(files), opened)
+def _safetensors(origin: Weights, files: tuple[WeightFile, ...], shape: ModelShape) -> Candidate:
     needed = tuple(file for file in files if _is_needed(file.name))
     size_bytes = sum(file.size_bytes or 0 for file in needed)
     weights = dataclasses.replace(origin, files=needed, quant=_dtype(shape), size_bytes=size_bytes)

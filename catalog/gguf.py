@@ -19,13 +19,14 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 MAX_KEYS = 1 << 16
 MAX_PARTS = 1 << 10
+START_BYTES = 4 + 4 + 8 + 8  # magic, version, counts
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """The header of one file. ``counts`` are its tensors and keys, as it claims them at its start;
-    ``table_start`` is where the tensor table begins."""
+    ``table_start`` is where the tensor table begins, ``table_bytes`` how long it is."""
 
     metadata: dict[str, MetadataValue]
     array_lengths: dict[str, int]
@@ -33,6 +34,7 @@ class Header:
     file_bytes: int
     counts: tuple[int, int]
     table_start: int
+    table_bytes: int
 
 
 def read_file(path: Path) -> ModelShape:
@@ -93,9 +95,7 @@ def part_names(name: str) -> tuple[str, ...]:
 def read_header(source: ByteSource) -> Header:
     """The header of one file. Raises: BadModelError."""
     window = Window(source)
-    _check_magic(window)
-    tensor_count = window.count("tensors", each_bytes=8 + 4 + 8 + 4 + 8, most=1 << 17)
-    key_count = window.count("keys", each_bytes=8 + 4 + 1, most=MAX_KEYS)
+    counts = tensor_count, key_count = _start(window)
     metadata: dict[str, MetadataValue] = {}
     array_lengths: dict[str, int] = {}
     for _ in range(key_count):
@@ -109,14 +109,14 @@ def read_header(source: ByteSource) -> Header:
             array_lengths[key] = length
     table_start = window.position
     tensors = read_tensors(window, tensor_count, metadata.get("general.alignment", 32))
-    counts = (tensor_count, key_count)
-    return Header(metadata, array_lengths, tensors, source.size_bytes, counts, table_start)
+    table_bytes = window.position - table_start
+    return Header(metadata, array_lengths, tensors, source.size_bytes, counts, table_start, table_bytes)
 
 
 def _like_one_of(known: list[Header], source: ByteSource) -> Header:
-    for other in known:
-        header = _like(other, source)
-        if header is not None:
+    counts = _start(Window(source, chunk_bytes=START_BYTES))
+    for other in list(known):
+        if other.counts == counts and (header := _like(other, source)):
             return header
     header = read_header(source)
     known.append(header)
@@ -124,16 +124,13 @@ def _like_one_of(known: list[Header], source: ByteSource) -> Header:
 
 
 def _like(other: Header, source: ByteSource) -> Header | None:
-    """The header of ``source`` if it has its table where ``other`` has it, else None. That it is no
-    chance hit is sure: the same tensors, of the same dimensions, are found there."""
+    """The header of ``source``, of as many keys and tensors, if it has its table where ``other`` has
+    it, else None. That it is no chance hit is sure: the same tensors, of the same dimensions, are
+    found there."""
     window = Window(source)
+    window.go_to(other.table_start, chunk_bytes=other.table_bytes)
     try:
-        _check_magic(window)
-        counts = (window.number("Q"), window.number("Q"))
-        if counts != other.counts:
-            return None
-        window.go_to(other.table_start)
-        tensors = read_tensors(window, counts[0], other.metadata.get("general.alignment", 32))
+        tensors = read_tensors(window, other.counts[0], other.metadata.get("general.alignment", 32))
     except BadModelError:
         return None
     if _outline(tensors) != _outline(other.tensors):
@@ -146,9 +143,16 @@ def _outline(tensors: tuple[Placed, ...]) -> list[tuple[str, tuple[int, ...]]]:
     return [(placed.tensor.name, placed.tensor.shape) for placed in tensors]
 
 
+def _start(window: Window) -> tuple[int, int]:
+    """How many tensors and keys there are, by the first bytes of the file."""
+    _check_magic(window)
+    tensor_count = window.count("tensors", each_bytes=8 + 4 + 8 + 4 + 8, most=1 << 17)
+    return tensor_count, window.count("keys", each_bytes=8 + 4 + 1, most=MAX_KEYS)
+
+
 def _check_magic(window: Window) -> None:
-    if window.left_bytes < 24:
-        raise window.bad(f"it has {window.left_bytes} bytes, a header alone takes 24")
+    if window.left_bytes < START_BYTES:
+        raise window.bad(f"it has {window.left_bytes} bytes, a header alone takes {START_BYTES}")
     magic = window.take(4)
     if magic != MAGIC:
         raise window.bad(f"it starts with {magic!r}, not with {MAGIC!r}")

@@ -3,14 +3,15 @@
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from catalog.names import checked_path
-from catalog.remote import HttpSource
+from catalog.remote import HttpSource, new_client
 from domain.errors import DownloadError
 from domain.model import WeightFile
 
@@ -70,6 +71,22 @@ def headers() -> dict[str, str]:
 def source(found: Listing, name: str) -> HttpSource:
     """The bytes of one file, by range. Raises: DownloadError."""
     return HttpSource(file_url(found.repo, found.commit, name), name=name, headers=headers())
+
+
+@contextmanager
+def sources(found: Listing) -> Iterator[Callable[[str], HttpSource]]:
+    """Opens files of a repository by name, for reading ranges; their connections are kept for the next.
+    Any number of threads may do it. Reading raises DownloadError."""
+    sizes = {file.name: file.size_bytes for file in found.files}
+    sent = headers()
+    with new_client() as client:
+        yield lambda name: HttpSource(
+            file_url(found.repo, found.commit, name),
+            name=name,
+            headers=sent,
+            size_bytes=sizes.get(name),
+            client=client,
+        )
 
 
 def _endpoint() -> str | None:

@@ -10,26 +10,42 @@ TIMEOUT_S = 10.0
 FIRST_READ_BYTES = 256 * 1024
 
 
+def new_client() -> httpx.Client:
+    return httpx.Client(timeout=TIMEOUT_S, follow_redirects=True)
+
+
 class HttpSource:
     """A file on a server that answers ranges. A redirect is followed once and then remembered, so
     that each range costs one request. Size and tag must stay the same from range to range.
 
-    Raises: DownloadError."""
+    Of a file whose ``size_bytes`` are known, nothing is asked before the first read. A ``client`` that
+    is handed in is shared, and left open. Raises: DownloadError."""
 
-    def __init__(self, url: str, *, name: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        headers: Mapping[str, str] | None = None,
+        size_bytes: int | None = None,
+        client: httpx.Client | None = None,
+    ) -> None:
         self.name = name
-        self.size_bytes = 0
+        self.size_bytes = size_bytes or 0
+        self.tag: str | None = None
         self.fetched_bytes = 0
         self._url = httpx.URL(url)
         self._host = self._url.host
         self._headers = dict(headers or {})
-        self._tag: str | None = None
-        self._client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=True)
-        try:
-            self._first = self._get(0, FIRST_READ_BYTES)
-        except DownloadError:
-            self.close()
-            raise
+        self._client = client or new_client()
+        self._is_shared = client is not None
+        self._first = b""
+        if not self.size_bytes:
+            try:
+                self._first = self._get(0, FIRST_READ_BYTES)
+            except DownloadError:
+                self.close()
+                raise
 
     def read(self, offset: int, length: int) -> bytes:
         end = min(offset + length, self.size_bytes)
@@ -38,7 +54,8 @@ class HttpSource:
         return self._get(offset, end - offset)
 
     def close(self) -> None:
-        self._client.close()
+        if not self._is_shared:
+            self._client.close()
 
     def _get(self, offset: int, length: int) -> bytes:
         wanted = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
@@ -61,9 +78,9 @@ class HttpSource:
         if not total.isdigit():
             raise DownloadError(f"{self.name}: the server does not say how long the file is")
         tag = answer.headers.get("etag")
-        if self.size_bytes and (int(total), tag) != (self.size_bytes, self._tag):
+        if (self.size_bytes or int(total), self.tag or tag) != (int(total), tag):
             raise DownloadError(f"{self.name} changed on the server while it was read", hint="try again")
-        self.size_bytes, self._tag = int(total), tag
+        self.size_bytes, self.tag = int(total), tag
 
 
 def _at_most(answer: httpx.Response, length: int) -> bytes:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from catalog import candidates as of
 from catalog import gguf, hub, names, store
+from catalog.cache import Cache
 from catalog.remote import HttpSource
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
 from domain.known import KnownModel, KnownQuant, PypiFile
@@ -23,13 +24,23 @@ Catalogue = Mapping[str, KnownModel]
 
 
 def candidates(
-    name: str, *, catalogue: Catalogue, models_dir: Path, engine: str | None = None, offline: bool = False
+    name: str,
+    *,
+    catalogue: Catalogue,
+    models_dir: Path,
+    engine: str | None = None,
+    offline: bool = False,
+    most_bytes: int | None = None,
+    cache: Cache | None = None,
 ) -> tuple[Candidate, ...]:
-    """Every choice of weights behind ``name``, at least one.
+    """Every choice of weights behind ``name``, at least one. Of a repository's quants larger than
+    ``most_bytes`` only the smallest is looked at.
 
     Raises: UnknownModelError (with the three nearest names), BadModelError, DownloadError, UsageError."""
     parsed = names.parse(name)
-    search = _Search(name, catalogue, models_dir, engine, offline)
+    quant = parsed.quant if isinstance(parsed, names.Repo | names.Alias) else None
+    needed = of.Needed(engine, quant, most_bytes)
+    search = _Search(name, catalogue, models_dir, needed, cache, offline)
     match parsed:
         case names.Local(path):
             found = search.local(path)
@@ -37,10 +48,10 @@ def candidates(
             found = search.url(url)
         case names.Wheel():
             found = search.wheel(parsed)
-        case names.Repo(repo, quant, revision):
-            found = search.only(quant, search.repo(repo, revision))
-        case names.Alias(alias, quant):
-            found = search.only(quant, search.alias(alias))
+        case names.Repo(repo, _, revision):
+            found = search.only(search.repo(repo, revision))
+        case names.Alias(alias, _):
+            found = search.only(search.alias(alias))
     return search.for_engine(found)
 
 
@@ -49,8 +60,13 @@ class _Search:
     name: str
     catalogue: Catalogue
     models_dir: Path
-    engine: str | None
+    needed: of.Needed
+    cache: Cache | None
     offline: bool
+
+    @property
+    def engine(self) -> str | None:
+        return self.needed.engine
 
     def local(self, path: Path) -> tuple[Candidate, ...]:
         if path.is_dir():
@@ -108,6 +124,8 @@ class _Search:
         try:
             return self._on_hub(repo, revision)
         except hub.HubSilentError:
+            if seen := self._as_seen((repo,), revision):
+                return seen
             facts = [
                 (model, quant)
                 for model in self.catalogue.values()
@@ -136,12 +154,15 @@ class _Search:
             log.info("no hub, falling back: model=%s why=%s", alias, error)
             if wheel:
                 return (self._pypi(model, wheel),)
+            if seen := self._as_seen(repos, None):
+                return seen
             if self.engine == VLLM or not model.quants or not model.shape:
                 raise
             return self._from_facts([(model, quant) for quant in model.quants])
 
-    def only(self, quant: str | None, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    def only(self, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         """The candidates of one quant, where the name asks for one."""
+        quant = self.needed.quant
         if quant is None:
             return found
         chosen = tuple(item for item in found if item.weights.quant.upper() == quant.upper())
@@ -177,13 +198,26 @@ class _Search:
     def _on_hub(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
         if self.offline:
             raise self._missing()
-        found = of.of_listing(hub.listing(repo, revision), engine=self.engine)
+        listing = hub.listing(repo, revision)
+        if self.cache:
+            self.cache.keep_listing(listing, revision)
+        found = of.of_listing(listing, self.needed, cache=self.cache)
         if not found:
             raise BadModelError(
                 f"{repo} holds nothing that {self.engine or 'an engine here'} can load",
                 hint="name a repository with .gguf files, or one with safetensors for --engine vllm",
             )
         return found
+
+    def _as_seen(self, repos: Iterable[str], revision: str | None) -> tuple[Candidate, ...]:
+        """What the hub said when it was last asked: of the first repository that was looked at."""
+        for repo in repos if self.cache else ():
+            if self.cache and (seen := self.cache.listing(repo, revision)):
+                listing, at = seen
+                if found := of.as_seen(listing, self.needed, cache=self.cache, at=at):
+                    log.info("no hub, planning from what was seen: repo=%s at=%s", repo, at)
+                    return found
+        return ()
 
     def _first_on_hub(self, model: KnownModel, repos: tuple[str, ...]) -> tuple[Candidate, ...]:
         problem: DownloadError | BadModelError | None = None

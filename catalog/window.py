@@ -12,7 +12,7 @@ from domain.model import MetadataValue, Scalar
 from domain.units import MIB
 
 FIRST_CHUNK_BYTES = 256 * 1024
-MAX_CHUNK_BYTES = 4 * MIB
+MAX_CHUNK_BYTES = 2 * MIB
 MAX_HEADER_BYTES = 512 * MIB
 MAX_TEXTS = 1 << 24  # texts to hop over in one file: the largest vocabularies hold about 2**20
 MAX_KEPT_BYTES = 16 * MIB
@@ -26,12 +26,14 @@ _LENGTH = struct.Struct("<Q")
 
 
 class Window:
-    def __init__(self, source: ByteSource) -> None:
+    """``chunk_bytes`` is what is read at first, where no more is needed; then twice that, and so on."""
+
+    def __init__(self, source: ByteSource, *, chunk_bytes: int = FIRST_CHUNK_BYTES) -> None:
         self._source = source
         self._data = b""
         self._base = 0
         self._at = 0
-        self._chunk_bytes = FIRST_CHUNK_BYTES
+        self._chunk_bytes = chunk_bytes
         self._texts_left = MAX_TEXTS
         self._kept_bytes = 0
 
@@ -46,9 +48,10 @@ class Window:
     def bad(self, what: str) -> BadModelError:
         return BadModelError(f"{self._source.name} is no usable GGUF file: {what}")
 
-    def go_to(self, position: int) -> None:
+    def go_to(self, position: int, *, chunk_bytes: int) -> None:
         """Go on reading further down, past bytes that need not be read."""
         self._skip(position - self.position)
+        self._chunk_bytes = chunk_bytes
 
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes."""

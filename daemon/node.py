@@ -5,10 +5,12 @@ import os
 import sys
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from catalog import fetch, resolve
+from catalog.cache import Cache
 from catalog.fetch import Fetched
 from config import data
 from config.settings import Settings
@@ -35,6 +37,7 @@ class Resolve(Protocol):
         models_dir: Path,
         engine: str | None = None,
         offline: bool = False,
+        most_bytes: int | None = None,
     ) -> tuple[Candidate, ...]: ...
 
 
@@ -91,7 +94,7 @@ def real_rooms(settings: Settings) -> Rooms:
         ),
         boot_id=lambda: boot.boot_id(settings.sysroot),
         measure_bandwidth=lambda: bandwidth.measure(settings.sysroot),
-        candidates=resolve.candidates,
+        candidates=partial(resolve.candidates, cache=Cache(settings.state_dir / "seen")),
         fetch=_fetch,
         launchers=LAUNCHERS,
         engines=lambda: tuple(

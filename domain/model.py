@@ -92,9 +92,11 @@ class Weights:
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Weights with their shape: what the planner chooses from. ``exact`` is false where the shape
-    was rebuilt from the catalogue because the header could not be read."""
+    was rebuilt from the catalogue because the header could not be read. ``as_of`` is when the hub
+    last told of these weights (ISO 8601), where it could not be asked now."""
 
     weights: Weights
     shape: ModelShape
     exact: bool = True
     engine: str = "llama.cpp"
+    as_of: str | None = None
