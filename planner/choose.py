@@ -14,13 +14,15 @@ from planner.search import WORTH, Case, options
 
 __all__ = ["Reserve", "plan"]
 
-# Silent reading: 238 words a minute (Brysbaert 2019), 4 tokens for 3 words: 5.3 tokens/s. Twice that, for
-# people skim, and models think aloud.
-READING_TOKENS_PER_S = 10.0
+# Silent reading: 238 words a minute (Brysbaert 2019), 4 tokens for 3 words. Comfortable is twice that, for
+# people skim, and models think aloud: reached with a quant that is still good, else reading speed will do.
+READING_TOKENS_PER_S = 5.3
+COMFORTABLE_TOKENS_PER_S = 10.0
+GOOD_LOSS = 0.3
 DEFAULT_CONTEXT_TOKENS = 32768
 LEAST_CONTEXT_TOKENS = 4096
-# Where nothing reaches the wished speed, what still makes sense is chosen by speed.
-USABLE_LOSS = 0.7
+USABLE_LOSS = 0.7  # beyond that models lose their thread: about Q3_K_M
+NEARLY = 0.8
 FURTHER = 2
 
 
@@ -51,10 +53,13 @@ def plan(
 def survey(candidates: Sequence[Candidate], context_tokens: int, case: Case) -> list[Option]:
     """Options from the best quality down, and a few past the first that is quick enough: they are what
     the choice is compared with."""
-    target = case.wish.min_decode_tokens_per_s or READING_TOKENS_PER_S
+    target = case.wish.min_decode_tokens_per_s or COMFORTABLE_TOKENS_PER_S
     found: list[Option] = []
     further = FURTHER
     for one in by_quality(candidates):
+        usable = any(option.loss <= USABLE_LOSS for option in found)
+        if usable and quality.loss(one) > USABLE_LOSS and not case.wish.min_decode_tokens_per_s:
+            break
         found += options(one, context_tokens, case)
         if any(option.decode is None or option.decode >= target for option in found):
             further -= 1
@@ -93,27 +98,34 @@ def contexts(candidates: Sequence[Candidate], wish: Wish) -> list[int]:
 
 
 def best(found: Sequence[Option], wish: Wish) -> Option:
-    """The least loss that decodes fast enough; of equals the faster. Too slow all: the fastest that
-    still makes sense."""
-    target = wish.min_decode_tokens_per_s or READING_TOKENS_PER_S
-    quick = [option for option in found if option.decode is None or option.decode >= target]
-    if quick:
-        least = min(option.loss for option in quick)
-        alike = [option for option in quick if option.loss <= least + quality.SAME]
-        return plainest(alike)
-    sensible = [option for option in found if option.loss <= USABLE_LOSS] or list(found)
-    return max(sensible, key=lambda option: option.decode or 0.0)
+    """The least loss that decodes at the wished speed; without a wish the quickest tier that a usable
+    quant reaches. Too slow all: of usable quants the fastest, or a better one that is nearly as fast."""
+    for target, most_loss in tiers(wish):
+        quick = [
+            option
+            for option in found
+            if option.loss <= most_loss and (option.decode is None or option.decode >= target)
+        ]
+        if quick:
+            least = min(option.loss for option in quick)
+            return plainest([option for option in quick if option.loss <= least + quality.SAME])
+    usable = [option for option in found if option.loss <= USABLE_LOSS] or list(found)
+    fastest = max(option.decode or 0.0 for option in usable)
+    near = [option for option in usable if (option.decode or 0.0) >= NEARLY * fastest]
+    return min(near, key=lambda option: option.loss)
+
+
+def tiers(wish: Wish) -> tuple[tuple[float, float], ...]:
+    """Tokens/s, and the loss that is acceptable at it."""
+    if wish.min_decode_tokens_per_s:
+        return ((wish.min_decode_tokens_per_s, quality.UNBOUNDED),)
+    return ((COMFORTABLE_TOKENS_PER_S, GOOD_LOSS), (READING_TOKENS_PER_S, USABLE_LOSS))
 
 
 def plainest(alike: Sequence[Option]) -> Option:
     """The first is the plainest; another must be faster by more than a little."""
     chosen = alike[0]
     for option in alike[1:]:
-        same_weights = option.candidate is chosen.candidate
-        if (
-            option.decode
-            and chosen.decode
-            and option.decode > chosen.decode * (WORTH if same_weights else 1.05)
-        ):
+        if option.decode and chosen.decode and option.decode > chosen.decode * WORTH:
             chosen = option
     return chosen

@@ -20,6 +20,10 @@ KEPT_BLOCKS = 2
 ROUND = 2
 
 
+# The kind of a block, its device, and where each of its tensors stands.
+Standing = tuple[int, int, tuple[int, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One graph to lay out. What decides the sizes is compared, what carries it is not: two quants of
@@ -27,7 +31,8 @@ class Job:
 
     run: Resolved
     widths: tuple[int, ...]
-    blocks: tuple[tuple[Layer, int, tuple[int, ...]], ...]
+    layers: tuple[Layer, ...]
+    blocks: tuple[Standing, ...]
     backends: tuple[Backend, ...]
     ends: tuple[int, ...]
     copies: int
@@ -48,10 +53,8 @@ def per_device(
     job = Job(
         run=run,
         widths=(hparams.embd, hparams.vocab, hparams.experts, hparams.experts_used, len(hparams.layers)),
-        blocks=tuple(
-            (hparams.layers[number], placement.layer_device[number], placement.block_devices[number])
-            for number in numbers
-        ),
+        layers=tuple(dict(zip(hparams.kinds, hparams.layers, strict=True)).values()),
+        blocks=tuple(standing(hparams, placement, number) for number in numbers),
         backends=backends,
         ends=(placement.output, placement.tensor_device.get("token_embd.weight", HOST_ID)),
         copies=PIPELINE_COPIES if is_pipelined(hparams, run, placement) else 1,
@@ -91,12 +94,7 @@ def is_pipelined(hparams: Hparams, run: Resolved, placement: Placement) -> bool:
 
 def telling(hparams: Hparams, placement: Placement) -> tuple[int, ...]:
     """The first and last blocks of every run of blocks that stand alike."""
-    kinds = [
-        (layer, device, where)
-        for layer, device, where in zip(
-            hparams.layers, placement.layer_device, placement.block_devices, strict=True
-        )
-    ][: hparams.trunk]
+    kinds = [standing(hparams, placement, number) for number in range(hparams.trunk)]
     kept: set[int] = set()
     start = 0
     while start < len(kinds):
@@ -109,7 +107,11 @@ def telling(hparams: Hparams, placement: Placement) -> tuple[int, ...]:
     return tuple(sorted(kept))
 
 
-def _run(kinds: list[tuple[Layer, int, tuple[int, ...]]], start: int) -> tuple[int, int]:
+def standing(hparams: Hparams, placement: Placement, number: int) -> Standing:
+    return hparams.kinds[number], placement.layer_device[number], placement.block_devices[number]
+
+
+def _run(kinds: list[Standing], start: int) -> tuple[int, int]:
     """The period of the longest repetition from ``start``, and its end."""
     best = (1, start + 1)
     for period in range(1, 9):

@@ -62,9 +62,15 @@ class LaidOut:
 
 
 def lay_out(
-    shape: ModelShape, flags: LlamaFlags, hardware: Hardware, *, reader: Reader = Reader.SERVER
+    shape: ModelShape,
+    flags: LlamaFlags,
+    hardware: Hardware,
+    *,
+    reader: Reader = Reader.SERVER,
+    model: Hparams | None = None,
 ) -> LaidOut:
-    model = hparams.read(shape)
+    """``model``: the header as read before, where many command lines are tried."""
+    model = model or hparams.read(shape)
     run = resolved.resolve(flags, model, reader=reader, build=devices.build_of(hardware))
     used = devices.devices(hardware, flags)
     where = placement.place(shape, model, flags, used)

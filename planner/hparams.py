@@ -67,7 +67,8 @@ class Layer:
 @dataclass(frozen=True, slots=True)
 class Hparams:
     """What memory and speed depend on. ``layers`` are all blocks, ``trunk`` those that every token
-    passes (without multi-token-prediction heads). ``is_mla``: the cache keeps K alone."""
+    passes (without multi-token-prediction heads); ``kinds`` numbers the layers that are alike.
+    ``is_mla``: the cache keeps K alone."""
 
     architecture: str
     layers: tuple[Layer, ...]
@@ -89,6 +90,7 @@ class Hparams:
     time_step_rank: int
     window: int
     is_hybrid: bool
+    kinds: tuple[int, ...] = ()
 
     @property
     def is_moe(self) -> bool:
@@ -151,9 +153,12 @@ def read(shape: ModelShape) -> Hparams:
     inner, state = keys.one("ssm.inner_size", 0), keys.one("ssm.state_size", 0)
     hybrid = arch in HYBRID_BY_HEADS or arch in HYBRID_BY_INTERVAL or arch == "falcon-h1"
     vocab = _vocab_rows(shape.tensors) or keys.one("vocab_size", 0)
+    layers = _layers(keys, arch, count, trunk, embd, heads, window)
+    numbers: dict[Layer, int] = {}
     return Hparams(
         architecture=arch,
-        layers=_layers(keys, arch, count, trunk, embd, heads, window),
+        layers=layers,
+        kinds=tuple(numbers.setdefault(layer, len(numbers)) for layer in layers),
         trunk=trunk,
         embd=embd,
         vocab=vocab or shape.array_lengths.get("tokenizer.ggml.tokens", 0),

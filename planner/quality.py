@@ -45,6 +45,7 @@ ADDED_PERPLEXITY = {
 # Below this difference two quants answer alike; the smaller one is better then.
 SAME = 0.004
 UNKNOWN_LOSS = 1.0
+UNBOUNDED = 1000.0
 WORDS = {"best": 0.01, "high": 0.06, "balanced": 0.3, "small": 20.0}
 # What a quant of a model loses whose experts are MXFP4 from the start: only the rest was touched.
 NATIVE_SHARE = 0.5

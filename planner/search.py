@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field, replace
 
-from domain.hardware import Hardware
+from domain.hardware import Hardware, MemoryKind
 from domain.model import Candidate
 from domain.plan import HOST, DeviceMemory, LlamaFlags, Wish
 from domain.units import MIB
 from planner import budget, hparams, kv, resolved, split, threads
 from planner.budget import Reserve
 from planner.calibration import Calibration
-from planner.estimate import estimate
+from planner.estimate import estimate, lay_out
 from planner.hparams import Hparams
 from planner.option import Option
 from planner.table import cache_per_layer, table
@@ -22,6 +22,8 @@ WORTH = 1.15
 CACHED_SEQUENCES = 4
 MOST_CACHE_MIB = 8192
 MLOCK_ROOM = 1.15  # of the locked bytes has to be free beside them
+
+Rows = tuple[DeviceMemory, ...]  # GPUs in the engine's order, the host last
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +127,14 @@ def _complete(
     batch = case.wish.threads or threads.batch_threads(cpu, case.calibration, decode, on_host=on_host)
     flags = replace(flags, threads=decode, threads_batch=batch)
     flags = _with_checkpoints(model, flags)
-    bare = _option(candidate, flags, context_tokens, case)
-    if not holds(bare.estimate.memory, case):
+    rows = lay_out(candidate.shape, flags, case.hardware, model=model).rows
+    if not holds(rows, case):
         return None
-    flags = replace(flags, cache_ram_mib=_cache_ram_mib(bare, model, case))
-    flags = replace(flags, load_mode=_load_mode(bare, case))
-    return _option(candidate, flags, context_tokens, case)
-
-
-def _option(candidate: Candidate, flags: LlamaFlags, context_tokens: int, case: Case) -> Option:
+    flags = replace(
+        flags,
+        cache_ram_mib=_cache_ram_mib(rows, flags, model, case),
+        load_mode=_load_mode(rows, flags, case),
+    )
     found = estimate(candidate.shape, flags, case.hardware, calibration=case.calibration)
     return Option(candidate, flags, found, context_tokens)
 
@@ -147,7 +148,7 @@ def _with_checkpoints(model: Hparams, flags: LlamaFlags) -> LlamaFlags:
     return replace(flags, ctx_checkpoints=min(resolved.DEFAULT_CHECKPOINTS, spacings))
 
 
-def holds(memory: tuple[DeviceMemory, ...], case: Case) -> bool:
+def holds(memory: Rows, case: Case) -> bool:
     """Within what each device has, margins kept. A host of unknown size is taken to hold."""
     for row in memory:
         if row.free_bytes is None:
@@ -168,30 +169,27 @@ def margin_bytes(device: str, case: Case) -> int:
     return 0 if room is None or free is None else free - room
 
 
-def _cache_ram_mib(option: Option, model: Hparams, case: Case) -> int:
+def _cache_ram_mib(rows: Rows, flags: LlamaFlags, model: Hparams, case: Case) -> int:
     """Four full contexts, at most a quarter of the RAM that is left, and never more than the engine's
     own default."""
-    host = next(row for row in option.estimate.memory if row.device == HOST)
-    run = resolved.resolve(option.flags, model)
+    run = resolved.resolve(flags, model)
     wanted = CACHED_SEQUENCES * (
-        kv.sequence_bytes(model, run) + (option.flags.ctx_checkpoints or 0) * kv.checkpoint_bytes(model, run)
+        kv.sequence_bytes(model, run) + (flags.ctx_checkpoints or 0) * kv.checkpoint_bytes(model, run)
     )
-    left = 0
+    host, left = rows[-1], 0
     if host.free_bytes is not None:
         left = max(0, host.free_bytes - host.needed_bytes - case.reserve.host_bytes) // 4
     return min(MOST_CACHE_MIB, wanted // MIB, left // MIB)
 
 
-def _load_mode(option: Option, case: Case) -> str:
+def _load_mode(rows: Rows, flags: LlamaFlags, case: Case) -> str:
     """Locked where the limit allows and RAM has room; read without a map where RAM is the GPU's too,
     so that the page cache does not hold the weights a second time."""
-    flags, memory = option.flags, case.hardware.memory
-    used = {row.device for row in option.estimate.memory if row.device != HOST and row.weights_bytes}
-    if any(case.hardware.gpus[int(name.removeprefix("GPU"))].memory_kind == "unified" for name in used):
+    memory, host = case.hardware.memory, rows[-1]
+    used = [case.hardware.gpus[int(row.device.removeprefix("GPU"))] for row in rows[:-1] if row.weights_bytes]
+    if any(gpu.memory_kind is MemoryKind.UNIFIED for gpu in used):
         return "none"
-    host = next(row for row in option.estimate.memory if row.device == HOST)
-    locked = option.host_weights_bytes
-    allowed = memory.memlock_unlimited or (memory.memlock_limit_bytes or 0) >= locked
+    allowed = memory.memlock_unlimited or (memory.memlock_limit_bytes or 0) >= host.weights_bytes
     if not allowed or host.free_bytes is None or flags.gpu_layers == resolved.ALL_LAYERS:
         return "mmap"
     return (

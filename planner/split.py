@@ -112,7 +112,7 @@ def _on_group(
 
 def _overflow(group: Sequence[Room], case: Model, flags: LlamaFlags, hardware: Hardware) -> list[int]:
     """Bytes by which each device of the group lacks room."""
-    rows = {row.device: row for row in lay_out(case.shape, flags, hardware).rows}
+    rows = {row.device: row for row in lay_out(case.shape, flags, hardware, model=case.hparams).rows}
     needed = [rows[room.device.name].needed_bytes - rows[room.device.name].overhead_bytes for room in group]
     return [max(0, need - room.room_bytes) for need, room in zip(needed, group, strict=True)]
 
