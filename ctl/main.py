@@ -23,6 +23,7 @@ COMMANDS = {
     "logs": "Print what a model's engine wrote.",
     "events": "Print what happened: launches, crashes, restarts.",
     "plan": "Show the best command for a model, before a download.",
+    "compare": "Show which of several machines serves a model best.",
     "estimate": "Show memory and speed of an exact engine command.",
     "probe": "Show what this machine has.",
     "doctor": "Check machine and daemon: what is wrong, why, what fixes it.",
