@@ -8,7 +8,7 @@ from daemon import hardware, ledger
 from daemon.calibrate import calibration
 from daemon.live import Live
 from daemon.node import Node
-from daemon.plan import choose_plan, fingerprint, resolved
+from daemon.plan import checked_plan, fingerprint, resolved
 from daemon.start import start
 from daemon.tune import tuned
 from daemon.weights import fetched
@@ -54,8 +54,8 @@ async def launch(node: Node, live: Live) -> None:
 
 
 async def place(node: Node, live: Live) -> Placed:
-    """Resolve, probe, plan. A plan that was made for this machine, engine and wish is kept as it is:
-    a restart must not serve less than the start did."""
+    """Resolve, probe, plan, ask the engine. A plan that was made for this machine, engine and wish is kept
+    as it is: a restart must not serve less than the start did."""
     if live.plan is not None and await asyncio.to_thread(_on_disk, live.plan):
         kept = await kept_plan(node, live, live.plan)
         if kept is not None:
@@ -67,7 +67,7 @@ async def place(node: Node, live: Live) -> Placed:
     machine = await _machine(node, live)
     live.say(Step.PLAN, "planning")
     known = await calibration(node, machine)
-    plan = await choose_plan(node, live.request.model, candidates, machine, wish, known)
+    plan = await checked_plan(node, live.request.model, candidates, machine, wish, known)
     caps = await asyncio.to_thread(node.rooms.engine, plan.engine)
     live.fingerprint = fingerprint(machine, plan.engine, caps.version, caps.path, wish)
     command = node.rooms.launchers[plan.engine].command(
@@ -102,11 +102,12 @@ async def kept_plan(node: Node, live: Live, plan: Plan) -> Placed | None:
 
 
 def in_words(plan: Plan) -> str:
-    """One line: engine, quant, context, where it lies, how fast."""
+    """One line: engine, quant, context, where it lies, how fast, how sure."""
     where = ", ".join(f"{device.device} {gib(device.needed_bytes)}" for device in plan.memory)
     speed = plan.speed.decode_tokens_per_s
     rate = f", about {speed.expected:.0f} tokens/s" if speed else ""
-    return f"{plan.engine}, {plan.weights.quant}, context {plan.context_tokens}, {where}{rate}"
+    what = f"{plan.engine}, {plan.weights.quant}, context {plan.context_tokens}"
+    return f"{what}, {where}{rate}, {plan.confidence}"
 
 
 async def remember(node: Node, live: Live) -> None:

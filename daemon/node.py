@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from catalog import fetch, resolve
+from catalog import fetch, replica, resolve
 from catalog.cache import Cache
 from catalog.fetch import Fetched
 from config import data
@@ -23,7 +23,10 @@ from daemon.store import Store
 from domain.hardware import EngineFound, Hardware
 from domain.known import KnownModel
 from domain.model import Candidate, Weights
+from domain.plan import LlamaFlags
 from launchers.base import Capabilities, Launcher, Places
+from launchers.llama_cpp import oracle
+from launchers.llama_cpp.oracle import Held, Told
 from launchers.registry import LAUNCHERS, choose
 from probes import bandwidth, boot, snapshot
 
@@ -53,20 +56,25 @@ class Rooms:
     launchers: Mapping[str, Launcher]
     engines: Callable[[], tuple[EngineFound, ...]]
     engine: Callable[[str], Capabilities]
+    replica: Callable[[Weights, Path, float], Path]
+    ask_memory: Callable[[LlamaFlags, Capabilities, Path], Told]
+    read_memory: Callable[[str], tuple[Held, ...]]
 
 
 @dataclass(slots=True)
 class Seen:
-    """The last look at the machine, and which disks were low then."""
+    """The last look at the machine, and which disks were low then. ``unanswered``: what an engine could
+    not be asked, when (monotonic seconds) and why."""
 
     hardware: Hardware | None = None
     low_disks: set[str] = field(default_factory=set)
+    unanswered: dict[str, tuple[float, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """One daemon. ``admission`` lets one launch at a time look at the free memory and reserve of it;
-    ``measuring`` lets one measurement at a time have the machine."""
+    ``measuring`` lets one measurement at a time have the machine, ``judging`` one engine be asked."""
 
     settings: Settings
     store: Store
@@ -80,6 +88,7 @@ class Node:
     seen: Seen = field(default_factory=Seen)
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)
     measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
+    judging: asyncio.Lock = field(default_factory=asyncio.Lock)
     stopping: Changes = field(default_factory=Changes)
 
     def log_path(self, launch: str) -> Path:
@@ -101,6 +110,9 @@ def real_rooms(settings: Settings) -> Rooms:
             found for launcher in LAUNCHERS.values() for found in launcher.find(places(settings))
         ),
         engine=lambda name: choose(name, places(settings)),
+        replica=lambda weights, folder, within_s: replica.write(weights, folder, within_s=within_s),
+        ask_memory=oracle.ask,
+        read_memory=oracle.allocated,
     )
 
 

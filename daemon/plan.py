@@ -3,27 +3,32 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from daemon import hardware, ledger, suggest
 from daemon.calibrate import calibration
+from daemon.engine_check import agreed, noted
 from daemon.node import Node
 from domain.errors import DoesNotFitError, EngineError
 from domain.hardware import Hardware
 from domain.jsonable import to_json
 from domain.model import Candidate
 from domain.plan import Plan, Wish
+from domain.units import gib
 from planner import choose
 from planner.budget import Reserve
 from planner.calibration import Calibration
 
 
 async def plan(node: Node, model: str, wish: Wish, *, on: Hardware | None = None) -> Plan:
-    """The plan that a launch would run now, or that the machine ``on`` would. Starts and keeps nothing."""
+    """The plan that a launch would run now, or that the machine ``on`` would. Starts nothing that stays."""
     candidates, machine = await asyncio.gather(resolved(node, model, wish), _machine(node, on))
-    known = Calibration() if on else await calibration(node, machine)
-    chosen = await choose_plan(node, model, candidates, machine, wish, known)
+    if on is not None:
+        chosen = await choose_plan(node, model, candidates, machine, wish, Calibration())
+    else:
+        known = await calibration(node, machine)
+        chosen = await checked_plan(node, model, candidates, machine, wish, known)
     return await asyncio.to_thread(with_command, node, chosen)
 
 
@@ -58,6 +63,43 @@ async def choose_plan(
             raise
 
     return await asyncio.to_thread(think)
+
+
+async def checked_plan(
+    node: Node,
+    model: str,
+    candidates: Sequence[Candidate],
+    machine: Hardware,
+    wish: Wish,
+    known: Calibration,
+) -> Plan:
+    """The plan for this machine in its engine's own figures; chosen again where by those it does not
+    fit. Raises: DoesNotFitError."""
+    rules = await choose_plan(node, model, candidates, machine, wish, known)
+    plan = await agreed(node, rules, candidates, machine)
+    if plan.fits or not rules.fits:
+        return plan
+    more = {
+        new.device: new.needed_bytes - old.needed_bytes
+        for old, new in zip(rules.memory, plan.memory, strict=True)
+        if new.needed_bytes > old.needed_bytes
+    }
+    smaller = await choose_plan(node, model, candidates, ledger.without(machine, more), wish, known)
+    again = await agreed(node, _given_back(smaller, more), candidates, machine)
+    if not again.fits:
+        has_bytes = sum(row.free_bytes or 0 for row in again.memory)
+        raise DoesNotFitError(model, needs_bytes=again.needed_bytes, has_bytes=has_bytes)
+    said = ", ".join(f"{gib(count_bytes)} more on {device}" for device, count_bytes in more.items())
+    return noted(again, f"planned again: the first plan would take {said} than the rules say")
+
+
+def _given_back(plan: Plan, taken: Mapping[str, int]) -> Plan:
+    """``plan`` with the free memory that its devices have after all."""
+    memory = tuple(
+        replace(row, free_bytes=row.free_bytes + taken.get(row.device, 0)) if row.free_bytes else row
+        for row in plan.memory
+    )
+    return replace(plan, memory=memory)
 
 
 def with_command(node: Node, plan: Plan) -> Plan:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from daemon.engine_check import read_back
 from daemon.ledger import host_held_bytes
 from daemon.live import Live
 from daemon.node import Node
@@ -27,7 +28,9 @@ PID_POLL_S = 0.02
 
 
 async def start(node: Node, live: Live, plan: Plan, caps: Capabilities) -> None:
-    """Starts the engine of ``plan`` and waits for its known answer. Raises: EngineError, BusyError."""
+    """Starts the engine of ``plan``, waits for its known answer, reads back what it took.
+
+    Raises: EngineError, BusyError."""
     live.become(LaunchState.STARTING)
     live.port = await asyncio.to_thread(free_port, node, live)
     command = node.rooms.launchers[plan.engine].command(plan, caps=caps, port=live.port, name=live.name)
@@ -38,6 +41,7 @@ async def start(node: Node, live: Live, plan: Plan, caps: Capabilities) -> None:
     live.say(Step.START, f"starting {plan.engine} {caps.version or ''}".rstrip() + f" on {command.url}")
     live.process = new_process(node, plan, command, node.log_path(live.name))
     await _until_it_serves(node, live, live.process)
+    live.plan = await read_back(node, live.plan, caps, node.log_path(live.name))
 
 
 async def taken_over(node: Node, live: Live) -> None:
