@@ -1,4 +1,8 @@
-"""What the host's RAM holds beside tensors: the engine's heap, prompt cache, checkpoints, output rows."""
+"""What the host's RAM holds beside tensors: the engine's heap, prompt cache, checkpoints, output rows.
+
+Weights on the host count once, mapped or repacked: a repacked copy is the engine's own memory, and the
+pages of the file that it was made from go when RAM is short.
+"""
 
 from domain.model import ModelShape
 from domain.plan import LlamaFlags

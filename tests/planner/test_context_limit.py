@@ -1,0 +1,31 @@
+"""A context beyond what the model was trained for is refused with the limit, by every engine's plan."""
+
+import pytest
+
+from domain.errors import UsageError
+from domain.plan import Wish
+from planner import hparams
+from planner.choose import plan
+from tests.planner import build
+from tests.planner.test_vllm import SMOL, folder
+
+LLAMA = build.candidates("llama-3.1-8b", "Q4_K_M")
+TRAINED = hparams.read(LLAMA[0].shape).native_context
+
+
+def test_more_context_than_trained_is_refused_with_the_flag_to_give() -> None:
+    with pytest.raises(UsageError, match=f"{TRAINED} tokens, {TRAINED + 1} were asked for") as caught:
+        plan("a model", LLAMA, build.CARD_24, Wish(context_tokens=TRAINED + 1))
+    assert caught.value.hint == f"give --context {TRAINED} or less"
+
+
+def test_vllm_does_not_cap_it_silently_either() -> None:
+    tiny = (folder(SMOL, 270_000_000),)
+    with pytest.raises(UsageError, match="8192 tokens, 8193 were asked for"):
+        plan("a model", tiny, build.CARD_24, Wish(context_tokens=8193))
+    assert plan("a model", tiny, build.CARD_24, Wish(context_tokens=8192)).context_tokens == 8192
+
+
+def test_each_of_several_slots_may_have_all_of_it() -> None:
+    found = plan("a model", LLAMA, build.TWO_3090, Wish(context_tokens=TRAINED, parallel=2))
+    assert found.context_tokens == TRAINED
