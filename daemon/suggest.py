@@ -20,8 +20,6 @@ from planner.calibration import Calibration
 log = logging.getLogger(__name__)
 
 BUDGET_S = 0.3
-# People read half as fast as what the planner aims at.
-READABLE_TOKENS_PER_S = choose.READING_TOKENS_PER_S / 2
 
 
 def instead_of(
@@ -45,7 +43,7 @@ def instead_of(
         plan = _planned(node, model, machine, wish, calibration, reserve)
         if plan is None:
             continue
-        if _rate(plan) >= READABLE_TOKENS_PER_S:
+        if _rate(plan) >= choose.READING_TOKENS_PER_S:
             return _words(plan)
         if fastest is None or _rate(plan) > _rate(fastest):
             fastest = plan
@@ -64,7 +62,7 @@ def promising(models: Iterable[KnownModel], family: frozenset[str], machine: Har
 
     def order(model: KnownModel) -> tuple[bool, bool, float]:
         most = most_tokens_per_s(model, machine)
-        if most < READABLE_TOKENS_PER_S:
+        if most < choose.READING_TOKENS_PER_S:
             return True, False, -most
         return False, model.architecture not in family, -(model.parameters or 0)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from domain.errors import DoesNotFitError, UnknownModelError
+from domain.errors import DoesNotFitError, UnknownModelError, UsageError
 from domain.hardware import Hardware
 from domain.model import Candidate
 from domain.plan import LLAMA_CPP, VLLM, Plan, Wish
@@ -36,9 +36,11 @@ def plan(
     reserve: Reserve = DEFAULT_RESERVE,
 ) -> Plan:
     """Raises: DoesNotFitError with bytes and the nearest that fits; UsageError for a quality that no
-    candidate has; UnknownModelError where there is nothing to choose from."""
+    candidate has or a context that the model can't use; UnknownModelError where there is nothing to
+    choose from."""
     engine, mine = of_engine(model, candidates, wish)
     mine = quality.wanted(mine, wish.quality)
+    check_context(model, engine, mine, wish)
     if engine == VLLM:
         return vllm.plan(model, mine, hardware, wish, reserve=reserve)
     case = Case(hardware, wish, calibration, reserve)
@@ -75,6 +77,21 @@ def of_engine(model: str, candidates: Sequence[Candidate], wish: Wish) -> tuple[
         if found:
             return engine, found
     raise UnknownModelError(model, what=f"{model} has no weights for {wish.engine or 'any engine'}")
+
+
+def check_context(model: str, engine: str, candidates: Sequence[Candidate], wish: Wish) -> None:
+    """Raises: UsageError where more is asked for than the model was trained for: engines cap it."""
+    if wish.context_tokens is None:
+        return
+    if engine == VLLM:
+        trained = max(vllm.config(one.shape).native_context for one in candidates)
+    else:
+        trained = max(hparams.read(one.shape).native_context for one in candidates)
+    if wish.context_tokens > trained:
+        raise UsageError(
+            f"{model} was trained for a context of {trained} tokens, {wish.context_tokens} were asked for",
+            hint=f"give --context {trained} or less",
+        )
 
 
 def by_quality(candidates: Sequence[Candidate]) -> list[Candidate]:
