@@ -21,6 +21,7 @@ from domain.model import Candidate, ModelShape, Weights
 from domain.plan import Confidence, LlamaFlags, Plan
 from launchers.base import Capabilities
 from launchers.llama_cpp.oracle import FIT_PARAMS, Held, Told
+from launchers.process import EngineProcess
 from planner.estimate import lay_out
 from planner.resolved import Reader
 
@@ -80,13 +81,13 @@ def unchecked(plan: Plan, near: Differences, machine: Hardware, why: str) -> Pla
     return noted(agreement.corrected(plan, near, machine), f"{said}; corrected by what it said before")
 
 
-async def read_back(node: Node, plan: Plan, caps: Capabilities, log_path: Path) -> Plan:
+async def read_back(node: Node, plan: Plan, caps: Capabilities, process: EngineProcess) -> Plan:
     """``plan`` with what its engine, which serves now, took by the log of its start: kept for later
-    plans. As it is where the log does not say."""
+    plans. Unchanged where the log does not say."""
     machine = node.seen.hardware
     if machine is None or not isinstance(plan.flags, LlamaFlags):
         return plan
-    held = await asyncio.to_thread(_allocated, node, log_path)
+    held = await _allocated(node, process)
     more = agreement.differences(plan.memory, held) if held else None
     if more is None:
         return plan
@@ -159,11 +160,11 @@ def _compared(told: Told, shape: ModelShape, question: Question) -> Differences:
     return found
 
 
-def _allocated(node: Node, log_path: Path) -> tuple[Held, ...]:
+async def _allocated(node: Node, process: EngineProcess) -> tuple[Held, ...]:
     try:
-        return node.rooms.read_memory(log_path.read_text(errors="replace"))
+        return node.rooms.read_memory(await process.log_head())
     except OSError as error:
-        log.warning("the log of a start can't be read: file=%s %s", log_path, error)
+        log.warning("the log of a start can't be read: file=%s %s", process.log_path, error)
         return ()
 
 

@@ -40,8 +40,7 @@ async def start(node: Node, live: Live, plan: Plan, caps: Capabilities) -> None:
     )
     live.say(Step.START, f"starting {plan.engine} {caps.version or ''}".rstrip() + f" on {command.url}")
     live.process = new_process(node, plan, command, node.log_path(live.name))
-    await _until_it_serves(node, live, live.process)
-    live.plan = await read_back(node, live.plan, caps, node.log_path(live.name))
+    await _until_it_serves(node, live, live.process, caps)
 
 
 async def taken_over(node: Node, live: Live) -> None:
@@ -78,7 +77,10 @@ async def adopted(node: Node, run: Run, plan: Plan, identity: Identity) -> Engin
     )
 
 
-async def _until_it_serves(node: Node, live: Live, process: EngineProcess) -> None:
+async def _until_it_serves(
+    node: Node, live: Live, process: EngineProcess, caps: Capabilities | None = None
+) -> None:
+    """With ``caps``, of the build that was started, what it took is read back."""
     began = time.monotonic()
     try:
         ready = await _ready(node, live, process)
@@ -86,6 +88,8 @@ async def _until_it_serves(node: Node, live: Live, process: EngineProcess) -> No
         await process.stop()
         await ended(node, live, "did not come up")
         raise
+    if caps is not None and live.plan is not None:
+        live.plan = await read_back(node, live.plan, caps, process)
     log.info("ready: launch=%s port=%s after_s=%.1f", live.name, live.port, time.monotonic() - began)
     await serving(node, live, ready)
 

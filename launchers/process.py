@@ -131,6 +131,11 @@ class EngineProcess:
         since = 0 if self._child is None else self._child.log_start
         return await asyncio.to_thread(logfile.tail, self.log_path, since=since)
 
+    async def log_head(self) -> str:
+        """The first lines of this run. Raises: OSError where its file is gone."""
+        since = 0 if self._child is None else self._child.log_start
+        return await asyncio.to_thread(logfile.head, self.log_path, since=since)
+
     async def measure(self, tokens: int) -> float | None:
         """Decode speed of one more answer of ``tokens`` tokens, in tokens a second."""
         seen = readiness.Reply("", None, None, None, None)
