@@ -30,7 +30,7 @@ async def estimate(
 ) -> Estimate:
     """Of ``args`` as the engine would take them. ``gpus`` replaces the machine's by as many dedicated
     ones without a stated size. Raises: UsageError for arguments the engine would refuse."""
-    candidates = await resolved(node, model, Wish(engine=engine))
+    candidates = await resolved(node, model, Wish(engine=engine), most_bytes=0)
     candidate = chosen(candidates, model)
     flags = node.rooms.launchers[candidate.engine].parse(args)
     if not isinstance(flags, LlamaFlags):
@@ -48,6 +48,8 @@ async def estimate(
     notes = [f"of {candidate.weights.repo} {candidate.weights.quant}"]
     if not candidate.exact:
         notes.append("the shape is the catalogue's: the file's own header could not be read")
+    if candidate.as_of:
+        notes.append(f"the hub could not be asked: as seen at {candidate.as_of}")
     return replace(found, notes=(*found.notes, *notes))
 
 

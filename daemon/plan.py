@@ -23,7 +23,9 @@ from planner.calibration import Calibration
 
 async def plan(node: Node, model: str, wish: Wish, *, on: Hardware | None = None) -> Plan:
     """The plan that a launch would run now, or that the machine ``on`` would. Starts nothing that stays."""
-    candidates, machine = await asyncio.gather(resolved(node, model, wish), _machine(node, on))
+    box = on or node.seen.hardware
+    needed = resolved(node, model, wish, most_bytes=room_bytes(box) if box else None)
+    candidates, machine = await asyncio.gather(needed, _machine(node, on))
     if on is not None:
         chosen = await choose_plan(node, model, candidates, machine, wish, Calibration())
     else:
@@ -32,7 +34,11 @@ async def plan(node: Node, model: str, wish: Wish, *, on: Hardware | None = None
     return await asyncio.to_thread(with_command, node, chosen)
 
 
-async def resolved(node: Node, model: str, wish: Wish) -> tuple[Candidate, ...]:
+async def resolved(
+    node: Node, model: str, wish: Wish, *, most_bytes: int | None = None
+) -> tuple[Candidate, ...]:
+    """What ``model`` names. Without a wished quality, of a repository's quants that are larger than
+    ``most_bytes`` only the smallest: the others' headers are not fetched."""
     return await asyncio.to_thread(
         node.rooms.candidates,
         model,
@@ -40,7 +46,15 @@ async def resolved(node: Node, model: str, wish: Wish) -> tuple[Candidate, ...]:
         models_dir=node.settings.models_dir,
         engine=wish.engine,
         offline=node.settings.offline,
+        most_bytes=None if wish.quality else most_bytes,
     )
+
+
+def room_bytes(machine: Hardware) -> int | None:
+    """All the memory that there is; None where some of it is not known."""
+    totals = [machine.memory.total_bytes, *(gpu.memory_total_bytes for gpu in machine.gpus)]
+    known = [total for total in totals if total]
+    return sum(known) if len(known) == len(totals) else None
 
 
 async def choose_plan(
@@ -62,7 +76,15 @@ async def choose_plan(
             error.hint = "; ".join(part for part in (error.hint, instead) if part)
             raise
 
-    return await asyncio.to_thread(think)
+    return _dated(await asyncio.to_thread(think), candidates)
+
+
+def _dated(plan: Plan, candidates: Sequence[Candidate]) -> Plan:
+    """``plan`` with a word on weights that the hub was not asked for now."""
+    at = next((one.as_of for one in candidates if one.weights == plan.weights), None)
+    if at is None:
+        return plan
+    return noted(plan, f"the hub could not be asked: {plan.weights.repo} is planned as seen at {at}")
 
 
 async def checked_plan(
