@@ -79,9 +79,10 @@ class _Search:
 
     def url(self, url: str) -> tuple[Candidate, ...]:
         parts = urlsplit(url)
-        name = names.checked_path(PurePosixPath(parts.path).name)
+        name = PurePosixPath(parts.path).name
         if not name.endswith(".gguf"):
             raise UsageError(f"{url} is no address of a .gguf file")
+        names.checked_path(name)
         files = tuple(WeightFile(part) for part in gguf.part_names(name))
         weights = Weights(Source.URL, url, None, files, "", 0)
         if store.is_complete(weights, self.models_dir):

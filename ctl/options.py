@@ -1,11 +1,13 @@
 """Arguments and options that several commands share, and what completes them."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import quote
 
 import typer
 
 from ctl import complete
+from domain.errors import UnknownLaunchError, UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, in the documented shape, and nothing else.")]
 
@@ -31,25 +33,54 @@ On = Annotated[
         autocompletion=complete.profiles,
     ),
 ]
+
+MOST_TOKENS = 2**31  # of the daemon's API
+
+
+def tokens(text: str | int) -> int:
+    """``32768``, or ``32k`` for the same. A default that is an int comes through here, too."""
+    figure = str(text).strip().lower()
+    digits, factor = (figure[:-1], 1024) if figure.endswith("k") else (figure, 1)
+    if not digits.isdecimal() or not 1 <= int(digits[:12]) * factor <= MOST_TOKENS:
+        raise typer.BadParameter(f"{text!r} is no count of tokens: give 32768 or 32k")
+    return int(digits) * factor
+
+
 Context = Annotated[
-    int | None, typer.Option("--context", metavar="TOKENS", min=1, help="Context that each slot must hold.")
+    int | None,
+    typer.Option(
+        "--context", metavar="TOKENS", parser=tokens, help="Context that each slot must hold: 32768 or 32k."
+    ),
 ]
 Parallel = Annotated[
-    int | None, typer.Option("--parallel", metavar="N", min=1, help="Requests that are served at once.")
+    int | None,
+    typer.Option("--parallel", metavar="N", min=1, max=1024, help="Requests that are served at once."),
 ]
 MinDecode = Annotated[
-    float | None, typer.Option("--min-decode", metavar="X", min=0, help="Least tokens per second.")
+    float | None, typer.Option("--min-decode", metavar="X", min=0.1, help="Least tokens per second.")
 ]
 Quality = Annotated[
     str | None, typer.Option("--quality", metavar="QUANT", help="The quant to use, for example Q8_0.")
 ]
 Engine = Annotated[
-    str | None, typer.Option("--engine", metavar="ENGINE", help="The engine to use: llama.cpp or vllm.")
+    Literal["llama.cpp", "vllm"] | None,
+    typer.Option("--engine", metavar="ENGINE", help="The engine to use: llama.cpp or vllm."),
 ]
 
 
+def launch_path(name: str) -> str:
+    """Where the API has the launch ``name``. Raises: UnknownLaunchError for what no launch can be called."""
+    if not name or "/" in name:  # no path of the API: its answer would be about the path
+        raise UnknownLaunchError(f"no launch is called {name!r}", hint="node-ctl ps lists them")
+    return f"/v1/launches/{quote(name, safe='')}"
+
+
 def located(model: str) -> str:
-    """``model``, absolute where it is a path: the daemon has another working folder and another home."""
+    """``model``, absolute where it is a path: the daemon has another working folder and another home.
+
+    Raises: UsageError for no name at all."""
+    if not model.strip():
+        raise UsageError("the name of the model is empty", hint="a name, owner/repo[:quant], a path or a URL")
     if model.startswith(("http://", "https://", "pypi:")):
         return model
     if model in (".", "..") or model.startswith(("./", "../", "~")) or model.endswith(".gguf"):

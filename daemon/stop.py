@@ -37,14 +37,15 @@ async def _stop(node: Node, live: Live) -> LaunchRow:
     known = await asyncio.to_thread(node.store.launch, live.name) is not None
     if known:
         await remember(node, live)
-    served = live.state is LaunchState.READY
+    served, before = live.state is LaunchState.READY, live.state
     await quiet(node, live)
     live.become(LaunchState.STOPPED)
     if served or not live.track.ended:
         live.say(Step.STOPPED, f"{live.name} is stopped")
     if known:
         await remember(node, live)
-    await node.diary.write("stopped", f"{live.name} is stopped", launch=live.name)
+    if before is not LaunchState.STOPPED:
+        await node.diary.write("stopped", f"{live.name} is stopped", launch=live.name)
     return live.row()
 
 

@@ -1,7 +1,6 @@
 """``node-ctl ask``."""
 
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -9,7 +8,7 @@ from ctl import complete
 from ctl.autostart import daemon
 from ctl.chat import Answered, Chat
 from ctl.client import Daemon
-from ctl.options import Json
+from ctl.options import Json, launch_path
 from ctl.screen import harmless, note, print_json
 from ctl.show.launches import api_base, rows_of
 from ctl.show.words import rate, shape
@@ -23,6 +22,7 @@ EXAMPLES = """
   node-ctl ask helper "Name ten rivers." --max-tokens 200 --json
 """
 
+COMING = frozenset({LaunchState.QUEUED, LaunchState.DOWNLOADING, LaunchState.STARTING})
 ANSWERING = frozenset({LaunchState.READY, LaunchState.DEGRADED})
 
 
@@ -46,6 +46,8 @@ def command(
     """Prints the answer as it comes, then the tokens per second."""
     if len(words) > 2:
         raise UsageError(f"a name and a question, not {len(words)} words", hint="put the question in quotes")
+    if not words[-1].strip():
+        raise UsageError("the question is empty", hint='node-ctl ask NAME "question"')
     row = _served(daemon(), words[0] if len(words) == 2 else None)
     base = api_base(row.endpoint or "")
     chat = Chat(base, row.name, words[-1], max_tokens=max_tokens, temperature=temperature)
@@ -79,12 +81,12 @@ def _served(running: Daemon, name: str | None) -> LaunchRow:
             names = ", ".join(row.name for row in ready)
             raise UsageError(f"{len(ready)} models are ready: {names}", hint='node-ctl ask NAME "question"')
         raise UnknownLaunchError("no model is ready", hint="node-ctl launch MODEL, or see node-ctl ps")
-    row = shape(LaunchRow, running.get(f"/v1/launches/{quote(name, safe='')}")["launch"])
+    row = shape(LaunchRow, running.get(launch_path(name))["launch"])
     if row.state not in ANSWERING or row.endpoint is None:
         reason = f": {row.last_error}" if row.last_error else ""
-        raise NodeError(
-            f"{name} is {row.state}{reason}", hint=f"see node-ctl logs {name}, or launch it again"
-        )
+        again = f"see node-ctl logs {name}, or launch it again"
+        soon = "ask again once node-ctl ps says that it is ready"
+        raise NodeError(f"{name} is {row.state}{reason}", hint=soon if row.state in COMING else again)
     return row
 
 

@@ -2,14 +2,24 @@
 
 import sys
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from ctl.autostart import daemon_or_start
 from ctl.client import START_HINT, AnswerError, Daemon
 from ctl.exits import INTERRUPTED
-from ctl.options import Context, Engine, Json, MinDecode, Model, Parallel, Quality, located, wish
+from ctl.options import (
+    Context,
+    Engine,
+    Json,
+    MinDecode,
+    Model,
+    Parallel,
+    Quality,
+    launch_path,
+    located,
+    wish,
+)
 from ctl.screen import console, is_terminal, note, print_json
 from ctl.show.launches import launched_lines
 from ctl.show.progress import PlainSteps, Steps, follow
@@ -75,7 +85,7 @@ def _print_taken(taken: Any, *, as_json: bool) -> None:
 
 def _served(daemon: Daemon, name: str) -> Any:
     """The launch's detail where it is ready; ``None`` while it is on its way."""
-    detail = daemon.get(_path(name))
+    detail = daemon.get(launch_path(name))
     return detail if detail["launch"]["state"] == LaunchState.READY else None
 
 
@@ -83,7 +93,7 @@ def _watched(daemon: Daemon, name: str, *, as_json: bool) -> Any:
     """Follows the launch to its end. The launch's detail once it is ready; else raises what ended it."""
     try:
         with _steps(as_json=as_json) as steps:
-            last = follow(daemon.lines(f"{_path(name)}/progress"), steps)
+            last = follow(daemon.lines(f"{launch_path(name)}/progress"), steps)
     except KeyboardInterrupt:
         note(f"\nstill launching in the daemon: node-ctl ps, node-ctl logs {name}, node-ctl stop {name}")
         raise typer.Exit(INTERRUPTED) from None
@@ -95,11 +105,7 @@ def _watched(daemon: Daemon, name: str, *, as_json: bool) -> Any:
         raise AnswerError(code, last.message, hint=last.hint or see_log)
     if last.step is Step.STOPPED:
         raise AnswerError("failed", f"{name} was stopped before it was ready", hint="someone stopped it")
-    return daemon.get(_path(name))
-
-
-def _path(name: str) -> str:
-    return f"/v1/launches/{quote(name, safe='')}"
+    return daemon.get(launch_path(name))
 
 
 def _steps(*, as_json: bool) -> Steps:

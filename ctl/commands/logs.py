@@ -1,13 +1,12 @@
 """``node-ctl logs``."""
 
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from ctl.autostart import daemon
-from ctl.options import Json, Launch
-from ctl.screen import harmless, print_json_line
+from ctl.options import Json, Launch, launch_path
+from ctl.screen import harmless, note, print_json_line
 
 USAGE = "NAME [OPTIONS]"
 EXAMPLES = """
@@ -24,9 +23,12 @@ def command(
     as_json: Json = False,
 ) -> None:
     """The last lines of the engine's log. With --json, one object a line: {"launch", "line"}."""
-    path = f"/v1/launches/{quote(name, safe='')}/log?lines={lines}&follow={str(follow).lower()}"
+    path = f"{launch_path(name)}/log?lines={lines}&follow={str(follow).lower()}"
+    line = None
     for line in daemon().lines(path):
         if as_json:
             print_json_line({"launch": name, "line": line})
         else:
             print(harmless(line), flush=follow)
+    if line is None and lines:
+        note(f"the engine of {name} has not written anything: node-ctl ps tells how far it is")

@@ -1,12 +1,11 @@
 """``node-ctl stop``."""
 
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from ctl.autostart import daemon
-from ctl.options import Json, Launch
+from ctl.options import Json, Launch, launch_path
 from ctl.screen import print_json
 
 USAGE = "NAME [OPTIONS]"
@@ -26,7 +25,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """It stays stopped after a reboot. Its weights stay on the disk."""
-    path = f"/v1/launches/{quote(name, safe='')}/stop"
+    path = f"{launch_path(name)}/stop"
     row = daemon().post(path, {"forget": forget}, timeout_s=STOP_TIMEOUT_S)
     if as_json:
         print_json(row)

@@ -1,0 +1,75 @@
+"""Slips of an owner's fingers are answered in the words of the command line, before a daemon is asked."""
+
+from dataclasses import replace
+
+import pytest
+
+from domain.jsonable import to_json
+from domain.launch import LaunchState
+from tests.ctl import answers
+from tests.ctl.conftest import Ctl
+from tests.fakes.daemon_server import Answer, FakeDaemon
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        pytest.param("plan m --context 0", 2, "give 32768 or 32k", id="no context"),
+        pytest.param("plan m --context much", 2, "'much' is no count of tokens", id="context in words"),
+        pytest.param(f"plan m --context {'9' * 5000}", 2, "is no count of tokens", id="endless context"),
+        pytest.param("plan m --parallel 0", 2, "--parallel", id="no slot"),
+        pytest.param("plan m --parallel 5000", 2, "--parallel", id="too many slots"),
+        pytest.param("plan m --min-decode 0", 2, "--min-decode", id="no speed"),
+        pytest.param("launch m --engine ollama", 2, "'llama.cpp', 'vllm'", id="another engine"),
+        pytest.param("stop a/b", 1, "no launch is called 'a/b'", id="stop: a name with a slash"),
+        pytest.param("logs a/b", 1, "no launch is called 'a/b'", id="logs: a name with a slash"),
+        pytest.param("ask a/b hello", 1, "no launch is called 'a/b'", id="ask: a name with a slash"),
+    ],
+)
+def test_wrong_words_are_told_without_the_daemon(
+    ctl: Ctl, daemon: FakeDaemon, words: str, status: int, said: str
+) -> None:
+    done = ctl(*words.split())
+    assert (done.returncode, daemon.asked) == (status, [])
+    assert said in done.stderr
+    assert "openapi" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param(["plan", ""], "the name of the model is empty", id="no model"),
+        pytest.param(["compare", " "], "the name of the model is empty", id="a blank model"),
+        pytest.param(["ask", "m", " "], "the question is empty", id="no question"),
+    ],
+)
+def test_empty_words_are_told_without_the_daemon(
+    ctl: Ctl, daemon: FakeDaemon, words: list[str], said: str
+) -> None:
+    done = ctl(*words)
+    assert (done.returncode, daemon.asked) == (2, [])
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(("asked", "sent"), [("32k", 32768), ("128K", 131072), ("8192", 8192)])
+def test_a_context_may_be_given_in_k(ctl: Ctl, daemon: FakeDaemon, asked: str, sent: int) -> None:
+    daemon.on("POST /v1/plan", to_json(answers.PLAN))
+    assert ctl("plan", "m", "--context", asked).returncode == 0
+    assert daemon.asked[0].body == {"model": "m", "context_tokens": sent}
+
+
+def test_a_model_that_still_starts_is_to_be_asked_later(ctl: Ctl, daemon: FakeDaemon) -> None:
+    row = replace(answers.ROW, state=LaunchState.STARTING, endpoint=None)
+    daemon.on("GET /v1/launches/smol", {**answers.DETAIL, "launch": to_json(row)})
+    done = ctl("ask", "smol", "hi")
+    assert done.returncode == 1
+    assert "smol is starting" in done.stderr
+    assert "hint: ask again once node-ctl ps says that it is ready" in done.stderr
+
+
+def test_a_log_without_a_line_is_told_beside_the_output(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("GET /v1/launches/smol/log", Answer(lines=()))
+    done = ctl("logs", "smol")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "smol has not written anything" in done.stderr
+    assert ctl("logs", "smol", "--lines", "0").stderr == ""
