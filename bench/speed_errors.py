@@ -1,0 +1,26 @@
+"""Errors of predicted speeds on published runs: median, p90, worst per class. ``--rows`` prints each run."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.rigs.speed_errors import compared, table
+
+
+def main() -> None:
+    if "--rows" in sys.argv[1:]:
+        for one in compared():
+            row, range_ = one.row, one.predicted
+            side = "held out" if row.held_out else "fitted"
+            print(
+                f"{row.number:4} {side:8} {one.what:7} {row.kind:12} {row.model:20} "
+                f"depth {row.depth_tokens:6} "
+                f"measured {one.measured:8.1f} predicted {range_.expected:8.1f} "
+                f"({range_.low:.1f} to {range_.high:.1f})  {row.box[:50]}"
+            )
+    print(table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What makes a command line faster or slower, and what is not predicted."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from catalog.blueprint import shape_of
+from config.data import catalogue
+from domain.hardware import Hardware, MemoryKind
+from domain.known import KnownQuant
+from domain.model import ModelShape
+from domain.plan import LlamaFlags, Range
+from planner.calibration import Calibration
+from planner.estimate import estimate
+from tests.planner import build
+
+MOE = build.shape("qwen3-30b-a3b", "Q4_K_M")
+DENSE = build.shape("qwen3-32b", "Q4_K_M")
+LINE = LlamaFlags(gpu_layers=999, context_tokens=40960, parallel=1)
+
+
+def decode(shape: ModelShape, flags: LlamaFlags, box: Hardware, depth: int = 0) -> float:
+    return known(estimate(shape, flags, box, depth_tokens=depth).speed.decode_tokens_per_s).expected
+
+
+def prefill(shape: ModelShape, flags: LlamaFlags, box: Hardware, depth: int = 0) -> float:
+    return known(estimate(shape, flags, box, depth_tokens=depth).speed.prefill_tokens_per_s).expected
+
+
+def known(found: Range | None) -> Range:
+    assert found is not None
+    return found
+
+
+def small(quant: str, size_bytes: int) -> ModelShape:
+    return shape_of(catalogue()["smollm2-135m"], KnownQuant("", quant, size_bytes))
+
+
+@pytest.mark.parametrize(
+    ("threads", "least", "most"),
+    [
+        pytest.param(2, 115, 150, id="133 tok/s were measured with two threads"),
+        pytest.param(1, 60, 90, id="60 to 90 with one"),
+    ],
+)
+def test_a_tiny_model_is_bound_by_cores_and_barriers(threads: int, least: float, most: float) -> None:
+    """SmolLM2-135M Q4_1, llama.cpp b10068 on two virtual cores of an EPYC with AVX2."""
+    found = decode(small("Q4_1", 98_362_432), replace(LINE, gpu_layers=0, threads=threads), build.SMALL_CPU)
+    assert least < found < most
+
+
+def test_a_token_reads_the_experts_it_uses_and_not_all() -> None:
+    assert decode(MOE, LINE, build.CARD_24) > 4 * decode(DENSE, LINE, build.CARD_24)
+
+
+def test_depth_costs_decode_and_prefill() -> None:
+    assert decode(MOE, LINE, build.CARD_24, 32768) < 0.8 * decode(MOE, LINE, build.CARD_24)
+    assert prefill(MOE, LINE, build.CARD_24, 32768) < 0.8 * prefill(MOE, LINE, build.CARD_24)
+
+
+def test_a_window_bounds_what_depth_costs() -> None:
+    gemma = build.shape("gemma-3-12b", "Q4_K_M")
+    assert decode(gemma, LINE, build.CARD_24, 32768) > 0.6 * decode(gemma, LINE, build.CARD_24)
+
+
+def test_experts_on_the_host_slow_decode_by_their_share() -> None:
+    speeds = [decode(MOE, replace(LINE, n_cpu_moe=count), build.CARD_24) for count in (0, 12, 24, 48)]
+    assert speeds == sorted(speeds, reverse=True)
+    assert speeds[-1] > 1.2 * decode(MOE, replace(LINE, gpu_layers=0), build.CARD_24)
+
+
+def test_a_larger_batch_pays_where_experts_are_pulled_over_the_link() -> None:
+    line = replace(LINE, n_cpu_moe=48, batch=4096)
+    few, many = (prefill(MOE, replace(line, ubatch=size), build.CARD_24) for size in (512, 4096))
+    assert many > 3 * few
+    assert prefill(MOE, replace(LINE, ubatch=4096, batch=4096), build.CARD_24) < 2 * prefill(
+        MOE, LINE, build.CARD_24
+    )
+
+
+def test_codebook_types_cost_a_core_more_than_their_bytes_save() -> None:
+    line = replace(LINE, gpu_layers=0, threads=4)
+    model = catalogue()["qwen3-8b"]
+    plain = shape_of(model, KnownQuant("", "Q4_0", 4_700_000_000))
+    table = shape_of(model, KnownQuant("", "IQ3_XXS", 3_300_000_000))
+    assert decode(table, line, build.N100) < decode(plain, line, build.N100)
+
+
+def test_unknown_bandwidth_gives_no_speed() -> None:
+    blind = build.hardware(build.gpu(24, gb_per_s=None), gb_per_s=None)
+    speed = estimate(MOE, LINE, blind).speed
+    assert speed.decode_tokens_per_s is None
+    assert speed.prefill_tokens_per_s is None
+
+
+def test_an_unknown_rate_of_arithmetic_is_taken_from_the_kind_of_the_gpu() -> None:
+    apple = build.hardware(build.gpu(96, MemoryKind.UNIFIED, gb_per_s=800, tflops=None, vendor="apple"))
+    found = known(estimate(MOE, LINE, apple).speed.prefill_tokens_per_s)
+    assert 500 < found.expected < 4000
+
+
+def test_what_was_measured_here_corrects_the_next_model() -> None:
+    here = Calibration(decode_ratio=0.8, spread=0.05)
+    plain = known(estimate(MOE, LINE, build.CARD_24).speed.decode_tokens_per_s)
+    found = known(estimate(MOE, LINE, build.CARD_24, calibration=here).speed.decode_tokens_per_s)
+    assert found.expected == pytest.approx(0.8 * plain.expected)
+    assert found.high / found.low < plain.high / plain.low
+
+
+def test_a_prediction_takes_milliseconds() -> None:
+    """A search asks hundreds of times."""
+    estimate(MOE, LINE, build.CARD_24)
+    begun = time.perf_counter()
+    for _ in range(20):
+        estimate(MOE, LINE, build.CARD_24)
+    assert (time.perf_counter() - begun) / 20 < 0.05
