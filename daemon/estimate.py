@@ -14,6 +14,7 @@ from domain.model import Candidate
 from domain.plan import Estimate, LlamaFlags, Wish
 from planner import estimate as arithmetic
 from planner.calibration import Calibration
+from planner.resolved import Reader
 
 MOST_GPUS = 64
 
@@ -29,7 +30,8 @@ async def estimate(
     engine: str | None = None,
 ) -> Estimate:
     """Of ``args`` as the engine would take them. ``gpus`` replaces the machine's by as many dedicated
-    ones without a stated size. Raises: UsageError for arguments the engine would refuse."""
+    ones without a stated size; the figures are then those that llama-fit-params of today prints.
+    Raises: UsageError for arguments the engine would refuse."""
     candidates = await resolved(node, model, Wish(engine=engine), most_bytes=0)
     candidate = chosen(candidates, model)
     flags = node.rooms.launchers[candidate.engine].parse(args)
@@ -43,7 +45,13 @@ async def estimate(
     if gpus is not None:
         machine = with_gpus(machine, gpus)
     found = await asyncio.to_thread(
-        arithmetic.estimate, candidate.shape, flags, machine, depth_tokens=depth_tokens, calibration=known
+        arithmetic.estimate,
+        candidate.shape,
+        flags,
+        machine,
+        depth_tokens=depth_tokens,
+        calibration=known,
+        reader=Reader.SERVER if gpus is None else Reader.FIT_PARAMS,
     )
     notes = [f"of {candidate.weights.repo} {candidate.weights.quant}"]
     if not candidate.exact:
@@ -62,8 +70,10 @@ def chosen(candidates: Sequence[Candidate], model: str) -> Candidate:
 
 
 def with_gpus(machine: Hardware, count: int) -> Hardware:
-    """Raises: UsageError for a count that no machine has."""
+    """No engine is known of such a machine: its build is one of today.
+    Raises: UsageError for a count that no machine has."""
     if not 0 <= count <= MOST_GPUS:
         raise UsageError(f"{count} GPUs: between 0 and {MOST_GPUS} are possible")
     gpu = Gpu(id="", vendor="", name="a GPU of unknown size", memory_kind=MemoryKind.DEDICATED)
-    return replace(machine, gpus=tuple(replace(gpu, id=f"assumed:{index}") for index in range(count)))
+    assumed = tuple(replace(gpu, id=f"assumed:{index}") for index in range(count))
+    return replace(machine, gpus=assumed, engines=())
