@@ -126,6 +126,8 @@ def ask(node: Node, question: Question) -> Differences:
     shape = next((one.shape for one in question.candidates if _is_exact(one, question.weights)), None)
     if shape is None:
         raise DownloadError("the file's own header can't be read yet")
+    if node.settings.offline and question.weights.location is None:
+        raise DownloadError("the header is not on this disk, and offline is set")
     when_s, why = node.seen.unanswered.get(question.key, (0.0, ""))
     if why and time.monotonic() - when_s < RETRY_S:
         raise EngineError(why)

@@ -143,19 +143,19 @@ class Api:
         return dict((await self.get(f"/v1/launches/{name}"))["launch"])
 
 
-Running = Callable[[], AbstractAsyncContextManager[Api]]
+Running = Callable[..., AbstractAsyncContextManager[Api]]
 
 
 @pytest.fixture
 def daemon(settings: Settings, rooms: Rooms) -> Running:
-    """Starts a daemon on the same state each time it is called."""
+    """Starts a daemon on the same state each time it is called, with other rooms where given."""
 
     @asynccontextmanager
-    async def run() -> AsyncIterator[Api]:
+    async def run(other: Rooms | None = None) -> AsyncIterator[Api]:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         transport = httpx.AsyncHTTPTransport(uds=str(settings.socket))
         async with (
-            running(settings, Notify({}), rooms) as node,
+            running(settings, Notify({}), other or rooms) as node,
             httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=30) as http,
         ):
             yield Api(http, node)
