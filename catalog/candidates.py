@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from catalog import gguf, headers, hub, safetensors, store
 from catalog.blueprint import shape_of
 from catalog.cache import Cache
 from catalog.quants import FILE_TYPES, QuantFiles, quant_of, quants_of, said_by
+from catalog.remote import HttpSource, new_client
 from catalog.source import ByteSource, FileSource
 from domain.errors import BadModelError
 from domain.known import KnownModel, KnownQuant, PypiFile
@@ -87,6 +89,33 @@ def _of_listing(
     if shards and (shape := headers.of_shards(found, shards, cache=cache, online=online)):
         return (_safetensors(origin, found.files, shape),)
     return ()
+
+
+def of_url(weights: Weights, *, cache: Cache | None = None) -> Candidate:
+    """A GGUF file at an address, with its other parts beside it. Each is asked for its tag once, and read
+    on where it is another than was seen. Raises: DownloadError, BadModelError."""
+    parts = urlsplit(weights.repo)
+    folder = parts.path.rpartition("/")[0]
+    name = weights.files[0].name
+    with new_client() as client:
+        opened = {
+            file.name: HttpSource(
+                urlunsplit(parts._replace(path=f"{folder}/{file.name}")), name=file.name, client=client
+            )
+            for file in weights.files
+        }
+        tags = [f"{weights.repo} {one.name} {one.size_bytes} {one.tag}" for one in opened.values()]
+        use = cache if all(one.tag for one in opened.values()) else None
+        shape = use.shape(tags) if use else None
+        if shape is None:
+            shape = gguf.read_model(name, opened.__getitem__)
+            if use:
+                use.keep_shape(tags, shape)
+    files = tuple(WeightFile(one.name, one.size_bytes) for one in opened.values())
+    weights = dataclasses.replace(
+        weights, files=files, quant=quant_of_shape(shape, name), size_bytes=shape.file_bytes
+    )
+    return Candidate(weights, shape)
 
 
 def of_catalogue(model: KnownModel, quant: KnownQuant) -> Candidate:

@@ -7,7 +7,7 @@ import httpx
 from domain.errors import DownloadError
 
 TIMEOUT_S = 10.0
-FIRST_READ_BYTES = 256 * 1024
+FIRST_READ_BYTES = 24  # tells size and tag, and what kind of file it is
 
 
 def new_client() -> httpx.Client:

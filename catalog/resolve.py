@@ -8,12 +8,11 @@ import dataclasses
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from catalog import candidates as of
 from catalog import gguf, hub, names, store
 from catalog.cache import Cache
-from catalog.remote import HttpSource
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
 from domain.known import KnownModel, KnownQuant, PypiFile
 from domain.model import Candidate, Source, WeightFile, Weights
@@ -89,22 +88,7 @@ class _Search:
             return (_placed(of.of_gguf_file(store.folder_of(weights, self.models_dir) / name), weights),)
         if self.offline:
             raise self._missing()
-        sizes: dict[str, int] = {}
-
-        def opened(part: str) -> HttpSource:
-            folder = parts.path.rpartition("/")[0]
-            source = HttpSource(urlunsplit(parts._replace(path=f"{folder}/{part}")), name=part)
-            sizes[part] = source.size_bytes
-            return source
-
-        shape = gguf.read_model(name, opened)
-        files = tuple(WeightFile(part, sizes[part]) for part in sizes)
-        quant = of.quant_of_shape(shape, name)
-        return (
-            Candidate(
-                dataclasses.replace(weights, files=files, quant=quant, size_bytes=shape.file_bytes), shape
-            ),
-        )
+        return (of.of_url(weights, cache=self.cache),)
 
     def wheel(self, wanted: names.Wheel) -> tuple[Candidate, ...]:
         for model in self.catalogue.values():
