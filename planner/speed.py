@@ -27,7 +27,7 @@ CORE_BYTES_PER_S = 10e9  # of F16 and 8-bit weights
 # A measured bandwidth is what a plain read reaches; matrices reach a little less.
 OF_MEASURED = 0.90
 # A change of device in the middle of a token: copy of one row and a synchronisation.
-HOP_S = 50e-6
+HOP_S = 60e-6
 PCIE_OF_PEAK = 0.75
 # Seconds from the start of the process to its listening, before a byte of weights is read.
 START_S = 0.8
