@@ -12,7 +12,7 @@ from pathlib import Path
 from ctl import where
 from ctl.client import START_HINT, Daemon, find_socket
 from ctl.screen import note
-from domain.errors import DaemonGoneError
+from domain.errors import DaemonGoneError, StateError
 
 UNIT_PATHS = (
     "etc/systemd/system/node-daemon.service",
@@ -78,8 +78,15 @@ def _none_runs() -> DaemonGoneError:
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     state = where.state_dir()
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "autostart.lock").open("w") as lock:
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock = (state / "autostart.lock").open("w")
+    except OSError as error:
+        raise StateError(
+            f"the folder of the daemon's state, {state}, can't be written to: {error.strerror}",
+            hint="name another one with state_dir in the settings, or with NODE_DAEMON_STATE_DIR",
+        ) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -27,7 +27,7 @@ def command(
     ] = None,
     on: On = None,
     gpus: Annotated[
-        int | None, typer.Option("--gpus", metavar="N", min=0, help="N GPUs without a stated size.")
+        int | None, typer.Option("--gpus", metavar="N", min=0, max=64, help="N GPUs without a stated size.")
     ] = None,
     depth: Annotated[
         int, typer.Option("--depth", metavar="TOKENS", min=0, help="Tokens in the context when speed counts.")

@@ -3,6 +3,7 @@
 from itertools import groupby
 from typing import Any
 
+from ctl.show.plan import ALL_LAYERS
 from ctl.show.words import rate, shape
 from domain.plan import HOST, Plan, Range, VllmFlags
 from domain.units import duration, gib
@@ -43,9 +44,7 @@ def split(plan: Plan) -> str:
         return f"{words}, experts on CPU"
     if flags.n_cpu_moe:
         return f"{words}, {flags.n_cpu_moe} MoE on CPU"
-    host = sum(row.weights_bytes for row in plan.memory if row.device == HOST)
-    everything = sum(row.weights_bytes for row in plan.memory)
-    if flags.gpu_layers is not None and host > everything / 2:
+    if flags.gpu_layers is not None and flags.gpu_layers < ALL_LAYERS:
         return f"{flags.gpu_layers} layers {words}, rest CPU"
     return words
 

@@ -7,6 +7,8 @@ from ctl.show.words import rate, shape
 from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, VllmFlags
 from domain.units import duration, gib
 
+ALL_LAYERS = 999  # as plans say it: more than any model has
+
 
 def five_lines(plan: Plan) -> list[str]:
     """Model, engine, context, memory, speed."""
@@ -92,7 +94,8 @@ def _split(plan: Plan) -> str:
     threads = ", 1 thread" if flags.threads == 1 else f", {flags.threads} threads" if flags.threads else ""
     if not gpus or not flags.gpu_layers:
         return f"all on the CPU{threads}"
-    words = f"{flags.gpu_layers} layers on {' + '.join(gpus)}"
+    layers = "all" if flags.gpu_layers >= ALL_LAYERS else str(flags.gpu_layers)
+    words = f"{layers} layers on {' + '.join(gpus)}"
     if flags.cpu_moe:
         words += ", all experts on the CPU"
     elif flags.n_cpu_moe:

@@ -1,5 +1,6 @@
 """The boxes that ship: they load, name their sources, have possible figures, and can be planned for."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from domain.hardware import Hardware, MemoryKind
 from domain.plan import Wish
 from domain.units import GIB, MIB
 from planner import choose
+from tests.conftest import ROOT
 
 SHIPPED = (
     "arc-b580",
@@ -66,6 +68,13 @@ def test_a_card_of_a_box_is_the_one_of_the_device_table() -> None:
             assert gpu.bandwidth_bytes_per_s == row.bandwidth_bytes_per_s
             assert gpu.fp16_flops_per_s == row.fp16_flops_per_s
             assert gpu.arch == row.arch
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/cli.md", "docs/architecture.md"])
+def test_pages_name_boxes_that_ship(page: str) -> None:
+    named = re.findall(r"--on ([a-z0-9][a-z0-9-]*)(?![\w.-])", (ROOT / page).read_text())
+    for name in named:
+        assert data.profile(name).name in SHIPPED
 
 
 def test_data_sheets_win_over_articles() -> None:

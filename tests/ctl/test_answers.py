@@ -1,11 +1,13 @@
 """What each command asks the daemon, and what it prints of the answer: for scripts and for people."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from domain.jsonable import to_json
+from domain.plan import LlamaFlags
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import Answer, FakeDaemon
@@ -106,6 +108,9 @@ def test_explain_adds_the_reasons_and_what_was_not_chosen(ctl: Ctl, daemon: Fake
     ("plan", "split"),
     [
         pytest.param(
+            replace(answers.MOE_PLAN, flags=LlamaFlags(gpu_layers=999)), "all layers on GPU0", id="all on one"
+        ),
+        pytest.param(
             answers.MOE_PLAN, "37 layers on GPU0, the experts of 12 layers on the CPU", id="MoE over two"
         ),
         pytest.param(answers.VLLM_PLAN, "vllm, CPU, tensor-parallel 2, bfloat16", id="vLLM"),
@@ -143,8 +148,8 @@ def test_no_launches_is_told_with_the_next_step(ctl: Ctl, daemon: FakeDaemon) ->
 
 
 def test_stop_asks_by_the_launchs_name_whatever_it_holds(ctl: Ctl, daemon: FakeDaemon) -> None:
-    daemon.on("POST /v1/launches/a%2Fb/stop", to_json(answers.ROW))
-    assert ctl("stop", "a/b", "--forget").stdout == "a/b is stopped and forgotten\n"
+    daemon.on("POST /v1/launches/a%3Fb%20c/stop", to_json(answers.ROW))
+    assert ctl("stop", "a?b c", "--forget").stdout == "a?b c is stopped and forgotten\n"
     assert daemon.asked[0].body == {"forget": True}
 
 

@@ -118,11 +118,7 @@ def test_what_is_wrong_is_told(ctl: Ctl, daemon: FakeDaemon, words: str, status:
             id="two GPUs",
         ),
         pytest.param(
-            replace(
-                answers.MOE_PLAN,
-                memory=(answers.GPU_MEMORY, replace(answers.HOST_MEMORY, weights_bytes=30 * GIB)),
-                flags=LlamaFlags(gpu_layers=9),
-            ),
+            replace(answers.MOE_PLAN, flags=LlamaFlags(gpu_layers=9)),
             "9 layers GPU, rest CPU",
             id="layers",
         ),

@@ -20,6 +20,7 @@ from tests.fakes.daemon_server import Answer, FakeDaemon
         pytest.param("plan m --parallel 0", 2, "--parallel", id="no slot"),
         pytest.param("plan m --parallel 5000", 2, "--parallel", id="too many slots"),
         pytest.param("plan m --min-decode 0", 2, "--min-decode", id="no speed"),
+        pytest.param("estimate m --gpus 100", 2, "--gpus", id="too many GPUs"),
         pytest.param("launch m --engine ollama", 2, "'llama.cpp', 'vllm'", id="another engine"),
         pytest.param("stop a/b", 1, "no launch is called 'a/b'", id="stop: a name with a slash"),
         pytest.param("logs a/b", 1, "no launch is called 'a/b'", id="logs: a name with a slash"),
@@ -73,3 +74,11 @@ def test_a_log_without_a_line_is_told_beside_the_output(ctl: Ctl, daemon: FakeDa
     assert (done.returncode, done.stdout) == (0, "")
     assert "smol has not written anything" in done.stderr
     assert ctl("logs", "smol", "--lines", "0").stderr == ""
+
+
+def test_a_state_folder_that_cannot_be_made_is_told(ctl: Ctl) -> None:
+    (ctl.home / "file").write_text("")
+    done = ctl("plan", "m", NODE_DAEMON_STATE_DIR=str(ctl.home / "file" / "state"))
+    assert done.returncode == 1
+    assert "file/state, can't be written to: Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
