@@ -5,9 +5,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from domain.errors import BadModelError, UnknownModelError, UsageError
 from domain.known import KnownModel
+from domain.redact import without_secrets
 
 NEAREST = 3
 _REPO = re.compile(
@@ -53,9 +55,11 @@ Name = Alias | Repo | Local | Url | Wheel
 
 
 def parse(name: str) -> Name:
-    """Raises: UsageError for a name of none of these forms."""
+    """Raises: UsageError for a name of none of these forms, UnknownModelError for a home that nobody has."""
+    if not name.isprintable():
+        raise UsageError(f"{name!r} is no name of a model", hint="it has characters that can't be printed")
     if name.startswith(("https://", "http://")):
-        return Url(name)
+        return _url(name)
     if name.startswith("pypi:"):
         match = _PYPI.match(name.removeprefix("pypi:"))
         if match is None:
@@ -64,16 +68,41 @@ def parse(name: str) -> Name:
             )
         return Wheel(match["package"], match["version"], checked_path(match["path"]))
     if name.startswith(("/", "./", "../", "~")) or name.endswith(".gguf"):
-        return Local(Path(name).expanduser())
+        return _local(name)
     plain = name.removeprefix("hf:")
     if match := _REPO.match(plain):
-        return Repo(match["repo"], match["quant"], match["rev"])
+        return Repo(match["repo"], match["quant"], _revision(match["rev"]))
     if match := _ALIAS.match(name):
         return Alias(match["alias"], match["quant"])
     raise UsageError(
         f"{name!r} is no name of a model",
         hint="use a name of the catalogue, owner/repo[:quant], a path or a URL",
     )
+
+
+def _url(text: str) -> Url:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # is looked at only here
+    except ValueError as error:
+        raise UsageError(f"{without_secrets(text)} is no URL") from error
+    if not parts.hostname:
+        raise UsageError(f"{without_secrets(text)} is no URL: it names no host")
+    return Url(text)
+
+
+def _local(text: str) -> Local:
+    try:
+        return Local(Path(text).expanduser())
+    except RuntimeError as error:  # pathlib's, for the home of a user who does not exist
+        raise UnknownModelError(text, what=f"{text} does not exist: {error}") from error
+
+
+def _revision(text: str | None) -> str | None:
+    """A branch, a tag or a commit; never a way out of the folder that files with these names lie in."""
+    if text is not None and (text.startswith("/") or ".." in text.split("/")):
+        raise UsageError(f"{text!r} is no revision", hint="name a branch, a tag or a commit after the @")
+    return text
 
 
 def checked_path(name: str) -> str:

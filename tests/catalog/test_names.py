@@ -6,7 +6,7 @@ import pytest
 
 from catalog.names import Alias, Local, Name, Repo, Url, Wheel, checked_path, nearest, parse
 from config.data import catalogue
-from domain.errors import BadModelError, UsageError
+from domain.errors import BadModelError, UnknownModelError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,28 @@ def test_names(name: str, parsed: Name) -> None:
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"is no name|names no file"):
         parse(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["http://[::1/a.gguf", "https:///a.gguf", "http://h:port/a.gguf", "https://ada:secret@[x/a.gguf"]
+)
+def test_what_is_no_url_is_refused_and_not_repeated_in_full(name: str) -> None:
+    with pytest.raises(UsageError, match="is no URL") as caught:
+        parse(name)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("revision", ["../../../bin/ls", "a/..", "/etc/passwd"])
+def test_a_revision_that_leads_out_of_its_folder_is_refused(revision: str) -> None:
+    with pytest.raises(UsageError, match="is no revision"):
+        parse(f"o/r@{revision}")
+
+
+def test_names_that_no_path_can_have_are_refused() -> None:
+    with pytest.raises(UsageError, match="is no name"):
+        parse("/srv/a\0b.gguf")
+    with pytest.raises(UnknownModelError, match="does not exist"):
+        parse("~nobody-is-called-so/a.gguf")
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../b", "a\\b", "", "a\0b"])
