@@ -195,7 +195,8 @@ def _arithmetic_s(one: Traffic, device: int, box: Box, peak: float) -> float:
     rate = box.devices[device].gpu.fp16_flops_per_s or peak * reach.flops_per_byte
     dense = one.prompt_flops * _slowness(one.dense, reach) / reach.flops
     dense += one.expert_flops * _slowness(one.experts, reach) / reach.expert_flops
-    return (dense + one.prompt_attention_flops / reach.prompt_attention) / rate
+    attention = reach.flops if one.is_latent and not reach.flash_latent else reach.prompt_attention
+    return (dense + one.prompt_attention_flops / attention) / rate
 
 
 def _host_prefill(one: Traffic, box: Box, run: Resolved) -> float | None:

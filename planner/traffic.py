@@ -21,7 +21,8 @@ class Traffic:
     all of ``dense`` and ``share`` of ``experts``. ``prompt_flops`` of the matrices that each token of a
     prompt passes (not the output's: one row a prompt), ``expert_flops`` of routed experts alone;
     ``kv_bytes`` and ``attention_flops`` at the depth that was asked for. ``lent_layers``: blocks whose
-    experts stand here and whose attention stands elsewhere."""
+    experts stand here and whose attention stands elsewhere. ``is_latent``: all heads of a layer share
+    one wide row of the cache (MLA)."""
 
     dense: dict[str, int] = field(default_factory=dict)
     experts: dict[str, int] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Traffic:
     tensors: int = 0
     moe_layers: int = 0
     lent_layers: int = 0
+    is_latent: bool = False
 
     @property
     def is_idle(self) -> bool:
@@ -50,7 +52,10 @@ def per_device(
 ) -> dict[int, Traffic]:
     """By device number. Blocks that only predict further tokens are not run."""
     share = hparams.experts_used / hparams.experts if hparams.experts else 1.0
-    sums = {device: Traffic(share=share) for device in (HOST_ID, *range(len(placement.devices)))}
+    sums = {
+        device: Traffic(share=share, is_latent=hparams.is_mla)
+        for device in (HOST_ID, *range(len(placement.devices)))
+    }
     moe: dict[int, set[int]] = {device: set() for device in sums}
     tied = "output.weight" not in placement.tensor_device
     for tensor, block, expert, flops in _multiplied(shape.tensors):
