@@ -30,7 +30,7 @@ class Judge:
     def __init__(self) -> None:
         self.asked: list[LlamaFlags] = []
         self.more_bytes = 0
-        self.of = ("f16", "q8_0")
+        self.of: tuple[str, ...] = ("f16", "q8_0")
 
     def __call__(self, flags: LlamaFlags, caps: Capabilities, replica: Path) -> Told:
         self.asked.append(flags)

@@ -31,14 +31,14 @@ def devices(sizes_mib: Sequence[int], folder: Path, *, first_port: int) -> Itera
     """Addresses (``--rpc``) of servers that lend a device of each size."""
     shim = build(folder)
     servers: list[subprocess.Popen[bytes]] = []
-    addresses = []
+    addresses: list[str] = []
     try:
         for size_mib in sizes_mib:
             port = ports.free_port(
                 first_port, first_port + 99, taken={int(a.split(":")[1]) for a in addresses}
             )
             env = {"LD_LIBRARY_PATH": str(BIN), "LD_PRELOAD": str(shim), "FAKE_RAM_MIB": str(size_mib)}
-            command = [BIN / "ggml-rpc-server", "-H", "127.0.0.1", "-p", str(port), "-t", "1"]
+            command = [str(BIN / "ggml-rpc-server"), "-H", "127.0.0.1", "-p", str(port), "-t", "1"]
             with (folder / f"rpc-{port}.log").open("wb") as said:
                 servers.append(
                     subprocess.Popen(
