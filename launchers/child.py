@@ -41,7 +41,8 @@ class Child:
         self.log_start = log_start
         self.served = False
         self._limit_bytes = limit
-        self._pidfd = pidfd
+        self._pidfd: int | None = pidfd
+        self._naming = asyncio.Lock()  # held by who signals, and by who gives pid and pidfd away
         self._asked = False
         self._stop: asyncio.Task[None] | None = None
         self._leftovers: frozenset[Path] = frozenset()
@@ -58,11 +59,7 @@ class Child:
         try:
             pid, log_start = await asyncio.to_thread(_spawn, command, log_path, limit_bytes)
         except OSError as error:
-            raise EngineError(
-                f"{command.argv[0]} can't be started: {error.strerror}",
-                hint="check the engine's path in the settings",
-                cause="missing",
-            ) from error
+            raise _not_started(command, log_path, error) from error
         pidfd = os.pidfd_open(pid)  # an ended child keeps its pid until it is reaped, here
         seen = await asyncio.to_thread(proc.stat, pid)
         identity = Identity(pid, 0 if seen is None else seen.start_ticks)
@@ -89,7 +86,8 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        return not self._watch.done()
+        """Until its end was seen, and all of it is gone."""
+        return self._pidfd is not None
 
     @property
     def asked(self) -> bool:
@@ -100,34 +98,29 @@ class Child:
         return await asyncio.shield(self._watch)
 
     async def stop(self) -> Exit:
-        """As the command's stop policy says, after the grace SIGKILL to all. Callers share one stop.
+        """As the command's stop policy says, after the grace SIGKILL to all. Callers share one stop; after
+        one that failed the next tries again.
 
         Raises: EngineError when the kernel can't end it.
         """
-        if self._stop is None:
+        if self._stop is None or _failed(self._stop):
             self._asked = True
             self._stop = asyncio.create_task(self._end())
         await asyncio.shield(self._stop)
         return await self.wait()
 
-    async def leave(self) -> None:
-        """Stops watching and leaves the engine running, for a later daemon to adopt."""
-        if self._watch.cancel():
-            with suppress(asyncio.CancelledError):
-                await self._watch
-            self._release()
-
     async def _end(self) -> None:
+        if not self.alive:
+            return
         policy = self.command.stop
-        if self.alive:
-            await asyncio.to_thread(self._look)
-            await self._signal(policy)
-        if (await asyncio.wait({self._watch}, timeout=policy.grace_s))[0]:
+        await asyncio.to_thread(self._look)
+        await self._signal(policy)
+        if await self._is_gone(policy.grace_s):
             return
         log.warning("engine killed: pid=%d grace_s=%g", self.identity.pid, policy.grace_s)
         await asyncio.to_thread(self._look)
-        await asyncio.to_thread(proc.signal_session, self.identity.pid, Signals.SIGKILL)
-        if not (await asyncio.wait({self._watch}, timeout=KILL_S))[0]:
+        await self._signal_all(Signals.SIGKILL)
+        if not await self._is_gone(KILL_S):
             raise EngineError(
                 f"process {self.identity.pid} does not end, not even killed",
                 hint="the kernel holds it, most often for a GPU or a disk that hangs; dmesg tells",
@@ -136,11 +129,27 @@ class Child:
 
     async def _signal(self, policy: StopPolicy) -> None:
         if policy.starting_to_all and not self.served:
-            await asyncio.to_thread(proc.signal_session, self.identity.pid, policy.starting_signal)
+            await self._signal_all(policy.starting_signal)
             return
-        with suppress(ProcessLookupError):
-            number = policy.serving_signal if self.served else policy.starting_signal
-            signal.pidfd_send_signal(self._pidfd, number)
+        number = policy.serving_signal if self.served else policy.starting_signal
+        async with self._naming:
+            if self._pidfd is not None:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._pidfd, number)
+
+    async def _signal_all(self, number: Signals) -> None:
+        async with self._naming:
+            if self._pidfd is not None:
+                await asyncio.to_thread(proc.signal_session, self.identity.pid, number)
+
+    async def _is_gone(self, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                await self._dead.wait()
+                await asyncio.wait({self._watch})
+        except TimeoutError:
+            return False
+        return True
 
     async def _watch_it(self) -> Exit:
         while not self._dead.is_set():
@@ -149,9 +158,9 @@ class Child:
                 await asyncio.wait_for(self._dead.wait(), TICK_S)
         oom_killed = await asyncio.to_thread(self._oom_killed)
         await self._clear_session()
-        status = _status(self._pidfd)  # last: until it is reaped, its pid names no one else
+        async with self._naming:
+            status = self._release()  # last: until it is reaped, its pid names no one else
         await asyncio.to_thread(_unlink, self._leftovers)
-        self._release()
         ended = Exit(status=status, asked=self._asked, served=self.served, oom_killed=oom_killed)
         log.info("engine ended: pid=%d %s", self.identity.pid, ended)
         return ended
@@ -168,12 +177,18 @@ class Child:
 
     def _look(self) -> None:
         """Blocking: the log's size, and what must be known before whatever comes: the count of OOM
-        kills, and the shared memory that a killed engine would leave."""
-        if logfile.bound(self.log_path, self._limit_bytes):
-            self.log_start = 0
-        self._note_leftovers()
-        counter = proc.oom_counter(self.identity.pid)
-        self._oom_kills.append((counter, None if counter is None else proc.oom_kills(counter)))
+        kills, and the shared memory that a killed engine would leave. What can't be read ends no watch."""
+        try:
+            if logfile.bound(self.log_path, self._limit_bytes):
+                self.log_start = 0
+        except OSError as error:
+            log.warning("log not bounded: pid=%d file=%s error=%s", self.identity.pid, self.log_path, error)
+        try:
+            self._note_leftovers()
+            counter = proc.oom_counter(self.identity.pid)
+            self._oom_kills.append((counter, None if counter is None else proc.oom_kills(counter)))
+        except OSError as error:
+            log.warning("engine not looked at: pid=%d error=%s", self.identity.pid, error)
 
     def _note_leftovers(self) -> None:
         if patterns := self.command.stop.shared_memory:
@@ -188,9 +203,16 @@ class Child:
         now = proc.oom_kills(counter)
         return now is not None and before is not None and now > before
 
-    def _release(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        os.close(self._pidfd)
+    def _release(self) -> int | None:
+        """Its exit status. From here on the numbers of its pid and pidfd may be given to others."""
+        pidfd, self._pidfd = self._pidfd, None
+        if pidfd is None:
+            return None
+        asyncio.get_running_loop().remove_reader(pidfd)
+        try:
+            return _status(pidfd)
+        finally:
+            os.close(pidfd)
 
 
 def _spawn(command: Command, log_path: Path, limit_bytes: int) -> tuple[int, int]:
@@ -232,4 +254,25 @@ def _status(pidfd: int) -> int | None:
 
 def _unlink(paths: frozenset[Path]) -> None:
     for path in paths:
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("shared memory of an engine stays: file=%s error=%s", path, error)
+
+
+def _failed(task: "asyncio.Task[None]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _not_started(command: Command, log_path: Path, error: OSError) -> EngineError:
+    """``posix_spawn`` names the binary in its error, what fails at the log names a path of the log."""
+    if error.filename in (command.argv[0], os.fsencode(command.argv[0])):
+        hint = "check the engine's path in the settings"
+        return EngineError(
+            f"{command.argv[0]} can't be started: {error.strerror}", hint=hint, cause="missing"
+        )
+    return EngineError(
+        f"the engine's log {log_path} can't be written: {error.strerror}",
+        hint="the daemon's user must be able to write there, and the disk must have room",
+        cause="no_log",
+    )

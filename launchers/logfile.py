@@ -1,8 +1,12 @@
 """The log of one launch. The engine writes to the file itself, so that it outlives its daemon;
 the size is held by copying the file away and truncating it under the writer (O_APPEND)."""
 
+import logging
 import os
+from contextlib import suppress
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 LIMIT_BYTES = 8 * 1024**2  # two files of this size a launch at most
 TAIL_BYTES = 256 * 1024
@@ -18,19 +22,33 @@ def open_log(path: Path, limit_bytes: int = LIMIT_BYTES) -> tuple[int, int]:
 
 def bound(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
     """Moves the lines of a file past the limit to ``NAME.1``; true if it did. Lines written between
-    the copy and the cut are lost: the price of an engine that holds the file open."""
+    the copy and the cut are lost: the price of an engine that holds the file open. Cut it is even where
+    the copy fails: a full disk is the last place for a log that grows. Raises: OSError."""
     try:
         if path.stat().st_size <= limit_bytes:
             return False
     except FileNotFoundError:
         return False
-    beside = path.with_name(f"{path.name}.part")
-    with path.open("rb") as source, beside.open("wb") as target:
-        source.seek(max(0, path.stat().st_size - limit_bytes))
-        target.write(source.read(limit_bytes))  # no more: the engine writes on
+    try:
+        _keep(path, limit_bytes)
+    except OSError as error:
+        log.warning("older lines of a log are lost: file=%s error=%s", path, error)
     os.truncate(path, 0)
-    beside.replace(path.with_name(f"{path.name}.1"))
     return True
+
+
+def _keep(path: Path, limit_bytes: int) -> None:
+    """Copies the last lines to ``NAME.1``."""
+    beside = path.with_name(f"{path.name}.part")
+    try:
+        with path.open("rb") as source, beside.open("wb") as target:
+            source.seek(max(0, path.stat().st_size - limit_bytes))
+            target.write(source.read(limit_bytes))  # no more: the engine writes on
+        beside.replace(path.with_name(f"{path.name}.1"))
+    except OSError:
+        with suppress(OSError):  # the first error is the one to tell
+            beside.unlink(missing_ok=True)
+        raise
 
 
 def tail(path: Path, *, since: int = 0, limit_bytes: int = TAIL_BYTES) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from domain.errors import EngineError
@@ -142,16 +141,6 @@ class EngineProcess:
         async with readiness.client(self.command) as http:
             reply = await readiness.measure(http, self.command.served_name, like=seen, tokens=tokens)
         return reply.decode_tokens_per_s
-
-    async def leave(self) -> None:
-        """Lets the engine run on without us, for a later daemon to adopt."""
-        await self._past_spawn()
-        if self._start is not None and self._start.cancel():
-            with suppress(asyncio.CancelledError, EngineError):
-                await self._start
-        if self._child is not None:
-            await self._child.leave()
-        self._start = self._child = self.ready = None
 
     async def _bring_up(self, timeout_s: float) -> Ready:
         """llama-server now and then ends before its last lines, with the cause, are written: a quick end

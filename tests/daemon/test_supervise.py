@@ -4,15 +4,18 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from config.settings import Settings
 from daemon.store import Store
 from daemon.supervise import delay_s
 from tests.daemon.conftest import FakeLauncher, Running, alive
+from tests.daemon.killed import served_by_a_killed_daemon
 
 Row = Mapping[str, Any]
 
@@ -89,61 +92,49 @@ async def test_serving_for_long_begins_the_waits_anew(
             assert api.node.live["tiny"].failures == 1
 
 
-async def test_a_daemon_that_starts_takes_over_the_engine_that_runs(daemon: Running, smollm2: Path) -> None:
-    async with daemon() as api:
-        before = await api.launched(smollm2, name="tiny")
-        live = api.node.live["tiny"]
-        assert live.process is not None
-        assert live.task is not None
-        live.task.cancel()
-        await asyncio.wait({live.task})
-        await live.process.leave()  # as a daemon that is killed does
-        live.process = None
-    assert alive(before["pid"])
+@pytest_asyncio.fixture
+async def survivor(settings: Settings, smollm2: Path) -> dict[str, Any]:
+    """The row of ``tiny``, whose daemon was killed."""
+    row = await asyncio.to_thread(served_by_a_killed_daemon, settings, smollm2)
+    assert alive(row["pid"])
+    return row
+
+
+async def test_a_daemon_that_starts_takes_over_the_engine_that_runs(daemon: Running, survivor: Row) -> None:
     async with daemon() as api:
         after = await api.row("tiny", is_ready)
         detail = await api.get("/v1/launches/tiny")
-        assert (after["pid"], after["endpoint"]) == (before["pid"], before["endpoint"])
+        assert (after["pid"], after["endpoint"]) == (survivor["pid"], survivor["endpoint"])
         assert detail["reused"] == ["the running engine"]
         assert detail["launch"]["restarts"] == 0
-    assert not alive(before["pid"]), "a taken-over engine ends with its new daemon, too"
+    assert not alive(survivor["pid"]), "a taken-over engine ends with its new daemon, too"
 
 
-async def test_a_survivor_that_nobody_wants_is_ended(daemon: Running, smollm2: Path) -> None:
-    async with daemon() as api:
-        before = await api.launched(smollm2, name="tiny")
-        live = api.node.live["tiny"]
-        assert live.process is not None
-        assert live.task is not None
-        live.task.cancel()
-        await asyncio.wait({live.task})
-        await live.process.leave()
-        live.process, live.kept = None, False
-        await asyncio.to_thread(api.node.store.save_launch, live.remembered())
+async def test_a_survivor_that_nobody_wants_is_ended(
+    settings: Settings, daemon: Running, survivor: Row
+) -> None:
+    store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
+    told = await asyncio.to_thread(store.launch, "tiny")
+    assert told is not None
+    await asyncio.to_thread(store.save_launch, replace(told, desired=False))
     async with daemon() as api:
         assert (await api.get("/v1/launches"))[0]["state"] == "stopped"
-        assert not alive(before["pid"])
+        assert not alive(survivor["pid"])
         assert await asyncio.to_thread(api.node.store.open_runs) == ()
 
 
-async def test_an_engine_whose_pid_was_never_written_down_is_found(daemon: Running, smollm2: Path) -> None:
+async def test_an_engine_whose_pid_was_never_written_down_is_found(
+    settings: Settings, daemon: Running, survivor: Row
+) -> None:
+    store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
+    await asyncio.to_thread(forget_pids, store)
     async with daemon() as api:
-        before = await api.launched(smollm2, name="tiny")
-        live = api.node.live["tiny"]
-        assert live.process is not None
-        assert live.task is not None
-        live.task.cancel()
-        await asyncio.wait({live.task})
-        await live.process.leave()
-        live.process = None
-        await asyncio.to_thread(forget_pids, api.node.store)
-    async with daemon() as api:
-        assert (await api.row("tiny", is_ready))["pid"] == before["pid"]
+        assert (await api.row("tiny", is_ready))["pid"] == survivor["pid"]
 
 
-async def test_a_survivor_that_died_meanwhile_is_started_anew(daemon: Running, smollm2: Path) -> None:
-    async with daemon() as api:
-        before = await api.launched(smollm2, name="tiny")
+async def test_a_survivor_that_died_meanwhile_is_started_anew(daemon: Running, survivor: Row) -> None:
+    os.kill(survivor["pid"], signal.SIGKILL)
     async with daemon() as api:
         after = await api.row("tiny", is_ready)
-    assert after["pid"] != before["pid"]
+        assert after["pid"] != survivor["pid"]
+        assert after["endpoint"] == survivor["endpoint"]

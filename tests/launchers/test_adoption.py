@@ -89,20 +89,6 @@ async def test_the_end_of_an_adopted_engine_is_seen(command: Command, tmp_path: 
     assert await asyncio.to_thread(proc.members, identity.pid) == ()
 
 
-async def test_a_daemon_that_leaves_lets_the_engine_run(engine_with: MakeProcess, tmp_path: Path) -> None:
-    process = engine_with("--stubborn-child")
-    await process.ensure_ready(20)
-    identity = process.identity
-    assert identity is not None
-    await process.leave()
-    assert not process.alive
-    again = await adopt(identity, process.command, tmp_path / "engine.log")
-    assert again is not None
-    ended = await again.stop()
-    assert ended is not None
-    assert ended.status == 0  # still our child: the status is known
-
-
 async def test_a_pid_that_is_another_programs_by_now_is_not_adopted(
     engine_with: MakeProcess, tmp_path: Path
 ) -> None:

@@ -1,0 +1,46 @@
+"""A daemon in a process of its own, as a child that is killed: it serves one model with the fake engine,
+prints its row and goes on. ``python -m tests.daemon.killed SETTINGS MODEL``, the settings as JSON."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from config.settings import Settings, load
+from daemon.main import running
+from daemon.notify import Notify
+from tests.daemon.conftest import Api, FakeLauncher, fake_rooms
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def served_by_a_killed_daemon(settings: Settings, model: Path) -> dict[str, Any]:
+    """The row of the launch ``tiny``, whose engine runs on alone. Blocks."""
+    argv = [sys.executable, "-m", "tests.daemon.killed", settings.model_dump_json(), str(model)]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        child.kill()
+    return dict(json.loads(line))
+
+
+async def serve(settings: Settings, model: Path) -> None:
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    transport = httpx.AsyncHTTPTransport(uds=str(settings.socket))
+    async with (
+        running(settings, Notify({}), fake_rooms(settings, FakeLauncher())) as node,
+        httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=30) as http,
+    ):
+        print(json.dumps(await Api(http, node).launched(model, name="tiny")), flush=True)
+        await asyncio.sleep(600)
+
+
+if __name__ == "__main__":
+    os.setsid()  # a ^C at the tests is not meant for it
+    chosen = {key: value for key, value in json.loads(sys.argv[1]).items() if value is not None}
+    asyncio.run(serve(load(**chosen), Path(sys.argv[2])))
