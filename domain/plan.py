@@ -143,7 +143,8 @@ class Alternative:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The chosen command. ``argv`` and ``env`` are filled by the launcher of ``engine`` from
-    ``flags``; a plan for a box that isn't here has the argv its engine would get."""
+    ``flags``; a plan for a box that isn't here has the argv its engine would get. ``layers`` of the
+    model are counted as ``-ngl`` counts: the output layer is one."""
 
     model: str
     engine: str
@@ -160,6 +161,7 @@ class Plan:
     env: dict[str, str] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    layers: int | None = None
 
     @property
     def needed_bytes(self) -> int:

@@ -37,7 +37,13 @@ def told(
         flags=chosen.flags,
         reasons=tuple(reasons(chosen, found, case, wanted_context)),
         alternatives=alternatives(chosen, found, candidates, case),
+        layers=layers(chosen),
     )
+
+
+def layers(chosen: Option) -> int:
+    """As ``-ngl`` counts them."""
+    return len(hparams.read(chosen.candidate.shape).layers) + 1
 
 
 def reasons(chosen: Option, found: Sequence[Option], case: Case, wanted_context: int) -> list[str]:
@@ -74,19 +80,19 @@ def _context(chosen: Option, case: Case, wanted_context: int) -> str:
 
 def _split(chosen: Option) -> str:
     flags = chosen.flags
-    blocks = len(hparams.read(chosen.candidate.shape).layers)
+    every = layers(chosen)
     used = [row for row in chosen.estimate.memory if row.device != HOST and row.weights_bytes]
     if not used:
         return "all layers on the CPU"
     where = " and ".join(f"{row.device} {gib(row.weights_bytes)}" for row in used)
     if flags.gpu_layers == ALL_LAYERS and not flags.n_cpu_moe:
-        return f"all {blocks} layers on {where}"
+        return f"all {every} layers on {where}"
     if flags.gpu_layers == ALL_LAYERS:
         moved = sum(
             table(chosen.candidate.shape, hparams.read(chosen.candidate.shape)).experts[: flags.n_cpu_moe]
         )
-        return f"{where}; the experts of {flags.n_cpu_moe} of {blocks} layers ({gib(moved)}) on the CPU"
-    return f"{flags.gpu_layers} of {blocks + 1} layers on {where}, the rest on the CPU"
+        return f"{where}; the experts of {flags.n_cpu_moe} of {every - 1} blocks ({gib(moved)}) on the CPU"
+    return f"{flags.gpu_layers} of {every} layers on {where}, the rest on the CPU"
 
 
 def _memory(chosen: Option) -> str:

@@ -86,7 +86,7 @@ def _device(memory: DeviceMemory) -> str:
 
 
 def _split(plan: Plan) -> str:
-    gpus = [device.device for device in plan.memory if device.device != HOST]
+    gpus = [device.device for device in plan.memory if device.device != HOST and device.weights_bytes]
     flags = plan.flags
     if isinstance(flags, VllmFlags):
         ranks = f"tensor-parallel {flags.tensor_parallel}"
@@ -94,10 +94,16 @@ def _split(plan: Plan) -> str:
     threads = ", 1 thread" if flags.threads == 1 else f", {flags.threads} threads" if flags.threads else ""
     if not gpus or not flags.gpu_layers:
         return f"all on the CPU{threads}"
-    layers = "all" if flags.gpu_layers >= ALL_LAYERS else str(flags.gpu_layers)
-    words = f"{layers} layers on {' + '.join(gpus)}"
+    words = f"{_layers(flags.gpu_layers, plan.layers)} on {' + '.join(gpus)}"
     if flags.cpu_moe:
         words += ", all experts on the CPU"
     elif flags.n_cpu_moe:
         words += f", the experts of {flags.n_cpu_moe} layers on the CPU"
     return words + threads
+
+
+def _layers(on_gpus: int, every: int | None) -> str:
+    """``every`` is unknown of a plan that an older daemon kept."""
+    if every is None:
+        return "all layers" if on_gpus >= ALL_LAYERS else f"{on_gpus} layers"
+    return f"all {every} layers" if on_gpus >= every else f"{on_gpus} of {every} layers"

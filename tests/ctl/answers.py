@@ -68,7 +68,11 @@ PLAN = Plan(
     alternatives=(Alternative("Q8_0", "slower by half", 41.0, 400 * MIB),),
 )
 MOE_PLAN = replace(
-    PLAN, memory=(GPU_MEMORY, HOST_MEMORY), flags=LlamaFlags(gpu_layers=37, n_cpu_moe=12), parallel=4
+    PLAN,
+    memory=(GPU_MEMORY, HOST_MEMORY),
+    flags=LlamaFlags(gpu_layers=999, n_cpu_moe=12),
+    parallel=4,
+    layers=37,
 )
 VLLM_PLAN = replace(PLAN, engine="vllm", flags=VllmFlags(dtype="bfloat16", tensor_parallel=2))
 ESTIMATE = Estimate(

@@ -108,10 +108,13 @@ def test_explain_adds_the_reasons_and_what_was_not_chosen(ctl: Ctl, daemon: Fake
     ("plan", "split"),
     [
         pytest.param(
-            replace(answers.MOE_PLAN, flags=LlamaFlags(gpu_layers=999)), "all layers on GPU0", id="all on one"
+            answers.MOE_PLAN, "all 37 layers on GPU0, the experts of 12 layers on the CPU", id="MoE over two"
         ),
         pytest.param(
-            answers.MOE_PLAN, "37 layers on GPU0, the experts of 12 layers on the CPU", id="MoE over two"
+            replace(answers.MOE_PLAN, flags=LlamaFlags(gpu_layers=24)), "24 of 37 layers on GPU0", id="some"
+        ),
+        pytest.param(
+            replace(answers.MOE_PLAN, layers=None), "all layers on GPU0", id="kept by an older daemon"
         ),
         pytest.param(answers.VLLM_PLAN, "vllm, CPU, tensor-parallel 2, bfloat16", id="vLLM"),
     ],
