@@ -129,9 +129,9 @@ class Window:
         """How many of ``count`` texts began in this window; at least one does."""
         read, data, at, done = _LENGTH.unpack_from, self._data, self._at, 0
         try:
-            while done < count:  # the hot loop: 650 000 texts take some 50 ms
+            for done in range(count):  # noqa: B007  # the hot loop: 650 000 texts take some 50 ms
                 at += 8 + read(data, at)[0]
-                done += 1
+            done = count
         except (struct.error, IndexError):
             pass  # the next length is not in this window, if it exists at all
         self._at = at
