@@ -144,9 +144,12 @@ def _is_exact(candidate: Candidate, weights: Weights) -> bool:
 
 def _told(node: Node, question: Question) -> Told:
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="node-daemon-replica-", ignore_cleanup_errors=True) as folder:
-        replica = node.rooms.replica(question.weights, Path(folder), HEADER_WITHIN_S)
-        told = node.rooms.ask_memory(question.flags, question.caps, replica)
+    try:
+        with tempfile.TemporaryDirectory(prefix="node-daemon-", ignore_cleanup_errors=True) as folder:
+            replica = node.rooms.replica(question.weights, Path(folder), HEADER_WITHIN_S)
+            told = node.rooms.ask_memory(question.flags, question.caps, replica)
+    except OSError as error:
+        raise EngineError(f"no place for a replica: {error.strerror}") from error
     log.info("asked on a replica: engine=%s after_s=%.3f", told.by, time.monotonic() - began)
     return told
 

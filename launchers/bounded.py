@@ -51,11 +51,12 @@ def run_until(
 
 
 def _limit(pid: int, address_space_bytes: int | None) -> None:
-    """From outside, for code between fork and exec is not safe in a process with threads."""
+    """From outside, for code between fork and exec is not safe in a process with threads. Where it is
+    not allowed, or the child has a lower limit already, the other bounds hold."""
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_AS: address_space_bytes}
     for kind, most in limits.items():
         if most is not None:
-            with suppress(ProcessLookupError):
+            with suppress(OSError, ValueError):
                 resource.prlimit(pid, kind, (most, most))
 
 

@@ -1,6 +1,7 @@
 """A plan in the engine's own figures: asked once, remembered, read back; never waited for in vain."""
 
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from functools import partial
@@ -171,6 +172,17 @@ async def test_a_shape_from_the_catalogue_is_not_put_before_the_engine(
         plan = (await api.post("/v1/plan", model=str(smollm2))).json()
     assert plan["confidence"] == "estimated"
     assert "header can't be read yet" in plan["reasons"][-1]
+    assert judge.asked == []
+
+
+async def test_a_plan_stands_where_no_replica_can_be_written(
+    daemon: Running, judge: Judge, smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    async with daemon() as api:
+        plan = (await api.post("/v1/plan", model=str(smollm2))).json()
+    assert plan["confidence"] == "estimated"
+    assert "no place for a replica: No such file or directory" in plan["reasons"][-1]
     assert judge.asked == []
 
 
