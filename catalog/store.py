@@ -6,6 +6,9 @@ A blob has its final name only when it is complete.
 """
 
 import hashlib
+import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from domain.model import Source, WeightFile, Weights
@@ -40,12 +43,39 @@ def is_there(path: Path, size_bytes: int | None) -> bool:
     return size_bytes is None or size_bytes == found_bytes
 
 
+def keep_manifest(weights: Weights, folder: Path) -> None:
+    """Written before the first byte of a fetch from the hub. Parts of a GGUF count themselves; of any other
+    set of files only this tells that one is missing. A snapshot that another tool made has none."""
+    path = _manifest_path(folder)
+    if weights.source is not Source.HUB or all(file.name.endswith(".gguf") for file in weights.files):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    unfinished.write_text(json.dumps({file.name: file.size_bytes for file in weights.files}))
+    unfinished.replace(path)
+
+
+def lacking(folder: Path) -> tuple[str, ...]:
+    """The files that a fetch of ours wanted in this snapshot and that are not there."""
+    try:
+        wanted = json.loads(_manifest_path(folder).read_text())
+    except (OSError, ValueError):
+        return ()
+    if not isinstance(wanted, Mapping):
+        return ()
+    return tuple(name for name, size_bytes in wanted.items() if not is_there(folder / name, size_bytes))
+
+
+def _manifest_path(folder: Path) -> Path:
+    return folder.parents[1] / "node-daemon" / f"{folder.name}.json"
+
+
 def snapshots(models_dir: Path, repo: str, revision: str | None) -> tuple[Path, ...]:
     """The snapshots of a repository that are on this disk, the newest first."""
     folder = repo_folder(models_dir, repo)
     wanted = revision
     if revision is not None and (reference := folder / "refs" / revision).is_file():
-        wanted = reference.read_text().strip()
+        wanted = reference.read_text(errors="replace").strip()
     try:
         found = [path for path in (folder / "snapshots").iterdir() if wanted in (None, path.name)]
     except OSError:

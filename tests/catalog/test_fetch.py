@@ -181,8 +181,18 @@ def test_a_disk_that_is_full_in_the_middle_is_told(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "_alone", lambda part: contextlib.nullcontext(FullDisk()))
-    with pytest.raises(DiskFullError, match="free, the download needs"):
+    with pytest.raises(DiskFullError, match="free, the download needs") as caught:
         list(fetch(weights(hub, {"a.gguf": BIG}), tmp_path, free=lambda _: GIB))
+    assert caught.value.needs_bytes == len(BIG) + 64 * MIB  # what is still to come, and the spare
+
+
+def test_a_signed_address_is_not_logged(tmp_path: Path, hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    hub.add("o/r", {"a.gguf": BIG})
+    url = f"{hub.url}/o/r/resolve/main/a.gguf?signature=secret"
+    caplog.set_level("INFO", "catalog")
+    last(fetch(Weights(Source.URL, url, None, (WeightFile("a.gguf", len(BIG)),), "", len(BIG)), tmp_path))
+    assert "weights complete" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, hub: Hub) -> None:

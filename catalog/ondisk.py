@@ -1,0 +1,55 @@
+"""Weights of a repository that are complete on this disk: no network is needed for them."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from catalog import candidates as of
+from catalog import store
+from domain.errors import BadModelError
+from domain.model import Candidate, Source, Weights
+from domain.plan import VLLM
+
+log = logging.getLogger(__name__)
+
+
+def found(
+    models_dir: Path, repos: Iterable[str], revision: str | None, needed: of.Needed
+) -> tuple[Candidate, ...]:
+    """Those of the first snapshot that has some for this engine, and of the quant that the name asks for."""
+    for repo in repos:
+        for folder in store.snapshots(models_dir, repo, revision):
+            if usable := tuple(one for one in _of_snapshot(repo, folder) if _is_wanted(one, needed)):
+                return usable
+    return ()
+
+
+def _of_snapshot(repo: str, folder: Path) -> Iterator[Candidate]:
+    try:
+        everything = of.of_folder(folder, weights=Weights(Source.HUB, repo, folder.name, (), "", 0))
+    except BadModelError as error:
+        log.info("snapshot is not usable: folder=%s why=%s", folder, error)
+        return
+    for one in everything:
+        if one.engine == VLLM and (missing := store.lacking(folder)):
+            log.info("snapshot is not complete: folder=%s missing=%s", folder, ", ".join(missing[:3]))
+        else:
+            yield one
+
+
+def _is_wanted(one: Candidate, needed: of.Needed) -> bool:
+    return needed.engine in (None, one.engine) and needed.names(one.weights.quant)
+
+
+def is_enough(here: tuple[Candidate, ...], needed: of.Needed, quality: str | None) -> bool:
+    """Whether nobody has to be asked: a wished quality is here, or else something that may fit."""
+    if quality and not needed.quant:
+        return any(one.weights.quant.upper() == quality.upper() for one in here)
+    most_bytes = needed.most_bytes
+    return bool(here) and (not most_bytes or any(one.weights.size_bytes <= most_bytes for one in here))
+
+
+def joined(here: tuple[Candidate, ...], elsewhere: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Of a quant that is both here and elsewhere, the one that is here."""
+    held = {(one.engine, one.weights.quant.upper()) for one in here}
+    return (*here, *(one for one in elsewhere if (one.engine, one.weights.quant.upper()) not in held))
