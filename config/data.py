@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from domain import possible
 from domain.errors import ConfigError, UsageError
 from domain.hardware import Hardware
 from domain.jsonable import from_json
@@ -50,6 +51,7 @@ def profile(name_or_path: str) -> Hardware:
     path = Path(name_or_path).expanduser() if is_path else PROFILES / f"{_in_full(name_or_path)}.json"
     try:
         box = from_json(Hardware, json.loads(path.read_text()))
+        possible.check(box)
     except OSError as error:
         if is_path:
             raise UsageError(f"the profile {path} cannot be read: {error.strerror}") from error

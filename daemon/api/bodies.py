@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain import possible
 from domain.errors import UsageError
 from domain.hardware import Hardware
 from domain.jsonable import from_json
@@ -68,6 +69,8 @@ def profile(data: dict[str, Any] | None) -> Hardware | None:
     if data is None:
         return None
     try:
-        return from_json(Hardware, data)
+        box = from_json(Hardware, data)
+        possible.check(box)
     except ValueError as error:
         raise UsageError(f"profile: {error}", hint="node-ctl probe --json shows the shape") from error
+    return box

@@ -91,6 +91,9 @@ def test_a_profile_that_is_wrong_is_told(tmp_path: Path) -> None:
         data.profile(str(tmp_path / "none.json"))
     with pytest.raises(UsageError, match="Is a directory"):
         data.profile(f"{tmp_path}/")
+    path.write_text('{"memory": {"total_bytes": 8589934592, "bandwidth_bytes_per_s": 1e999}}')
+    with pytest.raises(UsageError, match="bandwidth_bytes_per_s can't be inf"):
+        data.profile(str(path))
     path.write_text("{")
     with pytest.raises(UsageError, match="cannot be used: Expecting"):
         data.profile(str(path))

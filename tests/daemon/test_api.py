@@ -66,6 +66,14 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         pytest.param(
             "/v1/plan", {"model": "x", "on": {"gpus": 3}}, 422, "bad_usage", "Hardware.gpus", id="bad profile"
         ),
+        pytest.param(
+            "/v1/plan",
+            {"model": "x", "on": {"cpu": {"quota_cpus": 0}}},
+            422,
+            "bad_usage",
+            "cpu.quota_cpus can't be 0",
+            id="a box that cannot be",
+        ),
         pytest.param("/v1/plan", {"model": "gpt-oss-120b"}, 409, "does_not_fit", "GiB", id="too large"),
         pytest.param("/v1/launches/x/stop", {}, 404, "unknown_launch", "'x'", id="unknown launch"),
         pytest.param("/v1/nowhere", {}, 404, "bad_usage", "/v1/nowhere", id="no such path"),
