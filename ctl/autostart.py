@@ -78,24 +78,32 @@ def _none_runs() -> DaemonGoneError:
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     state = where.state_dir()
-    try:
-        state.mkdir(parents=True, exist_ok=True)
+    with _state_errors(state):
+        state.mkdir(parents=True, exist_ok=True, mode=0o750)  # its logs and prompts are the owner's
         lock = (state / "autostart.lock").open("w")
-    except OSError as error:
-        raise StateError(
-            f"the folder of the daemon's state, {state}, can't be written to: {error.strerror}",
-            hint="name another one with state_dir in the settings, or with NODE_DAEMON_STATE_DIR",
-        ) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
+@contextmanager
+def _state_errors(state: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StateError(
+            f"the folder of the daemon's state, {state}, can't be written to: {error.strerror}",
+            hint="name another one with state_dir in the settings, or with NODE_DAEMON_STATE_DIR",
+        ) from error
+
+
 def _start() -> Path:
     log_path = where.state_dir() / "node-daemon.log"
-    if log_path.exists():
-        log_path.replace(log_path.with_suffix(".log.1"))
-    with log_path.open("wb") as log:
+    with _state_errors(log_path.parent):
+        if log_path.exists():
+            log_path.replace(log_path.with_suffix(".log.1"))
+        log = log_path.open("wb")
+    with log:
         child = subprocess.Popen(
             [sys.executable, "-m", "daemon.main"],
             stdin=subprocess.DEVNULL,

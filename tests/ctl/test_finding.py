@@ -76,6 +76,13 @@ def test_a_question_starts_a_daemon_and_says_so_once(home: Ctl) -> None:
     assert os.getsid(pid) == pid, "a session of its own: no terminal takes it along"
 
 
+def test_the_state_of_a_daemon_is_closed_to_others(home: Ctl) -> None:
+    home("probe")
+    state = home.home / ".local/state/node-daemon"
+    assert (state / "autostart.lock").exists()
+    assert state.stat().st_mode & 0o007 == 0
+
+
 def test_shutdown_returns_when_the_daemon_is_gone(home: Ctl) -> None:
     home("probe")
     done = home("shutdown")

@@ -82,3 +82,12 @@ def test_a_state_folder_that_cannot_be_made_is_told(ctl: Ctl) -> None:
     assert done.returncode == 1
     assert "file/state, can't be written to: Not a directory" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_log_that_cannot_be_written_is_told(ctl: Ctl) -> None:
+    (ctl.home / "state" / "node-daemon.log.1").mkdir(parents=True)
+    (ctl.home / "state" / "node-daemon.log").write_text("")
+    done = ctl("plan", "m", NODE_DAEMON_STATE_DIR=str(ctl.home / "state"))
+    assert done.returncode == 1
+    assert "state, can't be written to: Is a directory" in done.stderr
+    assert "Traceback" not in done.stderr
