@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from daemon.node import Node
 from domain.hardware import BandwidthSource, Hardware
+from launchers import asking
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +25,18 @@ async def look(node: Node) -> Hardware:
             seen.memory, bandwidth_bytes_per_s=bandwidth, bandwidth_source=BandwidthSource.MEASURED
         )
         seen = replace(seen, memory=memory)
+    before = node.seen.hardware
     node.seen.hardware = replace(seen, engines=engines)
+    if before is not None and _devices(before) != _devices(seen):
+        await asyncio.to_thread(asking.forget)  # an engine's list of devices is another now
     log.debug(
         "looked: gpus=%d engines=%d after_s=%.3f", len(seen.gpus), len(engines), time.monotonic() - began
     )
     return node.seen.hardware
+
+
+def _devices(machine: Hardware) -> list[tuple[str, str]]:
+    return [(gpu.id, gpu.name) for gpu in machine.gpus]
 
 
 async def latest(node: Node) -> Hardware:
@@ -38,15 +46,22 @@ async def latest(node: Node) -> Hardware:
 
 async def measured_before(node: Node) -> bool:
     """Whether the bandwidth of this boot is known already."""
+    return await _known_bandwidth(node) is not None
+
+
+async def _known_bandwidth(node: Node) -> float | None:
     fact = await asyncio.to_thread(node.store.fact, BANDWIDTH)
-    return fact is not None and fact.boot_id == node.boot_id
+    return None if fact is None or fact.boot_id != node.boot_id else float(fact.value)
 
 
 async def _bandwidth(node: Node) -> float | None:
+    known = await _known_bandwidth(node)
+    if known is not None:
+        return known
     async with node.measuring:
-        fact = await asyncio.to_thread(node.store.fact, BANDWIDTH)
-        if fact is not None and fact.boot_id == node.boot_id:
-            return float(fact.value)
+        known = await _known_bandwidth(node)  # by now, maybe
+        if known is not None:
+            return known
         measured = await asyncio.to_thread(node.rooms.measure_bandwidth)
         if measured is not None:
             await asyncio.to_thread(node.store.put_fact, BANDWIDTH, measured, boot_id=node.boot_id)

@@ -9,6 +9,7 @@ from daemon.calibrate import calibration
 from daemon.live import Live
 from daemon.node import Node
 from daemon.plan import checked_plan, fingerprint, resolved
+from daemon.remember import remember
 from daemon.start import start
 from daemon.tune import tuned
 from daemon.weights import fetched
@@ -48,9 +49,9 @@ async def launch(node: Node, live: Live) -> None:
         live.plan = plan
         await start(node, live, plan, placed.caps)
     except BaseException:  # cancelled, too: memory that nobody holds must not stay promised
-        node.ledger.release(live.name)
+        if live.process is None:
+            node.ledger.release(live.name)
         raise
-    await remember(node, live)
 
 
 async def place(node: Node, live: Live) -> Placed:
@@ -108,11 +109,6 @@ def in_words(plan: Plan) -> str:
     rate = f", about {speed.expected:.0f} tokens/s" if speed else ""
     what = f"{plan.engine}, {plan.weights.quant}, context {plan.context_tokens}"
     return f"{what}, {where}{rate}, {plan.confidence}"
-
-
-async def remember(node: Node, live: Live) -> None:
-    """Raises: StateError."""
-    await asyncio.to_thread(node.store.save_launch, live.remembered())
 
 
 def _on_disk(plan: Plan) -> bool:

@@ -16,7 +16,7 @@ class Live:
     """Owned by the event loop. ``task`` keeps the engine alive; without one nobody wants it to run.
 
     ``failures`` counts attempts since the last time it served for long; ``kept`` is true once the
-    launch is desired: it is then started again whatever happens.
+    launch is desired: it is then started again whatever happens. ``forgotten``: its end leaves no row.
     """
 
     request: Request
@@ -36,6 +36,8 @@ class Live:
     kept: bool = False
     task: asyncio.Task[None] | None = None
     ending: asyncio.Task[LaunchRow] | None = None
+    forgotten: bool = False
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     retry_now: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod

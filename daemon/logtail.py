@@ -17,12 +17,16 @@ async def read(path: Path, lines: int, *, follow: bool, ended: Changes) -> Async
     text, position = await asyncio.to_thread(_tail, path, lines)
     if text:
         yield text
-    while follow and not ended.closed:
-        text, position = await asyncio.to_thread(_from, path, position)
-        if text:
-            yield text
-        else:
-            await asyncio.wait({asyncio.ensure_future(ended.wait())}, timeout=POLL_S)
+    ending = asyncio.ensure_future(ended.wait())
+    try:
+        while follow and not ended.closed:
+            text, position = await asyncio.to_thread(_from, path, position)
+            if text:
+                yield text
+            else:
+                await asyncio.wait({ending}, timeout=POLL_S)
+    finally:
+        ending.cancel()
 
 
 def _tail(path: Path, lines: int) -> tuple[bytes, int]:

@@ -74,7 +74,8 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Node:
     """One daemon. ``admission`` lets one launch at a time look at the free memory and reserve of it;
-    ``measuring`` lets one measurement at a time have the machine, ``judging`` one engine be asked."""
+    ``measuring`` lets one measurement at a time have the machine, ``judging`` one engine be asked,
+    ``choosing_port`` one launch take a port."""
 
     settings: Settings
     store: Store
@@ -89,6 +90,7 @@ class Node:
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)
     measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
     judging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    choosing_port: asyncio.Lock = field(default_factory=asyncio.Lock)
     stopping: Changes = field(default_factory=Changes)
 
     def log_path(self, launch: str) -> Path:

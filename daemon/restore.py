@@ -10,11 +10,18 @@ from daemon.node import Node
 from daemon.records import Run
 from daemon.requests import supervise
 from daemon.start import adopted
+from daemon.tune import launch_of
+from domain.errors import EngineError
 from domain.launch import LaunchState
+from domain.plan import Plan
 from launchers import proc
+from launchers.child import Child
 from launchers.proc import Identity
+from launchers.process import EngineProcess
 
 log = logging.getLogger(__name__)
+
+GONE = "ended while no daemon ran"
 
 
 async def restore(node: Node) -> None:
@@ -34,21 +41,45 @@ async def restore(node: Node) -> None:
 async def _settle(node: Node, run: Run) -> None:
     """One run whose end nobody saw: taken over, ended, or found to have ended."""
     live = node.live.get(run.launch)
-    identity = run.identity or await asyncio.to_thread(_started_unseen, run)
-    process = None
-    if identity is not None and live is not None and live.plan is not None:
-        process = await adopted(node, run, live.plan, identity)
-    if live is None or process is None:
-        await asyncio.to_thread(node.store.close_run, run.id, "ended while no daemon ran")
-    elif live.kept and live.process is None:
-        live.process, live.port, live.run_id = process, run.port, run.id
-        if live.plan is not None:
-            node.ledger.reserve(live.name, live.plan)
-        log.info("adopted: launch=%s pid=%s port=%d", live.name, process.pid, run.port)
-    else:
-        log.warning("survivor that nobody wants is ended: launch=%s pid=%s", run.launch, process.pid)
-        await process.stop()
-        await asyncio.to_thread(node.store.close_run, run.id, "no longer wanted")
+    if live is None or live.plan is None or not live.kept or live.process is not None:
+        await _end(node, run)
+        return
+    process = await _survivor(node, run, live.plan)
+    if process is None or process.identity is None:
+        await asyncio.to_thread(node.store.close_run, run.id, GONE)
+        return
+    live.process, live.port, live.run_id = process, run.port, run.id
+    await asyncio.to_thread(node.store.identify_run, run.id, process.identity)
+    node.ledger.reserve(live.name, live.plan)
+    log.info("adopted: launch=%s pid=%s port=%d", live.name, process.pid, run.port)
+
+
+async def _survivor(node: Node, run: Run, plan: Plan) -> EngineProcess | None:
+    """By the pid that was written down, else by its command: another may have been started since."""
+    if run.identity is not None and (found := await adopted(node, run, plan, run.identity)):
+        return found
+    unseen = await asyncio.to_thread(_started_unseen, run)
+    return None if unseen is None else await adopted(node, run, plan, unseen)
+
+
+async def _end(node: Node, run: Run) -> None:
+    """Ends an engine that nobody wants, of a launch that may be forgotten. One that can't be ended now
+    is tried again at the next start."""
+    outcome = GONE
+    log_path = node.log_path(launch_of(run.launch))
+    for identity in (run.identity, await asyncio.to_thread(_started_unseen, run)):
+        child = None if identity is None else await Child.adopt(identity, run.command, log_path)
+        if child is not None:
+            log.warning(
+                "survivor that nobody wants is ended: launch=%s pid=%d", run.launch, child.identity.pid
+            )
+            try:
+                await child.stop()
+            except EngineError as error:
+                log.warning("not ended: launch=%s %s", run.launch, error)
+                return
+            outcome = "no longer wanted"
+    await asyncio.to_thread(node.store.close_run, run.id, outcome)
 
 
 def _started_unseen(run: Run) -> Identity | None:

@@ -11,7 +11,9 @@ from daemon.engine_check import read_back
 from daemon.ledger import host_held_bytes
 from daemon.live import Live
 from daemon.node import Node
+from daemon.proof import expected, is_proved
 from daemon.records import Run
+from daemon.remember import remember
 from domain.errors import StateError
 from domain.launch import LaunchState, Step
 from domain.plan import Plan
@@ -25,6 +27,7 @@ from launchers.readiness import Ready
 log = logging.getLogger(__name__)
 
 PID_POLL_S = 0.02
+NEW_PID_POLL_S = 0.25  # an engine that ends quickly is started a second time, with another pid
 
 
 async def start(node: Node, live: Live, plan: Plan, caps: Capabilities) -> None:
@@ -32,11 +35,11 @@ async def start(node: Node, live: Live, plan: Plan, caps: Capabilities) -> None:
 
     Raises: EngineError, BusyError."""
     live.become(LaunchState.STARTING)
-    live.port = await asyncio.to_thread(free_port, node, live)
-    command = node.rooms.launchers[plan.engine].command(plan, caps=caps, port=live.port, name=live.name)
+    port = await take_port(node, live)
+    command = node.rooms.launchers[plan.engine].command(plan, caps=caps, port=port, name=live.name)
     live.plan = replace(plan, argv=command.argv, env=command.env)
     live.run_id = await asyncio.to_thread(
-        node.store.open_run, live.name, command, port=live.port, engine_version=caps.version
+        node.store.open_run, live.name, command, port=port, engine_version=caps.version
     )
     live.say(Step.START, f"starting {plan.engine} {caps.version or ''}".rstrip() + f" on {command.url}")
     live.process = new_process(node, plan, command, node.log_path(live.name))
@@ -47,6 +50,8 @@ async def taken_over(node: Node, live: Live) -> None:
     """An engine of the last daemon proves that it still answers. Raises: EngineError; it is ended then."""
     if live.process is None:
         raise RuntimeError(f"{live.name} has no process to take over")
+    if live.plan is not None:
+        node.ledger.reserve(live.name, live.plan)
     live.say(Step.START, "the engine of the last daemon still runs")
     live.reused = ("the running engine",)
     await _until_it_serves(node, live, live.process)
@@ -60,6 +65,7 @@ def new_process(node: Node, plan: Plan, command: Command, log_path: Path) -> Eng
         log_path=log_path,
         diagnose=launcher.diagnose,
         degraded=partial(launcher.degraded, plan=plan),
+        expect=expected(node.catalogue, plan),
         log_limit_bytes=node.settings.log_max_bytes,
     )
 
@@ -73,6 +79,7 @@ async def adopted(node: Node, run: Run, plan: Plan, identity: Identity) -> Engin
         log_path=node.log_path(run.launch),
         diagnose=launcher.diagnose,
         degraded=partial(launcher.degraded, plan=plan),
+        expect=expected(node.catalogue, plan),
         log_limit_bytes=node.settings.log_max_bytes,
     )
 
@@ -83,7 +90,7 @@ async def _until_it_serves(
     """With ``caps``, of the build that was started, what it took is read back."""
     began = time.monotonic()
     try:
-        ready = await _ready(node, live, process)
+        ready = await known_ready(node, live, process, live.run_id)
     except BaseException:  # cancelled, too: an engine that nobody waits for must not stay
         await process.stop()
         await ended(node, live, "did not come up")
@@ -94,18 +101,28 @@ async def _until_it_serves(
     await serving(node, live, ready)
 
 
-async def _ready(node: Node, live: Live, process: EngineProcess) -> Ready:
-    """Its pid is written down as soon as there is one: from then on a later daemon can find it."""
+async def known_ready(node: Node, live: Live, process: EngineProcess, run_id: int | None) -> Ready:
+    """Its pid is written down as soon as there is one, and again when it has another: from then on a
+    later daemon can find it."""
     starting = asyncio.ensure_future(process.ensure_ready(node.settings.ready_timeout_s))
+    written: Identity | None = None
     try:
-        while process.identity is None and not starting.done():
-            await asyncio.wait({starting}, timeout=PID_POLL_S)
-        if process.identity is not None and live.run_id is not None:
-            await asyncio.to_thread(node.store.identify_run, live.run_id, process.identity)
-            live.say(Step.CHECK, f"pid {process.pid}, waiting for a known answer")
-        return await starting
+        while True:
+            done, identity = starting.done(), process.identity
+            if run_id is not None and identity not in (None, written):
+                written = identity
+                await _identify(node, live, run_id, written)
+            if done:
+                return starting.result()
+            await asyncio.wait({starting}, timeout=NEW_PID_POLL_S if written else PID_POLL_S)
     finally:
         starting.cancel()
+
+
+async def _identify(node: Node, live: Live, run_id: int, identity: Identity) -> None:
+    await asyncio.to_thread(node.store.identify_run, run_id, identity)
+    if run_id == live.run_id:
+        live.say(Step.CHECK, f"pid {identity.pid}, waiting for a known answer")
 
 
 async def serving(node: Node, live: Live, ready: Ready) -> None:
@@ -115,29 +132,44 @@ async def serving(node: Node, live: Live, ready: Ready) -> None:
     if live.process is not None and live.process.pid is not None:
         held_bytes = await asyncio.to_thread(host_held_bytes, live.process.pid)
         node.ledger.settle(live.name, held_bytes)
-    await asyncio.to_thread(node.store.save_launch, live.remembered())
+    try:
+        await remember(node, live)
+    except StateError as error:  # it was written down as desired before: a full disk ends no engine
+        log.warning("state not written: launch=%s %s", live.name, error)
     rate = f", {ready.decode_tokens_per_s:.1f} tokens/s" if ready.decode_tokens_per_s else ""
-    await node.diary.write("ready", f"{live.name} answers on port {live.port}{rate}", launch=live.name)
-    live.say(Step.READY, f"{live.name} is ready{rate}")
+    doubt = "" if is_proved(ready) else ", its answer is plausible and not proved"
+    await node.diary.write("ready", f"{live.name} answers on port {live.port}{rate}{doubt}", launch=live.name)
+    live.say(Step.READY, f"{live.name} is ready{rate}{doubt}")
 
 
 async def ended(node: Node, live: Live, outcome: str) -> None:
-    """The engine of ``live`` is gone: nothing is promised to it, its run is closed. A run that can't be
-    closed now is closed by the next start, which finds no such process."""
+    """The engine of ``live`` is gone: nothing is promised to it, its run is closed."""
     run_id, live.run_id, live.process = live.run_id, None, None
     node.ledger.release(live.name)
-    if run_id is None:
-        return
+    if run_id is not None:
+        await close(node, run_id, outcome)
+
+
+async def close(node: Node, run_id: int, outcome: str) -> None:
+    """A run that can't be closed now is closed by the next start, which finds no such process."""
     try:
         await asyncio.to_thread(node.store.close_run, run_id, outcome)
     except StateError as error:
-        log.warning("run not closed: launch=%s %s", live.name, error)
+        log.warning("run not closed: id=%d %s", run_id, error)
 
 
-def free_port(node: Node, live: Live) -> int:
-    """The port it had, so that clients find it again; else the first one that is free. Blocks."""
-    taken = {other.port for other in node.live.values() if other is not live and other.port and other.process}
-    last = node.store.last_port(live.name)
+async def take_port(node: Node, live: Live) -> int:
+    """The port it had, so that clients find it again; else the first one that is free. It is ``live``'s
+    from here on, whether its engine runs or is about to. Raises: BusyError."""
+    async with node.choosing_port:
+        others = [one for one in node.live.values() if one is not live and (one.task or one.process)]
+        taken = {one.port for one in others if one.port}
+        live.port = await asyncio.to_thread(_free_port, node, live.name, taken)
+        return live.port
+
+
+def _free_port(node: Node, name: str, taken: set[int]) -> int:
+    last = node.store.last_port(name)
     first, final = node.settings.port_first, node.settings.port_last
     if last is not None and first <= last <= final and last not in taken and ports.is_free(last):
         return last

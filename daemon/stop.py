@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 
-from daemon.launch import remember
 from daemon.live import Live
 from daemon.node import Node
+from daemon.remember import forget as leave_no_row
+from daemon.remember import remember_known
 from daemon.requests import named
 from daemon.start import ended
 from domain.launch import LaunchRow, LaunchState, Step
@@ -18,32 +19,39 @@ log = logging.getLogger(__name__)
 
 async def stop(node: Node, name: str, *, forget: bool = False) -> LaunchRow:
     """Nothing of ``name`` runs and it is no longer desired. Callers share one stop, and one that goes
-    away does not end it. Raises: UnknownLaunchError.
+    away does not end it. Nothing of that name can begin before its end. Raises: UnknownLaunchError.
     """
     live = named(node, name)
+    live.forgotten = live.forgotten or forget
     if live.ending is None:
-        live.ending = asyncio.create_task(_stop(node, live), name=f"stop {name}")
-        live.ending.add_done_callback(lambda _: setattr(live, "ending", None))
-    row = await asyncio.shield(live.ending)
-    if forget and node.live.get(name) is live:
-        await asyncio.to_thread(node.store.forget_launch, name)
-        del node.live[name]
-    return row
+        live.ending = asyncio.create_task(_ending(node, live), name=f"stop {name}")
+    return await asyncio.shield(live.ending)
+
+
+async def _ending(node: Node, live: Live) -> LaunchRow:
+    try:
+        row = await _stop(node, live)
+        if live.forgotten:
+            await leave_no_row(node, live)
+            if node.live.get(live.name) is live:
+                del node.live[live.name]
+        return row
+    finally:
+        live.ending, live.forgotten = None, False  # no await since the last look at it
 
 
 async def _stop(node: Node, live: Live) -> LaunchRow:
-    """No longer desired is written first: a daemon that dies meanwhile must not bring it back."""
+    """No longer desired is written first: a daemon that dies meanwhile must not bring it back. And last:
+    until its task has ended, a launch under way may say otherwise."""
     live.kept = False
-    known = await asyncio.to_thread(node.store.launch, live.name) is not None
-    if known:
-        await remember(node, live)
+    await remember_known(node, live)
     served, before = live.state is LaunchState.READY, live.state
     await quiet(node, live)
+    live.kept = False
     live.become(LaunchState.STOPPED)
     if served or not live.track.ended:
         live.say(Step.STOPPED, f"{live.name} is stopped")
-    if known:
-        await remember(node, live)
+    await remember_known(node, live)
     if before is not LaunchState.STOPPED:
         await node.diary.write("stopped", f"{live.name} is stopped", launch=live.name)
     return live.row()
@@ -73,8 +81,13 @@ def hurry(node: Node) -> None:
 
 async def stop_all(node: Node) -> None:
     """Engines end in the reverse order of their launch, and stay desired: the next start brings them back."""
-    for live in reversed(node.live.values()):
+    for live in reversed(tuple(node.live.values())):
+        if live.ending is not None:  # it was asked for before
+            await asyncio.wait({live.ending})
         if live.task is not None or live.process is not None:
             log.info("stopping: launch=%s", live.name)
-            await quiet(node, live)
+            try:
+                await quiet(node, live)
+            except Exception:  # whatever keeps one from ending, the others must end
+                log.exception("not stopped: launch=%s", live.name)
             live.track.close()

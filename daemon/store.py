@@ -4,11 +4,12 @@ Every function blocks: call it through ``asyncio.to_thread``.
 """
 
 import json
+import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from daemon.records import Event, Fact, Remembered, Request, Run, now
 from domain.errors import ConfigError, StateError
@@ -19,8 +20,13 @@ from launchers.command import Command
 from launchers.proc import Identity
 from launchers.readiness import Ready
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 EVENTS_KEPT = 10_000
+UNREADABLE = (ValueError, TypeError, KeyError)  # what a damaged or foreign value raises when it is read
 
 
 class Store:
@@ -36,7 +42,7 @@ class Store:
 
     @contextmanager
     def _db(self) -> Iterator[sqlite3.Connection]:
-        """Raises: StateError, most often for a full disk."""
+        """Raises: StateError, for a full disk most often, or a damaged file."""
         try:
             with closing(sqlite3.connect(self.path, timeout=10)) as db, db:  # closing closes; db commits
                 db.row_factory = sqlite3.Row
@@ -44,9 +50,10 @@ class Store:
                     "PRAGMA synchronous = NORMAL"
                 )  # with WAL: a power cut loses the last commit, no more
                 yield db
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise StateError(
-                f"{self.path}: {error}", hint="node-ctl doctor tells if the disk is full"
+                f"{self.path}: {error}",
+                hint="node-ctl doctor tells if the disk is full; a damaged file can be moved away",
             ) from error
 
     def _migrate(self) -> None:
@@ -87,15 +94,15 @@ class Store:
             db.execute(f"{insert} ON CONFLICT (name) DO UPDATE SET {updates}", values)
 
     def launches(self) -> tuple[Remembered, ...]:
-        """All of them, first launched first."""
+        """All that can be read, first launched first. What can't is told as an event."""
         with self._db() as db:
             rows = db.execute("SELECT * FROM launches ORDER BY created_at, name").fetchall()
-        return tuple(_remembered(row) for row in rows)
+        return self._readable(rows, _remembered, lambda row: row["name"])
 
     def launch(self, name: str) -> Remembered | None:
         with self._db() as db:
             row = db.execute("SELECT * FROM launches WHERE name = ?", (name,)).fetchone()
-        return None if row is None else _remembered(row)
+        return None if row is None else next(iter(self._readable([row], _remembered, None)), None)
 
     def forget_launch(self, name: str) -> None:
         with self._db() as db:
@@ -124,10 +131,28 @@ class Store:
             db.execute("UPDATE runs SET ended_at = ?, outcome = ? WHERE id = ?", (now(), outcome, run_id))
 
     def open_runs(self) -> tuple[Run, ...]:
-        """Runs whose end nobody saw, the oldest first."""
+        """Runs whose end nobody saw, the oldest first. What can't be read is told as an event."""
         with self._db() as db:
             rows = db.execute("SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id").fetchall()
-        return tuple(_run(row) for row in rows)
+        return self._readable(rows, _run, lambda row: f"{row['launch']}, pid {row['pid']}")
+
+    def _readable(
+        self,
+        rows: list[sqlite3.Row],
+        read: Callable[[sqlite3.Row], T],
+        called: Callable[[sqlite3.Row], str] | None,
+    ) -> tuple[T, ...]:
+        """Without the rows that another version wrote, or that are damaged: one of them must not keep
+        all others from being served. With ``called`` they are told."""
+        found = []
+        for row in rows:
+            try:
+                found.append(read(row))
+            except UNREADABLE as error:
+                log.warning("row can't be read: id=%s %s", row[0], error)
+                if called is not None:
+                    self.add_event("unreadable", f"not known any more: {called(row)} ({error})", None)
+        return tuple(found)
 
     def last_port(self, launch: str) -> int | None:
         with self._db() as db:
@@ -182,17 +207,24 @@ def _remembered(row: sqlite3.Row) -> Remembered:
         desired=bool(row["desired"]),
         state=LaunchState(row["state"]),
         since=row["since"],
-        plan=_plan(row["plan"]),
+        plan=_optional(Plan, row["plan"]),
         fingerprint=row["fingerprint"],
-        ready=None if row["ready"] is None else from_json(Ready, json.loads(row["ready"])),
+        ready=_optional(Ready, row["ready"]),
         reused=tuple(json.loads(row["reused"])),
         restarts=row["restarts"],
         last_error=row["last_error"],
     )
 
 
-def _plan(text: str | None) -> Plan | None:
-    return None if text is None else from_json(Plan, json.loads(text))
+def _optional(kind: type[T], text: str | None) -> T | None:
+    """One of another version's shape counts as none: a plan is made again, an answer comes again."""
+    if text is None:
+        return None
+    try:
+        return from_json(kind, json.loads(text))
+    except UNREADABLE as error:
+        log.warning("stored value can't be read: kind=%s %s", kind.__name__, error)
+        return None
 
 
 def _run(row: sqlite3.Row) -> Run:

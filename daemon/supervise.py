@@ -4,10 +4,11 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from daemon.launch import launch, remember
+from daemon.launch import launch
 from daemon.live import Live
 from daemon.node import Node
 from daemon.progress import Track
+from daemon.remember import remember_known
 from daemon.start import ended, taken_over
 from domain.errors import EngineError, NodeError, StateError
 from domain.launch import LaunchState, Step
@@ -38,6 +39,8 @@ async def keep(node: Node, live: Live) -> None:
         except Exception as bug:  # nobody awaits this task: a bug must become a state that an owner sees
             log.exception("launch broke: name=%s", live.name)
             error = NodeError(f"{type(bug).__name__}: {bug}", hint="the daemon's log has the traceback")
+        if (own := asyncio.current_task()) is not None and own.cancelling():
+            return  # an end that failed must not hide that it was asked for
         if attended:
             await _give_up(node, live, error)
             return
@@ -103,7 +106,6 @@ async def _again(node: Node, live: Live, error: NodeError, attempt: Track) -> No
 async def _note(node: Node, live: Live) -> None:
     """Writes down a launch that is known there; a state that can't be written ends no supervision."""
     try:
-        if await asyncio.to_thread(node.store.launch, live.name) is not None:
-            await remember(node, live)
+        await remember_known(node, live)
     except StateError as error:
         log.warning("state not written: launch=%s %s", live.name, error)

@@ -2,26 +2,31 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from daemon.calibrate import fact_key, put_box_threads
 from daemon.live import Live
 from daemon.node import Node
-from daemon.start import new_process
+from daemon.start import close, known_ready, new_process, take_port
+from domain.errors import EngineError
 from domain.hardware import Hardware
 from domain.launch import LaunchState, Step
 from domain.plan import HOST, LlamaFlags, Plan
-from launchers import ports, threads
+from launchers import threads
 from launchers.base import Capabilities
 from launchers.process import EngineProcess
 
 log = logging.getLogger(__name__)
 
 CPU_MATTERS_SHARE = 0.25  # of the bytes: below that the GPUs decide the speed, the embedding alone stays
+TRIED = ":tune"  # after the launch's name in the name of a run: no launch is called so
 
 
 async def tuned(node: Node, live: Live, plan: Plan, caps: Capabilities, machine: Hardware) -> Plan:
-    """``plan`` with the thread count that is fastest here. Raises: EngineError where none comes up."""
+    """``plan`` with the thread count that is fastest here; as it is where an engine of a try fails: if
+    that one would fail, too, its own start tells why."""
     if not isinstance(plan.flags, LlamaFlags) or live.request.wish.threads or not cpu_matters(plan):
         return plan
     key = fact_key(plan, caps, machine.cpu)
@@ -34,8 +39,13 @@ async def tuned(node: Node, live: Live, plan: Plan, caps: Capabilities, machine:
         return plan
     live.become(LaunchState.STARTING)
     live.say(Step.TUNE, f"trying {', '.join(str(count) for count in tries)} threads")
-    async with node.measuring:
-        rates = await _measure(node, live, plan, plan.flags, caps, tries)
+    try:
+        async with node.measuring:
+            rates = await _measure(node, live, plan, plan.flags, caps, tries)
+    except EngineError as error:
+        log.warning("threads not tried: launch=%s %s", live.name, error.in_full)
+        live.say(Step.TUNE, f"the trial failed, {plan.flags.threads or 'the usual'} threads stay: {error.in_full}")
+        return plan
     best = max(rates, key=lambda count: rates[count], default=None)
     if best is None:
         return plan
@@ -60,17 +70,31 @@ def with_threads(plan: Plan, flags: LlamaFlags, count: int) -> Plan:
     return replace(plan, flags=replace(flags, threads=count, threads_batch=batch))
 
 
+def launch_of(run: str) -> str:
+    """The launch that a run belongs to, a trial's, too."""
+    return run.removesuffix(TRIED)
+
+
 async def _measure(
     node: Node, live: Live, plan: Plan, flags: LlamaFlags, caps: Capabilities, tries: tuple[int, ...]
 ) -> dict[int, float]:
     launcher = node.rooms.launchers[plan.engine]
-    taken = {other.port for other in node.live.values() if other.port}
-    settings = node.settings
-    port = await asyncio.to_thread(ports.free_port, settings.port_first, settings.port_last, taken=taken)
+    port = await take_port(node, live)
 
-    def process_with(count: int) -> EngineProcess:
+    @asynccontextmanager
+    async def serve(count: int) -> AsyncIterator[EngineProcess]:
+        """Written down like any other engine: a daemon that dies meanwhile must not leave it behind."""
         one = with_threads(plan, flags, count)
         command = launcher.command(one, caps=caps, port=port, name=f"{live.name}-tune")
-        return new_process(node, one, command, node.log_path(f"{live.name}.tune"))
+        run_id = await asyncio.to_thread(
+            node.store.open_run, live.name + TRIED, command, port=port, engine_version=caps.version
+        )
+        process = new_process(node, one, command, node.log_path(live.name))
+        try:
+            await known_ready(node, live, process, run_id)
+            yield process
+        finally:
+            await process.stop()
+            await close(node, run_id, "was a trial")
 
-    return await threads.tune(process_with, tries)
+    return await threads.tune(serve, tries)

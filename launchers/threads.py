@@ -7,15 +7,17 @@ On two virtual cores that others use, too, a model of 135 M makes 17 tokens a se
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from launchers.process import EngineProcess
 
 log = logging.getLogger(__name__)
 
+Serve = Callable[[int], AbstractAsyncContextManager[EngineProcess]]
+
 TOKENS = 24
 REPEATS = 2
 FAR_SLOWER = 0.6  # of the best so far: not worth measuring well, nor worth going on in that direction
-START_TIMEOUT_S = 300.0
 
 
 def counts(
@@ -32,17 +34,18 @@ def counts(
 
 
 async def tune(
-    make_process: Callable[[int], EngineProcess],
+    serve: Serve,
     tries: Sequence[int],
     *,
     budget_s: float = 120.0,
     repeats: int = REPEATS,
 ) -> dict[int, float]:
-    """Tokens a second by thread count, measured with the real engine and model, one at a time.
+    """Tokens a second by thread count, measured with the real engine and model, one at a time: ``serve``
+    gives an engine of that count which answers, and ends it.
 
     A count stands for its slowest repeat: on a shared box a count that is too high is fast now and then. A
     count beyond one that is far slower than the best is left out. Stops when the budget is spent, never
-    before the first. Raises: EngineError when the engine can't be started.
+    before the first. Raises: what ``serve`` raises.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + budget_s
@@ -52,7 +55,8 @@ async def tune(
             break
         if _is_beyond_a_slow_one(count, rates):
             continue
-        rate = await _rate(make_process(count), repeats, best=max(rates.values(), default=0.0))
+        async with serve(count) as process:
+            rate = await _rate(process, repeats, best=max(rates.values(), default=0.0))
         if rate is None:
             continue
         rates[count] = rate
@@ -70,11 +74,8 @@ def _is_beyond_a_slow_one(count: int, rates: Mapping[int, float]) -> bool:
 
 
 async def _rate(process: EngineProcess, repeats: int, *, best: float) -> float | None:
-    try:
-        ready = await process.ensure_ready(START_TIMEOUT_S)
-        if ready.decode_tokens_per_s is not None and ready.decode_tokens_per_s < FAR_SLOWER * best:
-            return ready.decode_tokens_per_s
-        seen = [await process.measure(TOKENS) for _ in range(repeats)]
-        return min((rate for rate in (*seen, ready.decode_tokens_per_s) if rate is not None), default=None)
-    finally:
-        await process.stop()
+    first = None if process.ready is None else process.ready.decode_tokens_per_s
+    if first is not None and first < FAR_SLOWER * best:
+        return first
+    seen = [await process.measure(TOKENS) for _ in range(repeats)]
+    return min((rate for rate in (*seen, first) if rate is not None), default=None)

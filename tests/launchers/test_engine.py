@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import Signals
 
@@ -86,13 +87,17 @@ async def test_an_engine_that_still_loads_can_be_stopped(process: EngineProcess)
 async def test_threads_are_tried_with_the_real_engine(
     engine: Capabilities, smollm2: Path, port: int, tmp_path: Path
 ) -> None:
-    def make(threads: int) -> EngineProcess:
+    @asynccontextmanager
+    async def serve(threads: int) -> AsyncIterator[EngineProcess]:
         plan = plan_of(smollm2, threads=threads, context_tokens=512)
         command = llama_cpp.command(plan, caps=engine, port=port, name="small")
         assert isinstance(plan.flags, LlamaFlags)
         assert plan.flags.threads == threads
-        return EngineProcess(command, log_path=tmp_path / "tune.log", diagnose=llama_cpp.diagnose)
+        process = EngineProcess(command, log_path=tmp_path / "tune.log", diagnose=llama_cpp.diagnose)
+        await process.ensure_ready(60)
+        yield process
+        await process.stop()
 
-    rates = await tune(make, counts(2), repeats=1)
+    rates = await tune(serve, counts(2), repeats=1)
     assert list(rates) == [1, 2]
     assert all(rate > 1 for rate in rates.values())

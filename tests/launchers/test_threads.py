@@ -1,10 +1,16 @@
 """Which thread counts are tried, and when trying stops. Rates are measured in test_engine."""
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
 import pytest
 
+from launchers.command import Command
+from launchers.llama_cpp import diagnose
 from launchers.process import EngineProcess
 from launchers.readiness import Ready
-from launchers.threads import counts, tune
+from launchers.threads import Serve, counts, tune
 
 
 @pytest.mark.parametrize(
@@ -31,19 +37,24 @@ class Timed(EngineProcess):
     """An engine of a known speed: its process is not started, what is tried is the order of trying."""
 
     def __init__(self, rate: float | None) -> None:
+        super().__init__(Command((), 0, "timed"), log_path=Path("none"), diagnose=diagnose)
         self.rate = rate
+        self.ready = Ready("Paris", rate)
         self.measured = 0
-        self.stopped = False
-
-    async def ensure_ready(self, timeout_s: float) -> Ready:
-        return Ready("Paris", self.rate)
+        self.ended = False
 
     async def measure(self, tokens: int) -> float | None:
         self.measured += 1
         return None if self.rate is None else self.rate * 1.1
 
-    async def stop(self) -> None:
-        self.stopped = True
+
+def serving(made: Mapping[int, Timed]) -> Serve:
+    @asynccontextmanager
+    async def serve(count: int) -> AsyncIterator[Timed]:
+        yield made[count]
+        made[count].ended = True
+
+    return serve
 
 
 @pytest.mark.parametrize(
@@ -57,18 +68,18 @@ class Timed(EngineProcess):
 )
 async def test_what_can_only_be_slower_is_left_out(speeds: dict[int, float | None], tried: list[int]) -> None:
     made = {count: Timed(rate) for count, rate in speeds.items()}
-    rates = await tune(made.__getitem__, list(speeds))
+    rates = await tune(serving(made), list(speeds))
     assert list(rates) == tried
-    assert all(made[count].stopped for count in tried)
+    assert all(made[count].ended for count in tried)
 
 
 async def test_a_count_that_is_far_slower_is_not_measured_twice() -> None:
     made = {1: Timed(90.0), 2: Timed(9.0)}
-    rates = await tune(made.__getitem__, [1, 2])
+    rates = await tune(serving(made), [1, 2])
     assert (made[1].measured, made[2].measured) == (2, 0)
     assert rates == {1: 90.0, 2: 9.0}
 
 
 async def test_a_spent_budget_ends_it_after_the_first() -> None:
-    rates = await tune(lambda threads: Timed(10.0 * threads), [4, 3, 2], budget_s=0.0)
+    rates = await tune(serving({4: Timed(40.0)}), [4, 3, 2], budget_s=0.0)
     assert list(rates) == [4]
