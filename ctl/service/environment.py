@@ -7,6 +7,7 @@ with each `git pull`. No network is needed: files are copied, and a Python of th
 import compileall
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import stat
@@ -21,7 +22,9 @@ from domain.errors import NodeError
 ROOMS = ("domain", "planner", "probes", "catalog", "launchers", "config", "daemon", "ctl")
 EXTRAS = ("llama-cpp",)
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
-STAMP = "copied-by-node-ctl"  # holds the digest of what was copied; uninstall removes no other folder
+# Holds the digest of what was copied; a folder without it is never removed.
+STAMP = "copied-by-node-ctl"
+UNFINISHED = "not complete\n"
 SCRIPTS = {"node-daemon": "daemon.main", "node-ctl": "ctl.main"}
 SCRIPT = "#!{prefix}/bin/python\nimport sys\n\nfrom {module} import run\n\nsys.exit(run())\n"
 
@@ -55,11 +58,13 @@ def copy(target: Target) -> None:
     Raises NodeError; then the old one is still there.
     """
     final = target.at(target.prefix)
-    if final.exists() and not is_ours(target):
-        raise NodeError(f"{final} is there and was not made by node-ctl", hint="give another --prefix")
-    new, old = (final.with_name(f"{final.name}.{end}") for end in ("new", "old"))
+    new, old = (final.with_name(f".node-ctl-{final.name}.{end}") for end in ("new", "old"))
+    for folder in (final, new, old):
+        if os.path.lexists(folder) and not (folder / STAMP).is_file():
+            raise NodeError(f"{folder} is there and was not made by node-ctl", hint="give another --prefix")
     for folder in (new, old):
         shutil.rmtree(folder, ignore_errors=True)
+    write(new / STAMP, UNFINISHED)  # first: what an installation that broke off leaves is ours, too
     _fill(new, target)
     if target.running:
         _prove(new)

@@ -1,0 +1,54 @@
+"""The service's environment replaces what node-ctl made before, and no other folder."""
+
+from pathlib import Path
+
+import pytest
+
+from ctl.service import environment
+from ctl.service.steps import Target
+from domain.errors import NodeError
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """A tree for the environment, with one file to copy."""
+    monkeypatch.setattr(environment, "files", lambda: iter([(Path(__file__), "tests/here.py")]))
+    monkeypatch.setattr(environment, "ROOMS", ())
+    return Target(tmp_path, Path("/opt/node-daemon"))
+
+
+def beside(target: Target, name: str) -> Path:
+    """A folder next to the environment, with a file that somebody needs."""
+    folder = target.at(target.prefix).with_name(name)
+    folder.mkdir(parents=True)
+    (folder / "thesis.txt").write_text("years of work")
+    return folder
+
+
+def test_neighbours_of_the_environment_are_left_alone(target: Target) -> None:
+    neighbours = [beside(target, name) for name in ("node-daemon.new", "node-daemon.old")]
+    for _ in range(2):
+        environment.copy(target)
+    assert environment.is_current(target)
+    assert all((folder / "thesis.txt").is_file() for folder in neighbours)
+    left = {path.name for path in target.at("/opt").iterdir()}
+    assert left == {"node-daemon", "node-daemon.new", "node-daemon.old"}
+
+
+@pytest.mark.parametrize("name", ["node-daemon", ".node-ctl-node-daemon.new", ".node-ctl-node-daemon.old"])
+def test_a_folder_without_our_stamp_is_never_removed(target: Target, name: str) -> None:
+    folder = beside(target, name)
+    with pytest.raises(NodeError, match="was not made by node-ctl"):
+        environment.copy(target)
+    assert (folder / "thesis.txt").is_file()
+
+
+def test_what_a_broken_off_copy_left_is_made_anew(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(environment, "interpreter", lambda: (_ for _ in ()).throw(NodeError("no Python")))
+        with pytest.raises(NodeError, match="no Python"):
+            environment.copy(target)
+    assert not environment.is_ours(target)
+    environment.copy(target)
+    assert environment.is_current(target)
+    assert [path.name for path in target.at("/opt").iterdir()] == ["node-daemon"]
