@@ -1,7 +1,8 @@
 """How long ``node-ctl plan owner/repo`` takes, process start included, against a hub on the loopback.
 
-Six quants of Qwen3 30B-A3B with headers of their real size. Cold: the daemon runs and has never spoken to
-the hub. Warm: it has read the headers before. Beside it what the same process costs without any question.
+Six quants of Qwen3 4B with headers of their real size. Cold: the daemon runs and has never spoken to the
+hub. Warm: it has read the headers before. For another box the planner's word is the last; for this one its
+engine is asked, too. Beside it what the same process costs without any question.
 """
 
 import os
@@ -12,19 +13,25 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.data import catalogue
+from domain.known import KnownQuant
 from tests.rigs import published
-from tests.rigs.hub import Hub
+from tests.rigs.hub import Hollow, Hub
 
 COLD_RUNS = 3
-WARM_RUNS = 10
-REPO = "owner/Qwen3-30B-A3B-GGUF"
-QUANTS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K_L", "Q8_0", "UD-Q8_K_XL")
+WARM_RUNS = 6
+REPO = "owner/Qwen3-4B-GGUF"
+SIZES_GB = {"Q3_K_M": 2.08, "Q4_K_M": 2.50, "Q5_K_M": 2.89, "Q6_K": 3.31, "Q8_0": 4.28, "BF16": 8.05}
 BIN = Path(sys.executable).parent
-PLAN = [str(BIN / "node-ctl"), "plan", REPO, "--on", "strix-halo-128gb"]
+REFERENCE = "node-ctl --version"
+NODE_CTL = str(BIN / "node-ctl")
+PLANS = {
+    "for another box": [NODE_CTL, "plan", REPO, "--on", "strix-halo-128gb"],
+    "for this one": [NODE_CTL, "plan", REPO],
+}
 
 
 @dataclass(frozen=True)
@@ -35,29 +42,38 @@ class Run:
 
 
 def main() -> None:
+    runs: dict[str, list[Run]] = {}
     with Hub() as hub:
-        hub.add(REPO, published.quants(catalogue()["qwen3-30b-a3b"], QUANTS))
-        cold, warm, version = [], [], []
-        for _ in range(COLD_RUNS):
-            with fresh_daemon(hub) as env:
-                cold.append(timed(hub, PLAN, env))
-                for _ in range(WARM_RUNS):
-                    version.append(timed(hub, [PLAN[0], "--version"], env))
-                    warm.append(timed(hub, PLAN, env))
-    print(f"{'':<28}{'median':>10}{'slowest':>10}{'fetched':>12}{'requests':>10}")
-    for name, runs in (("cold plan", cold), ("warm plan", warm), ("node-ctl --version", version)):
-        print(told(name, runs))
-    print(f"\nwarm plan / node-ctl --version: {middle(warm) / middle(version):.1f}")
+        hub.add(REPO, repository())
+        for name, argv in PLANS.items():
+            cold, warm = runs.setdefault(f"cold, {name}", []), runs.setdefault(f"warm, {name}", [])
+            for _ in range(COLD_RUNS):
+                with fresh_daemon(hub) as env:
+                    cold.append(timed(hub, argv, env))
+                    warm += [timed(hub, argv, env) for _ in range(WARM_RUNS)]
+                    runs.setdefault(REFERENCE, []).append(timed(hub, [NODE_CTL, "--version"], env))
+    reference = middle(runs[REFERENCE])
+    print(f"{'':<24}{'median':>10}{'slowest':>10}{'ratio':>8}{'fetched':>12}{'requests':>10}")
+    for name, own in runs.items():
+        print(told(name, own, reference))
+
+
+def repository() -> dict[str, Hollow]:
+    model = catalogue()["qwen3-4b"]
+    sizes = {name: round(size_gb * 1e9) for name, size_gb in SIZES_GB.items()}
+    model = replace(model, quants=tuple(KnownQuant(REPO, name, size) for name, size in sizes.items()))
+    return published.quants(model, sizes)
 
 
 def middle(runs: list[Run]) -> float:
     return statistics.median(run.seconds for run in runs)
 
 
-def told(name: str, runs: list[Run]) -> str:
+def told(name: str, runs: list[Run], reference_s: float) -> str:
     slowest = max(run.seconds for run in runs)
     fetched, requests = max(run.fetched_bytes for run in runs), max(run.requests for run in runs)
-    return f"{name:<28}{middle(runs):>8.3f} s{slowest:>8.3f} s{fetched / 1024:>8.0f} KiB{requests:>10}"
+    times = f"{middle(runs):>8.3f} s{slowest:>8.3f} s{middle(runs) / reference_s:>8.1f}"
+    return f"{name:<24}{times}{fetched / 1024:>8.0f} KiB{requests:>10}"
 
 
 def timed(hub: Hub, argv: list[str], env: Mapping[str, str]) -> Run:
@@ -80,7 +96,7 @@ def fresh_daemon(hub: Hub) -> Iterator[Mapping[str, str]]:
             try:
                 while not Path(env["NODE_DAEMON_SOCKET"]).exists():
                     time.sleep(0.05)
-                subprocess.run([PLAN[0], "status"], env=env, stdout=subprocess.DEVNULL, check=True)
+                subprocess.run([NODE_CTL, "status"], env=env, stdout=subprocess.DEVNULL, check=True)
                 time.sleep(1)  # the daemon's first look at the machine
                 yield env
             finally:

@@ -15,7 +15,7 @@ from domain.hardware import Hardware
 from domain.jsonable import to_json
 from domain.model import Candidate
 from domain.plan import Plan, Wish
-from domain.units import gib
+from domain.units import GIB, gib
 from planner import choose
 from planner.budget import Reserve
 from planner.calibration import Calibration
@@ -24,7 +24,9 @@ from planner.calibration import Calibration
 async def plan(node: Node, model: str, wish: Wish, *, on: Hardware | None = None) -> Plan:
     """The plan that a launch would run now, or that the machine ``on`` would. Starts nothing that stays."""
     box = on or node.seen.hardware
-    needed = resolved(node, model, wish, most_bytes=room_bytes(box) if box else None)
+    if box is None:
+        box = await asyncio.to_thread(node.rooms.probe)
+    needed = resolved(node, model, wish, most_bytes=room_bytes(box))
     candidates, machine = await asyncio.gather(needed, _machine(node, on))
     if on is not None:
         chosen = await choose_plan(node, model, candidates, machine, wish, Calibration())
@@ -136,15 +138,20 @@ def with_command(node: Node, plan: Plan) -> Plan:
 
 
 def fingerprint(machine: Hardware, engine: str, version: str | None, path: str, wish: Wish) -> str:
-    """Of all that a plan depends on and that outlives a reboot. Free memory is checked apart."""
+    """Of all that a plan depends on and that outlives a reboot. Free memory is checked apart; of RAM
+    whole GiB count: what a kernel keeps for itself changes with its version."""
     facts = (
         [(gpu.id, gpu.name, gpu.memory_total_bytes) for gpu in machine.gpus],
-        [machine.memory.total_bytes, machine.memory.cgroup_limit_bytes],
+        [_whole_gib(machine.memory.total_bytes), machine.memory.cgroup_limit_bytes],
         [machine.cpu.model, machine.cpu.usable_cpus, machine.cpu.quota_cpus],
         [engine, version, path],
         to_json(wish),
     )
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _whole_gib(count_bytes: int | None) -> int | None:
+    return None if count_bytes is None else round(count_bytes / GIB)
 
 
 def reserved(node: Node) -> Reserve:
