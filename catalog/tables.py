@@ -18,7 +18,8 @@ class Family:
 
     ``qk_norm`` is ``head`` (one norm for all heads) or ``all`` (over all heads together);
     ``ffn_norm`` the name of the norm before the feed-forward part; ``merges`` whether the vocabulary
-    comes with a list of merges."""
+    comes with a list of merges; ``query_gate`` whether the query carries a gate for the output;
+    ``one_part`` whether a block is either a mixer or a feed-forward."""
 
     qkv_bias: bool = False
     out_bias: bool = False
@@ -32,6 +33,8 @@ class Family:
     shared_gate: bool = False
     ffn_norm: str = "ffn_norm"
     merges: bool = True
+    query_gate: bool = False
+    one_part: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -40,7 +43,7 @@ FAMILIES: dict[str, Family] = {
     "qwen2": Family(qkv_bias=True),
     "qwen3": Family(qk_norm="head"),
     "qwen3moe": Family(qk_norm="head"),
-    "qwen3next": Family(qk_norm="head", shared_gate=True, ffn_norm="post_attention_norm"),
+    "qwen3next": Family(qk_norm="head", shared_gate=True, query_gate=True, ffn_norm="post_attention_norm"),
     "gpt-oss": Family(
         qkv_bias=True, out_bias=True, sinks=True, expert_bias=True, ffn_norm="post_attention_norm"
     ),
@@ -50,7 +53,7 @@ FAMILIES: dict[str, Family] = {
     "minimax-m2": Family(qk_norm="all", balance_bias=True),
     "phi3": Family(fused=True),
     "granitehybrid": Family(),
-    "nemotron_h_moe": Family(gated=False, balance_bias=True),
+    "nemotron_h_moe": Family(gated=False, balance_bias=True, one_part=True),
 }
 
 
@@ -61,7 +64,6 @@ class Facts:
 
     def __init__(self, architecture: str, facts: Mapping[str, MetadataValue]) -> None:
         self.family = FAMILIES[architecture]
-        self.architecture = architecture
         self._facts = facts
         self.blocks = self.one("block_count")
         self.width = self.one("embedding_length")
@@ -115,7 +117,7 @@ def rows(architecture: str, facts: Mapping[str, MetadataValue]) -> Iterator[Row]
 
 def _block(it: Facts, block: int) -> Iterator[Row]:
     yield "attn_norm.weight", (it.width,)
-    if it.architecture == "nemotron_h_moe":  # one part a block: a mixer or a feed-forward
+    if it.family.one_part:
         yield from _single_part(it, block)
         return
     if not it.is_recurrent(block):
@@ -146,7 +148,7 @@ def _single_part(it: Facts, block: int) -> Iterator[Row]:
 
 
 def _attention(it: Facts, block: int) -> Iterator[Row]:
-    query = it.heads * it.key * (2 if it.architecture == "qwen3next" else 1)  # query and output gate
+    query = it.heads * it.key * (2 if it.family.query_gate else 1)
     kv_heads = it.at("attention.head_count_kv", block)
     key, value = kv_heads * it.key, kv_heads * it.value
     if it.family.fused:
