@@ -17,6 +17,7 @@ from domain.errors import DoesNotFitError
 from domain.hardware import Hardware
 from domain.launch import LaunchState, Step
 from domain.plan import Plan
+from domain.redact import without_secrets
 from domain.units import gib
 from launchers.base import Capabilities
 
@@ -62,7 +63,7 @@ async def place(node: Node, live: Live) -> Placed:
         if kept is not None:
             return kept
     wish = live.request.wish
-    live.say(Step.RESOLVE, f"looking for {live.request.model}")
+    live.say(Step.RESOLVE, f"looking for {without_secrets(live.request.model)}")
     candidates = await resolved(node, live.request.model, wish)
     live.say(Step.PROBE, "looking at the machine")
     machine = await _machine(node, live)
@@ -75,6 +76,10 @@ async def place(node: Node, live: Live) -> Placed:
         plan, caps=caps, port=node.settings.port_first, name=live.name
     )
     live.say(Step.PLAN, in_words(plan))
+    if live.kept and live.plan is not None and (less := changed(live.plan, plan)):
+        said = f"planned anew, the machine or the engine is another: {less}"
+        live.say(Step.PLAN, said)
+        await node.diary.write("replanned", f"{live.name} is {said}", launch=live.name)
     return Placed(replace(plan, argv=command.argv, env=command.env), caps, machine)
 
 
@@ -100,6 +105,22 @@ async def kept_plan(node: Node, live: Live, plan: Plan) -> Placed | None:
     live.reused = (*live.reused, "the plan of the last start")
     live.say(Step.PLAN, in_words(plan))
     return Placed(plan, caps, machine)
+
+
+def changed(old: Plan, new: Plan) -> str:
+    """What an owner would notice of another plan, in words; empty where nothing is."""
+    pairs = (
+        ("engine", old.engine, new.engine),
+        ("quant", old.weights.quant, new.weights.quant),
+        ("context", old.context_tokens, new.context_tokens),
+        ("parallel", old.parallel, new.parallel),
+        ("on", _devices(old), _devices(new)),
+    )
+    return ", ".join(f"{what} {after} after {before}" for what, before, after in pairs if before != after)
+
+
+def _devices(plan: Plan) -> str:
+    return "+".join(row.device for row in plan.memory if row.needed_bytes)
 
 
 def in_words(plan: Plan) -> str:

@@ -11,6 +11,7 @@ from daemon.supervise import keep
 from domain.errors import BusyError, UnknownLaunchError, UsageError
 from domain.launch import LaunchState
 from domain.plan import Wish
+from domain.redact import without_secrets
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 BETWEEN_TRIES = frozenset({LaunchState.DEGRADED, LaunchState.FAILED})
@@ -28,8 +29,9 @@ def begin(node: Node, model: str, wish: Wish, name: str | None = None) -> tuple[
         raise BusyError(f"{request.name} is stopping", hint="launch it again once it is stopped")
     if live is not None and live.task is not None:
         if live.request != request:
+            model = without_secrets(live.request.model)
             raise BusyError(
-                f"{request.name} is already launched with another request ({live.request.model})",
+                f"{request.name} is already launched with another request ({model})",
                 hint=f"node-ctl stop {request.name} first, or give this one another --name",
             )
         if live.state in BETWEEN_TRIES and not live.retry_now.is_set():
@@ -72,6 +74,7 @@ def checked(name: str) -> str:
 
 def name_of(model: str) -> str:
     """``owner/Some-Model-GGUF:Q4_K_M`` -> ``some-model-gguf``, ``/m/tiny.gguf`` -> ``tiny``."""
+    model = without_secrets(model).removesuffix("?...")
     last = model.rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[-1]
     stem = last.lower().removesuffix(".gguf").split(":")[0].split("@")[0]
     return checked(re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._")[:63] or "model")

@@ -44,7 +44,9 @@ async def tuned(node: Node, live: Live, plan: Plan, caps: Capabilities, machine:
             rates = await _measure(node, live, plan, plan.flags, caps, tries)
     except EngineError as error:
         log.warning("threads not tried: launch=%s %s", live.name, error.in_full)
-        live.say(Step.TUNE, f"the trial failed, {plan.flags.threads or 'the usual'} threads stay: {error.in_full}")
+        live.say(
+            Step.TUNE, f"the trial failed, {plan.flags.threads or 'the usual'} threads stay: {error.in_full}"
+        )
         return plan
     best = max(rates, key=lambda count: rates[count], default=None)
     if best is None:

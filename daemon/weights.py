@@ -14,6 +14,7 @@ from domain.errors import DownloadError
 from domain.launch import LaunchState, Progress, Step
 from domain.model import Weights
 from domain.plan import Plan
+from domain.redact import without_secrets
 from domain.units import gib
 
 TELL_EVERY_S = 0.25
@@ -27,12 +28,13 @@ async def fetched(node: Node, live: Live, plan: Plan) -> Plan:
         return plan
     if node.settings.offline:
         raise DownloadError(
-            f"{plan.weights.repo} is not on this disk, and offline is set",
+            f"{without_secrets(plan.weights.repo)} is not on this disk, and offline is set",
             hint="set offline to false to fetch it",
         )
     live.become(LaunchState.DOWNLOADING)
     live.say(
-        Step.DOWNLOAD, f"fetching {plan.weights.repo} {plan.weights.quant}, {gib(plan.weights.size_bytes)}"
+        Step.DOWNLOAD,
+        f"fetching {without_secrets(plan.weights.repo)} {plan.weights.quant}, {gib(plan.weights.size_bytes)}",
     )
     loop, cancelled = asyncio.get_running_loop(), threading.Event()
 
@@ -59,7 +61,9 @@ def _pull(
             if line is not None:
                 tell(line)
     if last is None or last.weights is None:
-        raise DownloadError(f"{weights.repo}: the download was stopped", hint="launch it again to resume")
+        raise DownloadError(
+            f"{without_secrets(weights.repo)}: the download was stopped", hint="launch it again to resume"
+        )
     return last.weights
 
 

@@ -52,10 +52,13 @@ class Step(StrEnum):
     STOPPED = "stopped"
 
 
+LAST_STEPS = frozenset({Step.READY, Step.FAILED, Step.STOPPED})
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """One line of a launch's progress. Rates and totals only while bytes move; ``eta_s`` is an
-    estimate. ``code`` and ``hint`` are set on FAILED: the error's own."""
+    estimate. ``code``, ``hint`` and ``line`` (the engine's own) are set on FAILED: the error's."""
 
     step: Step
     message: str
@@ -66,3 +69,4 @@ class Progress:
     eta_s: float | None = None
     code: str | None = None
     hint: str | None = None
+    line: str | None = None

