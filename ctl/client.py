@@ -26,8 +26,8 @@ CONNECT_TIMEOUT_S = 5.0
 class AnswerError(NodeError):
     """What the daemon answered instead of doing it. ``code`` is the code of the daemon's error."""
 
-    def __init__(self, code: str, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, code: str, message: str, *, hint: str = "", line: str = "") -> None:
+        super().__init__(message, hint=hint, line=line)
         self.code = code
 
 
@@ -130,7 +130,8 @@ class Daemon:
 def _refusal(status: int, body: bytes) -> AnswerError:
     try:
         error = json.loads(body)["error"]
-        return AnswerError(str(error["code"]), str(error["message"]), hint=str(error.get("hint") or ""))
+        hint, line = str(error.get("hint") or ""), str(error.get("line") or "")
+        return AnswerError(str(error["code"]), str(error["message"]), hint=hint, line=line)
     except (ValueError, KeyError, TypeError):
         text = body[:200].decode("utf-8", "replace").strip()
         return AnswerError("failed", f"the daemon answered {status}: {text}")

@@ -130,7 +130,7 @@ def main(args: list[str]) -> int:
         status = app(args, prog_name="node-ctl", standalone_mode=False)
         sys.stdout.flush()
     except NodeError as error:
-        return _tell(error.code, str(error), error.hint, args)
+        return _tell(error.code, str(error), error.hint, args, line=error.line)
     except typer.TyperException as error:
         if error.format_message().startswith("Usage:"):  # a group without a command: its help is the message
             print(error.format_message(), file=sys.stderr)
@@ -146,14 +146,17 @@ def main(args: list[str]) -> int:
     return status if isinstance(status, int) else DONE
 
 
-def _tell(code: str, message: str, hint: str, args: list[str]) -> int:
+def _tell(code: str, message: str, hint: str, args: list[str], *, line: str = "") -> int:
+    from ctl.screen import harmless  # noqa: PLC0415 - --help does without
+
     if "--json" in args[: args.index("--") if "--" in args else None]:
         import json  # noqa: PLC0415 - for this branch alone
 
-        print(json.dumps({"error": {"code": code, "message": message, "hint": hint}}, indent=2))
-    print(f"node-ctl: {message}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(json.dumps({"error": {"code": code, "message": message, "hint": hint, "line": line}}, indent=2))
+    told = (("node-ctl", message), ("the engine said", line if line not in message else ""), ("hint", hint))
+    for who, words in told:
+        if words:
+            print(harmless(f"{who}: {words}", to=sys.stderr), file=sys.stderr)
     return exit_status(code)
 
 

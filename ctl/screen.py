@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,9 +35,10 @@ def note(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def harmless(text: str) -> str:
-    """``text`` of an engine or a model, without control characters where it goes to a terminal."""
-    return text.translate(_CONTROL) if sys.stdout.isatty() else text
+def harmless(text: str, *, to: TextIO | None = None) -> str:
+    """``text`` of an engine or a model, without control characters where ``to`` (standard output) is a
+    terminal."""
+    return text.translate(_CONTROL) if (to or sys.stdout).isatty() else text
 
 
 def console() -> "Console":

@@ -1,12 +1,14 @@
 """One launch as it lives in this daemon: what is wanted, what runs, what it last said."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from daemon.progress import Track
 from daemon.records import Details, Remembered, Request, now
+from domain.errors import NodeError
 from domain.launch import LaunchRow, LaunchState, Step
 from domain.plan import Plan
+from domain.redact import without_secrets
 from launchers.process import EngineProcess
 from launchers.readiness import Ready
 
@@ -64,8 +66,8 @@ class Live:
         if state is not self.state:
             self.state, self.since = state, now()
 
-    def say(self, step: Step, message: str, *, code: str | None = None, hint: str | None = None) -> None:
-        self.track.say(step, message, code=code, hint=hint)
+    def say(self, step: Step, message: str, *, error: NodeError | None = None) -> None:
+        self.track.say(step, message, error=error)
 
     def remembered(self) -> Remembered:
         return Remembered(
@@ -85,7 +87,7 @@ class Live:
         plan, serves = self.plan, self.process is not None
         return LaunchRow(
             name=self.name,
-            model=self.request.model,
+            model=without_secrets(self.request.model),
             engine=plan.engine if plan else self.request.wish.engine,
             state=self.state,
             pid=self.process.pid if self.process else None,
@@ -100,4 +102,12 @@ class Live:
         )
 
     def details(self) -> Details:
-        return Details(self.row(), self.plan, self.ready, self.reused)
+        return Details(self.row(), _shown(self.plan), self.ready, self.reused)
+
+
+def _shown(plan: Plan | None) -> Plan | None:
+    """As others may see it: an address that it was asked for by may hold a password."""
+    if plan is None:
+        return None
+    weights = replace(plan.weights, repo=without_secrets(plan.weights.repo))
+    return replace(plan, model=without_secrets(plan.model), weights=weights)

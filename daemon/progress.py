@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from daemon.changes import Changes
-from domain.launch import Progress, Step
-
-LAST = frozenset({Step.READY, Step.FAILED, Step.STOPPED})
+from domain.errors import NodeError
+from domain.launch import LAST_STEPS, Progress, Step
 
 
 class Track:
@@ -25,8 +25,11 @@ class Track:
         self._lines.append((self._count, line))
         self._changes.tell()
 
-    def say(self, step: Step, message: str, *, code: str | None = None, hint: str | None = None) -> None:
-        self.add(Progress(step, message, time.time(), code=code, hint=hint))
+    def say(self, step: Step, message: str, *, error: NodeError | None = None) -> None:
+        line = Progress(step, message, time.time())
+        if error is not None:
+            line = replace(line, code=error.code, hint=error.hint, line=error.line)
+        self.add(line)
 
     def close(self) -> None:
         """Ends every ``follow``: the daemon stops."""
@@ -34,7 +37,7 @@ class Track:
 
     @property
     def ended(self) -> bool:
-        return bool(self._lines) and self._lines[-1][1].step in LAST
+        return bool(self._lines) and self._lines[-1][1].step in LAST_STEPS
 
     @property
     def lines(self) -> tuple[Progress, ...]:

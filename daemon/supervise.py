@@ -64,20 +64,25 @@ async def _served_until_it_ended(node: Node, live: Live) -> EngineError:
         live.failures = 0
     error = await process.why()
     log.warning("engine ended unasked: launch=%s %s", live.name, ended_as)
-    await ended(node, live, str(error))
+    await ended(node, live, error.in_full)
     return error
 
 
 async def _give_up(node: Node, live: Live, error: NodeError) -> None:
+    """Its owner waits for the word: it is given even where the engine can't be ended."""
     live.kept = False
-    if live.process is not None:
-        await live.process.stop()
-        await ended(node, live, "given up")
-    live.last_error = str(error)
-    live.become(LaunchState.FAILED)
-    await _note(node, live)
-    await node.diary.write("failed", str(error), launch=live.name)
-    live.say(Step.FAILED, str(error), code=error.code, hint=error.hint)
+    try:
+        if live.process is not None:
+            await live.process.stop()
+            await ended(node, live, "given up")
+    except NodeError as stuck:
+        log.warning("not ended: launch=%s %s", live.name, stuck.in_full)
+    finally:
+        live.last_error = error.in_full
+        live.become(LaunchState.FAILED)
+        await _note(node, live)
+        await node.diary.write("failed", error.in_full, launch=live.name)
+        live.say(Step.FAILED, str(error), error=error)
 
 
 async def _again(node: Node, live: Live, error: NodeError, attempt: Track) -> None:
@@ -85,17 +90,17 @@ async def _again(node: Node, live: Live, error: NodeError, attempt: Track) -> No
     its own, which knows nothing of the failed ``attempt``."""
     live.failures += 1
     live.restarts += 1
-    live.last_error = str(error)
+    live.last_error = error.in_full
     loops = live.failures >= node.settings.restart_loop
     wait_s = delay_s(
         live.failures, first_s=node.settings.restart_delay_s, most_s=node.settings.restart_delay_max_s
     )
-    said = f"{error}; next try in {wait_s:g} s"
+    then = f"next try in {wait_s:g} s"
     if not attempt.ended:
-        attempt.say(Step.FAILED, said, code=error.code, hint=error.hint)
+        attempt.say(Step.FAILED, f"{error}; {then}", error=error)
     live.become(LaunchState.FAILED if loops else LaunchState.DEGRADED)
     await _note(node, live)
-    await node.diary.write("failing" if loops else "died", said, launch=live.name)
+    await node.diary.write("failing" if loops else "died", f"{error.in_full}; {then}", launch=live.name)
     with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await live.retry_now.wait()

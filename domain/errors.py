@@ -22,15 +22,24 @@ from collections.abc import Sequence
 
 from domain.units import gib
 
+LINE_CHARS = 400  # of an engine's line: enough to say why, no screen full
+
 
 class NodeError(Exception):
-    """Base of all errors that are told to an owner without a traceback."""
+    """Base of all errors that are told to an owner without a traceback. ``line`` is the engine's own line
+    that says why, empty where no engine said a word."""
 
     code = "failed"
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", line: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.line = line if len(line) <= LINE_CHARS else f"{line[:LINE_CHARS]}..."
+
+    @property
+    def in_full(self) -> str:
+        """The message with the engine's line, for where one text must say it all."""
+        return f"{self}: {self.line}" if self.line and self.line not in str(self) else str(self)
 
 
 class UsageError(NodeError):
@@ -87,14 +96,13 @@ class DiskFullError(DownloadError):
 
 
 class EngineError(NodeError):
-    """``cause`` is a stable word for what went wrong; ``line`` is the engine's own line that says it."""
+    """``cause`` is a stable word for what went wrong."""
 
     code = "engine_failed"
 
     def __init__(self, message: str, *, hint: str = "", cause: str = "", line: str = "") -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, line=line)
         self.cause = cause
-        self.line = line
 
 
 class UnknownLaunchError(NodeError):

@@ -2,7 +2,7 @@
 
 from ctl.autostart import daemon
 from ctl.options import Json
-from ctl.screen import console, print_json
+from ctl.screen import console, harmless, print_json
 from ctl.show.launches import rows_of, table_of
 
 USAGE = "[OPTIONS]"
@@ -25,4 +25,4 @@ def command(*, as_json: Json = False) -> None:
     screen.print(table_of(rows, screen))
     for row in rows:
         if row.last_error:
-            print(f"{row.name}: {row.last_error}")
+            print(harmless(f"{row.name}: {row.last_error}"))

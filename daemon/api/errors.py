@@ -27,16 +27,16 @@ STATUS: dict[type[errors.NodeError], int] = {
 }
 
 
-def body(code: str, message: str, hint: str = "") -> dict[str, dict[str, str]]:
-    return {"error": {"code": code, "message": message, "hint": hint}}
+def body(code: str, message: str, hint: str = "", line: str = "") -> dict[str, dict[str, str]]:
+    return {"error": {"code": code, "message": message, "hint": hint, "line": line}}
 
 
 def install(app: FastAPI) -> None:
     @app.exception_handler(errors.NodeError)
     async def refused(request: Request, error: errors.NodeError) -> JSONResponse:
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-        log.info("refused: %s %s: %s: %s", request.method, request.url.path, error.code, error)
-        return JSONResponse(body(error.code, str(error), error.hint), status)
+        log.info("refused: %s %s: %s: %s", request.method, request.url.path, error.code, error.in_full)
+        return JSONResponse(body(error.code, str(error), error.hint, error.line), status)
 
     @app.exception_handler(RequestValidationError)
     async def misread(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -19,8 +19,9 @@ fails where it and the commands differ.
 ## What holds for all
 
 `--json` prints the daemon's answer and nothing else on standard output; notes and progress go to standard
-error. An error is then an object, too: `{{"error": {{"code", "message", "hint"}}}}`. `logs` and `events`
-print one object a line. The shapes are those of the API, which the daemon describes at `/openapi.json`.
+error. An error is then an object, too: `{{"error": {{"code", "message", "hint", "line"}}}}`; `line` is the
+engine's own. `logs` and `events` print one object a line. The shapes are those of the API, which the
+daemon describes at `/openapi.json`.
 
 | exit status | error codes |
 |---|---|

@@ -35,9 +35,26 @@ def test_a_code_becomes_an_exit_status(
     done = ctl("plan", "gpt-oss-120b", "--json")
     assert done.returncode == status
     assert json.loads(done.stdout) == {
-        "error": {"code": code, "message": "it needs 60.0 GiB", "hint": "ask for less"}
+        "error": {"code": code, "message": "it needs 60.0 GiB", "hint": "ask for less", "line": ""}
     }
     assert done.stderr == "node-ctl: it needs 60.0 GiB\nhint: ask for less\n"
+
+
+def test_the_engines_own_line_stands_beside_the_message(ctl: Ctl, daemon: FakeDaemon) -> None:
+    says = "main: out of plutonium"
+    daemon.on(
+        "POST /v1/estimate", refusal("engine_failed", "it exited 3", "see node-ctl logs", 502, line=says)
+    )
+    done = ctl("estimate", "smollm2-135m", "--json")
+    assert json.loads(done.stdout)["error"]["line"] == says
+    assert done.stderr == (
+        "node-ctl: it exited 3\nthe engine said: main: out of plutonium\nhint: see node-ctl logs\n"
+    )
+
+
+def test_a_line_that_the_message_repeats_is_told_once(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/plan", refusal("engine_failed", "no libfoo.so", status=502, line="libfoo.so"))
+    assert ctl("plan", "smollm2-135m").stderr == "node-ctl: no libfoo.so\n"
 
 
 def test_without_json_an_error_leaves_standard_output_empty(ctl: Ctl, daemon: FakeDaemon) -> None:

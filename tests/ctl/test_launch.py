@@ -106,6 +106,14 @@ def test_a_launch_that_fails_tells_the_daemons_error_once(
     assert done.stderr.endswith("node-ctl: out of memory: 12 GiB\nhint: ask for less\n")
 
 
+def test_a_launch_that_fails_tells_what_the_engine_said(ctl: Ctl, launched: FakeDaemon) -> None:
+    failed = answers.line(Step.FAILED, "it exited 3", code="engine_failed", line="main: out of plutonium")
+    launched.on(f"GET {SMOL}/progress", Answer(lines=(*answers.TO_READY[:2], failed)))
+    done = ctl("launch", "smollm2-135m", "--json")
+    assert json.loads(done.stdout)["error"]["line"] == "main: out of plutonium"
+    assert "node-ctl: it exited 3\nthe engine said: main: out of plutonium\nhint: " in done.stderr
+
+
 def test_a_launch_that_someone_stops_has_failed(ctl: Ctl, launched: FakeDaemon) -> None:
     stopped = answers.line(Step.STOPPED, "stopped")
     launched.on(f"GET {SMOL}/progress", Answer(lines=(stopped,)))

@@ -31,8 +31,8 @@ class Asked:
     body: object
 
 
-def refusal(code: str, message: str, hint: str = "", status: int = 500) -> Answer:
-    return Answer({"error": {"code": code, "message": message, "hint": hint}}, status)
+def refusal(code: str, message: str, hint: str = "", status: int = 500, line: str = "") -> Answer:
+    return Answer({"error": {"code": code, "message": message, "hint": hint, "line": line}}, status)
 
 
 @dataclass
