@@ -39,11 +39,6 @@ def socket_path(state: Path, environ: Mapping[str, str] = os.environ) -> Path:
     return (Path(user_runtime) if user_runtime else state) / "node-daemon.sock"
 
 
-def user_socket() -> Path:
-    """Where a client finds the daemon of its user."""
-    return socket_path(state_dir())
-
-
 def config_file(environ: Mapping[str, str] = os.environ) -> Path | None:
     """The settings file that counts, ``None`` without one. A file named by NODE_DAEMON_CONFIG need not
     exist: that it doesn't is then an error of its reader."""

@@ -1,6 +1,5 @@
 """Bytes and rates as people read them. GiB exist only here and on screen."""
 
-KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
 

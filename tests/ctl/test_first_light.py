@@ -52,9 +52,14 @@ def test_a_model_is_launched_asked_found_again_and_stopped(owner: Ctl, smollm2: 
 
 @pytest.mark.engine
 def test_what_can_not_be_served_is_refused_before_anything_is_fetched(owner: Ctl, tmp_path: Path) -> None:
-    large = owner("plan", "gpt-oss-120b", "--context", "131072", "--min-decode", "100000", "--json")
+    del owner.env["NODE_DAEMON_OFFLINE"]  # it would keep anything from being fetched
+    owner.env["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nobody is there: a wheel stands in, which could be had
+    models = owner.home / "models"
+    owner.env["NODE_DAEMON_MODELS_DIR"] = str(models)
+    large = owner("launch", "smollm2-135m", "--context", "8192", "--parallel", "1024", "--json")
     assert large.returncode == 4
-    assert "gpt-oss-120b" in json.loads(large.stdout)["error"]["message"]
+    assert "smollm2-135m" in json.loads(large.stdout)["error"]["message"]
+    assert not any(path.is_file() for path in models.rglob("*"))
 
     unknown = owner("plan", "smollm2-153m")
     assert unknown.returncode == 3
