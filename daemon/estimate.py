@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from catalog.gguf import read_file
 from daemon import hardware, ledger
 from daemon.calibrate import calibration
 from daemon.node import Node
 from daemon.plan import resolved
 from domain.errors import UsageError
 from domain.hardware import Gpu, Hardware, MemoryKind
-from domain.model import Candidate
+from domain.model import Candidate, ModelShape
 from domain.plan import Estimate, LlamaFlags, Wish
 from planner import estimate as arithmetic
 from planner.calibration import Calibration
@@ -52,6 +54,8 @@ async def estimate(
         depth_tokens=depth_tokens,
         calibration=known,
         reader=Reader.SERVER if gpus is None else Reader.FIT_PARAMS,
+        mmproj=await beside("--mmproj", flags.mmproj),
+        draft=await beside("--model-draft", flags.draft_model),
     )
     notes = [f"of {candidate.weights.repo} {candidate.weights.quant}"]
     if not candidate.exact:
@@ -59,6 +63,16 @@ async def estimate(
     if candidate.as_of:
         notes.append(f"the hub could not be asked: as seen at {candidate.as_of}")
     return replace(found, notes=(*found.notes, *notes))
+
+
+async def beside(option: str, path: str | None) -> ModelShape | None:
+    """What a second file of the command line is made of. Raises: UsageError for one that is not there."""
+    if path is None:
+        return None
+    file = Path(path)
+    if not file.is_absolute() or not await asyncio.to_thread(file.is_file):
+        raise UsageError(f"{option} {path} is no file here", hint="give its whole path")
+    return await asyncio.to_thread(read_file, file)
 
 
 def chosen(candidates: Sequence[Candidate], model: str) -> Candidate:

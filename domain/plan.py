@@ -38,7 +38,8 @@ class LlamaFlags:
 
     ``gpu_layers`` counts as ``-ngl`` does (the output layer is one); ``tensor_split`` are the
     proportions of ``-ts``; ``overrides`` are ``-ot`` pairs (pattern, buffer type);
-    ``cache_ram_mib`` -1 is no limit, 0 off. ``None`` = the engine's own default.
+    ``cache_ram_mib`` -1 is no limit, 0 off; ``draft_max`` tokens are drafted at a time.
+    ``None`` = the engine's own default.
     """
 
     gpu_layers: int | None = None
@@ -67,7 +68,14 @@ class LlamaFlags:
     load_mode: str | None = None
     kv_offload: bool = True
     mmproj: str | None = None
+    mmproj_offload: bool = True
     draft_model: str | None = None
+    draft_gpu_layers: int | None = None
+    draft_devices: tuple[str, ...] = ()
+    draft_cache_type_k: str | None = None
+    draft_cache_type_v: str | None = None
+    draft_max: int | None = None
+    speculative: tuple[str, ...] = ()
     fit: bool = False
     jinja: bool | None = None
     extra: tuple[str, ...] = ()

@@ -70,10 +70,19 @@ def devices(hardware: Hardware, flags: LlamaFlags) -> tuple[Device, ...]:
         for index, gpu in enumerate(hardware.gpus)
         if gpu.memory_total_bytes is None or gpu.memory_total_bytes > 0
     )
+    found = named(found, flags.devices)
     if flags.split_mode == "none" and found:
         main = flags.main_gpu or 0
         return (found[main] if main < len(found) else found[0],)
     return found
+
+
+def named(found: tuple[Device, ...], names: tuple[str, ...]) -> tuple[Device, ...]:
+    """Those that ``-dev CUDA1,CUDA0`` names by their numbers, in its order; all where it names none."""
+    numbers = [re.search(r"(\d+)(\[.*\])?$", name) for name in names]
+    by_index = {device.index: device for device in found}
+    chosen = [by_index.get(int(number.group(1))) for number in numbers if number]
+    return tuple(device for device in chosen if device) or found
 
 
 def build_of(hardware: Hardware) -> int | None:

@@ -7,9 +7,9 @@ from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import HOST, LLAMA_CPP, Confidence, DeviceMemory, Estimate, LlamaFlags
 from domain.units import gib
-from planner import budget, compute, devices, host, hparams, kv, placement, resolved, speed
+from planner import budget, companions, compute, devices, host, hparams, kv, placement, resolved, speed
 from planner.calibration import UNCALIBRATED, Calibration
-from planner.devices import Device
+from planner.companions import Companion
 from planner.graph.recipe import recipe
 from planner.hparams import Hparams
 from planner.placement import HOST_ID, Placement
@@ -24,13 +24,16 @@ def estimate(
     depth_tokens: int = 0,
     calibration: Calibration = UNCALIBRATED,
     reader: Reader = Reader.SERVER,
+    mmproj: ModelShape | None = None,
+    draft: ModelShape | None = None,
 ) -> Estimate:
     """``depth_tokens``: tokens already in the context when the speed is taken.
 
     ``reader``: a llama-server that runs; or one of the tools that say beforehand what it would take,
-    which differ from it in what they reserve.
+    which differ from it in what they reserve. ``mmproj`` and ``draft``: what the flags of these names
+    point at.
     """
-    laid = lay_out(shape, flags, hardware, reader=reader)
+    laid = lay_out(shape, flags, hardware, reader=reader, mmproj=mmproj, draft=draft)
     rows = laid.rows
     return Estimate(
         engine=LLAMA_CPP,
@@ -47,7 +50,7 @@ def estimate(
         ),
         fits=fits(rows),
         confidence=Confidence.ESTIMATED,
-        notes=(*notes(rows), *unknown(laid.model)),
+        notes=(*notes(rows), *unknown(laid.model), *laid.notes),
     )
 
 
@@ -59,6 +62,7 @@ class LaidOut:
     run: Resolved
     placement: Placement
     rows: tuple[DeviceMemory, ...]
+    notes: tuple[str, ...] = ()
 
 
 def lay_out(
@@ -68,15 +72,28 @@ def lay_out(
     *,
     reader: Reader = Reader.SERVER,
     model: Hparams | None = None,
+    mmproj: ModelShape | None = None,
+    draft: ModelShape | None = None,
 ) -> LaidOut:
     """``model``: the header as read before, where many command lines are tried."""
     model = model or hparams.read(shape)
     run = resolved.resolve(flags, model, reader=reader, build=devices.build_of(hardware))
     used = devices.devices(hardware, flags)
     where = placement.place(shape, model, flags, used)
-    parts = (where.weights, kv.per_device(model, run, where), compute.per_device(shape, model, run, where))
-    rows = _rows(parts, used, host.overhead_bytes(shape, model, run, flags), hardware)
-    return LaidOut(model, run, where, rows)
+    own = Companion(
+        where.devices,
+        where.weights,
+        kv.per_device(model, run, where),
+        compute.per_device(shape, model, run, where),
+        host.overhead_bytes(shape, model, run, flags),
+    )
+    beside = []
+    if draft is not None:
+        beside.append(companions.draft(draft, flags, run, hardware))
+    if mmproj is not None:
+        beside.append(companions.projector(mmproj, flags, hardware))
+    rows = _rows([own, *beside], hardware)
+    return LaidOut(model, run, where, rows, tuple(note for one in beside for note in one.notes))
 
 
 def fits(memory: Sequence[DeviceMemory]) -> bool:
@@ -99,28 +116,33 @@ def unknown(model: Hparams) -> tuple[str, ...]:
     return (f"the graph of {model.architecture} is taken for a plain transformer's: compute is a guess",)
 
 
-Parts = tuple[dict[int, int], dict[int, int], dict[int, int]]
-
-
-def _rows(
-    parts: Parts, used: Sequence[Device], host_overhead: int, hardware: Hardware
-) -> tuple[DeviceMemory, ...]:
+def _rows(parts: Sequence[Companion], hardware: Hardware) -> tuple[DeviceMemory, ...]:
+    used = {device.index: device for part in parts for device in part.devices}
     rows = [
         _row(
             device.name,
-            number,
             parts,
+            device.index,
             device.backend.context_bytes,
             budget.gpu_free_bytes(device.gpu, hardware),
         )
-        for number, device in enumerate(used)
+        for device in used.values()
     ]
-    shared = sum(row.needed_bytes for row, device in zip(rows, used, strict=True) if device.is_unified)
+    shared = sum(
+        row.needed_bytes for row, device in zip(rows, used.values(), strict=True) if device.is_unified
+    )
     free = budget.host_free_bytes(hardware)
     left = None if free is None else max(0, free - shared)
-    return (*rows, _row(HOST, HOST_ID, parts, host_overhead, left))
+    return (*rows, _row(HOST, parts, HOST_ID, sum(part.overhead_bytes for part in parts), left))
 
 
-def _row(name: str, number: int, parts: Parts, overhead: int, free: int | None) -> DeviceMemory:
-    weights, cache, work = (part.get(number, 0) for part in parts)
+def _row(name: str, parts: Sequence[Companion], index: int, overhead: int, free: int | None) -> DeviceMemory:
+    """``index``: the device's place in the hardware."""
+    weights = cache = work = 0
+    for part in parts:
+        numbers = [number for number, device in enumerate(part.devices) if device.index == index]
+        for number in [HOST_ID] if index == HOST_ID else numbers:
+            weights += part.weights.get(number, 0)
+            cache += part.cache.get(number, 0)
+            work += part.work.get(number, 0)
     return DeviceMemory(name, weights, cache, work, overhead, weights + cache + work + overhead, free)

@@ -14,6 +14,9 @@ AUTO_PARALLEL = 4  # llama-server without -np: four slots that share one cache
 DEFAULT_CACHE_RAM_MIB = 8192
 DEFAULT_CHECKPOINTS = 32
 ALL_LAYERS = 999
+DEFAULT_DRAFT_MAX = 3
+# How many tokens other ways of guessing put up at a time, by their defaults.
+GUESSED = {"ngram-simple": 48, "ngram-map-k": 48, "ngram-map-k4v": 48, "ngram-mod": 64, "ngram-cache": 8}
 # Build 10434 has no room for mixed batches and does not pipeline over RPC; build 11434 does both.
 LAST_UNMIXED_BUILD = 10434
 
@@ -57,6 +60,14 @@ def padded(value: int, to: int) -> int:
     return -(-value // to) * to
 
 
+def guessed(flags: LlamaFlags) -> int:
+    """Tokens put up at a time, each of which has its logits. Source: ``common_speculative_n_max``."""
+    most = DEFAULT_DRAFT_MAX if flags.draft_max is None else flags.draft_max
+    return max(
+        (most if kind.startswith("draft") else GUESSED.get(kind, 0) for kind in flags.speculative), default=0
+    )
+
+
 def resolve(
     flags: LlamaFlags, hparams: Hparams, *, reader: Reader = Reader.SERVER, build: int | None = None
 ) -> Resolved:
@@ -81,7 +92,7 @@ def resolve(
         streams=1 if unified else sequences,
         batch=batch,
         ubatch=tokens,
-        logits_rows=tokens if reader is Reader.FIT_PARAMS else min(tokens, sequences),
+        logits_rows=tokens if reader is Reader.FIT_PARAMS else min(tokens, sequences * (1 + guessed(flags))),
         pinned=reader is Reader.SERVER,
         mixed=build is None or build > LAST_UNMIXED_BUILD,
         flash_attention=flags.flash_attention != "off",

@@ -1,5 +1,6 @@
 """``node-ctl estimate``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ from ctl.screen import print_json
 from ctl.show.plan import estimate_lines
 from domain.errors import UsageError
 
+FILES = ("--mmproj", "-mm", "--model-draft", "--spec-draft-model", "-md")
+JOINED = tuple(f"{name}=" for name in FILES if name.startswith("--"))
 USAGE = "MODEL [OPTIONS] [-- ENGINE-ARGS]"
 EXAMPLES = """
   node-ctl estimate smollm2-135m -- -c 8192 -t 2
@@ -38,7 +41,7 @@ def command(
     """Computes memory for each device and speed, for the options after ``--``."""
     if on is not None and gpus is not None:
         raise UsageError("--on and --gpus exclude each other", hint="a profile says how many GPUs it has")
-    body: dict[str, object] = {"model": located(model), "args": args or [], **profile_json(on)}
+    body: dict[str, object] = {"model": located(model), "args": here(args or []), **profile_json(on)}
     if gpus is not None:
         body["gpus"] = gpus
     if depth:
@@ -50,3 +53,10 @@ def command(
         print_json(data)
     else:
         print("\n".join(estimate_lines(data)))
+
+
+def here(args: list[str]) -> list[str]:
+    """``args`` with the whole paths of files, which the daemon could not find from its own folder."""
+    words = [word for arg in args for word in (arg.split("=", 1) if arg.startswith(JOINED) else [arg])]
+    named = zip(["", *words], words, strict=False)
+    return [str(Path(word).absolute()) if option in FILES else word for option, word in named]

@@ -66,7 +66,28 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag("kv_offload", Kind.SWITCH, ("--kv-offload", "-kvo"), off=("--no-kv-offload", "-nkvo")),
     Flag("mmproj", Kind.WORD, ("--mmproj", "-mm")),
+    Flag("mmproj_offload", Kind.SWITCH, ("--mmproj-offload",), off=("--no-mmproj-offload",)),
     Flag("draft_model", Kind.WORD, ("--model-draft", "--spec-draft-model", "-md")),
+    Flag(
+        "draft_gpu_layers",
+        Kind.LAYERS,
+        ("--spec-draft-ngl", "-ngld", "--gpu-layers-draft", "--n-gpu-layers-draft"),
+    ),
+    Flag("draft_devices", Kind.WORDS, ("--spec-draft-device", "-devd", "--device-draft")),
+    Flag(
+        "draft_cache_type_k",
+        Kind.WORD,
+        ("--spec-draft-type-k", "-ctkd", "--cache-type-k-draft"),
+        values=CACHE_TYPES,
+    ),
+    Flag(
+        "draft_cache_type_v",
+        Kind.WORD,
+        ("--spec-draft-type-v", "-ctvd", "--cache-type-v-draft"),
+        values=CACHE_TYPES,
+    ),
+    Flag("draft_max", Kind.COUNT, ("--spec-draft-n-max",)),
+    Flag("speculative", Kind.WORDS, ("--spec-type",)),
     Flag("fit", Kind.ON_OFF, ("--fit", "-fit"), optional=True),
     Flag("jinja", Kind.SWITCH, ("--jinja",), off=("--no-jinja",)),
 )

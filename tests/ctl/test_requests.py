@@ -59,3 +59,15 @@ def test_a_profile_that_is_none_is_bad_usage(ctl: Ctl, planning: FakeDaemon) -> 
     assert done.returncode == 2
     assert "no-such-box" in done.stderr
     assert planning.asked == []
+
+
+def test_files_of_an_engines_options_are_those_of_this_commands_folder(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/estimate", to_json(answers.ESTIMATE))
+    options = ["-c", "4096", "-md", "d.gguf", "--mmproj=m.gguf", "-ot", "exps=CPU", "--mmproj", "/m.gguf"]
+    assert ctl("estimate", "m", "--", *options).returncode == 0
+    body = daemon.asked[0].body
+    assert isinstance(body, dict)
+    assert body["args"] == [
+        *("-c", "4096", "-md", f"{ROOT}/d.gguf", "--mmproj", f"{ROOT}/m.gguf"),
+        *("-ot", "exps=CPU", "--mmproj", "/m.gguf"),
+    ]

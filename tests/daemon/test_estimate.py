@@ -35,3 +35,19 @@ async def test_an_estimate_is_what_the_engines_tool_says_to_the_mib(
         for part in answer.json()["memory"]
     }
     assert found == row["memory_mib"]
+
+
+async def test_a_draft_model_is_counted_and_one_that_is_not_there_is_said(
+    daemon: Running, smollm2: Path
+) -> None:
+    args = ["-c", "4096", "-np", "1", "-cram", "0"]
+    async with daemon() as api:
+        alone, both, missing = [
+            (await api.post("/v1/estimate", model=str(smollm2), args=[*args, *more])).json()
+            for more in ([], ["-md", str(smollm2), "-ngld", "0"], ["-md", "draft.gguf"])
+        ]
+    own, all_of_it = alone["memory"][-1], both["memory"][-1]
+    for part in ("weights_bytes", "kv_cache_bytes", "compute_bytes"):
+        assert all_of_it[part] == 2 * own[part]
+    assert missing["error"]["code"] == "bad_usage"
+    assert missing["error"]["message"] == "--model-draft draft.gguf is no file here"

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.engine
 
 def said(model: Path, args: list[str], pattern: re.Pattern[str], *, limit_kib: int) -> tuple[str, ...]:
     """The first match in what the engine prints; it is ended as soon as it has said it."""
-    command = [str(SERVER), "-m", str(model), *args, "--port", "18197", "--no-warmup", "-lv", "4", "-t", "1"]
+    command = [str(SERVER), "-m", str(model), "--no-warmup", *args, "--port", "18197", "-lv", "4", "-t", "1"]
     shell = ["bash", "-c", 'ulimit -v "$0"; exec "$@"', str(limit_kib), *command]
     with subprocess.Popen(shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as engine:
         assert engine.stdout is not None

@@ -1,0 +1,119 @@
+"""A draft model and an image projector count, where they stand, with what they take."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from catalog.gguf import read_file
+from domain.hardware import Hardware
+from domain.model import ModelShape
+from domain.plan import DeviceMemory
+from domain.units import MIB
+from launchers.llama_cpp.parsing import parse
+from planner.estimate import estimate
+from tests.planner import build
+from tests.planner.test_engine_agrees import here, said
+from tests.rigs.projector import gemma3_projector
+from tests.rigs.replica import write_replica
+
+LINE = "-ngl 999 -c 8192 -np 2 -ctk q8_0 -ctv q8_0 -fa on"
+MODEL, DRAFT = ("llama-3.1-8b", "Q4_K_M"), ("qwen3-0.6b", "F16")
+
+
+def rows(
+    line: str,
+    machine: Hardware,
+    *,
+    mmproj: ModelShape | None = None,
+    draft: ModelShape | None = None,
+    model: tuple[str, str] = MODEL,
+) -> dict[str, DeviceMemory]:
+    found = estimate(build.shape(*model), parse(line.split()), machine, mmproj=mmproj, draft=draft)
+    return {row.device: row for row in found.memory}
+
+
+def figures(row: DeviceMemory) -> tuple[int, int, int]:
+    return row.weights_bytes, row.kv_cache_bytes, row.compute_bytes
+
+
+def test_a_draft_takes_what_it_would_take_alone_with_its_own_cache_type() -> None:
+    machine = build.hardware(build.gpu(24))
+    both = rows(f"{LINE} -md d.gguf -ngld all -ctkd q4_0", machine, draft=build.shape(*DRAFT))
+    own = rows(LINE, machine)
+    alone = rows("-ngl 999 -c 8192 -np 2 -ctk q4_0 -ctv f16 -fa on", machine, model=DRAFT)
+    for device in ("GPU0", "host"):
+        sums = [sum(pair) for pair in zip(figures(own[device]), figures(alone[device]), strict=True)]
+        assert list(figures(both[device])) == sums
+
+
+@pytest.mark.parametrize(
+    ("options", "device"),
+    [
+        pytest.param("-ngld 0", "host", id="no layers on a GPU"),
+        pytest.param("-devd none", "host", id="no device"),
+        pytest.param("-devd CUDA1 -ngld all", "GPU1", id="another GPU than the model's"),
+    ],
+)
+def test_a_draft_stands_where_it_is_put(options: str, device: str) -> None:
+    machine = build.hardware(build.gpu(24, name="a"), build.gpu(24, name="b"))
+    own = rows(f"{LINE} -dev CUDA0", machine)
+    both = rows(f"{LINE} -dev CUDA0 -md d.gguf {options}", machine, draft=build.shape(*DRAFT))
+    assert "GPU1" not in own
+    before = own[device].kv_cache_bytes if device in own else 0
+    assert both[device].kv_cache_bytes > before
+    assert both["GPU0"].weights_bytes == own["GPU0"].weights_bytes
+
+
+def test_tokens_that_are_guessed_have_their_logits() -> None:
+    machine = build.hardware()
+    plain, drafted = (
+        rows(f"-c 8192 -np 4 {more}", machine)["host"].compute_bytes
+        for more in ("", "--spec-type draft-simple --spec-draft-n-max 127")
+    )
+    assert drafted - plain > 100 * MIB
+
+
+@pytest.mark.parametrize(
+    ("options", "device"),
+    [
+        pytest.param("-ngl 999", "GPU0", id="on the first GPU"),
+        pytest.param("-ngl 0 -dev none", "GPU0", id="even where the model uses none"),
+        pytest.param("-ngl 999 --no-mmproj-offload", "host", id="kept off"),
+    ],
+)
+def test_a_projector_is_on_the_first_gpu_unless_kept_off(options: str, device: str) -> None:
+    machine, shape = build.hardware(build.gpu(24)), gemma3_projector()
+    own = rows(f"-c 4096 {options}", machine)
+    both = rows(f"-c 4096 {options} --mmproj m.gguf", machine, mmproj=shape)
+    before = own[device].weights_bytes if device in own else 0
+    assert both[device].weights_bytes - before == pytest.approx(shape.file_bytes, rel=0.001)
+    assert both[device].compute_bytes > (own[device].compute_bytes if device in own else 0)
+
+
+@pytest.mark.engine
+def test_the_engine_takes_no_more_for_a_projector_than_was_said(smollm2: Path, tmp_path: Path) -> None:
+    shape = gemma3_projector()
+    file = write_replica(tmp_path / "mmproj.gguf", shape)
+    line = ["-c", "2048", "-np", "1"]
+    pattern = re.compile(r"worst-case memory usage of mmproj is ([\d.]+) MiB")
+    found = said(
+        smollm2, [*line, "--mmproj", str(file), "-fit", "on", "--warmup"], pattern, limit_kib=8_000_000
+    )
+    small = build.shape(*DRAFT)
+    own, both = (estimate(small, parse(line), here(), mmproj=given).memory[-1] for given in (None, shape))
+    mine = (sum(figures(both)) - sum(figures(own))) / MIB
+    print(f"mmproj: {mine:.2f} said {found[0]}")
+    assert float(found[0]) <= mine <= 1.35 * float(found[0])
+
+
+@pytest.mark.engine
+def test_the_engine_takes_for_a_draft_what_was_said(smollm2: Path) -> None:
+    """Its cache is the second that is printed, in its own type."""
+    line = ["-c", "4096", "-np", "2", "-fa", "on", "-md", str(smollm2), "-ctkd", "q8_0", "-ctvd", "q8_0"]
+    pattern = re.compile(r"KV buffer size = +(47\.\d+) MiB")
+    found = said(smollm2, [*line, "-fit", "off"], pattern, limit_kib=8_000_000)
+    shape = read_file(smollm2)
+    own, both = (estimate(shape, parse(line), here(), draft=given).memory[-1] for given in (None, shape))
+    mine = (both.kv_cache_bytes - own.kv_cache_bytes) / MIB
+    assert mine == pytest.approx(float(found[0]), rel=0.001)
