@@ -41,6 +41,7 @@ class Resolve(Protocol):
         engine: str | None = None,
         offline: bool = False,
         most_bytes: int | None = None,
+        quality: str | None = None,
     ) -> tuple[Candidate, ...]: ...
 
 

@@ -33,7 +33,7 @@ async def plan(node: Node, model: str, wish: Wish, *, on: Hardware | None = None
     else:
         known = await calibration(node, machine)
         chosen = await checked_plan(node, model, candidates, machine, wish, known)
-    return await asyncio.to_thread(with_command, node, chosen)
+    return await asyncio.to_thread(with_command, node, chosen, is_here=on is None)
 
 
 async def resolved(
@@ -49,6 +49,7 @@ async def resolved(
         engine=wish.engine,
         offline=node.settings.offline,
         most_bytes=None if wish.quality else most_bytes,
+        quality=wish.quality,
     )
 
 
@@ -126,13 +127,15 @@ def _given_back(plan: Plan, taken: Mapping[str, int]) -> Plan:
     return replace(plan, memory=memory)
 
 
-def with_command(node: Node, plan: Plan) -> Plan:
-    """``plan`` with the command line its engine gets; of a build of today where none can be asked. Blocks."""
+def with_command(node: Node, plan: Plan, *, is_here: bool = False) -> Plan:
+    """``plan`` with the command line its engine gets; of a build of today where none can be asked. Of this
+    machine (``is_here``) it then says how to get one. Blocks."""
     launcher = node.rooms.launchers[plan.engine]
     try:
         caps = node.rooms.engine(plan.engine)
-    except EngineError:  # a plan is an answer also for a box, or before an engine, that isn't here
+    except EngineError as error:  # a plan is an answer also for a box, or before an engine, that isn't here
         caps = launcher.assume()
+        plan = noted(plan, f"{error}: {error.hint}") if is_here else plan
     command = launcher.command(plan, caps=caps, port=node.settings.port_first, name=plan.model)
     return replace(plan, argv=command.argv, env=command.env)
 
