@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from domain.errors import EngineError
+from launchers.command import without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=timeout_s,
-            env=None if env is None else {**os.environ, **env},
+            env={**without_secrets(os.environ), **(env or {})},
             check=False,
         )
     except subprocess.TimeoutExpired as error:

@@ -1,10 +1,28 @@
 """What is started, how it is ended, and how it ended: values only."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from signal import Signals
 
 LIBRARY_PATH = "LD_LIBRARY_PATH"
+# HF_TOKEN, AWS_SECRET_ACCESS_KEY, OPENAI_API_KEY, SSH_AUTH_SOCK; not TOKENIZERS_PARALLELISM.
+SECRET_NAME = re.compile(
+    r"(?:^|_)(?:TOKEN|SECRET|PASS|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEY|ACCESS_KEY|PRIVATE_KEY|AUTH)"
+    r"(?:_|$)",
+    re.IGNORECASE,
+)
+SECRET_VALUE = re.compile(r"://[^/@\s]+@")  # an address with a user's name or password
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a child may know that runs other people's weights and templates: it fetches nothing, so no
+    token is of use to it."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not SECRET_NAME.search(name) and not SECRET_VALUE.search(value)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +55,9 @@ class Command:
         return f"http://{self.host}:{self.port}"
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """``base`` with the additions; library folders go in front of those already there."""
-        merged = {**base, **self.env}
+        """``base`` without secrets, with the additions; library folders go in front of those already
+        there."""
+        merged = {**without_secrets(base), **self.env}
         if base.get(LIBRARY_PATH) and self.env.get(LIBRARY_PATH):
             merged[LIBRARY_PATH] = f"{self.env[LIBRARY_PATH]}:{base[LIBRARY_PATH]}"
         return merged
