@@ -11,6 +11,8 @@ from launchers.command import Exit
 # A line that the owner can act on, where no pattern knows it.
 LOOKS_LIKE_AN_ERROR = re.compile(r"error|fail|fatal|abort|assert|exception|cannot|unable", re.IGNORECASE)
 
+FETCH_AGAIN = "remove the file and launch again: what came from a hub is fetched anew"
+
 EXITED, CRASHED = "exited", "crashed"
 UNEXPLAINED = frozenset((EXITED, CRASHED))  # causes that say how it ended, and not why
 

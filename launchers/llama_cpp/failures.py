@@ -11,10 +11,9 @@ from domain.errors import EngineError
 from domain.plan import HOST, LlamaFlags, Plan
 from domain.units import MIB, gib
 from launchers.command import Exit
-from launchers.failures import Failure, by_exit, known, out_of_memory_kill
+from launchers.failures import FETCH_AGAIN, Failure, by_exit, known, out_of_memory_kill
 
 SMALLER = "ask for less with --context, choose a smaller quant, or stop another model"
-AGAIN = "fetch the file again: node-ctl pull"
 TABLE: tuple[Failure, ...] = (
     Failure(
         "port_taken",
@@ -56,19 +55,19 @@ TABLE: tuple[Failure, ...] = (
         "bad_file",
         r"invalid magic characters: '(.*)', expected 'GGUF'",
         "the model file is no GGUF: it begins with {1!r}",
-        AGAIN,
+        FETCH_AGAIN,
     ),
     Failure(
         "bad_file",
         r"tensor '([^']+)' data is not within the file bounds",
         "the model file is cut off or damaged: {1} lies beyond its end",
-        AGAIN,
+        FETCH_AGAIN,
     ),
     Failure(
         "bad_file",
         r"gguf_init_from_\w+: (failed to read .+|invalid .+|.*corrupted.*)",
         "the model file is cut off or damaged: {1}",
-        AGAIN,
+        FETCH_AGAIN,
     ),
     Failure(
         "unsupported_model",

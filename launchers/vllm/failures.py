@@ -4,7 +4,7 @@ core initialization failed", and a crash while serving exits 0: neither tells an
 from domain.errors import EngineError
 from domain.plan import Plan
 from launchers.command import Exit
-from launchers.failures import Failure, by_exit, known, out_of_memory_kill
+from launchers.failures import FETCH_AGAIN, Failure, by_exit, known, out_of_memory_kill
 
 TABLE: tuple[Failure, ...] = (
     Failure(
@@ -23,19 +23,19 @@ TABLE: tuple[Failure, ...] = (
         "file_missing",
         r"Repo id must be in the form .*: '([^']*)'",
         "there is no model folder {1}",
-        "check the path, or fetch the model with node-ctl pull",
+        "check the path; a model by its name or OWNER/REPO is fetched by node-ctl launch",
     ),
     Failure(
         "bad_file",
         r"Invalid repository ID or local directory specified: '([^']*)'",
         "{1} is no model folder: config.json is missing",
-        "fetch the model again: node-ctl pull",
+        FETCH_AGAIN,
     ),
     Failure(
         "bad_file",
         r"SafetensorError: (.+)",
         "the weights are cut off or damaged: {1}",
-        "fetch the model again: node-ctl pull",
+        FETCH_AGAIN,
     ),
     Failure(
         "context_too_long",
