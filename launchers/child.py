@@ -74,7 +74,8 @@ class Child:
         *,
         limit_bytes: int = logfile.LIMIT_BYTES,
     ) -> "Child | None":
-        """The engine an earlier daemon started, ``None`` when the pid is free, or is another's by now."""
+        """The engine an earlier daemon started, ``None`` when the pid is free, or is another's by now.
+        Its lines begin here: what the log held before may be of an earlier engine that failed."""
         try:
             pidfd = os.pidfd_open(identity.pid)
         except ProcessLookupError:
@@ -82,7 +83,8 @@ class Child:
         if not await asyncio.to_thread(_is_it, identity, command):
             os.close(pidfd)
             return None
-        return cls(identity, pidfd, command, log_path, log_start=0, limit=limit_bytes)
+        log_start = await asyncio.to_thread(logfile.size_bytes, log_path)
+        return cls(identity, pidfd, command, log_path, log_start=log_start, limit=limit_bytes)
 
     @property
     def alive(self) -> bool:

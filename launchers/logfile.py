@@ -51,6 +51,14 @@ def _keep(path: Path, limit_bytes: int) -> None:
         raise
 
 
+def size_bytes(path: Path) -> int:
+    """Where the next line will begin."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # gone, or closed to us: its engine has a log no more
+
+
 def tail(path: Path, *, since: int = 0, limit_bytes: int = TAIL_BYTES) -> str:
     """The last lines written after offset ``since``; from the start where the file was cut."""
     try:

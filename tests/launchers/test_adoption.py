@@ -89,6 +89,20 @@ async def test_the_end_of_an_adopted_engine_is_seen(command: Command, tmp_path: 
     assert await asyncio.to_thread(proc.members, identity.pid) == ()
 
 
+async def test_what_an_earlier_engine_said_does_not_explain_the_end_of_this_one(
+    command: Command, tmp_path: Path
+) -> None:
+    log_path = tmp_path / "engine.log"
+    log_path.write_text("E gguf_init_from_file: failed to read key-value pairs\n")
+    identity = await asyncio.to_thread(start_and_kill_the_daemon, command, log_path)
+    process = await adopt(identity, command, log_path)
+    assert process is not None
+    os.kill(identity.pid, Signals.SIGKILL)
+    why = await process.why()
+    assert "failed to read" not in why.in_full
+    assert why.cause == "exited"
+
+
 async def test_a_pid_that_is_another_programs_by_now_is_not_adopted(
     engine_with: MakeProcess, tmp_path: Path
 ) -> None:
