@@ -16,7 +16,8 @@ OURS = """
 DEFAULTS = {item.name: item.default for item in fields(LlamaFlags)}
 # The least verbosity at which devices and buffers are printed, and no prompt is (b10068, b10434).
 VERBOSITY = 4
-OLD_LOAD_MODES: dict[str, tuple[str, ...]] = {
+# For builds without --load-mode: the switches that make the mode.
+SWITCHES_OF_MODE: dict[str, tuple[str, ...]] = {
     "auto": (),
     "mmap": (),
     "none": ("--no-mmap",),
@@ -63,7 +64,7 @@ def _load_mode(mode: str | None, caps: Capabilities) -> tuple[str, ...]:
     option = caps.first(LOAD_MODE)
     if option is not None:
         return (option, mode) if mode in caps.values.get(option, (mode,)) else _lacking(mode, caps)
-    switches = OLD_LOAD_MODES.get(mode, (mode,))
+    switches = SWITCHES_OF_MODE.get(mode, (mode,))
     return next((_lacking(name, caps) for name in switches if name not in caps.flags), switches)
 
 

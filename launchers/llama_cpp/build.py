@@ -64,7 +64,8 @@ def wheel_version(path: Path) -> str | None:
 
 
 def cpu_flags() -> frozenset[str]:
-    """What this CPU can do, empty when the kernel doesn't say (other architectures)."""
+    """What this CPU can do, empty when the kernel doesn't say (other architectures). Of the real machine,
+    whatever root the probes read: that is where a build runs."""
     try:
         text = CPUINFO.read_text()
     except OSError:

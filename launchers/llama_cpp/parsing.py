@@ -18,7 +18,7 @@ from launchers.llama_cpp.flags import (
 from launchers.llama_cpp.vocabulary import words_after
 
 # What the older switches meant in terms of --load-mode (b10434 takes both).
-OLD_LOAD_MODES = {"--mmap": "mmap", "--no-mmap": "none", "--direct-io": "dio", "-dio": "dio"}
+MODE_OF_SWITCH = {"--mmap": "mmap", "--no-mmap": "none", "--direct-io": "dio", "-dio": "dio"}
 
 
 def parse(args: Sequence[str]) -> LlamaFlags:
@@ -35,7 +35,7 @@ def parse(args: Sequence[str]) -> LlamaFlags:
         flag = BY_NAME.get(name)
         if flag is not None:
             values[flag.field] = _value(flag, name, words)
-        elif name in LOAD_MODE or name in OLD_LOAD_MODES or name == "--mlock":
+        elif name in LOAD_MODE or name in MODE_OF_SWITCH or name == "--mlock":
             values["load_mode"] = _load_mode(values.get("load_mode"), name, words)
         else:
             extra += (name, *words)
@@ -89,4 +89,4 @@ def _load_mode(before: str | None, name: str, words: list[str]) -> str:
     mapped = before not in ("none", "mlock") if name == "--mlock" else name == "--mmap"
     if locked:
         return "mmap+mlock" if mapped else "mlock"
-    return OLD_LOAD_MODES[name]
+    return MODE_OF_SWITCH[name]

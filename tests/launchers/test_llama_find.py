@@ -179,7 +179,9 @@ def test_instructions_are_compared_by_the_kernels_names() -> None:
     ("script", "says"),
     [
         pytest.param("import time; time.sleep(60)", "no answer in 0.5 s", id="hangs"),
-        pytest.param("import sys; print('libfoo.so: not found'); sys.exit(127)", "exited 127", id="fails"),
+        pytest.param(
+            "import sys; print('no libfoo.so'); sys.exit(127)", "exited 127: no libfoo.so", id="fails"
+        ),
         pytest.param("print('hello')", "does not answer as llama-server does", id="is another program"),
     ],
 )
