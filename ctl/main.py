@@ -77,6 +77,10 @@ class Commands(TyperGroup):
         for name, line in COMMANDS.items():
             self.add_command(TyperCommand(name, help=line, rich_markup_mode=None))
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Without typer's own options to install a completion: ``node-ctl completion`` is the one way."""
+        return [found for found in super().get_params(ctx) if not str(found.name).endswith("_completion")]
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, listed, rest = super().resolve_command(ctx, args)
         return name, _load(name) if name else listed, rest

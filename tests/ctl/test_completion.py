@@ -59,3 +59,8 @@ def test_each_shell_gets_its_code(ctl: Ctl, shell: str) -> None:
     done = ctl("completion", shell)
     assert done.returncode == 0
     assert f"complete_{shell}" in done.stdout
+
+
+def test_there_is_one_way_to_get_it(ctl: Ctl) -> None:
+    assert "--install-completion" not in ctl("--help").stdout
+    assert ctl("--show-completion").returncode == 2
