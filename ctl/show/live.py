@@ -10,8 +10,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ctl.show.progress import LAST_STEPS, transfer
-from domain.launch import Progress, Step
+from ctl.show.progress import transfer
+from domain.launch import LAST_STEPS, Progress, Step
 
 BAR_WIDTH = 30
 
