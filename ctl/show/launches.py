@@ -78,10 +78,12 @@ def launched_lines(detail: Any, *, began: bool = True) -> list[str]:
     lines = five_lines(plan) if plan else []
     if measured := detail.get("measured"):
         predicted = plan.speed.decode_tokens_per_s if plan else None
+        # Nobody saw an engine load that outlived the daemon which started it.
+        loaded = "" if measured["load_s"] is None else f" loaded in {duration(measured['load_s'])},"
         lines.append(
             f"measured  {rate(measured['decode_tokens_per_s'])} tokens/s"
             f" (predicted {rate(predicted.expected if predicted else None)}),"
-            f" loaded in {duration(measured['load_s'])}, answered {(measured['answer'] or '').strip()!r}"
+            f"{loaded} answered {(measured['answer'] or '').strip()!r}"
         )
     reused = (
         detail["reused"] if began else [f"the engine that has served it for {ago(row.since)} (pid {row.pid})"]

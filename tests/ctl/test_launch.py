@@ -106,6 +106,15 @@ def test_a_launch_that_fails_tells_the_daemons_error_once(
     assert done.stderr.endswith("node-ctl: out of memory: 12 GiB\nhint: ask for less\n")
 
 
+def test_of_an_engine_that_outlived_its_daemon_nobody_knows_the_load_time(
+    ctl: Ctl, launched: FakeDaemon
+) -> None:
+    measured = answers.DETAIL["measured"] | {"load_s": None}
+    launched.on(f"GET {SMOL}", answers.DETAIL | {"measured": measured})
+    out = ctl("launch", "smollm2-135m").stdout
+    assert "measured  91 tokens/s (predicted 85), answered 'Paris'" in out
+
+
 def test_a_launch_that_fails_tells_what_the_engine_said(ctl: Ctl, launched: FakeDaemon) -> None:
     failed = answers.line(Step.FAILED, "it exited 3", code="engine_failed", line="main: out of plutonium")
     launched.on(f"GET {SMOL}/progress", Answer(lines=(*answers.TO_READY[:2], failed)))
