@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from catalog.fetch import Fetched
-from daemon import ledger
+from daemon import ledger, logtail
 from daemon.api.errors import STATUS
 from daemon.changes import Changes
 from daemon.ledger import Ledger, free_bytes, host_held_bytes, without
@@ -167,6 +167,26 @@ async def test_a_log_is_followed_over_its_rotation(tmp_path: Path) -> None:
     assert await asyncio.wait_for(anext(tail), 5) == b"cut\n"
     ended.close()
     assert await asyncio.wait_for(anext(tail, b"end"), 5) == b"end"
+
+
+async def test_a_quiet_log_is_followed_without_a_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logtail, "POLL_S", 0.01)
+    ended = Changes()
+    before = len(asyncio.all_tasks())
+
+    async def follow() -> None:
+        async for _ in read(tmp_path / "none", 1, follow=True, ended=ended):
+            pass
+
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(0.3)
+    assert len(asyncio.all_tasks()) <= before + 2
+    ended.close()
+    await asyncio.wait_for(following, 5)
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == before
 
 
 async def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:

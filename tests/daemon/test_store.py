@@ -131,3 +131,36 @@ def test_a_state_that_can_not_be_written_is_an_error_of_ours(store: Store) -> No
     db.close()
     with pytest.raises(StateError, match="no such table"):
         store.add_event("kind", "message", None)
+
+
+def damage(store: Store, statement: str) -> None:
+    with store._db() as db:
+        db.execute(statement)
+
+
+def test_a_plan_that_can_not_be_read_costs_the_plan_alone(store: Store) -> None:
+    store.save_launch(LAUNCH)
+    damage(store, "UPDATE launches SET plan = '{\"model\": 1}', ready = 'no JSON'")
+    assert store.launches() == (replace(LAUNCH, plan=None, ready=None),)
+
+
+def test_a_row_that_can_not_be_read_is_told_and_keeps_no_other(store: Store) -> None:
+    for name in ("a", "b"):
+        store.save_launch(replace(LAUNCH, request=Request(name, "m", Wish())))
+        store.open_run(name, Command(("/bin/engine",), 1, name), port=1, engine_version=None)
+    damage(store, "UPDATE launches SET request = '[]' WHERE name = 'a'")
+    damage(store, "UPDATE runs SET command = '{}' WHERE launch = 'a'")
+    assert [launch.request.name for launch in store.launches()] == ["b"]
+    assert [run.launch for run in store.open_runs()] == ["b"]
+    assert store.launch("a") is None
+    told = [event.message for event in store.events() if event.kind == "unreadable"]
+    assert len(told) == 2
+    assert all(message.startswith("not known any more: a") for message in told)
+
+
+def test_a_file_that_is_damaged_later_is_an_error_of_ours(store: Store) -> None:
+    store.save_launch(LAUNCH)
+    for path in store.path.parent.glob("state.db*"):
+        path.write_bytes(b"not a database at all" * 500)
+    with pytest.raises(StateError, match="not a database"):
+        store.launches()
