@@ -1,6 +1,7 @@
 """Weights with their shape, from each kind of place: the files of a folder, a hub listing, the catalogue."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +16,8 @@ from domain.errors import BadModelError
 from domain.known import KnownModel, KnownQuant, PypiFile
 from domain.model import Candidate, ModelShape, Source, WeightFile, Weights
 from domain.plan import LLAMA_CPP, VLLM
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def of_folder(folder: Path, *, weights: Weights | None = None) -> tuple[Candidat
     opened: Callable[[str], ByteSource] = lambda name: FileSource(folder / name)  # noqa: E731
     found = quants_of(files)
     if found:
-        return tuple(_gguf(origin, quant, gguf.read_model(quant.files[0].name, opened)) for quant in found)
+        return _readable(origin, found, opened)
     if shards := shards_of(files):
         if missing := safetensors.missing_shards(shards):
             raise BadModelError(f"{folder} is incomplete, these are missing: {', '.join(missing[:3])}")
@@ -67,6 +70,22 @@ def of_folder(folder: Path, *, weights: Weights | None = None) -> tuple[Candidat
     raise BadModelError(
         f"{folder} holds no model", hint="a .gguf file, or config.json with .safetensors files, is expected"
     )
+
+
+def _readable(
+    origin: Weights, quants: tuple[QuantFiles, ...], opened: Callable[[str], ByteSource]
+) -> tuple[Candidate, ...]:
+    """One bad file hides no other. Raises: BadModelError where all are bad."""
+    usable, problem = [], None
+    for one in quants:
+        try:
+            usable.append(_gguf(origin, one, gguf.read_model(one.files[0].name, opened)))
+        except BadModelError as error:
+            log.warning("passed over: folder=%s why=%s", origin.location, error)
+            problem = problem or error
+    if problem and not usable:
+        raise problem
+    return tuple(usable)
 
 
 def of_listing(found: hub.Listing, needed: Needed, *, cache: Cache | None = None) -> tuple[Candidate, ...]:

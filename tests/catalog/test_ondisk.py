@@ -112,6 +112,15 @@ def test_safetensors_without_all_their_files_are_not_complete(tmp_path: Path, hu
     assert here.weights.location == str(snapshot)
 
 
+def test_a_bad_file_in_a_folder_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a-Q8_0.gguf").write_bytes(b"not a model")
+    with pytest.raises(BadModelError, match=r"a-Q8_0\.gguf is no usable GGUF file"):
+        resolve(str(tmp_path), tmp_path)
+    gguf_file(tmp_path / "m-Q4_K_M.gguf")
+    (found,) = resolve(str(tmp_path), tmp_path)
+    assert found.weights.quant == "Q4_K_M"
+
+
 def test_a_snapshot_of_another_tool_is_used_as_it_is(tmp_path: Path) -> None:
     snapshot = tmp_path / "models--a--st" / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True)
