@@ -1,12 +1,15 @@
 """Small parts: progress, ledger, notify, logs, disks, names of errors."""
 
 import asyncio
+import json
 import logging
 import os
 import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -14,17 +17,23 @@ from catalog.fetch import Fetched
 from daemon import ledger, logtail
 from daemon.api.errors import STATUS
 from daemon.changes import Changes
+from daemon.hardware import look
 from daemon.ledger import Ledger, free_bytes, host_held_bytes, without
+from daemon.live import Live
 from daemon.logs import JournalFormatter, goes_to_journal
 from daemon.logtail import read
-from daemon.node import environments
+from daemon.node import Node, Seen, environments
 from daemon.notify import Notify
 from daemon.progress import Track
+from daemon.records import Request
+from daemon.requests import name_of
 from daemon.weights import Meter
 from domain import errors
 from domain.hardware import Gpu, Hardware, Memory
+from domain.jsonable import to_json
 from domain.launch import Progress, Step
-from domain.plan import DeviceMemory
+from domain.plan import DeviceMemory, Wish
+from launchers import asking
 from tests.daemon.test_store import PLAN
 
 MIB = 1024**2
@@ -191,6 +200,32 @@ async def test_a_quiet_log_is_followed_without_a_trace(
 
 async def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert [part async for part in read(tmp_path / "none", 5, follow=False, ended=Changes())] == []
+
+
+def test_an_address_is_shown_without_its_secrets() -> None:
+    address = "https://me:pass@example.org/m/a.gguf?sig=s3cret"
+    plan = replace(PLAN, model=address, weights=replace(PLAN.weights, repo=address))
+    live = Live(Request(name_of(address), address, Wish()), plan=plan)
+    shown = json.dumps(to_json(live.details()))
+    assert live.name == "a"
+    assert "example.org/m/a.gguf" in shown
+    assert "pass" not in shown
+    assert "s3cret" not in shown
+
+
+async def test_an_engine_is_asked_again_once_the_devices_are_others() -> None:
+    path = "/usr/bin/env"
+    question = ("date", "+%s%N")
+    first = await asyncio.to_thread(asking.answer, path, question)
+    machines = iter((Hardware(), Hardware(), Hardware(gpus=(Gpu("x", "amd", "X"),))))
+    rooms = SimpleNamespace(probe=lambda: next(machines), engines=tuple, measure_bandwidth=lambda: None)
+    store = SimpleNamespace(fact=lambda key: None)
+    node = SimpleNamespace(rooms=rooms, store=store, seen=Seen(), measuring=asyncio.Lock(), boot_id=None)
+    for _ in range(2):
+        await look(cast("Node", node))
+    assert await asyncio.to_thread(asking.answer, path, question) == first
+    await look(cast("Node", node))
+    assert await asyncio.to_thread(asking.answer, path, question) != first
 
 
 def test_every_error_that_has_a_code_of_its_own_has_a_status() -> None:
