@@ -28,6 +28,10 @@ def no_blocking_calls_on_the_event_loop() -> Iterator[BlockBuster]:
 
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
+    return small_model()
+
+
+def small_model() -> Path:
     """SmolLM2-135M-Instruct.Q4_1.gguf, real weights, fetched once into ``.cache`` and checked."""
     folder = ROOT / ".cache" / "models"
     folder.mkdir(parents=True, exist_ok=True)

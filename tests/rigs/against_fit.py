@@ -1,0 +1,195 @@
+"""Our plan and llama-server's own ``--fit``, run one after the other on lent devices of chosen sizes."""
+
+import json
+import re
+import statistics
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from catalog.candidates import of_gguf_file
+from domain.hardware import EngineFound, Gpu, MemoryKind
+from domain.plan import LLAMA_CPP, LlamaFlags, Wish
+from domain.units import MIB
+from launchers import llama_cpp, ports
+from launchers.base import Capabilities
+from planner.budget import DEFAULT_RESERVE
+from planner.choose import plan
+from tests.planner import build
+
+CONTEXT_TOKENS = 4096
+ANSWER_TOKENS = 20
+ANSWERS = 3  # the quickest counts: others use this machine, too
+PROMPT = "The capital of France is"
+READY_WITHIN_S = 30.0
+MARGIN_MIB = DEFAULT_RESERVE.gpu_bytes // MIB  # left free on each device by both
+BUFFER = re.compile(r"(RPC\d+\[[^]]*\]) +(?:model|KV|compute) buffer size = +([\d.]+) MiB")
+OFFLOADED = re.compile(r"offloaded (\d+/\d+) layers")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """``rooms_mib``: what each device may be filled with."""
+
+    name: str
+    model: Path
+    rooms_mib: tuple[int, ...]
+
+    @property
+    def sizes_mib(self) -> tuple[int, ...]:
+        return tuple(room + MARGIN_MIB for room in self.rooms_mib)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """``held_mib``: what the engine says that it holds on each device; ``layers`` that it has there."""
+
+    text: str
+    decode_tokens_per_s: float
+    layers: str
+    held_mib: dict[str, float]
+
+
+def our_flags(box: Box, engine: Capabilities) -> LlamaFlags:
+    """The plan for cards of these sizes; one thread, as each device has."""
+    gpus = tuple(
+        Gpu(
+            f"rpc:{number}",
+            "",
+            "RPC",
+            MemoryKind.DEDICATED,
+            size_mib * MIB,
+            size_mib * MIB,
+            bandwidth_bytes_per_s=400e9,
+        )
+        for number, size_mib in enumerate(box.sizes_mib)
+    )
+    machine = replace(
+        build.SMALL_CPU, gpus=gpus, engines=(EngineFound(LLAMA_CPP, engine.path, engine.version),)
+    )
+    wish = Wish(context_tokens=CONTEXT_TOKENS, parallel=1, threads=1)
+    flags = plan(box.name, [of_gguf_file(box.model)], machine, wish).flags
+    assert isinstance(flags, LlamaFlags)
+    return flags
+
+
+def command_lines(box: Box, engine: Capabilities, addresses: Sequence[str]) -> dict[str, list[str]]:
+    """What decides the split is left to ``--fit``; all else is alike."""
+    ours = replace(our_flags(box, engine), rpc=tuple(addresses))
+    theirs = LlamaFlags(
+        context_tokens=CONTEXT_TOKENS,
+        parallel=1,
+        kv_unified=ours.kv_unified,
+        cache_type_k=ours.cache_type_k,
+        cache_type_v=ours.cache_type_v,
+        flash_attention=ours.flash_attention,
+        threads=1,
+        threads_batch=1,
+        cache_ram_mib=0,
+        ctx_checkpoints=ours.ctx_checkpoints,
+        load_mode=ours.load_mode,
+        rpc=tuple(addresses),
+        fit=True,
+        jinja=True,
+    )
+    margins = ("--fit-target", ",".join(str(MARGIN_MIB) for _ in box.sizes_mib))
+    return {
+        "ours": [*llama_cpp.arguments(ours, engine)],
+        "--fit": [*llama_cpp.arguments(theirs, engine), *margins],
+    }
+
+
+def run(engine: Capabilities, model: Path, args: Sequence[str], log: Path, *, first_port: int) -> Ran:
+    """Start, one answer that warms up, those that are timed, stop."""
+    port = ports.free_port(first_port, first_port + 99)
+    with served(engine, model, args, log, port):
+        answer(port, 2)
+        timed = [answer(port, ANSWER_TOKENS) for _ in range(ANSWERS)]
+    said = log.read_text(errors="replace")
+    held: dict[str, float] = {}
+    for device, mib in BUFFER.findall(said):
+        held[device] = held.get(device, 0.0) + float(mib)
+    layers = OFFLOADED.findall(said)[-1]
+    return Ran(timed[0][0], max(speed for _, speed in timed), layers, held)
+
+
+@contextmanager
+def served(engine: Capabilities, model: Path, args: Sequence[str], log: Path, port: int) -> Iterator[None]:
+    command = [
+        engine.path,
+        "-m",
+        str(model),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "-lv",
+        "4",
+        "--no-warmup",
+        *args,
+    ]
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process:
+        try:
+            wait_for(process, port, log)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise AssertionError(f"llama-server did not serve:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def answer(port: int, tokens: int) -> tuple[str, float]:
+    """Text and decoded tokens a second."""
+    body = {
+        "prompt": PROMPT,
+        "n_predict": tokens,
+        "temperature": 0,
+        "cache_prompt": False,
+        "ignore_eos": True,
+    }
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/completion",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        said = json.load(response)
+    return said["content"], said["timings"]["predicted_per_second"]
+
+
+def interleaved(
+    box: Box, engine: Capabilities, addresses: Sequence[str], folder: Path, *, rounds: int, first_port: int
+) -> dict[str, list[Ran]]:
+    """Each round runs both, in turns the one and the other first."""
+    lines = command_lines(box, engine, addresses)
+    found: dict[str, list[Ran]] = {name: [] for name in lines}
+    for number in range(rounds):
+        for name in list(lines)[:: -1 if number % 2 else 1]:
+            log = folder / f"{name.strip('-')}-{number}.log"
+            found[name].append(run(engine, box.model, lines[name], log, first_port=first_port))
+    return found
+
+
+def ratios(found: dict[str, list[Ran]]) -> tuple[float, float, float]:
+    """Ours over theirs, round by round: lowest, median, highest."""
+    pairs = zip(found["ours"], found["--fit"], strict=True)
+    every = sorted(ours.decode_tokens_per_s / theirs.decode_tokens_per_s for ours, theirs in pairs)
+    return every[0], statistics.median(every), every[-1]
