@@ -68,7 +68,7 @@ async def test_who_follows_from_the_start_sees_each_line_once_and_the_end() -> N
 
 async def test_following_ends_when_the_daemon_does() -> None:
     track = Track()
-    following = asyncio.create_task(anext(track.follow(), None))  # type: ignore[arg-type]
+    following = asyncio.create_task(anext(track.follow(), None))
     await asyncio.sleep(0.01)
     track.close()
     assert await asyncio.wait_for(following, 1) is None

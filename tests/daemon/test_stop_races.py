@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from daemon.records import Remembered
 from domain.errors import EngineError, StateError
 from domain.launch import LaunchState
 from launchers.process import EngineProcess
@@ -82,7 +83,7 @@ async def test_one_engine_that_does_not_end_keeps_no_other(daemon: Running, smol
         process = api.node.live["second"].process
         assert process is not None
         end = process.stop
-        process.stop = stuck  # type: ignore[method-assign, assignment]
+        process.stop = stuck  # type: ignore[method-assign]
     assert not alive(first["pid"])
     assert alive(second["pid"])
     await end()
@@ -106,10 +107,10 @@ async def served_again_without_a_disk(api: Api, pid: int) -> dict[str, Any]:
     """The row after its engine was killed while READY can't be written."""
     save = api.node.store.save_launch
 
-    def full(told: Any) -> None:
-        if told.state is LaunchState.READY:
+    def full(launch: Remembered) -> None:
+        if launch.state is LaunchState.READY:
             raise StateError("the disk is full")
-        save(told)
+        save(launch)
 
     api.node.store.save_launch = full  # type: ignore[method-assign]
     os.kill(pid, signal.SIGKILL)
