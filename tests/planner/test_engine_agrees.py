@@ -1,5 +1,6 @@
 """The real llama-server, asked on replicas and run on a real model, says the bytes that are predicted."""
 
+import os
 import re
 import subprocess
 import time
@@ -14,6 +15,7 @@ from domain.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.abilities import ask
 from launchers.llama_cpp.parsing import parse
+from launchers.ports import free_port
 from planner.estimate import estimate
 from planner.resolved import Reader
 from tests.planner import build
@@ -29,7 +31,9 @@ pytestmark = pytest.mark.engine
 
 def said(model: Path, args: list[str], pattern: re.Pattern[str], *, limit_kib: int) -> tuple[str, ...]:
     """The first match in what the engine prints; it is ended as soon as it has said it."""
-    command = [str(SERVER), "-m", str(model), "--no-warmup", *args, "--port", "18197", "-lv", "4", "-t", "1"]
+    worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
+    port = str(free_port(18200 + 20 * worker, 18219 + 20 * worker))
+    command = [str(SERVER), "-m", str(model), "--no-warmup", *args, "--port", port, "-lv", "4", "-t", "1"]
     shell = ["bash", "-c", 'ulimit -v "$0"; exec "$@"', str(limit_kib), *command]
     with subprocess.Popen(shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as engine:
         assert engine.stdout is not None
