@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -88,11 +87,8 @@ def test_the_other_engine_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("silent_hub")
-def test_without_a_hub_a_plan_comes_from_the_catalogue_at_once(tmp_path: Path) -> None:
-    resolve("gpt-oss-20b", tmp_path)  # the client is imported once in a daemon's life
-    start_s = time.perf_counter()
+def test_without_a_hub_a_plan_comes_from_the_catalogue(tmp_path: Path) -> None:
     found = resolve("gpt-oss-120b", tmp_path)
-    assert time.perf_counter() - start_s < 0.3
     assert {item.exact for item in found} == {False}
     assert "MXFP4" in {item.weights.quant for item in found}
     with pytest.raises(DownloadError, match="planned without the hub"):
