@@ -2,9 +2,7 @@
 
 import sys
 import tempfile
-import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -129,14 +127,16 @@ async def test_a_plan_stands_where_the_engine_does_not_tell(
     text: str, daemon: Running, rooms: Rooms, smollm2: Path, tmp_path: Path
 ) -> None:
     caps = odd_build(tmp_path, text)
-    silent = replace(rooms, engine=lambda name: caps, ask_memory=partial(oracle.ask, timeout_s=1.0))
-    async with daemon(silent) as api:
-        began = time.monotonic()
+    asked = []
+
+    def ask(flags: LlamaFlags, caps: Capabilities, replica: Path) -> Told:
+        asked.append(flags)
+        return oracle.ask(flags, caps, replica, timeout_s=1.0)
+
+    async with daemon(replace(rooms, engine=lambda name: caps, ask_memory=ask)) as api:
         plan = (await api.post("/v1/plan", model=str(smollm2))).json()
-        assert time.monotonic() - began < 10
-        began = time.monotonic()
         again = (await api.post("/v1/plan", model=str(smollm2))).json()
-        assert time.monotonic() - began < 1  # it is not waited for a second time
+    assert len(asked) == 1, "it was waited for a second time"
     for one in (plan, again):
         assert one["confidence"] == "estimated"
         assert one["fits"]
