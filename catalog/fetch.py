@@ -127,8 +127,8 @@ def _from_hub(weights: Weights, file: WeightFile, folder: Path) -> Iterator[int]
     """To ``blobs/<digest>``, then a link from the snapshot: the layout of the hub's own cache."""
     if weights.revision is None:
         raise DownloadError(
-            f"{weights.repo} was planned without the hub, its files are not known",
-            hint="try again when the hub answers",
+            f"the hub does not answer: {weights.repo} was planned without the hub, from the catalogue alone",
+            hint="try again when the hub answers, or give the path of a file",
         )
     part = _part(weights, file, folder)
     arrived = part.with_name(f"{part.name}.complete")

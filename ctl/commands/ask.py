@@ -48,7 +48,10 @@ def command(
         raise UsageError(f"a name and a question, not {len(words)} words", hint="put the question in quotes")
     if not words[-1].strip():
         raise UsageError("the question is empty", hint='node-ctl ask NAME "question"')
-    row = _served(daemon(), words[0] if len(words) == 2 else None)
+    running = daemon()
+    if len(words) == 1 and words[0] in {row.name for row in rows_of(running.get("/v1/launches"))}:
+        raise UsageError(f"what is {words[0]} asked?", hint=f'node-ctl ask {words[0]} "question"')
+    row = _served(running, words[0] if len(words) == 2 else None)
     base = api_base(row.endpoint or "")
     chat = Chat(base, row.name, words[-1], max_tokens=max_tokens, temperature=temperature)
     if as_json:

@@ -7,6 +7,7 @@ from ctl.client import find_socket
 from ctl.options import Json
 from ctl.screen import print_json
 from domain.errors import NodeError
+from launchers.proc import identity
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """
@@ -19,13 +20,14 @@ POLL_S = 0.1
 
 
 def command(*, as_json: Json = False) -> None:
-    """Returns once the daemon has stopped its engines and left its socket."""
+    """Returns once the daemon has stopped its engines and is gone: its socket goes first."""
     running = daemon()
+    process = identity(running.get("/v1/status")["pid"])
     answer = running.post("/v1/shutdown")
     deadline = time.monotonic() + END_TIMEOUT_S
-    while find_socket() == running.socket:
+    while find_socket() == running.socket or (process and identity(process.pid) == process):
         if time.monotonic() > deadline:
-            raise NodeError(f"node-daemon still listens after {END_TIMEOUT_S:.0f} s", hint="see its log")
+            raise NodeError(f"node-daemon still runs after {END_TIMEOUT_S:.0f} s", hint="see its log")
         time.sleep(POLL_S)
     if as_json:
         print_json(answer)

@@ -64,6 +64,13 @@ def test_the_answer_is_alone_on_standard_output_its_speed_beside_it(ctl: Ctl, se
     assert done.stderr == "[8 tokens, 93 tokens/s]\n"
 
 
+def test_a_name_alone_is_no_question(ctl: Ctl, serving: Serving) -> None:
+    serving()
+    done = ctl("ask", "smol")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "what is smol asked?" in done.stderr
+
+
 def test_with_one_model_ready_its_name_may_be_left_out(ctl: Ctl, serving: Serving) -> None:
     serving()
     done = ctl("ask", "Name the capital of France.", "--json")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from launchers.proc import identity
 from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
@@ -85,8 +86,10 @@ def test_the_state_of_a_daemon_is_closed_to_others(home: Ctl) -> None:
 
 def test_shutdown_returns_when_the_daemon_is_gone(home: Ctl) -> None:
     home("probe")
+    pid = json.loads(home("status", "--json").stdout)["pid"]
     done = home("shutdown")
     assert (done.returncode, done.stdout) == (0, "node-daemon has ended\n")
+    assert identity(pid) is None
     assert home("ps").returncode == 5
 
 
