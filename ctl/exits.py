@@ -9,7 +9,6 @@ EXIT_STATUS = {
     "bad_model": FAILED,
     "unknown_launch": FAILED,
     "busy": FAILED,
-    "probe_failed": FAILED,
     "state_failed": FAILED,
     "bad_usage": 2,
     "bad_config": 2,

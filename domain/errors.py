@@ -11,7 +11,6 @@ NodeError
   EngineError            engine_failed      an engine is missing, failed to start or died
   UnknownLaunchError     unknown_launch     no launch of that name
   BusyError              busy               another daemon or launch holds what is needed
-  ProbeError             probe_failed       one source of facts could not be read
   DaemonGoneError        daemon_gone        node-ctl finds no daemon
   StateError             state_failed       the daemon's own state could not be read or written
 
@@ -111,10 +110,6 @@ class UnknownLaunchError(NodeError):
 
 class BusyError(NodeError):
     code = "busy"
-
-
-class ProbeError(NodeError):
-    code = "probe_failed"
 
 
 class DaemonGoneError(NodeError):

@@ -93,10 +93,6 @@ class Hparams:
     kinds: tuple[int, ...] = ()
 
     @property
-    def is_moe(self) -> bool:
-        return self.experts > 0
-
-    @property
     def can_roll_back(self) -> bool:
         """Whether a prefix of a cached prompt can be reused without a checkpoint."""
         return self.window == 0 and not self.is_hybrid and self.architecture not in RECURRENT

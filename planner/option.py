@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from domain.model import Candidate
-from domain.plan import HOST, Estimate, LlamaFlags
+from domain.plan import Estimate, LlamaFlags
 from planner import quality
 from planner.resolved import ALL_LAYERS
 
@@ -34,10 +34,6 @@ class Option:
     @property
     def needed_bytes(self) -> int:
         return sum(row.needed_bytes for row in self.estimate.memory)
-
-    @property
-    def host_weights_bytes(self) -> int:
-        return sum(row.weights_bytes for row in self.estimate.memory if row.device == HOST)
 
     @property
     def is_offloaded(self) -> bool:

@@ -231,7 +231,7 @@ async def test_an_engine_is_asked_again_once_the_devices_are_others() -> None:
 def test_every_error_that_has_a_code_of_its_own_has_a_status() -> None:
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type)}
     of_ctl = {errors.DaemonGoneError}
-    by_base = {errors.ProbeError, errors.StateError}
+    by_base = {errors.StateError}
     wanted = {kind for kind in kinds if issubclass(kind, errors.NodeError)} - of_ctl - by_base
     assert wanted == set(STATUS)
 
