@@ -7,6 +7,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from domain.accelerator import PcieLink, Peer, RuntimeDevice, Tenant
+
 
 class MemoryKind(StrEnum):
     DEDICATED = "dedicated"
@@ -57,7 +59,14 @@ class Gpu:
     """One accelerator that an engine can use. ``id`` is stable across boots: ``pci:0000:c3:00.0``.
 
     ``arch`` is ``sm_86`` or ``gfx1151``. ``fp16_flops_per_s`` is the dense tensor rate from the
-    device table. ``bandwidth_bytes_per_s`` is of its own memory (of RAM where unified)."""
+    device table. ``bandwidth_bytes_per_s`` is of its own memory (of RAM where unified).
+
+    ``memory_reserved_bytes`` is what the driver keeps: neither free nor a tenant's. ``power_limit_w`` is the
+    limit in force, ``power_default_w`` the maker's. ``throttled_by`` names what holds the clocks down now
+    and shouldn't; () is nothing. ``temperature_margin_c`` is how much hotter it may get before that.
+    ``parent`` is the card that a partition (MIG) is cut from. ``set_aside`` says why no engine is to use it:
+    such a GPU is in ``Hardware.set_aside``, never in ``Hardware.gpus``.
+    """
 
     id: str
     vendor: str
@@ -74,6 +83,24 @@ class Gpu:
     power_w: float | None = None
     fp16_flops_per_s: float | None = None
     display_attached: bool | None = None
+    pci_id: str | None = None
+    uuid: str | None = None
+    is_integrated: bool | None = None
+    asleep: bool = False
+    compute_units: int | None = None
+    memory_reserved_bytes: int | None = None
+    tenants: tuple[Tenant, ...] = ()
+    link: PcieLink | None = None
+    peers: tuple[Peer, ...] = ()
+    power_limit_w: float | None = None
+    power_default_w: float | None = None
+    persistence: bool | None = None
+    throttled_by: tuple[str, ...] | None = None
+    temperature_margin_c: float | None = None
+    fan_percent: float | None = None
+    fan_rpm: int | None = None
+    parent: str | None = None
+    set_aside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +111,28 @@ class Npu:
     vendor: str
     name: str
     driver: str | None = None
+    firmware: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stacks:
-    """Versions of the compute stacks: ``cuda`` is the driver's level (``"13.0"``), not the toolkit's."""
+    """Versions of the compute stacks: ``cuda`` is the driver's level (``"13.0"``), ``cuda_toolkit`` what is
+    installed of it. ``amdgpu_dkms`` is the driver built outside of the kernel, ``None`` for the kernel's own.
+    ``linux_firmware`` is the package's version, which begins with its date (``"20260110"``).
+    ``vulkan_driver_files`` is the variable that chose Vulkan's drivers, where one did."""
 
     cuda: str | None = None
     rocm: str | None = None
     vulkan: str | None = None
     level_zero: str | None = None
+    cuda_toolkit: str | None = None
+    nvidia_module: str | None = None
+    amdgpu_dkms: str | None = None
+    kernel: str | None = None
+    linux_firmware: str | None = None
+    vulkan_devices: tuple[RuntimeDevice, ...] = ()
+    level_zero_devices: tuple[RuntimeDevice, ...] = ()
+    vulkan_driver_files: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +179,8 @@ class Problem:
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """A snapshot of one machine. ``power_limit_w`` is what data sheets allow its GPUs together, or the
-    chip that is CPU and GPU in one; the machine around them is not in it."""
+    chip that is CPU and GPU in one; the machine around them is not in it. ``set_aside`` are GPUs that are
+    present and that nothing is planned on: integrated graphics, a card that is cut into partitions."""
 
     cpu: Cpu = field(default_factory=Cpu)
     memory: Memory = field(default_factory=Memory)
@@ -154,3 +194,4 @@ class Hardware:
     name: str | None = None
     source: str | None = None
     power_limit_w: float | None = None
+    set_aside: tuple[Gpu, ...] = ()
