@@ -167,13 +167,28 @@ class EngineFound:
     problem: str | None = None
 
 
+class Trouble(StrEnum):
+    """Problems of which a check of the doctor can say more than the probe that met them."""
+
+    DRIVER = "driver"
+    LOST = "lost"
+    HIDDEN = "hidden"
+    CLOSED = "closed"
+    SHARED_MEMORY = "shared_memory"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something a probe could not read or found wrong: where, what, and what to do about it."""
+    """Something a probe could not read or found wrong: where, what, and what to do about it.
+
+    ``trouble`` tells its kind: the ``DRIVER`` doesn't answer or fit its library, a GPU is ``LOST`` since the
+    boot, ``HIDDEN`` by a sandbox or ``CLOSED`` to this user, or the ``SHARED_MEMORY`` is split badly.
+    """
 
     source: str
     what: str
     hint: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem
+from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Trouble
 from domain.known import KnownGpu
 from probes import apu, files, kfd, known, pci, thermals
 from probes.found import Found
@@ -126,7 +126,8 @@ def _permissions(root: Path) -> tuple[Problem, ...]:
     if not closed:
         return ()
     what = f"the GPU is present and this user may not open {', '.join(closed)}"
-    return (Problem("amd", what, "sudo usermod -aG render,video $USER, then log in again"),)
+    hint = "sudo usermod -aG render,video $USER, then log in again"
+    return (Problem("amd", what, hint, Trouble.CLOSED),)
 
 
 def _closed(node: Path) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem
+from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Trouble
 from domain.units import GIB, gib
 from probes import files
 from probes.kfd import Node, Topology
@@ -90,10 +90,11 @@ def _problems(gpu: Gpu, pools: Pools, meminfo: Meminfo, *, in_carve_out: bool) -
     if not in_carve_out and carved is not None and carved > LARGE_CARVE_OUT_BYTES:
         what = f"the BIOS carve-out of {gib(carved)} is lost: {gpu.id} works in {gib(total)} of GTT"
         hint = "set the carve-out (UMA frame buffer) to its minimum, or GTT (amdgpu.gttsize) below it"
-        problems.append(Problem("amd", what, hint))
+        problems.append(Problem("amd", what, hint, Trouble.SHARED_MEMORY))
     if not in_carve_out and ram is not None and total > ram:
         what = f"{gpu.id} may map {gib(total)} of {gib(ram)} RAM: filling it ends in an OOM kill"
-        problems.append(Problem("amd", what, "set ttm.pages_limit below the RAM that the system shows"))
+        hint = "set ttm.pages_limit below the RAM that the system shows"
+        problems.append(Problem("amd", what, hint, Trouble.SHARED_MEMORY))
     return problems
 
 

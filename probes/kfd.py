@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.hardware import Problem
+from domain.hardware import Problem, Trouble
 from probes import files
 
 NODES = Path("sys/class/kfd/kfd/topology/nodes")
@@ -64,7 +64,7 @@ def _hidden(names: list[str]) -> tuple[Problem, ...]:
         return ()
     what = f"KFD node {', '.join(names)} may not be read: a GPU is there and is hidden from this process"
     hint = "a unit's sandbox may hide it: DeviceAllow=char-kfd and DeviceAllow=char-drm let it through"
-    return (Problem("kfd", what, hint),)
+    return (Problem("kfd", what, hint, Trouble.HIDDEN),)
 
 
 def parse_bank(text: str | None) -> Bank:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Thermal
+from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Thermal, Trouble
 from domain.known import KnownGpu
 from probes import files, known, nvml, pci, thermals
 from probes.found import Found
@@ -160,14 +160,18 @@ def refused(code: int, module: str | None, *, sure: bool) -> tuple[Problem, ...]
         nvml.DRIVER_NOT_LOADED: "the NVIDIA driver is not loaded",
         nvml.VERSION_MISMATCH: f"the NVIDIA libraries don't match the loaded module {module or ''}".strip(),
     }.get(code, f"NVML does not start (code {code})")
-    return (Problem("nvidia", what, HINTS.get(code, "see dmesg for lines of NVRM")),)
+    return (Problem("nvidia", what, HINTS.get(code, "see dmesg for lines of NVRM"), Trouble.DRIVER),)
 
 
 def _lost(place: str, code: int | None) -> Problem:
     if code is None:
-        return Problem("nvidia", f"the GPU at {place} has its driver and is not shown by NVML", HIDDEN)
-    what = "is lost" if code == nvml.GPU_IS_LOST else f"can't be opened (NVML code {code})"
-    return Problem("nvidia", f"the GPU at {place} {what}", HINTS.get(code, HIDDEN))
+        what = f"the GPU at {place} has its driver and is not shown by NVML"
+        return Problem("nvidia", what, HIDDEN, Trouble.HIDDEN)
+    if code == nvml.GPU_IS_LOST:
+        return Problem("nvidia", f"the GPU at {place} is lost", HINTS[code], Trouble.LOST)
+    what = f"the GPU at {place} can't be opened (NVML code {code})"
+    trouble = Trouble.CLOSED if code == nvml.NO_PERMISSION else Trouble.HIDDEN
+    return Problem("nvidia", what, HINTS.get(code, HIDDEN), trouble)
 
 
 def _bandwidth(clock_mhz: int | None, bus_bits: int | None) -> float | None:

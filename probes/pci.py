@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.hardware import Problem
+from domain.hardware import Problem, Trouble
 from probes import files
 
 # Vendor ids whose devices an engine can compute on; the graphics of servers and virtual machines are none
@@ -106,11 +106,13 @@ def _unusable(device: PciDevice) -> Problem:
     needed = " or ".join(DRIVERS[device.vendor])
     what = f"{VENDORS[device.vendor]} GPU {device.pci_id} at {device.slot} is present, unusable: "
     if device.driver is None:
-        return Problem("pci", f"{what}no driver is bound", f"install or load the {needed} driver")
+        return Problem(
+            "pci", f"{what}no driver is bound", f"install or load the {needed} driver", Trouble.DRIVER
+        )
     if device.driver == "vfio-pci":
         hint = "it is set aside for a virtual machine; take it out of the vfio-pci ids to use it here"
         return Problem("pci", f"{what}vfio-pci has it", hint)
-    return Problem("pci", f"{what}the driver is {device.driver}", f"it needs {needed}")
+    return Problem("pci", f"{what}the driver is {device.driver}", f"it needs {needed}", Trouble.DRIVER)
 
 
 def link_bytes_per_s(device: PciDevice) -> float | None:
