@@ -7,11 +7,17 @@ from dataclasses import replace
 
 from daemon.node import Node
 from domain.hardware import BandwidthSource, Hardware
+from domain.told import Certainty, Told
 from launchers import asking
 
 log = logging.getLogger(__name__)
 
 BANDWIDTH = "ram_bandwidth_bytes_per_s"
+MEASURED = {
+    "memory.bandwidth_bytes_per_s": Told(
+        "measured", Certainty.MEASURED, "threads copying in C, once a boot; read and written count both"
+    )
+}
 
 
 async def look(node: Node) -> Hardware:
@@ -24,7 +30,7 @@ async def look(node: Node) -> Hardware:
         memory = replace(
             seen.memory, bandwidth_bytes_per_s=bandwidth, bandwidth_source=BandwidthSource.MEASURED
         )
-        seen = replace(seen, memory=memory)
+        seen = replace(seen, memory=memory, sources={**seen.sources, **MEASURED})
     before = node.seen.hardware
     node.seen.hardware = replace(seen, engines=engines)
     if before is not None and _devices(before) != _devices(seen):

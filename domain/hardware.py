@@ -4,10 +4,13 @@
 ``node-ctl probe --json``: fields may be added, never renamed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from domain.accelerator import PcieLink, Peer, RuntimeDevice, Tenant
+from domain.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
+from domain.told import Told
 
 
 class MemoryKind(StrEnum):
@@ -25,7 +28,9 @@ class BandwidthSource(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Cpu:
     """``usable_cpus`` are logical CPUs this process may run on (affinity); ``quota_cpus`` is the
-    tightest cgroup CPU quota in CPUs (1.5 = one and a half), ``None`` without one."""
+    tightest cgroup CPU quota in CPUs (1.5 = one and a half), ``None`` without one. ``kinds`` has more
+    than one on hybrid machines. ``power_w`` is the package's, ``throttled_count`` how many times since
+    the boot a core or the package was slowed down for heat."""
 
     model: str | None = None
     physical_cores: int | None = None
@@ -35,12 +40,25 @@ class Cpu:
     quota_cpus: float | None = None
     isa: tuple[str, ...] = ()
     numa_nodes: int | None = None
+    kinds: tuple[CoreKind, ...] = ()
+    numa: tuple[NumaNode, ...] = ()
+    temperature_c: float | None = None
+    power_w: float | None = None
+    throttled_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Host RAM. ``cgroup_limit_bytes`` is the tightest limit above this process, ``None`` without
-    one; ``memlock_limit_bytes`` ``None`` when unlimited or unknown (``memlock_unlimited`` tells)."""
+    one; ``memlock_limit_bytes`` ``None`` when unlimited or unknown (``memlock_unlimited`` tells): both as
+    an engine gets them.
+
+    ``total_bytes`` is what the kernel has. ``installed_bytes`` are the modules, ``carve_out_bytes`` what
+    the firmware gave an integrated GPU of them. ``bandwidth_bytes_per_s`` is measured where it could be;
+    ``peak_bandwidth_bytes_per_s`` is always the one of clock and width (``bus_bits``), never a measured
+    one. Swap is that on disks; zram lies in the RAM itself. Reserved huge pages are gone from
+    ``available_bytes``.
+    """
 
     total_bytes: int | None = None
     available_bytes: int | None = None
@@ -52,6 +70,15 @@ class Memory:
     cgroup_available_bytes: int | None = None
     swap_total_bytes: int | None = None
     swap_free_bytes: int | None = None
+    zram_total_bytes: int | None = None
+    zram_free_bytes: int | None = None
+    hugepages_total_bytes: int | None = None
+    hugepages_free_bytes: int | None = None
+    installed_bytes: int | None = None
+    carve_out_bytes: int | None = None
+    peak_bandwidth_bytes_per_s: float | None = None
+    bus_bits: int | None = None
+    modules: tuple[MemoryModule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,22 +164,30 @@ class Stacks:
 
 @dataclass(frozen=True, slots=True)
 class Thermal:
-    """One temperature sensor. Limits that the driver fills with sentinels are ``None``."""
+    """One temperature sensor. Limits that the driver fills with sentinels are ``None``. ``device`` is the
+    id of the GPU it belongs to, or the kernel's name of the device (``nvme0``)."""
 
     sensor: str
     temperature_c: float
     high_c: float | None = None
     critical_c: float | None = None
+    emergency_c: float | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The file system that holds the weights."""
+    """The file system that holds the weights. ``read_bytes_per_s`` is measured past the page cache, by one
+    reader; ``device`` is the disk (``nvme0n1``) or what is mounted (``nas:/models``)."""
 
     path: str
     free_bytes: int | None = None
     total_bytes: int | None = None
     read_bytes_per_s: float | None = None
+    filesystem: str | None = None
+    device: str | None = None
+    device_kind: StorageKind | None = None
+    mounted_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +230,11 @@ class Problem:
 class Hardware:
     """A snapshot of one machine. ``power_limit_w`` is what data sheets allow its GPUs together, or the
     chip that is CPU and GPU in one; the machine around them is not in it. ``set_aside`` are GPUs that are
-    present and that nothing is planned on: integrated graphics, a card that is cut into partitions."""
+    present and that nothing is planned on: integrated graphics, a card that is cut into partitions.
+
+    ``sources`` tells of each value that is known where it comes from: by ``memory.total_bytes``,
+    ``gpus[pci:0000:c3:00.0].name``, ``thermals[SENSOR].temperature_c``. Equal machines may differ in it.
+    """
 
     cpu: Cpu = field(default_factory=Cpu)
     memory: Memory = field(default_factory=Memory)
@@ -210,3 +249,6 @@ class Hardware:
     source: str | None = None
     power_limit_w: float | None = None
     set_aside: tuple[Gpu, ...] = ()
+    fans: tuple[Fan, ...] = ()
+    power: tuple[Power, ...] = ()
+    sources: Mapping[str, Told] = field(default_factory=dict, compare=False)

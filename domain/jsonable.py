@@ -48,7 +48,8 @@ def _value(hint: Any, data: object, where: str) -> Any:
     if origin is dict or origin is Mapping:
         if not isinstance(data, Mapping):
             raise ValueError(f"{where}: expected an object, found {data!r}")
-        return dict(data)
+        kind = get_args(hint)[1]
+        return {key: _value(kind, item, f"{where}[{key}]") for key, item in data.items()}
     if hint is types.NoneType or hint is None:
         if data is not None:
             raise ValueError(f"{where}: expected null, found {data!r}")

@@ -4,7 +4,7 @@ import math
 from dataclasses import fields, is_dataclass
 
 # What a machine in use may have none of. Everything else that is counted in these units it has.
-MAY_BE_NOTHING = ("free", "available", "swap", "limit")
+MAY_BE_NOTHING = ("free", "available", "swap", "zram", "hugepages", "limit")
 COUNTED = ("_bytes", "_bytes_per_s", "_flops_per_s", "_cores", "_cpus", "_nodes", "_w")
 
 

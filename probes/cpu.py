@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.hardware import Cpu, Problem
+from domain.told import Certainty, Told
 from probes import files
 from probes.cgroup import Limits
+from probes.found import Answer
 
 # What llama.cpp's CPU variants and vLLM's CPU kernels ask for (ggml/src/ggml-cpu/CMakeLists.txt), by the
 # names of /proc/cpuinfo: x86 first, then ARM
@@ -36,6 +38,17 @@ PERFORMANCE_SHARE = 0.85
 
 CPUS = Path("sys/devices/system/cpu")
 
+TOLD = {
+    "model": Told("cpuinfo"),
+    "physical_cores": Told("sysfs", note="topology/core_cpus_list"),
+    "logical_cpus": Told("sysfs", note="cpu/online"),
+    "usable_cpus": Told("proc", note="Cpus_allowed_list: affinity and cpusets"),
+    "quota_cpus": Told("cgroup", note="the tightest of this group and all above it"),
+    "isa": Told("cpuinfo", note="what every core has"),
+    "numa_nodes": Told("sysfs", note="node/has_cpu"),
+    "performance_cores": Told("sysfs", Certainty.DERIVED, "by capacity or top clock of the cores"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Cpuinfo:
@@ -56,7 +69,7 @@ class LogicalCpu:
     max_khz: int | None = None
 
 
-def probe(root: Path, limits: Limits) -> tuple[Cpu, tuple[Problem, ...]]:
+def probe(root: Path, limits: Limits) -> Answer[Cpu]:
     info = parse_cpuinfo(files.read(root / "proc/cpuinfo") or "")
     online = parse_cpu_list(files.read(root / CPUS / "online"))
     logical = [_read(root / CPUS / f"cpu{number}", number) for number in sorted(online)]
@@ -78,8 +91,8 @@ def probe(root: Path, limits: Limits) -> tuple[Cpu, tuple[Problem, ...]]:
     missing = [name for name in ("model", "physical_cores", "usable_cpus") if getattr(cpu, name) is None]
     if missing:
         what = f"not told below {root}: {', '.join(missing)}"
-        return cpu, (Problem("cpu", what, "mount /proc and /sys in this container"),)
-    return cpu, ()
+        return Answer(cpu, (Problem("cpu", what, "mount /proc and /sys in this container"),), TOLD)
+    return Answer(cpu, told=TOLD)
 
 
 def parse_cpuinfo(text: str) -> Cpuinfo:

@@ -1,15 +1,51 @@
-"""What one vendor's probe hands back; the snapshot puts the vendors together."""
+"""What a probe hands back: a value, what it could not read, and who told each part of the value."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from domain.hardware import Gpu, Problem, Thermal
+from domain.told import Told
+
+T = TypeVar("T")
+
+# By the name of the field. A module has one such table of what it usually says, and replaces in it what
+# it found in another place this time
+ToldBy = Mapping[str, Told]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """One part of the machine. ``told`` may name fields that turned out unknown: they are left out."""
+
+    value: T
+    problems: tuple[Problem, ...] = ()
+    told: ToldBy = field(default_factory=dict)
+
+    def sources(self, where: str) -> dict[str, Told]:
+        return sources(where, self.value, self.told)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``cuda`` is the highest CUDA version of the driver. Thermals are those that hwmon doesn't have."""
+    """What one vendor's probe hands back. ``cuda`` is the highest CUDA version of the driver. Thermals are
+    those that hwmon doesn't have. ``told`` is by the GPU's id, then by the field of ``Gpu``."""
 
     gpus: tuple[Gpu, ...] = ()
     thermals: tuple[Thermal, ...] = ()
     problems: tuple[Problem, ...] = ()
     cuda: str | None = None
+    told: Mapping[str, ToldBy] = field(default_factory=dict)
+
+    def sources(self) -> dict[str, Told]:
+        found: dict[str, Told] = {}
+        for gpu in self.gpus:
+            found |= sources(f"gpus[{gpu.id}]", gpu, self.told.get(gpu.id, {}))
+        return found
+
+
+def sources(where: str, value: Any, told: ToldBy) -> dict[str, Told]:
+    """``told`` by the full name of each value that is known: ``memory`` and ``total_bytes`` give
+    ``memory.total_bytes``."""
+    known = (name for name in told if getattr(value, name) not in (None, ()))
+    return {f"{where}.{name}": told[name] for name in known}

@@ -9,11 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.hardware import Memory, Problem
+from domain.told import Certainty, Told
 from probes import files
 from probes.cgroup import Limits
+from probes.found import Answer
 
 CAP_IPC_LOCK = 14  # linux/capability.h; mm/mlock.c can_do_mlock() lets it pass any limit
 MEMLOCK = re.compile(r"^Max locked memory\s+(\S+)", re.MULTILINE)
+PEAK = Told("table", Certainty.RATED, "of the unified GPU, whose memory it is")
+TOLD = {
+    "total_bytes": Told("meminfo", note="MemTotal: without what the firmware gave a GPU"),
+    "available_bytes": Told("meminfo", note="MemAvailable, never more than MemTotal"),
+    "memlock_limit_bytes": Told("proc", note="of this daemon, whose engines inherit it"),
+    "cgroup_limit_bytes": Told("cgroup", note="the tightest of this group and all above it"),
+    "cgroup_available_bytes": Told("cgroup", Certainty.DERIVED, "limit - usage + inactive file pages"),
+    "swap_total_bytes": Told("meminfo"),
+    "swap_free_bytes": Told("meminfo"),
+    "bandwidth_bytes_per_s": PEAK,
+    "peak_bandwidth_bytes_per_s": PEAK,
+}
 WHOLE_UID_RANGE = ["0", "0", "4294967295"]
 
 
@@ -61,7 +75,7 @@ def parse_meminfo(text: str) -> Meminfo:
     )
 
 
-def probe(root: Path, meminfo: Meminfo, limits: Limits) -> tuple[Memory, tuple[Problem, ...]]:
+def probe(root: Path, meminfo: Meminfo, limits: Limits) -> Answer[Memory]:
     limit, unlimited = memlock(root)
     memory = Memory(
         total_bytes=meminfo.total_bytes,
@@ -76,8 +90,8 @@ def probe(root: Path, meminfo: Meminfo, limits: Limits) -> tuple[Memory, tuple[P
     missing = [name for name in ("total_bytes", "available_bytes") if getattr(memory, name) is None]
     if missing:
         what = f"{root / 'proc/meminfo'} does not tell {' and '.join(missing)}"
-        return memory, (Problem("memory", what, "mount /proc in this container"),)
-    return memory, ()
+        return Answer(memory, (Problem("memory", what, "mount /proc in this container"),), TOLD)
+    return Answer(memory, told=TOLD)
 
 
 def memlock(root: Path) -> tuple[int | None, bool]:

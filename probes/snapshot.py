@@ -23,7 +23,7 @@ from domain.hardware import (
 from domain.known import KnownGpu
 from probes import amd, cgroup, cpu, intel, memory, npu, nvidia, pci, stacks, storage, thermals
 from probes.cgroup import Limits
-from probes.found import Found
+from probes.found import Answer, Found
 from probes.memory import Meminfo
 from probes.pci import PciDevice
 
@@ -44,8 +44,8 @@ def probe(*, root: Path, models_dir: Path, known_gpus: Sequence[KnownGpu]) -> Ha
     ask = _Guard()
     limits = ask("cgroup", lambda: cgroup.probe(root), Limits())
     meminfo = ask("memory", lambda: memory.read_meminfo(root), Meminfo())
-    processor, no_cpu = ask("cpu", lambda: cpu.probe(root, limits), (Cpu(), NONE))
-    ram, no_memory = ask("memory", lambda: memory.probe(root, meminfo, limits), (Memory(), NONE))
+    processor = ask("cpu", lambda: cpu.probe(root, limits), Answer(Cpu()))
+    ram = ask("memory", lambda: memory.probe(root, meminfo, limits), Answer(Memory()))
     devices: tuple[PciDevice, ...] = ask("pci", lambda: pci.probe(root), ())
     vendors = (
         Found(problems=ask("pci", lambda: pci.unusable(devices), NONE)),
@@ -55,25 +55,33 @@ def probe(*, root: Path, models_dir: Path, known_gpus: Sequence[KnownGpu]) -> Ha
     )
     npus: tuple[Npu, ...] = ask("npu", lambda: npu.parse(devices), ())
     sensors: tuple[Thermal, ...] = ask("thermals", lambda: thermals.probe(root), ())
-    disk, no_disk = ask("storage", lambda: storage.probe(models_dir), (Storage(str(models_dir)), NONE))
+    disk = ask("storage", lambda: storage.probe(models_dir), Answer(Storage(str(models_dir))))
     rocm = ask("stacks", lambda: stacks.rocm(root), None)
     gpus = tuple(gpu for vendor in vendors for gpu in vendor.gpus)
+    ram = replace(ram, value=with_peak(ram.value, gpus))
     log.debug("probed: gpus=%d after_s=%.3f", len(gpus), time.monotonic() - began)
     return Hardware(
-        cpu=processor,
-        memory=with_peak(ram, gpus),
+        cpu=processor.value,
+        memory=ram.value,
         gpus=gpus,
         npus=npus,
         stacks=Stacks(cuda=next((vendor.cuda for vendor in vendors if vendor.cuda), None), rocm=rocm),
         thermals=(*sensors, *(sensor for vendor in vendors for sensor in vendor.thermals)),
-        storage=disk,
+        storage=disk.value,
         problems=(
-            *no_cpu,
-            *no_memory,
+            *processor.problems,
+            *ram.problems,
             *(problem for vendor in vendors for problem in vendor.problems),
-            *no_disk,
+            *disk.problems,
             *ask.problems,
         ),
+        sources={
+            **processor.sources("cpu"),
+            **ram.sources("memory"),
+            **{name: told for vendor in vendors for name, told in vendor.sources().items()},
+            **{f"thermals[{one.sensor}].temperature_c": thermals.TOLD for one in sensors},
+            **disk.sources("storage"),
+        },
     )
 
 
@@ -104,4 +112,9 @@ def with_peak(ram: Memory, gpus: Sequence[Gpu]) -> Memory:
     ]
     if not peaks or not peaks[0]:
         return ram
-    return replace(ram, bandwidth_bytes_per_s=peaks[0], bandwidth_source=BandwidthSource.PEAK)
+    return replace(
+        ram,
+        bandwidth_bytes_per_s=peaks[0],
+        bandwidth_source=BandwidthSource.PEAK,
+        peak_bandwidth_bytes_per_s=peaks[0],
+    )

@@ -4,17 +4,24 @@ import os
 from pathlib import Path
 
 from domain.hardware import Problem, Storage
+from domain.told import Told
+from probes.found import Answer
+
+TOLD = {
+    "path": Told("settings", note="models_dir"),
+    "free_bytes": Told("statvfs", note="for an ordinary user: without what is reserved for root"),
+    "total_bytes": Told("statvfs"),
+}
 
 
-def probe(models_dir: Path) -> tuple[Storage, tuple[Problem, ...]]:
-    """Free bytes are those of an ordinary user: without what is reserved for root."""
+def probe(models_dir: Path) -> Answer[Storage]:
     try:
         stat = os.statvfs(_nearest(models_dir))
     except (OSError, ValueError) as error:
         problem = Problem("storage", f"{models_dir}: {error}", "set models_dir to a folder of a local disk")
-        return Storage(str(models_dir)), (problem,)
+        return Answer(Storage(str(models_dir)), (problem,), TOLD)
     unit = stat.f_frsize
-    return Storage(str(models_dir), stat.f_bavail * unit, stat.f_blocks * unit), ()
+    return Answer(Storage(str(models_dir), stat.f_bavail * unit, stat.f_blocks * unit), told=TOLD)
 
 
 def _nearest(path: Path) -> Path:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domain.hardware import Thermal
+from domain.told import Told
 from probes import files, pci
 
+TOLD = Told("hwmon")
 INPUT = re.compile(r"temp[0-9]+_input")
 
 # Outside of these a reading is a driver's way to say "none": -273.15 and 0 of amdgpu, 149 of Tccd on

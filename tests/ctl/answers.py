@@ -31,6 +31,7 @@ from domain.plan import (
     Speed,
     VllmFlags,
 )
+from domain.told import Certainty, Told
 from domain.units import GIB, MIB
 
 BOX = Hardware(
@@ -42,6 +43,13 @@ BOX = Hardware(
     storage=Storage("/home/o/models", 200 * GIB, None, 3.2e9),
     engines=(EngineFound("llama.cpp", "/opt/llama-server", "b8000", ("cpu", "vulkan")),),
     problems=(Problem("nvml", "no free memory reported", "update the driver"),),
+    sources={
+        "cpu.isa": Told("cpuinfo", note="what every core has"),
+        "memory.bandwidth_bytes_per_s": Told("measured", Certainty.MEASURED),
+        "gpus[pci:0000:01:00.0].arch": Told("table", Certainty.RATED),
+        "thermals[k10temp Tctl].temperature_c": Told("hwmon"),
+        "gpus[pci:0000:02:00.0].name": Told("nvml", note="gone by now"),
+    },
 )
 
 HOST_MEMORY = DeviceMemory("host", 90 * MIB, 180 * MIB, 40 * MIB, 10 * MIB, 320 * MIB, 50 * GIB)

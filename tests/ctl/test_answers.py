@@ -1,6 +1,7 @@
 """What each command asks the daemon, and what it prints of the answer: for scripts and for people."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -133,6 +134,17 @@ def test_a_probe_reads_as_sentences_and_unknown_is_a_question_mark(ctl: Ctl, dae
     assert "GPU       RTX [A], ? of 24.0 GiB free, dedicated, sm_86, pci:0000:01:00.0" in out
     assert "heat      k10temp Tctl 48 °C, critical at 95 °C" in out
     assert "problem   nvml: no free memory reported\n          hint: update the driver" in out
+
+
+def test_each_value_is_told_with_its_source(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("GET /v1/probe", to_json(answers.BOX))
+    assert [re.split(" {2,}", line) for line in ctl("probe", "--sources").stdout.splitlines()] == [
+        ["cpu.isa", "avx2 avx512f", "cpuinfo, read: what every core has"],
+        ["memory.bandwidth_bytes_per_s", "51000000000.0", "measured, measured"],
+        ["gpus[pci:0000:01:00.0].arch", "sm_86", "table, rated"],
+        ["thermals[k10temp Tctl].temperature_c", "48.5", "hwmon, read"],
+        ["gpus[pci:0000:02:00.0].name", "?", "nvml, read: gone by now"],
+    ]
 
 
 def test_a_table_in_a_pipe_is_one_line_a_launch(ctl: Ctl, daemon: FakeDaemon) -> None:

@@ -23,7 +23,8 @@ from tests.rigs.trees import plant
     ],
 )
 def test_knows_the_cores_of(machine, name, model, physical, performance, logical):
-    seen, problems = cpu.probe(machine(name), Limits())
+    answer = cpu.probe(machine(name), Limits())
+    seen, problems = answer.value, answer.problems
     assert (seen.model, seen.physical_cores, seen.performance_cores) == (model, physical, performance)
     assert (seen.logical_cpus, seen.usable_cpus, seen.numa_nodes) == (logical, logical, 1)
     assert problems == ()
@@ -33,17 +34,17 @@ def test_without_pmu_folders_the_clocks_tell_the_kinds_apart(machine):
     root = machine("i7-1370p")
     (root / "sys/devices/cpu_core/cpus").unlink()
     (root / "sys/devices/cpu_atom/cpus").unlink()
-    seen, _ = cpu.probe(root, Limits())
+    seen = cpu.probe(root, Limits()).value
     assert seen.performance_cores == 6
 
 
 def test_instruction_sets_are_those_that_engines_ask_for(machine):
-    seen, _ = cpu.probe(machine("n100"), Limits())
+    seen = cpu.probe(machine("n100"), Limits()).value
     assert seen.isa == ("sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx_vnni")
 
 
 def test_arm_instruction_sets(machine):
-    seen, _ = cpu.probe(machine("dgx-spark"), Limits())
+    seen = cpu.probe(machine("dgx-spark"), Limits()).value
     assert {"asimddp", "i8mm", "bf16", "sve2"} <= set(seen.isa)
     assert "aes" not in seen.isa
 
@@ -56,19 +57,20 @@ def test_only_what_every_core_has_counts():
 def test_affinity_and_quota_bound_what_is_usable(machine):
     root = machine("strix-halo-128")
     plant(root, {"proc/self/status": "Cpus_allowed_list:\t0-7,64-127\n"})
-    seen, _ = cpu.probe(root, Limits(quota_cpus=1.5))
+    seen = cpu.probe(root, Limits(quota_cpus=1.5)).value
     assert (seen.usable_cpus, seen.quota_cpus) == (8, 1.5)
 
 
 def test_a_core_that_is_off_is_not_counted(machine):
     root = machine("strix-halo-128")
     plant(root, {"sys/devices/system/cpu/online": "0-3,16-19"})
-    seen, _ = cpu.probe(root, Limits())
+    seen = cpu.probe(root, Limits()).value
     assert (seen.physical_cores, seen.logical_cpus, seen.usable_cpus) == (4, 8, 8)
 
 
 def test_an_empty_tree_is_unknown_and_says_so(tmp_path):
-    seen, problems = cpu.probe(tmp_path, Limits())
+    answer = cpu.probe(tmp_path, Limits())
+    seen, problems = answer.value, answer.problems
     assert seen == Cpu()
     assert "model, physical_cores, usable_cpus" in problems[0].what
 

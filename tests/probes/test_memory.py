@@ -15,7 +15,8 @@ WITH_IPC_LOCK, WITHOUT = "CapEff:\t000001ffffffffff\n", "CapEff:\t00000000a80425
 
 def test_ram_of_a_dgx_spark(machine):
     root = machine("dgx-spark")
-    seen, problems = memory.probe(root, memory.read_meminfo(root), Limits(64 * MIB, 32 * MIB))
+    answer = memory.probe(root, memory.read_meminfo(root), Limits(64 * MIB, 32 * MIB))
+    seen, problems = answer.value, answer.problems
     assert (seen.total_bytes, seen.available_bytes) == (125508468 * 1024, 121737812 * 1024)
     assert (seen.swap_total_bytes, seen.swap_free_bytes) == (16777212 * 1024, 16541600 * 1024)
     assert (seen.cgroup_limit_bytes, seen.cgroup_available_bytes) == (64 * MIB, 32 * MIB)
@@ -35,7 +36,8 @@ def test_reserved_huge_pages_are_what_a_unified_gpu_gets():
 
 
 def test_without_meminfo_ram_is_unknown_and_says_so(tmp_path):
-    seen, problems = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits())
+    answer = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits())
+    seen, problems = answer.value, answer.problems
     assert memory.read_meminfo(tmp_path) == Meminfo()
     assert (seen.total_bytes, seen.available_bytes) == (None, None)
     assert "total_bytes and available_bytes" in problems[0].what

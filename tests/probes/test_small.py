@@ -34,7 +34,8 @@ def test_rocm_in_all_its_places(tmp_path, tree, version):
 
 
 def test_storage_of_a_folder_that_does_not_exist_yet(tmp_path):
-    seen, problems = storage.probe(tmp_path / "models" / "deep")
+    answer = storage.probe(tmp_path / "models" / "deep")
+    seen, problems = answer.value, answer.problems
     stat = os.statvfs(tmp_path)
     assert seen.path == str(tmp_path / "models" / "deep")
     assert seen.total_bytes == stat.f_blocks * stat.f_frsize
