@@ -90,9 +90,9 @@ class Gpu:
 
     ``memory_reserved_bytes`` is what the driver keeps: neither free nor a tenant's. ``power_limit_w`` is the
     limit in force, ``power_default_w`` the maker's. ``throttled_by`` names what holds the clocks down now
-    and shouldn't; () is nothing. ``temperature_margin_c`` is how much hotter it may get before that.
-    ``parent`` is the card that a partition (MIG) is cut from. ``set_aside`` says why no engine is to use it:
-    such a GPU is in ``Hardware.set_aside``, never in ``Hardware.gpus``.
+    and shouldn't, () is nothing; ``temperature_margin_c`` is how much hotter it may get before that.
+    ``tenants`` is () where nobody else holds its memory. ``parent`` is the card that a partition (MIG) is
+    cut from. ``set_aside`` says why no engine is to use it: such a GPU is in ``Hardware.set_aside`` only.
     """
 
     id: str
@@ -116,7 +116,7 @@ class Gpu:
     asleep: bool = False
     compute_units: int | None = None
     memory_reserved_bytes: int | None = None
-    tenants: tuple[Tenant, ...] = ()
+    tenants: tuple[Tenant, ...] | None = None
     link: PcieLink | None = None
     peers: tuple[Peer, ...] = ()
     power_limit_w: float | None = None

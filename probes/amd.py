@@ -8,7 +8,7 @@ from pathlib import Path
 
 from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Trouble
 from domain.known import KnownGpu
-from probes import apu, files, kfd, known, pci, thermals
+from probes import apu, files, kfd, known, link, pci, thermals
 from probes.found import Found
 from probes.kfd import Node, Topology
 from probes.memory import Meminfo
@@ -84,7 +84,8 @@ def _awake(
         memory_free_bytes=apu.left(total, pools.vram_used_bytes),
         bandwidth_bytes_per_s=bandwidth,
         bandwidth_source=BandwidthSource.PEAK if bandwidth else None,
-        pcie_bytes_per_s=pci.link_bytes_per_s(card),
+        link=(found := link.probe(card)),
+        pcie_bytes_per_s=link.bytes_per_s(found),
     )
     if total is None:
         what = f"{gpu.name} at {card.slot} does not tell its memory"

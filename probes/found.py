@@ -29,12 +29,14 @@ class Answer(Generic[T]):
 @dataclass(frozen=True, slots=True)
 class Found:
     """What one vendor's probe hands back. ``cuda`` is the highest CUDA version of the driver. Thermals are
-    those that hwmon doesn't have. ``told`` is by the GPU's id, then by the field of ``Gpu``."""
+    those that hwmon doesn't have. ``set_aside`` are GPUs that nothing is planned on, each with its reason.
+    ``told`` is by the GPU's id, then by the field of ``Gpu``."""
 
     gpus: tuple[Gpu, ...] = ()
     thermals: tuple[Thermal, ...] = ()
     problems: tuple[Problem, ...] = ()
     cuda: str | None = None
+    set_aside: tuple[Gpu, ...] = ()
     told: Mapping[str, ToldBy] = field(default_factory=dict)
 
     def sources(self) -> dict[str, Told]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from domain.hardware import Gpu
 from domain.known import KnownGpu
-from probes import files, known, pci, thermals
+from probes import files, known, link, pci, thermals
 from probes.found import Found
 from probes.pci import PciDevice
 
@@ -40,7 +40,8 @@ def probe(root: Path, devices: Sequence[PciDevice], table: Sequence[KnownGpu]) -
 def _awake(gpu: Gpu, card: PciDevice) -> Gpu:
     return replace(
         gpu,
-        pcie_bytes_per_s=pci.link_bytes_per_s(card),
+        link=(found := link.probe(card)),
+        pcie_bytes_per_s=link.bytes_per_s(found),
         temperature_c=_temperature(card),
         display_attached=pci.display_attached(card),
     )

@@ -36,7 +36,14 @@ def identity(card: PciDevice, known: Sequence[KnownGpu], total_bytes: int | None
     """What the PCI bus and the table tell of a card, so without waking it or asking its driver."""
     row = match(known, card.pci_id, revision=card.revision, total_bytes=total_bytes)
     vendor = VENDORS[card.vendor]
-    gpu = Gpu(card.gpu_id, vendor, f"{vendor} {card.pci_id}", driver=card.driver)
+    gpu = Gpu(
+        card.gpu_id,
+        vendor,
+        f"{vendor} {card.pci_id}",
+        driver=card.driver,
+        pci_id=card.pci_id,
+        asleep=card.asleep,
+    )
     if row is None:
         return gpu
     return replace(

@@ -4,10 +4,15 @@ The library is opened for one reading and closed again: an open handle keeps a c
 (RTX 2000 Ada: ``runtime_usage`` stays above 0 until it is closed).
 """
 
+import ctypes
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+from probes import nvml_calls
 
 # Return codes of nvml.h
 NOT_SUPPORTED = 3
@@ -17,15 +22,21 @@ LIBRARY_NOT_FOUND = 12
 GPU_IS_LOST = 15
 VERSION_MISMATCH = 18
 
-ADDRESSING_ATS = 2  # the GPU walks the CPU's page tables: nvmlDeviceAddressingMode_t
+LIBRARY = "libnvidia-ml.so.1"
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceAnswers:
-    """What NVML said of one device: a value by call, or the code that came instead of it."""
+    """What NVML said of one device: a value by call, or the code that came instead of it.
+
+    ``partitions`` are its MIG devices. ``peers`` maps the index of another device to whether they read each
+    other's memory and how many NVLinks join them.
+    """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
+    partitions: tuple["DeviceAnswers", ...] = ()
+    peers: Mapping[int, tuple[bool | None, int | None]] = field(default_factory=dict)
 
     @property
     def lost(self) -> bool:
@@ -46,22 +57,35 @@ class Answers:
     handle_errors: tuple[int, ...] = ()
 
 
-def read(slots: Sequence[str] | None = None) -> Answers:
-    """All devices, or those in ``slots`` only: asking for the others would wake the ones asleep."""
+def read(slots: Sequence[str] | None = None, folders: Sequence[Path] = ()) -> Answers:
+    """All devices, or those in ``slots`` only: asking for the others would wake the ones asleep.
+
+    ``folders`` are where the library may lie when the loader doesn't find it.
+    """
     import pynvml  # noqa: PLC0415 - 40 ms, and most machines that run this have no NVIDIA GPU
 
-    _, error = _ask(pynvml, pynvml.nvmlInit)
+    error = _start(pynvml, folders)
     if error is not None:
         return Answers(error=error)
     try:
         driver, _ = _ask(pynvml, pynvml.nvmlSystemGetDriverVersion)
         cuda, _ = _ask(pynvml, pynvml.nvmlSystemGetCudaDriverVersion_v2)
-        handles = [_ask(pynvml, open_device) for open_device in _openers(pynvml, slots)]
-        devices = tuple(_device(pynvml, handle) for handle, error in handles if error is None)
-        refused = tuple(error for _, error in handles if error is not None)
+        opened = [_ask(pynvml, open_device) for open_device in _openers(pynvml, slots)]
+        handles = [handle for handle, error in opened if error is None]
+        refused = tuple(error for _, error in opened if error is not None)
+        devices = tuple(_device(pynvml, handle, _peers(pynvml, handle, handles)) for handle in handles)
         return Answers(None, driver, cuda, devices, refused)
     finally:
         _ask(pynvml, pynvml.nvmlShutdown)
+
+
+def _start(pynvml: Any, folders: Sequence[Path]) -> int | None:
+    _, error = _ask(pynvml, pynvml.nvmlInit)
+    for folder in folders if error == LIBRARY_NOT_FOUND else ():
+        with suppress(OSError):
+            ctypes.CDLL(str(folder / LIBRARY))  # the loader takes what has this name already
+            return _ask(pynvml, pynvml.nvmlInit)[1]
+    return error
 
 
 def _openers(pynvml: Any, slots: Sequence[str] | None) -> list[Callable[[], Any]]:
@@ -71,15 +95,46 @@ def _openers(pynvml: Any, slots: Sequence[str] | None) -> list[Callable[[], Any]
     return [partial(pynvml.nvmlDeviceGetHandleByIndex, index) for index in range(count or 0)]
 
 
-def _device(pynvml: Any, handle: Any) -> DeviceAnswers:
+def _device(
+    pynvml: Any, handle: Any, peers: Mapping[int, tuple[bool | None, int | None]] | None = None
+) -> DeviceAnswers:
     values, errors = {}, {}
-    for name, call in CALLS.items():
+    for name, call in nvml_calls.CALLS.items():
         value, error = _ask(pynvml, partial(call, pynvml, handle))
         if error is None:
             values[name] = value
         else:
             errors[name] = error
-    return DeviceAnswers(values, errors)
+    return DeviceAnswers(values, errors, _partitions(pynvml, handle, values), peers or {})
+
+
+def _partitions(pynvml: Any, handle: Any, values: Mapping[str, Any]) -> tuple[DeviceAnswers, ...]:
+    """The numbers of a card's MIG devices have gaps."""
+    if not values.get("mig_enabled"):
+        return ()
+    most, _ = _ask(pynvml, partial(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle))
+    parts = (
+        _ask(pynvml, partial(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, index))
+        for index in range(most or 0)
+    )
+    return tuple(_device(pynvml, part) for part, error in parts if error is None)
+
+
+def _peers(pynvml: Any, handle: Any, handles: Sequence[Any]) -> dict[int, tuple[bool | None, int | None]]:
+    """Links that end at no GPU end at a switch, which reaches them all."""
+    others = {index: other for index, other in enumerate(handles) if other is not handle}
+    ends = nvml_calls.nvlinks(pynvml, partial(_ask, pynvml), handle) if others else None
+    places = {
+        index: _ask(pynvml, partial(nvml_calls.slot, pynvml, other))[0] for index, other in others.items()
+    }
+    slots = {index: place[0] for index, place in places.items() if place}
+    switched = None if ends is None else sum(end not in slots.values() for end in ends)
+    peers = {}
+    for index, other in others.items():
+        reads, _ = _ask(pynvml, partial(nvml_calls.p2p, pynvml, handle, other))
+        joined = None if ends is None else ends.count(slots.get(index, "")) or switched
+        peers[index] = (reads, joined)
+    return peers
 
 
 def _ask(pynvml: Any, call: Callable[[], Any]) -> tuple[Any, int | None]:
@@ -90,40 +145,3 @@ def _ask(pynvml: Any, call: Callable[[], Any]) -> tuple[Any, int | None]:
         return None, error.value
     except UnicodeDecodeError:  # a name that is no text is no name
         return None, NOT_SUPPORTED
-
-
-def _slot(pynvml: Any, handle: Any) -> tuple[str, str]:
-    """``("000f:01:00.0", "10de:2e12")``; ``pciDeviceId`` is the device in the upper half."""
-    info = pynvml.nvmlDeviceGetPciInfo(handle)
-    slot = f"{info.domain:04x}:{info.bus:02x}:{info.device:02x}.0"
-    return slot, f"{info.pciDeviceId & 0xFFFF:04x}:{info.pciDeviceId >> 16:04x}"
-
-
-def _memory(pynvml: Any, handle: Any, version: int | None = None) -> tuple[int, int]:
-    info = pynvml.nvmlDeviceGetMemoryInfo(handle, version=version)
-    return int(info.total), int(info.free)
-
-
-# Version 1 of the memory call counts what the driver reserves as used; version 2 tells it apart
-CALLS: dict[str, Callable[[Any, Any], Any]] = {
-    "pci": _slot,
-    "name": lambda nv, handle: nv.nvmlDeviceGetName(handle),
-    "memory_v2": lambda nv, handle: _memory(nv, handle, nv.nvmlMemory_v2),
-    "memory_v1": _memory,
-    "addressing": lambda nv, handle: nv.nvmlDeviceGetAddressingMode(handle),
-    "capability": lambda nv, handle: nv.nvmlDeviceGetCudaComputeCapability(handle),
-    "memory_clock_mhz": lambda nv, handle: nv.nvmlDeviceGetMaxClockInfo(handle, nv.NVML_CLOCK_MEM),
-    "memory_bus_bits": lambda nv, handle: nv.nvmlDeviceGetMemoryBusWidth(handle),
-    "pcie_generation": lambda nv, handle: nv.nvmlDeviceGetMaxPcieLinkGeneration(handle),
-    "pcie_width": lambda nv, handle: nv.nvmlDeviceGetCurrPcieLinkWidth(handle),
-    "temperature_v": lambda nv, handle: nv.nvmlDeviceGetTemperatureV(handle, nv.NVML_TEMPERATURE_GPU),
-    "temperature": lambda nv, handle: nv.nvmlDeviceGetTemperature(handle, nv.NVML_TEMPERATURE_GPU),
-    "slowdown_c": lambda nv, handle: nv.nvmlDeviceGetTemperatureThreshold(
-        handle, nv.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
-    ),
-    "shutdown_c": lambda nv, handle: nv.nvmlDeviceGetTemperatureThreshold(
-        handle, nv.NVML_TEMPERATURE_THRESHOLD_SHUTDOWN
-    ),
-    "power_mw": lambda nv, handle: nv.nvmlDeviceGetPowerUsage(handle),
-    "display_active": lambda nv, handle: nv.nvmlDeviceGetDisplayActive(handle),
-}

@@ -14,18 +14,6 @@ DRIVERS = {"10de": ("nvidia",), "1002": ("amdgpu",), "8086": ("xe", "i915")}
 DISPLAY, ACCELERATOR = 0x03, 0x12
 SIGNAL_PROCESSOR = 0x1180  # the class of AMD's NPUs
 
-# Bytes/s of one lane and direction, after 8b/10b, 128b/130b or FLIT coding (PCI-SIG base specification)
-LANE_BYTES_PER_S = {
-    "2.5": 250e6,
-    "5.0": 500e6,
-    "8.0": 8e9 / 8 * 128 / 130,
-    "16.0": 16e9 / 8 * 128 / 130,
-    "32.0": 32e9 / 8 * 128 / 130,
-    "64.0": 64e9 / 8 * 242 / 256,
-}
-GENERATIONS = dict(enumerate(LANE_BYTES_PER_S.values(), start=1))
-PLACEHOLDER = ("2.5", 1)  # cards with a switch of their own (Arc) and GB10 show this whatever the slot is
-
 
 @dataclass(frozen=True, slots=True)
 class PciDevice:
@@ -113,34 +101,6 @@ def _unusable(device: PciDevice) -> Problem:
         hint = "it is set aside for a virtual machine; take it out of the vfio-pci ids to use it here"
         return Problem("pci", f"{what}vfio-pci has it", hint)
     return Problem("pci", f"{what}the driver is {device.driver}", f"it needs {needed}", Trouble.DRIVER)
-
-
-def link_bytes_per_s(device: PciDevice) -> float | None:
-    """One direction of the narrowest link between the device and the root.
-
-    Speeds are the greatest that each port can do, since idle links drop to 2.5 GT/s; widths are those in
-    use, since a x16 card in a x4 slot keeps its own maximum. Above the device are bridges: the slot, and
-    the switches of some cards, behind which the device itself shows a placeholder.
-    """
-    rates = []
-    place = path = Path(device.path).resolve()
-    while (port := _port_bytes_per_s(path)) is not None or path == place:
-        if port:
-            rates.append(port)
-        path = path.parent
-    return min(rates, default=None)
-
-
-def _port_bytes_per_s(path: Path) -> float | None:
-    """0 for a placeholder, None where there is no PCI Express port."""
-    speed = (files.read(path / "max_link_speed") or "").partition(" ")[0]
-    widest = files.read_int(path / "max_link_width")
-    if speed not in LANE_BYTES_PER_S or not widest or not 1 <= widest <= 32:
-        return None
-    if (speed, widest) == PLACEHOLDER:
-        return 0
-    width = files.read_int(path / "current_link_width")
-    return LANE_BYTES_PER_S[speed] * (width if width and 1 <= width <= widest else widest)
 
 
 def display_attached(device: PciDevice) -> bool | None:

@@ -75,6 +75,7 @@ def probe(*, root: Path, models_dir: Path, known_gpus: Sequence[KnownGpu]) -> Ha
             *disk.problems,
             *ask.problems,
         ),
+        set_aside=tuple(gpu for vendor in vendors for gpu in vendor.set_aside),
         sources={
             **processor.sources("cpu"),
             **ram.sources("memory"),

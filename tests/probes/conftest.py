@@ -50,10 +50,12 @@ def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def see_with_nvml(nvml_library: Path, tmp_path: Path) -> Callable[..., Hardware]:
     """A snapshot taken by a child that loads the stand-in library with ``answers``; "" for no library."""
 
-    def see_it(root: Path, answers: str) -> Hardware:
+    def see_it(root: Path, answers: str, *, on_the_path: bool = True) -> Hardware:
         profile = tmp_path / "answers.nvml"
         profile.write_text(answers)
         changes = nvml.environment(nvml_library, profile) if answers else {}
+        if not on_the_path:
+            changes.pop("LD_LIBRARY_PATH")
         done = subprocess.run(
             [sys.executable, "-c", CHILD, str(root)],
             env={**os.environ, **changes},

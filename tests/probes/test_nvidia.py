@@ -11,7 +11,7 @@ GEN4_LANE = 16e9 / 8 * 128 / 130
 
 
 def test_two_3090s(machine, see_with_nvml):
-    seen = see_with_nvml(machine("dual-3090"), profile("dual-rtx3090"))
+    seen = see_with_nvml(machine("dual-3090"), profile("dual-3090"))
     first, second = seen.gpus
     assert (first.id, second.id) == ("pci:0000:01:00.0", "pci:0000:04:00.0")
     assert (first.vendor, first.name, first.arch) == ("nvidia", "NVIDIA GeForce RTX 3090", "sm_86")
@@ -26,19 +26,19 @@ def test_two_3090s(machine, see_with_nvml):
 
 
 def test_idle_links_tell_their_best_speed_and_the_lanes_in_use(machine, see_with_nvml):
-    first, second = see_with_nvml(machine("dual-3090"), profile("dual-rtx3090")).gpus
+    first, second = see_with_nvml(machine("dual-3090"), profile("dual-3090")).gpus
     assert first.pcie_bytes_per_s == pytest.approx(16 * GEN4_LANE)
     assert second.pcie_bytes_per_s == pytest.approx(4 * GEN4_LANE)
 
 
 def test_the_gpu_sensor_has_the_limits_of_nvml(machine, see_with_nvml):
-    seen = see_with_nvml(machine("dual-3090"), profile("dual-rtx3090"))
+    seen = see_with_nvml(machine("dual-3090"), profile("dual-3090"))
     hot = next(one for one in seen.thermals if one.sensor == "nvidia/0000:04:00.0/gpu")
     assert (hot.temperature_c, hot.high_c, hot.critical_c) == (83, 95, 98)
 
 
 def test_gb10_has_the_ram_of_the_machine(machine, see_with_nvml):
-    seen = see_with_nvml(machine("dgx-spark"), profile("dgx-spark-gb10"))
+    seen = see_with_nvml(machine("dgx-spark"), profile("dgx-spark"))
     (gpu,) = seen.gpus
     assert (gpu.id, gpu.name, gpu.arch) == ("pci:000f:01:00.0", "NVIDIA GB10", "sm_121")
     assert gpu.memory_kind is MemoryKind.UNIFIED
@@ -51,40 +51,40 @@ def test_gb10_has_the_ram_of_the_machine(machine, see_with_nvml):
 
 
 def test_an_old_driver_has_the_first_memory_call_only(machine, see_with_nvml):
-    answers = profile("dual-rtx3090", {"*.mem_v2": "!13"})
+    answers = profile("dual-3090", {"*.mem_v2": "!13"})
     gpu = see_with_nvml(machine("dual-3090"), answers).gpus[0]
     assert (gpu.memory_total_bytes, gpu.memory_free_bytes) == (24576 * MIB, (24576 - 316 - 18) * MIB)
 
 
 @pytest.mark.parametrize("total", ["8128MiB", "122566MiB"])
 def test_a_unified_part_whose_nvml_shows_a_carve_out_or_the_ram_is_unified_too(machine, see_with_nvml, total):
-    answers = profile("dgx-spark-gb10", {"0.mem_total": total, "0.mem_used": "100MiB"})
+    answers = profile("dgx-spark", {"0.mem_total": total, "0.mem_used": "100MiB"})
     (gpu,) = see_with_nvml(machine("dgx-spark"), answers).gpus
     assert gpu.memory_kind is MemoryKind.UNIFIED
     assert (gpu.memory_total_bytes, gpu.memory_free_bytes) == (125508468 * 1024, 121737812 * 1024)
 
 
 def test_ats_beside_memory_of_its_own_is_dedicated(machine, see_with_nvml):
-    answers = profile("dual-rtx3090", {"*.addressing": "2"})
+    answers = profile("dual-3090", {"*.addressing": "2"})
     assert see_with_nvml(machine("dual-3090"), answers).gpus[0].memory_kind is MemoryKind.DEDICATED
 
 
 def test_a_card_that_tells_no_memory_is_unknown_not_unified_and_not_zero(machine, see_with_nvml):
-    seen = see_with_nvml(machine("dual-3090"), profile("dual-rtx3090", {"*.mem_total": None}))
+    seen = see_with_nvml(machine("dual-3090"), profile("dual-3090", {"*.mem_total": None}))
     gpu = seen.gpus[0]
     assert (gpu.memory_kind, gpu.memory_total_bytes, gpu.memory_free_bytes) == (None, None, None)
     assert "reports no memory" in seen.problems[0].what
 
 
 def test_bandwidth_without_a_table_row_is_computed_from_clock_and_bus(machine, see_with_nvml):
-    answers = profile("dual-rtx3090", {"*.pci_device_id": "0x123410DE"})
+    answers = profile("dual-3090", {"*.pci_device_id": "0x123410DE"})
     gpu = see_with_nvml(machine("dual-3090"), answers).gpus[0]
     assert gpu.bandwidth_bytes_per_s == pytest.approx(936.1e9, rel=1e-3)
     assert (gpu.bandwidth_source, gpu.fp16_flops_per_s) == (BandwidthSource.PEAK, None)
 
 
 def test_a_newer_library_than_the_module_says_reboot(machine, see_with_nvml):
-    seen = see_with_nvml(machine("dual-3090"), profile("dual-rtx3090", {"init": "!18"}))
+    seen = see_with_nvml(machine("dual-3090"), profile("dual-3090", {"init": "!18"}))
     (problem,) = seen.problems
     assert (seen.gpus, problem.hint, problem.trouble) == ((), "reboot", Trouble.DRIVER)
     assert "580.95.05" in problem.what
@@ -98,14 +98,14 @@ def test_a_missing_library_is_told_where_there_is_a_card(machine, see_with_nvml)
 
 def test_no_card_no_question(machine, see_with_nvml):
     """The library would show two cards, but nothing below the root speaks of NVIDIA."""
-    seen = see_with_nvml(machine("n100"), profile("dual-rtx3090"))
+    seen = see_with_nvml(machine("n100"), profile("dual-3090"))
     assert (seen.gpus, seen.problems) == ((), ())
 
 
 def test_a_windows_host_without_nvidia_is_no_problem(machine, see_with_nvml):
     root = plant(machine("n100"), {"dev/dxg": ""})
     assert see_with_nvml(root, "").problems == ()
-    assert len(see_with_nvml(root, profile("dual-rtx3090")).gpus) == 2
+    assert len(see_with_nvml(root, profile("dual-3090")).gpus) == 2
 
 
 @pytest.mark.parametrize("trace", ["dev/nvidiactl", "proc/driver/nvidia/version", "etc/nv_tegra_release"])
@@ -125,7 +125,7 @@ def test_a_jetson_shares_its_ram(machine, see_with_nvml):
 
 @pytest.mark.parametrize("how", ["1.lost", "1.handle"])
 def test_a_lost_card_leaves_the_other_one(machine, see_with_nvml, how):
-    seen = see_with_nvml(machine("dual-3090"), profile("dual-rtx3090", {how: "!15"}))
+    seen = see_with_nvml(machine("dual-3090"), profile("dual-3090", {how: "!15"}))
     assert [gpu.id for gpu in seen.gpus] == ["pci:0000:01:00.0"]
     (problem,) = seen.problems
     assert problem.what == "the GPU at 0000:04:00.0 is lost"
@@ -135,13 +135,13 @@ def test_a_lost_card_leaves_the_other_one(machine, see_with_nvml, how):
 
 def test_a_card_lost_where_sysfs_is_hidden_is_told_too(tmp_path, see_with_nvml):
     root = plant(tmp_path, {"dev/nvidiactl": ""})
-    seen = see_with_nvml(root, profile("dual-rtx3090", {"1.lost": "!15"}))
+    seen = see_with_nvml(root, profile("dual-3090", {"1.lost": "!15"}))
     assert [gpu.id for gpu in seen.gpus] == ["pci:0000:01:00.0"]
     assert "is lost" in " ".join(problem.what for problem in seen.problems)
 
 
 def test_a_card_that_nvml_does_not_show_is_hidden_by_a_sandbox(machine, see_with_nvml):
-    seen = see_with_nvml(machine("dual-3090"), profile("dual-rtx3090", {"count": "0"}))
+    seen = see_with_nvml(machine("dual-3090"), profile("dual-3090", {"count": "0"}))
     assert seen.gpus == ()
     assert [problem.what for problem in seen.problems] == [
         "the GPU at 0000:01:00.0 has its driver and is not shown by NVML",
@@ -153,7 +153,7 @@ def test_a_card_that_nvml_does_not_show_is_hidden_by_a_sandbox(machine, see_with
 
 def test_one_function_that_fails_costs_one_value(machine, see_with_nvml):
     changes = {"*.temp": "!999", "*.power_mw": "!4", "*.cc": "!13", "*.name": "!3"}
-    gpu = see_with_nvml(machine("dual-3090"), profile("dual-rtx3090", changes)).gpus[0]
+    gpu = see_with_nvml(machine("dual-3090"), profile("dual-3090", changes)).gpus[0]
     assert (gpu.temperature_c, gpu.power_w) == (None, None)
     assert (gpu.name, gpu.arch) == ("NVIDIA GeForce RTX 3090", "sm_86"), "the table knows them"
     assert gpu.memory_total_bytes == 24576 * MIB
@@ -161,7 +161,7 @@ def test_one_function_that_fails_costs_one_value(machine, see_with_nvml):
 
 def test_a_suspended_card_is_named_and_not_asked(machine, see_with_nvml):
     root = plant(machine("dual-3090"), {"sys/bus/pci/devices/0000:01:00.0/power/runtime_status": "suspended"})
-    awake, asleep = see_with_nvml(root, profile("dual-rtx3090")).gpus
+    awake, asleep = see_with_nvml(root, profile("dual-3090")).gpus
     assert (awake.id, awake.temperature_c) == ("pci:0000:04:00.0", 83)
     assert (asleep.id, asleep.name) == ("pci:0000:01:00.0", "NVIDIA GeForce RTX 3090")
     assert (asleep.memory_total_bytes, asleep.memory_free_bytes) == (24576 * MIB, None)
@@ -175,12 +175,12 @@ def test_while_all_cards_sleep_the_library_is_not_started(machine, see_with_nvml
         machine("dual-3090"),
         {f"sys/bus/pci/devices/{slot}/power/runtime_status": "suspended" for slot in slots},
     )
-    assert len(see_with_nvml(root, profile("dual-rtx3090")).gpus) == 2
+    assert len(see_with_nvml(root, profile("dual-3090")).gpus) == 2
     assert not (tmp_path / "calls").exists()
 
 
 def test_the_library_is_closed_again(machine, see_with_nvml, tmp_path, monkeypatch):
     monkeypatch.setenv("NVML_SHIM_LOG", str(tmp_path / "calls"))
-    see_with_nvml(machine("dual-3090"), profile("dual-rtx3090"))
+    see_with_nvml(machine("dual-3090"), profile("dual-3090"))
     calls = (tmp_path / "calls").read_text().splitlines()
     assert (calls[0], calls[-1]) == ("nvmlInitWithFlags 0", "nvmlShutdown 0")

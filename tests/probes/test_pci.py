@@ -4,30 +4,10 @@ import pytest
 
 from domain.hardware import MemoryKind, Npu, Trouble
 from probes import npu, pci
+from tests.probes.slots import CARD, behind
 from tests.rigs.trees import plant
 
 GIB = 1024**3
-CARD = "sys/bus/pci/devices/0000:01:00.0"
-LANE_5GT, LANE_16GT = 500e6, 16e9 / 8 * 128 / 130
-
-
-def bridge(widest: int, width: int, speed: str = "16.0") -> dict[str, str]:
-    return {
-        "max_link_speed": f"{speed} GT/s PCIe",
-        "max_link_width": f"{widest}",
-        "current_link_speed": "2.5 GT/s PCIe",
-        "current_link_width": f"{width}",
-    }
-
-
-def behind(root, port: dict[str, str], card: dict[str, str]) -> pci.PciDevice:
-    """A card in a slot."""
-    slot = "sys/devices/pci0000:00/0000:00:01.0"
-    identity = {"class": "0x030000", "vendor": "0x10de", "device": "0x2204"}
-    files = {f"{slot}/{name}": content for name, content in port.items()}
-    files |= {f"{slot}/0000:01:00.0/{name}": content for name, content in {**identity, **card}.items()}
-    plant(root, files, {CARD: "../../../devices/pci0000:00/0000:00:01.0/0000:01:00.0"})
-    return pci.probe(root)[0]
 
 
 def test_a_b580_is_present_with_the_memory_of_the_table(machine, see):
@@ -38,29 +18,6 @@ def test_a_b580_is_present_with_the_memory_of_the_table(machine, see):
     assert gpu.memory_free_bytes is None, "no file tells it"
     assert (gpu.driver, gpu.temperature_c) == ("xe 6.16.0", 46)
     assert (gpu.bandwidth_bytes_per_s, seen.problems) == (456e9, ())
-
-
-def test_a_switch_on_the_card_does_not_hide_the_slot(machine):
-    (card,) = pci.probe(machine("arc-b580"))
-    assert pci.link_bytes_per_s(card) == pytest.approx(8 * LANE_16GT)
-
-
-@pytest.mark.parametrize(
-    ("port", "card", "expected"),
-    [
-        # github.com/noonghunna/club-3090/issues/1095: gen 1 at idle, x16 card in a x8 slot
-        pytest.param(bridge(8, 8), bridge(16, 8), 8 * LANE_16GT, id="x16 card in a x8 slot"),
-        pytest.param(bridge(16, 4), bridge(16, 4), 4 * LANE_16GT, id="x4 riser in a x16 slot"),
-        pytest.param(bridge(16, 16, "5.0"), bridge(16, 16), 16 * LANE_5GT, id="old slot"),
-        pytest.param({}, bridge(16, 16), 16 * LANE_16GT, id="no bridge in sight"),
-        pytest.param({}, bridge(1, 1, "2.5"), None, id="placeholder"),
-        pytest.param({}, {}, None, id="not told"),
-        pytest.param({}, bridge(999, 999), None, id="nonsense"),
-    ],
-)
-def test_the_narrowest_link_counts_and_idle_speeds_do_not(tmp_path, port, card, expected):
-    found = pci.link_bytes_per_s(behind(tmp_path, port, card))
-    assert found == (expected if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize(

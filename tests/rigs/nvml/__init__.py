@@ -1,11 +1,15 @@
 """NVIDIA's management library with chosen answers: compiled with gcc, loaded by child processes.
 
-A profile holds the answers, a line each; it is read at every call, so a test may replace it meanwhile.
+The answers of a machine are the ``nvml`` part of its capture. Written as a file of ``key=value`` lines,
+it is read at every call, so a test may replace it meanwhile.
 """
 
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+
+from tests.rigs.trees import MACHINES
 
 FOLDER = Path(__file__).parent
 LIBRARY = "libnvidia-ml.so.1"
@@ -18,12 +22,11 @@ def build(into: Path) -> Path:
     return into
 
 
-def profile(name: str, changes: Mapping[str, str | None] | None = None) -> str:
-    """The text of ``NAME.nvml`` with some answers changed, added or (None) taken away."""
-    lines = (FOLDER / f"{name}.nvml").read_text().splitlines()
-    changed = dict(changes or {})
-    kept = [line for line in lines if line.partition("=")[0] not in changed]
-    return "\n".join([*kept, *(f"{key}={value}" for key, value in changed.items() if value is not None), ""])
+def profile(machine: str, changes: Mapping[str, str | None] | None = None) -> str:
+    """The answers of a recorded machine with some changed, added or (None) taken away; "" if it has none."""
+    recorded = json.loads((MACHINES / f"{machine}.json").read_text()).get("nvml", {})
+    answers = {**recorded, **(changes or {})}
+    return "".join(f"{key}={value}\n" for key, value in answers.items() if value is not None)
 
 
 def environment(library: Path, answers: Path) -> dict[str, str]:

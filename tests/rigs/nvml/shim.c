@@ -158,15 +158,19 @@ int nvmlDeviceGetCudaComputeCapability(dev_t_ d, int *ma, int *mi) {
     RET(rc);
 }
 typedef struct { char legacy[16]; u32 domain, bus, device, pciDeviceId, pciSubSystemId; char busId[32]; } pci_t;
-int nvmlDeviceGetPciInfo_v3(dev_t_ d, pci_t *p) {
-    char s[64]; u32 fn = 0; int rc = get(d, "pci", s, sizeof s);
-    if (rc) RET(rc);
+static int place(dev_t_ d, const char *key, pci_t *p) {
+    char s[64]; u32 fn = 0; int rc = get(d, key, s, sizeof s);
+    if (rc) return rc;
     memset(p, 0, sizeof *p);
-    if (sscanf(s, "%x:%x:%x.%x", &p->domain, &p->bus, &p->device, &fn) < 3) RET(INVAL);
+    if (sscanf(s, "%x:%x:%x.%x", &p->domain, &p->bus, &p->device, &fn) < 3) return INVAL;
     snprintf(p->legacy, sizeof p->legacy, "%04X:%02X:%02X.%u", p->domain & 0xffff, p->bus & 0xff, p->device & 0xff, fn & 7);
     snprintf(p->busId, sizeof p->busId, "%08X:%02X:%02X.%u", p->domain, p->bus & 0xff, p->device & 0xff, fn & 7);
-    get_u32(d, "pci_device_id", &p->pciDeviceId); get_u32(d, "pci_subsystem_id", &p->pciSubSystemId);
-    RET(OK);
+    return OK;
+}
+int nvmlDeviceGetPciInfo_v3(dev_t_ d, pci_t *p) {
+    int rc = place(d, "pci", p);
+    if (!rc) { get_u32(d, "pci_device_id", &p->pciDeviceId); get_u32(d, "pci_subsystem_id", &p->pciSubSystemId); }
+    RET(rc);
 }
 
 /* ---- memory: mem_total is needed; free = total - used - reserved unless mem_free is given ---- */
@@ -213,6 +217,8 @@ int nvmlDeviceGetTemperatureThreshold(dev_t_ d, u32 what, u32 *v) {
 typedef struct { u32 version; int margin; } margin_t;
 int nvmlDeviceGetMarginTemperature(dev_t_ d, margin_t *m) { RET(get_u32(d, "temp_margin", (u32 *) &m->margin)); }
 int nvmlDeviceGetFanSpeed(dev_t_ d, u32 *v) { RET(get_u32(d, "fan", v)); }
+typedef struct { u32 version, fan, speed; } fan_t;
+int nvmlDeviceGetFanSpeedRPM(dev_t_ d, fan_t *f) { RET(f->fan ? INVAL : get_u32(d, "fan_rpm", &f->speed)); }
 int nvmlDeviceGetPerformanceState(dev_t_ d, u32 *v) { RET(get_u32(d, "pstate", v)); }
 int nvmlDeviceGetTotalEnergyConsumption(dev_t_ d, u64 *v) { RET(get_u64(d, "energy_mj", v)); }
 int nvmlDeviceGetPowerUsage(dev_t_ d, u32 *v) { RET(get_u32(d, "power_mw", v)); }
@@ -245,6 +251,10 @@ int nvmlDeviceGetCurrPcieLinkWidth(dev_t_ d, u32 *v) { RET(get_u32(d, "pcie_widt
 int nvmlDeviceGetPcieThroughput(dev_t_ d, u32 c, u32 *v) { RET(get_u32(d, c ? "pcie_rx_kbs" : "pcie_tx_kbs", v)); }
 int nvmlDeviceGetTopologyCommonAncestor(dev_t_ a, dev_t_ b, u32 *v) { (void) b; RET(get_u32(a, "topology", v)); }
 int nvmlDeviceGetP2PStatus(dev_t_ a, dev_t_ b, u32 i, u32 *v) { (void) b; (void) i; RET(get_u32(a, "p2p", v)); }
+int nvmlDeviceGetNvLinkRemotePciInfo_v2(dev_t_ d, u32 link, pci_t *p) { /* "0.nvlink_0_pci=00000000:04:00.0" */
+    char k[32]; snprintf(k, sizeof k, "nvlink_%u_pci", link); RET(place(d, k, p));
+}
+int nvmlDeviceGetVirtualizationMode(dev_t_ d, u32 *v) { RET(get_u32(d, "virtualization", v)); }
 int nvmlDeviceGetNvLinkState(dev_t_ d, u32 link, u32 *v) { char k[32]; snprintf(k, sizeof k, "nvlink_%u", link); RET(get_u32(d, k, v)); }
 int nvmlDeviceGetPersistenceMode(dev_t_ d, u32 *v) { RET(get_u32(d, "persistence", v)); }
 int nvmlDeviceGetComputeMode(dev_t_ d, u32 *v) { RET(get_u32(d, "compute_mode", v)); }
@@ -256,6 +266,13 @@ int nvmlDeviceGetEccMode(dev_t_ d, u32 *cur, u32 *pend) {
     int rc = get_u32(d, "ecc", cur); *pend = *cur; RET(rc);
 }
 int nvmlDeviceGetMaxMigDeviceCount(dev_t_ d, u32 *v) { RET(get_u32(d, "mig_max", v)); }
+int nvmlDeviceGetMigDeviceHandleByIndex(dev_t_ d, u32 i, dev_t_ *m) { /* "0.mig_2=9": the lines of 9 are its third */
+    char k[32]; u32 n; int rc;
+    snprintf(k, sizeof k, "mig_%u", i); rc = get_u32(d, k, &n);
+    if (rc) RET(rc == NOSUP ? NOTFOUND : rc);
+    if (n >= MAXDEV) RET(INVAL);
+    *m = &devs[n]; RET(OK);
+}
 typedef struct { u32 pid; u64 used; u32 gi, ci; } proc_t;
 static int procs(dev_t_ d, const char *key, u32 *count, proc_t *out) {   /* "pid:bytes,pid:na" */
     char s[1024]; u32 n = 0, cap = out ? *count : 0; int rc = get(d, key, s, sizeof s);
