@@ -28,7 +28,9 @@ from launchers.base import Capabilities, Launcher, Places
 from launchers.llama_cpp import oracle
 from launchers.llama_cpp.oracle import Held, Told
 from launchers.registry import LAUNCHERS, choose
-from probes import bandwidth, boot, snapshot
+from probes import bandwidth, boot, read_rate, snapshot
+from probes.host import Before
+from probes.read_rate import ReadRate
 
 
 class Resolve(Protocol):
@@ -52,6 +54,7 @@ class Rooms:
     probe: Callable[[], Hardware]
     boot_id: Callable[[], str | None]
     measure_bandwidth: Callable[[], float | None]
+    measure_read_rate: Callable[[], ReadRate | None]
     candidates: Resolve
     fetch: Callable[[Weights, Path], Generator[Fetched, None, None]]
     launchers: Mapping[str, Launcher]
@@ -101,11 +104,16 @@ class Node:
 def real_rooms(settings: Settings) -> Rooms:
     known_gpus = data.known_gpus()
     return Rooms(
-        probe=lambda: snapshot.probe(
-            root=settings.sysroot, models_dir=settings.models_dir, known_gpus=known_gpus
+        probe=partial(
+            snapshot.probe,
+            root=settings.sysroot,
+            models_dir=settings.models_dir,
+            known_gpus=known_gpus,
+            before=Before(),
         ),
         boot_id=lambda: boot.boot_id(settings.sysroot),
         measure_bandwidth=lambda: bandwidth.measure(settings.sysroot),
+        measure_read_rate=lambda: read_rate.measure(settings.sysroot, settings.models_dir),
         candidates=partial(resolve.candidates, cache=Cache(settings.state_dir / "seen")),
         fetch=_fetch,
         launchers=LAUNCHERS,

@@ -1,15 +1,16 @@
 """The processor: model, cores, instruction sets, and how much of it this process may use."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from domain.hardware import Cpu, Problem
-from domain.told import Certainty, Told
-from probes import files
+from domain.told import Told
+from probes import cores, files, numa
 from probes.cgroup import Limits
+from probes.cores import CPUS, parse_cpu_list
 from probes.found import Answer
+from probes.kept import Kept
 
 # What llama.cpp's CPU variants and vLLM's CPU kernels ask for (ggml/src/ggml-cpu/CMakeLists.txt), by the
 # names of /proc/cpuinfo: x86 first, then ARM
@@ -32,12 +33,6 @@ ARM_CORES = {
     ("0x51", "0x001"): "Oryon", ("0xc0", "0xac3"): "Ampere-1", ("0xc0", "0xac4"): "Ampere-1A",
 }  # fmt: skip
 
-# A core below this share of the fastest one's capacity or clock is an efficiency core. Seen: GB10 A725
-# 0.71, i7-1370P E-cores 0.75, favoured P-cores against plain ones 0.96, GB10 X925 of two clusters 0.97
-PERFORMANCE_SHARE = 0.85
-
-CPUS = Path("sys/devices/system/cpu")
-
 TOLD = {
     "model": Told("cpuinfo"),
     "physical_cores": Told("sysfs", note="topology/core_cpus_list"),
@@ -46,57 +41,72 @@ TOLD = {
     "quota_cpus": Told("cgroup", note="the tightest of this group and all above it"),
     "isa": Told("cpuinfo", note="what every core has"),
     "numa_nodes": Told("sysfs", note="node/has_cpu"),
-    "performance_cores": Told("sysfs", Certainty.DERIVED, "by capacity or top clock of the cores"),
+    "kinds": Told("cpuinfo", note="the design of each ARM core"),
+    "numa": Told("sysfs", note="node/node*/cpulist and meminfo"),
+    "throttled_count": Told("sysfs", note="thermal_throttle/*_throttle_count since the boot"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Cpuinfo:
-    """``isa`` is what every core has: on hybrid machines an engine may land on any of them."""
+    """``isa`` is what every core has: on hybrid machines an engine may land on any of them. ``designs``
+    are the names of ARM cores by the number of the CPU."""
 
     model: str | None
     isa: tuple[str, ...]
     logical_cpus: int
+    designs: Mapping[int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class LogicalCpu:
-    """One logical CPU: its core's siblings, and how fast it is (``cpu_capacity`` or top clock)."""
-
-    number: int
-    core: frozenset[int] | None = None
-    capacity: int | None = None
-    max_khz: int | None = None
-
-
-def probe(root: Path, limits: Limits) -> Answer[Cpu]:
-    info = parse_cpuinfo(files.read(root / "proc/cpuinfo") or "")
-    online = parse_cpu_list(files.read(root / CPUS / "online"))
-    logical = [_read(root / CPUS / f"cpu{number}", number) for number in sorted(online)]
+def probe(root: Path, limits: Limits, kept: Kept) -> Answer[Cpu]:
+    """Temperature and power are not of these files: the snapshot adds them."""
+    online_text = files.read(root / CPUS / "online")
+    online = parse_cpu_list(online_text)
+    info = kept("cpuinfo", online_text, lambda: parse_cpuinfo(files.read(root / "proc/cpuinfo") or ""))
+    told_apart = kept("cores", online_text, lambda: cores.read(root, online, info.designs))
+    nodes = numa.probe(root)
     allowed = files.fields(files.read(root / "proc/self/status")).get("Cpus_allowed_list:")
     cpu = Cpu(
         model=info.model,
-        physical_cores=len({one.core for one in logical if one.core}) or None,
-        performance_cores=performance_cores(
-            logical,
-            parse_cpu_list(files.read(root / "sys/devices/cpu_core/cpus")),
-            parse_cpu_list(files.read(root / "sys/devices/cpu_atom/cpus")),
-        ),
+        physical_cores=told_apart.physical,
+        performance_cores=told_apart.performance,
         logical_cpus=len(online) or info.logical_cpus or None,
         usable_cpus=len(online & parse_cpu_list(allowed)) or None,
         quota_cpus=limits.quota_cpus,
         isa=info.isa,
         numa_nodes=len(parse_cpu_list(files.read(root / "sys/devices/system/node/has_cpu"))) or None,
+        kinds=told_apart.kinds,
+        numa=nodes,
+        throttled_count=throttled(root, online),
+    )
+    told = (
+        TOLD
+        if told_apart.told is None
+        else {**TOLD, "performance_cores": told_apart.told, "kinds": told_apart.told}
     )
     missing = [name for name in ("model", "physical_cores", "usable_cpus") if getattr(cpu, name) is None]
     if missing:
         what = f"not told below {root}: {', '.join(missing)}"
-        return Answer(cpu, (Problem("cpu", what, "mount /proc and /sys in this container"),), TOLD)
-    return Answer(cpu, told=TOLD)
+        return Answer(cpu, (Problem("cpu", what, "mount /proc and /sys in this container"),), told)
+    return Answer(cpu, told=told)
+
+
+def throttled(root: Path, online: Iterable[int]) -> int | None:
+    """How many times since the boot Intel's cores and packages were slowed down for heat; other makers
+    don't count. CPUs of one core, and of one package, show the same counter."""
+    counters: dict[tuple[str, str], int] = {}
+    for number in online:
+        folder = root / CPUS / f"cpu{number}"
+        for what, place in (("core", "core_cpus_list"), ("package", "physical_package_id")):
+            count = files.read_count(folder / f"thermal_throttle/{what}_throttle_count")
+            if count is not None:
+                counters[what, files.read(folder / "topology" / place) or str(number)] = count
+    return sum(counters.values()) if counters else None
 
 
 def parse_cpuinfo(text: str) -> Cpuinfo:
     models: list[str] = []
+    designs: dict[int, str] = {}
     flags: list[set[str]] = []
     for block in text.split("\n\n"):
         lines = (line.partition(":") for line in block.splitlines())
@@ -104,51 +114,14 @@ def parse_cpuinfo(text: str) -> Cpuinfo:
         if "processor" not in facts:
             continue
         part = (facts.get("CPU implementer", ""), facts.get("CPU part", ""))
-        model = facts.get("model name") or ARM_CORES.get(part)
+        design = ARM_CORES.get(part)
+        number = files.integer(facts["processor"])
+        if design and number is not None:
+            designs[number] = design
+        model = facts.get("model name") or design
         if model and model not in models:
             models.append(model)
         flags.append(set((facts.get("flags") or facts.get("Features") or "").split()))
     common = set.intersection(*flags) if flags else set()
     isa = tuple(name for name in ENGINE_ISA if name in common)
-    return Cpuinfo(" + ".join(models) or None, isa, len(flags))
-
-
-def parse_cpu_list(text: str | None) -> frozenset[int]:
-    """``"0-3,8"`` -> {0, 1, 2, 3, 8}. What isn't such a list is empty."""
-    numbers: set[int] = set()
-    for part in (text or "").split(","):
-        found = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part.strip())
-        if found:
-            numbers.update(range(int(found[1]), int(found[2] or found[1]) + 1))
-    return frozenset(numbers)
-
-
-def performance_cores(
-    logical: Sequence[LogicalCpu], core_cpus: frozenset[int], atom_cpus: frozenset[int]
-) -> int | None:
-    """Physical cores of the fast kind; all of them where there is one kind; None where nothing tells."""
-    if core_cpus and atom_cpus:  # Intel hybrid: one PMU per kind of core
-        fast = {one.core for one in logical if one.number in core_cpus and one.core}
-        return len(fast) or None
-    speeds = [one.capacity for one in logical]
-    if None in speeds:
-        speeds = [one.max_khz for one in logical]
-    known = [speed for speed in speeds if speed]
-    if not known or len(known) < len(logical):
-        return None
-    enough = PERFORMANCE_SHARE * max(known)
-    return (
-        len({one.core for one, speed in zip(logical, known, strict=True) if one.core and speed >= enough})
-        or None
-    )
-
-
-def _read(folder: Path, number: int) -> LogicalCpu:
-    topology = folder / "topology"
-    siblings = files.read(topology / "core_cpus_list") or files.read(topology / "thread_siblings_list")
-    return LogicalCpu(
-        number,
-        parse_cpu_list(siblings) or None,
-        files.read_count(folder / "cpu_capacity"),
-        files.read_count(folder / "cpufreq/cpuinfo_max_freq"),
-    )
+    return Cpuinfo(" + ".join(models) or None, isa, len(flags), designs)

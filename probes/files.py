@@ -13,6 +13,11 @@ NUMBER = re.compile(r"-?(?:0x[0-9a-fA-F]{1,16}|[0-9]{1,20})")
 
 def read(path: Path) -> str | None:
     """The stripped text of a file, up to 1 MiB of it."""
+    content = read_bytes(path)
+    return None if content is None else content.decode(errors="replace").strip()
+
+
+def read_bytes(path: Path) -> bytes | None:
     try:
         # not waiting on what is no plain file: a pipe, a device
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -28,7 +33,7 @@ def read(path: Path) -> str | None:
         return None
     finally:
         os.close(descriptor)
-    return b"".join(parts).decode(errors="replace").strip()
+    return b"".join(parts)
 
 
 def read_int(path: Path) -> int | None:

@@ -8,26 +8,26 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.hardware import Memory, Problem
+from domain.hardware import BandwidthSource, Memory, Problem
 from domain.told import Certainty, Told
-from probes import files
-from probes.cgroup import Limits
+from probes import dmi, files, ram_peak, swaps
+from probes.cgroup import Limits, parse_membership
 from probes.found import Answer
+from probes.kept import Kept
 
 CAP_IPC_LOCK = 14  # linux/capability.h; mm/mlock.c can_do_mlock() lets it pass any limit
 MEMLOCK = re.compile(r"^Max locked memory\s+(\S+)", re.MULTILINE)
-PEAK = Told("table", Certainty.RATED, "of the unified GPU, whose memory it is")
 TOLD = {
     "total_bytes": Told("meminfo", note="MemTotal: without what the firmware gave a GPU"),
     "available_bytes": Told("meminfo", note="MemAvailable, never more than MemTotal"),
-    "memlock_limit_bytes": Told("proc", note="of this daemon, whose engines inherit it"),
+    "hugepages_total_bytes": Told("meminfo", note="of the default size"),
+    "hugepages_free_bytes": Told("meminfo"),
     "cgroup_limit_bytes": Told("cgroup", note="the tightest of this group and all above it"),
     "cgroup_available_bytes": Told("cgroup", Certainty.DERIVED, "limit - usage + inactive file pages"),
-    "swap_total_bytes": Told("meminfo"),
-    "swap_free_bytes": Told("meminfo"),
-    "bandwidth_bytes_per_s": PEAK,
-    "peak_bandwidth_bytes_per_s": PEAK,
+    "zram_total_bytes": Told("swaps", note="before compression"),
+    "zram_free_bytes": Told("swaps"),
 }
+BANDWIDTH = ("bandwidth_bytes_per_s", "bandwidth_source", "peak_bandwidth_bytes_per_s", "bus_bits")
 WHOLE_UID_RANGE = ["0", "0", "4294967295"]
 
 
@@ -39,8 +39,8 @@ class Meminfo:
     available_bytes: int | None = None
     swap_total_bytes: int | None = None
     swap_free_bytes: int | None = None
-    hugepages_bytes: int = 0
-    hugepages_free_bytes: int = 0
+    hugepages_bytes: int | None = None
+    hugepages_free_bytes: int | None = None
 
     @property
     def unified_free_bytes(self) -> int | None:
@@ -64,19 +64,25 @@ def parse_meminfo(text: str) -> Meminfo:
     total, available = counts.get("MemTotal"), counts.get("MemAvailable")
     if total is not None and available is not None:
         available = min(total, available)  # lxcfs shows more available than there is
-    page = counts.get("Hugepagesize", 0)
+    page = counts.get("Hugepagesize")
+    total_pages, free_pages = (counts.get(f"HugePages_{name}") for name in ("Total", "Free"))
     return Meminfo(
         total_bytes=total,
         available_bytes=available,
         swap_total_bytes=counts.get("SwapTotal"),
         swap_free_bytes=counts.get("SwapFree"),
-        hugepages_bytes=counts.get("HugePages_Total", 0) * page,
-        hugepages_free_bytes=counts.get("HugePages_Free", 0) * page,
+        hugepages_bytes=None if page is None or total_pages is None else total_pages * page,
+        hugepages_free_bytes=None if page is None or free_pages is None else free_pages * page,
     )
 
 
-def probe(root: Path, meminfo: Meminfo, limits: Limits) -> Answer[Memory]:
+def probe(root: Path, meminfo: Meminfo, limits: Limits, kept: Kept) -> Answer[Memory]:
+    """Bandwidth and the carve-out hang on the GPUs, too: the snapshot adds them."""
     limit, unlimited = memlock(root)
+    slots = kept("modules", None, lambda: dmi.read(root))
+    swap = swaps.parse(files.read(root / "proc/swaps"))
+    sizes = [module.total_bytes or 0 for module in slots.modules]
+    peak = ram_peak.of_modules(slots.slots)
     memory = Memory(
         total_bytes=meminfo.total_bytes,
         available_bytes=meminfo.available_bytes,
@@ -84,14 +90,40 @@ def probe(root: Path, meminfo: Meminfo, limits: Limits) -> Answer[Memory]:
         memlock_unlimited=unlimited,
         cgroup_limit_bytes=limits.memory_limit_bytes,
         cgroup_available_bytes=limits.memory_available_bytes,
-        swap_total_bytes=meminfo.swap_total_bytes,
-        swap_free_bytes=meminfo.swap_free_bytes,
+        swap_total_bytes=swap.disk_total_bytes if swap else meminfo.swap_total_bytes,
+        swap_free_bytes=swap.disk_free_bytes if swap else meminfo.swap_free_bytes,
+        zram_total_bytes=swap.zram_total_bytes if swap else None,
+        zram_free_bytes=swap.zram_free_bytes if swap else None,
+        hugepages_total_bytes=meminfo.hugepages_bytes,
+        hugepages_free_bytes=meminfo.hugepages_free_bytes,
+        installed_bytes=sum(sizes) or None,
+        modules=slots.modules,
+        bandwidth_bytes_per_s=peak.bytes_per_s,
+        bandwidth_source=BandwidthSource.PEAK if peak.bytes_per_s else None,
+        peak_bandwidth_bytes_per_s=peak.bytes_per_s,
+        bus_bits=peak.bus_bits,
     )
+    memlock_told = Told("proc", note=f"of {unit(root)}, whose engines inherit it")
+    swap_told = Told("swaps") if swap else Told("meminfo", note="with zram, if there is any")
+    told = {
+        **TOLD,
+        **dict.fromkeys(("memlock_limit_bytes", *(["memlock_unlimited"] if unlimited else [])), memlock_told),
+        **dict.fromkeys(("swap_total_bytes", "swap_free_bytes"), swap_told),
+        **dict.fromkeys(("modules", "installed_bytes"), slots.told),
+        **dict.fromkeys(BANDWIDTH, peak.told),
+    }
     missing = [name for name in ("total_bytes", "available_bytes") if getattr(memory, name) is None]
     if missing:
         what = f"{root / 'proc/meminfo'} does not tell {' and '.join(missing)}"
-        return Answer(memory, (Problem("memory", what, "mount /proc in this container"),), TOLD)
-    return Answer(memory, told=TOLD)
+        return Answer(memory, (Problem("memory", what, "mount /proc in this container"),), told)
+    return Answer(memory, told=told)
+
+
+def unit(root: Path) -> str:
+    """The systemd unit whose limits this process has: engines are its children and inherit them."""
+    groups = parse_membership(files.read(root / "proc/self/cgroup") or "").values()
+    names = [Path(group).name for group in groups]
+    return next((name for name in names if name.endswith((".service", ".scope"))), "this daemon")
 
 
 def memlock(root: Path) -> tuple[int | None, bool]:

@@ -1,53 +1,68 @@
-"""Temperature sensors: hwmon walked device by device, and thermal zones that hwmon doesn't have.
-
-A sensor is named driver/device/label, because two cards have the same driver and labels. Sensors of a
-device that sleeps are left alone: reading them wakes it.
-"""
+"""Temperature sensors: those of hwmon, and thermal zones that hwmon doesn't have. Which one is the CPU's."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from domain.hardware import Thermal
-from domain.told import Told
-from probes import files, pci
+from domain.told import Certainty, Told
+from probes import files
+from probes.hwmon import Chip
 
-TOLD = Told("hwmon")
 INPUT = re.compile(r"temp[0-9]+_input")
+TOLD, ZONE_TOLD = Told("hwmon"), Told("thermal_zone")
 
 # Outside of these a reading is a driver's way to say "none": -273.15 and 0 of amdgpu, 149 of Tccd on
 # Strix Halo (github.com/mattkeenan/zenpower5/issues/10); limits: 65261.85 of nvme, -273.15 of amdgpu
 READING_C = (-40, 140)
 LIMIT_C = (30, 130)
 
+# Driver and label, the best first. Tctl is the control value, with an offset on some parts, so Tdie goes
+# before it; an ACPI zone is often a constant
+OF_CPU = (
+    (re.compile(r"coretemp/.*/Package id [0-9]+"), Certainty.READ, "the hottest package"),
+    (re.compile(r"(k10temp|zenpower)/.*/Tdie"), Certainty.READ, ""),
+    (re.compile(r"(k10temp|zenpower)/.*/Tctl"), Certainty.READ, "the control value: some add an offset"),
+    (re.compile(r"cpu_thermal/.*|thermal/[^/]*/(x86_pkg_temp|cpu[-_]thermal)"), Certainty.READ, ""),
+    (re.compile(r"acpitz/.*|thermal/[^/]*/acpitz"), Certainty.ASSUMED, "an ACPI zone, often a constant"),
+)  # fmt: skip
 
-def probe(root: Path) -> tuple[Thermal, ...]:
-    folders = [root / "sys/class/hwmon" / name for name in files.entries(root / "sys/class/hwmon")]
-    drivers = {files.read(folder / "name") for folder in folders}
-    return (*(sensor for folder in folders for sensor in _hwmon(folder)), *_zones(root, drivers))
+
+def probe(root: Path, chips: Sequence[Chip]) -> tuple[Thermal, ...]:
+    drivers = {chip.driver for chip in chips}
+    return (*(sensor for chip in chips for sensor in _hwmon(chip)), *_zones(root, drivers))
 
 
-def _hwmon(folder: Path) -> Iterator[Thermal]:
-    if pci.asleep(folder / "device"):
-        return
-    driver = files.read(folder / "name") or "hwmon"
-    device = files.link_name(folder / "device") or folder.name
-    for entry in files.entries(folder):
-        if not INPUT.fullmatch(entry):
-            continue
-        number = entry.removesuffix("_input")
-        label = files.read(folder / f"{number}_label") or number
+def told(sensor: Thermal) -> Told:
+    return ZONE_TOLD if sensor.sensor.startswith("thermal/") else TOLD
+
+
+def of_cpu(sensors: Sequence[Thermal]) -> tuple[float | None, Told]:
+    """The CPU's temperature, by the best sensor there is, and which that was."""
+    for pattern, certainty, note in OF_CPU:
+        found = [sensor for sensor in sensors if pattern.fullmatch(sensor.sensor)]
+        if found:
+            hottest = max(found, key=lambda sensor: sensor.temperature_c)
+            words = f"{hottest.sensor}, {note}" if note else hottest.sensor
+            return hottest.temperature_c, Told(told(hottest).source, certainty, words)
+    return None, TOLD
+
+
+def _hwmon(chip: Chip) -> Iterator[Thermal]:
+    for channel in chip.channels(INPUT):
         sensor = thermal(
-            f"{driver}/{device}/{label}",
-            _celsius(folder / entry),
-            _celsius(folder / f"{number}_max"),
-            _celsius(folder / f"{number}_crit"),
+            chip.sensor(channel),
+            _celsius(chip.read(f"{channel}_input")),
+            _celsius(chip.read(f"{channel}_max")),
+            _celsius(chip.read(f"{channel}_crit")),
+            _celsius(chip.read(f"{channel}_emergency")),
+            device=chip.owner,
         )
         if sensor:
             yield sensor
 
 
-def _zones(root: Path, drivers: set[str | None]) -> Iterator[Thermal]:
+def _zones(root: Path, drivers: set[str]) -> Iterator[Thermal]:
     """Boards without an hwmon chip for the processor (Jetson) have thermal zones only."""
     folder = root / "sys/class/thermal"
     for name in files.entries(folder):
@@ -57,19 +72,26 @@ def _zones(root: Path, drivers: set[str | None]) -> Iterator[Thermal]:
         # the kernel gives a zone's hwmon the same name; x86_pkg_temp is coretemp's package sensor
         if kind.replace("-", "_") in drivers or (kind == "x86_pkg_temp" and "coretemp" in drivers):
             continue
-        sensor = thermal(f"thermal/{name}/{kind}", _celsius(folder / name / "temp"))
+        reading = _celsius(files.read_int(folder / name / "temp"))
+        sensor = thermal(f"thermal/{name}/{kind}", reading, device=name)
         if sensor:
             yield sensor
 
 
 def thermal(
-    sensor: str, reading_c: float | None, high_c: float | None = None, critical_c: float | None = None
+    sensor: str,
+    reading_c: float | None,
+    high_c: float | None = None,
+    critical_c: float | None = None,
+    emergency_c: float | None = None,
+    *,
+    device: str | None = None,
 ) -> Thermal | None:
     """A sensor, unless its reading is a sentinel; limits that are sentinels are unknown."""
     reading = plausible(reading_c)
     if reading is None:
         return None
-    return Thermal(sensor, reading, _limit(high_c), _limit(critical_c))
+    return Thermal(sensor, reading, _limit(high_c), _limit(critical_c), _limit(emergency_c), device)
 
 
 def plausible(reading_c: float | None) -> float | None:
@@ -82,6 +104,5 @@ def _limit(limit_c: float | None) -> float | None:
     return limit_c if limit_c is not None and low <= limit_c <= high else None
 
 
-def _celsius(path: Path) -> float | None:
-    millidegrees = files.read_int(path)
+def _celsius(millidegrees: int | None) -> float | None:
     return None if millidegrees is None else millidegrees / 1000

@@ -22,6 +22,7 @@ from domain.plan import LLAMA_CPP, Plan
 from launchers import llama_cpp
 from launchers.base import Capabilities, EngineFlags
 from launchers.command import Command, Exit, StopPolicy
+from probes.read_rate import ReadRate
 
 FAKE = Path(__file__).parent.parent / "fakes" / "engine_server.py"
 
@@ -93,11 +94,12 @@ def launcher() -> FakeLauncher:
 
 
 def fake_rooms(settings: Settings, launcher: FakeLauncher) -> Rooms:
-    """The real rooms, with another engine and without the half second of measuring the RAM."""
+    """The real rooms, with another engine and without the second of measuring RAM and disk."""
     caps = Capabilities(LLAMA_CPP, str(FAKE), version="fake")
     return replace(
         real_rooms(settings),
         measure_bandwidth=lambda: 20e9,
+        measure_read_rate=lambda: ReadRate(2e9, of_weights=True),
         launchers={LLAMA_CPP: launcher},
         engines=lambda: launcher.find(None),
         engine=lambda name: caps,

@@ -11,7 +11,7 @@ import pytest
 from config.settings import Settings
 from daemon.checks import disk, engine, groups, memlock, memory, problems
 from daemon.checks.finding import Facts, Verdict
-from daemon.hardware import BANDWIDTH
+from daemon.measured import BANDWIDTH
 from domain.hardware import EngineFound, Gpu, Hardware, Memory, Problem
 from domain.jsonable import to_json
 from tests.daemon.conftest import Running

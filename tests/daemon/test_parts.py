@@ -221,6 +221,7 @@ async def test_an_engine_is_asked_again_once_the_devices_are_others() -> None:
     rooms = SimpleNamespace(probe=lambda: next(machines), engines=tuple, measure_bandwidth=lambda: None)
     store = SimpleNamespace(fact=lambda key: None)
     node = SimpleNamespace(rooms=rooms, store=store, seen=Seen(), measuring=asyncio.Lock(), boot_id=None)
+    node.settings = SimpleNamespace(models_dir=None)
     for _ in range(2):
         await look(cast("Node", node))
     assert await asyncio.to_thread(asking.answer, path, question) == first

@@ -3,8 +3,12 @@
 import pytest
 
 from domain.hardware import Cpu
-from probes import cpu
+from domain.host import NumaNode
+from domain.told import Certainty
+from probes import cores, cpu, numa
 from probes.cgroup import Limits
+from probes.cores import parse_cpu_list
+from probes.kept import Kept
 from tests.rigs.trees import plant
 
 
@@ -23,28 +27,97 @@ from tests.rigs.trees import plant
     ],
 )
 def test_knows_the_cores_of(machine, name, model, physical, performance, logical):
-    answer = cpu.probe(machine(name), Limits())
+    answer = cpu.probe(machine(name), Limits(), Kept())
     seen, problems = answer.value, answer.problems
     assert (seen.model, seen.physical_cores, seen.performance_cores) == (model, physical, performance)
     assert (seen.logical_cpus, seen.usable_cpus, seen.numa_nodes) == (logical, logical, 1)
     assert problems == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        pytest.param(
+            "i7-1370p",
+            (("0-11", 6, "P-core", 5.2e9, True), ("12-19", 8, "E-core", 3.9e9, False)),
+            id="Intel hybrid",
+        ),
+        pytest.param(
+            "dgx-spark",
+            (("5-9,15-19", 10, "Cortex-X925", 3.9e9, True), ("0-4,10-14", 10, "Cortex-A725", 2.808e9, False)),
+            id="GB10",
+        ),
+        pytest.param("n100", (("0-3", 4, None, 3.4e9, True),), id="one kind"),
+    ],
+)
+def test_kinds_of_cores(machine, name, kinds):
+    seen = cpu.probe(machine(name), Limits(), Kept()).value
+    assert (
+        tuple((one.cpus, one.cores, one.name, one.max_hz, one.is_performance) for one in seen.kinds) == kinds
+    )
+
+
+def test_the_firmwares_ranks_tell_kinds_apart_only_where_no_clock_does():
+    ranks = [cores.LogicalCpu(n, frozenset({n}), highest_perf=rank) for n, rank in enumerate((196, 190, 120))]
+    found = cores.sort_out(ranks, frozenset(), frozenset())
+    assert [(kind.cpus, kind.is_performance) for kind in found.kinds] == [("0-1", True), ("2", False)]
+    assert found.told.certainty is Certainty.ASSUMED
+
+
+def test_heat_is_counted_once_a_core_and_once_a_package(machine):
+    root = machine("i7-1370p")
+    for number in (0, 1, 2):  # 0 and 1 are one core
+        folder = f"sys/devices/system/cpu/cpu{number}"
+        plant(root, {f"{folder}/thermal_throttle/core_throttle_count": "3"})
+        plant(root, {f"{folder}/thermal_throttle/package_throttle_count": "5"})
+        plant(root, {f"{folder}/topology/physical_package_id": "0"})
+    assert cpu.probe(root, Limits(), Kept()).value.throttled_count == 3 + 3 + 5
+
+
+def test_nothing_that_counts_heat_is_unknown_not_zero(machine):
+    assert cpu.probe(machine("strix-halo-128"), Limits(), Kept()).value.throttled_count is None
+
+
+def test_numa_nodes_and_one_without_cpus(tmp_path):
+    node = "sys/devices/system/node/node"
+    text = "Node 0 MemTotal:       65794236 kB\nNode 0 MemFree:  1024 kB\nNode 0 Active(anon): 1 kB\n"
+    plant(tmp_path, {f"{node}0/cpulist": "0-7,16-23", f"{node}0/meminfo": text, f"{node}10/cpulist": ""})
+    assert numa.probe(tmp_path) == (
+        NumaNode(0, "0-7,16-23", 65794236 * 1024, 1024 * 1024),
+        NumaNode(10, "", None, None),
+    )
+
+
+def test_what_cannot_change_is_read_once(machine, opened):
+    root, kept = machine("i7-1370p"), Kept()
+    first = cpu.probe(root, Limits(), kept)
+    opened.clear()
+    assert cpu.probe(root, Limits(), kept) == first
+    assert [path for path in opened if "topology" in path or "cpuinfo" in path] == []
+
+
+def test_a_core_that_goes_off_is_seen_by_the_next_look(machine):
+    root, kept = machine("strix-halo-128"), Kept()
+    assert cpu.probe(root, Limits(), kept).value.physical_cores == 16
+    plant(root, {"sys/devices/system/cpu/online": "0-3,16-19"})
+    assert cpu.probe(root, Limits(), kept).value.physical_cores == 4
+
+
 def test_without_pmu_folders_the_clocks_tell_the_kinds_apart(machine):
     root = machine("i7-1370p")
     (root / "sys/devices/cpu_core/cpus").unlink()
     (root / "sys/devices/cpu_atom/cpus").unlink()
-    seen = cpu.probe(root, Limits()).value
+    seen = cpu.probe(root, Limits(), Kept()).value
     assert seen.performance_cores == 6
 
 
 def test_instruction_sets_are_those_that_engines_ask_for(machine):
-    seen = cpu.probe(machine("n100"), Limits()).value
+    seen = cpu.probe(machine("n100"), Limits(), Kept()).value
     assert seen.isa == ("sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx_vnni")
 
 
 def test_arm_instruction_sets(machine):
-    seen = cpu.probe(machine("dgx-spark"), Limits()).value
+    seen = cpu.probe(machine("dgx-spark"), Limits(), Kept()).value
     assert {"asimddp", "i8mm", "bf16", "sve2"} <= set(seen.isa)
     assert "aes" not in seen.isa
 
@@ -57,19 +130,19 @@ def test_only_what_every_core_has_counts():
 def test_affinity_and_quota_bound_what_is_usable(machine):
     root = machine("strix-halo-128")
     plant(root, {"proc/self/status": "Cpus_allowed_list:\t0-7,64-127\n"})
-    seen = cpu.probe(root, Limits(quota_cpus=1.5)).value
+    seen = cpu.probe(root, Limits(quota_cpus=1.5), Kept()).value
     assert (seen.usable_cpus, seen.quota_cpus) == (8, 1.5)
 
 
 def test_a_core_that_is_off_is_not_counted(machine):
     root = machine("strix-halo-128")
     plant(root, {"sys/devices/system/cpu/online": "0-3,16-19"})
-    seen = cpu.probe(root, Limits()).value
+    seen = cpu.probe(root, Limits(), Kept()).value
     assert (seen.physical_cores, seen.logical_cpus, seen.usable_cpus) == (4, 8, 8)
 
 
 def test_an_empty_tree_is_unknown_and_says_so(tmp_path):
-    answer = cpu.probe(tmp_path, Limits())
+    answer = cpu.probe(tmp_path, Limits(), Kept())
     seen, problems = answer.value, answer.problems
     assert seen == Cpu()
     assert "model, physical_cores, usable_cpus" in problems[0].what
@@ -87,4 +160,5 @@ def test_an_empty_tree_is_unknown_and_says_so(tmp_path):
     ],
 )
 def test_cpu_lists(text, numbers):
-    assert cpu.parse_cpu_list(text) == numbers
+    assert parse_cpu_list(text) == numbers
+    assert parse_cpu_list(cores.cpu_list(numbers)) == numbers

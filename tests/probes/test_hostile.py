@@ -7,7 +7,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.hardware import Hardware
-from probes import bandwidth, boot, cgroup, cpu, kfd, memory, snapshot, stacks
+from probes import (
+    bandwidth,
+    boot,
+    cgroup,
+    cores,
+    cpu,
+    dmi,
+    kfd,
+    memory,
+    numa,
+    snapshot,
+    stacks,
+    storage,
+    swaps,
+)
 from tests.probes.table import TABLE
 from tests.rigs.trees import plant, plant_machine
 
@@ -59,9 +73,13 @@ def test_parsers_take_any_text(text):
     cgroup.parse_mounts(text)
     cgroup.parse_cpu_max(text)
     cpu.parse_cpuinfo(text)
-    cpu.parse_cpu_list(text)
+    cores.parse_cpu_list(text)
     memory.parse_meminfo(text)
     kfd.parse_bank(text)
+    dmi.parse_udev(text)
+    numa.parse_meminfo(text)
+    storage.mount_of(text, 0, Path("/"))
+    swaps.parse(text)
     stacks.parse_header(text)
 
 
@@ -71,5 +89,6 @@ def test_sources_outside_of_the_snapshot_take_any_content(tmp_path, content):
     cache = "sys/devices/system/cpu/cpu0/cache/index0"
     plant(tmp_path, {f"{cache}/level": content, f"{cache}/size": content})
     plant(tmp_path, {"proc/sys/kernel/random/boot_id": content})
+    dmi.parse_table(content if isinstance(content, bytes) else content.encode())
     bandwidth.last_cache_bytes(tmp_path)
     boot.boot_id(tmp_path)

@@ -1,10 +1,12 @@
 """The small sources: stacks, storage, boot, files."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from probes import boot, files, stacks, storage
+from probes.kept import Kept
 from tests.rigs.trees import plant
 
 HEADER = "#define ROCM_VERSION_MAJOR   7\n#define ROCM_VERSION_MINOR   1\n#define ROCM_VERSION_PATCH   1\n"
@@ -34,7 +36,7 @@ def test_rocm_in_all_its_places(tmp_path, tree, version):
 
 
 def test_storage_of_a_folder_that_does_not_exist_yet(tmp_path):
-    answer = storage.probe(tmp_path / "models" / "deep")
+    answer = storage.probe(Path("/"), tmp_path / "models" / "deep", Kept())
     seen, problems = answer.value, answer.problems
     stat = os.statvfs(tmp_path)
     assert seen.path == str(tmp_path / "models" / "deep")

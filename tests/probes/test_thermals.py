@@ -1,10 +1,19 @@
 """Sensors by device, without the numbers that drivers write for "none"."""
 
+from pathlib import Path
+
 import pytest
 
 from domain.hardware import Thermal
+from probes import hwmon as chips
 from probes import thermals
 from tests.rigs.trees import plant
+
+CARD = "pci:0000:03:00.0"
+
+
+def probe(root: Path) -> tuple[Thermal, ...]:
+    return thermals.probe(root, chips.probe(root))
 
 
 def hwmon(number: int, driver: str, device: str | None, **readings: object) -> tuple[dict, dict]:
@@ -14,10 +23,10 @@ def hwmon(number: int, driver: str, device: str | None, **readings: object) -> t
 
 
 def test_a_card_keeps_its_limits_and_loses_its_sentinels(machine):
-    assert thermals.probe(machine("rx-7900-xtx")) == (
-        Thermal("amdgpu/0000:03:00.0/edge", 53, None, 100),
-        Thermal("amdgpu/0000:03:00.0/junction", 61, None, 110),
-        Thermal("amdgpu/0000:03:00.0/mem", 68, None, 108),
+    assert probe(machine("rx-7900-xtx")) == (
+        Thermal("amdgpu/0000:03:00.0/edge", 53, None, 100, 105, CARD),
+        Thermal("amdgpu/0000:03:00.0/junction", 61, None, 110, 115, CARD),
+        Thermal("amdgpu/0000:03:00.0/mem", 68, None, 108, 113, CARD),
     )
 
 
@@ -27,7 +36,7 @@ def test_two_drives_of_one_driver_stay_two_sensors(tmp_path):
             tmp_path,
             *hwmon(number, "nvme", device, temp1_label="Composite", temp1_input=30000 + number * 1000),
         )
-    assert [(one.sensor, one.temperature_c) for one in thermals.probe(tmp_path)] == [
+    assert [(one.sensor, one.temperature_c) for one in probe(tmp_path)] == [
         ("nvme/nvme0/Composite", 30),
         ("nvme/nvme1/Composite", 31),
     ]
@@ -36,7 +45,7 @@ def test_two_drives_of_one_driver_stay_two_sensors(tmp_path):
 def test_numbers_are_counted_not_spelled(tmp_path):
     plant(tmp_path, *hwmon(10, "late", "b", temp1_input=40000))
     plant(tmp_path, *hwmon(2, "early", "a", temp10_input=41000, temp2_input=42000))
-    assert [one.sensor for one in thermals.probe(tmp_path)] == [
+    assert [one.sensor for one in probe(tmp_path)] == [
         "early/a/temp2",
         "early/a/temp10",
         "late/b/temp1",
@@ -54,18 +63,20 @@ def test_numbers_are_counted_not_spelled(tmp_path):
     ],
 )
 def test_sentinels_are_no_readings(tmp_path, driver, readings):
-    assert thermals.probe(plant(tmp_path, *hwmon(0, driver, "x", **readings))) == ()
+    assert probe(plant(tmp_path, *hwmon(0, driver, "x", **readings))) == ()
 
 
 def test_limits_that_are_sentinels_are_unknown(tmp_path):
     root = plant(
         tmp_path, *hwmon(0, "nvme", "nvme0", temp2_input=45000, temp2_max=65261850, temp2_crit=-273150)
     )
-    assert thermals.probe(root) == (Thermal("nvme/nvme0/temp2", 45, None, None),)
+    assert probe(root) == (Thermal("nvme/nvme0/temp2", 45, device="nvme0"),)
 
 
 def test_package_sensor_of_an_n100(machine):
-    assert thermals.probe(machine("n100")) == (Thermal("coretemp/coretemp.0/Package id 0", 41, 105, 105),)
+    assert probe(machine("n100")) == (
+        Thermal("coretemp/coretemp.0/Package id 0", 41, 105, 105, device="coretemp.0"),
+    )
 
 
 def test_zones_are_read_where_hwmon_lacks_them(tmp_path):
@@ -77,7 +88,7 @@ def test_zones_are_read_where_hwmon_lacks_them(tmp_path):
     ):
         folder = f"sys/class/thermal/thermal_zone{number}"
         plant(tmp_path, {f"{folder}/type": kind, f"{folder}/temp": str(reading)})
-    assert [one.sensor for one in thermals.probe(tmp_path)] == [
+    assert [one.sensor for one in probe(tmp_path)] == [
         "nvme/nvme0/temp1",
         "soc_thermal/hwmon1/temp1",
         "thermal/thermal_zone0/cpu-thermal",

@@ -1,0 +1,107 @@
+"""The parts of a machine that are no accelerators, in words."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from domain.hardware import Cpu, Hardware, Memory, Storage
+from domain.host import CoreKind, MemoryModule
+from domain.units import gb_per_s, gib
+
+
+def cpu_words(cpu: Cpu) -> str:
+    words = [cpu.model or "unknown model", f"{_known(cpu.physical_cores)} cores"]
+    if len(cpu.kinds) > 1:
+        words += [_kind(kind) for kind in cpu.kinds]
+    elif cpu.performance_cores is not None and cpu.performance_cores != cpu.physical_cores:
+        words.append(f"{cpu.performance_cores} of them fast")
+    if cpu.usable_cpus is not None and cpu.usable_cpus != cpu.logical_cpus:
+        words.append(f"{cpu.usable_cpus} of {_known(cpu.logical_cpus)} CPUs usable")
+    if cpu.quota_cpus is not None:
+        words.append(f"limited to {cpu.quota_cpus:g} CPUs")
+    if cpu.temperature_c is not None:
+        words.append(f"{cpu.temperature_c:.0f} °C")
+    if cpu.power_w is not None:
+        words.append(f"{cpu.power_w:.0f} W")
+    if cpu.throttled_count:
+        words.append(f"slowed down for heat {cpu.throttled_count} times since the boot")
+    if cpu.isa:
+        words.append(" ".join(cpu.isa))
+    return ", ".join(words)
+
+
+def _kind(kind: CoreKind) -> str:
+    name = kind.name or ("fast" if kind.is_performance else "slow")
+    clock = f" up to {kind.max_hz / 1e9:.1f} GHz" if kind.max_hz else ""
+    return f"{kind.cores} {name}{clock} (CPUs {kind.cpus})"
+
+
+def memory_words(memory: Memory) -> str:
+    words = [f"{gib(memory.available_bytes)} of {gib(memory.total_bytes)} available"]
+    if memory.bandwidth_bytes_per_s is not None:
+        words.append(f"{gb_per_s(memory.bandwidth_bytes_per_s)} {memory.bandwidth_source or ''}".rstrip())
+    peak = memory.peak_bandwidth_bytes_per_s
+    if peak is not None and peak != memory.bandwidth_bytes_per_s:
+        words.append(f"{gb_per_s(peak)} at most")
+    if memory.modules:
+        words.append(_modules(memory.modules))
+    if memory.carve_out_bytes:
+        words.append(f"{gib(memory.carve_out_bytes)} more set aside for the GPU")
+    if memory.cgroup_limit_bytes is not None:
+        words.append(f"limited to {gib(memory.cgroup_limit_bytes)}")
+    if memory.memlock_limit_bytes is not None:
+        words.append(f"mlock up to {gib(memory.memlock_limit_bytes)}")
+    return ", ".join(words)
+
+
+def _modules(modules: tuple[MemoryModule, ...]) -> str:
+    """``2 x 32.0 GiB DDR5 at 5600 MT/s``."""
+    alike = Counter((one.total_bytes, one.kind, one.transfers_per_s) for one in modules)
+    words = []
+    for (size, kind, speed), count in alike.items():
+        at = f" at {speed / 1e6:.0f} MT/s" if speed else ""
+        words.append(f"{count} x {gib(size)}{f' {kind}' if kind else ''}{at}")
+    return " + ".join(words)
+
+
+def rest_of_memory(box: Hardware) -> Iterator[tuple[str, str]]:
+    """Heads and texts of what most machines have none of: swap, huge pages, several NUMA nodes."""
+    memory = box.memory
+    if memory.swap_total_bytes:
+        yield "swap", f"{gib(memory.swap_free_bytes)} of {gib(memory.swap_total_bytes)} free"
+    if memory.zram_total_bytes:
+        free = f"{gib(memory.zram_free_bytes)} of {gib(memory.zram_total_bytes)} free"
+        yield "zram", f"{free}, before compression: it adds no memory"
+    if memory.hugepages_total_bytes:
+        free = f"{gib(memory.hugepages_free_bytes)} of {gib(memory.hugepages_total_bytes)} free"
+        yield "pages", f"{free}, reserved as huge pages: gone from what is available"
+    if len(box.cpu.numa) > 1:
+        for node in box.cpu.numa:
+            free = f"{gib(node.memory_free_bytes)} of {gib(node.memory_total_bytes)} free"
+            yield "NUMA", f"node {node.number}: {free}, {f'CPUs {node.cpus}' if node.cpus else 'no CPUs'}"
+
+
+def sensor_words(box: Hardware) -> Iterator[tuple[str, str]]:
+    for sensor in box.thermals:
+        limit = f", critical at {sensor.critical_c:.0f} °C" if sensor.critical_c is not None else ""
+        yield "heat", f"{sensor.sensor} {sensor.temperature_c:.0f} °C{limit}"
+    for fan in box.fans:
+        yield "fan", f"{fan.sensor} {fan.rpm} rpm"
+    for power in box.power:
+        limit = f" of {power.limit_w:.0f} W" if power.limit_w is not None else " W"
+        yield "power", f"{power.sensor} {power.power_w:.0f}{limit}"
+
+
+def storage_words(storage: Storage | None) -> str:
+    if storage is None:
+        return "unknown"
+    words = [f"{gib(storage.free_bytes)} free at {storage.path}"]
+    if storage.filesystem is not None:
+        on = f" on {storage.device}" if storage.device else ""
+        words.append(f"{storage.filesystem}{on}{f' ({storage.device_kind})' if storage.device_kind else ''}")
+    if storage.read_bytes_per_s is not None:
+        words.append(f"reads {gb_per_s(storage.read_bytes_per_s)}")
+    return ", ".join(words)
+
+
+def _known(count: int | None) -> str:
+    return "?" if count is None else str(count)

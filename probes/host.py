@@ -1,0 +1,81 @@
+"""The machine without its accelerators: processor, RAM, sensors, disk, each source asked once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from domain.hardware import Cpu, Memory, Problem, Storage, Thermal
+from domain.host import Fan, Power
+from domain.told import Told
+from probes import cgroup, cpu, fans, hwmon, memory, power, storage, thermals
+from probes.cgroup import Limits
+from probes.found import Answer
+from probes.guard import Guard
+from probes.hwmon import Chip
+from probes.kept import Kept
+from probes.memory import Meminfo
+from probes.power import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What one look leaves for the next: facts that can't change, and readings of counters."""
+
+    kept: Kept = field(default_factory=Kept)
+    meter: Meter = field(default_factory=Meter)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    meminfo: Meminfo
+    processor: Answer[Cpu]
+    ram: Answer[Memory]
+    disk: Answer[Storage]
+    thermals: tuple[Thermal, ...] = ()
+    fans: tuple[Fan, ...] = ()
+    power: tuple[Power, ...] = ()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return (*self.processor.problems, *self.ram.problems, *self.disk.problems)
+
+    def sources(self) -> dict[str, Told]:
+        """Of all but the RAM, of which the accelerators have a word to say."""
+        return {**self.processor.sources("cpu"), **dict(self._of_sensors()), **self.disk.sources("storage")}
+
+    def _of_sensors(self) -> Iterator[tuple[str, Told]]:
+        yield from ((f"thermals[{one.sensor}].temperature_c", thermals.told(one)) for one in self.thermals)
+        yield from ((f"fans[{one.sensor}].rpm", fans.TOLD) for one in self.fans)
+        yield from ((f"power[{one.sensor}].power_w", power.told(one)) for one in self.power)
+
+
+def probe(root: Path, models_dir: Path, before: Before, ask: Guard) -> Host:
+    limits = ask("cgroup", lambda: cgroup.probe(root), Limits())
+    meminfo = ask("memory", lambda: memory.read_meminfo(root), Meminfo())
+    chips: tuple[Chip, ...] = ask("hwmon", lambda: hwmon.probe(root), ())
+    sensors: tuple[Thermal, ...] = ask("thermals", lambda: thermals.probe(root, chips), ())
+    draws: tuple[Power, ...] = ask("power", lambda: before.meter.probe(root, chips), ())
+    processor = ask("cpu", lambda: cpu.probe(root, limits, before.kept), Answer(Cpu()))
+    return Host(
+        meminfo=meminfo,
+        processor=_with_sensors(processor, sensors, draws),
+        ram=ask("memory", lambda: memory.probe(root, meminfo, limits, before.kept), Answer(Memory())),
+        disk=ask(
+            "storage",
+            lambda: storage.probe(root, models_dir, before.kept),
+            Answer(Storage(str(models_dir))),
+        ),
+        thermals=sensors,
+        fans=ask("fans", lambda: fans.probe(chips), ()),
+        power=draws,
+    )
+
+
+def _with_sensors(
+    processor: Answer[Cpu], sensors: tuple[Thermal, ...], draws: tuple[Power, ...]
+) -> Answer[Cpu]:
+    temperature_c, told = thermals.of_cpu(sensors)
+    value = replace(processor.value, temperature_c=temperature_c, power_w=power.of_packages(draws))
+    return replace(
+        processor, value=value, told={**processor.told, "temperature_c": told, "power_w": power.RAPL_TOLD}
+    )

@@ -1,0 +1,56 @@
+"""The chips of hwmon, device by device: two cards have one driver, so a name alone tells them not apart.
+
+Chips of a device that sleeps are left out: reading their files wakes it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from probes import files, pci
+
+SLOT = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """``device`` is the kernel's name of what the chip belongs to: a PCI slot, ``nvme0``, ``coretemp.0``."""
+
+    folder: Path
+    driver: str
+    device: str
+    entries: tuple[str, ...]
+
+    @property
+    def owner(self) -> str:
+        """The id of the GPU it may be, or the name of the device."""
+        return f"pci:{self.device}" if SLOT.fullmatch(self.device) else self.device
+
+    def channels(self, pattern: re.Pattern[str]) -> Iterator[str]:
+        """``temp1`` for each entry that is matched, such as ``temp1_input``."""
+        return (entry.rpartition("_")[0] for entry in self.entries if pattern.fullmatch(entry))
+
+    def sensor(self, channel: str) -> str:
+        """``amdgpu/0000:03:00.0/junction``: by its label, or by the channel where it has none."""
+        label = files.read(self.folder / f"{channel}_label") or channel
+        return f"{self.driver}/{self.device}/{label}"
+
+    def read(self, name: str) -> int | None:
+        return files.read_int(self.folder / name) if name in self.entries else None
+
+
+def probe(root: Path) -> tuple[Chip, ...]:
+    folders = (root / "sys/class/hwmon" / name for name in files.entries(root / "sys/class/hwmon"))
+    return tuple(_chip(folder) for folder in folders if not _asleep(folder / "device"))
+
+
+def _chip(folder: Path) -> Chip:
+    driver = files.read(folder / "name") or "hwmon"
+    device = files.link_name(folder / "device") or folder.name
+    return Chip(folder, driver, device, tuple(files.entries(folder)))
+
+
+def _asleep(device: Path) -> bool:
+    """A drive's chip hangs on its nvme device, and that on the PCI device which sleeps."""
+    return pci.asleep(device) or pci.asleep(device / "device")
