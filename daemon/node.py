@@ -3,15 +3,14 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from catalog import fetch, replica, resolve
+from catalog import courier, replica, resolve
 from catalog.cache import Cache
-from catalog.fetch import Fetched
 from config import data
 from config.settings import Settings
 from daemon.changes import Changes
@@ -20,6 +19,7 @@ from daemon.ledger import Ledger
 from daemon.live import Live
 from daemon.records import now
 from daemon.store import Store
+from domain.download import Fetched, Terms
 from domain.hardware import EngineFound, Hardware
 from domain.known import KnownModel
 from domain.model import Candidate, Weights
@@ -56,7 +56,7 @@ class Rooms:
     measure_bandwidth: Callable[[], float | None]
     measure_read_rate: Callable[[], ReadRate | None]
     candidates: Resolve
-    fetch: Callable[[Weights, Path], Generator[Fetched, None, None]]
+    fetch: Callable[[Weights, Path, Terms, Sequence[Path]], Generator[Fetched, None, None]]
     launchers: Mapping[str, Launcher]
     engines: Callable[[], tuple[EngineFound, ...]]
     engine: Callable[[str], Capabilities]
@@ -115,7 +115,7 @@ def real_rooms(settings: Settings) -> Rooms:
         measure_bandwidth=lambda: bandwidth.measure(settings.sysroot),
         measure_read_rate=lambda: read_rate.measure(settings.sysroot, settings.models_dir),
         candidates=partial(resolve.candidates, cache=Cache(settings.state_dir / "seen")),
-        fetch=_fetch,
+        fetch=courier.fetch,
         launchers=LAUNCHERS,
         engines=lambda: tuple(
             found for launcher in LAUNCHERS.values() for found in launcher.find(places(settings))
@@ -125,11 +125,6 @@ def real_rooms(settings: Settings) -> Rooms:
         ask_memory=oracle.ask,
         read_memory=oracle.allocated,
     )
-
-
-def _fetch(weights: Weights, models_dir: Path) -> Generator[Fetched, None, None]:
-    """A generator by its type, too: closing it is how a download is cancelled."""
-    yield from fetch.fetch(weights, models_dir)
 
 
 def open_node(settings: Settings, store: Store, rooms: Rooms | None = None) -> Node:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
-from catalog.fetch import Fetched
 from daemon.live import Live
 from daemon.node import Node
+from domain.download import Fetched, Terms
 from domain.errors import DownloadError
 from domain.launch import LaunchState, Progress, Step
 from domain.model import Weights
@@ -53,7 +53,7 @@ def _pull(
 ) -> Weights:
     meter = Meter()
     last: Fetched | None = None
-    with closing(node.rooms.fetch(weights, node.settings.models_dir)) as chunks:
+    with closing(node.rooms.fetch(weights, node.settings.models_dir, Terms(), ())) as chunks:
         for last in chunks:
             if cancelled.is_set():
                 break  # closed, it leaves what can be resumed

@@ -83,15 +83,20 @@ class DownloadError(NodeError):
 
 
 class DiskFullError(DownloadError):
+    """``needs_bytes`` include the ``reserve_bytes`` that the owner keeps free."""
+
     code = "disk_full"
 
-    def __init__(self, path: str, *, needs_bytes: int, free_bytes: int) -> None:
+    def __init__(self, path: str, *, needs_bytes: int, free_bytes: int, reserve_bytes: int = 0) -> None:
+        kept = f" with {gib(reserve_bytes)} of it kept in reserve" if reserve_bytes else ""
         super().__init__(
-            f"{path} has {gib(free_bytes)} free, the download needs {gib(needs_bytes)}",
-            hint="free some space, or set models_dir to another disk",
+            f"{path} has {gib(free_bytes)} free, the download needs {gib(needs_bytes)}{kept}",
+            hint="free some space (node-ctl gc removes unused models), or set models_dir to another disk",
         )
+        self.path = path
         self.needs_bytes = needs_bytes
         self.free_bytes = free_bytes
+        self.reserve_bytes = reserve_bytes
 
 
 class EngineError(NodeError):

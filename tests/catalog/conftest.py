@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from catalog import fetch, patience, transfer
 from tests.rigs.hub import Hub
 
 
@@ -19,3 +20,11 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def silent_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that nobody answers for: a port of the loopback where nothing listens."""
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks and waits of a hundredth of their length."""
+    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(transfer, "LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr(fetch, "TELL_EVERY_S", 0.01)

@@ -1,73 +1,43 @@
-"""Downloads: resumed, checked, refused before the first byte, cancelled without loss."""
+"""Downloads: laid out as the hub's client does, side by side, refused before the first byte, never mixed."""
 
-import contextlib
-import errno
 import hashlib
-import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import scan_cache_dir, try_to_load_from_cache
 
-from catalog import transfer
-from catalog.fetch import Fetched, fetch
+from catalog.fetch import fetch
+from domain.download import Terms
 from domain.errors import BadModelError, DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
-from domain.units import GIB, MIB
+from domain.units import MIB
+from tests.catalog.fetched import BIG, SLOW, SMALL, close, content, last, parts, plain, weights
 from tests.rigs.hub import Hub, sha256
 
-BIG = os.urandom(3 * MIB + 17)
-SMALL = b'{"model_type": "llama"}'
+pytestmark = pytest.mark.usefixtures("quick")
 
 
-@pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "RETRY_AFTER_S", 0.01)
-    monkeypatch.setattr(transfer, "RETRY_AFTER_MAX_S", 0.01)
-    monkeypatch.setattr(transfer, "REPORT_EVERY_S", 0.0)
-
-
-def weights(hub: Hub, files: dict[str, bytes] | None = None, *, digest: str | None = None) -> Weights:
-    files = files or {"a.gguf": BIG, "config.json": SMALL}
-    commit = hub.add("o/r", files)
-    listed = tuple(
-        WeightFile(name, len(data), digest or (sha256(data) if len(data) > 1000 else None))
-        for name, data in files.items()
-    )
-    return Weights(Source.HUB, "o/r", commit, listed, "Q8_0", sum(map(len, files.values())))
-
-
-def last(steps: Iterator[Fetched]) -> Weights:
-    done = list(steps)[-1]
-    assert done.weights is not None
-    assert done.bytes_done == done.bytes_total
-    return done.weights
-
-
-def parts(models_dir: Path) -> list[Path]:
-    return list(models_dir.rglob("*.incomplete"))
-
-
-def test_files_lie_as_the_hubs_own_cache_lays_them(tmp_path: Path, hub: Hub) -> None:
+def test_files_lie_as_the_hubs_own_client_lays_them(tmp_path: Path, hub: Hub) -> None:
     wanted = weights(hub)
     done = last(fetch(wanted, tmp_path))
     assert done.location == str(tmp_path / "models--o--r" / "snapshots" / str(wanted.revision))
-    assert done.first_path is not None
-    assert Path(done.first_path).read_bytes() == BIG
+    assert content(done) == BIG
     blobs = {path.name for path in (tmp_path / "models--o--r" / "blobs").iterdir()}
     git_id = hashlib.sha1(b"blob %d\0" % len(SMALL) + SMALL, usedforsecurity=False).hexdigest()
     assert blobs == {sha256(BIG), git_id}
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  # an import that costs 0.2 s
-
-    assert (
-        try_to_load_from_cache("o/r", "a.gguf", cache_dir=tmp_path, revision=wanted.revision)
-        == done.first_path
-    )
+    found = try_to_load_from_cache("o/r", "a.gguf", cache_dir=tmp_path, revision=wanted.revision)
+    assert found == done.first_path
+    scanned = scan_cache_dir(tmp_path)
+    assert not scanned.warnings
+    assert {file.file_name for repo in scanned.repos for rev in repo.revisions for file in rev.files} == {
+        "a.gguf",
+        "config.json",
+    }
 
 
 def test_progress_goes_up_and_names_the_total(tmp_path: Path, hub: Hub) -> None:
-    steps = list(fetch(weights(hub), tmp_path))
+    steps = list(fetch(weights(hub), tmp_path, SLOW))
     done = [step.bytes_done for step in steps]
     assert done == sorted(done)
     assert len(set(done)) > 3
@@ -83,116 +53,71 @@ def test_a_second_fetch_asks_nobody(tmp_path: Path, hub: Hub) -> None:
     assert hub.requests == []
 
 
-def test_a_dropped_connection_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
-    hub.faults.drop_after_bytes = [100_000, 1, 2_000_000]
-    wanted = weights(hub, {"a.gguf": BIG})
-    done = last(fetch(wanted, tmp_path))
-    assert done.first_path is not None
-    assert Path(done.first_path).read_bytes() == BIG
-    assert hub.sent_bytes == len(BIG)  # not one byte twice
-    assert [item.headers.get("Range") for item in hub.gets("/cdn/")][:2] == [None, "bytes=100000-"]
-
-
-def test_a_server_that_never_sends_a_byte_is_given_up(tmp_path: Path, hub: Hub) -> None:
-    hub.faults.drop_after_bytes = [0] * 20
-    with pytest.raises(DownloadError, match="broke off at 0 bytes, 5 times"):
-        list(fetch(weights(hub, {"a.gguf": BIG}), tmp_path))
-
-
-def test_a_busy_server_is_asked_again(tmp_path: Path, hub: Hub) -> None:
-    hub.faults.answer_status = [429, 503, 500]
-    last(fetch(weights(hub, {"a.gguf": BIG}), tmp_path))
-
-
-def test_a_server_without_ranges_starts_from_the_beginning(tmp_path: Path, hub: Hub) -> None:
-    hub.faults.drop_after_bytes = [100_000]
-    hub.faults.ignore_ranges = True
-    done = last(fetch(weights(hub, {"a.gguf": BIG}), tmp_path))
-    assert done.first_path is not None
-    assert Path(done.first_path).read_bytes() == BIG
+def test_files_come_side_by_side_and_share_the_limit(tmp_path: Path, hub: Hub) -> None:
+    files = {f"m-0000{part}-of-00003.gguf": os.urandom(MIB) for part in (1, 2, 3)}
+    most = 0
+    for step in fetch(weights(hub, dict(files)), tmp_path, SLOW):
+        most = max(most, len(parts(tmp_path)))
+        done = step.weights
+    assert most == 3
+    assert done is not None
+    for name, data in files.items():
+        assert (Path(str(done.location)) / name).read_bytes() == data
 
 
 def test_closing_keeps_what_is_here_and_the_next_fetch_resumes(tmp_path: Path, hub: Hub) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
-    steps = fetch(wanted, tmp_path)
+    steps = fetch(wanted, tmp_path, SLOW)
     while next(steps).bytes_done < MIB:
         pass
-    steps.close()  # type: ignore[attr-defined]  # a generator, behind its interface
+    close(steps)
     (part,) = parts(tmp_path)
     kept_bytes = part.stat().st_size
-    assert kept_bytes >= MIB
+    assert MIB <= kept_bytes < len(BIG)
     hub.requests.clear()
-    last(fetch(wanted, tmp_path))
+    assert content(last(fetch(wanted, tmp_path))) == BIG
     assert hub.gets("/cdn/")[0].headers["Range"] == f"bytes={kept_bytes}-"
     assert parts(tmp_path) == []
 
 
-def test_a_wrong_digest_is_never_given_its_name(tmp_path: Path, hub: Hub) -> None:
-    wanted = weights(hub, {"a.gguf": BIG}, digest="0" * 64)
-    with pytest.raises(DownloadError, match=f"sha256 {sha256(BIG)} instead of {'0' * 64}"):
-        list(fetch(wanted, tmp_path))
-    assert parts(tmp_path) == []
-    assert not list(tmp_path.rglob("a.gguf"))
-
-
-def test_a_part_that_was_damaged_on_disk_is_found_out(tmp_path: Path, hub: Hub) -> None:
-    wanted = weights(hub, {"a.gguf": BIG})
-    part = tmp_path / "models--o--r" / "blobs" / f"{sha256(BIG)}.incomplete"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(b"garbage" * 1000)
-    with pytest.raises(DownloadError, match="instead of"):
-        list(fetch(wanted, tmp_path))
-    last(fetch(wanted, tmp_path))
-
-
-def test_a_part_longer_than_the_file_is_found_out(tmp_path: Path, hub: Hub) -> None:
-    wanted = weights(hub, {"a.gguf": BIG})
-    part = tmp_path / "models--o--r" / "blobs" / f"{sha256(BIG)}.incomplete"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(BIG + b"more")
-    with pytest.raises(DownloadError, match="bytes instead of"):
-        list(fetch(wanted, tmp_path))
-
-
 def test_a_full_disk_is_refused_before_the_first_byte(tmp_path: Path, hub: Hub) -> None:
-    wanted = weights(hub)
     with pytest.raises(DiskFullError, match="free, the download needs") as caught:
-        list(fetch(wanted, tmp_path, free=lambda _: MIB))
+        list(fetch(weights(hub), tmp_path, Terms(reserve_bytes=10 * MIB), free=lambda _: MIB))
     assert caught.value.free_bytes == MIB
-    assert caught.value.needs_bytes == len(BIG) + len(SMALL) + 64 * MIB
+    assert caught.value.needs_bytes == len(BIG) + len(SMALL) + 64 * MIB + 10 * MIB
+    assert "10 MiB of it kept in reserve" in str(caught.value)
     assert hub.requests == []
 
 
 def test_what_is_here_already_needs_no_room(tmp_path: Path, hub: Hub) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
-    steps = fetch(wanted, tmp_path)
+    steps = fetch(wanted, tmp_path, SLOW)
     while next(steps).bytes_done < 2 * MIB:
         pass
-    steps.close()  # type: ignore[attr-defined]  # as above
+    close(steps)
     last(fetch(wanted, tmp_path, free=lambda _: 64 * MIB + len(BIG) - 2 * MIB))
 
 
-class FullDisk(io.BytesIO):
-    def write(self, data: object) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def test_a_disk_that_is_full_in_the_middle_is_told(
-    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transfer, "_alone", lambda part: contextlib.nullcontext(FullDisk()))
-    with pytest.raises(DiskFullError, match="free, the download needs") as caught:
-        list(fetch(weights(hub, {"a.gguf": BIG}), tmp_path, free=lambda _: GIB))
-    assert caught.value.needs_bytes == len(BIG) + 64 * MIB  # what is still to come, and the spare
-
-
 def test_a_signed_address_is_not_logged(tmp_path: Path, hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
-    hub.add("o/r", {"a.gguf": BIG})
-    url = f"{hub.url}/o/r/resolve/main/a.gguf?signature=secret"
+    wanted = plain(hub)
+    signed = Weights(Source.URL, f"{wanted.repo}?signature=secret", None, wanted.files, "", len(BIG))
     caplog.set_level("INFO", "catalog")
-    last(fetch(Weights(Source.URL, url, None, (WeightFile("a.gguf", len(BIG)),), "", len(BIG)), tmp_path))
+    last(fetch(signed, tmp_path))
     assert "weights complete" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_the_owners_token_goes_to_the_hub_alone(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The hub redirects to another host, whose signed addresses need no token."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    caplog.set_level("DEBUG")
+    hub.elsewhere = hub.url.replace("127.0.0.1", "localhost")
+    last(fetch(weights(hub), tmp_path))
+    assert all("Authorization" not in request.headers for request in hub.gets("/cdn/"))
+    assert {request.headers.get("authorization") for request in hub.gets("/resolve/")} == {"Bearer hf_secret"}
+    assert "hf_secret" not in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, hub: Hub) -> None:
@@ -201,13 +126,15 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, hub: Hub) -> No
         list(fetch(weights(hub), tmp_path / "models"))
 
 
-def test_two_fetches_of_one_file_do_not_mix(tmp_path: Path, hub: Hub) -> None:
+def test_two_fetches_of_one_file_do_not_mix_and_the_second_waits(tmp_path: Path, hub: Hub) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
-    first = fetch(wanted, tmp_path)
-    next(first)
-    with pytest.raises(DownloadError, match="by another"):
-        list(fetch(wanted, tmp_path))
-    last(first)
+    first, second = fetch(wanted, tmp_path, SLOW), fetch(wanted, tmp_path)
+    while not next(first).bytes_done:
+        pass
+    said = {step.waiting for step in second}
+    assert "another process fetches it" in said
+    assert content(last(first)) == BIG
+    assert hub.sent_bytes == len(BIG), "it came once"
 
 
 @pytest.mark.parametrize("name", ["../escape.gguf", "/etc/cron.d/x", "a/../../b.gguf"])
@@ -219,24 +146,44 @@ def test_names_that_lead_out_are_refused(tmp_path: Path, hub: Hub, name: str) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_changed_under_its_address_is_fetched_anew(tmp_path: Path, hub: Hub) -> None:
-    """A plain address has no digest; the server's tag tells that the rest belongs to another file."""
-    hub.add("o/r", {"a.gguf": BIG})
-    wanted = Weights(
-        Source.URL,
-        f"{hub.url}/o/r/resolve/main/a.gguf",
-        None,
-        (WeightFile("a.gguf", len(BIG)),),
-        "",
-        len(BIG),
-    )
-    steps = fetch(wanted, tmp_path)
-    while next(steps).bytes_done < 1:
-        pass
-    steps.close()  # type: ignore[attr-defined]  # as above
-    other = os.urandom(len(BIG))
-    hub.add("o/r", {"a.gguf": other})
-    done = list(fetch(wanted, tmp_path))[-1].weights
-    assert done is not None
-    assert done.first_path is not None
-    assert Path(done.first_path).read_bytes() == other
+@pytest.mark.parametrize("folder", ["models--o--r", "models--o--r/blobs", "models--o--r/snapshots"])
+def test_a_folder_of_the_store_that_leads_out_is_refused(tmp_path: Path, hub: Hub, folder: str) -> None:
+    outside, store = tmp_path / "outside", tmp_path / "store"
+    outside.mkdir()
+    (store / folder).parent.mkdir(parents=True)
+    (store / folder).symlink_to(outside)
+    with pytest.raises(DownloadError, match="leads out of the store"):
+        list(fetch(weights(hub), store))
+    assert list(outside.iterdir()) == []
+
+
+def test_bytes_are_written_through_no_link(tmp_path: Path, hub: Hub) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    wanted = weights(hub, {"a.gguf": BIG})
+    part = tmp_path / "store" / "models--o--r" / "blobs" / f"{sha256(BIG)}.incomplete"
+    part.parent.mkdir(parents=True)
+    part.symlink_to(precious)
+    with pytest.raises(DownloadError, match="is a link"):
+        list(fetch(wanted, tmp_path / "store"))
+    assert precious.read_text() == "mine"
+
+
+def test_what_another_cache_has_is_linked_and_not_fetched(tmp_path: Path, hub: Hub) -> None:
+    wanted = weights(hub, {"a.gguf": BIG})
+    last(fetch(wanted, tmp_path / "theirs"))
+    hub.requests.clear()
+    done = last(fetch(wanted, tmp_path / "ours", places=[tmp_path / "nowhere", tmp_path / "theirs"]))
+    assert content(done) == BIG
+    assert hub.requests == []
+    ours = tmp_path / "ours" / "models--o--r" / "blobs" / sha256(BIG)
+    assert ours.samefile(tmp_path / "theirs" / "models--o--r" / "blobs" / sha256(BIG))
+
+
+def test_a_blob_of_ollama_is_linked_by_its_digest(tmp_path: Path, hub: Hub) -> None:
+    blobs = tmp_path / "ollama" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / f"sha256-{sha256(BIG)}").write_bytes(BIG)
+    wanted = weights(hub, {"a.gguf": BIG})
+    assert content(last(fetch(wanted, tmp_path / "ours", places=[tmp_path / "ollama"]))) == BIG
+    assert hub.requests == []

@@ -10,6 +10,7 @@ import pytest
 from catalog.fetch import fetch
 from catalog.resolve import candidates
 from config.data import catalogue
+from domain.download import Terms
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
 from domain.known import KnownModel
 from domain.model import Candidate, Source, Weights
@@ -98,11 +99,12 @@ def test_safetensors_without_all_their_files_are_not_complete(tmp_path: Path, hu
     hub.add("a/st", SAFETENSORS)
     models = tmp_path / "models"
     (found,) = resolve("a/st", models, engine="vllm")
-    running = fetch(found.weights, models)
     snapshot = models / "models--a--st" / "snapshots" / str(found.weights.revision)
-    while not (snapshot / "model.safetensors").exists():  # the tokenizer comes last
-        next(running)
-    running.close()  # type: ignore[attr-defined]  # it is a generator
+    hub.repos["a/st"] = {name: data for name, data in SAFETENSORS.items() if name != "tokenizer.json"}
+    with pytest.raises(DownloadError, match=r"has no tokenizer\.json"):
+        list(fetch(found.weights, models, Terms(side_by_side=1)))
+    assert (snapshot / "model.safetensors").exists()
+    hub.repos["a/st"] = dict(SAFETENSORS)
     with pytest.raises(DownloadError, match="not complete on this disk"):
         resolve("a/st", models, engine="vllm", offline=True)
     (again,) = resolve("a/st", models, engine="vllm")

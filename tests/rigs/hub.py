@@ -32,6 +32,8 @@ class Faults:
     drop_after_bytes: list[int] = field(default_factory=list)
     answer_status: list[int] = field(default_factory=list)
     ignore_ranges: bool = False
+    damage: int = 0  # so many bodies arrive with another first byte
+    retry_after: str = ""
     gated: set[str] = field(default_factory=set)
 
 
@@ -67,12 +69,16 @@ class Hub:
         self.requests: list[Request] = []
         self.faults = Faults()
         self.sent_bytes = 0
-        self.elsewhere = ""  # an address of another name that ``resolve`` redirects to
+        self.xet: dict[str, str] = {}  # sha256 of a file to the name that xet storage has for it
+        self.xet_storage = ""
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        # As the real one, ``resolve`` redirects to another host: the client follows no such redirect
+        # when it asks what a file is, and sends no token there.
+        self.elsewhere = self.url.replace("127.0.0.1", "localhost")
 
     def add(self, repo: str, files: Mapping[str, File]) -> str:
         """Publishes a repository; its commit."""
@@ -112,7 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append(Request(self.command, self.path, dict(self.headers)))
         if self.hub.faults.answer_status:
-            self._answer(self.hub.faults.answer_status.pop(0), {}, b"out of order")
+            after = {"Retry-After": self.hub.faults.retry_after} if self.hub.faults.retry_after else {}
+            self._answer(self.hub.faults.answer_status.pop(0), after, b"out of order")
+        elif "/xet-read-token/" in path:
+            self._xet_token()
         elif path.startswith("/api/models/"):
             self._listing(path.removeprefix("/api/models/"))
         elif path.startswith("/cdn/"):
@@ -165,7 +174,20 @@ class _Handler(BaseHTTPRequestHandler):
             "X-Linked-Size": str(len(data)),
             "X-Linked-Etag": f'"{sha256(data)}"',
         }
+        if sha256(data) in self.hub.xet:
+            route = f"{self.hub.url}/api/models/{repo}/xet-read-token/{self.hub.commit(repo)}"
+            headers |= {"X-Xet-Hash": self.hub.xet[sha256(data)], "X-Xet-Refresh-Route": route}
         self._answer(302, headers, b"")
+
+    def _xet_token(self) -> None:
+        """Where xet storage is, and a token for it that lasts long enough."""
+        told = {"casUrl": self.hub.xet_storage, "accessToken": "xet", "exp": 4_000_000_000}
+        headers = {
+            "X-Xet-Cas-Url": self.hub.xet_storage,
+            "X-Xet-Access-Token": "xet",
+            "X-Xet-Token-Expiration": "4000000000",
+        }
+        self._answer(200, headers, json.dumps(told).encode())
 
     def _blob(self, data: File) -> None:
         headers = {"ETag": f'"{sha256(data)}"', "Accept-Ranges": "bytes"}
@@ -189,6 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        if self.hub.faults.damage and status in (200, 206) and "/cdn/" in self.path:
+            self.hub.faults.damage -= 1
+            body = bytes([body[0] ^ 1]) + body[1:]
         drops = self.hub.faults.drop_after_bytes
         if drops and status in (200, 206) and "/cdn/" in self.path:
             body = body[: drops.pop(0)]

@@ -1,0 +1,75 @@
+"""Downloads: on what terms bytes may come, and how far one is."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from domain.model import Weights
+
+_RATE = re.compile(r"(?P<figure>\d{1,6}(?:\.\d{1,3})?)\s*(?P<unit>[kKMG]?)(?P<binary>i?)B(?:/s)?")
+_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Hours of each day, in minutes after midnight by the local clock.
+
+    ``end_min`` before ``begin_min`` is the next day's."""
+
+    begin_min: int
+    end_min: int
+
+    def is_open(self, minute: int) -> bool:
+        if self.begin_min < self.end_min:
+            return self.begin_min <= minute < self.end_min
+        return minute >= self.begin_min or minute < self.end_min
+
+    def __str__(self) -> str:
+        return "-".join(f"{at // 60:02d}:{at % 60:02d}" for at in (self.begin_min, self.end_min))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """``limit_bytes_per_s`` counts for all files of a download together, ``reserve_bytes`` stay free on the
+    disk, ``side_by_side`` files come at once."""
+
+    limit_bytes_per_s: int | None = None
+    window: Window | None = None
+    reserve_bytes: int = 0
+    side_by_side: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """How far a fetch is. ``waiting`` says for what it waits, in words, while nothing comes. ``weights`` is
+    set on the last one: complete, with their location."""
+
+    bytes_done: int
+    bytes_total: int
+    weights: Weights | None = None
+    waiting: str | None = None
+
+
+def rate(text: str) -> int:
+    """``"20MB/s"``, ``"20MB"`` or ``"1.5MiB/s"`` -> bytes a second. Raises: ValueError."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no rate: give 20MB/s or 500KB/s")
+    base = 1024 if match["binary"] else 1000
+    bytes_per_s = int(Decimal(match["figure"]) * base ** _POWERS[match["unit"].upper()])
+    if not bytes_per_s:
+        raise ValueError(f"{text!r} lets nothing through")
+    return bytes_per_s
+
+
+def window(text: str) -> Window:
+    """``"01:00-06:00"``, ``"22:00-06:00"``. Raises: ValueError."""
+    begin, _, end = text.strip().partition("-")
+    matches = _TIME.fullmatch(begin.strip()), _TIME.fullmatch(end.strip())
+    if matches[0] is None or matches[1] is None:
+        raise ValueError(f"{text!r} is no window: give 01:00-06:00")
+    minutes = [int(match[1]) * 60 + int(match[2]) for match in matches if match]
+    if minutes[0] == minutes[1]:
+        raise ValueError(f"{text!r} has no length")
+    return Window(*minutes)
