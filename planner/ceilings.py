@@ -1,12 +1,14 @@
 """What devices reach of their data sheets, per back end.
 
 Shares are of the data sheet's bandwidth or dense FP16 rate. Each has one meaning and holds for every
-model and product of its back end. Fitted on 7 of 10 groups of published runs (tests/captures/bench.json,
-each with its source); bench/speed_errors.py prints the errors on the others.
+model and product of its back end. Fitted to published runs (tests/captures/bench.json, each with its
+source), decode's on 7 of 10 groups, prefill's on all; bench/speed_errors.py prints the errors, those of the
+other groups and of fits without a fifth of the runs among them.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from domain.hardware import Gpu, MemoryKind
 from planner.devices import Backend
@@ -64,25 +66,28 @@ _INTEL_SLOW = {**_CODEBOOKS, "MXFP4": 3.0}
 # 76 to 164, Radeon 115 to 300, GB10 458 (a quarter of its 500 dense FP4 TFLOP/s), Apple M1 to M4 26 to 35.
 CUDA = GpuCeilings(
     read=0.85, expert_read=0.75, kv_read=0.76, attention=8.0, token_s=270e-6, op_s=3.2e-6, moe_layer_s=16e-6,
-    flops=1.0, expert_flops=0.5, prompt_attention=1.2, flops_per_byte=110.0, slow=_CODEBOOKS,
+    flops=0.9, expert_flops=0.5, prompt_attention=1.3, flops_per_byte=110.0, slow=_CODEBOOKS,
 )  # fmt: skip
 CUDA_UNIFIED = GpuCeilings(
     read=0.85, expert_read=0.95, kv_read=0.79, attention=8.0, token_s=180e-6, op_s=3e-6, moe_layer_s=15e-6,
-    flops=0.34, expert_flops=0.23, prompt_attention=0.31, flops_per_byte=458.0, slow=_CODEBOOKS,
+    flops=0.32, expert_flops=0.20, prompt_attention=0.33, flops_per_byte=458.0, slow=_CODEBOOKS,
 )  # fmt: skip
 METAL = GpuCeilings(
     read=0.87, expert_read=0.74, kv_read=0.8, attention=2.9, token_s=220e-6, op_s=7.3e-6, moe_layer_s=23e-6,
-    flops=0.67, expert_flops=0.6, prompt_attention=0.5, flops_per_byte=34.0, slow=_METAL_SLOW,
+    flops=0.66, expert_flops=0.63, prompt_attention=0.46, flops_per_byte=34.0, slow=_METAL_SLOW,
 )  # fmt: skip
 HIP = GpuCeilings(
     read=0.8, expert_read=0.79, kv_read=0.45, attention=15.0, token_s=210e-6, op_s=7.1e-6, moe_layer_s=16e-6,
-    flops=0.3, expert_flops=0.13, prompt_attention=0.11, flops_per_byte=150.0, slow=_CODEBOOKS,
+    flops=0.27, expert_flops=0.11, prompt_attention=0.09, flops_per_byte=150.0, slow=_CODEBOOKS,
 )  # fmt: skip
 VULKAN = GpuCeilings(
     read=0.85, expert_read=0.79, kv_read=0.7, attention=14.0, token_s=230e-6, op_s=4.7e-6, moe_layer_s=14e-6,
-    flops=0.17, expert_flops=0.15, prompt_attention=0.055, flops_per_byte=150.0,
+    flops=0.177, expert_flops=0.14, prompt_attention=0.038, flops_per_byte=150.0,
     flash_latent=False, slow=_VULKAN_SLOW,
 )  # fmt: skip
+# AMDVLK gives 32 KiB of shared memory where RADV gives 64, so tiles of matrices are smaller
+# (GPUOpen-Drivers/AMDVLK#420); llama.cpp of 2026 is then slower than that of 2025 was.
+AMDVLK = replace(VULKAN, flops=0.056, prompt_attention=0.05)
 INTEL = GpuCeilings(
     read=0.75, expert_read=0.43, kv_read=0.5, attention=3.0, token_s=180e-6, op_s=4.1e-6, moe_layer_s=23e-6,
     flops=0.087, expert_flops=0.08, prompt_attention=0.027, flops_per_byte=200.0,
@@ -90,15 +95,22 @@ INTEL = GpuCeilings(
 )  # fmt: skip
 
 BY_KIND: Mapping[str, GpuCeilings] = {
-    "cuda": CUDA, "cuda unified": CUDA_UNIFIED, "metal": METAL, "hip": HIP, "vulkan": VULKAN, "intel": INTEL,
-    "rpc": VULKAN,
+    "cuda": CUDA, "cuda unified": CUDA_UNIFIED, "metal": METAL, "hip": HIP, "vulkan": VULKAN,
+    "amdvlk": AMDVLK, "intel": INTEL, "rpc": VULKAN,
 }  # fmt: skip
 
 
-def kind_of(gpu: Gpu, backend: Backend) -> str:
-    """The key of ``BY_KIND``."""
+AMDVLK_NAMES = ("amdvlk", "amd open-source driver")  # the second is its own, as engines print it
+SMALL_TILES_BUILD = 7700  # of January 2026
+
+
+def kind_of(gpu: Gpu, backend: Backend, build: int | None = None) -> str:
+    """The key of ``BY_KIND``. ``build``: llama.cpp's number, ``None`` for one of today."""
     if gpu.vendor.lower() == "intel":
         return "intel"
+    is_amdvlk = any(name in (gpu.driver or "").lower() for name in AMDVLK_NAMES)
+    if is_amdvlk and backend.name == "vulkan" and (build is None or build >= SMALL_TILES_BUILD):
+        return "amdvlk"
     is_unified = gpu.memory_kind is MemoryKind.UNIFIED
     return "cuda unified" if backend.name == "cuda" and is_unified else backend.name
 
@@ -106,12 +118,14 @@ def kind_of(gpu: Gpu, backend: Backend) -> str:
 @dataclass(frozen=True, slots=True)
 class CpuCeilings:
     """``read``: share of the RAM's bandwidth up to ``knee_bytes_per_s``, ``read_beyond`` of what is above:
-    the mesh of a server chip with many channels carries less than they give. ``core_values_per_s``:
+    the mesh of a server chip with many channels carries less than they give. ``ring_read``: of chips
+    whose cores reach RAM over one ring (``RING``). ``core_values_per_s``:
     quantized values that a core multiplies, ``cost`` by type over 1. ``layer_s`` and ``moe_layer_s``:
     barriers of a layer and of its experts. ``core_flops_per_s``: of prompts; ``attention_flops_per_s`` and
     ``prompt_attention_flops_per_s``: of a core in attention, for one token and for many."""
 
     read: float
+    ring_read: float
     read_beyond: float
     knee_bytes_per_s: float
     core_values_per_s: float
@@ -123,8 +137,14 @@ class CpuCeilings:
     cost: Mapping[str, float] = field(default_factory=dict)
 
 
+# Intel's desktop and mobile Core chips; its X series and Xeons have a mesh. A Ryzen's dies reach RAM over the
+# fabric to another die, whose clock does not follow that of the DIMMs
+# (techpowerup.com/review/ddr5-memory-performance-scaling-with-amd-zen-5).
+RING = re.compile(r"\b(Core Ultra|Ultra \d|i[3579]-\d{4,5}(?![\dX]))")
+
 CPU = CpuCeilings(
     read=0.60,
+    ring_read=0.80,
     read_beyond=0.44,
     knee_bytes_per_s=100e9,
     core_values_per_s=11e9,
@@ -137,14 +157,27 @@ CPU = CpuCeilings(
 )
 # Weights that lie in pageable memory and are copied to a GPU during a prompt: 9 to 26 GB/s over PCIe 4
 # and 5, ik_llama.cpp's runs among them (they took no part in the fit).
-STREAM_BYTES_PER_S = 16e9
+STREAM_BYTES_PER_S = 13e9
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """``by_kind``: keys as ``kind_of`` gives them. ``stream_bytes_per_s``: weights on the host, as a GPU
+    pulls them over its link during a prompt."""
+
+    by_kind: Mapping[str, GpuCeilings]
+    cpu: CpuCeilings
+    stream_bytes_per_s: float
+
+
+FITTED = Ceilings(BY_KIND, CPU, STREAM_BYTES_PER_S)
 
 # How far from the expected figure nine of ten of the published runs are: 0.3 is from 1 / 1.3 to 1.3 times.
 DECODE_SPREAD: Mapping[str, float] = {
-    "cuda": 0.30, "cuda unified": 0.20, "metal": 0.35, "hip": 0.45, "vulkan": 0.28, "intel": 0.40,
-    "rpc": 0.70, "cpu": 0.50, "gpu + cpu": 0.70,
+    "cuda": 0.30, "cuda unified": 0.20, "metal": 0.40, "hip": 0.50, "vulkan": 0.30, "amdvlk": 0.35,
+    "intel": 0.40, "rpc": 0.70, "cpu": 0.50, "gpu + cpu": 0.70,
 }  # fmt: skip
 PREFILL_SPREAD: Mapping[str, float] = {
-    "cuda": 0.60, "cuda unified": 0.40, "metal": 0.45, "hip": 0.80, "vulkan": 1.60, "intel": 0.80,
-    "rpc": 1.60, "cpu": 0.80, "gpu + cpu": 1.00,
+    "cuda": 0.60, "cuda unified": 0.40, "metal": 0.45, "hip": 0.80, "vulkan": 1.00, "amdvlk": 1.00,
+    "intel": 0.80, "rpc": 1.60, "cpu": 0.80, "gpu + cpu": 1.00,
 }  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 
 from catalog.blueprint import shape_of
 from config.data import catalogue
-from domain.hardware import BandwidthSource, Hardware, Memory, MemoryKind
+from domain.hardware import BandwidthSource, EngineFound, Hardware, Memory, MemoryKind
 from domain.known import KnownQuant
 from domain.model import ModelShape
 from domain.plan import LlamaFlags, Range
@@ -100,6 +100,37 @@ def test_an_unknown_rate_of_arithmetic_is_taken_from_the_kind_of_the_gpu() -> No
     apple = build.hardware(build.gpu(96, MemoryKind.UNIFIED, gb_per_s=800, tflops=None, vendor="apple"))
     found = known(estimate(MOE, LINE, apple).speed.prefill_tokens_per_s)
     assert 500 < found.expected < 4000
+
+
+@pytest.mark.parametrize(
+    ("driver", "build", "is_slower"),
+    [
+        pytest.param("RADV", "b9187", False, id="RADV"),
+        pytest.param("AMDVLK", "b9187", True, id="AMDVLK"),
+        pytest.param("AMDVLK", "b6122", False, id="AMDVLK before its tiles were cut"),
+        pytest.param("AMDVLK", None, True, id="a build that is not known is one of today"),
+    ],
+)
+def test_a_driver_with_small_tiles_is_slow_at_prompts(
+    driver: str, build: str | None, is_slower: bool
+) -> None:
+    engine = EngineFound("llama.cpp", "llama-server", build, ("vulkan",))
+    plain, found = (prefill(DENSE, LINE, replace(radeon(name), engines=(engine,))) for name in (None, driver))
+    assert (found < 0.6 * plain) is is_slower
+
+
+def radeon(driver: str | None) -> Hardware:
+    return build.hardware(replace(build.gpu(32, vendor="amd"), driver=driver))
+
+
+def test_cores_on_a_ring_reach_more_of_the_ram() -> None:
+    line = replace(LINE, gpu_layers=0, threads=16)
+    ring, fabric, mesh = (
+        decode(DENSE, line, replace(build.CARD_24, cpu=replace(build.CARD_24.cpu, model=name)))
+        for name in ("Intel(R) Core(TM) Ultra 7 265K", "AMD Ryzen 9 7950X 16-Core Processor", "i9-10900X")
+    )
+    assert ring > 1.2 * fabric
+    assert mesh == fabric
 
 
 def test_what_was_measured_here_corrects_the_next_model() -> None:

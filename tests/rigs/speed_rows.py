@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ QUANTS = (("gpt-oss.*(F16|BF16)", "F16"), ("gpt-oss", "MXFP4"), ("Ollama", "Q4_K
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``kind`` is the class that errors are printed by; ``held_out`` rows took no part in the fit:
-    all rows of one model on one box are on the same side. ``ram_assumed``: cores do part of the work,
+    """``kind`` is the class that errors are printed by; ``group`` names the model and the box: its rows
+    are fitted together or held out together. ``ram_assumed``: cores do part of the work,
     and the row does not tell the bandwidth of their RAM, so that of the platform is taken."""
 
     number: int
@@ -44,7 +44,7 @@ class Row:
     box: str
     model: str
     kind: str
-    held_out: bool
+    group: str
     ram_assumed: bool
     shape: ModelShape
     flags: LlamaFlags
@@ -52,6 +52,15 @@ class Row:
     depth_tokens: int
     decode_tokens_per_s: float | None
     prefill_tokens_per_s: float | None
+
+    @property
+    def digest(self) -> int:
+        """Of the group's name: which runs are set apart is left to chance."""
+        return int(hashlib.sha256(self.group.encode()).hexdigest(), 16)
+
+    @property
+    def held_out(self) -> bool:
+        return self.digest % 10 < HELD_OUT_OF_TEN
 
 
 @cache
@@ -89,7 +98,7 @@ def _row(one: Mapping[str, Any]) -> Row | None:
         box=box,
         model=key,
         kind=kind,
-        held_out=is_held_out(f"{box[:20]}/{key}"),
+        group=f"{box[:20]}/{key}",
         ram_assumed=kind in HOST_KINDS and not _ram_told(one["hardware"]),
         shape=shape,
         flags=line,
@@ -111,11 +120,6 @@ def _build(one: Mapping[str, Any]) -> int:
     found = re.match(r"b(\d+)", one["engine_version"] or "")
     recent = FIRST_BUILD if "2023" not in (one["note"] or "") else 0
     return int(found.group(1)) if found else recent
-
-
-def is_held_out(group: str) -> bool:
-    """Three of ten, by the digest of the group's name."""
-    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % 10 < HELD_OUT_OF_TEN
 
 
 def _is_other(one: Mapping[str, Any], flags: Mapping[str, Any]) -> bool:
@@ -214,17 +218,23 @@ def _hardware(one: Mapping[str, Any], gpus: tuple[Gpu, ...]) -> Hardware:
     cpu = next((row for row in _names()["cpus"] if re.search(row[0], text)), None)
     rate = box.get("ram_gbs_theoretical") or (cpu[2] if cpu else None)
     backend = str(one["backend"] or "").lower()
+    driver = "AMDVLK" if "amdvlk" in backend else "RADV" if "radv" in backend else None
+    gpus = tuple(replace(gpu, driver=driver) for gpu in gpus)
     kinds = ("hip",) if re.search("rocm|hip|rocwmma", backend) else ()
     kinds = kinds or (("vulkan",) if "vulkan" in backend else ())
     return Hardware(
-        cpu=Cpu(physical_cores=cpu[1] if cpu else None, usable_cpus=2 * cpu[1] if cpu else None),
+        cpu=Cpu(
+            model=box.get("cpu") or box["name"],
+            physical_cores=cpu[1] if cpu else None,
+            usable_cpus=2 * cpu[1] if cpu else None,
+        ),
         memory=Memory(
             total_bytes=int((box.get("ram_gb") or 64) * GIB),
             bandwidth_bytes_per_s=rate * 1e9 if rate else None,
             bandwidth_source=BandwidthSource.PEAK,
         ),
         gpus=gpus,
-        engines=(EngineFound("llama.cpp", "llama-server", backends=kinds),) if kinds else (),
+        engines=(EngineFound("llama.cpp", "llama-server", one["engine_version"], kinds),) if kinds else (),
     )
 
 
@@ -248,15 +258,23 @@ def _flags(one: Mapping[str, Any], flags: Mapping[str, Any], shape: ModelShape) 
         cache_type_v=flags.get("ctv") or flags.get("ctk") or "f16",
         flash_attention="off" if flags.get("fa") == 0 else "auto",
         threads=flags.get("t") or flags.get("threads"),
-        n_cpu_moe=flags.get("n_cpu_moe"),
+        n_cpu_moe=flags.get("n_cpu_moe") or _experts_on_host(flags, shape),
         cpu_moe=bool(flags.get("cpu_moe") or flags.get("variant") == "-cmoe")
-        or bool(re.search("exps", str(flags.get("ot")))),
+        or bool(re.search("all exps|ffn_.*exps", str(flags.get("ot")))),
         overrides=tuple(_layers_on_host(str(flags.get("ot") or ""))),
     )
 
 
+def _experts_on_host(flags: Mapping[str, Any], shape: ModelShape) -> int | None:
+    """Where the row tells the layers whose experts the GPUs have: all others'."""
+    on_gpu = flags.get("expert_layers_on_gpu")
+    return None if on_gpu is None else int(shape.get("block_count") or 0) - int(on_gpu)
+
+
 def _layers_on_host(text: str) -> Iterator[tuple[str, str]]:
     found = re.match(r"ffn of layers (\d+)-(\d+)", text)
+    if text.startswith("up/down exps=CPU"):
+        yield r"ffn_(up|down)_exps", "CPU"
     if found:
         numbers = "|".join(str(one) for one in range(int(found.group(1)), int(found.group(2)) + 1))
         yield rf"blk\.({numbers})\.ffn_(up|down|gate)_exps", "CPU"

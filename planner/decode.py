@@ -1,0 +1,62 @@
+"""Seconds of one token: each device reads its active weights and the KV of the context, one device after
+another, plus fixed times for launches, waits and crossings."""
+
+from collections.abc import Mapping
+
+from domain.ggml import BY_NAME
+from planner.box import Box
+from planner.ceilings import CpuCeilings, GpuCeilings
+from planner.placement import HOST_ID
+from planner.traffic import Traffic
+
+# A change of device in the middle of a token: copy of one row and a synchronisation.
+HOP_S = 60e-6
+
+
+def decode_s(traffic: Mapping[int, Traffic], box: Box) -> float | None:
+    """Seconds per token; ``None`` where a bandwidth is not known."""
+    total, used = 0.0, 0
+    for device, one in traffic.items():
+        if one.is_idle:
+            continue
+        part = _host(one, box) if device == HOST_ID else _gpu(one, device, box)
+        if part is None:
+            return None
+        used += 1
+        total += part + 2 * HOP_S * one.lent_layers
+    return total + HOP_S * max(0, used - 1)
+
+
+def _gpu(one: Traffic, device: int, box: Box) -> float | None:
+    peak, reach = box.peak(device), box.ceilings(device)
+    if peak is None:
+        return None
+    weights = read(one.dense, reach) / reach.read + read(one.experts, reach) * one.share / reach.expert_read
+    attention = max(one.kv_bytes / reach.kv_read, one.attention_flops / reach.attention)
+    fixed = reach.token_s + reach.op_s * one.tensors + reach.moe_layer_s * one.moe_layers
+    return (weights + attention) / peak + fixed
+
+
+def read(types: Mapping[str, int], reach: GpuCeilings) -> float:
+    """Bytes, those of types that are slow to unpack counted as more."""
+    return sum(size * reach.slow.get(kind, 1.0) for kind, size in types.items())
+
+
+def _host(one: Traffic, box: Box) -> float | None:
+    rate, cpu = box.host_rate(), box.reach.cpu
+    if rate is None:
+        return None
+    size = sum(one.dense.values()) + sum(one.experts.values()) * one.share
+    values = _values(one.dense, cpu) + _values(one.experts, cpu) * one.share
+    weights = max(size / rate, values / (box.threads * cpu.core_values_per_s))
+    attention = max(one.kv_bytes / rate, one.attention_flops / (box.threads * cpu.attention_flops_per_s))
+    return weights + attention + cpu.layer_s * one.layers + cpu.moe_layer_s * one.moe_layers
+
+
+def _values(types: Mapping[str, int], cpu: CpuCeilings) -> float:
+    """Quantized values, by what multiplying them costs a core."""
+    return sum(
+        size * BY_NAME[kind].block / BY_NAME[kind].block_bytes * cpu.cost.get(kind, 1.0)
+        for kind, size in types.items()
+        if kind in BY_NAME
+    )
