@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 
 from daemon import measured
 from daemon.node import Node
-from domain.hardware import Hardware
+from domain.hardware import Gpu, Hardware
 from launchers import asking
+from probes import tenants
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +23,8 @@ async def look(node: Node) -> Hardware:
         asyncio.to_thread(node.rooms.probe), asyncio.to_thread(node.rooms.engines), measured.bandwidth(node)
     )
     seen = await measured.with_measured(node, seen, bandwidth)
+    own = [live.process.pid for live in node.live.values() if live.process and live.process.pid]
+    seen = await asyncio.to_thread(without_engines, seen, own, node.settings.sysroot)
     before = node.seen.hardware
     node.seen.hardware = replace(seen, engines=engines)
     if before is not None and _devices(before) != _devices(seen):
@@ -28,6 +33,16 @@ async def look(node: Node) -> Hardware:
         "looked: gpus=%d engines=%d after_s=%.3f", len(seen.gpus), len(engines), time.monotonic() - began
     )
     return node.seen.hardware
+
+
+def without_engines(seen: Hardware, own: Collection[int], root: Path) -> Hardware:
+    """Who has memory of a GPU beside the processes ``own`` and their children: an engine has workers."""
+
+    def others(gpu: Gpu) -> Gpu:
+        kept = (one for one in gpu.tenants or () if not tenants.belongs(root, one.pid, own))
+        return replace(gpu, tenants=tuple(kept)) if gpu.tenants else gpu
+
+    return replace(seen, gpus=tuple(others(gpu) for gpu in seen.gpus))
 
 
 def _devices(machine: Hardware) -> list[tuple[str, str]]:

@@ -1,46 +1,99 @@
 """AMD GPUs, as amdgpu's sysfs files and KFD show them."""
 
-import logging
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from domain.accelerator import Tenant
 from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Trouble
 from domain.known import KnownGpu
-from probes import apu, files, kfd, known, link, pci, thermals
-from probes.found import Found
+from domain.told import Certainty, Told
+from probes import amd_state, apu, files, kfd, known, link, pci
+from probes.clients import Held
+from probes.found import Found, ToldBy
 from probes.kfd import Node, Topology
 from probes.memory import Meminfo
 from probes.pci import PciDevice
-
-log = logging.getLogger(__name__)
+from probes.tenants import tenants
 
 # Ryzen desktop processors have a display output of 2 CUs that ROCm and Vulkan show as a GPU with half of
 # the RAM; slower than the cores beside it. By id where KFD is absent: Raphael, Granite Ridge (pci.ids)
 DISPLAY_ONLY_CUS = 2
 DISPLAY_ONLY_IDS = frozenset({"1002:164e", "1002:13c0"})
+DISPLAY_ONLY = "an integrated display output, slower than the CPU"
+
+TOLD = {
+    **known.TOLD,
+    "memory_total_bytes": Told("sysfs", note="mem_info_vram_total"),
+    "memory_free_bytes": Told("sysfs", Certainty.DERIVED, "mem_info_vram_total - mem_info_vram_used"),
+    "arch": Told("kfd", note="gfx_target_version"),
+    "compute_units": Told("kfd", Certainty.DERIVED, "simd_count / simd_per_cu"),
+    "driver": Told("sysfs"),
+    "temperature_c": Told("hwmon", note="edge"),
+    "power_w": Told("hwmon"),
+    "power_limit_w": Told("hwmon", note="power1_cap"),
+    "power_default_w": Told("hwmon", note="power1_cap_default"),
+    "throttled_by": Told("sysfs", note="gpu_metrics; the hotspot's bit counts from 90 °C on"),
+    "link": link.TOLD,
+    "pcie_bytes_per_s": link.RATE_TOLD,
+    "display_attached": Told("drm"),
+    "tenants": Told("proc", note="fdinfo of the processes that this user may look into; KFD's counts of all"),
+}
 
 
-def probe(root: Path, devices: Sequence[PciDevice], meminfo: Meminfo, table: Sequence[KnownGpu]) -> Found:
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every card is seen with. ``users`` are bytes by slot and process id."""
+
+    root: Path
+    topology: Topology
+    meminfo: Meminfo
+    table: Sequence[KnownGpu]
+    users: Held
+
+
+def probe(
+    root: Path,
+    devices: Sequence[PciDevice],
+    meminfo: Meminfo,
+    table: Sequence[KnownGpu],
+    users: Held | None = None,
+) -> Found:
     cards = [one for one in devices if one.vendor == "1002" and one.is_gpu and one.driver == "amdgpu"]
     if not cards:
         return Found()
-    topology = kfd.probe(root)
+    ground = Ground(root, kfd.probe(root), meminfo, table, users or {})
     version = files.read(root / "sys/module/amdgpu/version") or files.read(root / "proc/sys/kernel/osrelease")
-    gpus, problems = [], [*topology.problems, *_permissions(root)]
+    found = Found(problems=(*ground.topology.problems, *_permissions(root)))
     for card in cards:
-        node = topology.gpu(card.slot)
-        if _display_only(card, node):
-            log.info("integrated GPU set aside: slot=%s id=%s", card.slot, card.pci_id)
-            continue
-        if card.asleep:
-            gpu = _asleep(card, node, table)
-        else:
-            gpu, found = _awake(root, card, node, topology, meminfo, table)
-            problems += found
-        gpus.append(replace(gpu, driver=f"amdgpu {version}" if version else "amdgpu"))
-    return Found(gpus=tuple(gpus), problems=tuple(problems))
+        seen = _card(ground, card)
+        driver = f"amdgpu {version}" if version else "amdgpu"
+        found = replace(
+            found,
+            gpus=(*found.gpus, *(replace(gpu, driver=driver) for gpu in seen.gpus)),
+            set_aside=(*found.set_aside, *(replace(gpu, driver=driver) for gpu in seen.set_aside)),
+            problems=(*found.problems, *seen.problems),
+            told={**found.told, **seen.told},
+        )
+    return found
+
+
+def _card(ground: Ground, card: PciDevice) -> Found:
+    node = ground.topology.gpu(card.slot)
+    if _display_only(card, node):
+        gpu = replace(known.identity(card, ground.table), is_integrated=True, set_aside=DISPLAY_ONLY)
+        return Found(set_aside=(gpu,))
+    if card.asleep:
+        gpu = known.identity(card, ground.table)
+        return Found(gpus=(replace(gpu, arch=node.arch or gpu.arch) if node else gpu,))
+    gpu, problems, told = _awake(ground, card, node)
+    parts = ground.topology.parts(card.slot)
+    if len(parts) < 2:
+        return Found((gpu,), problems=problems, told={gpu.id: told})
+    whole = replace(gpu, set_aside=f"cut into {len(parts)} partitions")
+    cut = tuple(_partition(gpu, part, number, len(parts)) for number, part in enumerate(parts))
+    return Found(cut, problems=problems, set_aside=(whole,), told={one.id: told for one in cut})
 
 
 def _display_only(card: PciDevice, node: Node | None) -> bool:
@@ -49,32 +102,22 @@ def _display_only(card: PciDevice, node: Node | None) -> bool:
     return card.pci_id in DISPLAY_ONLY_IDS
 
 
-def _asleep(card: PciDevice, node: Node | None, table: Sequence[KnownGpu]) -> Gpu:
-    gpu = known.identity(card, table)
-    return replace(gpu, arch=node.arch or gpu.arch) if node else gpu
-
-
-def _awake(
-    root: Path,
-    card: PciDevice,
-    node: Node | None,
-    topology: Topology,
-    meminfo: Meminfo,
-    table: Sequence[KnownGpu],
-) -> tuple[Gpu, tuple[Problem, ...]]:
-    pools = apu.read(root, card)
-    shares_ram = is_apu(card, table)
-    gpu = known.identity(card, table, None if shares_ram else pools.vram_bytes)
+def _awake(ground: Ground, card: PciDevice, node: Node | None) -> tuple[Gpu, tuple[Problem, ...], ToldBy]:
+    pools = apu.read(ground.root, card)
+    shares_ram = is_apu(card, ground.table)
+    gpu = known.identity(card, ground.table, None if shares_ram else pools.vram_bytes)
     gpu = replace(
         gpu,
         arch=(node.arch if node else None) or gpu.arch,
-        temperature_c=_sensor(card, "temp1_input", 1000),
-        # RDNA cards may have only one of the two; on an APU it is the whole package
-        power_w=_sensor(card, "power1_average", 1_000_000) or _sensor(card, "power1_input", 1_000_000),
+        compute_units=node.compute_units if node else None,
+        uuid=_unique_id(card),
+        is_integrated=shares_ram,
         display_attached=pci.display_attached(card),
+        tenants=_tenants(ground, card, node),
+        **asdict(amd_state.read(card)),
     )
     if shares_ram:
-        return apu.complete(gpu, pools, node, topology, meminfo)
+        return *apu.complete(gpu, pools, node, ground.topology, ground.meminfo), {**TOLD, **apu.TOLD}
     bandwidth = gpu.bandwidth_bytes_per_s or gddr6_bandwidth(node)
     total = pools.vram_bytes or (node.bank.size_bytes if node else None)
     dedicated = replace(
@@ -89,8 +132,42 @@ def _awake(
     )
     if total is None:
         what = f"{gpu.name} at {card.slot} does not tell its memory"
-        return dedicated, (Problem("amd", what, "nothing is planned on it; is amdgpu's sysfs readable?"),)
-    return dedicated, ()
+        hint = "nothing is planned on it; is amdgpu's sysfs readable?"
+        return dedicated, (Problem("amd", what, hint),), TOLD
+    return dedicated, (), TOLD
+
+
+def _partition(card: Gpu, node: Node, number: int, count: int) -> Gpu:
+    """An accelerator partition (CPX, DPX...) of an Instinct card, which ROCm shows as a device of its own."""
+    size = node.bank.size_bytes
+    free = card.memory_free_bytes
+    peak, compute = card.bandwidth_bytes_per_s, card.fp16_flops_per_s
+    return replace(
+        card,
+        id=f"{card.id}:{number}",
+        parent=card.id,
+        name=f"{card.name}, partition {number}",
+        memory_total_bytes=size,
+        memory_free_bytes=None if size is None or free is None else min(size, free),
+        compute_units=node.compute_units,
+        bandwidth_bytes_per_s=peak / count if peak else None,
+        fp16_flops_per_s=compute / count if compute else None,
+        tenants=None,
+    )
+
+
+def _tenants(ground: Ground, card: PciDevice, node: Node | None) -> tuple[Tenant, ...]:
+    """KFD and the DRM clients count the same buffers of a ROCm process: the larger figure has all."""
+    held: dict[int, int | None] = dict(ground.users.get(card.slot, {}))
+    for pid, size in (kfd.processes(ground.root, node) if node else {}).items():
+        held[pid] = max(size or 0, held.get(pid) or 0) or None
+    return tenants(ground.root, held)
+
+
+def _unique_id(card: PciDevice) -> str | None:
+    """Absent or 0 on APUs and on some cards."""
+    unique = files.read(card.path / "unique_id")
+    return unique if unique and unique.strip("0") else None
 
 
 def is_apu(card: PciDevice, table: Sequence[KnownGpu]) -> bool:
@@ -108,15 +185,6 @@ def gddr6_bandwidth(node: Node | None) -> float | None:
         return None
     clock, width = node.bank.clock_mhz, node.bank.width_bits
     return clock * 1e6 * 16 * width / 8 if clock and width else None
-
-
-def _sensor(card: PciDevice, name: str, divisor: int) -> float | None:
-    folder = card.path / "hwmon"
-    values = (files.read_int(folder / monitor / name) for monitor in files.entries(folder))
-    value = next((value for value in values if value is not None), None)
-    if value is None:
-        return None
-    return thermals.plausible(value / divisor) if name.startswith("temp") else value / divisor
 
 
 def _permissions(root: Path) -> tuple[Problem, ...]:

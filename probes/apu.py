@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Trouble
+from domain.told import Certainty, Told
 from domain.units import GIB, gib
 from probes import files
 from probes.kfd import Node, Topology
@@ -12,6 +13,12 @@ from probes.pci import PciDevice
 
 PAGE_BYTES = 4096
 LARGE_CARVE_OUT_BYTES = 4 * GIB  # what some boards take at their smallest setting
+
+TOLD = {
+    "memory_total_bytes": Told("kfd", note="the pool that the kernel chose; without KFD by its rule"),
+    "memory_free_bytes": Told("sysfs", Certainty.DERIVED, "pool - used; of GTT at most MemAvailable"),
+    "power_w": Told("hwmon", note="of the whole package, CPU cores too"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 ``HSA_OVERRIDE_GFX_VERSION`` changes nothing here. Reading the topology wakes no GPU.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain.hardware import Problem, Trouble
@@ -23,12 +23,14 @@ class Bank:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A GPU. ``bank`` is VRAM of its own, or the pool that the kernel chose for an APU."""
+    """A GPU, or one partition of it. ``bank`` is VRAM of its own, or the pool that the kernel chose for an
+    APU; ``gpu_id`` is the kernel's number, by which it counts what a process has."""
 
     slot: str
     arch: str | None = None
     compute_units: int | None = None
     bank: Bank = Bank()
+    gpu_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,11 @@ class Topology:
     problems: tuple[Problem, ...] = ()
 
     def gpu(self, slot: str) -> Node | None:
-        return next((node for node in self.gpus if node.slot == slot), None)
+        return next(iter(self.parts(slot)), None)
+
+    def parts(self, slot: str) -> tuple[Node, ...]:
+        """The nodes of one card: more than one where it is cut into partitions."""
+        return tuple(node for node in self.gpus if node.slot == slot)
 
 
 def probe(root: Path) -> Topology:
@@ -52,10 +58,21 @@ def probe(root: Path) -> Topology:
         bank = parse_bank(files.read(folder / "mem_banks/0/properties"))
         node = parse_node(properties, bank)
         if node:
-            gpus.append(node)
+            gpus.append(replace(node, gpu_id=files.read_int(folder / "gpu_id")))
         elif files.integer(properties.get("cpu_cores_count")):
             cpu_bank = cpu_bank if cpu_bank.clock_mhz else bank
     return Topology(tuple(gpus), cpu_bank, _hidden(hidden))
+
+
+def processes(root: Path, node: Node) -> dict[int, int | None]:
+    """Bytes that each process has of a node's memory, as KFD counts them; any user may read these files."""
+    folder = root / "sys/class/kfd/kfd/proc"
+    sizes = {int(pid): files.read_count(folder / pid / f"vram_{node.gpu_id}") for pid in _numbers(folder)}
+    return {pid: size for pid, size in sizes.items() if size}
+
+
+def _numbers(folder: Path) -> list[str]:
+    return [name for name in files.entries(folder) if name.isascii() and name.isdigit()]
 
 
 def _hidden(names: list[str]) -> tuple[Problem, ...]:

@@ -9,10 +9,20 @@ from dataclasses import replace
 
 from domain.hardware import BandwidthSource, Gpu, MemoryKind
 from domain.known import KnownGpu
+from domain.told import Certainty, Told
 from probes.pci import VENDORS, PciDevice
 
 # Drivers keep up to 7 % for themselves or for ECC (L40S: 46068 of 49152 MiB)
 LEAST_REPORTED_SHARE = 0.92
+
+TOLD = {
+    "name": Told("table", note="by PCI id, revision and reported memory"),
+    "memory_total_bytes": Told("table", Certainty.RATED),
+    "bandwidth_bytes_per_s": Told("table", Certainty.RATED),
+    "arch": Told("table"),
+    "fp16_flops_per_s": Told("table", Certainty.RATED, "dense, adding up in FP32"),
+    "driver": Told("sysfs"),
+}
 
 
 def match(
@@ -20,7 +30,8 @@ def match(
 ) -> KnownGpu | None:
     """The row of a device; None when there is none or when several are left."""
     rows = [row for row in known if pci_id in row.pci_ids]
-    rows = [row for row in rows if row.unified or _revision_fits(row, revision)]
+    fitting = [row for row in rows if _revision_fits(row, revision)]
+    rows = fitting or [row for row in rows if row.unified]  # the memory of a sister's is the RAM, too
     if total_bytes is not None:
         rows = [row for row in rows if row.unified or row.vram_bytes is None or _size_fits(row, total_bytes)]
         exact = [row for row in rows if total_bytes in (row.vram_reported_bytes, row.vram_bytes)]

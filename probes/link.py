@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.accelerator import PcieLink
+from domain.told import Certainty, Told
 from probes import files
 from probes.pci import PciDevice
 
@@ -24,6 +25,9 @@ LANES = dict(enumerate(LANE_BYTES_PER_S.values(), start=1))
 GENERATIONS = {speed: generation for generation, speed in enumerate(LANE_BYTES_PER_S, start=1)}
 PLACEHOLDER = (1, 1)  # cards with a switch of their own (Arc) and GB10 show this whatever the slot is
 WIDEST = 32
+
+TOLD = Told("sysfs", note="max_ and current_link_* of every port up to the root, the narrowest")
+RATE_TOLD = Told("sysfs", Certainty.DERIVED, "the most that both ends can do, over the lanes in use")
 
 
 @dataclass(frozen=True, slots=True)

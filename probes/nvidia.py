@@ -47,18 +47,21 @@ def probe(root: Path, devices: Sequence[PciDevice], meminfo: Meminfo, table: Seq
         return Found()
     bound = {one.slot: one for one in cards if one.driver == "nvidia"}
     asleep = {slot: one for slot, one in bound.items() if one.asleep}
-    sleepers = tuple(known.identity(one, table) for one in asleep.values())
+    sleepers = Found(
+        gpus=tuple(known.identity(one, table) for one in asleep.values()),
+        told={one.gpu_id: known.TOLD for one in asleep.values()},
+    )
     awake = {slot: one for slot, one in bound.items() if slot not in asleep}
     if cards and not awake:
-        return Found(gpus=sleepers)
+        return sleepers
     answers = nvml.read(sorted(awake) if asleep else None, [root / folder for folder in FOLDERS])
     if answers.error is not None:
-        return Found(
-            gpus=sleepers, problems=refused(answers.error, module_version(root), sure=sure or bool(awake))
+        return replace(
+            sleepers, problems=refused(answers.error, module_version(root), sure=sure or bool(awake))
         )
     tegra = files.exists(root / "etc/nv_tegra_release")
     found = parse(root, answers, awake, Host(meminfo, table, answers.driver, tegra))
-    return replace(found, gpus=(*found.gpus, *sleepers))
+    return replace(found, gpus=(*found.gpus, *sleepers.gpus), told={**found.told, **sleepers.told})
 
 
 def module_version(root: Path) -> str | None:
@@ -87,7 +90,8 @@ def parse(root: Path, answers: Answers, awake: Mapping[str, PciDevice], host: Ho
     missing = sorted(slot for slot in awake if slot not in shown)
     lost = (_lost(slot or "an unknown slot", code) for slot, code in zip_longest(missing, codes))
     gpus = tuple(_with_peers(gpu, answers.devices, ids) for gpu in found.gpus)
-    return replace(found, gpus=gpus, problems=(*found.problems, *lost))
+    told = {gpu.id: nvidia_gpu.told(gpu, host) for gpu in gpus}
+    return replace(found, gpus=gpus, problems=(*found.problems, *lost), told=told)
 
 
 def _add(found: Found, root: Path, card: Gpu, device: DeviceAnswers, place: str) -> Found:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from domain.accelerator import PcieLink
 from domain.hardware import BandwidthSource, Gpu, MemoryKind, Thermal
 from domain.known import KnownGpu
+from domain.told import Certainty, Told
 from probes import known, link, pci, thermals
 from probes.memory import Meminfo
 from probes.nvml import DeviceAnswers
@@ -22,6 +23,23 @@ UNIFIED_IDS = frozenset({"10de:2e12", "10de:2e03", "10de:2e06", "10de:2b00"})
 IDLE = 0x1
 HARDWARE_SLOWDOWN = 0x8
 THROTTLES = {0x20: "sw_thermal", 0x40: "hw_thermal", 0x80: "hw_power_brake"}
+
+SAID = """name memory_total_bytes memory_free_bytes memory_reserved_bytes arch driver uuid temperature_c
+temperature_margin_c power_w power_limit_w power_default_w fan_percent fan_rpm persistence tenants peers"""
+TOLD = {
+    **known.TOLD,
+    **dict.fromkeys(SAID.split(), Told("nvml")),
+    "throttled_by": Told("nvml", Certainty.DERIVED, "without idleness, power cap and an owner's clocks"),
+    "link": link.TOLD,
+    "pcie_bytes_per_s": link.RATE_TOLD,
+    "display_attached": Told("drm", note="else NVML's active display"),
+}
+RAM = "the RAM is its memory, and NVML tells none or a part of it"
+UNIFIED_TOLD = {
+    "memory_total_bytes": Told("meminfo", Certainty.DERIVED, RAM),
+    "memory_free_bytes": Told("meminfo", Certainty.DERIVED, "MemAvailable, or huge pages where they are set"),
+}
+FROM_CLOCK = Told("nvml", Certainty.DERIVED, "2 x memory clock x bus width / 8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,17 @@ def gpu(device: DeviceAnswers, index: int, card: PciDevice | None, host: Host) -
         display_attached=_display(device, card),
     )
     return _with_state(found, device, None if kind is MemoryKind.UNIFIED else _link(device, card))
+
+
+def told(gpu: Gpu, host: Host) -> dict[str, Told]:
+    """Who told what of a card: of its bandwidth the device table, if it has the card."""
+    found = dict(TOLD)
+    if gpu.memory_kind is MemoryKind.UNIFIED:
+        found |= UNIFIED_TOLD
+    row = known.match(host.table, gpu.pci_id or "", total_bytes=gpu.memory_total_bytes)
+    if not (row and row.bandwidth_bytes_per_s):
+        found["bandwidth_bytes_per_s"] = FROM_CLOCK
+    return found
 
 
 def _with_state(gpu: Gpu, device: DeviceAnswers, found: PcieLink | None) -> Gpu:

@@ -68,6 +68,12 @@ def _device(path: Path) -> PciDevice | None:
     )
 
 
+def drm_slots(devices: Iterable[PciDevice]) -> list[str]:
+    """Cards whose driver counts in /proc what a process has of them; NVIDIA's tells its library only."""
+    counting = ("amdgpu", "xe", "i915")
+    return [one.slot for one in devices if one.is_gpu and one.driver in counting and not one.asleep]
+
+
 def asleep(path: Path) -> bool:
     """These two files wake nothing; a device without them is taken as awake."""
     if files.read(path / "power/runtime_status") in ("suspended", "suspending"):
@@ -101,6 +107,14 @@ def _unusable(device: PciDevice) -> Problem:
         hint = "it is set aside for a virtual machine; take it out of the vfio-pci ids to use it here"
         return Problem("pci", f"{what}vfio-pci has it", hint)
     return Problem("pci", f"{what}the driver is {device.driver}", f"it needs {needed}", Trouble.DRIVER)
+
+
+def window_bytes(device: PciDevice, number: int) -> int | None:
+    """The size of a base address register, by a line of ``resource``: first address, last address, flags."""
+    lines = (files.read(device.path / "resource") or "").splitlines()
+    ends = [files.integer(word) for word in lines[number].split()[:2]] if len(lines) > number else []
+    first, last = ends if len(ends) == 2 else (None, None)
+    return last - first + 1 if first and last and last > first else None
 
 
 def display_attached(device: PciDevice) -> bool | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from domain.hardware import BandwidthSource, Hardware, MemoryKind, Npu, Problem, Stacks
 from domain.known import KnownGpu
 from domain.told import Certainty, Told
-from probes import amd, host, intel, npu, nvidia, pci, ram_peak, stacks
+from probes import amd, clients, host, intel, npu, nvidia, pci, ram_peak, stacks
 from probes.found import Found
 from probes.guard import Guard
 from probes.host import Before
@@ -32,11 +32,12 @@ def probe(
     ask = Guard()
     seen = host.probe(root, models_dir, before or Before(), ask)
     devices: tuple[PciDevice, ...] = ask("pci", lambda: pci.probe(root), ())
+    users: clients.Held = ask("tenants", lambda: clients.probe(root, pci.drm_slots(devices)), {})
     vendors = (
         Found(problems=ask("pci", lambda: pci.unusable(devices), NONE)),
         ask("nvidia", lambda: nvidia.probe(root, devices, seen.meminfo, known_gpus), Found()),
-        ask("amd", lambda: amd.probe(root, devices, seen.meminfo, known_gpus), Found()),
-        ask("intel", lambda: intel.probe(root, devices, known_gpus), Found()),
+        ask("amd", lambda: amd.probe(root, devices, seen.meminfo, known_gpus, users), Found()),
+        ask("intel", lambda: intel.probe(root, devices, known_gpus, users), Found()),
     )
     npus: tuple[Npu, ...] = ask("npu", lambda: npu.parse(devices), ())
     rocm = ask("stacks", lambda: stacks.rocm(root), None)

@@ -3,6 +3,7 @@
 Of a command line only the program and its script are told: the rest may hold passwords.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePath
 
@@ -10,6 +11,9 @@ from domain.accelerator import Tenant
 from probes import files
 
 INTERPRETERS = ("python", "node", "java", "bash", "sh")
+SCRIPTS = (".py", ".js", ".mjs", ".jar", ".sh")
+INLINE = ("-c", "-e", "--eval", "-p", "--print")
+PLAIN = re.compile(r"[\w./+-]{1,200}")
 GENERATIONS = 16  # from an engine's worker up to the process that was started
 
 
@@ -29,13 +33,20 @@ def program(root: Path, pid: int) -> str | None:
     script = _script(arguments[1:]) if name.rstrip("0123456789.") in INTERPRETERS else None
     if script is None:
         return name
+    if not script.endswith(SCRIPTS):  # a module, or a package's folder
+        return f"{name} {script}"
     folder = PurePath(script).parent.name or files.link_name(process / "cwd")
     return f"{name} {folder}/{PurePath(script).name}" if folder else f"{name} {script}"
 
 
 def _script(arguments: list[str]) -> str | None:
-    """The first argument that is no option; of ``-m MODULE`` the module."""
-    return next((one for one in arguments if one and not one.startswith("-")), None)
+    """The first argument that is no option, so of ``-m MODULE`` the module. ``-c`` has a program's text."""
+    for one in arguments:
+        if one in INLINE:
+            return None
+        if one and not one.startswith("-"):
+            return one if PLAIN.fullmatch(one) else None
+    return None
 
 
 def belongs(root: Path, pid: int, owners: Collection[int]) -> bool:

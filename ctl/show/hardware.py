@@ -1,9 +1,9 @@
 """A machine as its probes found it: one short paragraph a part."""
 
+from ctl.show.gpus import gpu_lines, set_aside_line
 from ctl.show.host import cpu_words, memory_words, rest_of_memory, sensor_words, storage_words
 from ctl.show.words import shape
-from domain.hardware import Gpu, Hardware
-from domain.units import gb_per_s, gib
+from domain.hardware import Hardware
 
 
 def hardware_lines(data: object) -> list[str]:
@@ -11,7 +11,11 @@ def hardware_lines(data: object) -> list[str]:
     box = shape(Hardware, data)
     lines = [_line("CPU", cpu_words(box.cpu)), _line("memory", memory_words(box.memory))]
     lines += [_line(head, text) for head, text in rest_of_memory(box)]
-    lines += [_line("GPU", _gpu(gpu)) for gpu in box.gpus] or [_line("GPU", "none")]
+    for gpu in box.gpus:
+        first, *tenants = gpu_lines(gpu)
+        lines += [_line("GPU", first), *(_line("", tenant) for tenant in tenants)]
+    lines += [] if box.gpus else [_line("GPU", "none")]
+    lines += [_line("set aside", set_aside_line(gpu)) for gpu in box.set_aside]
     lines += [_line("NPU", f"{npu.name} ({npu.id}), unused: no engine here runs on one") for npu in box.npus]
     stacks = {"CUDA": box.stacks.cuda, "ROCm": box.stacks.rocm, "Vulkan": box.stacks.vulkan}
     stacks["Level Zero"] = box.stacks.level_zero
@@ -31,17 +35,3 @@ def hardware_lines(data: object) -> list[str]:
 
 def _line(head: str, text: str) -> str:
     return f"{head:<9} {text}"
-
-
-def _gpu(gpu: Gpu) -> str:
-    words = [gpu.name, f"{gib(gpu.memory_free_bytes)} of {gib(gpu.memory_total_bytes)} free"]
-    if gpu.memory_kind is not None:
-        words.append(str(gpu.memory_kind))
-    if gpu.bandwidth_bytes_per_s is not None:
-        words.append(gb_per_s(gpu.bandwidth_bytes_per_s))
-    words += [word for word in (gpu.arch, gpu.driver and f"driver {gpu.driver}") if word]
-    if gpu.temperature_c is not None:
-        words.append(f"{gpu.temperature_c:.0f} °C")
-    if gpu.power_w is not None:
-        words.append(f"{gpu.power_w:.0f} W")
-    return ", ".join([*words, gpu.id])

@@ -17,7 +17,7 @@ from catalog.fetch import Fetched
 from daemon import ledger, logtail
 from daemon.api.errors import STATUS
 from daemon.changes import Changes
-from daemon.hardware import look
+from daemon.hardware import look, without_engines
 from daemon.ledger import Ledger, free_bytes, host_held_bytes, without
 from daemon.live import Live
 from daemon.logs import JournalFormatter, goes_to_journal
@@ -29,12 +29,14 @@ from daemon.records import Request
 from daemon.requests import name_of
 from daemon.weights import Meter
 from domain import errors
+from domain.accelerator import Tenant
 from domain.hardware import Gpu, Hardware, Memory
 from domain.jsonable import to_json
 from domain.launch import Progress, Step
 from domain.plan import DeviceMemory, Wish
 from launchers import asking
 from tests.daemon.test_store import PLAN
+from tests.rigs.trees import plant
 
 MIB = 1024**2
 
@@ -221,12 +223,22 @@ async def test_an_engine_is_asked_again_once_the_devices_are_others() -> None:
     rooms = SimpleNamespace(probe=lambda: next(machines), engines=tuple, measure_bandwidth=lambda: None)
     store = SimpleNamespace(fact=lambda key: None)
     node = SimpleNamespace(rooms=rooms, store=store, seen=Seen(), measuring=asyncio.Lock(), boot_id=None)
-    node.settings = SimpleNamespace(models_dir=None)
+    node.live, node.settings = {}, SimpleNamespace(models_dir=None, sysroot=Path("/"))
     for _ in range(2):
         await look(cast("Node", node))
     assert await asyncio.to_thread(asking.answer, path, question) == first
     await look(cast("Node", node))
     assert await asyncio.to_thread(asking.answer, path, question) != first
+
+
+def test_an_engine_and_its_workers_are_no_tenants_of_a_gpu(tmp_path: Path) -> None:
+    plant(tmp_path, {"proc/30/stat": "30 (worker) S 20 0", "proc/40/stat": "40 (python3) S 1 0"})
+    users = (Tenant(20, "vllm", 5), Tenant(30, "worker", 7), Tenant(40, "python3 ComfyUI/main.py", 9))
+    unknown = Gpu("y", "amd", "Y")
+    seen = Hardware(gpus=(Gpu("x", "amd", "X", tenants=users), unknown))
+    first, second = without_engines(seen, [20], tmp_path).gpus
+    assert first.tenants == users[2:]
+    assert second is unknown
 
 
 def test_every_error_that_has_a_code_of_its_own_has_a_status() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from config.data import known_gpus
 from domain.hardware import Hardware
 from domain.jsonable import from_json
 from probes import snapshot
@@ -39,6 +40,12 @@ def machine(tmp_path: Path) -> Callable[[str], Path]:
 @pytest.fixture
 def see() -> Callable[[Path], Hardware]:
     return lambda root: snapshot.probe(root=root, models_dir=root, known_gpus=TABLE)
+
+
+@pytest.fixture
+def see_known() -> Callable[[Path], Hardware]:
+    """With the table that ships, in the place of the short one of these tests."""
+    return lambda root: snapshot.probe(root=root, models_dir=root, known_gpus=known_gpus())
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,76 @@
+"""A GPU in a line, and one more for each that has a part of its memory."""
+
+from domain.accelerator import PcieLink, Peer
+from domain.hardware import Gpu
+from domain.units import gb_per_s, gib
+
+
+def gpu_lines(gpu: Gpu) -> list[str]:
+    """What it is and has, then its other tenants."""
+    tenants = [
+        f"{one.name or 'a process'} (pid {one.pid}) has {gib(one.memory_bytes)} of it"
+        for one in gpu.tenants or ()
+    ]
+    return [", ".join([*_memory(gpu), *_identity(gpu), *_state(gpu), gpu.id]), *tenants]
+
+
+def set_aside_line(gpu: Gpu) -> str:
+    return f"{gpu.name} ({gpu.id}): {gpu.set_aside}"
+
+
+def _memory(gpu: Gpu) -> list[str]:
+    words = [gpu.name, f"{gib(gpu.memory_free_bytes)} of {gib(gpu.memory_total_bytes)} free"]
+    if gpu.memory_kind is not None:
+        words.append(str(gpu.memory_kind))
+    if gpu.bandwidth_bytes_per_s is not None:
+        words.append(gb_per_s(gpu.bandwidth_bytes_per_s))
+    return words
+
+
+def _identity(gpu: Gpu) -> list[str]:
+    words = [word for word in (gpu.arch, gpu.driver and f"driver {gpu.driver}") if word]
+    words += [_link(gpu.link)] if gpu.link else []
+    return words + [word for word in map(_peer, gpu.peers) if word]
+
+
+def _state(gpu: Gpu) -> list[str]:
+    words = ["asleep"] if gpu.asleep else []
+    if gpu.temperature_c is not None:
+        words.append(f"{gpu.temperature_c:.0f} °C")
+    if gpu.power_w is not None or gpu.power_limit_w is not None:
+        words.append(_power(gpu))
+    if gpu.fan_rpm is not None:
+        words.append(f"fan {gpu.fan_rpm} rpm")
+    elif gpu.fan_percent is not None:
+        words.append(f"fan {gpu.fan_percent:.0f} %")
+    if gpu.throttled_by:
+        words.append(f"slowed down by {', '.join(gpu.throttled_by)}")
+    if gpu.display_attached:
+        words.append("display")
+    return words
+
+
+def _power(gpu: Gpu) -> str:
+    """``"27 of 280 W (350 W by default)"``."""
+    text = "?" if gpu.power_w is None else f"{gpu.power_w:.0f}"
+    if gpu.power_limit_w is None:
+        return f"{text} W"
+    text += f" of {gpu.power_limit_w:.0f} W"
+    if gpu.power_default_w is not None and gpu.power_default_w != gpu.power_limit_w:
+        text += f" ({gpu.power_default_w:.0f} W by default)"
+    return text
+
+
+def _link(link: PcieLink) -> str:
+    """``"PCIe 4.0 x4 of x16"``: at most what both ends can, the lanes in use, those of the card."""
+    lanes = link.width_now or link.width_max
+    text = f"PCIe {link.generation_max or '?'}.0 x{lanes or '?'}"
+    if lanes and link.card_width and lanes < link.card_width:
+        text += f" of x{link.card_width}"
+    return f"external {text}" if link.external else text
+
+
+def _peer(peer: Peer) -> str | None:
+    if peer.nvlinks:
+        return f"{peer.nvlinks} NVLinks to {peer.id}"
+    return f"reads {peer.id} past the CPU" if peer.p2p else None

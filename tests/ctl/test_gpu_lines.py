@@ -1,0 +1,54 @@
+"""How a GPU is shown: tersely, and never more than is known."""
+
+from dataclasses import replace
+
+import pytest
+
+from ctl.show.gpus import gpu_lines, set_aside_line
+from domain.accelerator import PcieLink, Peer, Tenant
+from domain.hardware import Gpu, MemoryKind
+from domain.units import GIB
+
+CARD = Gpu("pci:0000:01:00.0", "nvidia", "RTX 3090", MemoryKind.DEDICATED, 24 * GIB, 18 * GIB)
+SHORT = "RTX 3090, 18.0 GiB of 24.0 GiB free, dedicated"
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        (CARD, ""),
+        (replace(CARD, power_w=27.2), "27 W, "),
+        (
+            replace(CARD, power_w=27.2, power_limit_w=280.0, power_default_w=350.0),
+            "27 of 280 W (350 W by default), ",
+        ),
+        (replace(CARD, power_limit_w=350.0, power_default_w=350.0), "? of 350 W, "),
+        (replace(CARD, link=PcieLink(1, 16, 4, 16, 4, 16)), "PCIe 4.0 x16, "),
+        (replace(CARD, link=PcieLink(1, 4, 3, 4, 4, 16, external=True)), "external PCIe 3.0 x4 of x16, "),
+        (replace(CARD, link=PcieLink()), "PCIe ?.0 x?, "),
+        (replace(CARD, peers=(Peer("B", p2p=True, nvlinks=4),)), "4 NVLinks to B, "),
+        (replace(CARD, peers=(Peer("B", p2p=True), Peer("C", p2p=False))), "reads B past the CPU, "),
+        (replace(CARD, fan_percent=30.0), "fan 30 %, "),
+        (replace(CARD, fan_percent=30.0, fan_rpm=0), "fan 0 rpm, "),
+        (replace(CARD, throttled_by=("sw_thermal",)), "slowed down by sw_thermal, "),
+        (replace(CARD, throttled_by=()), ""),
+        (replace(CARD, asleep=True, display_attached=True), "asleep, display, "),
+    ],
+)
+def test_a_gpu_in_a_line(card, words):
+    assert gpu_lines(card) == [f"{SHORT}, {words}pci:0000:01:00.0"]
+
+
+def test_who_else_has_its_memory_is_told_below():
+    tenants = (Tenant(4242, "python3 ComfyUI/main.py", 6 * GIB), Tenant(9))
+    _, *below = gpu_lines(replace(CARD, tenants=tenants))
+    assert below == [
+        "python3 ComfyUI/main.py (pid 4242) has 6.0 GiB of it",
+        "a process (pid 9) has ? of it",
+    ]
+
+
+def test_what_is_set_aside_says_why():
+    assert set_aside_line(replace(CARD, set_aside="cut into 2 MIG partitions")) == (
+        "RTX 3090 (pci:0000:01:00.0): cut into 2 MIG partitions"
+    )
