@@ -33,6 +33,7 @@ SWA_LISTED = frozenset(
     {"gemma4", "granite-swa", "maple", "mimo2", "spark2-5", "step35"}
 )  # pattern in the file
 SWA_WINDOWS = {"gemma2": 4096, "exaone4": 4096, "exaone-moe": 128, "llama4": 8192, "smallthinker": 4096}
+EXAONE4_LARGE = 64  # blocks of the one size with windows, which the engine knows it by
 CHUNKED = frozenset({"llama4"})
 RECURRENT = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
 # Hybrids whose recurrent layers are those without KV heads. Source: ``is_recr_impl`` in ``src/models``.
@@ -219,7 +220,7 @@ def _has_kv(arch: str, index: int, trunk: int, recurrent: bool, kv_heads: int, f
         return False
     if arch in {"nemotron_h", "nemotron_h_moe"}:
         return not recurrent and ffn == 0 and kv_heads > 0
-    return arch == "falcon-h1" or (not recurrent and kv_heads > 0)
+    return arch == "falcon-h1" or not recurrent
 
 
 def _kv_until(keys: _Keys, arch: str, count: int) -> int:
@@ -233,6 +234,8 @@ def _window(keys: _Keys, arch: str) -> int:
         return 0
     if arch == "llama4":
         return 0 if keys.shape.get("attention.sliding_window") == 0 else SWA_WINDOWS[arch]
+    if arch == "exaone4" and keys.one("block_count") != EXAONE4_LARGE:
+        return 0
     return keys.one("attention.sliding_window", SWA_WINDOWS.get(arch, 0))
 
 

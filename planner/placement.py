@@ -21,6 +21,13 @@ LAYER_OF = re.compile(r"^blk\.(\d+)\.")
 _EXPERTS_OF_LAYER = re.compile(r"^blk\.(\d+)" + EXPERTS)
 # Tensors of the input layer; all others without a layer number belong to the output.
 INPUT = ("token_embd", "position_embd", "token_types", "token_embd_norm", "per_layer_token_embd")
+# Tensors without a number that the first layer asks for. Source: ``llm_tensor_info`` of llama.cpp.
+FIRST_LAYER = frozenset(
+    {"rope_freqs", "rope_factors_long", "rope_factors_short", "per_layer_model_proj", "per_layer_proj_norm"}
+)
+# These make the output's copy of the embedding before the embedding, so that one device holds both.
+# Source: the order of their ``load_arch_tensors``.
+TIED_TWICE = frozenset({"gemma3n", "gemma4"})
 # Row splits give each device its share of every matrix; a row of such a buffer is padded to 512 values.
 HOST_BUFFERS = ("CPU", "CUDA_Host", "Vulkan_Host", "CPU_REPACK", "Host")
 
@@ -49,6 +56,7 @@ def place(shape: ModelShape, hparams: Hparams, flags: LlamaFlags, devices: Seque
     on: dict[str, int] = {}
     weights = dict.fromkeys([HOST_ID, *range(len(devices))], 0)
     tied = is_tied(shape.tensors)
+    twice = shape.architecture in TIED_TWICE
     duplicated = 0
     blocks: list[list[int]] = [[] for _ in layer_device]
     for tensor in shape.tensors:
@@ -60,9 +68,9 @@ def place(shape: ModelShape, hparams: Hparams, flags: LlamaFlags, devices: Seque
         weights[device] += tensor.size_bytes
         if block is not None:
             blocks[block].append(device)
-        if tied and tensor.name == "token_embd.weight" and output != HOST_ID:
+        if tied and tensor.name == "token_embd.weight" and (output != HOST_ID or twice):
             target = _by_rule("token_embd.weight", rules, output)
-            if target != device:
+            if target != device or twice:
                 weights[target] += tensor.size_bytes
                 duplicated = tensor.size_bytes
     placed = tuple(tuple(block) for block in blocks)
@@ -136,7 +144,7 @@ def _device_of(name: str, layer_device: Sequence[int], output: int, rules: Seque
     number = block_of(name)
     if number is not None:
         own = layer_device[number] if number < len(layer_device) else output
-    elif name == "rope_freqs.weight" and layer_device:
+    elif name.partition(".")[0] in FIRST_LAYER and layer_device:
         own = layer_device[0]
     else:
         own = HOST_ID if name.partition(".")[0] in INPUT else output

@@ -15,6 +15,8 @@ def attention(context: Context, source: Tensor, block: int) -> Tensor:
     if context.hparams.is_mla:
         return _mla(context, source, block)
     layer, name = context.hparams.layers[block], f"blk.{block}"
+    if not layer.has_kv:
+        return _borrowed(context, source, block)
     q, k, v, gate = _qkv(context, source, block)
     q = _rotated(context, _normed(context, q, f"{name}.attn_q_norm.weight", block), block)
     k = _rotated(context, _normed(context, k, f"{name}.attn_k_norm.weight", block), block)
@@ -29,6 +31,23 @@ def attention(context: Context, source: Tensor, block: int) -> Tensor:
     return context.linear(made, f"{name}.attn_output")
 
 
+def _borrowed(context: Context, source: Tensor, block: int) -> Tensor:
+    """Reads the cache that the last layer of its kind with one of its own has written.
+
+    Source: the ``reuse`` function of ``llama_model::create_memory``."""
+    layer, name = context.hparams.layers[block], f"blk.{block}"
+    own = sum(one.has_kv for one in context.hparams.layers)
+    q = op.reshape(context.linear(source, f"{name}.attn_q"), layer.key_dim, layer.heads, context.tokens)
+    q = _rotated(context, _normed(context, q, f"{name}.attn_q_norm.weight", block), block)
+    k_turn, v_turn = context.rotation("k", layer), context.rotation("v", layer)
+    if k_turn is not None:
+        q = _turned(q, k_turn)
+    context.graph.expand(q)
+    made = _read(context, q, own - (2 if layer.window else 1), block)
+    made = _turned(made, v_turn) if v_turn is not None else made
+    return context.linear(made, f"{name}.attn_output")
+
+
 def _normed(context: Context, source: Tensor, name: str, block: int) -> Tensor:
     """Per head; a norm over all heads was made before they were split."""
     if not context.has(name) or context.weight(name).ne[0] != source.ne[0]:
@@ -38,7 +57,8 @@ def _normed(context: Context, source: Tensor, name: str, block: int) -> Tensor:
 
 def _rotated(context: Context, source: Tensor, block: int) -> Tensor:
     recipe = context.recipe
-    if not recipe.rotates:
+    still = recipe.still_wide and context.hparams.window and not context.hparams.layers[block].window
+    if not recipe.rotates or still:
         return source
     if recipe.still_every and (block + 1) % recipe.still_every == 0:
         scale = context.given("attention scale", 1, 1, context.tokens)
@@ -56,7 +76,7 @@ def _qkv(context: Context, source: Tensor, block: int) -> tuple[Tensor, Tensor, 
         return (*_fused(context, source, layer, name), None)
     q = context.linear(source, f"{name}.attn_q")
     k = context.linear(source, f"{name}.attn_k")
-    v = context.linear(source, f"{name}.attn_v")
+    v = context.linear(source, f"{name}.attn_v") if context.has(f"{name}.attn_v.weight") else k
     q, k = (
         _over_all(context, one, f"{name}.attn_{which}_norm.weight", block)
         for one, which in ((q, "q"), (k, "k"))
@@ -70,6 +90,8 @@ def _qkv(context: Context, source: Tensor, block: int) -> tuple[Tensor, Tensor, 
         q = op.reshape(q, layer.key_dim, layer.heads, tokens)
     k = op.reshape(k, layer.key_dim, layer.kv_heads, tokens)
     v = op.reshape(v, layer.value_dim, layer.kv_heads, tokens)
+    if context.recipe.normed_values:
+        v = op.like("rms_norm", v)
     return q, k, v, gate
 
 
@@ -105,14 +127,20 @@ def _cached(context: Context, q: Tensor, k: Tensor, v: Tensor, layer: Layer, blo
     windowed = " window" if layer.window else ""
     _store(context, "k", k, block, windowed)
     _store(context, "v", v, block, windowed)
-    cells, streams = kv.cells(layer, context.hparams, context.run), context.run.streams
-    keys = _look(context.cache("k", block), layer.key_dim, layer.kv_heads, cells, streams)
-    if context.run.flash_attention:
-        values = _look(context.cache("v", block), layer.value_dim, layer.kv_heads, cells, streams)
-    else:
-        values = _look(context.cache("v", block), cells, layer.kv_heads, layer.value_dim, streams)
-    made = _heads(context, q, keys, values, block, compressed=None)
+    made = _read(context, q, block, block)
     return _turned(made, v_turn) if v_turn is not None else made
+
+
+def _read(context: Context, q: Tensor, cached: int, block: int) -> Tensor:
+    """Attention of ``block`` over all that stands in the cache of the layer ``cached``."""
+    layer = context.hparams.layers[block]
+    cells, streams = kv.cells(layer, context.hparams, context.run), context.run.streams
+    keys = _look(context.cache("k", cached), layer.key_dim, layer.kv_heads, cells, streams)
+    if context.run.flash_attention:
+        values = _look(context.cache("v", cached), layer.value_dim, layer.kv_heads, cells, streams)
+    else:
+        values = _look(context.cache("v", cached), cells, layer.kv_heads, layer.value_dim, streams)
+    return _heads(context, q, keys, values, block, compressed=None)
 
 
 def _turned(source: Tensor, matrix: Tensor) -> Tensor:

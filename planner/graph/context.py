@@ -70,6 +70,12 @@ class Context:
     def maybe(self, name: str) -> Tensor | None:
         return self.weight(name) if name in self._table else None
 
+    @property
+    def extra_vectors(self) -> int:
+        """How many first blocks get vectors of an image added to their output."""
+        found = self.header("n_deepstack_layers")
+        return found if isinstance(found, int) else 0
+
     def given(self, name: str, *ne: int, element: int = F32) -> Tensor:
         """An input of the graph."""
         found = self._inputs.get(name)
@@ -82,7 +88,13 @@ class Context:
         return found
 
     def positions(self) -> Tensor:
-        return self.given("positions", self.tokens, element=I32)
+        """One number a token; four where rotations are split into time, height and width."""
+        return self.given("positions", self.tokens * (4 if self._has_sections() else 1), element=I32)
+
+    def _has_sections(self) -> bool:
+        """Source: ``llama_hparams::n_pos_per_embd`` and ``use_mrope``."""
+        sections = self.header("rope.dimension_sections")
+        return isinstance(sections, tuple) and len(sections) > 1 and bool(sections[0] and sections[1])
 
     def output_rows(self) -> Tensor:
         return self.given("output rows", self.outputs, element=I32)
@@ -102,11 +114,16 @@ class Context:
         return self.given(f"mask{windowed}", cells, self.tokens // streams, 1, streams, element=element)
 
     def rotation(self, which: str, layer: Layer) -> Tensor | None:
-        """A Hadamard matrix that spreads outliers before K or V are quantized.
+        """A Hadamard matrix that spreads outliers before K or V are quantized, where all layers of one
+        cache, of windows or of the whole context, have heads of one size.
 
         Source: ``attn_rot_k`` and ``attn_rot_v`` of ``llama_kv_cache``."""
         name = self.run.cache_type_k if which == "k" else self.run.cache_type_v
-        heads = {one.key_dim if which == "k" else one.value_dim for one in self.hparams.layers if one.has_kv}
+        heads = {
+            one.key_dim if which == "k" else one.value_dim
+            for one in self.hparams.layers
+            if one.has_kv and bool(one.window) == bool(layer.window)
+        }
         width = layer.key_dim if which == "k" else layer.value_dim
         absent = which == "v" and self.hparams.is_mla
         if BY_NAME[name].block == 1 or len(heads) != 1 or width % 64 or absent:
@@ -157,8 +174,8 @@ class Context:
 
     def norm(self, source: Tensor, name: str, block: int | None) -> Tensor:
         """RMS norm, kept on its layer's device so that the next layer's does not take it."""
-        normed = op.like("rms_norm", source)
-        weight = self.maybe(name)
+        normed = op.like("norm" if self.recipe.centred else "rms_norm", source)
+        weight = self.maybe(name) or self.maybe(name.removesuffix(".weight"))
         if weight is None:
             return normed
         if block is not None and self.run.pinned and (self.full_offload or self.tokens < 32):

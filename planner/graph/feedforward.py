@@ -11,14 +11,15 @@ from planner.graph.tensor import I32, Tensor
 GATES: dict[object, str] = {1: "softmax", 2: "sigmoid", 3: "softmax_late"}
 
 
-def feed_forward(context: Context, source: Tensor, block: int) -> Tensor:
+def feed_forward(context: Context, source: Tensor, block: int, *, router: Tensor | None = None) -> Tensor:
+    """``router``: what chooses the experts where it isn't ``source``."""
     name = f"blk.{block}"
     if not context.has(f"{name}.ffn_gate_inp.weight"):
         return dense(context, source, f"{name}.ffn", "")
     if context.has(f"{name}.ffn_latent_down.weight"):
         made = _latent(context, source, block)
     else:
-        made = experts(context, source, block)
+        made = experts(context, source, block, router=router)
     if not context.has(f"{name}.ffn_up_shexp.weight"):
         return made
     shared = dense(context, source, f"{name}.ffn", "_shexp")

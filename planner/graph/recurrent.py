@@ -1,6 +1,7 @@
-"""Layers that keep a state instead of a cache: the gated delta net, and Mamba's state space.
+"""Layers that keep a state instead of a cache: gated delta nets and short convolutions.
 
-Source: llama.cpp ``build_rs``, ``llm_build_delta_net_base`` and ``src/models/qwen3next.cpp``.
+Source: llama.cpp ``build_rs``, ``llm_build_delta_net_base``, ``src/models/qwen3next.cpp``,
+``kimi-linear.cpp`` and ``lfm2.cpp``.
 """
 
 from planner.graph import tensor as op
@@ -13,7 +14,7 @@ def states(context: Context, which: str, block: int) -> Tensor:
     every = context.state(which, block)
     width, count = every.ne[0], context.run.sequences
     rows = op.reshape(every, width, count)
-    _cleared(context, rows)
+    cleared(context, rows)
     ids = context.given("state rows", count, element=I32)
     fetched = op.get_rows(rows, ids)
     mine = op.view(fetched, op.dims(width, count), fetched.nb)
@@ -23,10 +24,10 @@ def states(context: Context, which: str, block: int) -> Tensor:
     return mine
 
 
-def _cleared(context: Context, rows: Tensor) -> None:
-    """A new sequence begins with zeros: nothing, in the graph of a full batch."""
-    nothing = op.view(rows, op.dims(0), rows.nb)
-    context.graph.expand(op.view(nothing, nothing.ne, nothing.nb, op="scale"))
+def cleared(context: Context, rows: Tensor) -> None:
+    """A new sequence begins with zeros, written in place."""
+    first = op.view(rows, op.dims(rows.ne[0]), rows.nb)
+    context.graph.expand(op.view(first, first.ne, first.nb, op="scale"))
 
 
 def convolved(context: Context, source: Tensor, block: int) -> Tensor:
@@ -52,7 +53,8 @@ def delta_net(context: Context, source: Tensor, block: int) -> Tensor:
     mixed = op.mul_mat(context.weight(f"{name}.attn_qkv.weight"), source)
     mixed = op.reshape(mixed, mixed.ne[0], each, count)
     z = op.mul_mat(context.weight(f"{name}.attn_gate.weight"), source)
-    beta, gate = _beta_and_gate(context, source, name, each, count)
+    gates = _beta_and_gate if context.has(f"{name}.ssm_ba.weight") else _gates_apart
+    beta, gate = gates(context, source, name, each, count)
     conv_input = convolved(context, mixed, block)
     state = op.reshape(states(context, "s", block), width, width, heads, count)
     conv = op.new(
@@ -68,7 +70,7 @@ def delta_net(context: Context, source: Tensor, block: int) -> Tensor:
         for _ in range(2)
     )
     v = op.view(conv, op.dims(width, heads, each, count), (F32, width * F32, row, row * each))
-    if groups != heads:
+    if groups != heads and context.has(f"{name}.ssm_ba.weight"):
         q, k = (_repeated(one, heads // groups, each, count) for one in (q, k))
     made = op.new(
         "delta_net", op.dims(width * heads, context.tokens + width * count), (q, k, v, gate, beta, state)
@@ -82,75 +84,6 @@ def delta_net(context: Context, source: Tensor, block: int) -> Tensor:
     flat = op.reshape(op.like("mul", normed, z), width * heads, each, count)
     made = op.mul_mat(context.weight(f"{name}.ssm_out.weight"), flat)
     return op.reshape(made, context.hparams.embd, context.tokens)
-
-
-def mamba2(context: Context, source: Tensor, block: int) -> Tensor:
-    """Mamba 2's selective state space. Source: ``llm_build_mamba_base::build_mamba2_layer``."""
-    hparams, name, count = context.hparams, f"blk.{block}", context.run.sequences
-    inner, size, groups, heads = (
-        hparams.state_inner,
-        hparams.state_size,
-        hparams.state_groups,
-        hparams.time_step_rank,
-    )
-    width, each = inner // heads, context.tokens // count
-    channels = inner + 2 * groups * size
-    kept = op.reshape(states(context, "r", block), hparams.conv_kernel - 1, channels, count)
-    every = op.mul_mat(context.weight(f"{name}.ssm_in.weight"), source)
-    every = op.reshape(every, every.ne[0], each, count)
-    row = every.nb[1]
-    z = op.view(every, op.dims(width, heads, each, count), (F32, width * F32, row, row * each))
-    mixed = op.view(every, op.dims(channels, each, count), (F32, row, row * each, row * each * count))
-    step = op.view(every, op.dims(heads, each, count), (F32, row, row * each, row * each * count))
-    mixed = _mixed(context, kept, mixed, block)
-    row = mixed.nb[1]
-    x = op.view(mixed, op.dims(width, heads, each, count), (F32, width * F32, row, row * each))
-    b, c = (
-        op.view(mixed, op.dims(size, groups, each, count), (F32, size * F32, row, row * each))
-        for _ in range(2)
-    )
-    step = op.like("add", op.cont(step), context.weight(f"{name}.ssm_dt.bias"))
-    scanned = _scan(context, block, (x, step, context.weight(f"{name}.ssm_a"), b, c))
-    y = op.view(scanned, op.dims(width, heads, each, count))
-    y = op.like("add", y, op.like("mul", x, context.weight(f"{name}.ssm_d")))
-    y = op.like("glu", op.cont(z), y)
-    if context.has(f"{name}.ssm_norm.weight"):
-        y = op.reshape(y, inner // groups, groups, each, count)
-        y = context.norm(y, f"{name}.ssm_norm.weight", block)
-    return op.mul_mat(context.weight(f"{name}.ssm_out.weight"), op.reshape(y, inner, context.tokens))
-
-
-def _mixed(context: Context, kept: Tensor, mixed: Tensor, block: int) -> Tensor:
-    """The causal convolution over the batch behind the rows kept from before."""
-    name, count = f"blk.{block}", context.run.sequences
-    conv = op.concat(kept, op.transpose(mixed), 0)
-    last = op.view(conv, kept.ne, conv.nb)
-    every = context.state("r", block)
-    context.graph.expand(op.copy_into(last, op.view(every, op.dims(every.ne[0], count), every.nb)))
-    made = op.new(
-        "ssm_conv",
-        op.dims(conv.ne[1], mixed.ne[1], count),
-        (conv, context.weight(f"{name}.ssm_conv1d.weight")),
-    )
-    return op.like("unary", op.like("add", made, context.weight(f"{name}.ssm_conv1d.bias")))
-
-
-def _scan(context: Context, block: int, inputs: tuple[Tensor, ...]) -> Tensor:
-    """The scan reads the states where they stand, and returns them behind its output."""
-    every, count, x = context.state("s", block), context.run.sequences, inputs[0]
-    rows = op.reshape(every, every.ne[0], count)
-    _cleared(context, rows)
-    ids = context.given("state rows", count, element=I32)
-    rest = op.get_rows(rows, op.view(ids, op.dims(max(0, count - 1))))
-    heads = op.reshape(rows, context.hparams.state_size, x.ne[0], x.ne[1], count)
-    values = x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + every.ne[0] * count
-    made = op.new("ssm_scan", op.dims(values), (heads, *inputs, op.view(ids, op.dims(count))))
-    context.graph.expand(made)
-    nothing = op.view(rest, op.dims(every.ne[0], 0), rest.nb)
-    context.graph.expand(op.copy_into(nothing, op.view(every, op.dims(every.ne[0], 0), every.nb)))
-    after = op.view(made, op.dims(every.ne[0], count))
-    context.graph.expand(op.copy_into(after, op.view(every, op.dims(every.ne[0], count), every.nb)))
-    return made
 
 
 def _beta_and_gate(
@@ -167,8 +100,84 @@ def _beta_and_gate(
     return op.reshape(beta, 1, heads, each, count), op.reshape(gate, 1, heads, each, count)
 
 
+def _gates_apart(context: Context, source: Tensor, name: str, each: int, count: int) -> tuple[Tensor, Tensor]:
+    """As Qwen 3.5 has them: a matrix for each."""
+    heads = context.hparams.time_step_rank
+    beta = op.mul_mat(context.weight(f"{name}.ssm_beta.weight"), source)
+    beta = op.like("unary", op.reshape(beta, 1, heads, each, count))
+    alpha = op.reshape(op.mul_mat(context.weight(f"{name}.ssm_alpha.weight"), source), heads, each, count)
+    alpha = op.like("add", alpha, context.weight(f"{name}.ssm_dt.bias"))
+    gate = op.like("mul", op.like("unary", alpha), context.weight(f"{name}.ssm_a"))
+    return beta, op.reshape(gate, 1, heads, each, count)
+
+
 def _repeated(source: Tensor, times: int, each: int, count: int) -> Tensor:
     size, groups = source.ne[0], source.ne[1]
     flat = op.reshape(source, size, 1, groups, each * count)
     made = op.new("repeat", op.dims(size, times, groups, each * count), (flat,))
     return op.reshape(made, size, groups * times, each, count)
+
+
+def short_convolution(context: Context, source: Tensor, block: int) -> Tensor:
+    """LFM2's mixer: three parts of one matrix, one of them convolved with the rows kept from before."""
+    name, count = f"blk.{block}.shortconv", context.run.sequences
+    width, each = source.ne[0], context.tokens // count
+    every = context.state("r", block)
+    rows = every.ne[0] // width
+    source = op.reshape(source, width, each, count)
+    parts = op.mul_mat(context.weight(f"{name}.in_proj.weight"), source)
+    b, c, x = (op.view(parts, op.dims(width, each, count), parts.nb) for _ in range(3))
+    mixed = op.transpose(op.like("mul", b, x))
+    conv = op.reshape(states(context, "r", block), rows, width, count)
+    conv = op.concat(conv, mixed, 0)
+    last = op.view(conv, op.dims(rows, width, count), conv.nb)
+    context.graph.expand(op.copy_into(last, op.view(every, op.dims(every.ne[0], count), every.nb)))
+    made = op.new("ssm_conv", op.dims(width, each, count), (conv, context.weight(f"{name}.conv.weight")))
+    made = op.mul_mat(context.weight(f"{name}.out_proj.weight"), op.like("mul", c, made))
+    return op.reshape(made, width, context.tokens)
+
+
+def kimi_delta(context: Context, source: Tensor, block: int) -> Tensor:
+    """Kimi's delta attention: a decay for each value of a head, and three convolutions."""
+    name, count, tokens = f"blk.{block}", context.run.sequences, context.tokens
+    size, each = context.weight(f"{name}.ssm_f_a.weight").ne[1], tokens // count
+    heads = context.weight(f"{name}.ssm_f_b.weight").ne[1] // size
+    kept = states(context, "r", block)
+    q, k, v = (_kimi_convolved(context, source, kept, which, block) for which in "qkv")
+    decay = op.mul_mat(context.weight(f"{name}.ssm_f_a.weight"), source)
+    decay = op.mul_mat(context.weight(f"{name}.ssm_f_b.weight"), decay)
+    decay = op.like("unary", op.like("add", decay, context.weight(f"{name}.ssm_dt.bias")))
+    decay = op.reshape(decay, size, heads, tokens)
+    decay = op.like("mul", decay, op.reshape(context.weight(f"{name}.ssm_a"), 1, heads, 1))
+    decay = op.reshape(decay, size, heads, each, count)
+    beta = op.mul_mat(context.weight(f"{name}.ssm_beta.weight"), source)
+    beta = op.like("unary", op.reshape(beta, 1, heads, each, count))
+    state = op.reshape(states(context, "s", block), size, size, heads, count)
+    q, k = (op.like("scale", op.like("rms_norm", one)) for one in (q, k))
+    made = op.new("delta_net", op.dims(size * heads, tokens + size * count), (q, k, v, decay, beta, state))
+    output = op.cont(op.view(made, op.dims(size, heads, each, count)))
+    after = op.view(made, op.dims(size, size, heads, count))
+    every = context.state("s", block)
+    context.graph.expand(op.copy_into(after, op.view(every, op.dims(every.ne[0], count), every.nb)))
+    gate = op.mul_mat(context.weight(f"{name}.ssm_g_a.weight"), source)
+    gate = op.reshape(op.mul_mat(context.weight(f"{name}.ssm_g_b.weight"), gate), size, heads, tokens)
+    normed = context.norm(op.reshape(output, size, heads, tokens), f"{name}.ssm_norm.weight", block)
+    made = op.cont(op.like("mul", normed, op.like("unary", gate)), size * heads, tokens)
+    return op.mul_mat(context.weight(f"{name}.attn_output.weight"), made)
+
+
+def _kimi_convolved(context: Context, source: Tensor, kept: Tensor, which: str, block: int) -> Tensor:
+    name, count, tokens = f"blk.{block}", context.run.sequences, context.tokens
+    size = context.weight(f"{name}.ssm_f_a.weight").ne[1]
+    weight = context.weight(f"{name}.ssm_conv1d_{which}.weight")
+    made = op.mul_mat(context.weight(f"{name}.attn_{which}.weight"), source)
+    inner, rows, each = made.ne[0], weight.ne[0] - 1, tokens // count
+    mine = op.view(kept, op.dims(rows, inner, count), (F32, F32 * rows, kept.nb[1], kept.nb[2]))
+    conv = op.concat(mine, op.transpose(op.reshape(made, inner, each, count)), 0)
+    every = context.state("r", block)
+    last = op.view(conv, op.dims(rows, inner, count), conv.nb)
+    target = op.view(every, op.dims(rows, inner, count), (F32, F32 * rows, every.nb[1], every.nb[2]))
+    context.graph.expand(op.copy_into(last, target))
+    made = op.new("ssm_conv", op.dims(inner, each, count), (conv, op.reshape(weight, rows + 1, inner)))
+    made = op.like("unary", op.reshape(made, inner, tokens))
+    return op.reshape(made, size, inner // size, each, count)

@@ -34,7 +34,7 @@ def write_replica(path: Path, shape: ModelShape) -> Path:
     for key, value in shape.metadata.items():
         if key not in ("general.architecture", "general.alignment"):
             _add(writer, key, value)
-    if not any(key.startswith("tokenizer.ggml.tokens") for key in shape.metadata):
+    if not any(key.startswith("tokenizer.ggml.") for key in shape.metadata):
         _add_vocabulary(
             writer, shape.array_lengths.get(_TOKENS, 0), merges=shape.array_lengths.get(_MERGES, 1)
         )
