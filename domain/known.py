@@ -66,3 +66,18 @@ class KnownModel:
     pypi: PypiFile | None = None
     shape: Mapping[str, MetadataValue] = field(default_factory=dict)
     source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTrouble:
+    """Versions that are known to be bad. ``what`` is a field of ``Stacks`` (``kernel``, ``linux_firmware``,
+    ``rocm``). Bad are those from ``since`` on and ``before`` one, both where both are given; ``archs`` are
+    the GPUs that it matters to, any where empty."""
+
+    what: str
+    archs: tuple[str, ...] = ()
+    since: str | None = None
+    before: str | None = None
+    why: str = ""
+    fix: str = ""
+    source: str = ""

@@ -53,7 +53,8 @@ def read_meminfo(root: Path) -> Meminfo:
     return parse_meminfo(files.read(root / "proc/meminfo") or "")
 
 
-def parse_meminfo(text: str) -> Meminfo:
+def parse_counts(text: str) -> dict[str, int]:
+    """Every line by its key: bytes where the unit is kB, else a bare count."""
     counts: dict[str, int] = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")
@@ -61,6 +62,11 @@ def parse_meminfo(text: str) -> Meminfo:
         count = files.integer(number)
         if count is not None and count >= 0:
             counts[key] = count * 1024 if unit == "kB" else count
+    return counts
+
+
+def parse_meminfo(text: str) -> Meminfo:
+    counts = parse_counts(text)
     total, available = counts.get("MemTotal"), counts.get("MemAvailable")
     if total is not None and available is not None:
         available = min(total, available)  # lxcfs shows more available than there is

@@ -1,0 +1,26 @@
+"""What is known of versions: the bad ones, and which CUDA knows a GPU first."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from domain.jsonable import from_json
+from domain.known import KnownTrouble
+
+FILE = Path(__file__).parent / "known_versions.toml"
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    return tomllib.loads(FILE.read_text())
+
+
+def known_troubles() -> tuple[KnownTrouble, ...]:
+    return tuple(from_json(KnownTrouble, entry) for entry in _table()["trouble"])
+
+
+def cuda_since() -> dict[str, str]:
+    """The version by the GPU's architecture: ``{"sm_120": "12.8"}``."""
+    return {arch: version for arch, version in _table()["cuda_since"].items() if arch != "source"}
