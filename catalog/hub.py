@@ -89,6 +89,13 @@ def sources(found: Listing) -> Iterator[Callable[[str], HttpSource]]:
         )
 
 
+def address() -> str:
+    """Where the hub is, whether it answers or not."""
+    from huggingface_hub import HfApi  # noqa: PLC0415  # as above
+
+    return str(HfApi(endpoint=_endpoint()).endpoint)
+
+
 def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT") or None
 

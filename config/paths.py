@@ -8,6 +8,12 @@ import platformdirs
 
 NAME = "node-daemon"
 SYSTEM_SOCKET = Path("/run/node-daemon/node-daemon.sock")
+# What systemd tells the service (systemd/node-daemon.service), for who looks at it from outside
+SERVICE_ENVIRONMENT = {
+    "STATE_DIRECTORY": "/var/lib/node-daemon",
+    "RUNTIME_DIRECTORY": "/run/node-daemon",
+    "CONFIGURATION_DIRECTORY": "/etc/node-daemon",
+}
 SYSTEM_CONFIG = Path("/etc/node-daemon/config.toml")
 
 

@@ -110,7 +110,7 @@ def _start() -> Path:
             stdout=log,
             stderr=log,
             cwd="/",  # holds no mount, and no folder of the owner's is on its import path
-            env=_absolute(os.environ),
+            env=absolute(os.environ),
             start_new_session=True,  # outlives this terminal and its Ctrl-C
         )
     note(f"started node-daemon (pid {child.pid}), log: {log_path}")
@@ -128,7 +128,7 @@ def _start() -> Path:
     )
 
 
-def _absolute(environ: Mapping[str, str]) -> dict[str, str]:
+def absolute(environ: Mapping[str, str]) -> dict[str, str]:
     """Paths in variables mean this command's working folder, not the daemon's."""
     paths = {key: os.path.abspath(environ[key]) for key in PATH_VARIABLES if environ.get(key)}  # noqa: PTH100 - Path.resolve follows links
     return {**environ, **paths}

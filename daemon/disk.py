@@ -20,11 +20,11 @@ async def watch(node: Node) -> None:
 def low_disks(node: Node) -> dict[str, int]:
     """Folders on disks with less than ``disk_low_bytes`` free, with what they have. Blocks."""
     free = {
-        str(folder): shutil.disk_usage(_existing(folder)).free
+        str(folder): shutil.disk_usage(existing(folder)).free
         for folder in (node.settings.state_dir, node.settings.models_dir)
     }
     return {path: count for path, count in free.items() if count < node.settings.disk_low_bytes}
 
 
-def _existing(folder: Path) -> Path:
+def existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())

@@ -1,37 +1,110 @@
 """All checks, one after the other: what is in the way of serving, why, and what to do about it."""
 
 import asyncio
-import grp
-import os
-from collections.abc import Callable
+from collections.abc import Iterable
+from datetime import datetime
 
-from daemon import hardware
-from daemon.checks import disk, engine, groups, memlock, memory, problems
-from daemon.checks.finding import Facts, Finding
-from daemon.disk import low_disks
-from daemon.node import Node
-
-CHECKS: tuple[Callable[[Facts], tuple[Finding, ...]], ...] = (
-    engine.check,
-    memory.check,
-    memlock.check,
-    disk.check,
-    groups.check,
-    problems.check,
+from daemon import examine, hardware
+from daemon.checks import (
+    clock,
+    cuda,
+    daemon,
+    disk,
+    driver,
+    early_oom,
+    engine,
+    groups,
+    heat,
+    hub,
+    huge_pages,
+    launches,
+    memlock,
+    memory,
+    page_cache,
+    pcie,
+    power,
+    problems,
+    rocm,
+    sandbox,
+    shared_memory,
+    swap,
+    versions,
 )
+from daemon.checks.facts import Daemon, Facts, Watched
+from daemon.checks.finding import Check, Told, Verdict
+from daemon.live import Live
+from daemon.node import Node
+from daemon.records import now
+from domain.errors import UsageError
+
+CHECKS: dict[str, Check] = {
+    "daemon": daemon.check,
+    "launches": launches.check,
+    "engine": engine.check,
+    "driver": driver.check,
+    "sandbox": sandbox.check,
+    "groups": groups.check,
+    "versions": versions.check,
+    "rocm": rocm.check,
+    "cuda": cuda.check,
+    "memory": memory.check,
+    "shared-memory": shared_memory.check,
+    "huge-pages": huge_pages.check,
+    "page-cache": page_cache.check,
+    "early-oom": early_oom.check,
+    "swap": swap.check,
+    "memlock": memlock.check,
+    "disk": disk.check,
+    "power": power.check,
+    "pcie": pcie.check,
+    "heat": heat.check,
+    "clock": clock.check,
+    "hub": hub.check,
+    "problems": problems.check,
+}
+HUB = "hub"
 
 
-async def examine(node: Node) -> tuple[Finding, ...]:
-    facts = Facts(
-        hardware=await hardware.look(node),
-        settings=node.settings,
-        groups=await asyncio.to_thread(own_groups),
-        low_disks=await asyncio.to_thread(low_disks, node),
+async def facts(node: Node, *, caller_uid: int | None, ask_hub: bool) -> Facts:
+    up = datetime.fromisoformat(now()) - datetime.fromisoformat(node.since)
+    seen, as_service = await asyncio.gather(hardware.look(node), asyncio.to_thread(examine.is_service))
+    return await asyncio.to_thread(
+        lambda: examine.read(
+            node.settings,
+            seen,
+            Daemon(as_service=as_service, uptime_s=up.total_seconds()),
+            launches=tuple(_watched(live) for live in node.live.values()),
+            events=node.store.events(),
+            caller_uid=caller_uid,
+            ask_hub=ask_hub,
+        )
     )
-    return tuple(finding for check in CHECKS for finding in check(facts))
 
 
-def own_groups() -> frozenset[str]:
-    """Names of the groups of this process; a group without a name is of no interest."""
-    own = {os.getegid(), *os.getgroups()}
-    return frozenset(group.gr_name for group in grp.getgrall() if group.gr_gid in own)
+def findings(seen: Facts, only: str | None = None) -> tuple[Told, ...]:
+    """Of all checks in their order, or of one. A check that has nothing to look at here tells nothing."""
+    return tuple(
+        Told(name, one.status, one.found, one.why, one.fix, recheck(name) if _bad(one.status) else "")
+        for name, check in CHECKS.items()
+        if only in (None, name)
+        for one in check(seen)
+    )
+
+
+def recheck(name: str) -> str:
+    return f"node-ctl doctor --check {name}"
+
+
+def known(name: str, names: Iterable[str] = CHECKS) -> str:
+    """Raises: UsageError for what is the name of no check."""
+    if name not in names:
+        raise UsageError(f"no check is called {name!r}", hint=f"there are: {', '.join(names)}")
+    return name
+
+
+def _bad(status: Verdict) -> bool:
+    return status is not Verdict.OK
+
+
+def _watched(live: Live) -> Watched:
+    return Watched(live.name, live.state, live.kept, live.restarts, live.last_error)

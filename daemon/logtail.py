@@ -14,7 +14,7 @@ LONGEST_LINE_BYTES = 1024  # of what is read back to find the last lines
 
 async def read(path: Path, lines: int, *, follow: bool, ended: Changes) -> AsyncIterator[bytes]:
     """A log that does not exist yet is empty. Following ends with the daemon."""
-    text, position = await asyncio.to_thread(_tail, path, lines)
+    text, position = await asyncio.to_thread(last_lines, path, lines)
     if text:
         yield text
     ending = asyncio.ensure_future(ended.wait())
@@ -29,7 +29,7 @@ async def read(path: Path, lines: int, *, follow: bool, ended: Changes) -> Async
         ending.cancel()
 
 
-def _tail(path: Path, lines: int) -> tuple[bytes, int]:
+def last_lines(path: Path, lines: int) -> tuple[bytes, int]:
     """The last ``lines`` lines and where they end."""
     try:
         with path.open("rb") as file:

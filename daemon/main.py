@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config import settings as config
 from config.settings import Settings
-from daemon import jobs, lock, logs, server, status
+from daemon import jobs, lock, logs, outlived, server, status
 from daemon.node import Node, Rooms, open_node
 from daemon.notify import Notify
 from daemon.restore import restore
@@ -58,6 +58,8 @@ async def running(settings: Settings, notify: Notify, rooms: Rooms | None = None
     async with AsyncExitStack() as undo:  # each step leaves its opposite: the stop is the exact reverse
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
         node = await asyncio.to_thread(open_node, settings, store, rooms)
+        await outlived.began(node)
+        undo.push_async_callback(outlived.ended, node)
         undo.push_async_callback(stop_all, node)
         await restore(node)
         scheduler = jobs.scheduler(node)

@@ -98,7 +98,11 @@ class Node:
     stopping: Changes = field(default_factory=Changes)
 
     def log_path(self, launch: str) -> Path:
-        return self.settings.state_dir / "logs" / f"{launch}.log"
+        return log_path(self.settings, launch)
+
+
+def log_path(settings: Settings, launch: str) -> Path:
+    return settings.state_dir / "logs" / f"{launch}.log"
 
 
 def real_rooms(settings: Settings) -> Rooms:

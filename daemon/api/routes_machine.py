@@ -3,11 +3,11 @@
 import asyncio
 import os
 import signal
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
-from daemon import doctor, hardware, status
+from daemon import doctor, hardware, report, status
 from daemon.node import Node
 from domain.jsonable import to_json
 
@@ -27,10 +27,29 @@ async def get_probe(request: Request, refresh: bool = False) -> Any:
     return to_json(await (hardware.look(node) if refresh else hardware.latest(node)))
 
 
+Uid = Annotated[int | None, Query(ge=0, lt=2**32)]
+
+
 @router.get("/doctor")
-async def get_doctor(request: Request) -> Any:
-    """What is in the way of serving, why, and what to do about it."""
-    return to_json(await doctor.examine(node_of(request)))
+async def get_doctor(
+    request: Request, check: str | None = None, hub: bool = False, caller: Uid = None
+) -> Any:
+    """What is in the way of serving, why, and what to do about it: of all checks or of one. ``caller`` is
+    the number of the user who asks, whose groups are looked at, too."""
+    only = None if check is None else doctor.known(check)
+    seen = await doctor.facts(node_of(request), caller_uid=caller, ask_hub=hub or only == doctor.HUB)
+    return to_json(doctor.findings(seen, only))
+
+
+@router.get("/doctor/report")
+async def get_report(request: Request, hub: bool = False, caller: Uid = None) -> Any:
+    """The findings, and a text for a bug report: with settings, events and logs, without names, numbers and
+    secrets."""
+    node = node_of(request)
+    seen = await doctor.facts(node, caller_uid=caller, ask_hub=hub)
+    told = doctor.findings(seen)
+    attached = await asyncio.to_thread(report.read, node.settings, seen)
+    return {"findings": to_json(told), "text": report.text(seen, told, attached)}
 
 
 @router.post("/shutdown", status_code=202)

@@ -1,14 +1,17 @@
-"""What checks look at, and what they find."""
+"""What a check finds, and how it is told."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from config.settings import Settings
-from domain.hardware import Hardware
+from daemon.checks.facts import Facts
 
 
 class Verdict(StrEnum):
+    """``NOT_KNOWN`` is what a check says that could not look: never ``OK``."""
+
     OK = "ok"
+    NOT_KNOWN = "not_known"
     WARNING = "warning"
     ERROR = "error"
 
@@ -17,7 +20,6 @@ class Verdict(StrEnum):
 class Finding:
     """``why`` says what it costs the owner, ``fix`` what to type. Both are empty where all is well."""
 
-    check: str
     status: Verdict
     found: str
     why: str = ""
@@ -25,10 +27,32 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """``groups`` of this process by name; ``low_disks`` folders with the bytes that are left."""
+class Told:
+    """A finding as ``node-ctl doctor --json`` has it: with the check's name, and what to type once the
+    fix is made."""
 
-    hardware: Hardware
-    settings: Settings
-    groups: frozenset[str]
-    low_disks: dict[str, int]
+    check: str
+    status: Verdict
+    found: str
+    why: str
+    fix: str
+    recheck: str
+
+
+Check = Callable[[Facts], tuple[Finding, ...]]
+
+
+def ok(found: str) -> tuple[Finding, ...]:
+    return (Finding(Verdict.OK, found),)
+
+
+def not_known(found: str, fix: str = "") -> tuple[Finding, ...]:
+    return (Finding(Verdict.NOT_KNOWN, found, fix=fix),)
+
+
+def warning(found: str, *, why: str, fix: str) -> Finding:
+    return Finding(Verdict.WARNING, found, why, fix)
+
+
+def error(found: str, *, why: str, fix: str) -> Finding:
+    return Finding(Verdict.ERROR, found, why, fix)

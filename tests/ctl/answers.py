@@ -131,8 +131,17 @@ CHECKS = [
         "found": "8 MiB",
         "why": "mlock needs more",
         "fix": "ulimit -l",
+        "recheck": "node-ctl doctor --check memlock",
     },
-    {"check": "disk", "status": "ok", "found": "200 GiB free", "why": "", "fix": ""},
+    {"check": "disk", "status": "ok", "found": "200 GiB free", "why": "", "fix": "", "recheck": ""},
+    {
+        "check": "clock",
+        "status": "not_known",
+        "found": "nobody may ask",
+        "why": "",
+        "fix": "",
+        "recheck": "node-ctl doctor --check clock",
+    },
 ]
 
 

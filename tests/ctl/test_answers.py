@@ -199,21 +199,6 @@ def test_status_names_the_places_and_the_problems(ctl: Ctl, daemon: FakeDaemon) 
     ]
 
 
-def test_doctor_fails_on_an_error_not_on_a_warning(ctl: Ctl, daemon: FakeDaemon) -> None:
-    daemon.on("GET /v1/doctor", answers.CHECKS)
-    done = ctl("doctor")
-    assert done.returncode == 0
-    assert done.stdout.splitlines() == [
-        "warning  memlock  8 MiB",
-        "         why: mlock needs more",
-        "         fix: ulimit -l",
-        "ok       disk     200 GiB free",
-    ]
-    daemon.on("GET /v1/doctor", [{**answers.CHECKS[0], "status": "error"}])
-    assert ctl("doctor").returncode == 1
-    assert ctl("doctor", "--json").returncode == 1
-
-
 def test_head_may_close_the_pipe_early(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on(f"GET {SMOL}/log", Answer(lines=tuple("x" * 1000 for _ in range(500))))
     shell = ["bash", "-c", f"{' '.join(ctl.argv('logs', 'smol'))} | head -1; echo ${{PIPESTATUS[0]}}"]

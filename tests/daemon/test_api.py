@@ -1,18 +1,15 @@
-"""The API's own manners: shapes, refusals, streams; plans, estimates, the doctor."""
+"""The API's own manners: shapes, refusals, streams; plans, estimates."""
 
 import asyncio
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from config.settings import Settings
-from daemon.checks import disk, engine, groups, memlock, memory, problems
-from daemon.checks.finding import Facts, Verdict
 from daemon.measured import BANDWIDTH
-from domain.hardware import EngineFound, Gpu, Hardware, Memory, Problem
+from domain.hardware import Hardware, Memory
 from domain.jsonable import to_json
 from tests.daemon.conftest import Running
 
@@ -42,6 +39,7 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/status",
         "/v1/probe",
         "/v1/doctor",
+        "/v1/doctor/report",
         "/v1/plan",
         "/v1/compare",
         "/v1/estimate",
@@ -127,43 +125,3 @@ async def test_a_log_and_the_events_are_read_back(daemon: Running, smollm2: Path
     assert log.text == "two\nthree\n"
     assert '"kind": "ready"' in events.text
     assert later.text == ""
-
-
-async def test_the_doctor_says_what_to_do(daemon: Running) -> None:
-    async with daemon() as api:
-        found = await api.get("/v1/doctor")
-    assert {"engine", "memory", "memlock", "disk"} <= {finding["check"] for finding in found}
-    assert all(finding["fix"] for finding in found if finding["status"] == "error")
-
-
-def facts(settings: Settings, hardware: Hardware, *, own: frozenset[str] = frozenset()) -> Facts:
-    return Facts(hardware, settings, own, {})
-
-
-def test_checks_find_what_is_wrong(settings: Settings) -> None:
-    gib = 1024**3
-    sick = Hardware(
-        memory=Memory(total_bytes=32 * gib, available_bytes=gib, memlock_limit_bytes=8 * 1024**2),
-        gpus=(Gpu("pci:0", "amd", "Radeon"),),
-        engines=(EngineFound("llama.cpp", "/x", problem="built for another CPU"),),
-        problems=(Problem("amd", "no kfd", "load amdgpu"),),
-    )
-    seen = facts(settings, sick)
-    assert [finding.status for finding in engine.check(seen)] == [Verdict.ERROR, Verdict.WARNING]
-    assert memlock.check(seen)[0].found == "8 MiB of 32.0 GiB RAM may be locked"
-    assert memory.check(seen)[0].status is Verdict.WARNING
-    assert groups.check(seen)[0].fix == "sudo usermod -aG render,video $USER, then log in again"
-    assert problems.check(seen)[0].fix == "load amdgpu"
-    assert disk.check(replace(seen, low_disks={"/m": gib}))[0].found == "/m has 1.0 GiB free"
-
-
-def test_checks_are_content_with_a_well_machine(settings: Settings) -> None:
-    gib = 1024**3
-    well = Hardware(
-        memory=Memory(total_bytes=32 * gib, available_bytes=30 * gib, memlock_unlimited=True),
-        gpus=(Gpu("pci:0", "amd", "Radeon"),),
-        engines=(EngineFound("llama.cpp", "/x", "b1"),),
-    )
-    seen = facts(settings, well, own=frozenset({"render", "video"}))
-    checks = (engine, memory, memlock, disk, groups, problems)
-    assert {finding.status for check in checks for finding in check.check(seen)} == {Verdict.OK}

@@ -1,0 +1,28 @@
+"""DGX Spark: does cached data look like used memory to CUDA?"""
+
+from daemon.checks.facts import Facts
+from daemon.checks.finding import Finding, not_known, ok, warning
+from domain.hardware import MemoryKind
+from domain.units import gib
+
+LARGE_SHARE = 0.25  # of the RAM; of no other source
+
+
+def check(facts: Facts) -> tuple[Finding, ...]:
+    shares = [gpu for gpu in facts.hardware.gpus if gpu.memory_kind is MemoryKind.UNIFIED]
+    if not any(gpu.vendor == "nvidia" for gpu in shares):
+        return ()
+    cached_bytes, total_bytes = facts.system.page_cache_bytes, facts.hardware.memory.total_bytes
+    if cached_bytes is None or total_bytes is None:
+        return not_known("how much RAM holds cached files")
+    found = f"{gib(cached_bytes)} of cached files, {gib(facts.system.free_bytes)} quite free"
+    if cached_bytes < LARGE_SHARE * total_bytes:
+        return ok(found)
+    # docs.nvidia.com/dgx/dgx-spark/known-issues.html; github.com/vllm-project/vllm/issues/35313 and 48140
+    return (
+        warning(
+            found,
+            why="cudaMemGetInfo takes cached files for used memory, and vLLM refuses to start",
+            fix="sync && echo 3 | sudo tee /proc/sys/vm/drop_caches, then launch what was refused",
+        ),
+    )
