@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from domain.model import MetadataValue
+from domain.model import Chat, MetadataValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,20 @@ class PypiFile:
 
 
 @dataclass(frozen=True, slots=True)
+class VllmRepo:
+    """A repository of safetensors. ``kind`` is how its weights are stored: native, fp8, awq, gptq, nvfp4,
+    mxfp4. ``compute_capability`` is the least that it needs, where that is another than its kind's."""
+
+    repo: str
+    kind: str
+    compute_capability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KnownModel:
     """One catalogue entry. ``shape`` holds header facts (GGUF keys without the architecture) from
-    which a tensor table is rebuilt while no header can be read."""
+    which a tensor table is rebuilt while no header can be read. ``gated``: the publisher's own
+    repositories ask to accept the licence first; ``None`` where that is not known."""
 
     alias: str
     title: str
@@ -59,13 +70,18 @@ class KnownModel:
     parameters: int | None = None
     active_parameters: int | None = None
     licence: str | None = None
-    gated: bool = False
+    gated: bool | None = None
     gguf_repos: tuple[str, ...] = ()
-    vllm_repos: tuple[str, ...] = ()
+    vllm: tuple[VllmRepo, ...] = ()
+    chat: Chat | None = None
     quants: tuple[KnownQuant, ...] = ()
     pypi: PypiFile | None = None
     shape: Mapping[str, MetadataValue] = field(default_factory=dict)
     source: str = ""
+
+    @property
+    def vllm_repos(self) -> tuple[str, ...]:
+        return tuple(row.repo for row in self.vllm)
 
 
 @dataclass(frozen=True, slots=True)

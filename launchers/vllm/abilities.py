@@ -8,11 +8,12 @@ from domain.errors import EngineError
 from domain.plan import VLLM
 from launchers import asking
 from launchers.base import Capabilities
-from launchers.vllm.vocabulary import VERSION, names
+from launchers.vllm.vocabulary import VERSION, names, parsers
 
 VERSION_TIMEOUT_S = 60.0
 HELP_TIMEOUT_S = 180.0
 OPTION = re.compile(r"^  (-.+)$", re.MULTILINE)
+CHOICES = re.compile(r"^  (--[\w-]+) \{([^}]*)\}", re.MULTILINE)
 NAME = re.compile(r"(?:^|, )(-{1,2}[A-Za-z][\w.-]*)")
 # The local part of torch's version: 2.13.0+cpu, 2.13.0+cu130, 2.13.0+rocm7.1; PyPI's own build is CUDA's.
 BACKENDS = (("cpu", "cpu"), ("rocm", "rocm"), ("xpu", "xpu"), ("cu", "cuda"))
@@ -25,10 +26,11 @@ def ask(path: str, *, cache_dir: Path | None = None) -> Capabilities:
         if version is None:
             said = asking.answer(path, ("--version",), timeout_s=VERSION_TIMEOUT_S, cache_dir=cache_dir)
             version = said.strip().splitlines()[-1] if said.strip() else None
-        flags = names()
+        flags, values = names(), parsers()
         if version is None or not version.startswith(f"{VERSION}."):
             question = ("serve", "--help=all")
-            flags = parse_help(asking.answer(path, question, timeout_s=HELP_TIMEOUT_S, cache_dir=cache_dir))
+            told = asking.answer(path, question, timeout_s=HELP_TIMEOUT_S, cache_dir=cache_dir)
+            flags, values = parse_help(told), parse_choices(told)
     except OSError as error:
         raise EngineError(
             f"{path}: {error.strerror}", hint="set vllm in the settings", cause="missing"
@@ -38,17 +40,23 @@ def ask(path: str, *, cache_dir: Path | None = None) -> Capabilities:
         path=path,
         version=version,
         flags=flags,
+        values=values,
         backends=() if site is None else _backends(version or "", _installed(site, "torch") or ""),
     )
 
 
 def assume() -> Capabilities:
-    return Capabilities(engine=VLLM, path="vllm", flags=names())
+    return Capabilities(engine=VLLM, path="vllm", flags=names(), values=parsers())
 
 
 def parse_help(text: str) -> frozenset[str]:
     """The option names of argparse's help; option lines are indented by two, their text by more."""
     return frozenset(name for line in OPTION.findall(text) for name in NAME.findall(line))
+
+
+def parse_choices(text: str) -> dict[str, tuple[str, ...]]:
+    """The words of those options that list them: ``--dtype {auto,half}``."""
+    return {name: tuple(words.split(",")) for name, words in CHOICES.findall(text)}
 
 
 def _site_packages(path: Path) -> Path | None:

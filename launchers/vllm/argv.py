@@ -44,10 +44,13 @@ def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
         ("--quantization", flags.quantization),
         ("--max-num-seqs", flags.max_num_seqs),
         ("--device-ids", ",".join(str(index) for index in flags.device_ids) or None),
+        *_chat(flags, caps),
     )
     argv = [word for name, value in wanted if value is not None for word in (name, str(value))]
     if flags.enforce_eager:
         argv.append("--enforce-eager")
+    if flags.auto_tool_choice and "--tool-call-parser" in argv:
+        argv.append("--enable-auto-tool-choice")
     if lacking := [word for word in argv if word.startswith("--") and word not in caps.flags]:
         raise EngineError(
             f"{caps.path} ({caps.version or 'version unknown'}) has no {lacking[0]}, which this plan needs",
@@ -55,6 +58,19 @@ def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
             cause="flag_missing",
         )
     return (*argv, *flags.extra)
+
+
+def _chat(flags: VllmFlags, caps: Capabilities) -> tuple[tuple[str, str | None], ...]:
+    """Parsers that this build knows: without them it serves as well, and takes no turn apart."""
+    wanted = (
+        ("--tool-call-parser", flags.tool_call_parser),
+        ("--reasoning-parser", flags.reasoning_parser),
+    )
+    return tuple(
+        (option, word)
+        for option, word in wanted
+        if option in caps.flags and word in caps.values.get(option, (word,))
+    )
 
 
 def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:

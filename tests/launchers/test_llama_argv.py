@@ -64,6 +64,7 @@ ALL_SET = LlamaFlags(
     fit=False,
     jinja=True,
     extra=("--top-k", "40"),
+    reasoning_format="auto",
 )
 
 
@@ -113,6 +114,13 @@ def test_a_flag_that_the_plan_needs_and_the_build_lacks_is_named(flags: LlamaFla
     with pytest.raises(EngineError, match=lacks) as failed:
         llama_cpp.arguments(flags, poor)
     assert failed.value.cause == "flag_missing"
+
+
+def test_a_build_that_does_not_take_thoughts_apart_is_not_told_to() -> None:
+    older = replace(NEW, flags=NEW.flags - {"--reasoning-format"})
+    wanted = LlamaFlags(reasoning_format="auto")
+    assert llama_cpp.arguments(wanted, NEW)[-2:] == ("--reasoning-format", "auto")
+    assert "--reasoning-format" not in llama_cpp.arguments(wanted, older)
 
 
 def test_a_build_without_a_feature_has_nothing_to_switch_off() -> None:

@@ -10,10 +10,10 @@ from domain.errors import EngineError, UsageError
 from domain.model import Source, WeightFile, Weights
 from domain.plan import VLLM, Confidence, LlamaFlags, Plan, Speed, VllmFlags
 from launchers import asking, vllm
-from launchers.base import Places
+from launchers.base import Capabilities, Places
 from launchers.command import Exit
 from launchers.registry import choose
-from launchers.vllm.abilities import parse_help
+from launchers.vllm.abilities import parse_choices, parse_help
 from tests.launchers.conftest import CAPTURES
 
 HELP = """usage: vllm serve [model_tag] [options]
@@ -23,6 +23,10 @@ options:
                         Data type. See --load-format for more.
   --enforce-eager, --no-enforce-eager
                         Always eager. (default: False)
+  --tool-call-parser {hermes,mistral} or name registered in --tool-parser-plugin
+                        Which parser. See --enable-auto-tool-choice.
+  --enable-auto-tool-choice, --no-enable-auto-tool-choice
+                        Needs a parser.
   --tensor-parallel-size TENSOR_PARALLEL_SIZE, -tp TENSOR_PARALLEL_SIZE
                         Number of groups.
 """
@@ -35,6 +39,9 @@ ALL_SET = VllmFlags(
     max_num_seqs=4,
     enforce_eager=True,
     device_ids=(0, 2),
+    tool_call_parser="hermes",
+    auto_tool_choice=True,
+    reasoning_parser="qwen3",
     extra=("--seed", "7"),
 )
 
@@ -97,9 +104,23 @@ def test_options_are_read_and_not_the_text_below_them() -> None:
         "--dtype",
         "--enforce-eager",
         "--no-enforce-eager",
+        "--tool-call-parser",
+        "--enable-auto-tool-choice",
+        "--no-enable-auto-tool-choice",
         "--tensor-parallel-size",
         "-tp",
     }
+
+
+def test_a_parser_that_the_build_does_not_know_is_left_out() -> None:
+    caps = Capabilities("vllm", "vllm", flags=parse_help(HELP), values=parse_choices(HELP))
+    known = vllm.arguments(VllmFlags(tool_call_parser="mistral", auto_tool_choice=True), caps)
+    assert known[-3:] == ("--tool-call-parser", "mistral", "--enable-auto-tool-choice")
+    for flags in (
+        VllmFlags(tool_call_parser="glm45", auto_tool_choice=True),
+        VllmFlags(reasoning_parser="qwen3"),
+    ):
+        assert vllm.arguments(flags, caps) == vllm.arguments(VllmFlags(), caps)
 
 
 def test_every_field_is_said_and_understood_again() -> None:

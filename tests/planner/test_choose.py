@@ -7,6 +7,7 @@ import pytest
 
 from domain.errors import DoesNotFitError, UnknownModelError, UsageError
 from domain.hardware import Hardware
+from domain.model import Chat
 from domain.plan import HOST, LlamaFlags, Plan, Wish
 from domain.units import GIB
 from planner import compute
@@ -261,3 +262,11 @@ def test_a_plan_over_many_quants_is_quick() -> None:
         plan("a model", models, build.UNEQUAL, Wish())
         took_s.append(time.process_time() - start_s)
     assert min(took_s) < 0.25
+
+
+def test_what_the_catalogue_says_of_chats_reaches_the_flags() -> None:
+    told = replace(TINY[0], chat=Chat(jinja=False, reasoning_format="auto"))
+    flags = flags_of(plan("m", (told,), build.CARD_24, Wish()))
+    assert (flags.jinja, flags.reasoning_format) == (False, "auto")
+    plain = flags_of(plan("m", TINY[:1], build.CARD_24, Wish()))
+    assert (plain.jinja, plain.reasoning_format) == (True, None)

@@ -1,10 +1,12 @@
 """vLLM plans: ranks that divide the heads, KV in bytes, the CPU's own rules."""
 
+from dataclasses import replace
+
 import pytest
 
 from domain.errors import BadModelError, DoesNotFitError
 from domain.hardware import Hardware
-from domain.model import Candidate, ModelShape, Source, Tensor, WeightFile, Weights
+from domain.model import Candidate, Chat, ModelShape, Source, Tensor, WeightFile, Weights
 from domain.plan import VLLM, Plan, VllmFlags, Wish
 from domain.units import GIB, MIB
 from planner.choose import plan
@@ -89,3 +91,28 @@ def test_a_refusal_names_the_context_that_would_fit() -> None:
 def test_a_folder_that_says_nothing_is_refused() -> None:
     with pytest.raises(BadModelError, match="num_attention_heads"):
         planned(folder({"hidden_size": 4}, 1 * GIB), build.SMALL_CPU)
+
+
+def test_weights_without_kernels_on_this_gpu_are_passed_over() -> None:
+    box = build.hardware(replace(build.gpu(24, name="RTX 2080 Ti"), arch="sm_75"), ram_gib=64)
+    native = replace(folder(SMOL, 2 * GIB, "mxfp4"), compute_capability=8.0)
+    smaller = replace(folder(SMOL, 1 * GIB, "awq"), compute_capability=7.5)
+    assert plan("m", (native, smaller), box, Wish()).weights == smaller.weights
+    with pytest.raises(BadModelError, match=r"mxfp4 weights need compute capability 8.0, this GPU has 7.5"):
+        plan("m", (native,), box, Wish())
+    unknown = build.hardware(replace(build.gpu(24, name="?"), arch=None), ram_gib=64)
+    assert plan("m", (native,), unknown, Wish()).weights == native.weights
+    ada = build.hardware(replace(build.gpu(24, name="GB10"), arch="sm_121"), ram_gib=64)
+    assert plan("m", (native,), ada, Wish()).weights == native.weights
+
+
+def test_what_the_catalogue_says_of_chats_reaches_the_flags() -> None:
+    chat = Chat(tool_call_parser="hermes", reasoning_parser="qwen3")
+    flags = planned(replace(folder(SMOL, 269 * MIB), chat=chat), build.SMALL_CPU)[1]
+    assert (flags.tool_call_parser, flags.auto_tool_choice, flags.reasoning_parser) == (
+        "hermes",
+        True,
+        "qwen3",
+    )
+    plain = planned(folder(SMOL, 269 * MIB), build.SMALL_CPU)[1]
+    assert (plain.tool_call_parser, plain.auto_tool_choice, plain.reasoning_parser) == (None, False, None)
