@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from catalog import gguf, headers, hub, safetensors, store
+from catalog import gguf, headers, hub, precision, safetensors, shards, store
 from catalog.blueprint import shape_of
 from catalog.cache import Cache
-from catalog.quants import FILE_TYPES, QuantFiles, quant_of, quants_of, said_by
+from catalog.quants import FILE_TYPES, Contents, QuantFiles, contents, quant_of, said_by
 from catalog.remote import HttpSource, new_client
 from catalog.source import ByteSource, FileSource
 from domain.errors import BadModelError
@@ -22,19 +22,33 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Needed:
-    """Which of a repository's files the choice needs. Of quants larger than ``most_bytes`` only the
-    smallest counts, so that a plan can say by how much it does not fit."""
+    """Which of a repository's files the choice needs: those of one ``quant``, or the one that ``file`` is
+    of. Of quants larger than ``most_bytes`` only the smallest counts, so that a plan can say by how much
+    it does not fit."""
 
     engine: str | None = None
     quant: str | None = None
     most_bytes: int | None = None
+    file: str | None = None
 
     def names(self, quant: str) -> bool:
         """Whether ``quant`` is the one that is asked for, where one is."""
         return self.quant is None or self.quant.upper() == quant.upper()
 
-    def of(self, quants: tuple[QuantFiles, ...]) -> tuple[QuantFiles, ...]:
-        """The named one, or all where none is called so: the error then tells the names there are."""
+    def among(self, files: tuple[WeightFile, ...]) -> tuple[WeightFile, ...]:
+        """All, or the parts of the model that ``file`` is one of."""
+        if self.file is None or not self.file.endswith(".gguf"):
+            return files
+        parts = gguf.part_names(self.file)
+        return tuple(one for one in files if one.name in parts)
+
+    def of(self, found: Contents, place: str) -> tuple[QuantFiles, ...]:
+        """The named one, or all where none is called so: the error then tells the names there are.
+        Raises: BadModelError where a part of what is needed is missing."""
+        quants = found.quants
+        wanted = [part for quant, part in found.lacking.items() if self.quant is None or self.names(quant)]
+        if wanted and (self.quant or not quants):
+            raise BadModelError(f"{place} is incomplete: {wanted[0]} is missing")
         if self.quant:
             return tuple(one for one in quants if self.names(one.quant)) or quants
         if self.most_bytes is None:
@@ -60,26 +74,26 @@ def of_folder(folder: Path, *, weights: Weights | None = None) -> tuple[Candidat
     origin = weights or Weights(Source.FILE, str(folder), None, (), "", 0)
     origin = dataclasses.replace(origin, location=str(folder))
     opened: Callable[[str], ByteSource] = lambda name: FileSource(folder / name)  # noqa: E731
-    found = quants_of(files)
-    if found:
+    found = contents(files)
+    if found.quants:
         return _readable(origin, found, opened)
-    if shards := shards_of(files):
-        if missing := safetensors.missing_shards(shards):
-            raise BadModelError(f"{folder} is incomplete, these are missing: {', '.join(missing[:3])}")
-        return (_safetensors(origin, files, safetensors.read_folder(shards, opened)),)
+    names = [file.name for file in files]
+    if chosen := shards.shards_of(names, lambda: safetensors.read_index(opened)):
+        shape = safetensors.read_folder(chosen, opened, beside=names)
+        return (_safetensors(origin, files, chosen, shape),)
+    if found.lacking:
+        raise BadModelError(f"{folder} is incomplete: {next(iter(found.lacking.values()))} is missing")
     raise BadModelError(
         f"{folder} holds no model", hint="a .gguf file, or config.json with .safetensors files, is expected"
     )
 
 
-def _readable(
-    origin: Weights, quants: tuple[QuantFiles, ...], opened: Callable[[str], ByteSource]
-) -> tuple[Candidate, ...]:
+def _readable(origin: Weights, found: Contents, opened: Callable[[str], ByteSource]) -> tuple[Candidate, ...]:
     """One bad file hides no other. Raises: BadModelError where all are bad."""
     usable, problem = [], None
-    for one in quants:
+    for one in found.quants:
         try:
-            usable.append(_gguf(origin, one, gguf.read_model(one.files[0].name, opened)))
+            usable.append(_gguf(origin, one, found, gguf.read_model(one.files[0].name, opened)))
         except BadModelError as error:
             log.warning("passed over: folder=%s why=%s", origin.location, error)
             problem = problem or error
@@ -104,14 +118,17 @@ def _of_listing(
     found: hub.Listing, needed: Needed, cache: Cache | None, *, online: bool
 ) -> tuple[Candidate, ...]:
     origin = Weights(Source.HUB, found.repo, found.commit, (), "", 0)
-    quants = needed.of(quants_of(found.files)) if needed.engine != VLLM else ()
-    if quants:
-        shapes = headers.of_quants(found, quants, cache=cache, online=online)
-        return tuple(_gguf(origin, one, shapes[one.quant]) for one in quants if one.quant in shapes)
-    shards = shards_of(found.files) if needed.engine != LLAMA_CPP else ()
-    if shards and (shape := headers.of_shards(found, shards, cache=cache, online=online)):
-        return (_safetensors(origin, found.files, shape),)
-    return ()
+    if needed.engine != VLLM:
+        there = contents(needed.among(found.files))
+        if quants := needed.of(there, found.repo):
+            shapes = headers.of_quants(found, quants, cache=cache, online=online)
+            return tuple(
+                _gguf(origin, one, there, shapes[one.quant]) for one in quants if one.quant in shapes
+            )
+    if needed.engine == LLAMA_CPP:
+        return ()
+    read = headers.of_shards(found, cache=cache, online=online)
+    return (_safetensors(origin, found.files, *read),) if read else ()
 
 
 def of_url(weights: Weights, *, cache: Cache | None = None) -> Candidate:
@@ -162,39 +179,18 @@ def quant_of_shape(shape: ModelShape, name: str) -> str:
     return said_by(name) or (FILE_TYPES.get(kind) if isinstance(kind, int) else None) or quant_of(name)
 
 
-def shards_of(files: tuple[WeightFile, ...]) -> tuple[str, ...]:
-    """The safetensors files at the top of a folder that also has a config.json, in order."""
-    names = {file.name for file in files}
-    if safetensors.CONFIG not in names:
-        return ()
-    return tuple(sorted(name for name in names if name.endswith(".safetensors") and "/" not in name))
-
-
-def _gguf(origin: Weights, quant: QuantFiles, shape: ModelShape) -> Candidate:
-    weights = dataclasses.replace(origin, files=quant.files, quant=quant.quant, size_bytes=quant.size_bytes)
+def _gguf(origin: Weights, quant: QuantFiles, found: Contents, shape: ModelShape) -> Candidate:
+    weights = dataclasses.replace(
+        origin, files=quant.files, quant=quant.quant, size_bytes=quant.size_bytes, beside=found.beside
+    )
     return Candidate(weights, shape)
 
 
-def _safetensors(origin: Weights, files: tuple[WeightFile, ...], shape: ModelShape) -> Candidate:
-    needed = tuple(file for file in files if _is_needed(file.name))
+def _safetensors(
+    origin: Weights, files: tuple[WeightFile, ...], chosen: tuple[str, ...], shape: ModelShape
+) -> Candidate:
+    needed = tuple(file for file in files if shards.is_needed(file.name, chosen))
     size_bytes = sum(file.size_bytes or 0 for file in needed)
-    weights = dataclasses.replace(origin, files=needed, quant=_dtype(shape), size_bytes=size_bytes)
-    return Candidate(weights, shape, engine=VLLM)
-
-
-def _is_needed(name: str) -> bool:
-    """Weights, configuration and tokenizer, all at the top; not the same weights in other formats."""
-    return "/" not in name and name.endswith(
-        (".safetensors", ".json", ".txt", ".model", ".jinja", ".tiktoken")
-    )
-
-
-def _dtype(shape: ModelShape) -> str:
-    """The quantization method of config.json, else the dtype that most bytes have."""
-    method = shape.get("quantization_config.quant_method")
-    if isinstance(method, str):
-        return method
-    sizes: dict[str, int] = {}
-    for tensor in shape.tensors:
-        sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.size_bytes
-    return max(sizes, key=lambda kind: sizes[kind], default="")
+    kind = precision.kind_of(shape)
+    weights = dataclasses.replace(origin, files=needed, quant=kind, size_bytes=size_bytes)
+    return Candidate(weights, shape, engine=VLLM, compute_capability=precision.LEAST_CAPABILITY.get(kind))

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from catalog import gguf, hub, safetensors
+from catalog import gguf, hub, safetensors, shards
 from catalog.cache import Cache
 from catalog.quants import QuantFiles
+from catalog.remote import HttpSource
 from domain.errors import BadModelError
 from domain.model import ModelShape
 
@@ -37,21 +38,38 @@ def of_quants(
 
 
 def of_shards(
-    found: hub.Listing, names: tuple[str, ...], *, cache: Cache | None, online: bool
-) -> ModelShape | None:
-    """The shape of a safetensors model; where not online and never seen, None.
+    found: hub.Listing, *, cache: Cache | None, online: bool
+) -> tuple[tuple[str, ...], ModelShape] | None:
+    """The files of a safetensors model, and its shape; where it holds none, or not online and never seen,
+    None.
 
     Raises: DownloadError, BadModelError."""
-    tags = _tags(found, [safetensors.CONFIG, *names])
-    if cache and (shape := cache.shape(tags)):
-        return shape
-    if not online:
-        return None
-    with hub.sources(found) as opened:
-        shape = safetensors.read_folder(names, opened)
+    there = [file.name for file in found.files]
+    with ExitStack() as stack:
+        opened = stack.enter_context(hub.sources(found)) if online else _never_seen
+        try:
+            names = shards.shards_of(there, lambda: safetensors.read_index(opened))
+        except _NeverSeenError:
+            return None
+        if not names:
+            return None
+        tags = _tags(found, [shards.CONFIG, *names])
+        if cache and (shape := cache.shape(tags)):
+            return names, shape
+        if not online:
+            return None
+        shape = safetensors.read_folder(names, opened, beside=there, at_once=AT_ONCE)
     if cache:
         cache.keep_shape(tags, shape)
-    return shape
+    return names, shape
+
+
+class _NeverSeenError(Exception):
+    """Nothing is read of the hub now."""
+
+
+def _never_seen(name: str) -> HttpSource:
+    raise _NeverSeenError(name)
 
 
 def _read(

@@ -1,19 +1,31 @@
-"""What a model can be called: an alias, ``owner/repo[:quant][@revision]``, a path, a URL, a wheel's file."""
+"""What a model can be called: an alias, ``owner/repo[:quant][@revision]``, a path, a URL, a wheel's file.
+
+An address of the hub's own pages (``https://huggingface.co/owner/repo/resolve/main/x.gguf``, also ``blob``
+and ``tree``) names its repository, and the file in it.
+"""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from domain.errors import BadModelError, UnknownModelError, UsageError
 from domain.known import KnownModel
 from domain.redact import without_secrets
 
 NEAREST = 3
+LIKELY = 0.75  # of 1: so like a repository must be to one that is known to be meant
+HUB_HOSTS = ("huggingface.co", "hf.co")
 _REPO = re.compile(
-    r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::(?P<quant>[\w.-]+))?(?:@(?P<rev>[\w./-]+))?$"
+    r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)"
+    r"(?:(?::(?P<quant>[\w.-]+))?(?:@(?P<rev>[\w./-]+))?|@(?P<rev_first>[\w./-]+):(?P<quant_last>[\w.-]+))$",
+    re.ASCII,
+)
+_PAGE = re.compile(
+    r"^/(?P<repo>[^/]+/[^/]+)(?:/(?P<kind>resolve|blob|tree|raw)/(?P<rev>refs/(?:pr|convert)/[^/]+|[^/]+)(?:/(?P<path>.+))?)?/?$"
 )
 _ALIAS = re.compile(r"^(?P<alias>[A-Za-z0-9][\w.-]*)(?::(?P<quant>[\w.-]+))?$")
 _PYPI = re.compile(r"^(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[A-Za-z0-9][\w.!+]*)#(?P<path>.+)$")
@@ -27,9 +39,12 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Repo:
+    """``file`` is one of its files, where the name is that file's address."""
+
     repo: str
     quant: str | None = None
     revision: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +84,12 @@ def parse(name: str) -> Name:
         return Wheel(match["package"], match["version"], checked_path(match["path"]))
     if name.startswith(("/", "./", "../", "~")) or name.endswith(".gguf"):
         return _local(name)
-    plain = name.removeprefix("hf:")
-    if match := _REPO.match(plain):
-        return Repo(match["repo"], match["quant"], _revision(match["rev"]))
+    if match := _REPO.match(_without_hub(name)):
+        return Repo(
+            match["repo"],
+            match["quant"] or match["quant_last"],
+            _revision(match["rev"] or match["rev_first"]),
+        )
     if match := _ALIAS.match(name):
         return Alias(match["alias"], match["quant"])
     raise UsageError(
@@ -80,7 +98,15 @@ def parse(name: str) -> Name:
     )
 
 
-def _url(text: str) -> Url:
+def _without_hub(name: str) -> str:
+    """``hf.co/owner/repo``, as other tools call it, is ``owner/repo``; so is ``hf:owner/repo``."""
+    for prefix in ("hf:", *(f"{host}/" for host in HUB_HOSTS)):
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return name
+
+
+def _url(text: str) -> Url | Repo:
     try:
         parts = urlsplit(text)
         _ = parts.port  # is looked at only here
@@ -88,7 +114,23 @@ def _url(text: str) -> Url:
         raise UsageError(f"{without_secrets(text)} is no URL") from error
     if not parts.hostname:
         raise UsageError(f"{without_secrets(text)} is no URL: it names no host")
-    return Url(text)
+    return _page(text, parts) if _is_hub(parts) else Url(text)
+
+
+def _is_hub(parts: SplitResult) -> bool:
+    endpoint = urlsplit(os.environ.get("HF_ENDPOINT", ""))
+    return parts.hostname in HUB_HOSTS or (bool(endpoint.netloc) and parts.netloc == endpoint.netloc)
+
+
+def _page(text: str, parts: SplitResult) -> Repo:
+    match = _PAGE.match(unquote(parts.path))
+    if match is None or _REPO.match(match["repo"]) is None:
+        raise UsageError(
+            f"{without_secrets(text)} is no page of a model",
+            hint="owner/repo[:quant] names a model of the hub",
+        )
+    file = None if match["kind"] == "tree" or match["path"] is None else checked_path(match["path"])
+    return Repo(match["repo"], revision=_revision(match["rev"]), file=file)
 
 
 def _local(text: str) -> Local:
@@ -106,19 +148,42 @@ def _revision(text: str | None) -> str | None:
 
 
 def checked_path(name: str) -> str:
-    """``name`` if it is a relative path that stays below its folder. Raises: BadModelError."""
+    """``name``, a relative path that stays below its folder and can be shown. Raises: BadModelError."""
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:
         raise BadModelError(f"the file name {name!r} leads out of its folder")
+    if not name.isprintable():
+        raise BadModelError(f"the file name {name!r} has characters that can't be printed")
     return name
 
 
 def unknown(name: str, catalogue: Mapping[str, KnownModel], *, what: str = "") -> UnknownModelError:
-    """The error for a name that nothing is called, with the three nearest names of the catalogue."""
-    return UnknownModelError(name, near=nearest(name, catalogue), what=what)
+    """The error for a name that nothing is called, with the three nearest names: repositories that are
+    nearly spelled like it, then aliases."""
+    near = (*_likely(name, catalogue.values()), *nearest(name, catalogue))
+    return UnknownModelError(name, near=near[:NEAREST], what=what)
 
 
 def nearest(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The three of ``names`` that are most like ``name``, best first."""
-    wanted = name.rpartition("/")[2].lower()
-    return tuple(difflib.get_close_matches(wanted, list(names), n=NEAREST, cutoff=0.0))
+    """The three of ``names`` that are most like ``name``, best first. Case, ``-`` and ``:`` count little:
+    ``Llama3.1:8b`` is ``llama-3.1-8b``."""
+    return _close(name.rpartition("/")[2], names, cutoff=0.0)
+
+
+def _likely(name: str, models: Iterable[KnownModel]) -> tuple[str, ...]:
+    if "/" not in name:
+        return ()
+    known = dict.fromkeys(repo for model in models for repo in (*model.gguf_repos, *model.vllm_repos))
+    return _close(_without_hub(name), known, cutoff=LIKELY)
+
+
+def _close(name: str, names: Iterable[str], *, cutoff: float) -> tuple[str, ...]:
+    by_letters: dict[str, str] = {}
+    for one in names:
+        by_letters.setdefault(_letters(one), one)
+    found = difflib.get_close_matches(_letters(name), list(by_letters), n=NEAREST, cutoff=cutoff)
+    return tuple(by_letters[one] for one in found)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9./]", "", name.lower())

@@ -1,12 +1,12 @@
-"""Which quants a list of files holds, by the names that publishers give them."""
+"""Which quants a list of files holds, and what lies beside them, by the names that publishers give."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from catalog.gguf import part_names
-from domain.model import WeightFile
+from domain.model import Companion, Role, WeightFile
 
 # Longest forms first; a UD- (dynamic) prefix and an _XL suffix belong to the name.
 _QUANT = re.compile(
@@ -18,8 +18,9 @@ _QUANT = re.compile(
     re.IGNORECASE,
 )
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
-# Files beside the model: vision projectors, importance matrices, draft heads.
-_BESIDE = re.compile(r"(^|[-_.])(mmproj|imatrix|mtp|draft|eagle3?)([-_.]|$)", re.IGNORECASE)
+_BESIDE = re.compile(r"(^|[-_.])(?P<word>mmproj|imatrix|mtp|draft|eagle3?)([-_.]|$)", re.IGNORECASE)
+# Of several projectors the first of these: F16 is what most of them are made for, F32 gains nothing.
+_PREFERRED = ("F16", "BF16", "Q8_0")
 
 # general.file_type of a header. Source: llama.cpp include/llama.h, enum llama_ftype.
 FILE_TYPES: dict[int, str] = {
@@ -71,19 +72,69 @@ class QuantFiles:
         return sum(file.size_bytes or 0 for file in self.files)
 
 
-def quants_of(files: Iterable[WeightFile]) -> tuple[QuantFiles, ...]:
-    """The quants that are complete among ``files``, smallest first. Of a quant that is there twice,
-    the one nearest to the top folder counts."""
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The GGUF files of one place. ``quants`` are complete, the smallest first; of others ``lacking`` names
+    the first part that is not there."""
+
+    quants: tuple[QuantFiles, ...] = ()
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[Companion, ...] = ()
+
+
+def contents(files: Iterable[WeightFile]) -> Contents:
+    """Of a quant that is there twice, the one nearest to the top folder counts. A file is one to load
+    beside the model by its name, as long as there is a model beside it."""
     by_name = {file.name: file for file in files if file.name.lower().endswith(".gguf")}
+    names = sorted(by_name, key=lambda item: (item.count("/"), item))
+    roles = {name: role for name in names if (role := _role(name)) is not None}
+    models = [name for name in names if name not in roles and not _is_matrix(name)]
+    if not models:  # a repository of one such file is about that file
+        models = [name for name, role in roles.items() if role is Role.DRAFT]
+        roles = {name: role for name, role in roles.items() if name not in models}
+    quants, lacking = _quants(models, by_name)
+    beside = sorted((Companion(role, by_name[name]) for name, role in roles.items()), key=_preference)
+    return Contents(quants, lacking, tuple(beside))
+
+
+def _quants(
+    names: Iterable[str], by_name: Mapping[str, WeightFile]
+) -> tuple[tuple[QuantFiles, ...], Mapping[str, str]]:
     found: dict[str, QuantFiles] = {}
-    for name in sorted(by_name, key=lambda item: (item.count("/"), item)):
-        parts = part_names(name)
-        if name != parts[0] or _BESIDE.search(PurePosixPath(name).stem):
-            continue
-        if all(part in by_name for part in parts):
-            quant = quant_of(name)
+    lacking: dict[str, str] = {}
+    for stem in dict.fromkeys(_first_part(name) for name in names):
+        quant, parts = quant_of(stem), part_names(stem)
+        missing = next((part for part in parts if part not in by_name), None)
+        if missing is None:
             found.setdefault(quant.upper(), QuantFiles(quant, tuple(by_name[part] for part in parts)))
-    return tuple(sorted(found.values(), key=lambda item: item.size_bytes))
+        else:
+            lacking.setdefault(quant.upper(), missing)
+    complete = tuple(sorted(found.values(), key=lambda item: item.size_bytes))
+    return complete, {quant: part for quant, part in lacking.items() if quant not in found}
+
+
+def _first_part(name: str) -> str:
+    return re.sub(r"-\d{5}(-of-\d{5}\.gguf)$", r"-00001\1", name)
+
+
+def _role(name: str) -> Role | None:
+    match = _BESIDE.search(PurePosixPath(name).stem)
+    if match is None or match["word"].lower() == "imatrix":
+        return None
+    return Role.PROJECTOR if match["word"].lower() == "mmproj" else Role.DRAFT
+
+
+def _is_matrix(name: str) -> bool:
+    """An importance matrix; a quant that was made with one says its quant, too."""
+    stem = PurePosixPath(name).stem
+    match = _BESIDE.search(stem)
+    return match is not None and match["word"].lower() == "imatrix" and not _QUANT.search(stem)
+
+
+def _preference(companion: Companion) -> tuple[str, int, str]:
+    quant = said_by(companion.file.name) or ""
+    rank = _PREFERRED.index(quant) if quant in _PREFERRED else len(_PREFERRED)
+    return companion.role, rank, companion.file.name
 
 
 def quant_of(name: str) -> str:

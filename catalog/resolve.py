@@ -1,21 +1,22 @@
 """From a name to candidates: weights that an engine here could load, with their shapes.
 
-What is complete on this disk is used without any network. Else the hub is asked; where it does not
-answer, a wheel that holds the model stands in; and last, for planning alone, the catalogue's facts.
+What is complete on this disk is used without any network. Else the hub is asked (``upstream``); where it
+does not answer, a wheel that holds the model stands in; and last, for planning alone, the catalogue's facts.
 """
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from catalog import candidates as of
-from catalog import gguf, hub, names, ondisk, store
+from catalog import convert, gguf, hub, names, ondisk, store
 from catalog.cache import Cache
 from catalog.source import unreadable
+from catalog.upstream import Upstream, missing
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
-from domain.known import KnownModel, KnownQuant, PypiFile
+from domain.known import KnownModel, PypiFile
 from domain.model import Candidate, Source, WeightFile, Weights
 from domain.plan import LLAMA_CPP, VLLM
 from domain.redact import without_secrets
@@ -42,23 +43,33 @@ def candidates(
     Raises: UnknownModelError (with the three nearest names), BadModelError, DownloadError, UsageError."""
     parsed = names.parse(name)
     quant = parsed.quant if isinstance(parsed, names.Repo | names.Alias) else None
-    needed = of.Needed(engine, quant, most_bytes)
-    search = _Search(without_secrets(name), catalogue, models_dir, needed, quality, cache, offline)
+    file = parsed.file if isinstance(parsed, names.Repo) else None
+    needed = of.Needed(engine, quant, most_bytes, file)
+    upstream = Upstream(without_secrets(name), needed, cache, offline)
+    search = _Search(upstream, catalogue, _by_repo(catalogue), models_dir, quality)
     try:
-        return search.for_engine(search.named(parsed))
+        return tuple(search.told(one) for one in search.for_engine(search.named(parsed)))
     except OSError as error:  # a name too long, a folder that is closed to this user, a disk that fails
         raise unreadable(error.filename or name, error) from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Search:
-    name: str
+    """``known`` are the models of the catalogue by each of their repositories."""
+
+    upstream: Upstream
     catalogue: Catalogue
+    known: Catalogue
     models_dir: Path
-    needed: of.Needed
     quality: str | None
-    cache: Cache | None
-    offline: bool
+
+    @property
+    def name(self) -> str:
+        return self.upstream.name
+
+    @property
+    def needed(self) -> of.Needed:
+        return self.upstream.needed
 
     @property
     def engine(self) -> str | None:
@@ -72,7 +83,7 @@ class _Search:
                 return self.url(url)
             case names.Wheel():
                 return self.wheel(name)
-            case names.Repo(repo, _, revision):
+            case names.Repo(repo=repo, revision=revision):
                 return self.only(self.repo(repo, revision))
             case names.Alias(alias, _):
                 return self.only(self.alias(alias))
@@ -97,9 +108,9 @@ class _Search:
         weights = Weights(Source.URL, url, None, files, "", 0)
         if store.is_complete(weights, self.models_dir):
             return (_placed(of.of_gguf_file(store.folder_of(weights, self.models_dir) / name), weights),)
-        if self.offline:
-            raise self._missing()
-        return (of.of_url(weights, cache=self.cache),)
+        if self.upstream.offline:
+            raise missing(self.name)
+        return (of.of_url(weights, cache=self.upstream.cache),)
 
     def wheel(self, wanted: names.Wheel) -> tuple[Candidate, ...]:
         for model in self.catalogue.values():
@@ -120,50 +131,31 @@ class _Search:
 
     def _repo_elsewhere(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
         try:
-            return self._on_hub(repo, revision)
-        except hub.HubSilentError:
-            if seen := self._as_seen((repo,), revision):
-                return seen
-            facts = [
-                (model, quant)
-                for model in self.catalogue.values()
-                for quant in model.quants
-                if quant.repo == repo and self.needed.names(quant.quant)
-            ]
-            if not facts or self.engine == VLLM:
-                raise
-            return self._from_facts(facts)
+            return self.upstream.of_repo(repo, revision, self.known.get(repo))
         except hub.NoSuchRepoError as error:
             raise names.unknown(repo, self.catalogue, what=str(error)) from error
 
     def alias(self, alias: str) -> tuple[Candidate, ...]:
         model = self.catalogue.get(alias) or self.catalogue.get(alias.lower())
         if model is None:
-            raise names.unknown(alias, self.catalogue)
-        repos = model.vllm_repos if self.engine == VLLM else model.gguf_repos
+            raise names.unknown(self.name, self.catalogue)
+        repos = model.gguf_repos if model.gguf_repos and self.engine != VLLM else model.vllm_repos
         here = ondisk.found(self.models_dir, repos, None, self.needed)
         wheel = model.pypi if self.engine != VLLM else None
         if wheel and not self.needed.names(wheel.quant):
             wheel = None
         if not here and wheel and store.is_complete(_weights(wheel), self.models_dir):
             here = (self._pypi(model, wheel),)
-        return self._joined(here, lambda: self._alias_elsewhere(alias, model, repos, wheel))
+        return self._joined(here, lambda: self._alias_elsewhere(model, wheel))
 
-    def _alias_elsewhere(
-        self, alias: str, model: KnownModel, repos: tuple[str, ...], wheel: PypiFile | None
-    ) -> tuple[Candidate, ...]:
+    def _alias_elsewhere(self, model: KnownModel, wheel: PypiFile | None) -> tuple[Candidate, ...]:
+        if wheel is None:
+            return self.upstream.of_model(model)
         try:
-            return self._first_on_hub(model, repos)
+            return self.upstream.asked(model)
         except hub.HubSilentError as error:
-            log.info("no hub, falling back: model=%s why=%s", alias, error)
-            if wheel:
-                return (self._pypi(model, wheel),)
-            if seen := self._as_seen(repos, None):
-                return seen
-            quants = [quant for quant in model.quants if self.needed.names(quant.quant)]
-            if self.engine == VLLM or not quants or not model.shape:
-                raise
-            return self._from_facts([(model, quant) for quant in quants])
+            log.info("no hub, a wheel stands in: model=%s why=%s", model.alias, error)
+            return (self._pypi(model, wheel),)
 
     def only(self, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         """The candidates of one quant, where the name asks for one."""
@@ -180,17 +172,35 @@ class _Search:
         fitting = tuple(item for item in found if self.engine in (None, item.engine))
         if fitting:
             return fitting
-        what = "GGUF files" if self.engine == VLLM else "safetensors"
+        if self.engine == VLLM:
+            raise UsageError(
+                f"{self.name} holds GGUF files only, which {VLLM} does not serve here",
+                hint=f"leave out --engine, or set it to {LLAMA_CPP}",
+            )
         raise UsageError(
-            f"{self.name} holds {what} only, which {self.engine} does not serve here",
-            hint=f"leave out --engine, or set it to {LLAMA_CPP if self.engine == VLLM else VLLM}",
+            f"{self.name} holds safetensors only, which {LLAMA_CPP} does not serve here",
+            hint=f"leave out --engine, or set it to {VLLM}; or convert it: {convert.command(self.name)}",
+        )
+
+    def told(self, item: Candidate) -> Candidate:
+        """``item`` with what the catalogue knows of its model."""
+        model = self.known.get(item.weights.repo)
+        if model is None:
+            return item
+        row = next((row for row in model.vllm if row.repo == item.weights.repo), None)
+        least = row.compute_capability if row and row.compute_capability else item.compute_capability
+        return dataclasses.replace(
+            item,
+            chat=model.chat or item.chat,
+            compute_capability=least,
+            notes=(*item.notes, *_notes(model, item)),
         )
 
     def _joined(
         self, here: tuple[Candidate, ...], elsewhere: Callable[[], tuple[Candidate, ...]]
     ) -> tuple[Candidate, ...]:
         """What is on this disk, with what there is elsewhere where that may do better."""
-        if here and (self.offline or ondisk.is_enough(here, self.needed, self.quality)):
+        if here and (self.upstream.offline or ondisk.is_enough(here, self.needed, self.quality)):
             return here
         try:
             return ondisk.joined(here, elsewhere())
@@ -200,49 +210,6 @@ class _Search:
             log.info("only what is on this disk counts: model=%s why=%s", self.name, error)
             return here
 
-    def _on_hub(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
-        if self.offline:
-            raise self._missing()
-        listing = hub.listing(repo, revision)
-        if self.cache:
-            self.cache.keep_listing(listing, revision)
-        found = of.of_listing(listing, self.needed, cache=self.cache)
-        if not found:
-            raise BadModelError(
-                f"{repo} holds nothing that {self.engine or 'an engine here'} can load",
-                hint="name a repository with .gguf files, or one with safetensors for --engine vllm",
-            )
-        return found
-
-    def _as_seen(self, repos: Iterable[str], revision: str | None) -> tuple[Candidate, ...]:
-        """What the hub said when it was last asked: of the first repository that was looked at."""
-        for repo in repos if self.cache else ():
-            if self.cache and (seen := self.cache.listing(repo, revision)):
-                listing, at = seen
-                if found := of.as_seen(listing, self.needed, cache=self.cache, at=at):
-                    log.info("no hub, planning from what was seen: repo=%s at=%s", repo, at)
-                    return found
-        return ()
-
-    def _first_on_hub(self, model: KnownModel, repos: tuple[str, ...]) -> tuple[Candidate, ...]:
-        problem: DownloadError | BadModelError | None = None
-        for repo in repos:
-            try:
-                return self._on_hub(repo, None)
-            except hub.HubSilentError:
-                raise
-            except (DownloadError, BadModelError) as error:
-                log.warning("repository is not usable: repo=%s why=%s", repo, error)
-                problem = problem or error
-        if problem:
-            raise problem
-        raise hub.HubSilentError(
-            f"the catalogue names no repository of {model.alias} for {self.engine or LLAMA_CPP}"
-        )
-
-    def _from_facts(self, facts: list[tuple[KnownModel, KnownQuant]]) -> tuple[Candidate, ...]:
-        return tuple(of.of_catalogue(model, quant) for model, quant in facts)
-
     def _pypi(self, model: KnownModel, file: PypiFile) -> Candidate:
         weights = _weights(file)
         if store.is_complete(weights, self.models_dir):
@@ -250,11 +217,20 @@ class _Search:
             return _placed(of.of_gguf_file(path), weights, location=store.folder_of(weights, self.models_dir))
         return of.of_wheel(model, file, weights)
 
-    def _missing(self) -> hub.HubSilentError:
-        return hub.HubSilentError(
-            f"{self.name} is not complete on this disk, and offline is set",
-            hint="set offline to false to fetch it",
-        )
+
+def _by_repo(catalogue: Catalogue) -> Catalogue:
+    return {
+        repo: model
+        for model in catalogue.values()
+        for repo in (*model.gguf_repos, *model.vllm_repos, *([model.pypi.package] if model.pypi else ()))
+    }
+
+
+def _notes(model: KnownModel, item: Candidate) -> tuple[str, ...]:
+    asked = ", which its publisher asks to accept first" if model.gated else ""
+    licence = (f"licence: {model.licence}{asked}",) if model.licence else ()
+    only = item.engine == VLLM and not model.gguf_repos
+    return (*licence, *(("no GGUF files of it are known",) if only else ()))
 
 
 def _weights(file: PypiFile) -> Weights:

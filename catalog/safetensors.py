@@ -4,12 +4,13 @@ Source of the format: the safetensors README: 8 bytes of length, a JSON object, 
 """
 
 import json
-import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import Any
 
+from catalog.shards import CONFIG, INDEX
 from catalog.source import ByteSource
 from domain.errors import BadModelError
 from domain.model import MetadataValue, ModelShape, Scalar, Tensor
@@ -17,9 +18,13 @@ from domain.units import MIB
 
 MAX_JSON_BYTES = 16 * MIB
 KEPT_VALUES = 4096
-MAX_SHARDS = 4096
-_SHARD = re.compile(r"-\d{5}-of-(\d{5})\.safetensors$")
-CONFIG = "config.json"
+FIRST_READ_BYTES = 64 * 1024  # the whole header of a shard with some 500 tensors
+# Where ``quantization_config`` stands if not in config.json. Source: vLLM 0.32.0, get_config_filenames.
+METHOD_FILES = {
+    "hf_quant_config.json": "modelopt",
+    "quantize_config.json": "gptq",
+    "quant_config.json": "awq",
+}
 # Bits of each dtype. Source: safetensors, enum Dtype.
 DTYPE_BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
@@ -33,50 +38,71 @@ DTYPE_BITS = {
 Open = Callable[[str], ByteSource]
 
 
-def read_folder(names: tuple[str, ...], open_source: Open) -> ModelShape:
-    """The shape of a model from its config.json and its ``names`` of safetensors.
+def read_folder(
+    names: tuple[str, ...], open_source: Open, *, beside: Collection[str] = (), at_once: int = 1
+) -> ModelShape:
+    """The shape of a model from its config.json and its ``names`` of safetensors, ``at_once`` of them side
+    by side. How they are quantized may be told by a file ``beside``.
 
     Raises: BadModelError."""
     config = _object(_whole(open_source, CONFIG), CONFIG)
     architecture = config.get("model_type")
     if not isinstance(architecture, str):
         raise BadModelError(f"{CONFIG} names no model_type")
-    tensors: list[Tensor] = []
-    file_bytes = 0
-    for name in names:
+    config = {**_quantization(config, open_source, beside), **config}
+
+    def read(name: str) -> tuple[list[Tensor], int]:
         source = open_source(name)
         try:
-            tensors += read_tensors(source)
-            file_bytes += source.size_bytes
+            return read_tensors(source), source.size_bytes
         finally:
             source.close()
+
+    with ThreadPoolExecutor(at_once) as pool:
+        tables = list(pool.map(read, names))
+    tensors = tuple({tensor.name: tensor for table, _ in tables for tensor in table}.values())
+    if not tensors:
+        raise BadModelError(f"{', '.join(names[:3])}: no file of the model holds a tensor")
     metadata: dict[str, MetadataValue] = {"general.architecture": architecture}
     _flatten(config, architecture, metadata)
-    return ModelShape(architecture, tuple(tensors), file_bytes, metadata)
+    return ModelShape(architecture, tensors, sum(size_bytes for _, size_bytes in tables), metadata)
 
 
-def missing_shards(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The shards that ``-00001-of-00003`` in ``names`` speaks of and that are not among them."""
-    expected = {
-        f"{name[: match.start()]}-{number:05d}-of-{match[1]}.safetensors"
-        for name in names
-        if (match := _SHARD.search(name)) and int(match[1]) <= MAX_SHARDS
-        for number in range(1, int(match[1]) + 1)
-    }
-    return tuple(sorted(expected - set(names)))
+def read_index(open_source: Open) -> tuple[str, ...]:
+    """The files that the index of a model in several shards names. Raises: BadModelError."""
+    files = _object(_whole(open_source, INDEX), INDEX).get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
+        raise BadModelError(f"{INDEX} maps no tensor to a file")
+    return tuple(dict.fromkeys(files.values()))
+
+
+def _quantization(config: Mapping[str, Any], open_source: Open, beside: Collection[str]) -> dict[str, Any]:
+    """``quantization_config`` as older tools wrote it: to a file of its own."""
+    if "quantization_config" in config:
+        return {}
+    for name, method in METHOD_FILES.items():
+        if name in beside:
+            told = _object(_whole(open_source, name), name)
+            inner = told.get("quantization")  # ModelOpt's has this level more
+            told = inner if isinstance(inner, dict) else told
+            return {"quantization_config": {"quant_method": method, **told}}
+    return {}
 
 
 def read_tensors(source: ByteSource) -> list[Tensor]:
     """The table of one file. Raises: BadModelError."""
-    start = source.read(0, 8)
+    start = source.read(0, FIRST_READ_BYTES)
     if len(start) < 8:
         raise BadModelError(f"{source.name} is truncated: {source.size_bytes} bytes")
-    length = struct.unpack("<Q", start)[0]
+    length = struct.unpack("<Q", start[:8])[0]
     if length > min(source.size_bytes - 8, MAX_JSON_BYTES):
         raise BadModelError(
             f"{source.name} is no usable safetensors file: a header of {length} bytes in {source.size_bytes}"
         )
-    header = _object(source.read(8, length), source.name)
+    text = start[8 : 8 + length]
+    if len(text) < length:
+        text += source.read(8 + len(text), length - len(text))
+    header = _object(text, source.name)
     header.pop("__metadata__", None)
     data_bytes = source.size_bytes - 8 - length
     return [_tensor(source.name, name, entry, data_bytes) for name, entry in header.items()]

@@ -79,6 +79,7 @@ def digest(flags: LlamaFlags) -> str:
         threads=None,
         threads_batch=None,
         jinja=None,
+        reasoning_format=None,
         fit=False,
         cache_ram_mib=None,
         ctx_checkpoints=None,

@@ -79,15 +79,19 @@ async def choose_plan(
             error.hint = "; ".join(part for part in (error.hint, instead) if part)
             raise
 
-    return _dated(await asyncio.to_thread(think), candidates)
+    return _with_notes(await asyncio.to_thread(think), candidates)
 
 
-def _dated(plan: Plan, candidates: Sequence[Candidate]) -> Plan:
-    """``plan`` with a word on weights that the hub was not asked for now."""
-    at = next((one.as_of for one in candidates if one.weights == plan.weights), None)
-    if at is None:
+def _with_notes(plan: Plan, candidates: Sequence[Candidate]) -> Plan:
+    """``plan`` with a word on its weights: their licence, and when the hub told of them if not now."""
+    chosen = next((one for one in candidates if one.weights == plan.weights), None)
+    for note in chosen.notes if chosen else ():
+        plan = noted(plan, note)
+    if chosen is None or chosen.as_of is None:
         return plan
-    return noted(plan, f"the hub could not be asked: {plan.weights.repo} is planned as seen at {at}")
+    return noted(
+        plan, f"the hub could not be asked: {plan.weights.repo} is planned as seen at {chosen.as_of}"
+    )
 
 
 async def checked_plan(

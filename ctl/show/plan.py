@@ -35,6 +35,10 @@ def explained(plan: Plan) -> list[str]:
     """Why this plan, and what was not chosen."""
     lines = ["", "why"]
     lines += [f"  - {reason}" for reason in plan.reasons]
+    if plan.weights.beside:
+        lines += ["", "beside it, to be loaded with --mmproj or --model-draft"]
+    for extra in plan.weights.beside:
+        lines.append(f"  - {extra.file.name} ({extra.role}, {gib(extra.file.size_bytes)})")
     if plan.alternatives:
         lines += ["", "not chosen"]
     for other in plan.alternatives:

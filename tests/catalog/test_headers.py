@@ -186,7 +186,7 @@ def test_a_quant_that_cannot_be_used_is_left_out(tmp_path: Path, hub: Hub) -> No
 def test_an_address_is_read_again_when_its_tag_changes(tmp_path: Path, hub: Hub) -> None:
     files = three(tmp_path / "p")
     hub.add("o/r", files)
-    url = f"{hub.url}/o/r/resolve/main/M-Q8_0.gguf"
+    url = f"{hub.url.replace('127.0.0.1', 'localhost')}/o/r/resolve/main/M-Q8_0.gguf"
     [first] = resolve(tmp_path, url)
     hub.sent_bytes = 0
     assert resolve(tmp_path, url) == (first,)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.names import Alias, Local, Name, Repo, Url, Wheel, checked_path, nearest, parse
+from catalog.names import Alias, Local, Name, Repo, Url, Wheel, checked_path, nearest, parse, unknown
 from config.data import catalogue
 from domain.errors import BadModelError, UnknownModelError, UsageError
 
@@ -19,6 +19,17 @@ from domain.errors import BadModelError, UnknownModelError, UsageError
         ("unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL", Repo("unsloth/Qwen3-8B-GGUF", "UD-Q4_K_XL")),
         ("hf:o/r:Q8_0@refs/pr/3", Repo("o/r", "Q8_0", "refs/pr/3")),
         ("o/r@abc123", Repo("o/r", None, "abc123")),
+        ("hf:o/r@refs/pr/3:Q8_0", Repo("o/r", "Q8_0", "refs/pr/3")),
+        ("hf.co/o/r:Q4_K_M", Repo("o/r", "Q4_K_M")),
+        ("huggingface.co/o/r", Repo("o/r")),
+        ("https://huggingface.co/o/r", Repo("o/r")),
+        ("https://hf.co/o/r/", Repo("o/r")),
+        ("https://huggingface.co/o/r/tree/v1.0/Q4_K_M", Repo("o/r", None, "v1.0")),
+        ("https://huggingface.co/o/r/blob/main/a/b.gguf", Repo("o/r", None, "main", "a/b.gguf")),
+        (
+            "https://huggingface.co/o/r/resolve/refs%2Fpr%2F3/b.gguf?x=1",
+            Repo("o/r", None, "refs/pr/3", "b.gguf"),
+        ),
         ("model.gguf", Local(Path("model.gguf"))),
         ("folder/model.gguf", Local(Path("folder/model.gguf"))),
         ("/srv/models/llama", Local(Path("/srv/models/llama"))),
@@ -49,6 +60,29 @@ def test_what_is_no_url_is_refused_and_not_repeated_in_full(name: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["https://huggingface.co/", "https://hf.co/o", "https://hf.co/o/r/commits/main", "https://hf.co/$/r"],
+)
+def test_a_page_of_the_hub_that_is_no_models_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="is no page of a model"):
+        parse(name)
+
+
+def test_a_page_that_leads_out_of_its_repository_is_refused() -> None:
+    with pytest.raises(BadModelError, match="leads out"):
+        parse("https://huggingface.co/o/r/resolve/main/..%2F..%2Fx.gguf")
+    with pytest.raises(UsageError, match="is no revision"):
+        parse("https://huggingface.co/o/r/resolve/../y.gguf")
+
+
+def test_a_mirrors_pages_are_the_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = "https://mirror.example:8443/o/r/resolve/main/b.gguf"
+    assert parse(page) == Url(page)
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example:8443")
+    assert parse(page) == Repo("o/r", None, "main", "b.gguf")
+
+
 @pytest.mark.parametrize("revision", ["../../../bin/ls", "a/..", "/etc/passwd"])
 def test_a_revision_that_leads_out_of_its_folder_is_refused(revision: str) -> None:
     with pytest.raises(UsageError, match="is no revision"):
@@ -68,11 +102,39 @@ def test_paths_inside_a_repository_stay_inside(name: str) -> None:
         checked_path(name)
 
 
+@pytest.mark.parametrize("name", ["a\nb.gguf", "a\x1b[2J.gguf", "\u202efugg.a"])
+def test_paths_that_no_screen_can_show_are_refused(name: str) -> None:
+    with pytest.raises(BadModelError, match="can't be printed"):
+        checked_path(name)
+
+
 @pytest.mark.parametrize(
     ("wrong", "best"),
-    [("gpt-oss-120", "gpt-oss-120b"), ("lama3.3-70b", "llama-3.3-70b"), ("QWEN3-8B", "qwen3-8b")],
+    [
+        ("gpt-oss-120", "gpt-oss-120b"),
+        ("lama3.3-70b", "llama-3.3-70b"),
+        ("QWEN3-8B", "qwen3-8b"),
+        ("qwen3:8b", "qwen3-8b"),
+        ("llama3.1:8b", "llama-3.1-8b"),
+        ("Gemma3_27B", "gemma-3-27b"),
+    ],
 )
 def test_three_nearest_names_the_best_first(wrong: str, best: str) -> None:
     near = nearest(wrong, catalogue())
     assert near[0] == best
     assert len(near) == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "best"),
+    [
+        ("unsloth/Qwen3-32B-GUF", "unsloth/Qwen3-32B-GGUF"),
+        ("unslot/qwen3-32b-gguf", "unsloth/Qwen3-32B-GGUF"),
+        ("openai/gptoss-20b", "openai/gpt-oss-20b"),
+        ("nobody/gpt-oss-20b", "gpt-oss-20b"),
+    ],
+)
+def test_a_repository_is_compared_with_those_that_are_known(wrong: str, best: str) -> None:
+    error = unknown(wrong, catalogue())
+    assert error.near[0] == best
+    assert len(error.near) == 3

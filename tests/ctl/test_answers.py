@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from domain.jsonable import to_json
+from domain.model import Companion, Role, WeightFile
 from domain.plan import LlamaFlags
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
@@ -103,6 +104,14 @@ def test_explain_adds_the_reasons_and_what_was_not_chosen(ctl: Ctl, daemon: Fake
     out = ctl("plan", "m", "--explain").stdout
     assert "why\n  - one thread: two of them share the core\n" in out
     assert "not chosen\n  - Q8_0 (41.0 tokens/s, 400 MiB): slower by half\n" in out
+
+
+def test_explain_lists_what_lies_beside_the_model(ctl: Ctl, daemon: FakeDaemon) -> None:
+    projector = Companion(Role.PROJECTOR, WeightFile("mmproj-F16.gguf", 812 << 20))
+    plan = replace(answers.PLAN, weights=replace(answers.PLAN.weights, beside=(projector,)))
+    daemon.on("POST /v1/plan", to_json(plan))
+    assert "mmproj-F16.gguf (mmproj, 812 MiB)" in ctl("plan", "m", "--explain").stdout
+    assert "mmproj" not in ctl("plan", "m").stdout
 
 
 @pytest.mark.parametrize(

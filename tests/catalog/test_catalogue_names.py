@@ -1,0 +1,154 @@
+"""Names of the catalogue: which repositories they lead to, and what the catalogue adds to what is found."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from catalog.resolve import candidates
+from domain.errors import BadModelError, DownloadError, UnknownModelError
+from domain.known import KnownModel, VllmRepo
+from domain.model import Candidate, Chat, Role
+from tests.catalog.build import gguf_file, safetensors
+from tests.rigs.hub import Hub
+
+CHAT = Chat(reasoning_format="auto", tool_call_parser="hermes")
+TOY = KnownModel(
+    "toy",
+    "Toy",
+    "llama",
+    licence="llama3.1",
+    gated=True,
+    gguf_repos=("toy/gguf",),
+    vllm=(
+        VllmRepo("toy/gone-FP8", "fp8"),
+        VllmRepo("toy/FP8", "fp8", compute_capability=8.9),
+        VllmRepo("toy/other-FP8", "fp8"),
+        VllmRepo("toy/AWQ", "awq"),
+    ),
+    chat=CHAT,
+)
+NO_GGUF = replace(TOY, alias="bare", gguf_repos=(), chat=None)
+
+
+def resolve(name: str, tmp_path: Path, model: KnownModel = TOY, engine: str | None = None) -> list[Candidate]:
+    models_dir = tmp_path / "models"
+    return list(candidates(name, catalogue={model.alias: model}, models_dir=models_dir, engine=engine))
+
+
+def folder(method: str) -> dict[str, bytes]:
+    config = {"model_type": "llama", "quantization_config": {"quant_method": method}}
+    data = safetensors(
+        {"x": ("F8_E4M3" if method == "fp8" else "I32", (4096,), 4096 if method == "fp8" else 16384)}
+    )
+    return {"config.json": json.dumps(config).encode(), "model.safetensors": data}
+
+
+@pytest.fixture
+def published(hub: Hub, tmp_path: Path) -> Hub:
+    hub.add("toy/gguf", {"Toy-Q8_0.gguf": gguf_file(tmp_path / "a", quant=7).read_bytes()})
+    for repo in ("toy/FP8", "toy/other-FP8"):
+        hub.add(repo, folder("fp8"))
+    hub.add("toy/AWQ", folder("awq"))
+    return hub
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("name", ["toy", "toy/gguf", "hf.co/toy/gguf:Q8_0"])
+def test_what_the_catalogue_knows_of_a_model_comes_with_it_by_whatever_name(
+    tmp_path: Path, name: str
+) -> None:
+    (found,) = resolve(name, tmp_path)
+    assert found.chat == CHAT
+    assert found.notes == ("licence: llama3.1, which its publisher asks to accept first",)
+
+
+@pytest.mark.usefixtures("published")
+def test_for_vllm_the_first_usable_repository_of_each_kind_counts(tmp_path: Path) -> None:
+    found = resolve("toy", tmp_path, engine="vllm")
+    assert [item.weights.repo for item in found] == ["toy/FP8", "toy/AWQ"]
+    assert [item.weights.quant for item in found] == ["fp8", "awq"]
+    assert [item.compute_capability for item in found] == [8.9, 7.5]  # the row's own word, then its kind's
+    assert {item.chat for item in found} == {CHAT}
+
+
+def test_where_no_repository_can_be_used_the_first_reason_is_told(tmp_path: Path, hub: Hub) -> None:
+    hub.add("toy/FP8", {"config.json": b"{}", "model.safetensors": b"x" * 20})
+    with pytest.raises(DownloadError, match="toy/gone-FP8"):
+        resolve("toy", tmp_path, engine="vllm")
+
+
+@pytest.mark.usefixtures("published")
+def test_a_model_without_gguf_files_is_served_by_vllm_and_says_why(tmp_path: Path) -> None:
+    found = resolve("bare", tmp_path, NO_GGUF)
+    assert {item.engine for item in found} == {"vllm"}
+    assert "no GGUF files of it are known" in found[0].notes
+
+
+@pytest.mark.usefixtures("published")
+def test_where_llama_cpp_is_wished_for_a_model_without_gguf_files_two_ways_on_are_told(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(BadModelError, match="no GGUF files of bare are known") as caught:
+        resolve("bare", tmp_path, NO_GGUF, engine="llama.cpp")
+    assert "node-ctl launch bare --engine vllm" in caught.value.hint
+    assert "hf download toy/AWQ --local-dir AWQ && python convert_hf_to_gguf.py AWQ" in caught.value.hint
+    with pytest.raises(BadModelError, match="holds safetensors only") as refused:
+        resolve("toy/FP8", tmp_path, engine="llama.cpp")
+    assert "toy/gguf has GGUF files" in refused.value.hint
+    with pytest.raises(BadModelError) as unknown:
+        resolve("toy/FP8", tmp_path, NO_GGUF, engine="llama.cpp")
+    assert "convert_hf_to_gguf.py" in unknown.value.hint
+
+
+def test_an_address_of_one_file_is_that_file_with_its_parts_and_what_lies_beside(
+    tmp_path: Path, hub: Hub
+) -> None:
+    parts = gguf_file(tmp_path / "m-Q8_0.gguf", split_max_tensors=2, quant=7).parent.glob("m-Q8_0-*.gguf")
+    files = {f"sub/{path.name}": path.read_bytes() for path in parts}
+    assert len(files) == 2
+    other = gguf_file(tmp_path / "n.gguf", quant=7).read_bytes()
+    hub.add("o/r", {**files, "n-Q8_0.gguf": other, "mmproj-F16.gguf": other, "README.md": b"x"})
+    page = f"{hub.url}/o/r/blob/main/sub/m-Q8_0-00002-of-00002.gguf"
+    (found,) = resolve(page, tmp_path)
+    assert [file.name for file in found.weights.files] == sorted(files)
+    (whole,) = resolve("o/r", tmp_path)
+    assert [file.name for file in whole.weights.files] == ["n-Q8_0.gguf"]
+    assert [(item.role, item.file.name) for item in whole.weights.beside] == [
+        (Role.PROJECTOR, "mmproj-F16.gguf")
+    ]
+    assert whole.weights.size_bytes == len(other)
+
+
+def test_an_address_that_is_no_models_is_told(tmp_path: Path, hub: Hub) -> None:
+    hub.add("o/r", {"n-Q8_0.gguf": b"x" * 2000, "mmproj-F16.gguf": b"x" * 2000})
+    with pytest.raises(UnknownModelError, match=r"o/r has no file 'n-Q4_0.gguf'") as caught:
+        resolve(f"{hub.url}/o/r/resolve/main/n-Q4_0.gguf", tmp_path)
+    assert caught.value.near[0] == "n-Q8_0.gguf"
+    with pytest.raises(BadModelError, match="is no model by itself"):
+        resolve(f"{hub.url}/o/r/resolve/main/mmproj-F16.gguf", tmp_path)
+
+
+def test_a_split_with_a_missing_part_is_refused_with_the_parts_name(tmp_path: Path, hub: Hub) -> None:
+    whole = gguf_file(tmp_path / "a", quant=7).read_bytes()
+    hub.add("o/r", {"M-Q8_0.gguf": whole, "M-Q6_K-00002-of-00002.gguf": b"x" * 2000})
+    (found,) = resolve("o/r", tmp_path)
+    assert found.weights.quant == "Q8_0"
+    with pytest.raises(BadModelError, match=r"o/r is incomplete: M-Q6_K-00001-of-00002.gguf is missing"):
+        resolve("o/r:Q6_K", tmp_path)
+    hub.add("o/s", {"M-Q6_K-00002-of-00002.gguf": b"x" * 2000})
+    with pytest.raises(BadModelError, match=r"M-Q6_K-00001-of-00002.gguf is missing"):
+        resolve("o/s", tmp_path)
+
+
+def test_pickled_weights_are_not_read(tmp_path: Path, hub: Hub) -> None:
+    hub.add("o/r", {"config.json": b'{"model_type": "llama"}', "pytorch_model.bin": b"x" * 2000})
+    with pytest.raises(BadModelError, match="pickled weights only"):
+        resolve("o/r", tmp_path)
+
+
+def test_an_adapter_is_no_model(tmp_path: Path, hub: Hub) -> None:
+    hub.add("o/r", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x" * 2000})
+    with pytest.raises(BadModelError, match="holds an adapter"):
+        resolve("o/r", tmp_path)
