@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from daemon import measured
+from daemon import devices, measured
 from daemon.node import Node
 from domain.hardware import Gpu, Hardware
 from launchers import asking
@@ -25,14 +25,17 @@ async def look(node: Node) -> Hardware:
     seen = await measured.with_measured(node, seen, bandwidth)
     own = [live.process.pid for live in node.live.values() if live.process and live.process.pid]
     seen = await asyncio.to_thread(without_engines, seen, own, node.settings.sysroot)
-    before = node.seen.hardware
-    node.seen.hardware = replace(seen, engines=engines)
+    seen = replace(seen, engines=engines)
+    if began < node.seen.began_s:
+        return seen  # one that began later has been told already: this one is no news
+    before, node.seen.hardware, node.seen.began_s = node.seen.hardware, seen, began
     if before is not None and _devices(before) != _devices(seen):
         await asyncio.to_thread(asking.forget)  # an engine's list of devices is another now
+    await devices.tell(node, before, seen)
     log.debug(
         "looked: gpus=%d engines=%d after_s=%.3f", len(seen.gpus), len(engines), time.monotonic() - began
     )
-    return node.seen.hardware
+    return seen
 
 
 def without_engines(seen: Hardware, own: Collection[int], root: Path) -> Hardware:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config import settings as config
 from config.settings import Settings
-from daemon import jobs, lock, logs, outlived, server, status
+from daemon import hotplug, jobs, lock, logs, outlived, server, status
 from daemon.node import Node, Rooms, open_node
 from daemon.notify import Notify
 from daemon.restore import restore
@@ -65,6 +65,7 @@ async def running(settings: Settings, notify: Notify, rooms: Rooms | None = None
         scheduler = jobs.scheduler(node)
         scheduler.start()
         undo.callback(scheduler.shutdown, wait=False)
+        await undo.enter_async_context(hotplug.watching(node))
         await undo.enter_async_context(server.listening(node))
         telling = asyncio.create_task(_tell(node, notify), name="notify")
         undo.callback(telling.cancel)

@@ -67,10 +67,11 @@ class Rooms:
 
 @dataclass(slots=True)
 class Seen:
-    """The last look at the machine, and which disks were low then. ``unanswered``: what an engine could
-    not be asked, when (monotonic seconds) and why."""
+    """The last look at the machine, when it began (monotonic seconds), and which disks were low then.
+    ``unanswered``: what an engine could not be asked, when (monotonic seconds) and why."""
 
     hardware: Hardware | None = None
+    began_s: float = 0.0
     low_disks: set[str] = field(default_factory=set)
     unanswered: dict[str, tuple[float, str]] = field(default_factory=dict)
 

@@ -17,6 +17,7 @@ from catalog.fetch import Fetched
 from daemon import ledger, logtail
 from daemon.api.errors import STATUS
 from daemon.changes import Changes
+from daemon.diary import Diary
 from daemon.hardware import look, without_engines
 from daemon.ledger import Ledger, free_bytes, host_held_bytes, without
 from daemon.live import Live
@@ -221,9 +222,10 @@ async def test_an_engine_is_asked_again_once_the_devices_are_others() -> None:
     first = await asyncio.to_thread(asking.answer, path, question)
     machines = iter((Hardware(), Hardware(), Hardware(gpus=(Gpu("x", "amd", "X"),))))
     rooms = SimpleNamespace(probe=lambda: next(machines), engines=tuple, measure_bandwidth=lambda: None)
-    store = SimpleNamespace(fact=lambda key: None)
+    store = SimpleNamespace(fact=lambda key: None, put_fact=lambda key, value: None, add_event=print)
     node = SimpleNamespace(rooms=rooms, store=store, seen=Seen(), measuring=asyncio.Lock(), boot_id=None)
-    node.live, node.settings = {}, SimpleNamespace(models_dir=None, sysroot=Path("/"))
+    node.live, node.diary = {}, Diary(store)
+    node.settings = SimpleNamespace(models_dir=None, sysroot=Path("/"))
     for _ in range(2):
         await look(cast("Node", node))
     assert await asyncio.to_thread(asking.answer, path, question) == first
