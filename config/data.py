@@ -17,6 +17,7 @@ __all__ = ["catalogue", "known_gpus", "profile", "profile_names"]
 
 HERE = Path(__file__).parent
 PROFILES = HERE / "profiles"
+MOST_CHARS = 4 * 1024 * 1024  # of a profile; a machine with eight GPUs takes 60 KB
 
 
 @cache
@@ -32,14 +33,14 @@ def profile_names() -> tuple[str, ...]:
 
 
 def profile(name_or_path: str) -> Hardware:
-    """A box that isn't here: by name, or from a file that ``node-ctl probe --json`` wrote. A file without
+    """A box that isn't here: by name, or from a file that ``node-ctl probe --save`` wrote. A file without
     a ``name`` is called by its own.
 
     Raises: UsageError, with the nearest names."""
     is_path = name_or_path.endswith(".json") or "/" in name_or_path
     path = Path(name_or_path).expanduser() if is_path else PROFILES / f"{_in_full(name_or_path)}.json"
     try:
-        box = from_json(Hardware, json.loads(path.read_text()))
+        box = from_json(Hardware, json.loads(_text(path)))
         possible.check(box)
     except OSError as error:
         if is_path:
@@ -49,13 +50,21 @@ def profile(name_or_path: str) -> Hardware:
         ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"the profile {path} cannot be used: {error}", hint="node-ctl probe --json writes one"
+            f"the profile {path} cannot be used: {error}", hint="node-ctl probe --save writes one"
         ) from error
     if box.memory.total_bytes is None and not box.gpus:
         raise UsageError(
-            f"the profile {path} says nothing of memory or GPUs", hint="node-ctl probe --json writes one"
+            f"the profile {path} says nothing of memory or GPUs", hint="node-ctl probe --save writes one"
         )
     return box if box.name else replace(box, name=path.stem)
+
+
+def _text(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        text = file.read(MOST_CHARS + 1)
+    if len(text) > MOST_CHARS:
+        raise ValueError(f"it has more than {MOST_CHARS} characters")
+    return text
 
 
 def _in_full(name: str) -> str:

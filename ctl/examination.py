@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -52,22 +51,3 @@ def _environment() -> dict[str, str]:
     if where.named_socket() is None and autostart.system_unit() is not None:
         return {**os.environ, **paths.SERVICE_ENVIRONMENT}
     return autostart.absolute(os.environ)
-
-
-def writable(path: Path) -> None:
-    """Raises: UsageError for a file that is there and is no report, or that can't be written."""
-    try:
-        if path.exists() and not path.read_text(errors="replace").startswith(HEAD):
-            raise UsageError(f"{path} is there and is no report", hint="name another file")
-        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-            raise UsageError(f"{path} can't be written", hint="name a file in a folder of yours")
-    except OSError as error:
-        raise UsageError(f"{path} can't be written: {error.strerror}") from error
-
-
-def write(path: Path, text: str) -> None:
-    """Raises: UsageError."""
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise UsageError(f"{path} can't be written: {error.strerror}") from error

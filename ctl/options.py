@@ -29,7 +29,7 @@ On = Annotated[
     str | None,
     typer.Option(
         metavar="PROFILE",
-        help="Another machine: the name of a profile, or a file that probe --json wrote.",
+        help="Another machine: the name of a profile, or a file that probe --save wrote.",
         autocompletion=complete.profiles,
     ),
 ]

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from daemon.checks.facts import Facts
 from daemon.checks.finding import Told
 from daemon.logtail import last_lines
 from daemon.node import log_path
+from daemon.shareable import shareable
 from daemon.status import VERSION
 from domain.jsonable import to_json
 from domain.launch import LaunchState
@@ -61,7 +62,7 @@ def text(seen: Facts, told: Sequence[Told], attached: Attached) -> str:
         *(_section(f"Last lines of {name}", lines) for name, lines in attached.logs.items()),
         _section("Unit", json.dumps(to_json(seen.unit), indent=1)),
         _section("System", json.dumps(to_json(seen.system), indent=1)),
-        _section("Probe", json.dumps(to_json(replace(seen.hardware, sources={})), indent=1)),
+        _section("Probe", json.dumps(to_json(shareable(seen.hardware, attached.private)), indent=1)),
     ]
     return anonymous("\n\n".join(parts), attached.private) + "\n"
 

@@ -37,7 +37,7 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="PROFILE",
-            help="Machines: names of profiles, or files that probe --json wrote. All that ship if none.",
+            help="Machines: names of profiles, or files that probe --save wrote. All that ship if none.",
             autocompletion=complete_profiles,
         ),
     ] = None,

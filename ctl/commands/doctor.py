@@ -32,15 +32,15 @@ def command(*, check: Check = None, hub: Hub = False, report: Report = None, as_
     Works where no daemon answers, too: then it looks as you. docs/doctor.md lists all checks.
     With --json: [{"check", "status": "ok|not_known|warning|error", "found", "why", "fix", "recheck"}].
     """
-    from ctl import examination  # noqa: PLC0415 - --help does without it
+    from ctl import examination, files  # noqa: PLC0415 - --help does without them
 
     if report is not None:
-        examination.writable(report)
+        files.writable(report, lambda text: text.startswith(examination.HEAD), "report")
         if check is not None:
             raise typer.BadParameter("a report holds all checks: leave out --check or --report")
     found, text = examination.ask(check=check, hub=hub, report=report is not None)
     if report is not None and text is not None:
-        examination.write(report, text)
+        files.write(report, text)
         note(f"wrote {report}: read it before you show it to others")
     _show(found, check, as_json=as_json)
     if any(one["status"] == "error" for one in found):

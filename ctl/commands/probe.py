@@ -1,21 +1,28 @@
 """``node-ctl probe``."""
 
+import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ctl import files
 from ctl.autostart import daemon_or_start
 from ctl.options import Json
-from ctl.screen import print_json
+from ctl.screen import note, print_json
 from ctl.show.hardware import hardware_lines
 from ctl.show.sources import sources_lines
+from ctl.show.words import shape
+from domain.errors import UsageError
+from domain.hardware import Hardware
+from domain.units import gib
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """
   node-ctl probe
   node-ctl probe --refresh
   node-ctl probe --sources                 # who told each value, and how sure it is
-  node-ctl probe --json > this-box.json    # a profile: plan --on this-box.json elsewhere
+  node-ctl probe --save this-box.json      # a profile: plan --on this-box.json elsewhere
 """
 
 
@@ -25,6 +32,10 @@ def command(
     sources: Annotated[
         bool, typer.Option("--sources", help="Each value with who told it and how sure that is.")
     ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE", help="Write this machine as a profile, for --on elsewhere."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """CPU, memory, GPUs, temperatures, storage, engines, and what could not be read.
@@ -32,8 +43,31 @@ def command(
     The JSON always has the sources, by the full name of the value: {"memory.total_bytes": {"source",
     "certainty": "read|derived|measured|rated|assumed", "note"}}.
     """
+    if save is not None:
+        _save(save, as_json=as_json)
+        return
     data = daemon_or_start().get(f"/v1/probe?refresh={str(refresh).lower()}")
     if as_json:
         print_json(data)
     else:
         print("\n".join(sources_lines(data) if sources else hardware_lines(data)))
+
+
+def _save(path: Path, *, as_json: bool) -> None:
+    """Raises: UsageError, before anything is asked where ``path`` can't be it."""
+    if path.suffix != ".json":
+        raise UsageError(f"{path} does not end in .json", hint="--on takes other words for names that ship")
+    files.writable(path, _is_profile, "profile")
+    profile = daemon_or_start().get("/v1/profile")
+    files.write(path, json.dumps(profile, indent=2, ensure_ascii=False) + "\n")
+    if as_json:
+        print_json(profile)
+    memory = shape(Hardware, profile).memory
+    note(f"wrote {path}, with {gib(memory.available_bytes)} of {gib(memory.total_bytes)} RAM free")
+
+
+def _is_profile(text: str) -> bool:
+    try:
+        return bool({"cpu", "memory", "gpus"} <= json.loads(text).keys())
+    except (ValueError, AttributeError):
+        return False

@@ -72,5 +72,5 @@ def profile(data: dict[str, Any] | None) -> Hardware | None:
         box = from_json(Hardware, data)
         possible.check(box)
     except ValueError as error:
-        raise UsageError(f"profile: {error}", hint="node-ctl probe --json shows the shape") from error
+        raise UsageError(f"profile: {error}", hint="node-ctl probe --save writes one") from error
     return box

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from daemon import doctor, hardware, report, status
+from daemon import doctor, hardware, report, shareable, status
 from daemon.node import Node
 from domain.jsonable import to_json
+from probes import private
 
 router = APIRouter(prefix="/v1")
 
@@ -25,6 +26,15 @@ async def get_probe(request: Request, refresh: bool = False) -> Any:
     """The machine, as of the last look or looked at now."""
     node = node_of(request)
     return to_json(await (hardware.look(node) if refresh else hardware.latest(node)))
+
+
+@router.get("/profile")
+async def get_profile(request: Request) -> Any:
+    """The machine looked at now, in the shape of the probe: for plans elsewhere, without whose it is."""
+    node = node_of(request)
+    seen = await hardware.look(node)
+    own = await asyncio.to_thread(private.read, node.settings.sysroot)
+    return to_json(shareable.profile(seen, own))
 
 
 Uid = Annotated[int | None, Query(ge=0, lt=2**32)]

@@ -40,6 +40,7 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/probe",
         "/v1/doctor",
         "/v1/doctor/report",
+        "/v1/profile",
         "/v1/plan",
         "/v1/compare",
         "/v1/estimate",
