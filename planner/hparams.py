@@ -69,7 +69,8 @@ class Layer:
 class Hparams:
     """What memory and speed depend on. ``layers`` are all blocks, ``trunk`` those that every token
     passes (without multi-token-prediction heads); ``kinds`` numbers the layers that are alike.
-    ``is_mla``: the cache keeps K alone."""
+    ``is_mla``: the cache keeps K alone. ``image_layers``: first blocks to whose output an image adds
+    vectors of its own."""
 
     architecture: str
     layers: tuple[Layer, ...]
@@ -92,6 +93,7 @@ class Hparams:
     window: int
     is_hybrid: bool
     kinds: tuple[int, ...] = ()
+    image_layers: int = 0
 
     @property
     def can_roll_back(self) -> bool:
@@ -151,11 +153,16 @@ def read(shape: ModelShape) -> Hparams:
     hybrid = arch in HYBRID_BY_HEADS or arch in HYBRID_BY_INTERVAL or arch == "falcon-h1"
     vocab = _vocab_rows(shape.tensors) or keys.one("vocab_size", 0)
     layers = _layers(keys, arch, count, trunk, embd, heads, window)
-    numbers: dict[Layer, int] = {}
+    image_layers = keys.one("n_deepstack_layers", 0)
+    numbers: dict[tuple[Layer, int], int] = {}
     return Hparams(
         architecture=arch,
         layers=layers,
-        kinds=tuple(numbers.setdefault(layer, len(numbers)) for layer in layers),
+        kinds=tuple(
+            numbers.setdefault((layer, min(index, image_layers)), len(numbers))
+            for index, layer in enumerate(layers)
+        ),
+        image_layers=image_layers,
         trunk=trunk,
         embd=embd,
         vocab=vocab or shape.array_lengths.get("tokenizer.ggml.tokens", 0),

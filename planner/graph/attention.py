@@ -28,6 +28,11 @@ def attention(context: Context, source: Tensor, block: int) -> Tensor:
     if gate is not None:
         gate = op.like("unary", op.cont(gate, gate.ne[0] * gate.ne[1], context.tokens))
         made = op.like("mul", made, gate)
+    if (
+        context.has(f"{name}.attn_gate.weight")
+        and context.weight(f"{name}.attn_gate.weight").ne[1] == made.ne[0]
+    ):
+        made = op.like("mul", made, op.like("unary", context.linear(source, f"{name}.attn_gate")))
     return context.linear(made, f"{name}.attn_output")
 
 
@@ -61,11 +66,13 @@ def _rotated(context: Context, source: Tensor, block: int) -> Tensor:
     if not recipe.rotates or still:
         return source
     if recipe.still_every and (block + 1) % recipe.still_every == 0:
+        if not recipe.scaled_still:
+            return source
         scale = context.given("attention scale", 1, 1, context.tokens)
         return (
             op.like("mul", source, scale) if source.ne[1] == context.hparams.layers[block].heads else source
         )
-    factors = context.maybe("rope_freqs.weight") or context.maybe("rope_factors_long.weight")
+    factors = context.factors(block)
     more = (context.positions(),) if factors is None else (context.positions(), factors)
     return op.like("rope", source, *more)
 

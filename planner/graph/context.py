@@ -55,6 +55,20 @@ class Context:
             self._weights[name] = found
         return found
 
+    def factors(self, block: int) -> Tensor | None:
+        """Of rotations; each device has a copy for its layers."""
+        name = next((one for one in ("rope_freqs.weight", "rope_factors_long.weight") if self.has(one)), None)
+        if name is None:
+            return None
+        home = self.home(self.placement.layer_device[block])
+        key = f"{name} on {home}"
+        if key not in self._weights:
+            ne, size = self._table[name]
+            made = Tensor("none", ne, op.strides(ne, F32), size)
+            made.home, made.is_weight = home, True
+            self._weights[key] = made
+        return self._weights[key]
+
     def tied_output(self) -> Tensor:
         """The matrix of the last layer: its own, or a second copy of the embedding."""
         if self.has("output.weight"):
@@ -73,8 +87,7 @@ class Context:
     @property
     def extra_vectors(self) -> int:
         """How many first blocks get vectors of an image added to their output."""
-        found = self.header("n_deepstack_layers")
-        return found if isinstance(found, int) else 0
+        return self.hparams.image_layers
 
     def given(self, name: str, *ne: int, element: int = F32) -> Tensor:
         """An input of the graph."""
@@ -95,6 +108,15 @@ class Context:
         """Source: ``llama_hparams::n_pos_per_embd`` and ``use_mrope``."""
         sections = self.header("rope.dimension_sections")
         return isinstance(sections, tuple) and len(sections) > 1 and bool(sections[0] and sections[1])
+
+    def state_rows(self) -> tuple[Tensor, Tensor]:
+        """Which states belong to this batch's sequences, and which others move; views that all share."""
+        count = self.run.sequences
+        if "own states" not in self._inputs:
+            ids = self.given("state rows", count, element=I32)
+            self._inputs["own states"] = op.view(ids, dims(count))
+            self._inputs["other states"] = op.view(ids, dims(0))
+        return self._inputs["own states"], self._inputs["other states"]
 
     def output_rows(self) -> Tensor:
         return self.given("output rows", self.outputs, element=I32)

@@ -11,15 +11,15 @@ from planner.graph.tensor import I32, Tensor
 GATES: dict[object, str] = {1: "softmax", 2: "sigmoid", 3: "softmax_late"}
 
 
-def feed_forward(context: Context, source: Tensor, block: int, *, router: Tensor | None = None) -> Tensor:
-    """``router``: what chooses the experts where it isn't ``source``."""
+def feed_forward(context: Context, source: Tensor, block: int, *, scores: Tensor | None = None) -> Tensor:
+    """``scores`` of the experts, where something else than ``source`` chooses them."""
     name = f"blk.{block}"
     if not context.has(f"{name}.ffn_gate_inp.weight"):
         return dense(context, source, f"{name}.ffn", "")
     if context.has(f"{name}.ffn_latent_down.weight"):
         made = _latent(context, source, block)
     else:
-        made = experts(context, source, block, router=router)
+        made = experts(context, source, block, scores=scores)
     if not context.has(f"{name}.ffn_up_shexp.weight"):
         return made
     shared = dense(context, source, f"{name}.ffn", "_shexp")
@@ -29,11 +29,15 @@ def feed_forward(context: Context, source: Tensor, block: int, *, router: Tensor
     return op.like("add", made, shared)
 
 
+def expert_scores(context: Context, source: Tensor, block: int) -> Tensor:
+    return context.linear(source, f"blk.{block}.ffn_gate_inp")
+
+
 def _latent(context: Context, source: Tensor, block: int) -> Tensor:
     """Experts that work in a narrower space; the router reads the full width."""
     name = f"blk.{block}"
     narrow = op.mul_mat(context.weight(f"{name}.ffn_latent_down.weight"), source)
-    made = experts(context, narrow, block, router=source)
+    made = experts(context, narrow, block, scores=expert_scores(context, source, block))
     return op.mul_mat(context.weight(f"{name}.ffn_latent_up.weight"), made)
 
 
@@ -48,10 +52,12 @@ def dense(context: Context, source: Tensor, name: str, suffix: str) -> Tensor:
     return context.linear(made, f"{name}_down{suffix}")
 
 
-def experts(context: Context, source: Tensor, block: int, *, router: Tensor | None = None) -> Tensor:
+def experts(context: Context, source: Tensor, block: int, *, scores: Tensor | None = None) -> Tensor:
     name, tokens = f"blk.{block}", context.tokens
     used = context.hparams.experts_used
-    chosen, weights = _route(context, router or source, block)
+    if scores is None:
+        scores = expert_scores(context, source, block)
+    chosen, weights = _route(context, scores, block)
     source = op.reshape(source, source.ne[0], 1, tokens)
     if context.recipe.weights_first:
         source = op.like("mul", op.new("repeat", op.dims(source.ne[0], used, tokens), (source,)), weights)
@@ -71,11 +77,10 @@ def experts(context: Context, source: Tensor, block: int, *, router: Tensor | No
     return op.cont(total) if used == 1 else total
 
 
-def _route(context: Context, source: Tensor, block: int) -> tuple[Tensor, Tensor]:
+def _route(context: Context, scores: Tensor, block: int) -> tuple[Tensor, Tensor]:
     """Which experts, and with which weights."""
     name, tokens, recipe = f"blk.{block}", context.tokens, context.recipe
     used, count = context.hparams.experts_used, context.hparams.experts
-    scores = context.linear(source, f"{name}.ffn_gate_inp")
     gate = GATES.get(context.header("expert_gating_func"), recipe.gate)
     late = gate == "softmax_late"
     chances = scores if late else op.like("soft_max" if gate == "softmax" else "unary", scores)

@@ -7,7 +7,7 @@ Source: llama.cpp ``src/models/gemma3n.cpp`` and ``gemma4.cpp``.
 from planner.graph import tensor as op
 from planner.graph.attention import attention
 from planner.graph.context import Context
-from planner.graph.feedforward import dense, experts
+from planner.graph.feedforward import dense, expert_scores, experts
 from planner.graph.tensor import I32, Tensor
 
 
@@ -60,7 +60,7 @@ def _two_parts(context: Context, stream: Tensor, block: int) -> Tensor:
     source = context.norm(stream, f"{name}.pre_ffw_norm_2.weight", block)
     router = op.like("scale", op.like("rms_norm", stream))
     router = op.like("mul", router, context.weight(f"{name}.ffn_gate_inp.scale"))
-    chosen = experts(context, source, block, router=router)
+    chosen = experts(context, source, block, scores=expert_scores(context, router, block))
     return op.like("add", made, context.norm(chosen, f"{name}.post_ffw_norm_2.weight", block))
 
 

@@ -6,7 +6,7 @@ Source: llama.cpp ``llm_build_mamba_base``.
 from planner.graph import tensor as op
 from planner.graph.context import Context
 from planner.graph.recurrent import cleared, states
-from planner.graph.tensor import F32, I32, Tensor
+from planner.graph.tensor import F32, Tensor
 
 
 def mamba(context: Context, source: Tensor, block: int) -> Tensor:
@@ -97,11 +97,11 @@ def _scan(context: Context, block: int, inputs: tuple[Tensor, ...]) -> Tensor:
     every, count, x = context.state("s", block), context.run.sequences, inputs[0]
     rows = op.reshape(every, every.ne[0], count)
     cleared(context, rows)
-    ids = context.given("state rows", count, element=I32)
-    rest = op.get_rows(rows, op.view(ids, op.dims(max(0, count - 1))))
+    ids, others = context.state_rows()
+    rest = op.get_rows(rows, others)
     heads = op.reshape(rows, context.hparams.state_size, x.ne[0], x.ne[1], count)
     values = x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + every.ne[0] * count
-    made = op.new("ssm_scan", op.dims(values), (heads, *inputs, op.view(ids, op.dims(count))))
+    made = op.new("ssm_scan", op.dims(values), (heads, *inputs, ids))
     context.graph.expand(made)
     nothing = op.view(rest, op.dims(every.ne[0], 0), rest.nb)
     context.graph.expand(op.copy_into(nothing, op.view(every, op.dims(every.ne[0], 0), every.nb)))

@@ -4,7 +4,7 @@ from planner.graph import gemma
 from planner.graph import tensor as op
 from planner.graph.attention import attention
 from planner.graph.context import Context
-from planner.graph.feedforward import feed_forward
+from planner.graph.feedforward import expert_scores, feed_forward
 from planner.graph.mamba import mamba, mamba2
 from planner.graph.recurrent import delta_net, kimi_delta, short_convolution
 from planner.graph.tensor import I32, I64, Graph, Tensor
@@ -15,7 +15,7 @@ UNMIXED = frozenset({"cogvlm", "deepseek4", "granite-switch", "eagle3", "dflash"
 
 def build(context: Context) -> Graph:
     """All nodes, in the engine's order. ``context.blocks`` are the blocks to go through."""
-    stream = _embedding(context)
+    embedding = stream = _embedding(context)
     recipe = context.recipe
     vectors = gemma.vectors_of_layers(context, stream)
     if recipe.stacked:
@@ -28,6 +28,8 @@ def build(context: Context) -> Graph:
             stream = gemma.gemma4_block(context, stream, vectors, block)
         else:
             stream = _block(context, stream, block, is_last=block == last)
+        if block < context.extra_vectors:
+            stream = op.like("add", stream, op.view(embedding, embedding.ne, embedding.nb))
     if recipe.stacked:
         stream = op.get_rows(gemma.merged(context, stream), context.output_rows())
     _head(context, stream)
@@ -51,6 +53,8 @@ def _embedding(context: Context) -> Tensor:
         made = op.like("mul", made, context.given("row scales", 1, context.tokens))
     if context.recipe.scaled_embedding:
         made = op.like("scale", made)
+    if context.extra_vectors:
+        made = op.view(made, op.dims(context.hparams.embd, context.tokens), made.nb)
     context.graph.expand(made)
     return made
 
@@ -65,41 +69,52 @@ def _widened(context: Context, rows: Tensor) -> Tensor:
 def _block(context: Context, stream: Tensor, block: int, *, is_last: bool) -> Tensor:
     name, recipe = f"blk.{block}", context.recipe
     normed = _before(context, stream, f"{name}.attn_norm.weight", block)
+    scores = expert_scores(context, stream, block) if recipe.early_router else None
     made = _mixer(context, normed, block, stream)
     if recipe.single_part:
         return op.like("add", made, stream)
-    if made is stream:
-        return _second_part(context, stream, block)
     if recipe.two_mixers:
         return _after_two_mixers(context, made, stream, block, is_last=is_last)
+    sandwich = context.has(f"{name}.post_ffw_norm.weight")
+    if sandwich and recipe.rows_behind_norm:
+        made = context.norm(made, f"{name}.post_attention_norm.weight", block)
     if is_last and not recipe.late_rows:
-        rows = context.output_rows()
-        kept = (made, stream, normed) if recipe.parallel else (made, stream)
-        made, stream, *more = (op.get_rows(one, rows) for one in kept)
-        normed = more[0] if more else normed
-        context.tokens = context.outputs
+        made, stream, normed, scores = _rows(context, made, stream, normed, scores)
     if recipe.parallel:
         return op.like("add", op.like("add", feed_forward(context, normed, block), stream), made)
-    sandwich = context.has(f"{name}.post_ffw_norm.weight")
-    if sandwich:
+    if sandwich and not recipe.rows_behind_norm:
         made = context.norm(made, f"{name}.post_attention_norm.weight", block)
-    before, stream = stream, _added(context, made, stream)
-    return _second_part(context, stream, block, sandwich=sandwich, before=before)
+    if context.hparams.layers[block].heads or context.hparams.layers[block].is_recurrent:
+        stream = _added(context, made, stream, "first")
+    return _second_part(context, stream, block, sandwich=sandwich, scores=scores)
+
+
+def _rows(
+    context: Context, made: Tensor, stream: Tensor, normed: Tensor, scores: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Of the tokens that have an output, all that is read later on."""
+    rows = context.output_rows()
+    context.tokens = context.outputs
+    return (
+        op.get_rows(made, rows),
+        op.get_rows(stream, rows),
+        op.get_rows(normed, rows) if context.recipe.parallel else normed,
+        None if scores is None else op.get_rows(scores, rows),
+    )
 
 
 def _second_part(
-    context: Context, stream: Tensor, block: int, *, sandwich: bool = False, before: Tensor | None = None
+    context: Context, stream: Tensor, block: int, *, sandwich: bool = False, scores: Tensor | None = None
 ) -> Tensor:
     name = f"blk.{block}"
     if not _has_feed_forward(context, name):
         return stream
     norm = "ffn_norm" if sandwich or _has_norm(context, f"{name}.ffn_norm") else "post_attention_norm"
     normed = _before(context, stream, f"{name}.{norm}.weight", block)
-    router = before if context.recipe.early_router else None
-    made = feed_forward(context, normed, block, router=router)
+    made = feed_forward(context, normed, block, scores=scores)
     if sandwich:
         made = context.norm(made, f"{name}.post_ffw_norm.weight", None)
-    return _added(context, made, stream)
+    return _added(context, made, stream, "second")
 
 
 def _after_two_mixers(context: Context, made: Tensor, stream: Tensor, block: int, *, is_last: bool) -> Tensor:
@@ -156,9 +171,9 @@ def _recurrent(context: Context, source: Tensor, block: int) -> Tensor:
     return delta_net(context, source, block)
 
 
-def _added(context: Context, made: Tensor, stream: Tensor) -> Tensor:
+def _added(context: Context, made: Tensor, stream: Tensor, part: str) -> Tensor:
     made = _scaled(context, made)
-    first, second = (stream, made) if context.recipe.stream_first else (made, stream)
+    first, second = (stream, made) if context.recipe.stream_first in (part, "both") else (made, stream)
     return op.like("add", first, second)
 
 

@@ -8,48 +8,50 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """``scaled_rows``: the embedding is multiplied by an input of one value a row. ``scale_q``: Q is
-    scaled after its rotation. ``gate``: ``softmax``, ``softmax_late`` (over the chosen) or ``sigmoid``,
-    where the header does not say. ``late_rows``: rows without output are dropped after the last layer,
-    not inside it. ``keeps``: what may be read later and is never overwritten: ``norm`` or ``both``, the
-    last hidden state, too. ``weights_first``: experts get their input weighted. ``still_every``: each
-    so manieth layer does not rotate; ``0`` all do. ``single_part``: a block is a mixer or a
-    feed-forward, not both. ``normed_values``: V is normed, without a weight. ``stacked``: the stream has
-    several parts, as in Gemma 3n, and the first ``sparse_layers`` keep their largest gates only.
-    ``own_vectors``: blocks of Gemma 4. ``centred``: norms subtract the mean. ``parallel``: attention and
-    feed-forward read the same norm. ``norms_behind``: a part without a norm before it has none there.
-    ``two_mixers``: attention and Mamba in one block. ``early_router``: experts are chosen by what came
-    into the block. ``still_wide``: where there are windows, only their layers rotate. ``stream_first``: the
-    stream is the first of the two that are added. ``known``: whether this is the engine's own graph."""
+    """Differences from a Llama's graph. ``known``: whether this is the engine's own graph."""
 
-    scaled_rows: bool = False
+    # The embedding, and what is added to the stream.
+    scaled_rows: bool = False  # by an input of one value a row
     scaled_embedding: bool = False
     scaled_residual: bool = False
-    scaled_logits: bool = False
-    scale_q: bool = False
-    rotates: bool = True
-    still_every: int = 0
+    stream_first: str = ""  # of an addition's two sources: in the "second" part or in "both"
+    stacked: bool = False  # a stream of several parts, as in Gemma 3n
+    own_vectors: bool = False  # blocks of Gemma 4
+
+    # Norms.
+    centred: bool = False  # they subtract the mean
+    norms_behind: bool = False  # a part without a norm in the file has none before it
     normed_after_rotation: bool = False
-    gate: str = "softmax"
-    norm_weights: bool = True
-    weights_first: bool = False
-    late_rows: bool = False
-    keeps: str = "norm"
-    split_q_gate: bool = False
-    capped_logits: bool = False
-    capped_scores: bool = False
-    single_part: bool = False
     normed_values: bool = False
-    stacked: bool = False
-    sparse_layers: int = 0
-    own_vectors: bool = False
-    centred: bool = False
-    parallel: bool = False
-    norms_behind: bool = False
-    two_mixers: bool = False
-    early_router: bool = False
-    still_wide: bool = False
-    stream_first: bool = False
+
+    # Attention.
+    scale_q: bool = False  # after its rotation
+    split_q_gate: bool = False
+    capped_scores: bool = False
+    rotates: bool = True
+    still_every: int = 0  # each so manieth layer does not rotate
+    scaled_still: bool = False  # and is scaled by an input instead
+    still_wide: bool = False  # where there are windows, only their layers rotate
+
+    # The order of parts.
+    parallel: bool = False  # attention and feed-forward read the same norm
+    single_part: bool = False  # a block is a mixer or a feed-forward
+    two_mixers: bool = False  # attention and Mamba in one block
+
+    # Experts.
+    gate: str = "softmax"  # or "softmax_late" (over the chosen) or "sigmoid", unless the header says it
+    norm_weights: bool = True
+    weights_first: bool = False  # experts get their input weighted
+    early_router: bool = False  # they are chosen by what came into the block
+    sparse_layers: int = 0  # first layers that keep their largest gates only
+
+    # The end: rows without output are dropped inside the last layer, unless said otherwise.
+    rows_behind_norm: bool = False  # behind the norm of the attention's result
+    late_rows: bool = False  # behind the last layer
+    keeps: str = "norm"  # what is never overwritten: or "both", the last hidden state, too
+    capped_logits: bool = False
+    scaled_logits: bool = False
+
     known: bool = True
 
 
@@ -62,7 +64,7 @@ RECIPES: dict[str, Recipe] = {
     "qwen3moe": PLAIN,
     "seed_oss": PLAIN,
     "qwen2moe": Recipe(norm_weights=False),
-    "phi3": Recipe(scale_q=True),
+    "phi3": Recipe(scale_q=True, stream_first="second"),
     "gpt-oss": Recipe(gate="softmax_late", norm_weights=False, late_rows=True, keeps="both"),
     "gemma3": Recipe(scaled_rows=True, scale_q=True),
     "gemma3n": Recipe(
@@ -76,7 +78,12 @@ RECIPES: dict[str, Recipe] = {
     "glm4moe": Recipe(gate="sigmoid"),
     "minimax-m2": Recipe(gate="sigmoid"),
     "llama4": Recipe(
-        gate="sigmoid", norm_weights=False, weights_first=True, still_every=4, normed_after_rotation=True
+        gate="sigmoid",
+        norm_weights=False,
+        weights_first=True,
+        still_every=4,
+        scaled_still=True,
+        normed_after_rotation=True,
     ),
     "granite": Recipe(scaled_embedding=True, scaled_residual=True, scaled_logits=True),
     "granitemoe": Recipe(scaled_embedding=True, scaled_residual=True, scaled_logits=True),
@@ -86,7 +93,7 @@ RECIPES: dict[str, Recipe] = {
     "qwen35moe": Recipe(late_rows=True, split_q_gate=True),
     "nemotron_h_moe": Recipe(rotates=False, gate="sigmoid", late_rows=True, single_part=True),
     "qwen2vl": PLAIN,
-    "smollm3": Recipe(),
+    "smollm3": Recipe(still_every=4),
     "exaone": PLAIN,
     "chatglm": PLAIN,
     "glm4": PLAIN,
@@ -97,7 +104,7 @@ RECIPES: dict[str, Recipe] = {
     "dots1": PLAIN,
     "bailingmoe": PLAIN,
     "bailingmoe2": PLAIN,
-    "phimoe": PLAIN,
+    "phimoe": Recipe(scale_q=True, stream_first="second"),
     "internlm2": PLAIN,
     "arcee": PLAIN,
     "apertus": PLAIN,
@@ -105,7 +112,7 @@ RECIPES: dict[str, Recipe] = {
     "gemma": PLAIN,
     "mimo2": PLAIN,
     "step35": PLAIN,
-    "afmoe": PLAIN,
+    "afmoe": Recipe(rows_behind_norm=True, scaled_embedding=True, still_wide=True),
     "deepseek": PLAIN,
     "exaone-moe": PLAIN,
     "mistral4": PLAIN,
@@ -113,8 +120,8 @@ RECIPES: dict[str, Recipe] = {
     "qwen3vl": PLAIN,
     "qwen3vlmoe": PLAIN,
     "kimi-linear": Recipe(rotates=False),
-    "lfm2": Recipe(stream_first=True),
-    "lfm2moe": Recipe(stream_first=True),
+    "lfm2": Recipe(stream_first="both"),
+    "lfm2moe": Recipe(stream_first="both"),
     "falcon-h1": Recipe(two_mixers=True),
     "mamba": PLAIN,
     "mamba2": PLAIN,
