@@ -124,12 +124,12 @@ def _devices(plan: Plan) -> str:
 
 
 def in_words(plan: Plan) -> str:
-    """One line: engine, quant, context, where it lies, how fast, how sure."""
+    """One line: engine, quant, context, where it lies and how sure that is, how fast."""
     where = ", ".join(f"{device.device} {gib(device.needed_bytes)}" for device in plan.memory)
     speed = plan.speed.decode_tokens_per_s
     rate = f", about {speed.expected:.0f} tokens/s" if speed else ""
     what = f"{plan.engine}, {plan.weights.quant}, context {plan.context_tokens}"
-    return f"{what}, {where}{rate}, {plan.confidence}"
+    return f"{what}, {where} ({plan.confidence}){rate}"
 
 
 def _on_disk(plan: Plan) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from daemon.calibrate import keep_speed
 from daemon.engine_check import read_back
 from daemon.ledger import host_held_bytes
 from daemon.live import Live
@@ -97,6 +98,7 @@ async def _until_it_serves(
         raise
     if caps is not None and live.plan is not None:
         live.plan = await read_back(node, live.plan, caps, process)
+        await keep_speed(node, live.plan, ready, caps)
     log.info("ready: launch=%s port=%s after_s=%.1f", live.name, live.port, time.monotonic() - began)
     await serving(node, live, ready)
 

@@ -12,7 +12,8 @@ HOST = "host"
 
 
 class Confidence(StrEnum):
-    """How sure a plan is: by rules alone, agreed by the engine on a replica, or read back from a run."""
+    """How sure a plan's memory is: by rules alone, agreed by the engine on a replica, or read back from a
+    run. ``SpeedSource`` says the same of its speed."""
 
     ESTIMATED = "estimated"
     ENGINE_CHECKED = "engine-checked"
@@ -123,11 +124,22 @@ class Range:
     high: float
 
 
+class SpeedSource(StrEnum):
+    """How sure a speed is: by rules alone, by what other runs here were measured at, or by runs here of
+    this very command line."""
+
+    PREDICTED = "predicted"
+    CORRECTED = "corrected"
+    MEASURED = "measured"
+
+
 @dataclass(frozen=True, slots=True)
 class Speed:
     decode_tokens_per_s: Range | None = None
     prefill_tokens_per_s: Range | None = None
     load_s: float | None = None
+    decode_source: SpeedSource = SpeedSource.PREDICTED
+    prefill_source: SpeedSource = SpeedSource.PREDICTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from domain.errors import EngineError
@@ -206,7 +207,7 @@ class EngineProcess:
                 if (less := self._degraded(said)) is not None:
                     raise less
             ready = await readiness.prove(http, self.command, expect=self._expect)
-        return Ready(ready.answer, ready.decode_tokens_per_s, ready.prefill_tokens_per_s, load_s)
+        return replace(ready, load_s=load_s)
 
     async def _ended(self, ended: Exit) -> EngineError:
         if ended.asked:

@@ -31,12 +31,14 @@ NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 @dataclass(frozen=True, slots=True)
 class Ready:
     """Proof that an engine serves. Rates as measured, ``None`` when the engine gave too little to
-    measure; ``load_s`` from the start to the first healthy answer, ``None`` for an adopted engine."""
+    measure; ``load_s`` from the start to the first healthy answer, ``None`` for an adopted engine;
+    ``prompt_tokens`` of the prompt that was measured."""
 
     answer: str
     decode_tokens_per_s: float | None = None
     prefill_tokens_per_s: float | None = None
     load_s: float | None = None
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,12 @@ async def prove(http: httpx.AsyncClient, command: Command, *, expect: str | None
             line=reply.text[:200],
         )
     rates = await measure(http, command.served_name, like=reply)
-    return Ready(reply.text.strip(), rates.decode_tokens_per_s, rates.prefill_tokens_per_s)
+    return Ready(
+        reply.text.strip(),
+        rates.decode_tokens_per_s,
+        rates.prefill_tokens_per_s,
+        prompt_tokens=rates.prompt_tokens,
+    )
 
 
 async def measure(http: httpx.AsyncClient, model: str, *, like: Reply, tokens: int | None = None) -> Reply:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from domain.hardware import BandwidthSource, Hardware
 from planner import ceilings
-from planner.calibration import Calibration
 from planner.ceilings import Ceilings, GpuCeilings
 from planner.devices import Device, build_of
 
@@ -20,7 +19,6 @@ class Box:
     devices: tuple[Device, ...]
     threads: int
     batch_threads: int
-    calibration: Calibration
     reach: Ceilings = ceilings.FITTED
 
     def ceilings(self, device: int) -> GpuCeilings:
@@ -41,8 +39,6 @@ class Box:
     def host_rate(self) -> float | None:
         """Bytes per second that cores read from RAM together."""
         memory, cpu = self.hardware.memory, self.reach.cpu
-        if self.calibration.host_bandwidth_bytes_per_s is not None:
-            return self.calibration.host_bandwidth_bytes_per_s
         if memory.bandwidth_bytes_per_s is None:
             return None
         if memory.bandwidth_source is BandwidthSource.MEASURED:

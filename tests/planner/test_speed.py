@@ -10,7 +10,6 @@ from domain.hardware import BandwidthSource, EngineFound, Hardware, Memory, Memo
 from domain.known import KnownQuant
 from domain.model import ModelShape
 from domain.plan import LlamaFlags, Range
-from planner.calibration import Calibration
 from planner.estimate import estimate
 from tests.planner import build
 
@@ -131,11 +130,3 @@ def test_cores_on_a_ring_reach_more_of_the_ram() -> None:
     )
     assert ring > 1.2 * fabric
     assert mesh == fabric
-
-
-def test_what_was_measured_here_corrects_the_next_model() -> None:
-    here = Calibration(decode_ratio=0.8, spread=0.05)
-    plain = known(estimate(MOE, LINE, build.CARD_24).speed.decode_tokens_per_s)
-    found = known(estimate(MOE, LINE, build.CARD_24, calibration=here).speed.decode_tokens_per_s)
-    assert found.expected == pytest.approx(0.8 * plain.expected)
-    assert found.high / found.low < plain.high / plain.low

@@ -12,7 +12,6 @@ from functools import cache
 
 from planner import ceilings, estimate, speed, traffic
 from planner.box import Box
-from planner.calibration import UNCALIBRATED
 from planner.ceilings import Ceilings
 from planner.decode import decode_s
 from planner.prefill import prefill_s
@@ -58,7 +57,7 @@ def cases() -> tuple[Case, ...]:
 def _cases(row: Row) -> Iterable[Case]:
     laid = estimate.lay_out(row.shape, row.flags, row.hardware)
     work = traffic.per_device(row.shape, laid.model, laid.run, laid.placement, row.depth_tokens)
-    box = speed.box_of(row.flags, laid.placement, row.hardware, UNCALIBRATED)
+    box = speed.box_of(row.flags, laid.placement, row.hardware)
     kind = speed.class_of(work, box)
     if row.decode_tokens_per_s:
         yield Case(row, "decode", row.decode_tokens_per_s, kind, box, laid.run, work)

@@ -1,0 +1,114 @@
+"""What was measured on a box moves the next prediction there, by what it is worth and no more."""
+
+from dataclasses import replace
+
+import pytest
+
+from domain.plan import LlamaFlags, SpeedSource
+from planner.calibration import Calibration, Correction, Run, corrections, line_of
+from planner.estimate import estimate
+from planner.measured import run_of
+from tests.planner import build
+
+MODEL, LINE = 4_000_000_000, LlamaFlags(gpu_layers=0, threads=4)
+SPREAD = 0.5
+
+
+def run(ratio: float, model: int, line: LlamaFlags = LINE) -> Run:
+    return Run("cpu", model, line_of(line), decode=ratio)
+
+
+def found(*runs: Run, flags: LlamaFlags = LINE) -> Correction:
+    decode, _ = corrections(
+        Calibration(runs=runs), "cpu", MODEL, flags, decode_spread=SPREAD, prefill_spread=SPREAD
+    )
+    return decode
+
+
+def test_without_runs_the_rules_stand() -> None:
+    assert found() == Correction(1.0, SPREAD, SpeedSource.PREDICTED)
+
+
+def test_runs_of_another_placement_say_nothing() -> None:
+    assert found(replace(run(0.5, 1), kind="gpu")).source is SpeedSource.PREDICTED
+
+
+def test_the_more_models_agree_the_more_is_believed() -> None:
+    ratios = [found(*(run(0.8, model) for model in range(count))).ratio for count in (1, 2, 5, 20)]
+    assert ratios == sorted(ratios, reverse=True)
+    assert 0.80 < ratios[0] < 0.9
+    assert ratios[-1] == pytest.approx(0.8, rel=0.02)
+
+
+def test_other_models_correct_and_only_this_very_line_is_measured() -> None:
+    other_line = replace(LINE, threads=8)
+    assert found(run(0.8, 1)).source is SpeedSource.CORRECTED
+    assert found(run(0.8, MODEL), flags=other_line).source is SpeedSource.CORRECTED
+    assert found(run(0.8, MODEL)).source is SpeedSource.MEASURED
+
+
+def test_what_was_measured_of_this_line_counts_most() -> None:
+    here = found(*(run(1.2, model) for model in range(5)), run(0.8, MODEL), run(0.8, MODEL))
+    assert here.ratio == pytest.approx(0.85, abs=0.04)
+
+
+@pytest.mark.parametrize("noisy", [0.05, 20.0], ids=["a busy box", "a clock that jumped"])
+def test_one_noisy_run_ruins_nothing(noisy: float) -> None:
+    alone = found(run(noisy, 1)).ratio
+    assert 1 / (1 + SPREAD) < alone < 1 + SPREAD
+    beside_one = found(run(noisy, 1), run(0.95, 2)).ratio
+    assert beside_one == pytest.approx(0.95, abs=0.05)
+    among_five = found(*(run(0.9, model) for model in range(1, 5)), run(noisy, 9)).ratio
+    assert among_five == pytest.approx(0.9, abs=0.1)
+    again = found(run(0.9, MODEL), run(noisy, MODEL), run(0.9, MODEL)).ratio
+    assert again == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_range_narrows_with_runs_and_never_widens() -> None:
+    spreads = [found(*(run(0.9, model) for model in range(count))).spread for count in (0, 1, 3, 10)]
+    assert spreads == sorted(spreads, reverse=True)
+    assert found(run(0.9, MODEL)).spread < spreads[1]
+    assert found(run(0.4, 1), run(1.0, 2), run(2.0, 3)).spread == SPREAD
+
+
+def test_old_runs_of_a_line_give_way_to_new_ones() -> None:
+    old = [run(0.6, MODEL)] * 5
+    assert found(*old, *[run(1.0, MODEL)] * 5).ratio == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_run_is_compared_with_the_rules_for_its_own_prompt() -> None:
+    """20 tokens that pull experts over the link are slow, and that says nothing against the box."""
+    shape = build.shape("qwen3-30b-a3b", "Q4_K_M")
+    line = LlamaFlags(gpu_layers=999, n_cpu_moe=48, context_tokens=8192, parallel=1, ubatch=2048)
+    speed = estimate(shape, replace(line, ubatch=20), build.CARD_24).speed
+    assert speed.prefill_tokens_per_s is not None
+    here = run_of(
+        shape,
+        line,
+        build.CARD_24,
+        prompt_tokens=20,
+        decode_tokens_per_s=None,
+        prefill_tokens_per_s=speed.prefill_tokens_per_s.expected,
+    )
+    assert here == Run("gpu + cpu", shape.file_bytes, line_of(line), None, pytest.approx(1.0))
+
+
+def test_a_measured_run_makes_the_same_plan_expect_what_was_measured() -> None:
+    shape, line = build.shape("qwen3-32b", "Q4_K_M"), LlamaFlags(gpu_layers=999, context_tokens=8192)
+    before = estimate(shape, line, build.CARD_24).speed
+    assert before.decode_tokens_per_s is not None
+    assert before.decode_source is SpeedSource.PREDICTED
+    measured = 0.85 * before.decode_tokens_per_s.expected
+    here = run_of(
+        shape,
+        line,
+        build.CARD_24,
+        prompt_tokens=64,
+        decode_tokens_per_s=measured,
+        prefill_tokens_per_s=None,
+    )
+    after = estimate(shape, line, build.CARD_24, calibration=Calibration(runs=(here, here))).speed
+    assert after.decode_tokens_per_s is not None
+    assert after.decode_source is SpeedSource.MEASURED
+    assert after.prefill_source is SpeedSource.PREDICTED
+    assert after.decode_tokens_per_s.expected == pytest.approx(measured, rel=0.03)
