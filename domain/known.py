@@ -9,7 +9,7 @@ from domain.model import Chat, MetadataValue
 @dataclass(frozen=True, slots=True)
 class KnownGpu:
     """One SKU of the device table. Match by PCI id (and revision), then by the reported total;
-    never by name alone."""
+    never by name alone. ``chips`` are names of the device tree of what is no PCI device."""
 
     name: str
     vendor_id: str
@@ -22,6 +22,7 @@ class KnownGpu:
     fp16_flops_per_s: float | None = None
     unified: bool = False
     tdp_w: float | None = None
+    chips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

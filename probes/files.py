@@ -5,19 +5,21 @@ Absent, unreadable and nonsense are all ``None``: a probe says what it misses, a
 
 import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 MAX_BYTES = 1 << 20  # /proc/cpuinfo of 256 CPUs is 400 KB; nothing read here is longer
 NUMBER = re.compile(r"-?(?:0x[0-9a-fA-F]{1,16}|[0-9]{1,20})")
 
 
-def read(path: Path) -> str | None:
+def read(path: Path, *, most_bytes: int = MAX_BYTES) -> str | None:
     """The stripped text of a file, up to 1 MiB of it."""
-    content = read_bytes(path)
+    content = read_bytes(path, most_bytes=most_bytes)
     return None if content is None else content.decode(errors="replace").strip()
 
 
-def read_bytes(path: Path) -> bytes | None:
+def read_bytes(path: Path, *, most_bytes: int = MAX_BYTES) -> bytes | None:
     try:
         # not waiting on what is no plain file: a pipe, a device
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -25,7 +27,7 @@ def read_bytes(path: Path) -> bytes | None:
         return None
     try:
         parts = []
-        room = MAX_BYTES
+        room = most_bytes
         while room > 0 and (part := os.read(descriptor, room)):
             parts.append(part)
             room -= len(part)
@@ -79,6 +81,16 @@ def exists(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def stamp(paths: Iterable[Path]) -> tuple[int, ...]:
+    """Times and sizes: what is read from these paths may be kept as long as this stays the same."""
+    found: list[int] = []
+    for path in paths:
+        with suppress(OSError):
+            stat = path.stat()
+            found += (stat.st_mtime_ns, stat.st_size)
+    return tuple(found)
 
 
 def denied(path: Path) -> bool:

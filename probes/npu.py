@@ -3,17 +3,26 @@
 from collections.abc import Sequence
 
 from domain.hardware import Npu
-from probes import pci
+from probes import files, pci
 from probes.pci import PciDevice
 
 # 1022:17f0 by revision: Linux drivers/accel/amdxdna; the older one is Phoenix and Hawk Point
 XDNA2 = {"10": "Strix Point", "11": "Strix Halo", "20": "Krackan"}
 
+# Makers of accelerators by the driver that has them; the rest of /dev/accel and /dev/davinci is none of ours
+DRIVERS = {"intel_vpu": "Intel NPU", "qaic": "Qualcomm Cloud AI 100", "habanalabs": "Habana Gaudi"}
+
 
 def parse(devices: Sequence[PciDevice]) -> tuple[Npu, ...]:
-    """From PCI facts alone: the driver's own files wake it."""
+    """Whatever is read wakes none: amdxdna's ``fw_version`` is what the driver read when it loaded."""
     return tuple(
-        Npu(device.gpu_id, pci.VENDORS[device.vendor], name, device.driver)
+        Npu(
+            device.gpu_id,
+            pci.VENDORS[device.vendor],
+            name,
+            device.driver,
+            files.read(device.path / "fw_version") if device.driver == "amdxdna" else None,
+        )
         for device in devices
         if (name := _name(device))
     )
@@ -24,6 +33,5 @@ def _name(device: PciDevice) -> str | None:
         return f"XDNA 2 ({XDNA2.get(device.revision or '', 'Ryzen AI')})"
     if device.pci_id == "1022:1502":
         return "XDNA (Phoenix, Hawk Point)"
-    if device.vendor == "8086" and device.driver == "intel_vpu":
-        return f"Intel NPU {device.pci_id}"
-    return None
+    named = DRIVERS.get(device.driver or "")
+    return f"{named} {device.pci_id}" if named else None

@@ -7,11 +7,19 @@ from pathlib import Path
 from domain.hardware import Problem, Trouble
 from probes import files
 
-# Vendor ids whose devices an engine can compute on; the graphics of servers and virtual machines are none
-VENDORS = {"10de": "nvidia", "1002": "amd", "1022": "amd", "8086": "intel"}
+# Vendors of GPUs and NPUs; the graphics of servers and virtual machines are none
+VENDORS = {
+    "10de": "nvidia",
+    "1002": "amd",
+    "1022": "amd",
+    "8086": "intel",
+    "17cb": "qualcomm",
+    "1da3": "habana",
+}
 DRIVERS = {"10de": ("nvidia",), "1002": ("amdgpu",), "8086": ("xe", "i915")}
 
 DISPLAY, ACCELERATOR = 0x03, 0x12
+ACCELERATOR_GPUS = ("1002",)  # Instinct; Intel's of this class are NPUs
 SIGNAL_PROCESSOR = 0x1180  # the class of AMD's NPUs
 
 
@@ -39,7 +47,9 @@ class PciDevice:
 
     @property
     def is_gpu(self) -> bool:
-        return self.vendor in DRIVERS and self.class_code >> 16 in (DISPLAY, ACCELERATOR)
+        kind = self.class_code >> 16
+        display = kind == DISPLAY and self.vendor in DRIVERS
+        return display or (kind == ACCELERATOR and self.vendor in ACCELERATOR_GPUS)
 
 
 def probe(root: Path) -> tuple[PciDevice, ...]:

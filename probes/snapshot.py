@@ -5,18 +5,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from domain.hardware import BandwidthSource, Hardware, MemoryKind, Npu, Problem, Stacks
+from domain.hardware import BandwidthSource, Hardware, MemoryKind
 from domain.known import KnownGpu
 from domain.told import Certainty, Told
-from probes import amd, clients, host, intel, npu, nvidia, pci, ram_peak, stacks
+from probes import accelerators, host, ram_peak
 from probes.found import Found
 from probes.guard import Guard
 from probes.host import Before
-from probes.pci import PciDevice
 
 log = logging.getLogger(__name__)
 
-NONE: tuple[Problem, ...] = ()
 RATED = Told("table", Certainty.RATED, "of the unified GPU, whose memory is the RAM")
 
 
@@ -30,40 +28,31 @@ def probe(
     """
     began = time.monotonic()
     ask = Guard()
-    seen = host.probe(root, models_dir, before or Before(), ask)
-    devices: tuple[PciDevice, ...] = ask("pci", lambda: pci.probe(root), ())
-    users: clients.Held = ask("tenants", lambda: clients.probe(root, pci.drm_slots(devices)), {})
-    vendors = (
-        Found(problems=ask("pci", lambda: pci.unusable(devices), NONE)),
-        ask("nvidia", lambda: nvidia.probe(root, devices, seen.meminfo, known_gpus), Found()),
-        ask("amd", lambda: amd.probe(root, devices, seen.meminfo, known_gpus, users), Found()),
-        ask("intel", lambda: intel.probe(root, devices, known_gpus, users), Found()),
-    )
-    npus: tuple[Npu, ...] = ask("npu", lambda: npu.parse(devices), ())
-    rocm = ask("stacks", lambda: stacks.rocm(root), None)
-    gpus = tuple(gpu for vendor in vendors for gpu in vendor.gpus)
-    ram = ram_peak.bounded(seen.ram, *rated(vendors))
-    log.debug("probed: gpus=%d after_s=%.3f", len(gpus), time.monotonic() - began)
+    before = before or Before()
+    seen = host.probe(root, models_dir, before, ask)
+    found = accelerators.probe(root, seen.meminfo, known_gpus, before.kept, ask)
+    ram = ram_peak.bounded(seen.ram, *rated(found.vendors))
+    log.debug("probed: gpus=%d after_s=%.3f", len(found.gpus), time.monotonic() - began)
     return Hardware(
         cpu=seen.processor.value,
         memory=ram.value,
-        gpus=gpus,
-        npus=npus,
-        stacks=Stacks(cuda=next((vendor.cuda for vendor in vendors if vendor.cuda), None), rocm=rocm),
-        thermals=(*seen.thermals, *(sensor for vendor in vendors for sensor in vendor.thermals)),
+        gpus=found.gpus,
+        npus=found.npus,
+        stacks=found.stacks.value,
+        thermals=(*seen.thermals, *found.thermals),
         fans=seen.fans,
         power=seen.power,
         storage=seen.disk.value,
         problems=(
             *seen.problems,
-            *(problem for vendor in vendors for problem in vendor.problems),
+            *found.problems,
             *ask.problems,
         ),
-        set_aside=tuple(gpu for vendor in vendors for gpu in vendor.set_aside),
+        set_aside=found.set_aside,
         sources={
             **seen.sources(),
             **ram.sources("memory"),
-            **{name: told for vendor in vendors for name, told in vendor.sources().items()},
+            **found.sources(),
         },
     )
 

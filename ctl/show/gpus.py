@@ -1,7 +1,7 @@
-"""A GPU in a line, and one more for each that has a part of its memory."""
+"""A GPU in a line, and one more for each that has a part of its memory; NPUs and stacks."""
 
 from domain.accelerator import PcieLink, Peer
-from domain.hardware import Gpu
+from domain.hardware import Gpu, Npu, Stacks
 from domain.units import gb_per_s, gib
 
 
@@ -16,6 +16,26 @@ def gpu_lines(gpu: Gpu) -> list[str]:
 
 def set_aside_line(gpu: Gpu) -> str:
     return f"{gpu.name} ({gpu.id}): {gpu.set_aside}"
+
+
+def npu_line(npu: Npu) -> str:
+    firmware = f", firmware {npu.firmware}" if npu.firmware else ""
+    return f"{npu.name} ({npu.id}){firmware}, unused: no engine here runs on one"
+
+
+def stack_words(stacks: Stacks) -> str:
+    """Versions of what is there; "" for nothing."""
+    named = {
+        "CUDA": stacks.cuda,
+        "toolkit": stacks.cuda_toolkit,
+        "ROCm": stacks.rocm,
+        "Vulkan": stacks.vulkan,
+        "Level Zero": stacks.level_zero,
+        "amdgpu (DKMS)": stacks.amdgpu_dkms,
+        "firmware": stacks.linux_firmware,
+        "kernel": stacks.kernel,
+    }
+    return ", ".join(f"{name} {version}" for name, version in named.items() if version)
 
 
 def _memory(gpu: Gpu) -> list[str]:

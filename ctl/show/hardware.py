@@ -1,6 +1,6 @@
 """A machine as its probes found it: one short paragraph a part."""
 
-from ctl.show.gpus import gpu_lines, set_aside_line
+from ctl.show.gpus import gpu_lines, npu_line, set_aside_line, stack_words
 from ctl.show.host import cpu_words, memory_words, rest_of_memory, sensor_words, storage_words
 from ctl.show.words import shape
 from domain.hardware import Hardware
@@ -16,11 +16,9 @@ def hardware_lines(data: object) -> list[str]:
         lines += [_line("GPU", first), *(_line("", tenant) for tenant in tenants)]
     lines += [] if box.gpus else [_line("GPU", "none")]
     lines += [_line("set aside", set_aside_line(gpu)) for gpu in box.set_aside]
-    lines += [_line("NPU", f"{npu.name} ({npu.id}), unused: no engine here runs on one") for npu in box.npus]
-    stacks = {"CUDA": box.stacks.cuda, "ROCm": box.stacks.rocm, "Vulkan": box.stacks.vulkan}
-    stacks["Level Zero"] = box.stacks.level_zero
-    if any(stacks.values()):
-        lines.append(_line("stacks", ", ".join(f"{name} {level}" for name, level in stacks.items() if level)))
+    lines += [_line("NPU", npu_line(npu)) for npu in box.npus]
+    if stacks := stack_words(box.stacks):
+        lines.append(_line("stacks", stacks))
     lines += [_line(head, text) for head, text in sensor_words(box)]
     lines.append(_line("storage", storage_words(box.storage)))
     for engine in box.engines:

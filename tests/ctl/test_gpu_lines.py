@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from ctl.show.gpus import gpu_lines, set_aside_line
+from ctl.show.gpus import gpu_lines, npu_line, set_aside_line, stack_words
 from domain.accelerator import PcieLink, Peer, Tenant
-from domain.hardware import Gpu, MemoryKind
+from domain.hardware import Gpu, MemoryKind, Npu, Stacks
 from domain.units import GIB
 
 CARD = Gpu("pci:0000:01:00.0", "nvidia", "RTX 3090", MemoryKind.DEDICATED, 24 * GIB, 18 * GIB)
@@ -51,4 +51,14 @@ def test_who_else_has_its_memory_is_told_below():
 def test_what_is_set_aside_says_why():
     assert set_aside_line(replace(CARD, set_aside="cut into 2 MIG partitions")) == (
         "RTX 3090 (pci:0000:01:00.0): cut into 2 MIG partitions"
+    )
+
+
+def test_stacks_and_npus_in_a_line():
+    assert stack_words(Stacks()) == ""
+    assert stack_words(Stacks(cuda="13.0", cuda_toolkit="12.9", kernel="6.18.9")) == (
+        "CUDA 13.0, toolkit 12.9, kernel 6.18.9"
+    )
+    assert npu_line(Npu("pci:0000:c4:00.1", "amd", "XDNA 2", firmware="1.0.0.63")) == (
+        "XDNA 2 (pci:0000:c4:00.1), firmware 1.0.0.63, unused: no engine here runs on one"
     )

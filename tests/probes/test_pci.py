@@ -58,6 +58,20 @@ def test_an_npu_is_shown_and_is_no_gpu(machine, see):
     assert len(seen.gpus) == 1
 
 
+def test_an_npu_that_sleeps_tells_the_firmware_its_driver_has_read(machine, see):
+    """amdxdna's fw_version is what it read at its start: reading it wakes nothing."""
+    npu_path = "sys/bus/pci/devices/0000:c4:00.1"
+    files = {f"{npu_path}/fw_version": "255.0.5.35\n", f"{npu_path}/power/runtime_status": "suspended\n"}
+    (found,) = see(plant(machine("strix-halo-128"), files)).npus
+    assert found.firmware == "255.0.5.35"
+
+
+def test_an_npu_of_intel_is_no_gpu_without_its_driver_either(tmp_path, see):
+    files = {f"{CARD}/class": "0x120000", f"{CARD}/vendor": "0x8086", f"{CARD}/device": "0x643e"}
+    seen = see(plant(tmp_path, files))
+    assert (seen.gpus, [one for one in seen.problems if one.source == "pci"]) == ((), [])
+
+
 @pytest.mark.parametrize(
     ("device", "name"),
     [
@@ -65,6 +79,10 @@ def test_an_npu_is_shown_and_is_no_gpu(machine, see):
         (
             pci.PciDevice("0000:00:0b.0", "8086", "643e", 0x120000, CARD, None, "intel_vpu"),
             "Intel NPU 8086:643e",
+        ),
+        (
+            pci.PciDevice("0000:81:00.0", "17cb", "a100", 0x120000, CARD, None, "qaic"),
+            "Qualcomm Cloud AI 100 17cb:a100",
         ),
     ],
 )

@@ -1,0 +1,67 @@
+"""GPUs and NPUs of every maker, and the stacks that reach them, each source asked once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from domain.hardware import Gpu, Npu, Problem, Stacks, Thermal
+from domain.known import KnownGpu
+from domain.told import Told
+from probes import amd, apple, clients, intel, npu, nvidia, pci, stacks
+from probes.found import Answer, Found
+from probes.guard import Guard
+from probes.kept import Kept
+from probes.memory import Meminfo
+from probes.pci import PciDevice
+
+NONE: tuple[Problem, ...] = ()
+FIRMWARE_DRIVERS = ("amdgpu", "xe", "i915", "amdxdna")
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerators:
+    vendors: tuple[Found, ...]
+    npus: tuple[Npu, ...]
+    stacks: Answer[Stacks]
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        return tuple(gpu for vendor in self.vendors for gpu in vendor.gpus)
+
+    @property
+    def set_aside(self) -> tuple[Gpu, ...]:
+        return tuple(gpu for vendor in self.vendors for gpu in vendor.set_aside)
+
+    @property
+    def thermals(self) -> tuple[Thermal, ...]:
+        return tuple(sensor for vendor in self.vendors for sensor in vendor.thermals)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(problem for vendor in self.vendors for problem in vendor.problems)
+
+    def sources(self) -> dict[str, Told]:
+        of_gpus = {name: told for vendor in self.vendors for name, told in vendor.sources().items()}
+        return {**of_gpus, **self.stacks.sources("stacks")}
+
+
+def probe(
+    root: Path, meminfo: Meminfo, known_gpus: Sequence[KnownGpu], kept: Kept, ask: Guard
+) -> Accelerators:
+    devices: tuple[PciDevice, ...] = ask("pci", lambda: pci.probe(root), ())
+    users: clients.Held = ask("tenants", lambda: clients.probe(root, pci.drm_slots(devices)), {})
+    vendors = (
+        Found(problems=ask("pci", lambda: pci.unusable(devices), NONE)),
+        ask("nvidia", lambda: nvidia.probe(root, devices, meminfo, known_gpus), Found()),
+        ask("amd", lambda: amd.probe(root, devices, meminfo, known_gpus, users), Found()),
+        ask("intel", lambda: intel.probe(root, devices, known_gpus, users), Found()),
+        ask("apple", lambda: apple.probe(root, meminfo, known_gpus), Found()),
+    )
+    loaded = any(device.driver in FIRMWARE_DRIVERS for device in devices)
+    told = ask("stacks", lambda: stacks.probe(root, kept, with_firmware=loaded), Answer(Stacks()))
+    cuda = next((vendor.cuda for vendor in vendors if vendor.cuda), None)
+    return Accelerators(
+        vendors,
+        npus=ask("npu", lambda: npu.parse(devices), ()),
+        stacks=replace(told, value=replace(told.value, cuda=cuda)),
+    )
