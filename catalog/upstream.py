@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from catalog import candidates as of
 from catalog import convert, hub, names
 from catalog.cache import Cache
+from catalog.refusals import HubSilentError
 from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.known import KnownModel, KnownQuant, VllmRepo
 from domain.model import Candidate
@@ -29,7 +30,7 @@ class Upstream:
         """Raises: DownloadError, BadModelError; ``NoSuchRepoError`` where there is none."""
         try:
             return self._on_hub(repo, revision, model)
-        except hub.HubSilentError:
+        except HubSilentError:
             if seen := self._as_seen((repo,), revision):
                 return seen
             facts = [quant for quant in model.quants if quant.repo == repo] if model else []
@@ -41,7 +42,7 @@ class Upstream:
         """As ``asked``; where the hub does not answer, what it said before, or the catalogue's facts."""
         try:
             return self.asked(model)
-        except hub.HubSilentError as error:
+        except HubSilentError as error:
             log.info("no hub, falling back: model=%s why=%s", model.alias, error)
             if seen := self._as_seen(model.gguf_repos, None):
                 return seen
@@ -68,7 +69,7 @@ class Upstream:
         for rows in _by_kind(model.vllm):
             try:
                 found += self._first(rows, model)
-            except hub.HubSilentError as error:
+            except HubSilentError as error:
                 if not (seen := self._as_seen(rows, None)):
                     raise
                 log.info("no hub, falling back: model=%s why=%s", model.alias, error)
@@ -86,7 +87,7 @@ class Upstream:
         for repo in repos:
             try:
                 return self._on_hub(repo, None, model)
-            except hub.HubSilentError:
+            except HubSilentError:
                 raise
             except (DownloadError, BadModelError) as error:
                 log.warning("repository is not usable: repo=%s why=%s", repo, error)
@@ -160,7 +161,7 @@ def _by_kind(rows: Iterable[VllmRepo]) -> list[list[str]]:
     return list(kinds.values())
 
 
-def missing(name: str) -> hub.HubSilentError:
-    return hub.HubSilentError(
+def missing(name: str) -> HubSilentError:
+    return HubSilentError(
         f"{name} is not complete on this disk, and offline is set", hint="set offline to false to fetch it"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from catalog import hub
+from catalog import refusals
 from config import versions
 from config.settings import Settings
 from daemon.checks.facts import Daemon, Disk, Facts, Hub, Watched
@@ -89,7 +89,7 @@ def _disk(holds: str, folder: Path) -> Disk:
 
 def reach(*, offline: bool) -> Hub:
     """Any answer counts: an address that refuses a stranger is reached."""
-    address = hub.address()
+    address = refusals.endpoint()
     if offline:
         return Hub(address, error="not asked: the setting offline is true")
     began = time.monotonic()

@@ -198,15 +198,6 @@ def test_a_repository_that_does_not_exist_is_an_unknown_model(tmp_path: Path, hu
     assert caught.value.near[0] == "openai/gpt-oss-120b"
 
 
-def test_a_gated_repository_says_what_to_do(tmp_path: Path, hub: Hub) -> None:
-    hub.add("meta/llama", {"a.gguf": b"x"})
-    hub.faults.gated.add("meta/llama")
-    with pytest.raises(DownloadError, match="gated") as caught:
-        resolve("meta/llama", tmp_path)
-    assert "HF_TOKEN" in caught.value.hint
-    assert f"{hub.url}/meta/llama" in caught.value.hint
-
-
 def test_a_token_goes_to_the_hub_and_not_to_where_it_redirects(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,8 @@
 """A model hub on the loopback that answers like the real one: listings, redirects, digests, ranges.
 
 What was copied is behaviour, seen from the real client's side: ``resolve`` redirects to another path
-with X-Repo-Commit, X-Linked-Size and X-Linked-Etag; an unknown repository is a 401 with X-Error-Code.
+with X-Repo-Commit, X-Linked-Size and X-Linked-Etag; an unknown repository is a 401 with X-Error-Code to a
+stranger, a 404 to an account; a gated one is listed for all and hands its files to those whom it knows.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 LARGE_BYTES = 1000  # from here on the hub keeps a file by its sha256
 
@@ -35,6 +36,7 @@ class Faults:
     damage: int = 0  # so many bodies arrive with another first byte
     retry_after: str = ""
     gated: set[str] = field(default_factory=set)
+    bad_tokens: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ class Hub:
         self.requests: list[Request] = []
         self.faults = Faults()
         self.sent_bytes = 0
+        self.revisions: dict[
+            str, set[str]
+        ] = {}  # that can be asked for: main, each commit, and what a test adds
+        self.about: dict[str, dict[str, object]] = {}  # what a search tells of a repository besides
         self.xet: dict[str, str] = {}  # sha256 of a file to the name that xet storage has for it
         self.xet_storage = ""
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -84,6 +90,7 @@ class Hub:
         """Publishes a repository; its commit."""
         self.repos[repo] = dict(files)
         self.blobs |= {sha256(data): data for data in files.values()}
+        self.revisions.setdefault(repo, {"main"}).add(self.commit(repo))
         return self.commit(repo)
 
     def commit(self, repo: str) -> str:
@@ -122,6 +129,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self.hub.faults.answer_status.pop(0), after, b"out of order")
         elif "/xet-read-token/" in path:
             self._xet_token()
+        elif self._token() in self.hub.faults.bad_tokens:
+            self._answer(401, {"X-Error-Message": "Invalid credentials in Authorization header"}, b"{}")
+        elif path == "/api/models":
+            query = parse_qs(urlsplit(self.path).query)
+            self._answer(
+                200, {"Content-Type": "application/json"}, json.dumps(search(self.hub, query)).encode()
+            )
         elif path.startswith("/api/models/"):
             self._listing(path.removeprefix("/api/models/"))
         elif path.startswith("/cdn/"):
@@ -136,9 +150,14 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         """Silence: what was asked is in ``hub.requests``."""
 
+    def _token(self) -> str:
+        return self.headers.get("Authorization", "").removeprefix("Bearer ")
+
     def _listing(self, path: str) -> None:
-        repo = "/".join(path.split("/")[:2])
-        if not self._may_see(repo):
+        owner, name, *rest = path.split("/")
+        repo = f"{owner}/{name}"
+        revision = "/".join(rest[1:]) if rest[:1] == ["revision"] else "main"
+        if not self._may_see(repo, revision):
             return
         siblings = [_sibling(name, data) for name, data in self.hub.repos[repo].items()]
         if "/tree/" in path:
@@ -148,21 +167,32 @@ class _Handler(BaseHTTPRequestHandler):
             ]
         else:
             body = {"id": repo, "sha": self.hub.commit(repo), "siblings": siblings, "private": False}
+            body |= {"gated": "manual" if repo in self.hub.faults.gated else False}
         self._answer(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
-    def _may_see(self, repo: str) -> bool:
-        if repo in self.hub.faults.gated:
-            self._answer(403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"}, b"{}")
-            return False
+    def _may_see(self, repo: str, revision: str) -> bool:
         if repo not in self.hub.repos:
-            self._answer(401, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Not found"}, b"{}")
-            return False
-        return True
+            headers = {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}
+            self._answer(404 if self._token() else 401, headers, b"{}")
+        elif revision not in self.hub.revisions[repo]:
+            self._answer(
+                404, {"X-Error-Code": "RevisionNotFound", "X-Error-Message": "Invalid rev id"}, b"{}"
+            )
+        else:
+            return True
+        return False
 
     def _redirect(self, path: str) -> None:
         repo, _, rest = path.lstrip("/").partition("/resolve/")
-        name = rest.partition("/")[2]
-        if not self._may_see(repo):
+        revision, _, name = rest.partition("/")
+        if not self._may_see(repo, revision):
+            return
+        if repo in self.hub.faults.gated:
+            message = {
+                "X-Error-Code": "GatedRepo",
+                "X-Error-Message": f"Access to model {repo} is restricted",
+            }
+            self._answer(403 if self._token() else 401, message, b"{}")
             return
         if name not in self.hub.repos[repo]:
             self._answer(404, {"X-Error-Code": "EntryNotFound"}, b"")
@@ -228,3 +258,26 @@ def _sibling(name: str, data: File) -> dict[str, object]:
     if len(data) >= LARGE_BYTES:
         entry["lfs"] = {"sha256": sha256(data), "size": len(data), "pointerSize": 134}
     return entry
+
+
+def search(hub: Hub, query: Mapping[str, list[str]]) -> list[dict[str, object]]:
+    """Repositories whose names hold all the words, with every tag of ``filter``, most downloads first."""
+    words = query.get("search", [""])[0].lower().split()
+    found = [_described(hub, repo) for repo in hub.repos if all(word in repo.lower() for word in words)]
+    tags = set(query.get("filter", ()))
+    found = [one for one in found if tags <= {str(tag) for tag in _list(one["tags"])}]
+    found.sort(key=lambda one: -int(str(one["downloads"])))
+    return found[: int(query.get("limit", ["1000"])[0])]
+
+
+def _described(hub: Hub, repo: str) -> dict[str, object]:
+    formats = {"gguf": ".gguf", "safetensors": ".safetensors"}
+    tags = [tag for tag, ending in formats.items() if any(name.endswith(ending) for name in hub.repos[repo])]
+    about = hub.about.get(repo, {})
+    gated = "manual" if repo in hub.faults.gated else False
+    entry: dict[str, object] = {"id": repo, "modelId": repo, "downloads": 0, "gated": gated, "private": False}
+    return {**entry, **about, "tags": [*tags, *_list(about.get("tags", []))]}
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else []
