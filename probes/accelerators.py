@@ -7,7 +7,7 @@ from pathlib import Path
 from domain.hardware import Gpu, Npu, Problem, Stacks, Thermal
 from domain.known import KnownGpu
 from domain.told import Told
-from probes import amd, apple, clients, intel, npu, nvidia, pci, stacks
+from probes import amd, apple, carve_out, clients, intel, npu, nvidia, pci, stacks
 from probes.found import Answer, Found
 from probes.guard import Guard
 from probes.kept import Kept
@@ -23,6 +23,7 @@ class Accelerators:
     vendors: tuple[Found, ...]
     npus: tuple[Npu, ...]
     stacks: Answer[Stacks]
+    carve_out_bytes: int | None = None
 
     @property
     def gpus(self) -> tuple[Gpu, ...]:
@@ -64,4 +65,5 @@ def probe(
         vendors,
         npus=ask("npu", lambda: npu.parse(devices), ()),
         stacks=replace(told, value=replace(told.value, cuda=cuda)),
+        carve_out_bytes=ask("memory", lambda: carve_out.probe(root, devices, known_gpus), None),
     )

@@ -39,9 +39,9 @@ class Host:
     def problems(self) -> tuple[Problem, ...]:
         return (*self.processor.problems, *self.ram.problems, *self.disk.problems)
 
-    def sources(self) -> dict[str, Told]:
-        """Of all but the RAM, of which the accelerators have a word to say."""
-        return {**self.processor.sources("cpu"), **dict(self._of_sensors()), **self.disk.sources("storage")}
+    def of_sensors(self) -> dict[str, Told]:
+        """Who told them, by the full name of each reading."""
+        return dict(self._of_sensors())
 
     def _of_sensors(self) -> Iterator[tuple[str, Told]]:
         yield from ((f"thermals[{one.sensor}].temperature_c", thermals.told(one)) for one in self.thermals)

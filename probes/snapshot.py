@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from domain.hardware import BandwidthSource, Hardware, MemoryKind
+from domain.hardware import BandwidthSource, Hardware, Memory, MemoryKind
 from domain.known import KnownGpu
 from domain.told import Certainty, Told
-from probes import accelerators, host, ram_peak
-from probes.found import Found
+from probes import accelerators, carve_out, host, ram_peak
+from probes.found import Answer, Found
 from probes.guard import Guard
 from probes.host import Before
 
@@ -31,7 +32,7 @@ def probe(
     before = before or Before()
     seen = host.probe(root, models_dir, before, ask)
     found = accelerators.probe(root, seen.meminfo, known_gpus, before.kept, ask)
-    ram = ram_peak.bounded(seen.ram, *rated(found.vendors))
+    ram = with_carve_out(ram_peak.bounded(seen.ram, *rated(found.vendors)), found.carve_out_bytes)
     log.debug("probed: gpus=%d after_s=%.3f", len(found.gpus), time.monotonic() - began)
     return Hardware(
         cpu=seen.processor.value,
@@ -50,17 +51,24 @@ def probe(
         ),
         set_aside=found.set_aside,
         sources={
-            **seen.sources(),
+            **seen.processor.sources("cpu"),
             **ram.sources("memory"),
+            **seen.of_sensors(),
+            **seen.disk.sources("storage"),
             **found.sources(),
         },
     )
 
 
+def with_carve_out(ram: Answer[Memory], carved_bytes: int | None) -> Answer[Memory]:
+    value = replace(ram.value, carve_out_bytes=carved_bytes)
+    return replace(ram, value=value, told={**ram.told, "carve_out_bytes": carve_out.TOLD})
+
+
 def rated(vendors: Sequence[Found]) -> tuple[float | None, Told]:
     """The memory of a unified GPU is the RAM, so its peak is the RAM's, too: bytes/s, and who told it."""
     for vendor in vendors:
-        for gpu in vendor.gpus:
+        for gpu in (*vendor.gpus, *vendor.set_aside):
             peak = gpu.bandwidth_source is BandwidthSource.PEAK
             if gpu.memory_kind is MemoryKind.UNIFIED and peak and gpu.bandwidth_bytes_per_s:
                 told = vendor.told.get(gpu.id, {}).get("bandwidth_bytes_per_s", RATED)

@@ -32,7 +32,7 @@ def cpu_words(cpu: Cpu) -> str:
 def _kind(kind: CoreKind) -> str:
     name = kind.name or ("fast" if kind.is_performance else "slow")
     clock = f" up to {kind.max_hz / 1e9:.1f} GHz" if kind.max_hz else ""
-    return f"{kind.cores} {name}{clock} (CPUs {kind.cpus})"
+    return f"{kind.cores} x {name}{clock} (CPUs {kind.cpus})"
 
 
 def memory_words(memory: Memory) -> str:

@@ -5,30 +5,46 @@ from typing import Any
 
 from ctl.show.words import shape
 from domain.hardware import Hardware
+from domain.told import Told
 
 NAME = re.compile(r"(?P<part>\w+)(?:\[(?P<key>.*)\])?\.(?P<field>\w+)")
+WIDEST = 40
 KEYS = ("id", "sensor")  # what tells the entries of a list apart
 
 
 def sources_lines(data: Any) -> list[str]:
-    """``memory.total_bytes  25276342272  meminfo, read: MemTotal``. Values are those of --json."""
+    """``memory.total_bytes  25276342272  meminfo, read: MemTotal``. Values as in --json, cut."""
     told = shape(Hardware, data).sources
-    rows = [
-        (name, _value(data, name), f"{one.source}, {one.certainty}" + (f": {one.note}" if one.note else ""))
-        for name, one in told.items()
-    ]
+    rows = [(name, _in_words(_value(data, name)), _source(one)) for name, one in told.items()]
     names = max((len(name) for name, _, _ in rows), default=0)
     values = max((len(value) for _, value, _ in rows), default=0)
     return [f"{name:<{names}}  {value:<{values}}  {source}" for name, value, source in rows]
 
 
-def _value(data: Any, name: str) -> str:
-    """The value that a source speaks of; a list of values that have parts by its length."""
+def _source(told: Told) -> str:
+    """``sysfs, derived: what of it``; what was measured is told once."""
+    words = dict.fromkeys((told.source, told.certainty.value))
+    return ", ".join(words) + (f": {told.note}" if told.note else "")
+
+
+def _value(data: Any, name: str) -> Any:
+    """The value that a source speaks of; None where the answer lacks it."""
     found = NAME.fullmatch(name)
     part = data.get(found["part"]) if found else None
     if found and found["key"] is not None:
         part = next((one for one in part or [] if found["key"] in map(one.get, KEYS)), None)
-    value = part.get(found["field"]) if found and part else None
-    if isinstance(value, list):
-        return " ".join(value) if all(isinstance(one, str) for one in value) else f"{len(value)} entries"
-    return "?" if value is None else str(value)
+    return part.get(found["field"]) if found and part else None
+
+
+def _in_words(value: Any) -> str:
+    """A list of things with parts by its length."""
+    if value is None:
+        return "?"
+    if isinstance(value, list) and not all(isinstance(one, str) for one in value):
+        return f"{len(value)} of them"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, dict):
+        value = [str(one) for one in value.values() if one is not None]
+    text = " ".join(value) if isinstance(value, list) else str(value)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."

@@ -5,14 +5,17 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from domain.hardware import Hardware
 from domain.jsonable import from_json, to_json
+from domain.units import GIB
 from probes import amd, snapshot
+from probes.host import Before
+from tests.rigs.trees import plant
 
 
 def test_this_machine(see):
@@ -40,6 +43,38 @@ def test_every_value_of_the_host_tells_its_source(machine, see, name):
     }
     assert known - seen.sources.keys() <= {"memory.bandwidth_source"}
     assert all(one.source for one in seen.sources.values())
+
+
+def test_a_carve_out_is_told_beside_the_ram_that_the_kernel_has(machine, see):
+    root = machine("strix-halo-128")
+    card = "sys/bus/pci/devices/0000:c3:00.0/mem_info_vram_total"
+    plant(root, {card: str(96 * GIB), "proc/meminfo": "MemTotal: 32000000 kB\nMemAvailable: 30000000 kB\n"})
+    seen = see(root).memory
+    assert (seen.total_bytes, seen.carve_out_bytes) == (32000000 * 1024, 96 * GIB)
+
+
+def test_a_card_with_memory_of_its_own_has_no_carve_out(machine, see):
+    assert see(machine("rx-7900-xtx")).memory.carve_out_bytes is None
+
+
+def test_the_peak_of_a_soldered_chip_bounds_what_the_firmware_says(machine, see):
+    root = machine("strix-halo-128")
+    module = "E:MEMORY_DEVICE_{0}_SIZE=17179869184\nE:MEMORY_DEVICE_{0}_TYPE=LPDDR5\n"
+    module += "E:MEMORY_DEVICE_{0}_DATA_WIDTH={1}\nE:MEMORY_DEVICE_{0}_CONFIGURED_SPEED_MTS=7500\n"
+    for bits, peak in ((32, 240e9), (64, 256e9)):  # 240 of slower modules; 480 is more than the chip can
+        plant(root, {"run/udev/data/+dmi:id": "".join(module.format(n, bits) for n in range(8))})
+        assert see(root).memory.peak_bandwidth_bytes_per_s == peak
+
+
+def test_the_second_look_reads_less_and_sees_the_same(machine, opened):
+    root, before = machine("i7-1370p"), Before()
+    looks, counts = [], []
+    for _ in range(3):
+        looks.append(snapshot.probe(root=root, models_dir=root, known_gpus=(), before=before))
+        counts.append(len(opened))
+        opened.clear()
+    assert replace(looks[0], storage=None) == replace(looks[1], storage=None)
+    assert counts[1] == counts[2] < counts[0] / 2
 
 
 def test_what_is_unknown_has_no_source(tmp_path, see):
