@@ -135,11 +135,15 @@ class SpeedSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Speed:
+    """``load_s``: from the start to the first answer with the weights on the disk; ``load_warm_s`` with
+    them in the page cache, as after a first start."""
+
     decode_tokens_per_s: Range | None = None
     prefill_tokens_per_s: Range | None = None
     load_s: float | None = None
     decode_source: SpeedSource = SpeedSource.PREDICTED
     prefill_source: SpeedSource = SpeedSource.PREDICTED
+    load_warm_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from planner.box import Box
 from planner.calibration import Calibration, Correction, corrections
 from planner.decode import decode_s
 from planner.hparams import Hparams
+from planner.load import load_s
 from planner.placement import HOST_ID, Placement
 from planner.prefill import prefill_s
 from planner.resolved import Resolved
@@ -18,8 +19,6 @@ from planner.traffic import Traffic, per_device
 GPU_OF_PEAK = ceilings.CUDA.read
 CPU_OF_PEAK = ceilings.CPU.read
 CORE_BYTES_PER_S = 10e9  # of F16 and 8-bit weights
-# Seconds from the start of the process to its listening, before a byte of weights is read.
-START_S = 0.8
 
 
 def threads_of(flags: LlamaFlags, cpu: Cpu) -> int:
@@ -48,10 +47,12 @@ def predict(
         decode_spread=ceilings.DECODE_SPREAD[kind],
         prefill_spread=ceilings.PREFILL_SPREAD[kind],
     )
+    cold_s, warm_s = load_s(shape, placement, hardware, flags.load_mode)
     return Speed(
         decode_tokens_per_s=_range(decode_s(traffic, box), decode),
         prefill_tokens_per_s=_range(prefill_s(traffic, box, run), prefill),
-        load_s=_load_s(shape, placement, hardware),
+        load_s=cold_s,
+        load_warm_s=warm_s,
         decode_source=decode.source,
         prefill_source=prefill.source,
     )
@@ -76,13 +77,6 @@ def class_of(traffic: Mapping[int, Traffic], box: Box) -> str:
 def broadly(kind: str) -> str:
     """``cpu``, ``gpu + cpu`` or ``gpu``: a box has one back end at a time."""
     return kind if kind in ("cpu", "gpu + cpu") else "gpu"
-
-
-def _load_s(shape: ModelShape, placement: Placement, hardware: Hardware) -> float | None:
-    """The file from disk, or from the page cache where the disk is not known to be slower."""
-    if hardware.storage is None or not hardware.storage.read_bytes_per_s:
-        return None
-    return START_S + (shape.file_bytes + placement.duplicated) / hardware.storage.read_bytes_per_s
 
 
 def range_of(expected: float, spread: float) -> Range:
