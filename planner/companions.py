@@ -40,9 +40,9 @@ class Companion:
     notes: tuple[str, ...] = ()
 
 
-def draft(shape: ModelShape, flags: LlamaFlags, main: Resolved, hardware: Hardware) -> Companion:
+def draft_line(flags: LlamaFlags, main: Resolved) -> LlamaFlags:
     """With as many cells as the model has (``main``), on its devices unless said otherwise."""
-    own = replace(
+    return replace(
         flags,
         gpu_layers=flags.draft_gpu_layers,
         devices=flags.draft_devices or flags.devices,
@@ -52,8 +52,13 @@ def draft(shape: ModelShape, flags: LlamaFlags, main: Resolved, hardware: Hardwa
         context_tokens=main.context,
         cache_type_k=flags.draft_cache_type_k or "f16",
         cache_type_v=flags.draft_cache_type_v or "f16",
+        draft_model=None,
         speculative=(),
     )
+
+
+def draft(shape: ModelShape, flags: LlamaFlags, main: Resolved, hardware: Hardware) -> Companion:
+    own = draft_line(flags, main)
     model = hparams.read(shape)
     run = resolved.resolve(own, model, reader=Reader.SERVER, build=devices.build_of(hardware))
     where = placement.place(shape, model, own, devices.devices(hardware, own))

@@ -13,13 +13,14 @@ from planner.traffic import Traffic
 HOP_S = 60e-6
 
 
-def decode_s(traffic: Mapping[int, Traffic], box: Box) -> float | None:
-    """Seconds per token; ``None`` where a bandwidth is not known."""
+def decode_s(traffic: Mapping[int, Traffic], box: Box, tokens: int = 1) -> float | None:
+    """Seconds of ``tokens`` that are decoded at once, as drafted ones are; ``None`` where a bandwidth is not
+    known. Weights and cache are read once for all of them, experts as many as they touch together."""
     total, used = 0.0, 0
     for device, one in traffic.items():
         if one.is_idle:
             continue
-        part = _host(one, box) if device == HOST_ID else _gpu(one, device, box)
+        part = _host(one, box, tokens) if device == HOST_ID else _gpu(one, device, box, tokens)
         if part is None:
             return None
         used += 1
@@ -27,12 +28,13 @@ def decode_s(traffic: Mapping[int, Traffic], box: Box) -> float | None:
     return total + HOP_S * max(0, used - 1)
 
 
-def _gpu(one: Traffic, device: int, box: Box) -> float | None:
+def _gpu(one: Traffic, device: int, box: Box, tokens: int) -> float | None:
     peak, reach = box.peak(device), box.ceilings(device)
     if peak is None:
         return None
-    weights = read(one.dense, reach) / reach.read + read(one.experts, reach) * one.share / reach.expert_read
-    attention = max(one.kv_bytes / reach.kv_read, one.attention_flops / reach.attention)
+    experts = read(one.experts, reach) * one.touched(tokens)
+    weights = read(one.dense, reach) / reach.read + experts / reach.expert_read
+    attention = max(one.kv_bytes / reach.kv_read, tokens * one.attention_flops / reach.attention)
     fixed = reach.token_s + reach.op_s * one.tensors + reach.moe_layer_s * one.moe_layers
     return (weights + attention) / peak + fixed
 
@@ -42,14 +44,15 @@ def read(types: Mapping[str, int], reach: GpuCeilings) -> float:
     return sum(size * reach.slow.get(kind, 1.0) for kind, size in types.items())
 
 
-def _host(one: Traffic, box: Box) -> float | None:
+def _host(one: Traffic, box: Box, tokens: int) -> float | None:
     rate, cpu = box.host_rate(), box.reach.cpu
     if rate is None:
         return None
-    size = sum(one.dense.values()) + sum(one.experts.values()) * one.share
-    values = _values(one.dense, cpu) + _values(one.experts, cpu) * one.share
+    size = sum(one.dense.values()) + sum(one.experts.values()) * one.touched(tokens)
+    values = tokens * (_values(one.dense, cpu) + _values(one.experts, cpu) * one.share)
     weights = max(size / rate, values / (box.threads * cpu.core_values_per_s))
-    attention = max(one.kv_bytes / rate, one.attention_flops / (box.threads * cpu.attention_flops_per_s))
+    operations = tokens * one.attention_flops
+    attention = max(one.kv_bytes / rate, operations / (box.threads * cpu.attention_flops_per_s))
     return weights + attention + cpu.layer_s * one.layers + cpu.moe_layer_s * one.moe_layers
 
 

@@ -14,6 +14,15 @@ from planner.graph.recipe import recipe
 from planner.hparams import Hparams
 from planner.placement import HOST_ID, Placement
 from planner.resolved import Reader, Resolved
+from planner.speculation import EXPECTED, HIGH, LOW, Draft
+from planner.traffic import per_device
+
+ACCEPTED = (
+    f"decode supposes that {EXPECTED:.0%} of drafted tokens are accepted, its range {LOW:.0%} to {HIGH:.0%}"
+)
+# Without a type the engine takes that which the draft's header names; a plain model's names none.
+# Source: ``common_models_handler`` and ``common_speculative_types_from_gguf``.
+UNUSED = "a draft model is loaded, and nothing is drafted without a type: --spec-type draft-simple"
 
 
 def estimate(
@@ -47,11 +56,33 @@ def estimate(
             hardware,
             depth_tokens=depth_tokens,
             calibration=calibration,
+            draft=_drafting(draft, flags, laid.run, hardware, depth_tokens),
         ),
         fits=fits(rows),
         confidence=Confidence.ESTIMATED,
-        notes=(*notes(rows), *unknown(laid.model), *laid.notes),
+        notes=(*notes(rows), *unknown(laid.model), *laid.notes, *_on_drafts(draft, flags)),
     )
+
+
+def _drafting(
+    shape: ModelShape | None, flags: LlamaFlags, main: Resolved, hardware: Hardware, depth_tokens: int
+) -> Draft | None:
+    if shape is None or not _drafts(flags):
+        return None
+    line = companions.draft_line(flags, main)
+    laid = lay_out(shape, line, hardware)
+    work = per_device(shape, laid.model, laid.run, laid.placement, depth_tokens)
+    return Draft(work, speed.box_of(line, laid.placement, hardware), laid.run, resolved.guessed(flags))
+
+
+def _on_drafts(shape: ModelShape | None, flags: LlamaFlags) -> tuple[str, ...]:
+    if shape is None:
+        return ()
+    return (ACCEPTED if _drafts(flags) else UNUSED,)
+
+
+def _drafts(flags: LlamaFlags) -> bool:
+    return any(kind.startswith("draft") for kind in flags.speculative)
 
 
 @dataclass(frozen=True, slots=True)

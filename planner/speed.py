@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from domain.hardware import Cpu, Hardware
 from domain.model import ModelShape
 from domain.plan import LlamaFlags, Range, Speed
-from planner import ceilings
+from planner import ceilings, speculation
 from planner.box import Box
 from planner.calibration import Calibration, Correction, corrections
 from planner.decode import decode_s
@@ -14,6 +14,7 @@ from planner.load import load_s
 from planner.placement import HOST_ID, Placement
 from planner.prefill import prefill_s
 from planner.resolved import Resolved
+from planner.speculation import Draft
 from planner.traffic import Traffic, per_device
 
 GPU_OF_PEAK = ceilings.CUDA.read
@@ -35,6 +36,7 @@ def predict(
     *,
     depth_tokens: int,
     calibration: Calibration,
+    draft: Draft | None = None,
 ) -> Speed:
     box = box_of(flags, placement, hardware)
     traffic = per_device(shape, hparams, run, placement, depth_tokens)
@@ -48,9 +50,17 @@ def predict(
         prefill_spread=ceilings.PREFILL_SPREAD[kind],
     )
     cold_s, warm_s = load_s(shape, placement, hardware, flags.load_mode)
+    prompt_s = prefill_s(traffic, box, run)
+    if draft is not None:  # it reads the prompt, too
+        own_s = draft.prefill_s()
+        prompt_s = prompt_s + own_s if prompt_s and own_s else None
     return Speed(
-        decode_tokens_per_s=_range(decode_s(traffic, box), decode),
-        prefill_tokens_per_s=_range(prefill_s(traffic, box, run), prefill),
+        decode_tokens_per_s=(
+            speculation.decode(traffic, box, draft, decode)
+            if draft is not None
+            else _range(decode_s(traffic, box), decode)
+        ),
+        prefill_tokens_per_s=_range(prompt_s, prefill),
         load_s=cold_s,
         load_warm_s=warm_s,
         decode_source=decode.source,
