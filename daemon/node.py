@@ -159,6 +159,7 @@ def places(settings: Settings) -> Places:
 
 def environments(engines_dir: Path, own: Path) -> tuple[Path, ...]:
     """Those in ``engines_dir``, and those beside our own, named after it: ``.venv-vllm`` for ``.venv``."""
-    made = engines_dir.iterdir() if engines_dir.is_dir() else ()
+    readable = os.access(engines_dir, os.R_OK | os.X_OK) and engines_dir.is_dir()
+    made = engines_dir.iterdir() if readable else ()
     beside = (path for path in own.parent.glob(f"{own.name}-*") if path.is_dir())
     return (*sorted(made), *sorted(beside))

@@ -23,12 +23,12 @@ def check(facts: Facts) -> tuple[Finding, ...]:
 
 def _silent(facts: Facts) -> Finding:
     unit = facts.unit
+    if unit and unit.active == "active":
+        why = "the service runs, and node-ctl can't ask it"
+        return error(facts.daemon.silent, why=why, fix=facts.daemon.hint)
     ended = f"; systemd says {unit.active}, last result {unit.result}" if unit and unit.result else ""
-    return error(
-        f"{facts.daemon.silent}{ended}",
-        why="nothing that fails is started again while no daemon runs",
-        fix=facts.daemon.hint,
-    )
+    why = "nothing that fails is started again while no daemon runs"
+    return error(f"{facts.daemon.silent}{ended}", why=why, fix=facts.daemon.hint)
 
 
 def _died(facts: Facts) -> tuple[Finding, ...]:

@@ -32,11 +32,13 @@ def check(facts: Facts) -> tuple[Finding, ...]:
 def _slowed(gpu: Gpu) -> tuple[Finding, ...]:
     if not gpu.throttled_by:
         return ()
+    starved = all("power" in reason for reason in gpu.throttled_by)
+    cooler = f"{CLEAN}; a lower power limit costs little decode speed"
     return (
         warning(
             f"{gpu.name} at {gpu.id} is slowed down now: {', '.join(gpu.throttled_by)}",
             why="it answers slower than it could",
-            fix=f"{CLEAN}; a lower power limit costs little decode speed",
+            fix="look at power supply and cables: the board asks the GPU for less" if starved else cooler,
         ),
     )
 

@@ -21,7 +21,9 @@ def check(facts: Facts) -> tuple[Finding, ...]:
         return not_known("how much may be locked")
     if limit_bytes >= memory.total_bytes:
         return ok(f"{gib(limit_bytes)} for {who}")
-    if who == "the service":
+    if unit is not None and unit.memlock_unlimited and facts.daemon.as_service:
+        fix = "the unit asks for all and systemd may not give it: raise memlock of the container around it"
+    elif who == "the service":
         fix = "sudo systemctl edit node-daemon, add [Service] and LimitMEMLOCK=infinity, then restart it"
     else:
         fix = (

@@ -2,7 +2,7 @@
 
 from daemon.checks.facts import Facts
 from daemon.checks.finding import Finding, error, not_known, ok
-from domain.hardware import Trouble
+from domain.hardware import Problem, Trouble
 from probes.systemd import Unit
 
 # The names of character devices in /proc/devices, as DeviceAllow= takes them. Drivers before 550 called the
@@ -24,7 +24,7 @@ UVM = "/dev/nvidia-uvm"
 
 def check(facts: Facts) -> tuple[Finding, ...]:
     hidden = tuple(
-        error(problem.what, why=WHY, fix=problem.hint)
+        error(problem.what, why=WHY, fix=_let_through(facts, problem))
         for problem in facts.hardware.problems
         if problem.trouble is Trouble.HIDDEN
     )
@@ -35,6 +35,12 @@ def check(facts: Facts) -> tuple[Finding, ...]:
     if facts.unit is None and facts.daemon.as_service:
         return not_known("systemd does not say what the unit may open")
     return ok("nothing hides a GPU")
+
+
+def _let_through(facts: Facts, problem: Problem) -> str:
+    if facts.daemon.as_service:
+        return problem.hint
+    return f"in a container, start it with the GPU's devices (--gpus all, --device); {problem.hint}"
 
 
 def _by_the_unit(unit: Unit | None, vendors: list[str], *, hidden: bool) -> tuple[Finding, ...]:

@@ -26,6 +26,15 @@ CASES = [
         (ERROR,),
         ("no node-daemon is running; systemd says failed, last result signal", "systemctl start"),
     ),
+    Case(
+        "it runs, and this user may not ask it",
+        facts(
+            daemon=Daemon("no permission to open /run/node-daemon/node-daemon.sock", "join its group"),
+            unit=Unit("node-daemon.service", "active", "running", "success", 0, 77),
+        ),
+        (ERROR,),
+        ("no permission to open", "the service runs", "join its group"),
+    ),
     Case("the events can't be read", facts(events=None), (NOT_KNOWN,)),
     Case(
         "it died lately",

@@ -41,9 +41,24 @@ CASES = [
     ),
     Case(
         "slowed down for heat",
-        facts(replace(RTX_3090, throttled_by=("hardware heat",)), box=COOL),
+        facts(
+            replace(
+                RTX_3090,
+                throttled_by=(
+                    "sw_thermal",
+                    "hw_power_brake",
+                ),
+            ),
+            box=COOL,
+        ),
         (WARNING,),
-        ("is slowed down now: hardware heat",),
+        ("is slowed down now: sw_thermal, hw_power_brake",),
+    ),
+    Case(
+        "slowed down by its power supply",
+        facts(replace(RTX_3090, throttled_by=("hw_power_brake",)), box=COOL),
+        (WARNING,),
+        ("is slowed down now: hw_power_brake", "power supply and cables"),
     ),
     Case(
         "near its limit",

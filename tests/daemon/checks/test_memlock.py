@@ -13,6 +13,8 @@ from tests.daemon.checks.build import NOT_KNOWN, OK, WARNING, WELL, Case, facts,
 LITTLE: dict[str, Any] = {"memlock_unlimited": False, "memlock_limit_bytes": 8 * MIB}
 UNIT = Unit("node-daemon.service", "inactive", memlock_unlimited=True)
 
+BOUND = Unit("node-daemon.service", "active", memlock_bytes=8 * MIB)
+
 CASES = [
     Case("unlimited", WELL, (OK,), ("unlimited for this user",)),
     Case(
@@ -23,9 +25,15 @@ CASES = [
     ),
     Case(
         "a service with a drop-in",
-        facts(memory=LITTLE, unit=UNIT, daemon=Daemon(as_service=True)),
+        facts(memory=LITTLE, unit=BOUND, daemon=Daemon(as_service=True)),
         (WARNING,),
         ("by the service", "LimitMEMLOCK=infinity"),
+    ),
+    Case(
+        "a service in a container that may not raise it",
+        facts(memory=LITTLE, unit=UNIT, daemon=Daemon(as_service=True)),
+        (WARNING,),
+        ("by the service", "memlock of the container"),
     ),
     Case(
         "the unit's limit counts where a command looks in its place",

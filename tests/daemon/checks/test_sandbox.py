@@ -27,7 +27,11 @@ CASES = [
             },
         ),
         (ERROR,),
-        ("KFD node 1 may not be read", "DeviceAllow=char-kfd"),
+        (
+            "KFD node 1 may not be read",
+            "in a container, start it with the GPU's devices",
+            "DeviceAllow=char-kfd",
+        ),
     ),
     Case(
         "a drop-in lets clocks through and thereby nothing else",
