@@ -17,7 +17,6 @@ from planner.resolved import Resolved
 from planner.speculation import Draft
 from planner.traffic import Traffic, per_device
 
-GPU_OF_PEAK = ceilings.CUDA.read
 CPU_OF_PEAK = ceilings.CPU.read
 CORE_BYTES_PER_S = 10e9  # of F16 and 8-bit weights
 

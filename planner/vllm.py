@@ -8,9 +8,9 @@ from domain.hardware import Gpu, Hardware
 from domain.model import Candidate, ModelShape
 from domain.plan import HOST, VLLM, Confidence, DeviceMemory, Plan, Range, Speed, VllmFlags, Wish
 from domain.units import GIB, MIB, gib
-from planner import budget, kernels, quality
+from planner import budget, kernels, quality, speed_vllm
 from planner.budget import Reserve
-from planner.speed import CORE_BYTES_PER_S, CPU_OF_PEAK, GPU_OF_PEAK
+from planner.speed import CORE_BYTES_PER_S, CPU_OF_PEAK
 from planner.threads import usable
 
 DEFAULT_CONTEXT_TOKENS = 32768
@@ -210,20 +210,19 @@ def _check(
 
 
 def _speed(candidate: Candidate, hardware: Hardware, ranks: Sequence[int]) -> Speed:
-    """Decode reads all weights once a token; ranks read their share at the same time."""
-    weights = candidate.weights.size_bytes
+    """On a CPU, decode reads all weights once a token."""
     if ranks:
-        rates = [hardware.gpus[index].bandwidth_bytes_per_s for index in ranks]
-        known = [rate for rate in rates if rate is not None]
-        if len(known) < len(rates):
-            return Speed()
-        rate = min(known) * GPU_OF_PEAK * len(ranks)
-    else:
-        found = hardware.memory.bandwidth_bytes_per_s
-        if found is None:
-            return Speed()
-        rate = min(found * CPU_OF_PEAK, usable(hardware.cpu) * CORE_BYTES_PER_S)
-    expected = rate / weights
+        facts = config(candidate.shape)
+        work = speed_vllm.work_of(
+            candidate.shape, candidate.weights.quant, layers=facts.layers, hidden=facts.hidden
+        )
+        gpus = [hardware.gpus[index] for index in ranks]
+        return Speed(speed_vllm.decode(work, gpus), speed_vllm.prefill(work, gpus))
+    found = hardware.memory.bandwidth_bytes_per_s
+    if found is None:
+        return Speed()
+    rate = min(found * CPU_OF_PEAK, usable(hardware.cpu) * CORE_BYTES_PER_S)
+    expected = rate / candidate.weights.size_bytes
     return Speed(decode_tokens_per_s=Range(expected / 2, expected, expected * 1.3))
 
 
