@@ -4,18 +4,21 @@ from collections.abc import Sequence
 
 from daemon.checks.facts import Facts
 from daemon.checks.finding import Finding, error, ok, warning
+from domain.hardware import Trouble
 from probes.accounts import Account
 from probes.system import DeviceNode
 
 ROOT = 0
 BOTH = 0o6  # read and write
+NO_GPU = "engines see no GPU, and models run on the CPU"
 
 
 def check(facts: Facts) -> tuple[Finding, ...]:
     nodes = facts.system.nodes
-    if not nodes:
+    own = _own(facts, nodes) or _refused(facts)
+    if not nodes and not own:
         return ()
-    found = [*_own(facts, nodes), *_service(facts, nodes), *_caller(facts, nodes)]
+    found = [*own, *_service(facts, nodes), *_caller(facts, nodes)]
     if found:
         return tuple(found)
     who = facts.runs_as.name if facts.runs_as else "this process"
@@ -27,7 +30,7 @@ def _own(facts: Facts, nodes: Sequence[DeviceNode]) -> list[Finding]:
     closed = [node for node in nodes if not node.may_open]
     if not closed or facts.runs_as is None:
         return []
-    who, why = facts.runs_as, "ROCm, Vulkan and Level Zero see no GPU, and models run on the CPU"
+    who = facts.runs_as
     names = _names(facts, {node.group for node in closed})
     paths = ", ".join(node.path for node in closed)
     if all(node.group in who.groups for node in closed):
@@ -36,8 +39,17 @@ def _own(facts: Facts, nodes: Sequence[DeviceNode]) -> list[Finding]:
         found = (
             f"{who.name} is in {names} by now, and this process began before that: it may not open {paths}"
         )
-        return [error(found, why=why, fix=again)]
-    return [error(f"{who.name} may not open {paths}", why=why, fix=_add(who, names, facts))]
+        return [error(found, why=NO_GPU, fix=again)]
+    return [error(f"{who.name} may not open {paths}", why=NO_GPU, fix=_add(who, names, facts))]
+
+
+def _refused(facts: Facts) -> list[Finding]:
+    """What a driver refused though the device files look open."""
+    return [
+        error(problem.what, why=NO_GPU, fix=problem.hint)
+        for problem in facts.hardware.problems
+        if problem.trouble is Trouble.CLOSED
+    ]
 
 
 def _service(facts: Facts, nodes: Sequence[DeviceNode]) -> list[Finding]:

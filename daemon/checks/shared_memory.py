@@ -20,13 +20,13 @@ def check(facts: Facts) -> tuple[Finding, ...]:
     gpus = [
         one for one in facts.hardware.gpus if one.vendor == "amd" and one.memory_kind is MemoryKind.UNIFIED
     ]
-    if not gpus:
-        return ()
     split = tuple(
         warning(problem.what, why="memory is lost, or runs out before the driver says so", fix=problem.hint)
         for problem in facts.hardware.problems
         if problem.trouble is Trouble.SHARED_MEMORY
     )
+    if not gpus and not split:
+        return ()
     sized = () if split else tuple(finding for gpu in gpus for finding in _pool(facts, gpu))
     return (*split, *sized, *_misspelt(facts), *_two_limits(facts))
 

@@ -88,6 +88,18 @@ CASES = [
         facts(system=System(nodes=(DeviceNode("/dev/nvidia0", 0, 0o666),)), caller=OWNER),
         (OK,),
     ),
+    Case(
+        "a driver refuses what looks open",
+        facts(
+            box={
+                "problems": (
+                    Problem("nvidia", "the GPU can't be opened", "let this user in", Trouble.CLOSED),
+                )
+            }
+        ),
+        (ERROR,),
+        ("the GPU can't be opened", "let this user in"),
+    ),
     Case("root needs no group", facts(HALO, system=OPEN, caller=replace(OWNER, uid=0)), (OK,)),
 ]
 

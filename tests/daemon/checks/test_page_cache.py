@@ -16,6 +16,11 @@ CASES = [
         (WARNING,),
         ("70.0 GiB of cached files, 20.0 GiB quite free", "drop_caches"),
     ),
+    Case(
+        "much, and more is free",
+        facts(GB10, system=System(page_cache_bytes=50 * GIB, free_bytes=64 * GIB)),
+        (OK,),
+    ),
     Case("not told", facts(GB10), (NOT_KNOWN,)),
 ]
 
