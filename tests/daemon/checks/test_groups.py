@@ -6,6 +6,7 @@ import pytest
 
 from daemon.checks import groups
 from daemon.checks.facts import Daemon
+from domain.hardware import Problem, Trouble
 from probes.system import DeviceNode, System
 from probes.systemd import Unit
 from tests.daemon.checks.build import (
