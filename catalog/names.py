@@ -19,8 +19,9 @@ from domain.redact import without_secrets
 NEAREST = 3
 LIKELY = 0.75  # of 1: so like a repository must be to one that is known to be meant
 HUB_HOSTS = ("huggingface.co", "hf.co")
+REPO_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _REPO = re.compile(
-    r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)"
+    rf"^(?P<repo>{REPO_NAME.pattern})"
     r"(?:(?::(?P<quant>[\w.-]+))?(?:@(?P<rev>[\w./-]+))?|@(?P<rev_first>[\w./-]+):(?P<quant_last>[\w.-]+))$",
     re.ASCII,
 )
@@ -124,7 +125,7 @@ def _is_hub(parts: SplitResult) -> bool:
 
 def _page(text: str, parts: SplitResult) -> Repo:
     match = _PAGE.match(unquote(parts.path))
-    if match is None or _REPO.match(match["repo"]) is None:
+    if match is None or REPO_NAME.fullmatch(match["repo"]) is None:
         raise UsageError(
             f"{without_secrets(text)} is no page of a model",
             hint="owner/repo[:quant] names a model of the hub",

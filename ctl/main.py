@@ -22,6 +22,7 @@ COMMANDS = {
     "stop": "Stop serving a model.",
     "logs": "Print what a model's engine wrote.",
     "events": "Print what happened: launches, crashes, restarts.",
+    "search": "Search the hub for models that an engine here could load.",
     "plan": "Show the best command for a model, before a download.",
     "compare": "Show which of several machines serves a model best.",
     "estimate": "Show memory and speed of an exact engine command.",

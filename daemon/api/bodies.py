@@ -42,6 +42,12 @@ class PlanBody(WishBody):
     on: dict[str, Any] | None = None
 
 
+class SearchBody(Body):
+    words: Annotated[str, Field(min_length=1, max_length=200)]
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    formats: Annotated[list[Literal["gguf", "safetensors"]], Field(max_length=2)] = []
+
+
 class CompareBody(Body):
     models: Annotated[list[Model], Field(min_length=1, max_length=16)]
     on: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=64)]

@@ -4,11 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from daemon.api.bodies import CompareBody, EstimateBody, PlanBody, profile
+from daemon.api.bodies import CompareBody, EstimateBody, PlanBody, SearchBody, profile
 from daemon.api.routes_machine import node_of
 from daemon.compare import compare
 from daemon.estimate import estimate
 from daemon.plan import plan
+from daemon.search import search
 from domain.jsonable import to_json
 
 router = APIRouter(prefix="/v1")
@@ -40,3 +41,9 @@ async def post_compare(request: Request, body: CompareBody) -> Any:
     """The plan of each model on each machine of ``on``, for each model the fastest first."""
     boxes = [box for data in body.on if (box := profile(data)) is not None]
     return to_json(await compare(node_of(request), body.models, boxes))
+
+
+@router.post("/search")
+async def post_search(request: Request, body: SearchBody) -> Any:
+    """Repositories of the hub whose names hold these words, the most downloaded first."""
+    return to_json(await search(node_of(request), body.words, limit=body.limit, formats=body.formats))

@@ -12,6 +12,7 @@ from daemon.main import running
 from daemon.node import Rooms
 from daemon.notify import Notify
 from daemon.plan import plan
+from daemon.search import search
 from domain.errors import DoesNotFitError, DownloadError
 from domain.plan import Wish
 from tests.daemon.conftest import FakeLauncher, fake_rooms
@@ -85,3 +86,14 @@ async def test_an_estimate_without_a_quant_reads_one_header(hub: Hub, daemons: D
         found = await estimate(node, REPO, ["-c", "4096"], on=LARGE)
     assert files_read(hub) == {"qwen3-30b-a3b-Q4_0.gguf"}
     assert f"of {REPO} Q4_0" in found.notes
+
+
+async def test_a_search_asks_the_hub_and_offline_says_so(hub: Hub, daemons: Daemons) -> None:
+    async with running(*daemons.online) as node:
+        (found,) = await search(node, "qwen3 gguf", limit=5, formats=())
+    assert (found.repo, found.formats) == (REPO, ("gguf",))
+    hub.requests.clear()
+    async with running(*daemons.offline) as node:
+        with pytest.raises(DownloadError, match="offline is set"):
+            await search(node, "qwen3 gguf", limit=5, formats=())
+    assert hub.requests == []

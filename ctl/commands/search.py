@@ -1,0 +1,49 @@
+"""``node-ctl search``."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from ctl.autostart import daemon_or_start
+from ctl.options import Json
+from ctl.screen import harmless, print_json
+from ctl.show.found import lines
+from ctl.show.words import shape
+from domain.found import FoundModel
+
+USAGE = "WORDS... [OPTIONS]"
+EXAMPLES = """
+  node-ctl search qwen3 coder
+  node-ctl search llama 3.3 70b --format gguf
+  node-ctl search gpt-oss --limit 5 --json
+"""
+# Two questions, each with the client's own patience.
+ANSWER_TIMEOUT_S = 60.0
+
+
+def command(
+    *,
+    words: Annotated[
+        list[str], typer.Argument(metavar="WORDS", help="Words that the repository's name must hold.")
+    ],
+    kind: Annotated[
+        Literal["gguf", "safetensors"] | None,
+        typer.Option("--format", metavar="FORMAT", help="Only gguf (llama.cpp) or safetensors (vLLM)."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=100, help="The most to list.")
+    ] = 20,
+    as_json: Json = False,
+) -> None:
+    """Asks the hub, or the mirror that HF_ENDPOINT names, for models that an engine here could load. The most
+    downloaded come first."""
+    body = {"words": " ".join(words), "limit": limit, "formats": [kind] if kind else []}
+    data = daemon_or_start().post("/v1/search", body, timeout_s=ANSWER_TIMEOUT_S)
+    if as_json:
+        print_json(data)
+        return
+    found = [shape(FoundModel, row) for row in data]
+    if not found:
+        print(harmless(f"the hub has no model for {body['words']!r}: try fewer words"))
+        return
+    print(harmless("\n".join([*lines(found), "", "node-ctl plan MODEL tells what one would take here"])))
