@@ -36,6 +36,13 @@ class Box:
         is_measured = gpu.bandwidth_source is BandwidthSource.MEASURED
         return gpu.bandwidth_bytes_per_s * (OF_MEASURED / ceilings.CUDA.read if is_measured else 1.0)
 
+    def unpacking(self, device: int) -> float:
+        """How much longer types that are ``slow`` take here than where that was measured."""
+        gpu, reach = self.devices[device].gpu, self.ceilings(device)
+        if not reach.slow_at or not gpu.fp16_flops_per_s or not gpu.bandwidth_bytes_per_s:
+            return 1.0
+        return max(1.0, reach.slow_at * gpu.bandwidth_bytes_per_s / gpu.fp16_flops_per_s)
+
     def host_rate(self) -> float | None:
         """Bytes per second that cores read from RAM together."""
         memory, cpu = self.hardware.memory, self.reach.cpu

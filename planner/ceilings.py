@@ -22,7 +22,9 @@ class GpuCeilings:
     token. Prefill: ``flops`` of dense matrices, ``expert_flops`` of routed experts, ``prompt_attention`` of
     attention. ``flops_per_byte``: FP16 operations per byte of bandwidth where the rate is not known.
     ``flash_latent``: whether flash attention has a kernel for MLA's heads of 576 values; without one they
-    are matrix products. ``slow``: how much longer reading a type takes than its bytes say."""
+    are matrix products. ``slow``: how much longer reading a type takes than its bytes say. Where that is
+    because it is unpacked by arithmetic, as on Apple's GPUs, a chip with fewer FP16 operations per byte of
+    bandwidth than ``slow_at`` takes so much longer."""
 
     read: float
     expert_read: float
@@ -37,6 +39,7 @@ class GpuCeilings:
     flops_per_byte: float
     flash_latent: bool = True
     slow: Mapping[str, float] = field(default_factory=dict)
+    slow_at: float | None = None
 
 
 # Codebook types are decoded by tables, more work than their bytes: about a third below Q4_K at one size
@@ -74,7 +77,7 @@ CUDA_UNIFIED = GpuCeilings(
 )  # fmt: skip
 METAL = GpuCeilings(
     read=0.87, expert_read=0.74, kv_read=0.8, attention=2.9, token_s=220e-6, op_s=7.3e-6, moe_layer_s=23e-6,
-    flops=0.66, expert_flops=0.63, prompt_attention=0.46, flops_per_byte=34.0, slow=_METAL_SLOW,
+    flops=0.66, expert_flops=0.63, prompt_attention=0.46, flops_per_byte=34.0, slow=_METAL_SLOW, slow_at=34.0,
 )  # fmt: skip
 HIP = GpuCeilings(
     read=0.8, expert_read=0.79, kv_read=0.45, attention=15.0, token_s=210e-6, op_s=7.1e-6, moe_layer_s=16e-6,

@@ -32,16 +32,17 @@ def _gpu(one: Traffic, device: int, box: Box, tokens: int) -> float | None:
     peak, reach = box.peak(device), box.ceilings(device)
     if peak is None:
         return None
-    experts = read(one.experts, reach) * one.touched(tokens)
-    weights = read(one.dense, reach) / reach.read + experts / reach.expert_read
+    unpacking = box.unpacking(device)
+    experts = read(one.experts, reach, unpacking) * one.touched(tokens)
+    weights = read(one.dense, reach, unpacking) / reach.read + experts / reach.expert_read
     attention = max(one.kv_bytes / reach.kv_read, tokens * one.attention_flops / reach.attention)
     fixed = reach.token_s + reach.op_s * one.tensors + reach.moe_layer_s * one.moe_layers
     return (weights + attention) / peak + fixed
 
 
-def read(types: Mapping[str, int], reach: GpuCeilings) -> float:
+def read(types: Mapping[str, int], reach: GpuCeilings, unpacking: float = 1.0) -> float:
     """Bytes, those of types that are slow to unpack counted as more."""
-    return sum(size * reach.slow.get(kind, 1.0) for kind, size in types.items())
+    return sum(size * reach.slow.get(kind, 1.0 / unpacking) * unpacking for kind, size in types.items())
 
 
 def _host(one: Traffic, box: Box, tokens: int) -> float | None:

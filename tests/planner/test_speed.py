@@ -130,3 +130,12 @@ def test_cores_on_a_ring_reach_more_of_the_ram() -> None:
     )
     assert ring > 1.2 * fabric
     assert mesh == fabric
+
+
+def test_a_chip_with_little_arithmetic_unpacks_slowly() -> None:
+    """Q4_K on an M1 Max, whose 10.4 TFLOPS go with the 400 GB/s of an M2 Max; F16 is not unpacked."""
+    apple = replace(build.gpu(64, MemoryKind.UNIFIED, gb_per_s=400, vendor="apple"), fp16_flops_per_s=13.6e12)
+    weak, usual = (build.hardware(replace(apple, fp16_flops_per_s=rate)) for rate in (10.4e12, 13.6e12))
+    assert decode(DENSE, LINE, weak) < 0.85 * decode(DENSE, LINE, usual)
+    plain = build.shape("qwen3-0.6b", "F16")
+    assert decode(plain, LINE, weak) == pytest.approx(decode(plain, LINE, usual), rel=0.01)
