@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -79,21 +80,20 @@ def _rate(path: Path, *, of_weights: bool) -> ReadRate | None:
         return None
     try:
         with closing(mmap.mmap(-1, CHUNK_BYTES)) as buffer:  # page-aligned, as direct I/O wants it
-            began = time.monotonic()
-            count = sum(_chunks(descriptor, buffer, began + BUDGET_S))
-            passed_s = time.monotonic() - began
+            rates = list(_rates(descriptor, buffer, time.monotonic() + BUDGET_S))
     except OSError:
         return None
     finally:
         os.close(descriptor)
-    return ReadRate(count / passed_s, of_weights) if count >= CHUNK_BYTES and passed_s > 0 else None
+    return ReadRate(statistics.median(rates), of_weights) if rates else None
 
 
-def _chunks(descriptor: int, buffer: mmap.mmap, until_s: float) -> Iterator[int]:
+def _rates(descriptor: int, buffer: mmap.mmap, until_s: float) -> Iterator[float]:
+    """Of each whole chunk: the median of them forgets one for which others were served first."""
     offset = 0
     while offset < MOST_BYTES and time.monotonic() < until_s:
-        count = os.preadv(descriptor, [buffer], offset)
-        if count == 0:
+        began = time.monotonic()
+        if os.preadv(descriptor, [buffer], offset) < CHUNK_BYTES:
             return
-        yield count
-        offset += count
+        yield CHUNK_BYTES / max(time.monotonic() - began, 1e-6)
+        offset += CHUNK_BYTES

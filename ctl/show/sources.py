@@ -1,6 +1,7 @@
 """Where each value of a machine comes from, and how far it can be trusted: one line a value."""
 
 import re
+from dataclasses import fields
 from typing import Any
 
 from ctl.show.words import shape
@@ -8,6 +9,7 @@ from domain.hardware import Hardware
 from domain.told import Told
 
 NAME = re.compile(r"(?P<part>\w+)(?:\[(?P<key>.*)\])?\.(?P<field>\w+)")
+PARTS = [field.name for field in fields(Hardware)]
 WIDEST = 40
 KEYS = ("id", "sensor")  # what tells the entries of a list apart
 
@@ -15,10 +17,16 @@ KEYS = ("id", "sensor")  # what tells the entries of a list apart
 def sources_lines(data: Any) -> list[str]:
     """``memory.total_bytes  25276342272  meminfo, read: MemTotal``. Values as in --json, cut."""
     told = shape(Hardware, data).sources
-    rows = [(name, _in_words(_value(data, name)), _source(one)) for name, one in told.items()]
+    rows = [(name, _in_words(_value(data, name)), _source(told[name])) for name in sorted(told, key=_place)]
     names = max((len(name) for name, _, _ in rows), default=0)
     values = max((len(value) for _, value, _ in rows), default=0)
     return [f"{name:<{names}}  {value:<{values}}  {source}" for name, value, source in rows]
+
+
+def _place(name: str) -> int:
+    """As the parts of the answer are in order; those of a newer daemon come last."""
+    part = re.match(r"\w*", name)
+    return PARTS.index(part[0]) if part and part[0] in PARTS else len(PARTS)
 
 
 def _source(told: Told) -> str:

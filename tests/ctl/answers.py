@@ -48,6 +48,7 @@ BOX = Hardware(
         "memory.bandwidth_bytes_per_s": Told("measured", Certainty.MEASURED),
         "gpus[pci:0000:01:00.0].arch": Told("table", Certainty.RATED),
         "thermals[k10temp Tctl].temperature_c": Told("hwmon"),
+        "invented.later": Told("nobody", Certainty.ASSUMED),
         "gpus[pci:0000:02:00.0].name": Told("nvml", note="gone by now"),
     },
 )

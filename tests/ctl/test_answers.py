@@ -148,8 +148,9 @@ def test_each_value_is_told_with_its_source(ctl: Ctl, daemon: FakeDaemon) -> Non
         ["cpu.isa", "avx2 avx512f", "cpuinfo, read: what every core has"],
         ["memory.bandwidth_bytes_per_s", "51000000000", "measured"],
         ["gpus[pci:0000:01:00.0].arch", "sm_86", "table, rated"],
-        ["thermals[k10temp Tctl].temperature_c", "48.5", "hwmon, read"],
         ["gpus[pci:0000:02:00.0].name", "?", "nvml, read: gone by now"],
+        ["thermals[k10temp Tctl].temperature_c", "48.5", "hwmon, read"],
+        ["invented.later", "?", "nobody, assumed"],
     ]
 
 
