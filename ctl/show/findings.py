@@ -15,6 +15,7 @@ COUNTED = {
     "error": ("error", "errors"),
     "warning": ("warning", "warnings"),
     "not_known": ("not known", "not known"),
+    "ok": ("well", "well"),
 }
 STATUS_WIDTH = max(len(CALLED.get(status, status)) for status in ORDER)
 NARROWEST = 30
@@ -30,10 +31,12 @@ def draw(found: Sequence[dict[str, Any]], check: str | None) -> None:
     room = max(NARROWEST, screen.width - indent) if is_terminal() else None
     for one in sorted(found, key=_place):
         status = one["status"]
-        head = Text(f"{CALLED.get(status, status):<{STATUS_WIDTH}}", LOOKS.get(status, ""))
-        head.append(f"  {one['check']:<{width}}  ", "default")
-        for text in _lines(one, room):
-            screen.print(head + text)
+        head = Text.assemble(
+            (f"{CALLED.get(status, status):<{STATUS_WIDTH}}", LOOKS.get(status, "")),
+            f"  {one['check']:<{width}}  ",
+        )
+        for words, style in _lines(one, room):
+            screen.print(head.append(words, style))
             head = Text(" " * indent)
     print(summary(found))
 
@@ -43,7 +46,8 @@ def _place(one: dict[str, Any]) -> int:
     return ORDER.index(one["status"]) if one["status"] in ORDER else -1
 
 
-def _lines(one: dict[str, Any], room: int | None) -> Iterator[Text]:
+def _lines(one: dict[str, Any], room: int | None) -> Iterator[tuple[str, str]]:
+    """Each line with its style."""
     yield from _wrapped(one["found"], "" if one["status"] in ("error", "warning") else "dim", room)
     if one["status"] == "ok":
         return
@@ -52,18 +56,18 @@ def _lines(one: dict[str, Any], room: int | None) -> Iterator[Text]:
             yield from _wrapped(f"{label}: {one[key]}", "", room)
 
 
-def _wrapped(words: str, style: str, room: int | None) -> Iterator[Text]:
+def _wrapped(words: str, style: str, room: int | None) -> Iterator[tuple[str, str]]:
     words = harmless(words)
     lines = [words] if room is None else textwrap.wrap(words, room, subsequent_indent="  ")
-    return (Text(line, style) for line in lines)
+    return ((line, style) for line in lines)
 
 
 def summary(found: Sequence[dict[str, Any]]) -> str:
     """``"1 error, 2 warnings, 14 well"``."""
-    counts = [
+    if all(one["status"] == "ok" for one in found):
+        return "all is well"
+    return ", ".join(
         f"{count} {words[count > 1]}"
         for status, words in COUNTED.items()
         if (count := sum(one["status"] == status for one in found))
-    ]
-    well = sum(one["status"] == "ok" for one in found)
-    return ", ".join([*counts, f"{well} well"]) if counts else "all is well"
+    )

@@ -48,11 +48,13 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """The answer of the hub; ``error`` is empty where it came."""
+    """The answer of the hub; ``error`` is empty where it came. ``asked`` is false where the settings say
+    that nothing is asked of the network."""
 
     address: str
     seconds: float | None = None
     error: str = ""
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

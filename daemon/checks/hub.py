@@ -1,12 +1,14 @@
 """Can models be fetched? Looked at only when it is asked for: --hub."""
 
 from daemon.checks.facts import Facts
-from daemon.checks.finding import Finding, error, ok
+from daemon.checks.finding import Finding, error, not_known, ok
 
 
 def check(facts: Facts) -> tuple[Finding, ...]:
     if facts.hub is None:
         return ()
+    if not facts.hub.asked:
+        return not_known("the setting offline is true, so the hub was not asked")
     if not facts.hub.error:
         return ok(f"{facts.hub.address} answered in {facts.hub.seconds or 0:.1f} s")
     return (

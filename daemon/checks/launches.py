@@ -25,7 +25,8 @@ def _bad(one: Watched) -> Finding:
         return warning(
             f"{one.name} failed and was given up: {said}",
             why="it is not served, and nobody tries again",
-            fix=f"node-ctl logs {one.name} tells more; node-ctl stop {one.name} --forget clears it",
+            fix=f"mend it and launch it again (node-ctl logs {one.name}: what the engine said), or clear it: "
+            f"node-ctl stop {one.name} --forget",
         )
     tries = f" after {one.restarts} tries" if one.restarts else ""
     fix = f"node-ctl logs {one.name} shows the engine's words; node-ctl events tells each try"

@@ -4,7 +4,7 @@ import pytest
 
 from daemon.checks import hub
 from daemon.checks.facts import Hub
-from tests.daemon.checks.build import ERROR, OK, WELL, Case, facts, judge, name
+from tests.daemon.checks.build import ERROR, NOT_KNOWN, OK, WELL, Case, facts, judge, name
 
 CASES = [
     Case("not asked", WELL, ()),
@@ -14,6 +14,7 @@ CASES = [
         (OK,),
         ("https://hub.example answered in 0.3 s",),
     ),
+    Case("the settings forbid it", facts(hub=Hub("https://hub.example", asked=False)), (NOT_KNOWN,)),
     Case(
         "it does not",
         facts(hub=Hub("https://hub.example", error="[Errno -2] Name or service not known")),
