@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from daemon import devices, measured
+from daemon import devices, measured, runtimes
 from daemon.node import Node
 from domain.hardware import Gpu, Hardware
 from launchers import asking
@@ -23,6 +23,7 @@ async def look(node: Node) -> Hardware:
         asyncio.to_thread(node.rooms.probe), asyncio.to_thread(node.rooms.engines), measured.bandwidth(node)
     )
     seen = await measured.with_measured(node, seen, bandwidth)
+    seen = await runtimes.with_runtimes(node, seen)
     own = [live.process.pid for live in node.live.values() if live.process and live.process.pid]
     seen = await asyncio.to_thread(without_engines, seen, own, node.settings.sysroot)
     seen = replace(seen, engines=engines)

@@ -28,9 +28,10 @@ from launchers.base import Capabilities, Launcher, Places
 from launchers.llama_cpp import oracle
 from launchers.llama_cpp.oracle import Held, Told
 from launchers.registry import LAUNCHERS, choose
-from probes import bandwidth, boot, read_rate, snapshot
+from probes import bandwidth, boot, read_rate, runtimes, snapshot
 from probes.host import Before
 from probes.read_rate import ReadRate
+from probes.runtimes import Runtimes
 
 
 class Resolve(Protocol):
@@ -55,6 +56,7 @@ class Rooms:
     boot_id: Callable[[], str | None]
     measure_bandwidth: Callable[[], float | None]
     measure_read_rate: Callable[[], ReadRate | None]
+    ask_runtimes: Callable[[], Runtimes]
     candidates: Resolve
     fetch: Callable[[Weights, Path, Terms, Sequence[Path]], Generator[Fetched, None, None]]
     launchers: Mapping[str, Launcher]
@@ -119,6 +121,7 @@ def real_rooms(settings: Settings) -> Rooms:
         boot_id=lambda: boot.boot_id(settings.sysroot),
         measure_bandwidth=lambda: bandwidth.measure(settings.sysroot),
         measure_read_rate=lambda: read_rate.measure(settings.sysroot, settings.models_dir),
+        ask_runtimes=lambda: runtimes.ask(settings.sysroot),
         candidates=partial(resolve.candidates, cache=Cache(settings.state_dir / "seen")),
         fetch=courier.fetch,
         launchers=LAUNCHERS,

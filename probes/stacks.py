@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domain.hardware import Stacks
-from domain.told import Certainty, Told
+from domain.told import Told
 from probes import files, firmware
 from probes.found import Answer
 from probes.kept import Kept
@@ -44,9 +44,6 @@ TOLD = {
     "amdgpu_dkms": Told("sysfs", note="only a driver built outside of the kernel tells a version"),
     "kernel": Told("proc"),
     "linux_firmware": Told("files", note="of the package; a newer one counts from the next boot on"),
-    "vulkan": Told("libvulkan", note="asked by a child, once a boot"),
-    "level_zero": Told("libze_loader", note="asked by a child, once a boot"),
-    "vulkan_driver_files": Told("environment", Certainty.READ, "of this daemon, whose engines inherit it"),
 }
 
 

@@ -23,6 +23,7 @@ from launchers import llama_cpp
 from launchers.base import Capabilities, EngineFlags
 from launchers.command import Command, Exit, StopPolicy
 from probes.read_rate import ReadRate
+from probes.runtimes import Runtimes
 
 FAKE = Path(__file__).parent.parent / "fakes" / "engine_server.py"
 
@@ -100,6 +101,7 @@ def fake_rooms(settings: Settings, launcher: FakeLauncher) -> Rooms:
         real_rooms(settings),
         measure_bandwidth=lambda: 20e9,
         measure_read_rate=lambda: ReadRate(2e9, of_weights=True),
+        ask_runtimes=Runtimes,
         launchers={LLAMA_CPP: launcher},
         engines=lambda: launcher.find(None),
         engine=lambda name: caps,
