@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from catalog.gguf import read_file
@@ -16,6 +17,7 @@ from domain.plan import LLAMA_CPP, LlamaFlags, Plan
 from launchers.base import Capabilities
 from launchers.readiness import Ready
 from planner.calibration import Calibration, Run
+from planner.estimate import estimate
 from planner.measured import run_of
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,21 @@ def _calibration(node: Node, machine: Hardware) -> Calibration:
     except EngineError:  # a plan is an answer also before there is an engine
         return Calibration(threads=threads)
     return Calibration(threads=threads, runs=runs(node.store, speed_key(machine, caps)))
+
+
+async def with_speed(node: Node, plan: Plan, machine: Hardware) -> Plan:
+    """A plan of an earlier start with the speed that is expected by now; as it is where its file can't be
+    read, which its start will tell."""
+    path = plan.weights.first_path
+    if path is None or not isinstance(plan.flags, LlamaFlags):
+        return plan
+    known = await calibration(node, machine)
+    try:
+        shape = await asyncio.to_thread(read_file, Path(path))
+    except (BadModelError, OSError):
+        return plan
+    found = await asyncio.to_thread(estimate, shape, plan.flags, machine, calibration=known)
+    return replace(plan, speed=found.speed)
 
 
 async def keep_speed(node: Node, plan: Plan, ready: Ready, caps: Capabilities) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon import hardware, ledger
-from daemon.calibrate import calibration
+from daemon.calibrate import calibration, with_speed
 from daemon.live import Live
 from daemon.node import Node
 from daemon.plan import checked_plan, fingerprint, resolved
@@ -103,6 +103,7 @@ async def kept_plan(node: Node, live: Live, plan: Plan) -> Placed | None:
                 instead=f"it was planned when {device.device} had more free; stop what took it",
             )
     live.reused = (*live.reused, "the plan of the last start")
+    plan = await with_speed(node, plan, machine)
     live.say(Step.PLAN, in_words(plan))
     return Placed(plan, caps, machine)
 

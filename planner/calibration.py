@@ -23,12 +23,14 @@ NINE_OF_TEN = 1.645  # standard deviations on either side
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run that was measured here. ``kind`` is what did the work (``cpu``, ``gpu + cpu``, ``gpu``),
-    ``model`` the bytes of its files, ``line`` its flags as ``line_of`` gives them; ``decode`` and ``prefill``
-    are measured tokens/s over what the rules alone say, ``None`` where not measured."""
+    ``model`` the bytes of its files, ``line`` and ``prompt_line`` its flags as ``line_of`` and
+    ``prompt_line_of`` give them; ``decode`` and ``prefill`` are measured tokens/s over what the rules alone
+    say, ``None`` where not measured."""
 
     kind: str
     model: int
     line: str
+    prompt_line: str
     decode: float | None = None
     prefill: float | None = None
 
@@ -56,13 +58,22 @@ class Correction:
 
 
 def line_of(flags: LlamaFlags) -> str:
-    """What of a command line changes its speed, as one word."""
-    parts = (
+    """What of a command line changes how fast it decodes, as one word."""
+    return "|".join(str(part) for part in (*_placement(flags), flags.threads))
+
+
+def prompt_line_of(flags: LlamaFlags) -> str:
+    """What of it changes how fast it reads a prompt."""
+    batch_threads = flags.threads_batch or flags.threads
+    return "|".join(str(part) for part in (*_placement(flags), batch_threads, flags.ubatch))
+
+
+def _placement(flags: LlamaFlags) -> tuple[object, ...]:
+    return (
         flags.gpu_layers, flags.tensor_split, flags.split_mode, flags.devices, flags.overrides, flags.cpu_moe,
-        flags.n_cpu_moe, flags.cache_type_k, flags.cache_type_v, flags.flash_attention, flags.threads,
-        flags.threads_batch, flags.ubatch, flags.repack, flags.kv_offload,
+        flags.n_cpu_moe, flags.cache_type_k, flags.cache_type_v, flags.flash_attention, flags.repack,
+        flags.kv_offload,
     )  # fmt: skip
-    return "|".join(str(part) for part in parts)
 
 
 def corrections(
@@ -76,12 +87,12 @@ def corrections(
 ) -> tuple[Correction, Correction]:
     """Of decode and of prefill."""
     runs = [run for run in known.runs if run.kind == kind]
-    line = line_of(flags) if runs else ""
+    line, prompt_line = (line_of(flags), prompt_line_of(flags)) if runs else ("", "")
     own = [run for run in runs if (run.model, run.line) == (model, line)]
-    others = [run for run in runs if run not in own]
+    own_prompts = [run for run in runs if (run.model, run.prompt_line) == (model, prompt_line)]
     return (
-        _correction(_logs(own, "decode"), _by_model(others, "decode"), decode_spread),
-        _correction(_logs(own, "prefill"), _by_model(others, "prefill"), prefill_spread),
+        _correction(_logs(own, "decode"), _by_model(runs, own, "decode"), decode_spread),
+        _correction(_logs(own_prompts, "prefill"), _by_model(runs, own_prompts, "prefill"), prefill_spread),
     )
 
 
@@ -108,10 +119,11 @@ def _logs(runs: Sequence[Run], what: str) -> list[float]:
     return [log(ratio) for ratio in ratios[-LATEST:]]
 
 
-def _by_model(runs: Sequence[Run], what: str) -> list[float]:
+def _by_model(runs: Sequence[Run], own: Sequence[Run], what: str) -> list[float]:
     """One figure for each model: many runs of one say little of the next."""
-    models = {run.model for run in runs}
-    found = [_logs([run for run in runs if run.model == model], what) for model in sorted(models)]
+    others = [run for run in runs if run not in own]
+    models = {run.model for run in others}
+    found = [_logs([run for run in others if run.model == model], what) for model in sorted(models)]
     return [_median(one) for one in found if one]
 
 

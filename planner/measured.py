@@ -6,7 +6,7 @@ from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
 from planner import speed
-from planner.calibration import Run, line_of
+from planner.calibration import Run, line_of, prompt_line_of
 from planner.decode import decode_s
 from planner.estimate import lay_out
 from planner.prefill import prefill_s
@@ -33,6 +33,7 @@ def run_of(
         kind=speed.broadly(speed.class_of(work, box)),
         model=shape.file_bytes,
         line=line_of(flags),
+        prompt_line=prompt_line_of(flags),
         decode=_ratio(decode_tokens_per_s, decode_s(work, box)),
         prefill=_ratio(prefill_tokens_per_s, prefill_s(prompt, box, laid.run)),
     )

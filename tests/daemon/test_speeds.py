@@ -70,6 +70,16 @@ def ready_rate(ready: Ready) -> Range:
     return Range(rate, rate, rate)
 
 
+async def test_a_kept_plan_is_started_again_with_what_was_measured(daemon: Running, smollm2: Path) -> None:
+    async with daemon() as api:
+        await api.launched(smollm2, name="tiny")
+        await api.post("/v1/launches/tiny/stop")
+        await api.launched(smollm2, name="tiny")
+        detail = await api.get("/v1/launches/tiny")
+    assert "the plan of the last start" in detail["reused"]
+    assert detail["plan"]["speed"]["decode_source"] == "measured"
+
+
 async def test_a_speed_that_cannot_be_kept_costs_no_launch(daemon: Running, smollm2: Path) -> None:
     async with daemon() as api:
         await api.launched(smollm2, name="tiny")
@@ -87,9 +97,9 @@ async def test_a_speed_that_cannot_be_kept_costs_no_launch(daemon: Running, smol
 def test_runs_of_another_shape_count_as_none(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db")
     store.put_fact("speed:a", [{"kind": "cpu"}])
-    store.put_fact("speed:b", (Run("cpu", 1, "a line", 0.9),))
+    store.put_fact("speed:b", (Run("cpu", 1, "a line", "another", 0.9),))
     assert runs(store, "speed:a") == ()
-    assert runs(store, "speed:b") == (Run("cpu", 1, "a line", 0.9),)
+    assert runs(store, "speed:b") == (Run("cpu", 1, "a line", "another", 0.9),)
 
 
 async def test_only_the_latest_runs_are_kept(daemon: Running, smollm2: Path) -> None:
@@ -98,7 +108,7 @@ async def test_only_the_latest_runs_are_kept(daemon: Running, smollm2: Path) -> 
         machine = await hardware.look(api.node)
         caps: Capabilities = api.node.rooms.engine(LLAMA_CPP)
         key = speed_key(machine, caps)
-        many = tuple(Run("cpu", one, "", 1.0) for one in range(REMEMBERED))
+        many = tuple(Run("cpu", one, "", "", 1.0) for one in range(REMEMBERED))
         await asyncio.to_thread(api.node.store.put_fact, key, many)
         local = api.node.live["tiny"].plan
         assert local is not None

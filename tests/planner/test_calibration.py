@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from domain.plan import LlamaFlags, SpeedSource
-from planner.calibration import Calibration, Correction, Run, corrections, line_of
+from planner.calibration import Calibration, Correction, Run, corrections, line_of, prompt_line_of
 from planner.estimate import estimate
 from planner.measured import run_of
 from tests.planner import build
@@ -15,7 +15,7 @@ SPREAD = 0.5
 
 
 def run(ratio: float, model: int, line: LlamaFlags = LINE) -> Run:
-    return Run("cpu", model, line_of(line), decode=ratio)
+    return Run("cpu", model, line_of(line), prompt_line_of(line), decode=ratio)
 
 
 def found(*runs: Run, flags: LlamaFlags = LINE) -> Correction:
@@ -45,6 +45,11 @@ def test_other_models_correct_and_only_this_very_line_is_measured() -> None:
     assert found(run(0.8, 1)).source is SpeedSource.CORRECTED
     assert found(run(0.8, MODEL), flags=other_line).source is SpeedSource.CORRECTED
     assert found(run(0.8, MODEL)).source is SpeedSource.MEASURED
+
+
+def test_threads_for_prompts_do_not_make_another_line_of_decode() -> None:
+    assert found(run(0.8, MODEL), flags=replace(LINE, threads_batch=8)).source is SpeedSource.MEASURED
+    assert prompt_line_of(LINE) != prompt_line_of(replace(LINE, threads_batch=8))
 
 
 def test_what_was_measured_of_this_line_counts_most() -> None:
@@ -90,7 +95,9 @@ def test_a_run_is_compared_with_the_rules_for_its_own_prompt() -> None:
         decode_tokens_per_s=None,
         prefill_tokens_per_s=speed.prefill_tokens_per_s.expected,
     )
-    assert here == Run("gpu + cpu", shape.file_bytes, line_of(line), None, pytest.approx(1.0))
+    assert here == Run(
+        "gpu + cpu", shape.file_bytes, line_of(line), prompt_line_of(line), None, pytest.approx(1.0)
+    )
 
 
 def test_a_measured_run_makes_the_same_plan_expect_what_was_measured() -> None:
