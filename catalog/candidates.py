@@ -48,7 +48,10 @@ class Needed:
         quants = found.quants
         wanted = [part for quant, part in found.lacking.items() if self.quant is None or self.names(quant)]
         if wanted and (self.quant or not quants):
-            raise BadModelError(f"{place} is incomplete: {wanted[0]} is missing")
+            raise BadModelError(
+                f"{place} is incomplete: {wanted[0]} is missing",
+                hint=f"whole are {', '.join(one.quant for one in quants)}" if quants else "",
+            )
         if self.quant:
             return tuple(one for one in quants if self.names(one.quant)) or quants
         if self.most_bytes is None:

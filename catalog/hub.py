@@ -34,7 +34,8 @@ class Listing:
 def listing(repo: str, revision: str | None = None) -> Listing:
     """Every file with its size and, where the hub keeps it as a large file, its sha256.
 
-    Raises: HubSilentError, NoSuchRepoError, DownloadError, BadModelError."""
+    Raises: HubSilentError, NoSuchRepoError, UnknownModelError for a revision, DownloadError,
+    BadModelError."""
     info = _ask(
         lambda api: api.model_info(repo, revision=revision, files_metadata=True, timeout=ANSWER_TIMEOUT_S),
         repo,

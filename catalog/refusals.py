@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 
 from catalog.patience import TOO_MANY, is_busy, retry_after_s
-from domain.errors import DownloadError
+from domain.errors import DownloadError, UnknownModelError
 from domain.units import duration
 
 GONE = (401, 403, 404, 410)  # 401 is also what the hub says of a repository that is private or not there
@@ -51,11 +51,10 @@ def no_repo(repo: str) -> NoSuchRepoError:
     return NoSuchRepoError(f"the hub has no repository {repo!r}, or it is private")
 
 
-def no_revision(repo: str, revision: str | None) -> DownloadError:
-    return DownloadError(
-        f"{repo} has no branch, tag or commit {revision!r}",
-        hint=f"{endpoint()}/{repo}/tree/main lists them; without @{revision} it is main",
-    )
+def no_revision(repo: str, revision: str | None) -> UnknownModelError:
+    error = UnknownModelError(repo, what=f"{repo} has no branch, tag or commit {revision!r}")
+    error.hint = f"{endpoint()}/{repo}/tree/main lists them; without @{revision} it is main"
+    return error
 
 
 def busy(status: int, headers: Mapping[str, str]) -> HubSilentError:

@@ -3,12 +3,13 @@
 import asyncio
 import re
 
+from catalog import names
 from daemon.live import Live
 from daemon.node import Node
 from daemon.progress import Track
 from daemon.records import Request
 from daemon.supervise import keep
-from domain.errors import BusyError, UnknownLaunchError, UsageError
+from domain.errors import BusyError, NodeError, UnknownLaunchError, UsageError
 from domain.launch import LaunchState
 from domain.plan import Wish
 from domain.redact import without_secrets
@@ -74,7 +75,16 @@ def checked(name: str) -> str:
 
 def name_of(model: str) -> str:
     """``owner/Some-Model-GGUF:Q4_K_M`` -> ``some-model-gguf``, ``/m/tiny.gguf`` -> ``tiny``."""
-    model = without_secrets(model).removesuffix("?...")
+    model = _of_hub(model) or without_secrets(model).removesuffix("?...")
     last = model.rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[-1]
     stem = last.lower().removesuffix(".gguf").split(":")[0].split("@")[0]
     return checked(re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._")[:63] or "model")
+
+
+def _of_hub(model: str) -> str | None:
+    """The repository, or the file of it, that ``model`` names: no revision, no page."""
+    try:
+        named = names.parse(model)
+    except NodeError:  # its launch will tell
+        return None
+    return named.file or named.repo if isinstance(named, names.Repo) else None

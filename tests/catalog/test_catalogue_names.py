@@ -135,8 +135,10 @@ def test_a_split_with_a_missing_part_is_refused_with_the_parts_name(tmp_path: Pa
     hub.add("o/r", {"M-Q8_0.gguf": whole, "M-Q6_K-00002-of-00002.gguf": b"x" * 2000})
     (found,) = resolve("o/r", tmp_path)
     assert found.weights.quant == "Q8_0"
-    with pytest.raises(BadModelError, match=r"o/r is incomplete: M-Q6_K-00001-of-00002.gguf is missing"):
+    lacks = r"o/r is incomplete: M-Q6_K-00001-of-00002\.gguf is missing"
+    with pytest.raises(BadModelError, match=lacks) as caught:
         resolve("o/r:Q6_K", tmp_path)
+    assert caught.value.hint == "whole are Q8_0"
     hub.add("o/s", {"M-Q6_K-00002-of-00002.gguf": b"x" * 2000})
     with pytest.raises(BadModelError, match=r"M-Q6_K-00001-of-00002.gguf is missing"):
         resolve("o/s", tmp_path)

@@ -88,6 +88,7 @@ def test_a_revision_that_does_not_exist_is_told_apart_from_a_repository(
     published: Hub, tmp_path: Path
 ) -> None:
     error = refused("o/r@v9", tmp_path)
+    assert isinstance(error, UnknownModelError)
     assert str(error) == "o/r has no branch, tag or commit 'v9'"
     assert f"{published.url}/o/r/tree/main lists them" in error.hint
     published.revisions["o/r"].add("v9")
