@@ -131,7 +131,8 @@ def _page(text: str, parts: SplitResult) -> Repo:
             hint="owner/repo[:quant] names a model of the hub",
         )
     file = None if match["kind"] == "tree" or match["path"] is None else checked_path(match["path"])
-    return Repo(match["repo"], revision=_revision(match["rev"]), file=file)
+    named = None if match["rev"] == "main" else match["rev"]  # where a page begins, nobody chose it
+    return Repo(match["repo"], revision=_revision(named), file=file)
 
 
 def _local(text: str) -> Local:

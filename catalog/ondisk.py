@@ -38,12 +38,13 @@ def _of_snapshot(repo: str, folder: Path) -> Iterator[Candidate]:
 
 
 def _is_wanted(one: Candidate, needed: of.Needed) -> bool:
-    return needed.engine in (None, one.engine) and needed.names(one.weights.quant)
+    is_named = needed.file is None or any(file.name == needed.file for file in one.weights.files)
+    return needed.engine in (None, one.engine) and needed.names(one.weights.quant) and is_named
 
 
 def is_enough(here: tuple[Candidate, ...], needed: of.Needed, quality: str | None) -> bool:
     """Whether nobody has to be asked: a wished quality is here, or else something that may fit."""
-    if quality and not needed.quant:
+    if quality and not needed.quant and not needed.file:
         return any(one.weights.quant.upper() == quality.upper() for one in here)
     most_bytes = needed.most_bytes
     return bool(here) and (not most_bytes or any(one.weights.size_bytes <= most_bytes for one in here))

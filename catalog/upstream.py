@@ -46,7 +46,8 @@ class Upstream:
             log.info("no hub, falling back: model=%s why=%s", model.alias, error)
             if seen := self._as_seen(model.gguf_repos, None):
                 return seen
-            if model.shape and (found := self._from_facts(model, model.quants)):
+            quants = [quant for quant in model.quants if quant.repo in model.gguf_repos]
+            if model.shape and (found := self._from_facts(model, quants)):
                 return found
             raise
 
@@ -66,14 +67,15 @@ class Upstream:
         """One that cannot be used hides no other."""
         found: list[Candidate] = []
         problem: DownloadError | BadModelError | None = None
-        for rows in _by_kind(model.vllm):
+        kinds = _by_kind(model.vllm)
+        for rows in kinds:
             try:
                 found += self._first(rows, model)
             except HubSilentError as error:
-                if not (seen := self._as_seen(rows, None)):
-                    raise
                 log.info("no hub, falling back: model=%s why=%s", model.alias, error)
-                found += seen
+                if not (seen := [one for rows in kinds for one in self._as_seen(rows, None)]):
+                    raise
+                return tuple(seen)
             except (DownloadError, BadModelError) as error:
                 problem = problem or error
         if problem and not found:

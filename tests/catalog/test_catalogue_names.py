@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from catalog.cache import Cache
+from catalog.fetch import fetch
 from catalog.resolve import candidates
+from config.data import catalogue
 from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.known import KnownModel, VllmRepo
 from domain.model import Candidate, Chat, Role
 from tests.catalog.build import gguf_file, safetensors
 from tests.rigs.hub import Hub
 
+QUANTS = {"Q4_K_M": 15, "Q8_0": 7}
 CHAT = Chat(reasoning_format="auto", tool_call_parser="hermes")
 TOY = KnownModel(
     "toy",
@@ -154,3 +158,41 @@ def test_an_adapter_is_no_model(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x" * 2000})
     with pytest.raises(BadModelError, match="holds an adapter"):
         resolve("o/r", tmp_path)
+
+
+def test_a_quant_on_disk_does_not_hide_the_file_that_an_address_names(tmp_path: Path, hub: Hub) -> None:
+    files = {
+        f"M-{name}.gguf": gguf_file(tmp_path / name, quant=kind).read_bytes() for name, kind in QUANTS.items()
+    }
+    hub.add("o/r", files)
+    (first,) = resolve("o/r:Q4_K_M", tmp_path)
+    list(fetch(first.weights, tmp_path / "models"))
+    (other,) = resolve(f"{hub.url}/o/r/resolve/main/M-Q8_0.gguf", tmp_path)
+    assert (other.weights.quant, other.weights.location) == ("Q8_0", None)
+    hub.requests.clear()
+    (here,) = resolve(f"{hub.url}/o/r/resolve/main/M-Q4_K_M.gguf", tmp_path)
+    assert here.weights.location is not None
+    assert hub.requests == []
+
+
+def test_without_a_hub_the_kinds_that_were_seen_are_planned(
+    published: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache(tmp_path / "seen")
+
+    def asked() -> list[str]:
+        models = {"toy": TOY}
+        found = candidates("toy", catalogue=models, models_dir=tmp_path, engine="vllm", cache=cache)
+        return [one.weights.repo for one in found]
+
+    assert asked() == ["toy/FP8", "toy/AWQ"]
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert asked() == ["toy/FP8", "toy/AWQ"]
+
+
+@pytest.mark.usefixtures("silent_hub")
+def test_published_sizes_of_a_repository_that_the_owner_left_out_do_not_count(tmp_path: Path) -> None:
+    shipped = catalogue()["qwen3-8b"]
+    assert resolve("qwen3-8b", tmp_path, shipped)
+    with pytest.raises(DownloadError, match="does not answer"):
+        resolve("qwen3-8b", tmp_path, replace(shipped, gguf_repos=("me/mine",)))

@@ -25,7 +25,7 @@ from domain.errors import BadModelError, UnknownModelError, UsageError
         ("https://huggingface.co/o/r", Repo("o/r")),
         ("https://hf.co/o/r/", Repo("o/r")),
         ("https://huggingface.co/o/r/tree/v1.0/Q4_K_M", Repo("o/r", None, "v1.0")),
-        ("https://huggingface.co/o/r/blob/main/a/b.gguf", Repo("o/r", None, "main", "a/b.gguf")),
+        ("https://huggingface.co/o/r/blob/main/a/b.gguf", Repo("o/r", None, None, "a/b.gguf")),
         (
             "https://huggingface.co/o/r/resolve/refs%2Fpr%2F3/b.gguf?x=1",
             Repo("o/r", None, "refs/pr/3", "b.gguf"),
@@ -80,7 +80,7 @@ def test_a_mirrors_pages_are_the_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
     page = "https://mirror.example:8443/o/r/resolve/main/b.gguf"
     assert parse(page) == Url(page)
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example:8443")
-    assert parse(page) == Repo("o/r", None, "main", "b.gguf")
+    assert parse(page) == Repo("o/r", None, None, "b.gguf")
 
 
 @pytest.mark.parametrize("revision", ["../../../bin/ls", "a/..", "/etc/passwd"])
