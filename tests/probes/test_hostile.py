@@ -1,12 +1,16 @@
 """No content of any file makes a probe raise."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domain import possible
 from domain.hardware import Hardware
+from domain.jsonable import to_json
 from probes import (
     bandwidth,
     boot,
@@ -22,6 +26,8 @@ from probes import (
     storage,
     swaps,
 )
+from probes.host import Before
+from probes.power import Meter
 from tests.probes.table import TABLE
 from tests.rigs.trees import plant, plant_machine
 
@@ -33,7 +39,31 @@ WORDS = st.sampled_from(
         "a\0b", "../../..", "connected", "Max locked memory  9e9 bytes", "processor: 0\nflags", "0", "",
     ]
 )  # fmt: skip
+METER = Meter()  # one for all examples: the first look with another one waits
 CONTENT = st.one_of(st.binary(max_size=200), st.text(max_size=200), NUMBERS, WORDS)
+CHIP, ZONE, NODE = (
+    "sys/class/hwmon/hwmon3",
+    "sys/class/powercap/intel-rapl:0",
+    "sys/devices/system/node/node0",
+)
+CPU = "sys/devices/system/cpu/cpu0"
+CROWD = {  # what one machine has of each kind of host file that the recorded ones lack
+    f"{CHIP}/name": "amdgpu", f"{CHIP}/temp1_input": "40000", f"{CHIP}/temp1_label": "edge",
+    f"{CHIP}/temp1_max": "90000", f"{CHIP}/temp1_crit": "100000", f"{CHIP}/temp1_emergency": "105000",
+    f"{CHIP}/fan1_input": "900", f"{CHIP}/power1_average": "9000000", f"{CHIP}/power1_cap": "90000000",
+    f"{CHIP}/energy1_input": "1", f"{ZONE}/name": "package-0", f"{ZONE}/energy_uj": "1",
+    f"{ZONE}/max_energy_range_uj": "262143328850", f"{ZONE}/constraint_0_power_limit_uw": "65000000",
+    "sys/class/thermal/thermal_zone0/type": "acpitz", "sys/class/thermal/thermal_zone0/temp": "27800",
+    f"{NODE}/cpulist": "0-19", f"{NODE}/meminfo": "Node 0 MemTotal:  32000000 kB",
+    f"{CPU}/thermal_throttle/core_throttle_count": "3", f"{CPU}/thermal_throttle/package_throttle_count": "4",
+    f"{CPU}/topology/physical_package_id": "0", f"{CPU}/cpu_capacity": "1024",
+    "sys/devices/cpu_core/cpus": "0-11", "sys/devices/cpu_atom/cpus": "12-19",
+    "proc/swaps": "Filename Type Size Used Priority\n/dev/zram0 partition 4096 1024 100",
+    "proc/self/mountinfo": "21 1 8:2 / / rw - ext4 /dev/sda2 rw", "proc/self/uid_map": "0 0 4294967295",
+    "run/udev/data/+dmi:id": "E:MEMORY_DEVICE_0_SIZE=17179869184\nE:MEMORY_DEVICE_0_DATA_WIDTH=64",
+    "sys/fs/cgroup/memory.max": "1073741824", "sys/fs/cgroup/memory.stat": "inactive_file 4096",
+    "sys/fs/cgroup/memory.current": "4096", "sys/fs/cgroup/cpu.max": "100000 100000",
+}  # fmt: skip
 MACHINES = ("strix-halo-128", "rx-7900-xtx", "arc-b580", "i7-1370p", "strix-point-apu")
 
 
@@ -45,21 +75,27 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dic
         root = plant_machine(tmp_path_factory.mktemp(name), name)
         paths = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
         found[name] = root, {str(path.relative_to(root)): path.read_bytes() for path in paths}
+    root = plant(plant_machine(tmp_path_factory.mktemp("crowded"), "i7-1370p"), CROWD)
+    found["crowded"] = root, {name: text.encode() for name, text in CROWD.items()}
     return found
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_machine_with_other_contents_is_still_seen(trees, data):
-    root, kept = trees[data.draw(st.sampled_from(MACHINES))]
+    root, kept = trees[data.draw(st.sampled_from([*MACHINES, *["crowded"] * 3]))]
     changed = data.draw(st.dictionaries(st.sampled_from(sorted(kept)), CONTENT, min_size=1, max_size=6))
     plant(root, changed)
     try:
-        seen = snapshot.probe(root=root, models_dir=root, known_gpus=TABLE)
+        before = Before(meter=METER)
+        seen = snapshot.probe(root=root, models_dir=root, known_gpus=TABLE, before=before)
     finally:
         plant(root, {name: kept[name] for name in changed})
     assert isinstance(seen, Hardware)
     assert [problem for problem in seen.problems if "the probe broke" in problem.what] == []
+    json.dumps(to_json(seen), allow_nan=False)
+    possible.check(replace(seen.memory, total_bytes=None))  # the kernel's own total may be made 0 here
+    possible.check((*seen.fans, *seen.power, *seen.cpu.kinds, *seen.cpu.numa))
     for gpu in seen.gpus:
         assert gpu.memory_total_bytes is None or gpu.memory_total_bytes > 0
         assert gpu.memory_free_bytes is None or 0 <= gpu.memory_free_bytes <= gpu.memory_total_bytes
