@@ -8,7 +8,7 @@ from domain.hardware import Gpu, Npu, Problem, Stacks, Thermal
 from domain.known import KnownGpu
 from domain.told import Told
 from probes import amd, apple, carve_out, clients, intel, npu, nvidia, pci, stacks
-from probes.found import Answer, Found
+from probes.found import Answer, Found, sources
 from probes.guard import Guard
 from probes.kept import Kept
 from probes.memory import Meminfo
@@ -42,8 +42,12 @@ class Accelerators:
         return tuple(problem for vendor in self.vendors for problem in vendor.problems)
 
     def sources(self) -> dict[str, Told]:
-        of_gpus = {name: told for vendor in self.vendors for name, told in vendor.sources().items()}
-        return {**of_gpus, **self.stacks.sources("stacks")}
+        found = self.stacks.sources("stacks")
+        for vendor in self.vendors:
+            found |= vendor.sources()
+        for one in self.npus:
+            found |= sources(f"npus[{one.id}]", one, npu.TOLD)
+        return found
 
 
 def probe(

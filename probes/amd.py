@@ -23,8 +23,10 @@ DISPLAY_ONLY_CUS = 2
 DISPLAY_ONLY_IDS = frozenset({"1002:164e", "1002:13c0"})
 DISPLAY_ONLY = "an integrated display output, slower than the CPU"
 
+OWN = Told("sysfs", Certainty.DERIVED, "board_info: only cards with memory of their own have it")
 TOLD = {
     **known.TOLD,
+    **dict.fromkeys(("memory_kind", "is_integrated"), OWN),
     "memory_total_bytes": Told("sysfs", note="mem_info_vram_total"),
     "memory_free_bytes": Told("sysfs", Certainty.DERIVED, "mem_info_vram_total - mem_info_vram_used"),
     "arch": Told("kfd", note="gfx_target_version"),

@@ -6,12 +6,15 @@ from typing import Any, Generic, TypeVar
 
 from domain.hardware import Gpu, Problem, Thermal
 from domain.told import Told
+from probes import known
 
 T = TypeVar("T")
 
 # By the name of the field. A module has one such table of what it usually says, and replaces in it what
 # it found in another place this time
 ToldBy = Mapping[str, Told]
+
+OF_DRIVER = Told("nvml")  # sensors that hwmon doesn't have are NVIDIA's
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Answer(Generic[T]):
 class Found:
     """What one vendor's probe hands back. ``cuda`` is the highest CUDA version of the driver. Thermals are
     those that hwmon doesn't have. ``set_aside`` are GPUs that nothing is planned on, each with its reason.
-    ``told`` is by the GPU's id, then by the field of ``Gpu``."""
+    ``told`` is by the GPU's id, then by the field of ``Gpu``; a card without one is known by the table."""
 
     gpus: tuple[Gpu, ...] = ()
     thermals: tuple[Thermal, ...] = ()
@@ -40,14 +43,18 @@ class Found:
     told: Mapping[str, ToldBy] = field(default_factory=dict)
 
     def sources(self) -> dict[str, Told]:
-        found: dict[str, Told] = {}
-        for gpu in self.gpus:
-            found |= sources(f"gpus[{gpu.id}]", gpu, self.told.get(gpu.id, {}))
+        found = {f"thermals[{one.sensor}].temperature_c": OF_DRIVER for one in self.thermals}
+        for part, cards in (("gpus", self.gpus), ("set_aside", self.set_aside)):
+            for gpu in cards:
+                told = dict(self.told.get(gpu.id, known.TOLD))
+                if "bandwidth_bytes_per_s" in told:
+                    told["bandwidth_source"] = told["bandwidth_bytes_per_s"]
+                found |= sources(f"{part}[{gpu.id}]", gpu, told)
         return found
 
 
 def sources(where: str, value: Any, told: ToldBy) -> dict[str, Told]:
     """``told`` by the full name of each value that is known: ``memory`` and ``total_bytes`` give
     ``memory.total_bytes``."""
-    known = (name for name in told if getattr(value, name) not in (None, ()))
-    return {f"{where}.{name}": told[name] for name in known}
+    there = (name for name in told if getattr(value, name) not in (None, ()))
+    return {f"{where}.{name}": told[name] for name in there}

@@ -22,6 +22,9 @@ TOLD = {
     "arch": Told("table"),
     "fp16_flops_per_s": Told("table", Certainty.RATED, "dense, adding up in FP32"),
     "driver": Told("sysfs"),
+    "memory_kind": Told("table"),
+    "is_integrated": Told("sysfs", Certainty.DERIVED, "its place on the bus, and the table"),
+    "set_aside": Told("sysfs", Certainty.DERIVED, "what kind of GPU it is"),
 }
 
 

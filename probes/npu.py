@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from domain.hardware import Npu
+from domain.told import Told
 from probes import files, pci
 from probes.pci import PciDevice
 
@@ -11,6 +12,13 @@ XDNA2 = {"10": "Strix Point", "11": "Strix Halo", "20": "Krackan"}
 
 # Makers of accelerators by the driver that has them; the rest of /dev/accel and /dev/davinci is none of ours
 DRIVERS = {"intel_vpu": "Intel NPU", "qaic": "Qualcomm Cloud AI 100", "habanalabs": "Habana Gaudi"}
+
+
+TOLD = {
+    "name": Told("table", note="by PCI id and revision"),
+    "driver": Told("sysfs"),
+    "firmware": Told("sysfs", note="what the driver read when it loaded"),
+}
 
 
 def parse(devices: Sequence[PciDevice]) -> tuple[Npu, ...]:

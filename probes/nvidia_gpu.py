@@ -26,8 +26,10 @@ THROTTLES = {0x20: "sw_thermal", 0x40: "hw_thermal", 0x80: "hw_power_brake"}
 
 SAID = """name memory_total_bytes memory_free_bytes memory_reserved_bytes arch driver uuid temperature_c
 temperature_margin_c power_w power_limit_w power_default_w fan_percent fan_rpm persistence tenants peers"""
+KIND = Told("nvml", Certainty.DERIVED, "memory of its own, the addressing mode, the PCI id")
 TOLD = {
     **known.TOLD,
+    **dict.fromkeys(("memory_kind", "is_integrated"), KIND),
     **dict.fromkeys(SAID.split(), Told("nvml")),
     "throttled_by": Told("nvml", Certainty.DERIVED, "without idleness, power cap and an owner's clocks"),
     "link": link.TOLD,
