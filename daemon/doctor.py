@@ -1,6 +1,7 @@
 """All checks, one after the other: what is in the way of serving, why, and what to do about it."""
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -31,7 +32,7 @@ from daemon.checks import (
     versions,
 )
 from daemon.checks.facts import Daemon, Facts, Watched
-from daemon.checks.finding import Check, Told, Verdict
+from daemon.checks.finding import Check, Finding, Told, Verdict, not_known
 from daemon.live import Live
 from daemon.node import Node
 from daemon.records import now
@@ -64,6 +65,8 @@ CHECKS: dict[str, Check] = {
 }
 HUB = "hub"
 
+log = logging.getLogger(__name__)
+
 
 async def facts(node: Node, *, caller_uid: int | None, ask_hub: bool) -> Facts:
     up = datetime.fromisoformat(now()) - datetime.fromisoformat(node.since)
@@ -87,8 +90,16 @@ def findings(seen: Facts, only: str | None = None) -> tuple[Told, ...]:
         Told(name, one.status, one.found, one.why, one.fix, recheck(name) if _bad(one.status) else "")
         for name, check in CHECKS.items()
         if only in (None, name)
-        for one in check(seen)
+        for one in guarded(check, seen)
     )
+
+
+def guarded(check: Check, seen: Facts) -> tuple[Finding, ...]:
+    try:
+        return check(seen)
+    except Exception as bug:  # what one check didn't foresee of a machine must not hide what the others find
+        log.exception("check broke: %s", check.__module__)
+        return not_known(f"the check broke: {bug!r}", fix="it is a bug worth a report: --report FILE")
 
 
 def recheck(name: str) -> str:

@@ -18,7 +18,7 @@ from domain.jsonable import to_json
 from domain.launch import LaunchState
 from domain.redact import Private, anonymous
 from launchers.command import SECRET_NAME
-from probes import files, private
+from probes import files, private, systemd
 
 EVENTS = 50
 LOG_LINES = 60
@@ -40,9 +40,12 @@ def read(settings: Settings, seen: Facts) -> Attached:
     logs = [settings.state_dir / "node-daemon.log"]
     bad = (LaunchState.FAILED, LaunchState.DEGRADED)
     logs += [log_path(settings, one.name) for one in seen.launches or () if one.state in bad]
+    written = {path.name: text for path in logs if (text := _tail(path))}
+    if seen.unit is not None and (lines := systemd.journal(seen.unit.name, LOG_LINES)):
+        written["the journal"] = lines
     return Attached(
         settings=settings.model_dump(mode="json"),
-        logs={path.name: text for path in logs if (text := _tail(path))},
+        logs=written,
         system=_system(files.read(settings.sysroot / "etc/os-release")),
         private=private.read(settings.sysroot),
     )

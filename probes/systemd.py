@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHOW_TIMEOUT_S = 5.0
@@ -9,7 +10,6 @@ PROPERTIES = (
     "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "User", "LimitMEMLOCK",
     "PrivateDevices", "DevicePolicy", "DeviceAllow", "StateDirectory",
 )  # fmt: skip
-MACHINE = "/run/systemd/system"  # sd_booted(3): the folder is there where systemd runs the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,25 @@ def show(unit: str) -> Unit | None:
     program = shutil.which("systemctl")
     if program is None:
         return None
-    argv = [program, "show", f"--property={','.join(PROPERTIES)}", unit]
+    said = _said([program, "show", f"--property={','.join(PROPERTIES)}", unit])
+    return None if said is None else parse(unit, said)
+
+
+def journal(unit: str, lines: int) -> str:
+    """The last lines of the unit; empty where this user may not read them."""
+    program = shutil.which("journalctl")
+    if program is None:
+        return ""
+    argv = [program, "--quiet", "--no-pager", "--output=short-iso", f"--lines={lines}", f"--unit={unit}"]
+    return _said(argv) or ""
+
+
+def _said(argv: Sequence[str]) -> str | None:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=SHOW_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return parse(unit, done.stdout) if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None
 
 
 def parse(unit: str, text: str) -> Unit | None:

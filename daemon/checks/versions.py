@@ -8,7 +8,7 @@ from domain.known import KnownTrouble
 
 CALLED = {"kernel": "kernel", "linux_firmware": "linux-firmware", "rocm": "ROCm"}
 ELSEWHERE = frozenset({"rocm"})  # not installed is no version, and no trouble
-NUMBERS = re.compile(r"\d+")
+NUMBERS = re.compile(r"[0-9]{1,9}")
 
 
 def check(facts: Facts) -> tuple[Finding, ...]:

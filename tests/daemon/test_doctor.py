@@ -9,10 +9,13 @@ import pytest
 
 from config.settings import Settings
 from daemon import examine
-from daemon.doctor import CHECKS
+from daemon.checks.facts import Facts
+from daemon.checks.finding import Finding, Verdict
+from daemon.doctor import CHECKS, findings
 from daemon.node import Rooms
 from domain.hardware import Problem, Trouble
 from probes import private
+from tests.daemon.checks.build import WELL
 from tests.daemon.conftest import FakeLauncher, Running, fake_rooms
 from tests.daemon.killed import served_by_a_killed_daemon
 from tests.rigs.trees import plant
@@ -164,3 +167,15 @@ async def test_a_report_is_anonymous_on_this_machine_too(daemon: Running) -> Non
         text = (await api.get("/v1/doctor/report"))["text"]
     own = await asyncio.to_thread(private.read, Path("/"))
     assert [number for number in own.numbers if number in text] == []
+
+
+def test_a_check_that_breaks_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Facts) -> tuple[Finding, ...]:
+        raise KeyError("sm_999")
+
+    monkeypatch.setitem(CHECKS, "cuda", broken)
+    told = findings(WELL)
+    assert [(one.status, one.found) for one in told if one.check == "cuda"] == [
+        (Verdict.NOT_KNOWN, "the check broke: KeyError('sm_999')")
+    ]
+    assert any(one.check == "problems" for one in told), "the last one"

@@ -21,10 +21,13 @@ from probes import (
     kfd,
     memory,
     numa,
+    private,
     snapshot,
     stacks,
     storage,
     swaps,
+    system,
+    systemd,
 )
 from probes.host import Before
 from probes.power import Meter
@@ -117,6 +120,7 @@ def test_parsers_take_any_text(text):
     storage.mount_of(text, 0, Path("/"))
     swaps.parse(text)
     stacks.parse_header(text)
+    systemd.parse("a.service", text)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -125,6 +129,10 @@ def test_sources_outside_of_the_snapshot_take_any_content(tmp_path, content):
     cache = "sys/devices/system/cpu/cpu0/cache/index0"
     plant(tmp_path, {f"{cache}/level": content, f"{cache}/size": content})
     plant(tmp_path, {"proc/sys/kernel/random/boot_id": content})
+    plant(tmp_path, dict.fromkeys(("proc/loadavg", "proc/meminfo", "proc/1/comm", "etc/hostname"), content))
+    plant(tmp_path, {"sys/class/dmi/id/product_serial": content, "sys/module/ttm/parameters/a": content})
     dmi.parse_table(content if isinstance(content, bytes) else content.encode())
     bandwidth.last_cache_bytes(tmp_path)
     boot.boot_id(tmp_path)
+    system.probe(tmp_path)
+    private.read(tmp_path)

@@ -84,7 +84,10 @@ def test_a_service_that_is_down_is_examined_and_left_as_it_is(installed: Service
     assert "last result success" in daemon["found"]
     assert daemon["fix"] == "start it with: sudo systemctl start node-daemon"
     assert of(found, "launches")[0]["found"] == "nothing is launched"
-    assert "/var/lib/node-daemon" in box.run("cat", "/root/report.md")
+    report = box.run("cat", "/root/report.md")
+    assert 'state_dir = "/var/lib/node-daemon"' in report
+    assert "Last lines of the journal" in report
+    assert "serving: socket=/run/node-daemon/node-daemon.sock" in report
     after = box.run("find", "/var/lib/node-daemon", "/run/node-daemon", "-printf", "%p %u %m\n", check=False)
     assert after == listed
     box.run("systemctl", "start", UNIT)
