@@ -59,7 +59,8 @@ async def get_report(request: Request, hub: bool = False, caller: Uid = None) ->
     seen = await doctor.facts(node, caller_uid=caller, ask_hub=hub)
     told = doctor.findings(seen)
     attached = await asyncio.to_thread(report.read, node.settings, seen)
-    return {"findings": to_json(told), "text": report.text(seen, told, attached)}
+    text = await asyncio.to_thread(report.text, seen, told, attached)
+    return {"findings": to_json(told), "text": text}
 
 
 @router.post("/shutdown", status_code=202)
