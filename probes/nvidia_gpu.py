@@ -208,16 +208,21 @@ def _bandwidth(clock_mhz: int | None, bus_bits: int | None) -> float | None:
 
 
 def _link(device: DeviceAnswers, card: PciDevice | None) -> PcieLink | None:
-    """The bus tells more than NVML, which knows the card's own port; WSL has no bus."""
+    """The bus tells more than NVML, which knows the card's own port and the generation of its slot, too: a
+    virtual machine doesn't show the slot. WSL has no bus."""
     on_the_bus = link.probe(card) if card else None
     said = device.values
-    if on_the_bus is not None or "pcie_generation" not in said:
-        return on_the_bus
+    most = said.get("pcie_generation")
+    if on_the_bus is not None:
+        known = [generation for generation in (on_the_bus.generation_max, most) if generation]
+        return replace(on_the_bus, generation_max=min(known, default=None))
+    if most is None:
+        return None
     width, widest = said.get("pcie_width"), said.get("pcie_card_width")
     return PcieLink(
         generation_now=said.get("pcie_generation_now"),
         width_now=width,
-        generation_max=said["pcie_generation"],
+        generation_max=most,
         width_max=widest or width,
         card_generation=said.get("pcie_card_generation"),
         card_width=widest,

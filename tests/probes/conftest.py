@@ -25,9 +25,11 @@ CHILD = """
 import json, pathlib, sys
 from domain.jsonable import to_json
 from probes import snapshot
+from config.data import known_gpus
 from tests.probes.table import TABLE
 root = pathlib.Path(sys.argv[1])
-print(json.dumps(to_json(snapshot.probe(root=root, models_dir=root, known_gpus=TABLE))))
+table = known_gpus() if sys.argv[2] == "shipped" else TABLE
+print(json.dumps(to_json(snapshot.probe(root=root, models_dir=root, known_gpus=table))))
 """
 
 
@@ -57,14 +59,14 @@ def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def see_with_nvml(nvml_library: Path, tmp_path: Path) -> Callable[..., Hardware]:
     """A snapshot taken by a child that loads the stand-in library with ``answers``; "" for no library."""
 
-    def see_it(root: Path, answers: str, *, on_the_path: bool = True) -> Hardware:
+    def see_it(root: Path, answers: str, *, on_the_path: bool = True, table: str = "short") -> Hardware:
         profile = tmp_path / "answers.nvml"
         profile.write_text(answers)
         changes = nvml.environment(nvml_library, profile) if answers else {}
         if not on_the_path:
             changes.pop("LD_LIBRARY_PATH")
         done = subprocess.run(
-            [sys.executable, "-c", CHILD, str(root)],
+            [sys.executable, "-c", CHILD, str(root), table],
             env={**os.environ, **changes},
             capture_output=True,
             text=True,
