@@ -5,7 +5,6 @@ Where nobody can tell (no libudev, no netlink), the looks of the schedule find i
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
@@ -15,6 +14,7 @@ import pyudev
 from daemon import hardware
 from daemon.node import Node
 from domain.errors import NodeError
+from probes import pci
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,6 @@ SOURCES = (
     "udev",
 )  # udev tells later, once a node may be opened; without its daemon the kernel does
 SETTLE_S = 0.5  # a device comes as a dozen of events
-
-SLOT = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
-GRAPHICS, ACCELERATOR, SIGNAL_PROCESSOR = 0x03, 0x12, 0x1180  # classes of GPUs, accelerators, AMD's NPUs
 
 
 @asynccontextmanager
@@ -86,7 +83,7 @@ class Ears:
         log.debug("heard: action=%s path=%s", device.action, device.device_path)
         if not _matters(device.subsystem, device.properties.get("PCI_CLASS")):
             return
-        methods, slots = device.properties.get("WEDGED"), SLOT.findall(device.device_path)
+        methods, slots = device.properties.get("WEDGED"), pci.SLOT.findall(device.device_path)
         if methods and slots:
             self.wedged[slots[-1]] = methods
         self.news.set()
@@ -98,8 +95,7 @@ def _matters(subsystem: str | None, pci_class: str | None) -> bool:
         number = int(pci_class or "", 16)
     except ValueError:
         return True
-    kinds = (GRAPHICS, ACCELERATOR)
-    return subsystem != "pci" or number >> 16 in kinds or number >> 8 == SIGNAL_PROCESSOR
+    return subsystem != "pci" or pci.interesting(number)
 
 
 async def _look_when_heard(node: Node, ears: Ears) -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from probes import files, pci
 
-SLOT = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
-
 
 @dataclass(frozen=True, slots=True)
 class Chip:
@@ -25,7 +23,7 @@ class Chip:
     @property
     def owner(self) -> str:
         """The id of the GPU it may be, or the name of the device."""
-        return f"pci:{self.device}" if SLOT.fullmatch(self.device) else self.device
+        return f"pci:{self.device}" if pci.SLOT.fullmatch(self.device) else self.device
 
     def channels(self, pattern: re.Pattern[str]) -> Iterator[str]:
         """``temp1`` for each entry that is matched, such as ``temp1_input``."""

@@ -97,7 +97,7 @@ def parse(root: Path, answers: Answers, awake: Mapping[str, PciDevice], host: Ho
 def _add(found: Found, root: Path, card: Gpu, device: DeviceAnswers, place: str) -> Found:
     """A card, or what it is cut into: then its own memory is not to be had."""
     said = device.values
-    sensor = nvidia_gpu.sensor(device, place)
+    sensor = nvidia_gpu.sensor(device, place, card.id)
     found = replace(found, thermals=(*found.thermals, sensor) if sensor else found.thermals)
     if said.get("vgpu_host"):
         return _set_aside(found, card, "its memory is handed out to virtual machines (vGPU host)")

@@ -186,11 +186,10 @@ def throttles(reasons: int) -> tuple[str, ...]:
     return named or (("hw_slowdown",) if reasons & HARDWARE_SLOWDOWN else ())
 
 
-def sensor(device: DeviceAnswers, place: str) -> Thermal | None:
+def sensor(device: DeviceAnswers, place: str, gpu_id: str) -> Thermal | None:
     said = device.values
-    return thermals.thermal(
-        f"nvidia/{place}/gpu", _temperature(device), said.get("slowdown_c"), said.get("shutdown_c")
-    )
+    limits = said.get("slowdown_c"), said.get("shutdown_c")
+    return thermals.thermal(f"nvidia/{place}/gpu", _temperature(device), *limits, device=gpu_id)
 
 
 def _temperature(device: DeviceAnswers) -> float | None:

@@ -1,5 +1,6 @@
 """GPUs and accelerators on the PCI bus, as sysfs lists them. Reading this wakes no device."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ VENDORS = {
 }
 DRIVERS = {"10de": ("nvidia",), "1002": ("amdgpu",), "8086": ("xe", "i915")}
 
+SLOT = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 DISPLAY, ACCELERATOR = 0x03, 0x12
 ACCELERATOR_GPUS = ("1002",)  # Instinct; Intel's of this class are NPUs
 SIGNAL_PROCESSOR = 0x1180  # the class of AMD's NPUs
@@ -61,7 +63,7 @@ def probe(root: Path) -> tuple[PciDevice, ...]:
 
 def _device(path: Path) -> PciDevice | None:
     class_code = files.read_int(path / "class")
-    if class_code is None or not _interesting(class_code):
+    if class_code is None or not interesting(class_code):
         return None
     vendor, device = _hex(path / "vendor"), _hex(path / "device")
     if vendor not in VENDORS or not device:
@@ -91,7 +93,8 @@ def asleep(path: Path) -> bool:
     return files.read(path / "power_state") in ("D3hot", "D3cold")
 
 
-def _interesting(class_code: int) -> bool:
+def interesting(class_code: int) -> bool:
+    """Whether GPUs, accelerators and NPUs are of this class."""
     return class_code >> 16 in (DISPLAY, ACCELERATOR) or class_code >> 8 == SIGNAL_PROCESSOR
 
 

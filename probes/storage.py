@@ -18,7 +18,12 @@ NETWORK = frozenset(
     | {"fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs", "fuse.ceph-fuse"}
 )
 MEMORY = frozenset({"tmpfs", "ramfs", "hugetlbfs"})
-BY_NAME = (("nvme", StorageKind.NVME), ("mmcblk", StorageKind.FLASH), ("vd", StorageKind.VIRTUAL))
+BY_NAME = (
+    ("nvme", StorageKind.NVME),
+    ("mmcblk", StorageKind.FLASH),
+    ("vd", StorageKind.VIRTUAL),
+    ("xvd", StorageKind.VIRTUAL),
+)
 VIRTUAL_MODELS = re.compile(r"QEMU|VMware|Virtual|VBOX|Msft|PersistentDisk", re.IGNORECASE)
 ESCAPED = re.compile(r"\\([0-7]{3})")  # blanks in mountinfo: proc_pid_mountinfo(5)
 MOST_LAYERS = 8  # of dm-crypt, LVM and RAID above each other

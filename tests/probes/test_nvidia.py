@@ -34,6 +34,7 @@ def test_idle_links_tell_their_best_speed_and_the_lanes_in_use(machine, see_with
 def test_the_gpu_sensor_has_the_limits_of_nvml(machine, see_with_nvml):
     seen = see_with_nvml(machine("dual-3090"), profile("dual-3090"))
     hot = next(one for one in seen.thermals if one.sensor == "nvidia/0000:04:00.0/gpu")
+    assert hot.device == "pci:0000:04:00.0"
     assert (hot.temperature_c, hot.high_c, hot.critical_c) == (83, 95, 98)
 
 
