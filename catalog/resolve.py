@@ -152,6 +152,8 @@ class _Search:
     def _alias_elsewhere(self, model: KnownModel, wheel: PypiFile | None) -> tuple[Candidate, ...]:
         if wheel is None:
             return self.upstream.of_model(model)
+        if not model.gguf_repos:
+            return (self._pypi(model, wheel),)
         try:
             return self.upstream.asked(model)
         except HubSilentError as error:

