@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from domain.errors import BadModelError, UnknownModelError, UsageError
 from domain.known import KnownModel
@@ -70,8 +70,13 @@ class Wheel:
 Name = Alias | Repo | Local | Url | Wheel
 
 
+class NoNameError(UsageError):
+    """Words of none of these forms."""
+
+
 def parse(name: str) -> Name:
-    """Raises: UsageError for a name of none of these forms, UnknownModelError for a home that nobody has."""
+    """Raises: NoNameError for a name of none of these forms, UsageError for one that can't be meant,
+    UnknownModelError for a home that nobody has."""
     if not name.isprintable():
         raise UsageError(f"{name!r} is no name of a model", hint="it has characters that can't be printed")
     if name.startswith(("https://", "http://")):
@@ -93,7 +98,7 @@ def parse(name: str) -> Name:
         )
     if match := _ALIAS.match(name):
         return Alias(match["alias"], match["quant"])
-    raise UsageError(
+    raise NoNameError(
         f"{name!r} is no name of a model",
         hint="use a name of the catalogue, owner/repo[:quant], a path or a URL",
     )
@@ -130,7 +135,9 @@ def _page(text: str, parts: SplitResult) -> Repo:
             f"{without_secrets(text)} is no page of a model",
             hint="owner/repo[:quant] names a model of the hub",
         )
-    file = None if match["kind"] == "tree" or match["path"] is None else checked_path(match["path"])
+    shown = parse_qs(parts.query).get("show_file_info", [None])[0]  # the page of a file's header
+    path = shown if match["kind"] in (None, "tree") else match["path"]
+    file = None if path is None else checked_path(path)
     named = None if match["rev"] == "main" else match["rev"]  # where a page begins, nobody chose it
     return Repo(match["repo"], revision=_revision(named), file=file)
 

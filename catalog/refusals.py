@@ -48,7 +48,10 @@ def bad_token() -> DownloadError:
 
 
 def no_repo(repo: str) -> NoSuchRepoError:
-    return NoSuchRepoError(f"the hub has no repository {repo!r}, or it is private")
+    return NoSuchRepoError(
+        f"the hub has no repository {repo!r}, or it is private",
+        hint="node-ctl search finds others; a private one wants the token of an account that may read it",
+    )
 
 
 def no_revision(repo: str, revision: str | None) -> UnknownModelError:

@@ -42,7 +42,12 @@ def candidates(
     these are all larger than ``most_bytes``, or none is of the wished ``quality``.
 
     Raises: UnknownModelError (with the three nearest names), BadModelError, DownloadError, UsageError."""
-    parsed = names.parse(name)
+    try:
+        parsed = names.parse(name)
+    except names.NoNameError as error:
+        near = names.unknown(name, catalogue).near
+        error.hint = f"did you mean {', '.join(near)}? Or {error.hint}" if near else error.hint
+        raise
     quant = parsed.quant if isinstance(parsed, names.Repo | names.Alias) else None
     file = parsed.file if isinstance(parsed, names.Repo) else None
     needed = of.Needed(engine, quant, most_bytes, file)

@@ -9,6 +9,7 @@ from ctl.options import Json
 from ctl.screen import harmless, print_json
 from ctl.show.found import lines
 from ctl.show.words import shape
+from domain.errors import UsageError
 from domain.found import FoundModel
 
 USAGE = "WORDS... [OPTIONS]"
@@ -37,13 +38,16 @@ def command(
 ) -> None:
     """Asks the hub, or the mirror that HF_ENDPOINT names, for models that an engine here could load. The most
     downloaded come first."""
-    body = {"words": " ".join(words), "limit": limit, "formats": [kind] if kind else []}
+    asked = " ".join(words).strip()
+    if not asked:
+        raise UsageError("there is nothing to search for", hint="node-ctl search WORDS")
+    body = {"words": asked, "limit": limit, "formats": [kind] if kind else []}
     data = daemon_or_start().post("/v1/search", body, timeout_s=ANSWER_TIMEOUT_S)
     if as_json:
         print_json(data)
         return
     found = [shape(FoundModel, row) for row in data]
     if not found:
-        print(harmless(f"the hub has no model for {body['words']!r}: try fewer words"))
+        print(harmless(f"the hub has no model for {asked!r}: try fewer words"))
         return
     print(harmless("\n".join([*lines(found), "", "node-ctl plan MODEL tells what one would take here"])))

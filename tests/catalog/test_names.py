@@ -24,6 +24,7 @@ from domain.errors import BadModelError, UnknownModelError, UsageError
         ("huggingface.co/o/r", Repo("o/r")),
         ("https://huggingface.co/o/r", Repo("o/r")),
         ("https://hf.co/o/r/", Repo("o/r")),
+        ("https://huggingface.co/o/r?show_file_info=a%2Fb.gguf", Repo("o/r", file="a/b.gguf")),
         ("https://huggingface.co/o/r/tree/v1.0/Q4_K_M", Repo("o/r", None, "v1.0")),
         ("https://huggingface.co/o/r/blob/main/a/b.gguf", Repo("o/r", None, None, "a/b.gguf")),
         (
@@ -62,7 +63,12 @@ def test_what_is_no_url_is_refused_and_not_repeated_in_full(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["https://huggingface.co/", "https://hf.co/o", "https://hf.co/o/r/commits/main", "https://hf.co/$/r"],
+    [
+        "https://huggingface.co/",
+        "https://hf.co/o",
+        "https://hf.co/o/r/commits/main",
+        "https://hf.co/datasets/o/r",
+    ],
 )
 def test_a_page_of_the_hub_that_is_no_models_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is no page of a model"):

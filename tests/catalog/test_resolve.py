@@ -37,6 +37,15 @@ def test_an_unknown_name_gets_the_three_nearest(tmp_path: Path) -> None:
     assert "did you mean gpt-oss-120b" in caught.value.hint
 
 
+@pytest.mark.parametrize("wrong", ["qwen3 8b", "qwen3-8b:", "Qwen/Qwen3-8B-GGUF/Q8_0"])
+def test_what_is_no_name_gets_the_nearest_too(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(UsageError, match="is no name of a model") as caught:
+        resolve(wrong, tmp_path)
+    assert caught.value.hint.lower().startswith("did you mean qwen")
+    assert "8b" in caught.value.hint.lower().partition(",")[0]
+    assert "owner/repo[:quant]" in caught.value.hint
+
+
 def test_a_path_that_does_not_exist_names_the_files_beside_it(tmp_path: Path) -> None:
     (tmp_path / "tiny-Q4_K_M.gguf").touch()
     with pytest.raises(UnknownModelError, match="does not exist") as caught:

@@ -48,3 +48,9 @@ def test_offline_is_said(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("POST /v1/search", refusal("download_failed", "offline is set", status=502))
     done = ctl("search", "qwen3")
     assert (done.returncode, done.stderr) == (7, "node-ctl: offline is set\n")
+
+
+def test_no_words_ask_nobody(ctl: Ctl, daemon: FakeDaemon) -> None:
+    done = ctl("search", " ")
+    assert (done.returncode, daemon.asked) == (2, [])
+    assert "nothing to search for" in done.stderr
