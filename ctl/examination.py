@@ -18,7 +18,7 @@ Found = list[dict[str, Any]]
 
 def ask(*, check: str | None, hub: bool, report: bool) -> tuple[Found, str | None]:
     """The findings, and the text of the report where one is asked for. Raises: AnswerError, UsageError."""
-    query: dict[str, object] = {"hub": str(hub).lower(), "caller": os.getuid()}
+    query: dict[str, object] = {"hub": str(hub).lower(), "caller": _caller()}
     if check is not None:
         query["check"] = check
     path = "/v1/doctor/report" if report else "/v1/doctor"
@@ -28,6 +28,12 @@ def ask(*, check: str | None, hub: bool, report: bool) -> tuple[Found, str | Non
         answer = _without_daemon(gone, check=check, hub=hub, report=report)
         return answer["findings"], answer["text"]
     return (answer["findings"], answer["text"]) if report else (answer, None)
+
+
+def _caller() -> int:
+    """Who typed it: with sudo not root."""
+    told = os.environ.get("SUDO_UID", "")
+    return int(told) if told.isdecimal() else os.getuid()
 
 
 def _without_daemon(gone: DaemonGoneError, *, check: str | None, hub: bool, report: bool) -> dict[str, Any]:

@@ -28,9 +28,11 @@ def check(facts: Facts) -> tuple[Finding, ...]:
 def _own(facts: Facts, nodes: Sequence[DeviceNode]) -> list[Finding]:
     """Of the process that looks: the daemon, or the command where none runs."""
     closed = [node for node in nodes if not node.may_open]
-    if not closed or facts.runs_as is None:
+    if not closed:
         return []
-    who = facts.runs_as
+    who = facts.runs_as or Account("this user", uid=-1)
+    if _looks_in_place_of_the_service(facts):
+        return [_you(facts, who, closed)]
     names = _names(facts, {node.group for node in closed})
     paths = ", ".join(node.path for node in closed)
     if all(node.group in who.groups for node in closed):
@@ -70,12 +72,20 @@ def _caller(facts: Facts, nodes: Sequence[DeviceNode]) -> list[Finding]:
     if caller is None or (facts.runs_as and facts.runs_as.uid == caller.uid):
         return []
     closed = _closed(caller, nodes)
-    if not closed:
-        return []
+    return [_you(facts, caller, closed)] if closed else []
+
+
+def _you(facts: Facts, who: Account, closed: Sequence[DeviceNode]) -> Finding:
     names = _names(facts, {node.group for node in closed})
-    found = f"you ({caller.name}) may not open {', '.join(node.path for node in closed)}"
+    found = f"you ({who.name}) may not open {', '.join(node.path for node in closed)}"
     why = "the service is not affected; engines and tools that you start yourself see no GPU"
-    return [warning(found, why=why, fix=_add(caller, names, facts))]
+    return warning(found, why=why, fix=_add(who, names, facts))
+
+
+def _looks_in_place_of_the_service(facts: Facts) -> bool:
+    """The one who looks starts no engines then."""
+    user, own = facts.unit_user, facts.runs_as
+    return bool(facts.daemon.silent and user and own and user.uid != own.uid)
 
 
 def _closed(who: Account, nodes: Sequence[DeviceNode]) -> list[DeviceNode]:

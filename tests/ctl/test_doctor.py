@@ -54,6 +54,8 @@ def test_the_daemon_is_told_what_is_asked_and_by_whom(ctl: Ctl, daemon: FakeDaem
     daemon.on("GET /v1/doctor", [])
     ctl("doctor", "--check", "groups", "--hub")
     assert daemon.asked[-1].query == {"check": "groups", "hub": "true", "caller": str(os.getuid())}
+    ctl("doctor", SUDO_UID="1000")
+    assert daemon.asked[-1].query["caller"] == "1000", "root was only lent"
 
 
 def test_a_check_that_does_not_exist_is_bad_usage(ctl: Ctl, daemon: FakeDaemon) -> None:

@@ -101,6 +101,26 @@ CASES = [
         (ERROR,),
         ("the GPU can't be opened", "let this user in"),
     ),
+    Case(
+        "one who may not looks in place of the service, who may",
+        facts(
+            HALO,
+            system=CLOSED,
+            runs_as=OWNER,
+            caller=OWNER,
+            unit=UNIT,
+            unit_user=SERVICE,
+            daemon=Daemon("not running", "start it"),
+        ),
+        (WARNING,),
+        ("you (ada) may not open", "the service is not affected"),
+    ),
+    Case(
+        "a user that no file names, as in a container",
+        facts(HALO, system=CLOSED, runs_as=None, caller=None),
+        (ERROR,),
+        ("this user may not open /dev/kfd",),
+    ),
     Case("root needs no group", facts(HALO, system=OPEN, caller=replace(OWNER, uid=0)), (OK,)),
 ]
 

@@ -66,6 +66,12 @@ CASES = [
         (ERROR,),
         ("nvme/nvme0/Composite has 84 °C, critical is 85 °C",),
     ),
+    Case(
+        "a CPU at its limit",
+        facts(box={"thermals": (Thermal("coretemp/coretemp.0/Package id 0", 99.0, 100.0, 100.0),)}),
+        (WARNING,),
+        ("has 99 °C, critical is 100 °C", "slows down"),
+    ),
     Case("a CPU that idles hot", cpu(load=0.4), (WARNING,), ("the CPU has 78 °C and little to do",)),
     Case("a CPU that works", cpu(load=9.0), (OK,)),
     Case("a load that is not told", cpu(load=None), (OK,)),
