@@ -60,7 +60,18 @@ MinDecode = Annotated[
     float | None, typer.Option("--min-decode", metavar="X", min=0.1, help="Least tokens per second.")
 ]
 Quality = Annotated[
-    str | None, typer.Option("--quality", metavar="QUANT", help="The quant to use, for example Q8_0.")
+    str | None,
+    typer.Option(
+        "--quality",
+        metavar="QUANT",
+        help="A quant, for example Q8_0; or how good at least: best, high, balanced, small.",
+    ),
+]
+FromDisk = Annotated[
+    bool,
+    typer.Option(
+        "--from-disk", help="Where the model is larger than memory, read it from the disk for each token."
+    ),
 ]
 Engine = Annotated[
     Literal["llama.cpp", "vllm"] | None,
@@ -94,6 +105,8 @@ def wish(
     min_decode: float | None,
     quality: str | None,
     engine: str | None,
+    *,
+    from_disk: bool = False,
 ) -> dict[str, object]:
     """What was asked for, as the daemon's requests name it; what was left open is left out."""
     asked: dict[str, object | None] = {
@@ -102,5 +115,6 @@ def wish(
         "min_decode_tokens_per_s": min_decode,
         "quality": quality,
         "engine": engine,
+        "from_disk": from_disk or None,
     }
     return {key: value for key, value in asked.items() if value is not None}

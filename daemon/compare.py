@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.node import Node
-from daemon.plan import reserved, resolved, with_command
+from daemon.plan import reserved, resolved, with_command, with_notes
 from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
 from domain.model import Candidate
@@ -41,7 +41,7 @@ async def compare(node: Node, models: Sequence[str], boxes: Sequence[Hardware]) 
     Raises: UnknownModelError and what else resolving a name may."""
     rows: list[Row] = []
     for model in models:
-        candidates = await resolved(node, model, Wish())
+        candidates = await resolved(node, model, Wish(), boxes)
         own = [await asyncio.to_thread(_row, node, model, candidates, box) for box in boxes]
         rows += sorted(own, key=_rate, reverse=True)
     return rows
@@ -56,7 +56,8 @@ def _row(node: Node, model: str, candidates: Sequence[Candidate], box: Hardware)
     except UsageError as error:
         refusal = Refusal(error.code, str(error), error.hint)
     else:
-        return Row(model, name, with_command(node, plan), power_limit_w=box.power_limit_w)
+        plan = with_notes(with_command(node, plan), candidates)
+        return Row(model, name, plan, power_limit_w=box.power_limit_w)
     return Row(model, name, error=refusal, power_limit_w=box.power_limit_w)
 
 

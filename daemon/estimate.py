@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,16 @@ from catalog.gguf import read_file
 from daemon import hardware, ledger
 from daemon.calibrate import calibration
 from daemon.node import Node
-from daemon.plan import resolved
-from domain.errors import UsageError
+from daemon.plan import reserved, resolved, room_bytes
+from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Gpu, Hardware, MemoryKind
 from domain.model import Candidate, ModelShape
-from domain.plan import Estimate, LlamaFlags, Wish
+from domain.plan import LLAMA_CPP, VLLM, Estimate, LlamaFlags, VllmFlags, Wish
+from planner import choose
 from planner import estimate as arithmetic
 from planner.calibration import Calibration
 from planner.resolved import Reader
+from planner.vllm import estimate as vllm
 
 MOST_GPUS = 64
 
@@ -34,34 +37,34 @@ async def estimate(
     """Of ``args`` as the engine would take them. ``gpus`` replaces the machine's by as many dedicated
     ones without a stated size; the figures are then those that llama-fit-params of today prints.
     Raises: UsageError for arguments the engine would refuse."""
-    candidates = await resolved(node, model, Wish(engine=engine), most_bytes=0)
-    candidate = chosen(candidates, model)
-    flags = node.rooms.launchers[candidate.engine].parse(args)
-    if not isinstance(flags, LlamaFlags):
-        raise UsageError(
-            f"an estimate of a {candidate.engine} command line is not known",
-            hint=f"node-ctl plan {model} --engine {candidate.engine} plans one",
-        )
     machine = on or ledger.without(await hardware.look(node), node.ledger.others(""))
     known = Calibration() if on else await calibration(node, machine)
+    candidates = await resolved(node, model, Wish(engine=engine), (), most_bytes=room_bytes(machine))
+    own, why = await asyncio.to_thread(chosen, node, model, candidates, machine, known)
+    flags = parsed(node, own.engine, args, is_said=engine is not None)
     if gpus is not None:
         machine = with_gpus(machine, gpus)
-    found = await asyncio.to_thread(
-        arithmetic.estimate,
-        candidate.shape,
-        flags,
-        machine,
-        depth_tokens=depth_tokens,
-        calibration=known,
-        reader=Reader.SERVER if gpus is None else Reader.FIT_PARAMS,
-        mmproj=await beside("--mmproj", flags.mmproj),
-        draft=await beside("--model-draft", flags.draft_model),
-    )
-    notes = [f"of {candidate.weights.repo} {candidate.weights.quant}"]
-    if not candidate.exact:
+    if isinstance(flags, VllmFlags):
+        found = await asyncio.to_thread(
+            vllm.estimate, own.shape, flags, machine, quant=own.weights.quant, depth_tokens=depth_tokens
+        )
+    else:
+        found = await asyncio.to_thread(
+            arithmetic.estimate,
+            own.shape,
+            flags,
+            machine,
+            depth_tokens=depth_tokens,
+            calibration=known,
+            reader=Reader.SERVER if gpus is None else Reader.FIT_PARAMS,
+            mmproj=await beside("--mmproj", flags.mmproj),
+            draft=await beside("--model-draft", flags.draft_model),
+        )
+    notes = [f"of {own.weights.repo} {own.weights.quant}{why}"]
+    if not own.exact:
         notes.append("the shape is the catalogue's: the file's own header could not be read")
-    if candidate.as_of:
-        notes.append(f"the hub could not be asked: as seen at {candidate.as_of}")
+    if own.as_of:
+        notes.append(f"the hub could not be asked: as seen at {own.as_of}")
     return replace(found, notes=(*found.notes, *notes))
 
 
@@ -75,12 +78,35 @@ async def beside(option: str, path: str | None) -> ModelShape | None:
     return await asyncio.to_thread(read_file, file)
 
 
-def chosen(candidates: Sequence[Candidate], model: str) -> Candidate:
-    """The one on this disk, else the first: a name without a quant leaves the choice to the catalogue."""
-    if not candidates:
-        raise UsageError(f"{model} has no weights that this engine loads")
-    here = [candidate for candidate in candidates if candidate.weights.location is not None]
-    return (here or list(candidates))[0]
+def chosen(
+    node: Node, model: str, candidates: Sequence[Candidate], machine: Hardware, known: Calibration
+) -> tuple[Candidate, str]:
+    """The only one, or the one that a plan would take: of those on this disk, where there are any; and why.
+    Where none fits, the smallest. Blocks."""
+    here = [one for one in candidates if one.weights.location is not None]
+    pool = here or list(candidates)
+    if len(pool) == 1:
+        return pool[0], ", which is on this disk" if here and len(candidates) > 1 else ""
+    by_quant = f"; {model}:QUANT names another" if ":" not in model else ""
+    try:
+        plan = choose.plan(model, pool, machine, Wish(), calibration=known, reserve=reserved(node))
+    except DoesNotFitError:
+        return min(pool, key=lambda one: one.weights.size_bytes), f", the smallest: no plan fits{by_quant}"
+    own = next(one for one in pool if one.weights == plan.weights)
+    return own, f", as a plan would choose{by_quant}"
+
+
+def parsed(node: Node, engine: str, args: Sequence[str], *, is_said: bool) -> LlamaFlags | VllmFlags:
+    """Raises: UsageError; its hint names the other engine where the words are that one's."""
+    try:
+        return node.rooms.launchers[engine].parse(args)
+    except UsageError as error:
+        other = VLLM if engine == LLAMA_CPP else LLAMA_CPP
+        with suppress(UsageError):
+            node.rooms.launchers[other].parse(args)
+            if not is_said:
+                error.hint = f"these are options of {other}: add --engine {other}"
+        raise
 
 
 def with_gpus(machine: Hardware, count: int) -> Hardware:

@@ -8,7 +8,7 @@ from daemon import hardware, ledger
 from daemon.calibrate import calibration, with_speed
 from daemon.live import Live
 from daemon.node import Node
-from daemon.plan import checked_plan, fingerprint, resolved
+from daemon.plan import checked_plan, fingerprint, glance, resolved
 from daemon.remember import remember
 from daemon.start import start
 from daemon.tune import tuned
@@ -16,7 +16,7 @@ from daemon.weights import fetched
 from domain.errors import DoesNotFitError
 from domain.hardware import Hardware
 from domain.launch import LaunchState, Step
-from domain.plan import Plan
+from domain.plan import HOST, Plan
 from domain.redact import without_secrets
 from domain.units import gib
 from launchers.base import Capabilities
@@ -64,7 +64,7 @@ async def place(node: Node, live: Live) -> Placed:
             return kept
     wish = live.request.wish
     live.say(Step.RESOLVE, f"looking for {without_secrets(live.request.model)}")
-    candidates = await resolved(node, live.request.model, wish)
+    candidates = await resolved(node, live.request.model, wish, (await glance(node),))
     live.say(Step.PROBE, "looking at the machine")
     machine = await _machine(node, live)
     live.say(Step.PLAN, "planning")
@@ -93,7 +93,8 @@ async def kept_plan(node: Node, live: Live, plan: Plan) -> Placed | None:
         return None
     for device in plan.memory:
         free_bytes = ledger.free_bytes(machine, device.device)
-        if free_bytes is not None and device.needed_bytes > free_bytes:
+        is_mapped = device.device == HOST and not plan.fits  # from disk, as asked
+        if free_bytes is not None and device.needed_bytes > free_bytes and not is_mapped:
             if not live.kept:
                 return None
             raise DoesNotFitError(

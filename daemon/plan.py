@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,23 +11,23 @@ from daemon import hardware, ledger, suggest
 from daemon.calibrate import calibration
 from daemon.engine_check import agreed, noted
 from daemon.node import Node
-from domain.errors import DoesNotFitError, EngineError
+from domain.errors import DoesNotFitError, EngineError, NodeError
 from domain.hardware import Hardware
 from domain.jsonable import to_json
 from domain.model import Candidate
-from domain.plan import Plan, Wish
+from domain.plan import VLLM, Plan, Wish
 from domain.units import GIB, gib
-from planner import choose
+from planner import choose, engines
 from planner.budget import Reserve
 from planner.calibration import Calibration
+
+log = logging.getLogger(__name__)
 
 
 async def plan(node: Node, model: str, wish: Wish, *, on: Hardware | None = None) -> Plan:
     """The plan that a launch would run now, or that the machine ``on`` would. Starts nothing that stays."""
-    box = on or node.seen.hardware
-    if box is None:
-        box = await asyncio.to_thread(node.rooms.probe)
-    needed = resolved(node, model, wish, most_bytes=room_bytes(box))
+    box = on or await glance(node)
+    needed = resolved(node, model, wish, (box,), most_bytes=room_bytes(box))
     candidates, machine = await asyncio.gather(needed, _machine(node, on))
     if on is not None:
         chosen = await choose_plan(node, model, candidates, machine, wish, Calibration())
@@ -36,21 +37,50 @@ async def plan(node: Node, model: str, wish: Wish, *, on: Hardware | None = None
     return await asyncio.to_thread(with_command, node, chosen, is_here=on is None)
 
 
+async def glance(node: Node) -> Hardware:
+    """The machine as it was last seen: enough to know which weights are worth a look."""
+    if node.seen.hardware is not None:
+        return node.seen.hardware
+    return await asyncio.to_thread(node.rooms.probe)
+
+
 async def resolved(
-    node: Node, model: str, wish: Wish, *, most_bytes: int | None = None
+    node: Node,
+    model: str,
+    wish: Wish,
+    machines: Sequence[Hardware],
+    *,
+    most_bytes: int | None = None,
 ) -> tuple[Candidate, ...]:
-    """What ``model`` names. Without a wished quality, of a repository's quants that are larger than
-    ``most_bytes`` only the smallest: the others' headers are not fetched."""
-    return await asyncio.to_thread(
-        node.rooms.candidates,
-        model,
-        catalogue=node.catalogue,
-        models_dir=node.settings.models_dir,
-        engine=wish.engine,
-        offline=node.settings.offline,
-        most_bytes=None if wish.quality else most_bytes,
-        quality=wish.quality,
-    )
+    """What ``model`` names, for any engine that one of ``machines`` could run. Without a wished quality, of
+    a repository's quants that are larger than ``most_bytes`` only the smallest: the others' headers are not
+    fetched."""
+
+    def of(engine: str | None) -> tuple[Candidate, ...]:
+        return node.rooms.candidates(
+            model,
+            catalogue=node.catalogue,
+            models_dir=node.settings.models_dir,
+            engine=engine,
+            offline=node.settings.offline,
+            most_bytes=None if wish.quality or wish.from_disk else most_bytes,
+            quality=wish.quality,
+        )
+
+    def both() -> tuple[Candidate, ...]:
+        found = of(wish.engine)
+        named = node.catalogue.get(model) or node.catalogue.get(model.lower())
+        if wish.engine or not named or not named.vllm_repos or any(one.engine == VLLM for one in found):
+            return found
+        if not any(engines.may_use_gpus(machine) for machine in machines):
+            return found
+        try:
+            return (*found, *of(VLLM))
+        except NodeError as error:  # the plan for llama.cpp stands without it
+            log.info("no weights for vLLM: model=%s why=%s", model, error)
+            return found
+
+    return await asyncio.to_thread(both)
 
 
 def room_bytes(machine: Hardware) -> int | None:
@@ -79,10 +109,10 @@ async def choose_plan(
             error.hint = "; ".join(part for part in (error.hint, instead) if part)
             raise
 
-    return _with_notes(await asyncio.to_thread(think), candidates)
+    return with_notes(await asyncio.to_thread(think), candidates)
 
 
-def _with_notes(plan: Plan, candidates: Sequence[Candidate]) -> Plan:
+def with_notes(plan: Plan, candidates: Sequence[Candidate]) -> Plan:
     """``plan`` with a word on its weights: their licence, and when the hub told of them if not now."""
     chosen = next((one for one in candidates if one.weights == plan.weights), None)
     for note in chosen.notes if chosen else ():
@@ -132,14 +162,16 @@ def _given_back(plan: Plan, taken: Mapping[str, int]) -> Plan:
 
 
 def with_command(node: Node, plan: Plan, *, is_here: bool = False) -> Plan:
-    """``plan`` with the command line its engine gets; of a build of today where none can be asked. Of this
-    machine (``is_here``) it then says how to get one. Blocks."""
+    """``plan`` with the command line its engine gets. Of another machine that is one of a build of today, by
+    its plain name; of this one (``is_here``) too, where none can be asked: it then says how to get one.
+    Blocks."""
     launcher = node.rooms.launchers[plan.engine]
-    try:
-        caps = node.rooms.engine(plan.engine)
-    except EngineError as error:  # a plan is an answer also for a box, or before an engine, that isn't here
-        caps = launcher.assume()
-        plan = noted(plan, f"{error}: {error.hint}") if is_here else plan
+    caps = launcher.assume()
+    if is_here:
+        try:
+            caps = node.rooms.engine(plan.engine)
+        except EngineError as error:  # a plan is an answer before its engine is here, too
+            plan = noted(plan, f"{error}: {error.hint}")
     command = launcher.command(plan, caps=caps, port=node.settings.port_first, name=plan.model)
     return replace(plan, argv=command.argv, env=command.env)
 

@@ -22,7 +22,8 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the owner asked for; ``None`` leaves the choice to the planner."""
+    """What the owner asked for; ``None`` leaves the choice to the planner. ``from_disk``: weights that don't
+    fit in memory may be read from the disk for each token."""
 
     context_tokens: int | None = None
     parallel: int | None = None
@@ -30,6 +31,7 @@ class Wish:
     quality: str | None = None
     engine: str | None = None
     threads: int | None = None
+    from_disk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,18 @@ class LlamaFlags:
 
 @dataclass(frozen=True, slots=True)
 class VllmFlags:
-    """A ``vllm serve`` command line in values. KV memory is absolute bytes per rank, never a share."""
+    """A ``vllm serve`` command line in values. A plan gives KV memory in absolute bytes per rank; its
+    ``gpu_memory_utilization`` says no more than what must be free at the start. ``None`` = the engine's
+    own default."""
 
     dtype: str = "auto"
     max_model_len: int | None = None
     kv_cache_memory_bytes: int | None = None
+    gpu_memory_utilization: float | None = None
+    kv_cache_dtype: str = "auto"
+    block_size: int | None = None
+    cpu_offload_gb: float = 0.0
+    max_num_batched_tokens: int | None = None
     tensor_parallel: int = 1
     quantization: str | None = None
     max_num_seqs: int | None = None

@@ -1,23 +1,22 @@
-"""The best plan for a model on a box: a search over quants, KV types, contexts, splits and batches."""
+"""The best plan for a model on a box: a search over engines, quants, contexts, KV types and splits."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from domain.errors import DoesNotFitError, UnknownModelError, UsageError
+from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
 from domain.model import Candidate
 from domain.plan import LLAMA_CPP, VLLM, Plan, Wish
-from planner import hparams, quality, reasons, refuse, vllm
+from planner import engines, hparams, quality, refuse, search, told
 from planner.budget import DEFAULT_RESERVE, Reserve
 from planner.calibration import UNCALIBRATED, Calibration
 from planner.option import Option
-from planner.search import WORTH, Case, options
+from planner.search import COMFORTABLE_TOKENS_PER_S, READING_TOKENS_PER_S, WORTH, Case
+from planner.vllm import config as vllm_config
+from planner.vllm import options as vllm_options
 
-__all__ = ["Reserve", "plan"]
+__all__ = ["READING_TOKENS_PER_S", "Reserve", "plan"]
 
-# Silent reading: 238 words a minute (Brysbaert 2019), 4 tokens for 3 words. Comfortable is twice that, for
-# people skim, and models think aloud: reached with a quant that is still good, else reading speed will do.
-READING_TOKENS_PER_S = 5.3
-COMFORTABLE_TOKENS_PER_S = 10.0
 GOOD_LOSS = 0.3
 DEFAULT_CONTEXT_TOKENS = 32768
 LEAST_CONTEXT_TOKENS = 4096
@@ -36,26 +35,47 @@ def plan(
     reserve: Reserve = DEFAULT_RESERVE,
 ) -> Plan:
     """Raises: DoesNotFitError with bytes and the nearest that fits; UsageError for a quality that no
-    candidate has or a context that the model can't use; UnknownModelError where there is nothing to
-    choose from."""
-    engine, mine = of_engine(model, candidates, wish)
-    mine = quality.wanted(mine, wish.quality)
-    check_context(model, engine, mine, wish)
-    if engine == VLLM:
-        return vllm.plan(model, mine, hardware, wish, reserve=reserve)
+    candidate has, a context that the model can't use, or an engine that can't run here;
+    UnknownModelError where there is nothing to choose from."""
+    field = engines.weigh(model, candidates, hardware, wish)
+    mine = quality.wanted(field.mine, wish.quality)
+    check_context(model, mine, wish)
     case = Case(hardware, wish, calibration, reserve)
-    for context_tokens in contexts(mine, wish):
+    wanted = wanted_context(mine, wish)
+    for context_tokens in contexts(wanted, wish):
         found = survey(mine, context_tokens, case)
         if found:
-            chosen = best(found, wish)
-            return reasons.told(model, chosen, found, mine, case, wanted_context(mine, wish))
-    raise DoesNotFitError(model, **refuse.why(mine, case, wanted_context(mine, wish)))
+            chosen = search.with_larger_batch(best(found, wish), case)
+            priced = survey(field.others, context_tokens, case)
+            return told.plan(model, chosen, found, told.Beside(mine, priced, field.said, wanted), case)
+    lazy = from_disk(mine, wanted, case)
+    if lazy and wish.from_disk:
+        chosen = best(lazy, wish)
+        said = (*field.said, told.from_disk(chosen))
+        return told.plan(model, chosen, lazy, told.Beside(mine, (), said, wanted), case)
+    raise DoesNotFitError(model, **refuse.why(mine, case, wanted, lazy[-1] if lazy else None))
+
+
+def from_disk(candidates: Sequence[Candidate], context_tokens: int, case: Case) -> list[Option]:
+    """Options that leave weights on the disk, of quants that are usable at all, the best quality first; the
+    last of them where it is no more than an offer."""
+    ranked = by_quality([one for one in candidates if one.engine == LLAMA_CPP])
+    usable = [one for one in ranked if quality.loss(one) <= USABLE_LOSS] or ranked[:1]
+    asked = usable if case.wish.from_disk else usable[-1:]
+    lazy = replace(case, from_disk=True, taken={})
+    return [option for one in asked for option in search.options(one, context_tokens, lazy)[:1]]
 
 
 def survey(candidates: Sequence[Candidate], context_tokens: int, case: Case) -> list[Option]:
-    """Options from the best quality down, and a few past the first that is quick enough: they are what
-    the choice is compared with."""
-    target = case.wish.min_decode_tokens_per_s or COMFORTABLE_TOKENS_PER_S
+    """Options of each engine from the best quality down, and a few past the first that is quick enough:
+    they are what the choice is compared with."""
+    found: list[Option] = []
+    for engine in (LLAMA_CPP, VLLM):
+        found += _of_engine([one for one in candidates if one.engine == engine], context_tokens, case)
+    return found
+
+
+def _of_engine(candidates: Sequence[Candidate], context_tokens: int, case: Case) -> list[Option]:
     found: list[Option] = []
     further = FURTHER
     for one in by_quality(candidates):
@@ -63,30 +83,30 @@ def survey(candidates: Sequence[Candidate], context_tokens: int, case: Case) -> 
         if usable and quality.loss(one) > USABLE_LOSS and not case.wish.min_decode_tokens_per_s:
             break
         found += options(one, context_tokens, case)
-        if any(option.decode is None or option.decode >= target for option in found):
+        if any(not case.is_slow(option.pace) for option in found):
             further -= 1
         if further < 0:
             break
     return found
 
 
-def of_engine(model: str, candidates: Sequence[Candidate], wish: Wish) -> tuple[str, tuple[Candidate, ...]]:
-    """The engine wished for, else llama.cpp where it can load any of them."""
-    for engine in (wish.engine,) if wish.engine else (LLAMA_CPP, VLLM):
-        found = tuple(one for one in candidates if one.engine == engine)
-        if found:
-            return engine, found
-    raise UnknownModelError(model, what=f"{model} has no weights for {wish.engine or 'any engine'}")
+def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Option, ...]:
+    if candidate.engine == VLLM:
+        return vllm_options.options(candidate, context_tokens, case)
+    return search.options(candidate, context_tokens, case)
 
 
-def check_context(model: str, engine: str, candidates: Sequence[Candidate], wish: Wish) -> None:
+def native_context(candidate: Candidate) -> int:
+    if candidate.engine == VLLM:
+        return vllm_config.read(candidate.shape).native_context
+    return hparams.read(candidate.shape).native_context
+
+
+def check_context(model: str, candidates: Sequence[Candidate], wish: Wish) -> None:
     """Raises: UsageError where more is asked for than the model was trained for: engines cap it."""
     if wish.context_tokens is None:
         return
-    if engine == VLLM:
-        trained = max(vllm.config(one.shape).native_context for one in candidates)
-    else:
-        trained = max(hparams.read(one.shape).native_context for one in candidates)
+    trained = max(native_context(one) for one in candidates)
     if wish.context_tokens > trained:
         raise UsageError(
             f"{model} was trained for a context of {trained} tokens, {wish.context_tokens} were asked for",
@@ -102,13 +122,12 @@ def wanted_context(candidates: Sequence[Candidate], wish: Wish) -> int:
     """Tokens per sequence: as asked; else 32k, or what the model was trained for."""
     if wish.context_tokens:
         return wish.context_tokens
-    native = max(hparams.read(one.shape).native_context for one in candidates)
-    return min(DEFAULT_CONTEXT_TOKENS, native)
+    return min(DEFAULT_CONTEXT_TOKENS, max(native_context(one) for one in candidates))
 
 
-def contexts(candidates: Sequence[Candidate], wish: Wish) -> list[int]:
+def contexts(wanted: int, wish: Wish) -> list[int]:
     """The wanted one; halves of it only where the owner did not ask for one."""
-    found = [wanted_context(candidates, wish)]
+    found = [wanted]
     while not wish.context_tokens and found[-1] // 2 >= LEAST_CONTEXT_TOKENS:
         found.append(found[-1] // 2)
     return found
@@ -121,15 +140,20 @@ def best(found: Sequence[Option], wish: Wish) -> Option:
         quick = [
             option
             for option in found
-            if option.loss <= most_loss and (option.decode is None or option.decode >= target)
+            if option.loss <= most_loss and (option.pace is None or option.pace >= target)
         ]
         if quick:
             least = min(option.loss for option in quick)
-            return plainest([option for option in quick if option.loss <= least + quality.SAME])
+            return plainest([option for option in quick if option.loss <= least + _same(wish)])
     usable = [option for option in found if option.loss <= USABLE_LOSS] or list(found)
-    fastest = max(option.decode or 0.0 for option in usable)
-    near = [option for option in usable if (option.decode or 0.0) >= NEARLY * fastest]
+    fastest = max(option.pace or 0.0 for option in usable)
+    near = [option for option in usable if (option.pace or 0.0) >= NEARLY * fastest]
     return min(near, key=lambda option: option.loss)
+
+
+def _same(wish: Wish) -> float:
+    """Losses this close count as one; of several sequences at once speed counts for more."""
+    return quality.SAME_AT_ONCE if (wish.parallel or 1) > 1 else quality.SAME
 
 
 def tiers(wish: Wish) -> tuple[tuple[float, float], ...]:
@@ -143,6 +167,6 @@ def plainest(alike: Sequence[Option]) -> Option:
     """The first is the plainest; another must be faster by more than a little."""
     chosen = alike[0]
     for option in alike[1:]:
-        if option.decode and chosen.decode and option.decode > chosen.decode * WORTH:
+        if option.quickness and chosen.quickness and option.quickness > chosen.quickness * WORTH:
             chosen = option
     return chosen

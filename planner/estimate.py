@@ -5,9 +5,21 @@ from dataclasses import dataclass
 
 from domain.hardware import Hardware
 from domain.model import ModelShape
-from domain.plan import HOST, LLAMA_CPP, Confidence, DeviceMemory, Estimate, LlamaFlags
+from domain.plan import HOST, LLAMA_CPP, Confidence, DeviceMemory, Estimate, LlamaFlags, Speed
 from domain.units import gib
-from planner import budget, companions, compute, devices, host, hparams, kv, placement, resolved, speed
+from planner import (
+    budget,
+    companions,
+    compute,
+    devices,
+    disk,
+    host,
+    hparams,
+    kv,
+    placement,
+    resolved,
+    speed,
+)
 from planner.calibration import UNCALIBRATED, Calibration
 from planner.companions import Companion
 from planner.graph.recipe import recipe
@@ -44,20 +56,21 @@ def estimate(
     """
     laid = lay_out(shape, flags, hardware, reader=reader, mmproj=mmproj, draft=draft)
     rows = laid.rows
+    in_memory = speed.predict(
+        shape,
+        laid.model,
+        laid.run,
+        flags,
+        laid.placement,
+        hardware,
+        depth_tokens=depth_tokens,
+        calibration=calibration,
+        draft=_drafting(draft, flags, laid.run, hardware, depth_tokens),
+    )
     return Estimate(
         engine=LLAMA_CPP,
         memory=rows,
-        speed=speed.predict(
-            shape,
-            laid.model,
-            laid.run,
-            flags,
-            laid.placement,
-            hardware,
-            depth_tokens=depth_tokens,
-            calibration=calibration,
-            draft=_drafting(draft, flags, laid.run, hardware, depth_tokens),
-        ),
+        speed=_from_disk(in_memory, shape, laid, flags, hardware, depth_tokens),
         fits=fits(rows),
         confidence=Confidence.ESTIMATED,
         notes=(*notes(rows), *unknown(laid.model), *laid.notes, *_on_drafts(draft, flags)),
@@ -83,6 +96,20 @@ def _on_drafts(shape: ModelShape | None, flags: LlamaFlags) -> tuple[str, ...]:
 
 def _drafts(flags: LlamaFlags) -> bool:
     return any(kind.startswith("draft") for kind in flags.speculative)
+
+
+def _from_disk(
+    in_memory: Speed,
+    shape: ModelShape,
+    laid: "LaidOut",
+    flags: LlamaFlags,
+    hardware: Hardware,
+    depth_tokens: int,
+) -> Speed:
+    if not disk.lacking_bytes(laid.rows, flags):
+        return in_memory
+    read = per_device(shape, laid.model, laid.run, laid.placement, depth_tokens)
+    return disk.slowed(in_memory, laid.rows, read, flags, hardware)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from domain.errors import UsageError
 from domain.model import Candidate
+from domain.plan import VLLM
 
 # Perplexity that a quant adds on Llama-3-8B. Source: the table in llama.cpp ``tools/quantize``; IQ types
 # between their neighbours of the same bits per weight (its README lists sizes only).
@@ -37,13 +38,29 @@ ADDED_PERPLEXITY = {
     "IQ2_XXS": 4.5,
     "IQ1_M": 7.0,
     "IQ1_S": 9.0,
-    "AWQ": 0.25,
-    "GPTQ": 0.3,
-    "FP8": 0.01,
-    "INT8": 0.02,
+}
+# Of safetensors, by what their weights are stored in. Sources: 4-bit integers in groups of 128, Llama-3-8B:
+# 6.6 (AWQ) and 6.5 (GPTQ) after 6.1, arXiv:2404.14047 table 1; 8 bits lose next to nothing, arXiv:2411.02355;
+# NVFP4 is on a par with AWQ (ure.us/articles/benchmarking-nvfp4-blackwell), MXFP4's coarser scales cost
+# about twice that, arXiv:2509.23202. A model that was trained in MXFP4 says so and loses nothing.
+OF_SAFETENSORS = {
+    "f32": 0.0,
+    "bf16": 0.0,
+    "f16": 0.0,
+    "fp8": 0.01,
+    "int8": 0.012,
+    "gptq": 0.4,
+    "awq": 0.5,
+    "int4": 0.4,
+    "mxfp8": 0.01,
+    "nvfp4": 0.5,
+    "fp4": 0.9,
+    "mxfp4": 0.0,
 }
 # Below this difference two quants answer alike; the smaller one is better then.
 SAME = 0.004
+# What an 8-bit quant loses at most: nobody can tell them apart, and speed decides where many are served.
+SAME_AT_ONCE = 0.012
 UNKNOWN_LOSS = 1.0
 UNBOUNDED = 1000.0
 WORDS = {"best": 0.01, "high": 0.06, "balanced": 0.3, "small": 20.0}
@@ -54,12 +71,20 @@ REST_OF_NATIVE = 0.1
 
 def loss(candidate: Candidate) -> float:
     """Added perplexity, comparable between quants of one model only."""
-    if candidate.engine == "vllm" and candidate.weights.quant.upper() in {"BF16", "F16", "FP16", ""}:
-        return 0.0
+    if candidate.engine == VLLM:
+        return OF_SAFETENSORS.get(stored_in(candidate), UNKNOWN_LOSS)
     name = plain(candidate.weights.quant)
     if is_native(candidate):
         return REST_OF_NATIVE * ADDED_PERPLEXITY.get(name, 0.0)
     return ADDED_PERPLEXITY.get(name, UNKNOWN_LOSS)
+
+
+def stored_in(candidate: Candidate) -> str:
+    """A key of ``OF_SAFETENSORS``. Where config.json names MXFP4 as its method, and no tool that made it so,
+    the model was trained in it."""
+    kind = candidate.weights.quant.lower().replace("fp16", "f16").replace("fp32", "f32")
+    method = candidate.shape.get("quantization_config.quant_method")
+    return "fp4" if kind == "mxfp4" and method not in (None, "mxfp4") else kind or "bf16"
 
 
 def plain(quant: str) -> str:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from domain.model import Candidate
+from domain.plan import VLLM
 from domain.units import gib
-from planner import split
-from planner.estimate import estimate
-from planner.search import Case, base, options
+from planner import needs, search, split
+from planner.option import Option
+from planner.search import Case
+from planner.vllm import options as vllm_options
 
 CONTEXTS = (65536, 32768, 16384, 8192, 4096, 2048)
 
@@ -18,32 +20,37 @@ class Why(TypedDict):
     instead: str
 
 
-def why(candidates: Sequence[Candidate], case: Case, context_tokens: int) -> Why:
-    smallest = min(candidates, key=lambda one: one.shape.file_bytes)
+def why(candidates: Sequence[Candidate], case: Case, context_tokens: int, from_disk: Option | None) -> Why:
+    """``from_disk``: the smallest quant with weights left on the disk, which has to be asked for."""
+    smallest = min(candidates, key=_size)
     return Why(
-        needs_bytes=needed_bytes(smallest, case, context_tokens),
+        needs_bytes=needs.least_bytes(smallest, context_tokens, case),
         has_bytes=split.total_room_bytes(case.hardware, case.reserve) or 0,
-        instead=instead(candidates, case, context_tokens),
+        instead="; ".join(
+            [instead(candidates, case, context_tokens), *([_read(from_disk)] if from_disk else [])]
+        ),
     )
 
 
-def needed_bytes(candidate: Candidate, case: Case, context_tokens: int) -> int:
-    """All devices together, at the smallest KV type."""
-    flags = base("q8_0", context_tokens, case)
-    found = estimate(candidate.shape, flags, case.hardware)
-    return sum(row.needed_bytes for row in found.memory)
+def _read(option: Option) -> str:
+    rate = f"about {option.decode:.2g} tokens/s" if option.decode else "at a speed that is not known"
+    return f"with --from-disk {option.quant} would run from the disk, {rate}"
 
 
 def instead(candidates: Sequence[Candidate], case: Case, context_tokens: int) -> str:
     """The largest smaller context that fits, in words; else what the memory lacks."""
-    ranked = sorted(candidates, key=lambda one: one.shape.file_bytes)
+    ranked = sorted(candidates, key=_size)
+    of = vllm_options.options if ranked[0].engine == VLLM else search.options
     for context in CONTEXTS:
         if context >= context_tokens:
             continue
-        for candidate in ranked[:1]:
-            found = options(candidate, context, case)
-            if found:
-                needs = sum(row.needed_bytes for row in found[-1].estimate.memory)
-                return f"{candidate.weights.quant} fits with --context {context} ({gib(needs)})"
-    names = ", ".join(f"{one.weights.quant} {gib(one.shape.file_bytes)}" for one in ranked[:3])
+        found = of(ranked[0], context, case)
+        if found:
+            needed = sum(row.needed_bytes for row in found[-1].estimate.memory)
+            return f"{ranked[0].weights.quant} fits with --context {context} ({gib(needed)})"
+    names = ", ".join(f"{one.weights.quant} {gib(_size(one))}" for one in ranked[:3])
     return f"no smaller context helps: the weights alone are {names}; a smaller model or quant is needed"
+
+
+def _size(candidate: Candidate) -> int:
+    return candidate.shape.file_bytes or candidate.weights.size_bytes

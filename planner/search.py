@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from domain.hardware import Hardware, MemoryKind
 from domain.model import Candidate, Chat
-from domain.plan import HOST, DeviceMemory, LlamaFlags, Wish
+from domain.plan import HOST, DeviceMemory, Estimate, LlamaFlags, Wish
 from domain.units import MIB
 from planner import budget, hparams, kv, resolved, split, threads
 from planner.budget import Reserve
@@ -16,11 +16,18 @@ from planner.table import cache_per_layer, table
 
 KV_TYPES = ("f16", "q8_0")
 UBATCH = 512
-PREFILL_UBATCH = 2048
+LARGER_UBATCHES = (1024, 2048, 4096)
 # A faster KV type or batch must be worth it: below this gain the plainer one is taken.
 WORTH = 1.15
+# Of as many tokens/s as sequences times one: 1930 of 16 on an RTX 4090 with Llama 8B Q4_0, about 160 of one
+# (github.com/ggml-org/llama.cpp/pull/15131).
+STEP_SHARE = 0.76
 CACHED_SEQUENCES = 4
 MOST_CACHE_MIB = 8192
+# Silent reading: 238 words a minute (Brysbaert 2019), 4 tokens for 3 words. Comfortable is twice that, for
+# people skim, and models think aloud: reached with a quant that is still good, else reading speed will do.
+READING_TOKENS_PER_S = 5.3
+COMFORTABLE_TOKENS_PER_S = 10.0
 MLOCK_ROOM = 1.15  # of the locked bytes has to be free beside them
 
 Rows = tuple[DeviceMemory, ...]  # GPUs in the engine's order, the host last
@@ -28,29 +35,42 @@ Rows = tuple[DeviceMemory, ...]  # GPUs in the engine's order, the host last
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What all options of one search share. ``taken``: see ``split.Taken``."""
+    """What all options of one search share. ``taken``: see ``split.Taken``; ``from_disk``: the host's
+    weights need no memory."""
 
     hardware: Hardware
     wish: Wish
     calibration: Calibration
     reserve: Reserve
     taken: split.Taken = field(default_factory=dict, compare=False)
+    from_disk: bool = False
 
     @property
     def parallel(self) -> int:
         return self.wish.parallel or 1
 
+    @property
+    def target(self) -> float:
+        """Tokens per second that are enough."""
+        return self.wish.min_decode_tokens_per_s or COMFORTABLE_TOKENS_PER_S
+
+    def is_slow(self, decode: float | None) -> bool:
+        """What is not known is not slow."""
+        return decode is not None and decode < self.target
+
+    def on_the_cpu(self) -> "Case":
+        return replace(self, hardware=replace(self.hardware, gpus=()))
+
 
 def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Option, ...]:
     """Of this quant at this context per sequence, the plainest KV type first. Empty: does not fit."""
-    model = hparams.read(candidate.shape)
-    read = split.Model(candidate.shape, model, table(candidate.shape, model))
+    read = _read(candidate)
     found: list[Option] = []
     for kind in KV_TYPES:
         plain = _for_chat(base(kind, context_tokens, case), candidate.chat)
         if not _can_hold(read, plain, case):
             continue
-        best = _best(candidate, read, plain, context_tokens, case)
+        best = _over_splits(candidate, read, plain, context_tokens, case)
         if best is not None:
             found.append(best)
             if not case.hardware.gpus or best.is_offloaded:
@@ -58,22 +78,24 @@ def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Opti
     return tuple(found)
 
 
+def _read(candidate: Candidate) -> split.Model:
+    model = hparams.read(candidate.shape)
+    return split.Model(candidate.shape, model, table(candidate.shape, model))
+
+
 def _can_hold(read: split.Model, flags: LlamaFlags, case: Case) -> bool:
     """Whether all memory together holds weights and cache: a quick no for what never fits."""
-    total = split.total_room_bytes(case.hardware, case.reserve)
+    total = None if case.from_disk else split.total_room_bytes(case.hardware, case.reserve)
     run = resolved.resolve(flags, read.hparams)
     return total is None or read.sizes.weights + sum(cache_per_layer(read.hparams, run)) <= total
 
 
 def base(kind: str, context_tokens: int, case: Case, ubatch: int = UBATCH) -> LlamaFlags:
-    return LlamaFlags(
+    plain = LlamaFlags(
         gpu_layers=0,
         context_tokens=context_tokens * case.parallel,
         parallel=case.parallel,
         kv_unified=False,
-        cache_type_k=kind,
-        cache_type_v=kind,
-        flash_attention="auto" if kind == "f16" else "on",
         batch=max(2048, ubatch),
         ubatch=ubatch,
         cache_ram_mib=0,
@@ -82,6 +104,7 @@ def base(kind: str, context_tokens: int, case: Case, ubatch: int = UBATCH) -> Ll
         fit=False,
         jinja=True,
     )
+    return with_cache(plain, kind)
 
 
 def _for_chat(flags: LlamaFlags, chat: Chat) -> LlamaFlags:
@@ -89,17 +112,30 @@ def _for_chat(flags: LlamaFlags, chat: Chat) -> LlamaFlags:
     return replace(flags, jinja=jinja, reasoning_format=chat.reasoning_format)
 
 
-def _best(
-    candidate: Candidate, read: split.Model, plain: LlamaFlags, context_tokens: int, case: Case
-) -> Option | None:
-    """The fastest split; a larger batch where experts are pulled to a GPU for prompts."""
-    found = _over_splits(candidate, read, plain, context_tokens, case)
-    if found is not None and found.flags.n_cpu_moe and found.flags.gpu_layers:
-        flags = replace(plain, ubatch=PREFILL_UBATCH, batch=max(plain.batch, PREFILL_UBATCH))
-        larger = _over_splits(candidate, read, flags, context_tokens, case)
-        if larger is not None and larger.flags.n_cpu_moe:
-            found = max(larger, found, key=_worth)
-    return found
+def with_cache(flags: LlamaFlags, kind: str) -> LlamaFlags:
+    """A quantized cache needs flash attention."""
+    return replace(
+        flags, cache_type_k=kind, cache_type_v=kind, flash_attention="auto" if kind == "f16" else "on"
+    )
+
+
+def with_larger_batch(chosen: Option, case: Case) -> Option:
+    """``chosen``, with a larger batch where weights are pulled to a GPU for prompts and a whole turn gains.
+    It takes room that layers or experts could have: never so much that decoding becomes too slow."""
+    if not isinstance(chosen.flags, LlamaFlags) or not chosen.has_host_weights:
+        return chosen
+    plain = _for_chat(base(chosen.flags.cache_type_k, chosen.context_tokens, case), chosen.candidate.chat)
+    read = _read(chosen.candidate)
+    tried = [chosen]
+    for ubatch in LARGER_UBATCHES:
+        flags = replace(plain, ubatch=ubatch, batch=max(plain.batch, ubatch))
+        larger = _over_splits(chosen.candidate, read, flags, chosen.context_tokens, case)
+        if larger is None or not larger.has_host_weights or _worth(larger) <= _worth(tried[-1]):
+            break
+        if case.is_slow(larger.pace) and not case.is_slow(chosen.pace):
+            break
+        tried.append(larger)
+    return tried[-1]
 
 
 def _over_splits(
@@ -115,11 +151,8 @@ def _over_splits(
     return max(found, key=_worth, default=None)
 
 
-def _worth(option: Option) -> tuple[float, float]:
-    """Decode counts, prefill breaks ties of a twentieth."""
-    decode = option.decode or 0.0
-    steps = round(20 * decode / (decode + 50)) if decode else 0
-    return steps, option.prefill or 0.0
+def _worth(option: Option) -> float:
+    return option.quickness or 0.0
 
 
 def _complete(
@@ -131,20 +164,35 @@ def _complete(
     decode = case.wish.threads or threads.decode_threads(cpu, case.calibration, on_host=on_host)
     batch = case.wish.threads or threads.batch_threads(cpu, case.calibration, decode, on_host=on_host)
     flags = replace(flags, threads=decode, threads_batch=batch)
-    flags = _with_checkpoints(model, flags)
+    flags = with_checkpoints(model, flags)
+    if case.from_disk:  # repacked weights would be copies, which need memory
+        flags = replace(flags, repack=False)
     rows = lay_out(candidate.shape, flags, case.hardware, model=model).rows
     if not holds(rows, case):
         return None
     flags = replace(
         flags,
         cache_ram_mib=_cache_ram_mib(rows, flags, model, case),
-        load_mode=_load_mode(rows, flags, case),
+        load_mode="mmap" if case.from_disk else _load_mode(rows, flags, case),
     )
     found = estimate(candidate.shape, flags, case.hardware, calibration=case.calibration)
-    return Option(candidate, flags, found, context_tokens)
+    together = _together(candidate, flags, found, case)
+    return Option(candidate, flags, found, context_tokens, case.parallel, together)
 
 
-def _with_checkpoints(model: Hparams, flags: LlamaFlags) -> LlamaFlags:
+def _together(candidate: Candidate, flags: LlamaFlags, alone: Estimate, case: Case) -> float | None:
+    """Tokens/s of all sequences: a step is a batch with a token of each."""
+    decode = alone.speed.decode_tokens_per_s
+    if case.parallel == 1 or decode is None:
+        return None
+    step = replace(flags, ubatch=case.parallel, batch=max(flags.batch, case.parallel))
+    found = estimate(candidate.shape, step, case.hardware, calibration=case.calibration)
+    batch = found.speed.prefill_tokens_per_s
+    most = case.parallel * decode.expected
+    return None if batch is None else STEP_SHARE * min(most, batch.expected)
+
+
+def with_checkpoints(model: Hparams, flags: LlamaFlags) -> LlamaFlags:
     """Enough to go back to any turn of a chat: one for each spacing of a full context."""
     run = resolved.resolve(flags, model)
     if not kv.checkpoint_bytes(model, run):
@@ -159,7 +207,8 @@ def holds(memory: Rows, case: Case) -> bool:
         if row.free_bytes is None:
             continue
         margin = margin_bytes(row.device, case)
-        if row.needed_bytes + margin > row.free_bytes:
+        mapped = row.weights_bytes if case.from_disk and row.device == HOST else 0
+        if row.needed_bytes - mapped + margin > row.free_bytes:
             return False
     return True
 

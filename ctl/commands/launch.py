@@ -11,6 +11,7 @@ from ctl.exits import INTERRUPTED
 from ctl.options import (
     Context,
     Engine,
+    FromDisk,
     Json,
     MinDecode,
     Model,
@@ -46,6 +47,7 @@ def command(
     min_decode: MinDecode = None,
     quality: Quality = None,
     engine: Engine = None,
+    from_disk: FromDisk = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Return once the daemon has taken it over.")
     ] = False,
@@ -54,7 +56,10 @@ def command(
     """Starts a daemon for you where none runs. What was launched is served again after a crash or a
     reboot, until it is stopped. Ctrl-C ends the watching, not the launch.
     """
-    body = {"model": located(model), **wish(context, parallel, min_decode, quality, engine)}
+    body = {
+        "model": located(model),
+        **wish(context, parallel, min_decode, quality, engine, from_disk=from_disk),
+    }
     if name is not None:
         body["name"] = name
     daemon = daemon_or_start()

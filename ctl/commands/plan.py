@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 from ctl.autostart import daemon_or_start
-from ctl.options import Context, Engine, Json, MinDecode, Model, On, Parallel, Quality, located, wish
+from ctl.options import (
+    Context,
+    Engine,
+    FromDisk,
+    Json,
+    MinDecode,
+    Model,
+    On,
+    Parallel,
+    Quality,
+    located,
+    wish,
+)
 from ctl.profile import profile_json
 from ctl.screen import print_json
 from ctl.show.plan import command_line, explained, five_lines
@@ -30,6 +42,7 @@ def command(
     min_decode: MinDecode = None,
     quality: Quality = None,
     engine: Engine = None,
+    from_disk: FromDisk = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print the reasons, and what was not chosen.")
     ] = False,
@@ -39,7 +52,7 @@ def command(
     body = {
         "model": located(model),
         **profile_json(on),
-        **wish(context, parallel, min_decode, quality, engine),
+        **wish(context, parallel, min_decode, quality, engine, from_disk=from_disk),
     }
     data = daemon_or_start().post("/v1/plan", body)
     if as_json:

@@ -26,6 +26,7 @@ class WishBody(Body):
     quality: str | None = None
     engine: Literal["llama.cpp", "vllm"] | None = None
     threads: Annotated[int, Field(ge=1, le=4096)] | None = None
+    from_disk: bool = False
 
     def wish(self) -> Wish:
         return Wish(
@@ -35,6 +36,7 @@ class WishBody(Body):
             quality=self.quality,
             engine=self.engine,
             threads=self.threads,
+            from_disk=self.from_disk,
         )
 
 

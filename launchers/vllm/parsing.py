@@ -1,5 +1,6 @@
 """A ``vllm serve`` command line, as an owner types it, into ``VllmFlags``."""
 
+import math
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -13,6 +14,12 @@ FIELDS = {
     "--dtype": "dtype",
     "--max-model-len": "max_model_len",
     "--kv-cache-memory-bytes": "kv_cache_memory_bytes",
+    "--gpu-memory-utilization": "gpu_memory_utilization",
+    "--device-memory-utilization": "gpu_memory_utilization",
+    "--kv-cache-dtype": "kv_cache_dtype",
+    "--block-size": "block_size",
+    "--cpu-offload-gb": "cpu_offload_gb",
+    "--max-num-batched-tokens": "max_num_batched_tokens",
     "--tensor-parallel-size": "tensor_parallel",
     "-tp": "tensor_parallel",
     "--quantization": "quantization",
@@ -31,7 +38,7 @@ SWITCHES = {
     "--enable-auto-tool-choice": ("auto_tool_choice", True),
     "--no-enable-auto-tool-choice": ("auto_tool_choice", False),
 }
-WORDS = frozenset({"dtype", "quantization", "tool_call_parser", "reasoning_parser"})
+WORDS = frozenset({"dtype", "quantization", "kv_cache_dtype", "tool_call_parser", "reasoning_parser"})
 
 
 def parse(args: Sequence[str]) -> VllmFlags:
@@ -81,6 +88,8 @@ def _unknown(token: str) -> UsageError:
 def _value(field: str, name: str, word: str) -> object:
     if field in WORDS:
         return word
+    if field in ("gpu_memory_utilization", "cpu_offload_gb"):
+        return _decimal(field, name, word)
     if field == "device_ids":
         if not re.fullmatch(r"\d+(,\d+)*", word):
             raise UsageError(f"{name} takes numbers such as 0,1, found {word!r}")
@@ -91,3 +100,16 @@ def _value(field: str, name: str, word: str) -> object:
     if found is None:
         raise UsageError(f"{name} takes a number such as 4096 or 2G, found {word!r}")
     return int(float(found[1]) * UNITS.get(found[2], 1))
+
+
+def _decimal(field: str, name: str, word: str) -> float:
+    """A share lies above 0 and is at most 1, GiB are 0 or more."""
+    try:
+        found = float(word)
+    except ValueError as error:
+        raise UsageError(f"{name} takes a number such as 0.9, found {word!r}") from error
+    if field == "gpu_memory_utilization" and not 0 < found <= 1:
+        raise UsageError(f"{name} takes a share between 0 and 1, found {word}")
+    if not 0 <= found < math.inf:
+        raise UsageError(f"{name} takes GiB, 0 or more, found {word}")
+    return found

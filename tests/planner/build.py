@@ -1,12 +1,14 @@
 """Boxes and models for planner tests, in few words."""
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind, Storage
-from domain.model import Candidate, ModelShape, Source, WeightFile, Weights
+from domain.model import Candidate, MetadataValue, ModelShape, Source, Tensor, WeightFile, Weights
+from domain.plan import VLLM
 from domain.units import GIB
 from tests.rigs.replica import shape_from_facts
 
@@ -99,3 +101,33 @@ STRIX_HALO = hardware(
 )
 N100 = hardware(ram_gib=8, available_gib=6.5, gb_per_s=38.4, cores=4)
 SMALL_CPU = hardware(ram_gib=23.5, available_gib=22, gb_per_s=20, cores=2)
+
+
+SMOL = {
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "hidden_size": 576,
+    "max_position_embeddings": 8192,
+}
+LARGE = {
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "hidden_size": 8192,
+    "max_position_embeddings": 131072,
+}
+
+
+def folder(
+    facts: Mapping[str, MetadataValue], size_bytes: int, quant: str = "BF16", *, method: str | None = None
+) -> Candidate:
+    """A folder of safetensors: config.json's ``facts``, and one tensor that is cut among ranks."""
+    metadata = {f"llama.{key}": value for key, value in facts.items()}
+    if method:
+        metadata["llama.quantization_config.quant_method"] = method
+    tensor = Tensor("model.layers.0.mlp.up_proj.weight", "BF16", (49152, size_bytes // 98304), size_bytes)
+    shape = ModelShape("llama", (tensor,), size_bytes, metadata)
+    files = (WeightFile("model.safetensors", size_bytes),)
+    weights = Weights(Source.FILE, "here", None, files, quant, size_bytes, "/models/here")
+    return Candidate(weights, shape, engine=VLLM)

@@ -1,0 +1,130 @@
+"""What else there was, each with its price: better quants, another cache, faster quants, the other engine."""
+
+from collections.abc import Iterator, Sequence
+
+from domain.model import Candidate
+from domain.plan import Alternative
+from domain.units import gib
+from planner import headroom, needs, quality, split
+from planner.option import Option
+from planner.search import Case
+
+MOST = 3
+FASTER = 1.1  # below that a worse quant buys nothing
+
+
+def alternatives(
+    chosen: Option,
+    found: Sequence[Option],
+    candidates: Sequence[Candidate],
+    priced: Sequence[Option],
+    case: Case,
+) -> tuple[Alternative, ...]:
+    """The three best: the next better quant, another type of cache, the best faster quant; more of the same
+    where one is missing. The other engine comes on top."""
+    better = list(_better(chosen, found, candidates, case))
+    cache = list(_other_cache(chosen, found, case))
+    faster = list(_faster(chosen, found))
+    first = [*better[:1], *cache[:1], *faster[:1]]
+    more = [*better[1:], *faster[1:]]
+    said = [*first, *more][:MOST]
+    return (*said, *_other_engine(chosen, [*found, *priced], case))
+
+
+def _better(
+    chosen: Option, found: Sequence[Option], candidates: Sequence[Candidate], case: Case
+) -> Iterator[Alternative]:
+    """The nearest first. Of a quant with several options the fastest."""
+    same = [one for one in candidates if one.engine == chosen.engine]
+    for one in sorted(same, key=lambda one: (-quality.loss(one), one.weights.size_bytes)):
+        if quality.loss(one) >= chosen.loss - quality.SAME:
+            continue
+        of = [option for option in found if option.candidate is one]
+        if of:
+            yield _slower(max(of, key=lambda option: option.pace or 0.0), chosen)
+        else:
+            yield _unfit(one, chosen, case)
+
+
+def _slower(option: Option, chosen: Option) -> Alternative:
+    more = option.needed_bytes - chosen.needed_bytes
+    parts = [f"needs {gib(more)} more"] if more > 0 else []
+    if option.pace and chosen.pace and option.pace < chosen.pace:
+        parts.append(f"{_rate(option.pace)} instead of {_rate(chosen.pace)} tokens/s")
+    return _priced(option, option.quant, " and ".join(parts) or "gains nothing that counts")
+
+
+def _unfit(one: Candidate, chosen: Option, case: Case) -> Alternative:
+    needed = needs.least_bytes(one, chosen.context_tokens, case)
+    room = split.total_room_bytes(case.hardware, case.reserve)
+    lacks = None if room is None else needed - room
+    why = f"needs {gib(lacks)} more than there is" if lacks and lacks > 0 else "no split of it holds here"
+    return Alternative(one.weights.quant, why, None, needed)
+
+
+def _other_cache(chosen: Option, found: Sequence[Option], case: Case) -> Iterator[Alternative]:
+    for kind in headroom.kinds(chosen.flags):
+        if kind == chosen.cache_type:
+            continue
+        most = headroom.longest(chosen, case, kind)
+        own = next(
+            (one for one in found if one.candidate is chosen.candidate and one.cache_type == kind), None
+        )
+        plain = headroom.kinds(chosen.flags)[0]
+        what = f"{chosen.quant} with {kind} cache"
+        if kind == plain:
+            why = f"without {chosen.cache_type} KV the context is {most}"
+            if own and own.pace and chosen.pace and own.pace < chosen.pace:
+                rates = f"{_rate(own.pace)} instead of {_rate(chosen.pace)} tokens/s"
+                why += f", or {chosen.context_tokens} at {rates}"
+        else:
+            now = headroom.longest(chosen, case)
+            if most <= now:
+                continue
+            why = f"holds up to {most} tokens instead of {now}, at some accuracy in long contexts"
+        yield Alternative(what, why, own.decode if own else None, own.needed_bytes if own else None)
+
+
+def _faster(chosen: Option, found: Sequence[Option]) -> Iterator[Alternative]:
+    """The least loss first."""
+    seen = set()
+    for option in sorted(found, key=lambda one: (one.loss, -(one.pace or 0.0))):
+        quick = option.pace and chosen.pace and option.pace > FASTER * chosen.pace
+        if option.engine != chosen.engine or option.quant in seen or option.loss <= chosen.loss or not quick:
+            continue
+        seen.add(option.quant)
+        assert option.pace is not None and chosen.pace is not None  # noqa: S101, PT018 (quick, above)
+        less = chosen.needed_bytes - option.needed_bytes
+        size = f" and {gib(less)} less" if less > 0 else ""
+        why = (
+            f"{_rate(option.pace)} instead of {_rate(chosen.pace)} tokens/s{size}, but adds "
+            f"{option.loss:.2g} to the perplexity, not {chosen.loss:.2g}"
+        )
+        yield _priced(option, option.quant, why)
+
+
+def _other_engine(chosen: Option, options: Sequence[Option], case: Case) -> Iterator[Alternative]:
+    """The best of the other engine's quants that are good as this one; else its best."""
+    others = [one for one in options if one.engine != chosen.engine]
+    if not others:
+        return
+    alike = [one for one in others if one.loss <= chosen.loss + quality.SAME_AT_ONCE]
+    least = min(one.loss for one in others)
+    option = max(
+        alike or [one for one in others if one.loss <= least + quality.SAME], key=lambda one: one.pace or 0.0
+    )
+    parts = [f"{gib(option.needed_bytes)} instead of {gib(chosen.needed_bytes)}"]
+    if option.pace and chosen.pace:
+        each = " each" if case.parallel > 1 else ""
+        parts.insert(0, f"{_rate(option.pace)} instead of {_rate(chosen.pace)} tokens/s{each}")
+    if option.loss > chosen.loss + quality.SAME:
+        parts.append(f"adds {option.loss:.2g} to the perplexity, not {chosen.loss:.2g}")
+    yield _priced(option, f"{option.engine} with {option.quant}", ", ".join(parts))
+
+
+def _priced(option: Option, what: str, why: str) -> Alternative:
+    return Alternative(what, why, option.decode, option.needed_bytes)
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
