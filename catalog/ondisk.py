@@ -1,7 +1,7 @@
 """Weights of a repository that are complete on this disk: no network is needed for them."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from catalog import candidates as of
@@ -14,11 +14,12 @@ log = logging.getLogger(__name__)
 
 
 def found(
-    models_dir: Path, repos: Iterable[str], revision: str | None, needed: of.Needed
+    roots: Sequence[Path], repos: Iterable[str], revision: str | None, needed: of.Needed
 ) -> tuple[Candidate, ...]:
-    """Those of the first snapshot that has some for this engine, and of the quant that the name asks for."""
+    """Those of the first snapshot that has some for this engine, and of the quant that the name asks for. All
+    ``roots`` are laid out as the hub's cache: ours first, then those of other tools."""
     for repo in repos:
-        for folder in store.snapshots(models_dir, repo, revision):
+        for folder in (found for root in roots for found in store.snapshots(root, repo, revision)):
             if usable := tuple(one for one in _of_snapshot(repo, folder) if _is_wanted(one, needed)):
                 return usable
     return ()

@@ -6,7 +6,7 @@ does not answer, a wheel that holds the model stands in; and last, for planning 
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -36,10 +36,12 @@ def candidates(
     most_bytes: int | None = None,
     quality: str | None = None,
     cache: Cache | None = None,
+    places: Sequence[Path] = (),
 ) -> tuple[Candidate, ...]:
     """Every choice of weights behind ``name``, at least one. Of a repository's quants larger than
     ``most_bytes`` only the smallest is looked at. Others than those on this disk are looked for where
     these are all larger than ``most_bytes``, or none is of the wished ``quality``.
+    ``places`` are hub caches of other tools, looked into as well.
 
     Raises: UnknownModelError (with the three nearest names), BadModelError, DownloadError, UsageError."""
     try:
@@ -52,7 +54,8 @@ def candidates(
     file = parsed.file if isinstance(parsed, names.Repo) else None
     needed = of.Needed(engine, quant, most_bytes, file)
     upstream = Upstream(without_secrets(name), needed, cache, offline)
-    search = _Search(upstream, catalogue, _by_repo(catalogue), models_dir, quality)
+    roots = (models_dir, *places)
+    search = _Search(upstream, catalogue, _by_repo(catalogue), models_dir, quality, roots)
     try:
         return tuple(search.told(one) for one in search.for_engine(search.named(parsed)))
     except OSError as error:  # a name too long, a folder that is closed to this user, a disk that fails
@@ -68,6 +71,7 @@ class _Search:
     known: Catalogue
     models_dir: Path
     quality: str | None
+    roots: tuple[Path, ...]
 
     @property
     def name(self) -> str:
@@ -132,7 +136,7 @@ class _Search:
         )
 
     def repo(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
-        here = ondisk.found(self.models_dir, (repo,), revision, self.needed)
+        here = ondisk.found(self.roots, (repo,), revision, self.needed)
         return self._joined(here, lambda: self._repo_elsewhere(repo, revision))
 
     def _repo_elsewhere(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
@@ -146,7 +150,7 @@ class _Search:
         if model is None:
             raise names.unknown(self.name, self.catalogue)
         repos = model.gguf_repos if model.gguf_repos and self.engine != VLLM else model.vllm_repos
-        here = ondisk.found(self.models_dir, repos, None, self.needed)
+        here = ondisk.found(self.roots, repos, None, self.needed)
         wheel = model.pypi if self.engine != VLLM else None
         if wheel and not self.needed.names(wheel.quant):
             wheel = None

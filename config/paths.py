@@ -29,6 +29,28 @@ def models_dir(state: Path, environ: Mapping[str, str] = os.environ) -> Path:
     return platformdirs.user_data_path(NAME) / "models"
 
 
+def hub_cache(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The cache of this user's other tools. Source: huggingface_hub/constants.py, HF_HUB_CACHE. A service
+    has a user of its own, without one."""
+    if named := environ.get("HF_HUB_CACHE"):
+        return Path(named)
+    if home := environ.get("HF_HOME"):
+        return Path(home) / "hub"
+    if _granted("STATE_DIRECTORY", environ) is not None:
+        return None
+    cache = environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path("~/.cache").expanduser()) / "huggingface" / "hub"
+
+
+def ollama_models(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Ollama's store: docs/faq of Ollama, "Where are models stored". Its service's, where ours is one."""
+    if named := environ.get("OLLAMA_MODELS"):
+        return Path(named)
+    if _granted("STATE_DIRECTORY", environ) is not None:
+        return Path("/usr/share/ollama/.ollama/models")
+    return Path("~/.ollama/models").expanduser()
+
+
 def engines_dir(state: Path, environ: Mapping[str, str] = os.environ) -> Path:
     """Environments that hold an engine each, one folder per engine."""
     if _granted("STATE_DIRECTORY", environ) is not None:

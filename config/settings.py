@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from config import paths
+from domain.download import Terms, rate, window
 from domain.errors import ConfigError
 from domain.units import GIB, MIB
 
@@ -52,6 +53,13 @@ class Settings(BaseSettings):
     restart_stable_s: float = Field(default=60, ge=0)
     restart_loop: int = Field(default=5, ge=1)
     probe_interval_s: float = Field(default=60, gt=0)
+    hub_token: SecretStr | None = None
+    hub_cache: Path | None = None
+    ollama_models: Path | None = None
+    download_limit: str | None = None
+    download_window: str | None = None
+    download_files: int = Field(default=4, ge=1, le=32)
+    disk_reserve_bytes: int = Field(default=GIB, ge=0)
     log_max_bytes: int = Field(default=10 * MIB, ge=64 * 1024)
 
     @classmethod
@@ -68,7 +76,51 @@ class Settings(BaseSettings):
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
-    @field_validator("state_dir", "models_dir", "engines_dir", "socket", "catalogue", "llama_server", "vllm")
+    @property
+    def terms(self) -> Terms:
+        """On what terms downloads come, where nobody says otherwise."""
+        return Terms(
+            limit_bytes_per_s=None if self.download_limit is None else rate(self.download_limit),
+            window=None if self.download_window is None else window(self.download_window),
+            reserve_bytes=self.disk_reserve_bytes,
+            side_by_side=self.download_files,
+        )
+
+    @property
+    def hub_caches(self) -> tuple[Path, ...]:
+        """Caches of other tools in the hub's layout, beside ``models_dir``."""
+        return () if self.hub_cache in (None, self.models_dir) else (self.hub_cache,)
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Where other tools keep weights: looked into before anything is fetched."""
+        return (*self.hub_caches, *((self.ollama_models,) if self.ollama_models else ()))
+
+    @field_validator("download_limit")
+    @classmethod
+    def _rate(cls, text: str | None) -> str | None:
+        if text is not None:
+            rate(text)
+        return text
+
+    @field_validator("download_window")
+    @classmethod
+    def _window(cls, text: str | None) -> str | None:
+        if text is not None:
+            window(text)
+        return text
+
+    @field_validator(
+        "state_dir",
+        "models_dir",
+        "engines_dir",
+        "socket",
+        "catalogue",
+        "llama_server",
+        "vllm",
+        "hub_cache",
+        "ollama_models",
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
@@ -102,13 +154,15 @@ def load(config_file: Path | None = None, **given: Any) -> Settings:
         raise _blamed(error, origins) from error
 
 
-def _places(merged: Mapping[str, Any]) -> dict[str, Path]:
+def _places(merged: Mapping[str, Any]) -> dict[str, Path | None]:
     state = Path(merged.get("state_dir") or paths.state_dir())
     return {
         "state_dir": state,
         "models_dir": paths.models_dir(state),
         "engines_dir": paths.engines_dir(state),
         "socket": paths.socket_path(state),
+        "hub_cache": paths.hub_cache(),
+        "ollama_models": paths.ollama_models(),
     }
 
 

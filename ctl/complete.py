@@ -23,6 +23,17 @@ def models(incomplete: str) -> list[str]:
     return [alias for alias in data.catalogue() if alias.startswith(incomplete)]
 
 
+def stored(incomplete: str) -> list[str]:
+    """Weights on this disk, none where no daemon runs."""
+    from ctl.autostart import daemon  # noqa: PLC0415 - as above
+
+    try:
+        rows = daemon().get("/v1/models", timeout_s=COMPLETION_TIMEOUT_S)
+    except NodeError:
+        return []
+    return [row["model"] for row in rows if row["model"].lower().startswith(incomplete.lower())]
+
+
 def profiles(incomplete: str) -> list[str]:
     """Machines that ship as profiles."""
     from config import data  # noqa: PLC0415 - reads the profiles, for a completion alone

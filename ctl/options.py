@@ -19,6 +19,14 @@ Model = Annotated[
         autocompletion=complete.models,
     ),
 ]
+Stored = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Weights as models lists them, or all of a repository.",
+        autocompletion=complete.stored,
+    ),
+]
 Launch = Annotated[
     str,
     typer.Argument(

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from config import settings as config
 from config.settings import Settings
-from daemon import hotplug, jobs, lock, logs, outlived, server, status
+from daemon import hotplug, jobs, lock, logs, outlived, pulls, server, status
 from daemon.node import Node, Rooms, open_node
 from daemon.notify import Notify
 from daemon.restore import restore
@@ -34,12 +35,19 @@ def run(argv: Sequence[str] | None = None) -> int:
             socket=given.socket,
         )
         logs.configure(settings.log_level)
+        _tell_hub(settings)
         with lock.held(settings.state_dir):
             asyncio.run(serve(settings))
     except NodeError as error:  # the process's edge: told without a traceback
         sys.stderr.write(f"node-daemon: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return 1
     return 0
+
+
+def _tell_hub(settings: Settings) -> None:
+    """The hub's client reads the owner's token from here, in this process and in those of downloads."""
+    if settings.hub_token is not None:
+        os.environ["HF_TOKEN"] = settings.hub_token.get_secret_value()
 
 
 async def serve(settings: Settings) -> None:
@@ -61,7 +69,9 @@ async def running(settings: Settings, notify: Notify, rooms: Rooms | None = None
         await outlived.began(node)
         undo.push_async_callback(outlived.ended, node)
         undo.push_async_callback(stop_all, node)
+        undo.push_async_callback(pulls.quiet, node)
         await restore(node)
+        await pulls.restore(node)
         scheduler = jobs.scheduler(node)
         scheduler.start()
         undo.callback(scheduler.shutdown, wait=False)
@@ -90,8 +100,11 @@ def _close_streams(node: Node) -> None:
     """Whoever follows something hears its end; the API waits for them."""
     node.stopping.close()
     node.diary.close()
-    for live in node.live.values():
-        live.track.close()
+    for track in (
+        *(live.track for live in node.live.values()),
+        *(pull.track for pull in node.pulls.values()),
+    ):
+        track.close()
 
 
 async def _tell(node: Node, notify: Notify) -> None:

@@ -14,6 +14,7 @@ from catalog.cache import Cache
 from config import data
 from config.settings import Settings
 from daemon.changes import Changes
+from daemon.coming import Download, Key, Pull
 from daemon.diary import Diary
 from daemon.ledger import Ledger
 from daemon.live import Live
@@ -98,6 +99,8 @@ class Node:
     measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
     judging: asyncio.Lock = field(default_factory=asyncio.Lock)
     choosing_port: asyncio.Lock = field(default_factory=asyncio.Lock)
+    downloads: dict[Key, Download] = field(default_factory=dict)
+    pulls: dict[int, Pull] = field(default_factory=dict)
     stopping: Changes = field(default_factory=Changes)
 
     def log_path(self, launch: str) -> Path:
@@ -122,7 +125,9 @@ def real_rooms(settings: Settings) -> Rooms:
         measure_bandwidth=lambda: bandwidth.measure(settings.sysroot),
         measure_read_rate=lambda: read_rate.measure(settings.sysroot, settings.models_dir),
         ask_runtimes=lambda: runtimes.ask(settings.sysroot),
-        candidates=partial(resolve.candidates, cache=Cache(settings.state_dir / "seen")),
+        candidates=partial(
+            resolve.candidates, cache=Cache(settings.state_dir / "seen"), places=settings.hub_caches
+        ),
         fetch=courier.fetch,
         launchers=LAUNCHERS,
         engines=lambda: tuple(

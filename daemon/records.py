@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from domain.download import Terms
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import Plan, Wish
 from launchers.command import Command
@@ -18,6 +19,15 @@ class Request:
     name: str
     model: str
     wish: Wish
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """Weights that an owner asked for. ``terms`` are his own, ``None`` for those of the settings."""
+
+    model: str
+    wish: Wish
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daemon.records import Event, Fact, Remembered, Request, Run, now
+from daemon.records import Event, Fact, PullRequest, Remembered, Request, Run, now
 from domain.errors import ConfigError, StateError
 from domain.jsonable import from_json, to_json
 from domain.launch import LaunchState
 from domain.plan import Plan
+from domain.stored import Note
 from launchers.command import Command
 from launchers.proc import Identity
 from launchers.readiness import Ready
@@ -175,6 +176,45 @@ class Store:
             row = db.execute("SELECT * FROM facts WHERE key = ?", (key,)).fetchone()
         return (
             None if row is None else Fact(key, json.loads(row["value"]), row["boot_id"], row["measured_at"])
+        )
+
+    # weights
+
+    def notes(self) -> dict[str, Note]:
+        """What is remembered of weights, by their name."""
+        with self._db() as db:
+            rows = db.execute("SELECT name, pinned, used_at, verified_at, damaged FROM weights").fetchall()
+        return {
+            row["name"]: Note(row["name"], bool(row["pinned"]), *(row[key] for key in tuple(row.keys())[2:]))
+            for row in rows
+        }
+
+    def note(self, name: str, **values: str | bool | None) -> None:
+        """Sets columns of the row of ``name``."""
+        with self._db() as db:
+            db.execute("INSERT OR IGNORE INTO weights (name) VALUES (?)", (name,))
+            for column, value in values.items():
+                db.execute(f"UPDATE weights SET {column} = ? WHERE name = ?", (value, name))  # noqa: S608 - our own columns
+
+    def forget_note(self, name: str) -> None:
+        with self._db() as db:
+            db.execute("DELETE FROM weights WHERE name = ?", (name,))
+
+    def keep_pull(self, request: PullRequest) -> None:
+        with self._db() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO pulls (model, body) VALUES (?, ?)", (request.model, _dump(request))
+            )
+
+    def drop_pull(self, request: PullRequest) -> None:
+        with self._db() as db:
+            db.execute("DELETE FROM pulls WHERE model = ?", (request.model,))
+
+    def pulls(self) -> tuple[PullRequest, ...]:
+        with self._db() as db:
+            rows = db.execute("SELECT model, body FROM pulls ORDER BY rowid").fetchall()
+        return self._readable(
+            rows, lambda row: from_json(PullRequest, json.loads(row["body"])), lambda row: row["model"]
         )
 
     # events

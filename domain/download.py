@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from domain.model import Weights
 
-_RATE = re.compile(r"(?P<figure>\d{1,6}(?:\.\d{1,3})?)\s*(?P<unit>[kKMG]?)(?P<binary>i?)B(?:/s)?")
+_RATE = re.compile(r"(?P<figure>\d{1,6}(?:\.\d{1,3})?)\s*(?P<unit>[kKMGT]?)(?P<binary>i?)B(?:/s)?")
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
-_POWERS = {"": 0, "K": 1, "M": 2, "G": 3}
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,16 @@ def rate(text: str) -> int:
     if not bytes_per_s:
         raise ValueError(f"{text!r} lets nothing through")
     return bytes_per_s
+
+
+def size(text: str) -> int:
+    """``"200GB"`` or ``"1.5GiB"`` -> bytes. Raises: ValueError."""
+    if text.rstrip().endswith("/s"):
+        raise ValueError(f"{text!r} is no size: give 200GB")
+    try:
+        return rate(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no size: give 200GB") from error
 
 
 def window(text: str) -> Window:

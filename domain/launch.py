@@ -38,7 +38,7 @@ class LaunchRow:
 
 
 class Step(StrEnum):
-    """The steps of one launch, in order, as its progress names them."""
+    """The steps of one launch, in order, as its progress names them; a pull ends with DONE."""
 
     RESOLVE = "resolve"
     PROBE = "probe"
@@ -50,15 +50,17 @@ class Step(StrEnum):
     READY = "ready"
     FAILED = "failed"
     STOPPED = "stopped"
+    DONE = "done"
 
 
-LAST_STEPS = frozenset({Step.READY, Step.FAILED, Step.STOPPED})
+LAST_STEPS = frozenset({Step.READY, Step.FAILED, Step.STOPPED, Step.DONE})
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One line of a launch's progress. Rates and totals only while bytes move; ``eta_s`` is an
-    estimate. ``code``, ``hint`` and ``line`` (the engine's own) are set on FAILED: the error's."""
+    """One line of a launch's or a pull's progress. Rates and totals only while bytes move; ``eta_s`` is an
+    estimate; ``waiting`` says for what a download waits. ``code``, ``hint`` and ``line`` (the engine's own)
+    are set on FAILED: the error's."""
 
     step: Step
     message: str
@@ -70,3 +72,4 @@ class Progress:
     code: str | None = None
     hint: str | None = None
     line: str | None = None
+    waiting: str | None = None

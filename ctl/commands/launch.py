@@ -1,6 +1,5 @@
 """``node-ctl launch``."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -21,9 +20,10 @@ from ctl.options import (
     located,
     wish,
 )
-from ctl.screen import console, is_terminal, note, print_json
+from ctl.screen import note, print_json
 from ctl.show.launches import launched_lines
-from ctl.show.progress import PlainSteps, Steps, follow
+from ctl.show.progress import follow
+from ctl.watch import steps_for
 from domain.errors import DaemonGoneError, EngineError
 from domain.launch import LaunchState, Step
 
@@ -97,7 +97,7 @@ def _served(daemon: Daemon, name: str) -> Any:
 def _watched(daemon: Daemon, name: str, *, as_json: bool) -> Any:
     """Follows the launch to its end. The launch's detail once it is ready; else raises what ended it."""
     try:
-        with _steps(as_json=as_json) as steps:
+        with steps_for(as_json=as_json) as steps:
             last = follow(daemon.lines(f"{launch_path(name)}/progress"), steps)
     except KeyboardInterrupt:
         note(f"\nstill launching in the daemon: node-ctl ps, node-ctl logs {name}, node-ctl stop {name}")
@@ -111,13 +111,3 @@ def _watched(daemon: Daemon, name: str, *, as_json: bool) -> Any:
     if last.step is Step.STOPPED:
         raise AnswerError("failed", f"{name} was stopped before it was ready", hint="someone stopped it")
     return daemon.get(launch_path(name))
-
-
-def _steps(*, as_json: bool) -> Steps:
-    if as_json:
-        return PlainSteps(to=sys.stderr)
-    if not is_terminal():
-        return PlainSteps()
-    from ctl.show.live import LiveSteps  # noqa: PLC0415 - rich is for terminals alone
-
-    return LiveSteps(console())

@@ -46,6 +46,7 @@ class PlainSteps:
         self._last: tuple[Step, str] | None = None
         self._tenth = 0
         self._shown_at = 0.0
+        self._waits = False
 
     def __enter__(self) -> Self:
         return self
@@ -72,9 +73,12 @@ class PlainSteps:
         now = time.monotonic()
         tenth = 10 * (progress.bytes_done or 0) // progress.bytes_total if progress.bytes_total else 0
         first = self._last is None or self._last[0] is not progress.step
-        if not (first or tenth > self._tenth or now - self._shown_at >= PLAIN_EVERY_S):
+        waits = progress.waiting is not None
+        if not (
+            first or waits != self._waits or tenth > self._tenth or now - self._shown_at >= PLAIN_EVERY_S
+        ):
             return False
-        self._tenth, self._shown_at = tenth, now
+        self._tenth, self._shown_at, self._waits = tenth, now, waits
         return True
 
 
@@ -86,6 +90,8 @@ def transfer(progress: Progress) -> str:
         words += f" of {gib(total)} ({100 * done // total} %)"
     if progress.rate_bytes_per_s:
         words += f", {progress.rate_bytes_per_s / 1e6:.1f} MB/s"
+    if progress.waiting:
+        words += f", waiting: {progress.waiting}"
     if progress.eta_s:
         words += f", {duration(progress.eta_s)} left"
     return words

@@ -1,10 +1,13 @@
 """Bodies of requests. A key that is not known is refused: a typo must not be a silent default."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from daemon.records import PullRequest
 from domain import possible
+from domain.download import Terms, rate, window
 from domain.errors import UsageError
 from domain.hardware import Hardware
 from domain.jsonable import from_json
@@ -66,6 +69,38 @@ class EstimateBody(Body):
 
 class LaunchBody(WishBody):
     name: str | None = None
+
+
+class PullBody(WishBody):
+    limit: str | None = None
+    window: str | None = None
+
+    def request(self, usual: Terms) -> PullRequest:
+        """Raises: UsageError for what is no rate or no window."""
+        try:
+            limit = usual.limit_bytes_per_s if self.limit is None else rate(self.limit)
+            hours = usual.window if self.window is None else window(self.window)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        terms = replace(usual, limit_bytes_per_s=limit, window=hours)
+        return PullRequest(self.model, self.wish(), None if terms == usual else terms)
+
+
+class ModelBody(Body):
+    model: Model
+
+
+class PinBody(ModelBody):
+    pinned: bool = True
+
+
+class RoomBody(Body):
+    free_bytes: Annotated[int, Field(ge=0, le=2**60)] | None = None
+    dry_run: bool = False
+
+
+class AdoptBody(Body):
+    folder: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
 
 
 class StopBody(Body):

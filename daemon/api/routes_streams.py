@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1")
 @router.get("/launches/{name}/progress")
 async def get_progress(request: Request, name: str) -> StreamingResponse:
     """The lines of the current attempt, then those to come, until READY, FAILED or STOPPED."""
-    return StreamingResponse(_lines(named(node_of(request), name).track.follow()), media_type=NDJSON)
+    return StreamingResponse(lines(named(node_of(request), name).track.follow()), media_type=NDJSON)
 
 
 @router.get("/events")
@@ -29,7 +29,7 @@ async def get_events(
 ) -> StreamingResponse:
     """Events with an id above ``since``, oldest first."""
     events = node_of(request).diary.read(since, follow=follow)
-    return StreamingResponse(_lines(events), media_type=NDJSON)
+    return StreamingResponse(lines(events), media_type=NDJSON)
 
 
 @router.get("/launches/{name}/log")
@@ -43,6 +43,6 @@ async def get_log(
     return StreamingResponse(tail, media_type="text/plain; charset=utf-8")
 
 
-async def _lines(values: AsyncIterator[object]) -> AsyncIterator[str]:
+async def lines(values: AsyncIterator[object]) -> AsyncIterator[str]:
     async for value in values:
         yield json.dumps(to_json(value)) + "\n"

@@ -80,6 +80,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         state_dir=tmp_path / "state",
         models_dir=tmp_path / "models",
         socket=tmp_path / "s",
+        hub_cache=tmp_path / "theirs",
+        ollama_models=tmp_path / "ollama",
         offline=True,
         port_first=23000 + 100 * worker,
         port_last=23099 + 100 * worker,

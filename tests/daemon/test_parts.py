@@ -13,7 +13,6 @@ from typing import cast
 
 import pytest
 
-from catalog.fetch import Fetched
 from daemon import ledger, logtail
 from daemon.api.errors import STATUS
 from daemon.changes import Changes
@@ -23,14 +22,15 @@ from daemon.ledger import Ledger, free_bytes, host_held_bytes, without
 from daemon.live import Live
 from daemon.logs import JournalFormatter, goes_to_journal
 from daemon.logtail import read
+from daemon.meter import Meter
 from daemon.node import Node, Seen, environments
 from daemon.notify import Notify
 from daemon.progress import Track
 from daemon.records import Request
 from daemon.requests import name_of
-from daemon.weights import Meter
 from domain import errors
 from domain.accelerator import Tenant
+from domain.download import Fetched
 from domain.hardware import Gpu, Hardware, Memory
 from domain.jsonable import to_json
 from domain.launch import Progress, Step

@@ -1,0 +1,60 @@
+"""``node-ctl gc``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from ctl.autostart import daemon
+from ctl.commands.rm import REMOVE_TIMEOUT_S
+from ctl.options import Json
+from ctl.screen import print_json
+from domain import download
+from domain.units import gib
+
+USAGE = "[OPTIONS]"
+EXAMPLES = """
+  node-ctl gc --dry-run
+  node-ctl gc --free 200GB
+"""
+
+
+def _size(text: str) -> int:
+    try:
+        return download.size(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def command(
+    *,
+    free: Annotated[
+        int | None,
+        typer.Option("--free", metavar="SIZE", parser=_size, help="How much shall be free: 200GB."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Until as much is free as was asked for, or as disk_low_bytes says. Never what is pinned, in use, or
+    another tool's. Exit status 1 where that does not make enough room.
+    """
+    body: dict[str, object] = {"dry_run": dry_run}
+    if free is not None:
+        body["free_bytes"] = free
+    done = daemon().post("/v1/models/gc", body, timeout_s=REMOVE_TIMEOUT_S)
+    if as_json:
+        print_json(done)
+    else:
+        _print(done)
+    if done["short_bytes"]:
+        raise typer.Exit(1)
+
+
+def _print(done: Any) -> None:
+    verb = "would remove" if done["dry_run"] else "removed"
+    gone = [*done["models"], *([f"{done['leftovers']} leftovers of downloads"] if done["leftovers"] else [])]
+    freed, free, short = done["freed_bytes"], done["free_bytes"], done["short_bytes"]
+    print(f"{verb} {', '.join(gone)}: {gib(freed)}" if gone else "nothing to remove")
+    print(
+        f"{gib(free)} free"
+        + (f", {gib(short)} short: the rest is pinned, in use or another tool's" if short else "")
+    )

@@ -1,0 +1,117 @@
+"""``node-ctl pull``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from ctl.autostart import daemon, daemon_or_start
+from ctl.client import START_HINT, AnswerError, Daemon
+from ctl.exits import INTERRUPTED
+from ctl.options import Engine, Json, Model, Quality, located, wish
+from ctl.screen import note, print_json
+from ctl.show.progress import follow
+from ctl.watch import steps_for
+from domain import download
+from domain.errors import DaemonGoneError, UsageError
+from domain.launch import LAST_STEPS, Step
+
+USAGE = "MODEL [OPTIONS]"
+EXAMPLES = """
+  node-ctl pull gpt-oss-20b
+  node-ctl pull unsloth/Qwen3-8B-GGUF:Q5_K_M --limit 20MB/s
+  node-ctl pull gpt-oss-120b --window 01:00-06:00 --no-wait
+  node-ctl pull gpt-oss-120b --cancel
+"""
+
+
+def _rate(text: str) -> str:
+    try:
+        download.rate(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
+def _hours(text: str) -> str:
+    try:
+        download.window(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
+def command(
+    *,
+    model: Model,
+    quality: Quality = None,
+    engine: Engine = None,
+    limit: Annotated[
+        str | None,
+        typer.Option("--limit", metavar="RATE", parser=_rate, help="The most it may take: 20MB/s."),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option("--window", metavar="HOURS", parser=_hours, help="When it may come: 01:00-06:00."),
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return once the daemon has taken it over.")
+    ] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="End it; what is here is kept.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetches what a launch would choose for this machine, or the quant that the name says. Ctrl-C ends the
+    watching, not the pull. One that was cancelled, or whose machine lost power, goes on where it stopped.
+    """
+    name = located(model)
+    if cancel:
+        _cancel(daemon(), name, as_json=as_json)
+        return
+    body = {"model": name, **wish(None, None, None, quality, engine)}
+    body |= {key: value for key, value in (("limit", limit), ("window", window)) if value is not None}
+    found = daemon_or_start()
+    taken = found.post("/v1/pulls", body)
+    if not no_wait:
+        _watch(found, taken["id"], as_json=as_json)
+    elif as_json:
+        print_json(taken)
+    else:
+        print(f"pulling {model}" if taken["created"] else f"{model} is being pulled already")
+        print("see it with: node-ctl events --follow, or node-ctl pull again")
+
+
+def _watch(found: Daemon, number: int, *, as_json: bool) -> None:
+    try:
+        with steps_for(as_json=as_json) as steps:
+            last = follow(found.lines(f"/v1/pulls/{number}/progress"), steps)
+    except KeyboardInterrupt:
+        note("\nstill pulling in the daemon: node-ctl pull MODEL --cancel ends it")
+        raise typer.Exit(INTERRUPTED) from None
+    if last is None:
+        raise DaemonGoneError(
+            "node-daemon went away while it pulled; it goes on when it runs again", hint=START_HINT
+        )
+    if last.step is not Step.DONE:
+        raise AnswerError(last.code or "download_failed", last.message, hint=last.hint or "")
+    if as_json:
+        print_json(_row(found, number))
+
+
+def _row(found: Daemon, number: int) -> Any:
+    return next(row for row in found.get("/v1/pulls") if row["id"] == number)
+
+
+def _cancel(found: Daemon, model: str, *, as_json: bool) -> None:
+    under_way = [
+        row
+        for row in found.get("/v1/pulls")
+        if model in (row["model"], row["name"]) and (not row["last"] or row["last"]["step"] not in LAST_STEPS)
+    ]
+    if not under_way:
+        raise UsageError(
+            f"no pull of {model} is under way", hint="a launch's download ends with node-ctl stop"
+        )
+    rows = [found.post(f"/v1/pulls/{row['id']}/cancel") for row in under_way]
+    if as_json:
+        print_json(rows)
+    else:
+        print(f"{model} is no longer pulled; what is here is kept")

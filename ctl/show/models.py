@@ -1,0 +1,58 @@
+"""Weights on this disk, as a table."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ctl.show.words import ago, shape
+from domain.stored import StoredRow
+from domain.units import gib
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def _verified(row: StoredRow) -> str:
+    if row.damaged:
+        return "damaged"
+    return f"{ago(row.verified_at)} ago" if row.verified_at else "at its download"
+
+
+def _state(row: StoredRow) -> str:
+    if row.running:
+        return f"in use by {row.running}"
+    if row.other_tool:
+        return "of another tool"
+    return "linked" if row.linked else ""
+
+
+CELLS: dict[str, Callable[[StoredRow], str]] = {
+    "MODEL": lambda row: row.model,
+    "SIZE": lambda row: gib(row.size_bytes),
+    "QUANT": lambda row: row.quant,
+    "USED": lambda row: f"{ago(row.used_at)} ago" if row.used_at else "never",
+    "PINNED": lambda row: "pinned" if row.pinned else "",
+    "VERIFIED": _verified,
+    "STATE": _state,
+}
+FIGURES = frozenset({"SIZE"})
+
+
+def rows_of(data: Any) -> list[StoredRow]:
+    return [shape(StoredRow, item) for item in data]
+
+
+def table_of(rows: list[StoredRow]) -> "Table":
+    """Imports rich."""
+    from rich.table import Table  # noqa: PLC0415 - --json does without
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for head in CELLS:
+        table.add_column(head, no_wrap=True, justify="right" if head in FIGURES else "left")
+    for row in rows:
+        table.add_row(*(cell(row) for cell in CELLS.values()), style="red" if row.damaged else "")
+    return table
+
+
+def total_line(rows: list[StoredRow]) -> str:
+    own = [row for row in rows if not row.other_tool and not row.linked]
+    return f"{gib(sum(row.size_bytes for row in own))} in {len(own)} of our own"

@@ -1,0 +1,86 @@
+"""Weights that lie on this disk, as ``node-ctl models`` lists them."""
+
+from dataclasses import dataclass
+
+from domain.model import Source
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """``path`` is its name in the store, ``real_path`` where its bytes are. ``sha256`` and ``git_sha1`` are
+    what they should come to, where somebody said so."""
+
+    name: str
+    path: str
+    real_path: str
+    size_bytes: int
+    sha256: str | None = None
+    git_sha1: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One quant of one repository. ``name`` is what it can be launched by. ``other_tool``: it lies in
+    the cache of another one, is used and never removed. ``linked``: its bytes are another tool's."""
+
+    name: str
+    source: Source
+    repo: str
+    revision: str | None
+    quant: str
+    location: str
+    files: tuple[StoredFile, ...]
+    fetched_at: str | None = None
+    other_tool: bool = False
+    linked: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is remembered of weights by their name. Times are ISO 8601, UTC; ``None``: never."""
+
+    name: str
+    pinned: bool = False
+    used_at: str | None = None
+    verified_at: str | None = None
+    damaged: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """One row of ``node-ctl models --json``. ``running`` names the launch that uses it."""
+
+    model: str
+    source: Source
+    repo: str
+    revision: str | None
+    quant: str
+    size_bytes: int
+    files: tuple[str, ...]
+    location: str
+    fetched_at: str | None = None
+    used_at: str | None = None
+    pinned: bool = False
+    verified_at: str | None = None
+    damaged: str | None = None
+    running: str | None = None
+    other_tool: bool = False
+    linked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A step of hashing weights again. ``ended`` at the end of each file: ``known`` where somebody had said
+    what it should come to, ``damaged`` where it does not."""
+
+    model: str
+    file: str
+    bytes_done: int
+    bytes_total: int
+    ended: bool = False
+    known: bool = False
+    damaged: str | None = None

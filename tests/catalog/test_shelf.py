@@ -1,0 +1,157 @@
+"""The store: what is in it, what may leave it, what is damaged in it, what other tools bring to it."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from catalog import adoption, rehash, removal, shelf
+from catalog.fetch import fetch
+from domain.errors import DownloadError
+from domain.model import Source, WeightFile, Weights
+from domain.stored import Stored
+from tests.catalog.build import gguf_file
+from tests.catalog.fetched import BIG, last, weights
+from tests.rigs.hub import Hub, sha256
+
+pytestmark = pytest.mark.usefixtures("quick")
+OTHER = os.urandom(5000)
+FILES = {"m-Q4_0.gguf": OTHER, "m-Q8_0.gguf": BIG}
+
+
+def only(hub: Hub, name: str) -> Weights:
+    every = weights(hub, dict(FILES))
+    (file,) = (file for file in every.files if file.name == name)
+    return Weights(Source.HUB, "o/r", every.revision, (file,), name, file.size_bytes or 0)
+
+
+@pytest.fixture
+def models(tmp_path: Path, hub: Hub) -> Path:
+    for name in FILES:
+        last(fetch(only(hub, name), tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def called(models: Path, name: str) -> Stored:
+    return next(one for one in shelf.stored(models) if one.name == name)
+
+
+def test_each_quant_is_listed_with_what_it_should_come_to(models: Path) -> None:
+    small, large = shelf.stored(models)
+    assert (small.name, small.size_bytes, small.quant) == ("o/r:Q4_0", len(OTHER), "Q4_0")
+    assert (large.name, large.files[0].sha256) == ("o/r:Q8_0", sha256(BIG))
+    assert not small.linked
+    assert shelf.name_of(Weights(Source.HUB, "o/r", "0", (WeightFile("m-Q8_0.gguf"),), "", 0)) == large.name
+
+
+def test_what_is_on_its_way_is_not_listed(tmp_path: Path, hub: Hub) -> None:
+    hub.faults.drop_after_bytes = [0] * 9
+    with pytest.raises(DownloadError, match="broke off"):
+        list(fetch(only(hub, "m-Q8_0.gguf"), tmp_path))
+    assert shelf.stored(tmp_path) == ()
+
+
+def test_one_quant_leaves_and_the_other_stays(models: Path) -> None:
+    assert removal.remove(called(models, "o/r:Q8_0")) == len(BIG)
+    (left,) = shelf.stored(models)
+    assert left.name == "o/r:Q4_0"
+    blobs = models / "models--o--r" / "blobs"
+    assert [path.name for path in blobs.iterdir()] == [sha256(OTHER)]
+    assert removal.remove(left) == len(OTHER)
+    assert not (models / "models--o--r").exists()
+
+
+def test_a_blob_that_another_snapshot_names_stays(models: Path) -> None:
+    later = models / "models--o--r" / "snapshots" / ("1" * 40)
+    later.mkdir()
+    (later / "m-Q8_0.gguf").symlink_to(f"../../blobs/{sha256(BIG)}")
+    first = next(one for one in shelf.stored(models) if one.quant == "Q8_0" and one.revision != "1" * 40)
+    assert removal.remove(first) == 0
+    assert (later / "m-Q8_0.gguf").read_bytes() == BIG
+
+
+def test_a_link_that_leads_out_is_not_ours(models: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious-Q6_K.gguf"
+    precious.write_bytes(OTHER)
+    snapshot = Path(shelf.stored(models)[0].location)
+    (snapshot / "m-Q6_K.gguf").symlink_to(precious)
+    assert [one.quant for one in shelf.stored(models)] == ["Q4_0", "Q8_0"]
+    removal.remove(called(models, "o/r:Q4_0"))
+    assert precious.exists()
+
+
+def test_a_sound_file_is_told_and_a_damaged_one_set_aside(models: Path, hub: Hub) -> None:
+    (step,) = rehash.check(called(models, "o/r:Q4_0"))
+    assert (step.ended, step.known, step.damaged) == (True, True, None)
+    blob = models / "models--o--r" / "blobs" / sha256(OTHER)
+    wrong = bytes([OTHER[0] ^ 1]) + OTHER[1:]
+    blob.write_bytes(wrong)
+    one = called(models, "o/r:Q4_0")
+    (step,) = rehash.check(one)
+    assert step.damaged == f"m-Q4_0.gguf has the sha256 {sha256(wrong)} instead of {sha256(OTHER)}"
+    rehash.set_aside(one)
+    assert [left.quant for left in shelf.stored(models)] == ["Q8_0"]
+    assert [path.name for path in removal.leftovers(models)] == [f"{sha256(OTHER)}.damaged"]
+    last(fetch(only(hub, "m-Q4_0.gguf"), models))
+    assert next(rehash.check(called(models, "o/r:Q4_0"))).damaged is None
+
+
+def test_leftovers_are_swept(models: Path) -> None:
+    part = models / "models--o--r" / "blobs" / "abc.incomplete"
+    part.write_bytes(b"half")
+    assert removal.sweep(removal.leftovers(models)) == 4
+    assert removal.leftovers(models) == ()
+
+
+def test_safetensors_are_one_model_and_small_files_have_gits_name(tmp_path: Path, hub: Hub) -> None:
+    files = {"config.json": b"{}", "model.safetensors": OTHER}
+    last(fetch(weights(hub, dict(files)), tmp_path))
+    (one,) = shelf.stored(tmp_path)
+    assert (one.name, one.quant, len(one.files)) == ("o/r", "", 2)
+    assert all(step.known and not step.damaged for step in rehash.check(one))
+
+
+def ollama(folder: Path, model: Path) -> str:
+    """As Ollama lays out what it pulled: server/manifest.go."""
+    digest, config = sha256(model.read_bytes()), json.dumps({"file_type": "Q4_K_M"}).encode()
+    (folder / "blobs").mkdir(parents=True)
+    (folder / "blobs" / f"sha256-{digest}").write_bytes(model.read_bytes())
+    (folder / "blobs" / f"sha256-{sha256(config)}").write_bytes(config)
+    layer = {"mediaType": adoption.MODEL, "digest": f"sha256:{digest}", "size": model.stat().st_size}
+    manifest = {"schemaVersion": 2, "config": {"digest": f"sha256:{sha256(config)}"}, "layers": [layer]}
+    place = folder / "manifests" / "registry.ollama.ai" / "library" / "toy" / "1b"
+    place.parent.mkdir(parents=True)
+    place.write_text(json.dumps(manifest))
+    return digest
+
+
+def test_files_of_other_tools_are_adopted_by_link(tmp_path: Path) -> None:
+    model = gguf_file(tmp_path / "toy-Q8_0.gguf")
+    digest = ollama(tmp_path / "ollama", model)
+    studio = tmp_path / "studio" / "pub" / "toy-GGUF"
+    studio.mkdir(parents=True)
+    model.rename(studio / model.name)
+    (studio / "readme.gguf").write_text("no model")
+    models = tmp_path / "models"
+    names = adoption.adopt([tmp_path / "ollama", tmp_path / "studio", tmp_path / "nowhere"], models)
+    assert names == ("ollama/toy:Q4_K_M", "pub/toy-GGUF:Q8_0")
+    first, second = shelf.stored(models)
+    assert (first.name, first.linked, first.files[0].sha256) == (names[0], True, digest)
+    assert second.files[0].real_path == str(studio / model.name)
+    assert adoption.adopt([tmp_path / "ollama"], models) == names[:1], "once more changes nothing"
+    assert removal.remove(second) == 0
+    assert (studio / model.name).exists()
+
+
+def test_a_manifest_that_lies_leads_nowhere(tmp_path: Path) -> None:
+    for name, told in {
+        "a": "no json",
+        "b": json.dumps({"layers": [{"mediaType": adoption.MODEL, "digest": "sha256:../../etc/passwd"}]}),
+        "c": json.dumps({"layers": "none"}),
+        "d": json.dumps([1]),
+    }.items():
+        place = tmp_path / "manifests" / "h" / "library" / name / "x"
+        place.parent.mkdir(parents=True)
+        place.write_text(told)
+    assert adoption.adopt([tmp_path], tmp_path / "models") == ()
