@@ -8,7 +8,7 @@ from catalog import shelf
 from daemon.coming import Pull
 from daemon.downloads import arrived
 from daemon.node import Node
-from daemon.plan import plan, resolved
+from daemon.plan import glance, plan, resolved
 from daemon.records import PullRequest
 from domain.errors import DownloadError, NodeError, StateError, UsageError
 from domain.launch import Step
@@ -93,7 +93,8 @@ async def _run(node: Node, pull: Pull) -> None:
 async def _choice(node: Node, request: PullRequest) -> Weights:
     """What the name leaves no choice about is fetched whether it fits here or not; else what a launch
     would take."""
-    found = {one.weights for one in await resolved(node, request.model, request.wish)}
+    box = await glance(node)
+    found = {one.weights for one in await resolved(node, request.model, request.wish, (box,))}
     if len(found) == 1:
         return found.pop()
     return (await plan(node, request.model, request.wish)).weights
