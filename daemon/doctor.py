@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from datetime import datetime
 
 from daemon import examine, hardware
@@ -106,10 +105,10 @@ def recheck(name: str) -> str:
     return f"node-ctl doctor --check {name}"
 
 
-def known(name: str, names: Iterable[str] = CHECKS) -> str:
+def known(name: str) -> str:
     """Raises: UsageError for what is the name of no check."""
-    if name not in names:
-        raise UsageError(f"no check is called {name!r}", hint=f"there are: {', '.join(names)}")
+    if name not in CHECKS:
+        raise UsageError(f"no check is called {name!r}", hint=f"there are: {', '.join(CHECKS)}")
     return name
 
 

@@ -20,11 +20,12 @@ from daemon import doctor, examine, report
 from daemon.checks.facts import Daemon, Facts, Watched
 from daemon.checks.finding import Told, Verdict
 from daemon.node import places, real_rooms
-from daemon.records import Event
+from daemon.records import Event, Remembered, now
 from daemon.store import Store
 from domain.errors import ConfigError, NodeError, UsageError
 from domain.jsonable import to_json
 from launchers.registry import LAUNCHERS
+from probes import private
 
 State = tuple[tuple[Watched, ...] | None, tuple[Event, ...] | None]
 
@@ -45,13 +46,19 @@ def run(argv: Sequence[str] | None = None) -> int:
             error.hint,
             doctor.recheck("daemon"),
         )
-        return _print({"findings": to_json([found]), "text": None})
+        return _print({"findings": to_json([found]), "text": _bare(found) if given.report else None})
     except UsageError as error:
         return _print({"error": {"message": str(error), "hint": error.hint}})
     seen = facts(settings, Daemon(given.silent, given.hint), ask_hub=given.hub or only == doctor.HUB)
     told = doctor.findings(seen, only)
     text = report.text(seen, told, report.read(settings, seen)) if given.report else None
     return _print({"findings": to_json(told), "text": text})
+
+
+def _bare(found: Told) -> str:
+    """A report where not even the settings can be read."""
+    nothing = report.Attached({}, {}, report.system(Path("/")), private.read(Path("/")))
+    return report.text(Facts(now=now()), [found], nothing)
 
 
 def facts(settings: Settings, daemon: Daemon, *, ask_hub: bool) -> Facts:
@@ -79,7 +86,7 @@ def state(path: Path) -> State:
             return None, None
 
 
-def _watched(one: Any) -> Watched:
+def _watched(one: Remembered) -> Watched:
     return Watched(one.request.name, one.state, one.desired, one.restarts, one.last_error)
 
 

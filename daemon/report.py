@@ -46,7 +46,7 @@ def read(settings: Settings, seen: Facts) -> Attached:
     return Attached(
         settings=settings.model_dump(mode="json"),
         logs=written,
-        system=_system(files.read(settings.sysroot / "etc/os-release")),
+        system=system(settings.sysroot),
         private=private.read(settings.sysroot),
     )
 
@@ -102,6 +102,8 @@ def _tail(path: Path) -> str:
         return ""
 
 
-def _system(os_release: str | None) -> str:
-    named = dict(line.split("=", 1) for line in (os_release or "").splitlines() if "=" in line)
+def system(root: Path) -> str:
+    """The distribution, as it calls itself."""
+    told = files.read(root / "etc/os-release") or ""
+    named = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
     return named.get("PRETTY_NAME", "an unknown system").strip('"')

@@ -4,6 +4,7 @@ What the checks of the doctor want to know and no plan does.
 """
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,11 @@ from probes.memory import parse_counts
 # Modules whose parameters decide what a GPU gets; amdttm is ttm of AMD's own build (DKMS)
 MODULES = ("amdgpu", "ttm", "amdttm", "nvidia", "nvidia_uvm", "xe", "i915")
 NODES = ("kfd", "nvidiactl", "nvidia-uvm")
-FOLDERS = {"dri": "renderD", "accel": "accel", "": "nvidia"}
+NUMBERED = {
+    "dri": re.compile(r"renderD[0-9]+"),
+    "accel": re.compile(r"accel[0-9]+"),
+    "": re.compile(r"nvidia[0-9]+"),
+}
 
 # Programs that end a process before the memory is all gone; the kernel's own comes too late for a GPU
 # that shares the RAM. comm has 15 characters
@@ -75,9 +80,9 @@ def probe(root: Path) -> System:
 def nodes(root: Path) -> tuple[DeviceNode, ...]:
     """The device files that engines open; they are looked at and not opened, for that wakes a GPU."""
     names = [name for name in NODES if files.exists(root / "dev" / name)]
-    for folder, prefix in FOLDERS.items():
+    for folder, pattern in NUMBERED.items():
         inside = files.entries(root / "dev" / folder)
-        names += [f"{folder}/{name}".lstrip("/") for name in inside if name[len(prefix) :].isdigit()]
+        names += [f"{folder}/{name}".lstrip("/") for name in inside if pattern.fullmatch(name)]
     return tuple(node for name in names if (node := _node(root, name)))
 
 

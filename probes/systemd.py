@@ -8,7 +8,7 @@ from dataclasses import dataclass
 SHOW_TIMEOUT_S = 5.0
 PROPERTIES = (
     "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "User", "LimitMEMLOCK",
-    "PrivateDevices", "DevicePolicy", "DeviceAllow", "StateDirectory",
+    "PrivateDevices", "DevicePolicy", "DeviceAllow",
 )  # fmt: skip
 
 

@@ -68,7 +68,9 @@ def test_a_state_that_is_no_database_is_not_known(home: dict[str, str]) -> None:
 def test_settings_that_can_not_be_read_are_why_no_daemon_starts(home: dict[str, str], tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     config.write_text("modles_dir = '/m'\n")
-    (told,) = examined({**home, "NODE_DAEMON_CONFIG": str(config)})["findings"]
+    answer = examined({**home, "NODE_DAEMON_CONFIG": str(config)}, "--report")
+    (told,) = answer["findings"]
+    assert "unknown setting 'modles_dir'" in answer["text"]
     assert told["check"] == "daemon"
     assert "unknown setting 'modles_dir'" in told["found"]
     assert told["fix"] == "did you mean models_dir?"

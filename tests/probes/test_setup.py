@@ -80,6 +80,8 @@ def test_the_setup_of_a_system(tmp_path: Path) -> None:
                 "dev/nvidia0": "",
                 "dev/nvidia-uvm": "",
                 "dev/nvidia-modeset": "",
+                "dev/hidraw0": "",
+                "dev/accel/accel0": "",
             },
         )
     )
@@ -92,6 +94,7 @@ def test_the_setup_of_a_system(tmp_path: Path) -> None:
         "/dev/kfd",
         "/dev/nvidia-uvm",
         "/dev/dri/renderD128",
+        "/dev/accel/accel0",
         "/dev/nvidia0",
     ]
     assert all(node.may_open and not node.has_acl for node in seen.nodes)
