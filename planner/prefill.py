@@ -3,6 +3,7 @@ over its link."""
 
 from collections.abc import Mapping
 
+from planner import ceilings
 from planner.box import Box
 from planner.ceilings import GpuCeilings
 from planner.decode import read
@@ -60,7 +61,9 @@ def _host(one: Traffic, box: Box, run: Resolved) -> float | None:
         if rate is None:
             return None
         weights = sum(one.dense.values()) + sum(one.experts.values()) * one.touched(run.ubatch)
-        cores = (one.prompt_flops + one.expert_flops) / cpu.core_flops_per_s
+        isa = box.hardware.cpu.isa
+        share = cpu.without_dot if isa and ceilings.DOT.isdisjoint(isa) else 1.0
+        cores = (one.prompt_flops + one.expert_flops) / (cpu.core_flops_per_s * share)
         cores += one.prompt_attention_flops / cpu.prompt_attention_flops_per_s
         return weights / rate / run.ubatch + cores / box.batch_threads
     peak, link = box.peak(gpu), box.devices[gpu].gpu.pcie_bytes_per_s

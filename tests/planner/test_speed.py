@@ -133,6 +133,23 @@ def test_cores_on_a_ring_reach_more_of_the_ram() -> None:
     assert mesh == fabric
 
 
+@pytest.mark.parametrize(
+    ("isa", "is_slower"),
+    [
+        pytest.param(("avx2",), True, id="AVX2 alone"),
+        pytest.param(("avx2", "avx512_vnni"), False, id="with VNNI"),
+        pytest.param((), False, id="not known"),
+    ],
+)
+def test_prompts_on_cores_without_a_dot_product_take_longer(isa: tuple[str, ...], is_slower: bool) -> None:
+    line = replace(LINE, gpu_layers=0, threads=8)
+    plain, found = (
+        prefill(DENSE, line, replace(build.N100, cpu=replace(build.N100.cpu, isa=names)))
+        for names in (("asimddp",), isa)
+    )
+    assert (found < 0.7 * plain) is is_slower
+
+
 def test_a_chip_with_little_arithmetic_unpacks_slowly() -> None:
     """Q4_K on an M1 Max, whose 10.4 TFLOPS go with the 400 GB/s of an M2 Max; F16 is not unpacked."""
     apple = replace(build.gpu(64, MemoryKind.UNIFIED, gb_per_s=400, vendor="apple"), fp16_flops_per_s=13.6e12)

@@ -217,14 +217,14 @@ def _hardware(one: Mapping[str, Any], gpus: tuple[Gpu, ...]) -> Hardware:
     text = f"{box.get('cpu') or ''} {box['name']}"
     cpu = next((row for row in _names()["cpus"] if re.search(row[0], text)), None)
     rate = box.get("ram_gbs_theoretical") or (cpu[2] if cpu else None)
-    backend = str(one["backend"] or "").lower()
+    backend = str(one["backend"]).lower()
     driver = "AMDVLK" if "amdvlk" in backend else "RADV" if "radv" in backend else None
     gpus = tuple(replace(gpu, driver=driver) for gpu in gpus)
-    kinds = ("hip",) if re.search("rocm|hip|rocwmma", backend) else ()
-    kinds = kinds or (("vulkan",) if "vulkan" in backend else ())
+    kinds = ("hip",) if re.search("rocm|hip|rocwmma", backend) else ("vulkan",) if "vulkan" in backend else ()
     return Hardware(
         cpu=Cpu(
             model=box.get("cpu") or box["name"],
+            isa=("avx2",) if "avx2" in backend else (),
             physical_cores=cpu[1] if cpu else None,
             usable_cpus=2 * cpu[1] if cpu else None,
         ),
