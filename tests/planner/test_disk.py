@@ -1,0 +1,71 @@
+"""Models larger than memory: refused with the speed they would have from the disk; taken where asked for."""
+
+from dataclasses import replace
+
+import pytest
+
+from domain.errors import DoesNotFitError
+from domain.hardware import Storage
+from domain.plan import LlamaFlags, Plan, Wish
+from planner.choose import plan
+from planner.estimate import estimate
+from tests.planner import build
+
+OSS = build.candidates("gpt-oss-120b", "MXFP4")
+DENSE = build.candidates("qwen3-32b", "F16", "Q8_0", "Q4_K_M")
+ASKED = Wish(from_disk=True)
+CARD = build.hardware(build.gpu(24), ram_gib=32)
+
+
+def rate(found: Plan) -> float:
+    assert found.speed.decode_tokens_per_s is not None
+    return found.speed.decode_tokens_per_s.expected
+
+
+def test_a_refusal_offers_the_disk_with_its_speed() -> None:
+    with pytest.raises(DoesNotFitError) as refused:
+        plan("gpt-oss-120b", OSS, CARD, Wish())
+    speed = rate(plan("gpt-oss-120b", OSS, CARD, ASKED))
+    assert f"with --from-disk MXFP4 would run from the disk, about {speed:.2g} tokens/s" in refused.value.hint
+
+
+def test_asked_for_it_is_planned_mapped_and_says_what_stays_on_the_disk() -> None:
+    found = plan("gpt-oss-120b", OSS, CARD, ASKED)
+    flags = found.flags
+    assert isinstance(flags, LlamaFlags)
+    assert (flags.load_mode, flags.repack, found.fits) == ("mmap", False, False)
+    assert flags.gpu_layers
+    assert any("from disk, as asked" in reason for reason in found.reasons)
+    again = estimate(OSS[0].shape, flags, CARD)
+    assert (again.memory, again.speed, again.fits) == (found.memory, found.speed, False)
+
+
+def test_what_holds_in_memory_is_not_read_from_the_disk() -> None:
+    box = build.hardware(build.gpu(24), ram_gib=128)
+    assert plan("gpt-oss-120b", OSS, box, ASKED) == plan("gpt-oss-120b", OSS, box, Wish())
+
+
+def test_a_faster_disk_and_more_memory_are_quicker() -> None:
+    slow, quick = (
+        rate(plan("m", OSS, replace(CARD, storage=Storage("/", read_bytes_per_s=speed)), ASKED))
+        for speed in (0.5e9, 7e9)
+    )
+    more = rate(plan("m", OSS, replace(build.hardware(build.gpu(24), ram_gib=36)), ASKED))
+    assert slow < quick
+    assert rate(plan("m", OSS, CARD, ASKED)) < more
+
+
+def test_an_unknown_disk_gives_a_plan_without_a_speed() -> None:
+    box = replace(CARD, storage=None)
+    assert plan("m", OSS, box, ASKED).speed.decode_tokens_per_s is None
+    with pytest.raises(DoesNotFitError) as refused:
+        plan("m", OSS, box, Wish())
+    assert "at a speed that is not known" in refused.value.hint
+
+
+def test_dense_weights_come_round_in_order_and_none_of_them_is_kept() -> None:
+    """A mixture reads the experts that memory lacks, at random; a dense model all of its host weights."""
+    small = build.hardware(ram_gib=16)
+    read_s = 1 / rate(plan("m", DENSE[2:], small, ASKED))
+    host = estimate(DENSE[2].shape, LlamaFlags(gpu_layers=0, context_tokens=4096), small).memory[-1]
+    assert read_s > 0.9 * host.weights_bytes / 1.5e9
