@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import groupby
 
-from domain.hardware import Cpu, Hardware, Memory, Storage
+from domain.hardware import Cpu, Hardware, Memory, Storage, Thermal
 from domain.host import CoreKind, MemoryModule
 from domain.units import gb_per_s, gib
+
+MOST_SENSORS = 4  # of one device, in words
 
 
 def cpu_words(cpu: Cpu) -> str:
@@ -81,14 +84,22 @@ def rest_of_memory(box: Hardware) -> Iterator[tuple[str, str]]:
 
 
 def sensor_words(box: Hardware) -> Iterator[tuple[str, str]]:
-    for sensor in box.thermals:
-        limit = f", critical at {sensor.critical_c:.0f} °C" if sensor.critical_c is not None else ""
-        yield "heat", f"{sensor.sensor} {sensor.temperature_c:.0f} °C{limit}"
+    for _, group in groupby(box.thermals, lambda sensor: sensor.sensor.rpartition("/")[0]):
+        yield from (("heat", words) for words in _heat(list(group)))
     for fan in box.fans:
         yield "fan", f"{fan.sensor} {fan.rpm} rpm"
     for power in box.power:
         limit = f" of {power.limit_w:.0f} W" if power.limit_w is not None else " W"
         yield "power", f"{power.sensor} {power.power_w:.0f}{limit}"
+
+
+def _heat(sensors: list[Thermal]) -> Iterator[str]:
+    """Of a device with a sensor for each core the hottest says enough."""
+    many = len(sensors) > MOST_SENSORS
+    for sensor in [max(sensors, key=lambda one: one.temperature_c)] if many else sensors:
+        limit = f", critical at {sensor.critical_c:.0f} °C" if sensor.critical_c is not None else ""
+        others = f", the hottest of {len(sensors)} there" if many else ""
+        yield f"{sensor.sensor} {sensor.temperature_c:.0f} °C{limit}{others}"
 
 
 def storage_words(storage: Storage | None) -> str:

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from domain.hardware import Storage, Thermal
+from domain.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
 from domain.jsonable import to_json
 from domain.model import Companion, Role, WeightFile
 from domain.plan import LlamaFlags
+from domain.units import GIB
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import Answer, FakeDaemon
 
+HEADS = ("CPU", "memory", "swap", "zram", "pages", "NUMA", "heat", "fan", "power", "storage")
 EVENTS = tuple(
     json.dumps(
         {"id": n, "at": "2026-01-02T03:04:05", "kind": "ready", "launch": "smol", "message": f"up {n}"}
@@ -140,6 +144,53 @@ def test_a_probe_reads_as_sentences_and_unknown_is_a_question_mark(ctl: Ctl, dae
     assert "GPU       RTX [A], ? of 24.0 GiB free, dedicated, sm_86, pci:0000:01:00.0" in out
     assert "heat      k10temp Tctl 48 °C, critical at 95 °C" in out
     assert "problem   nvml: no free memory reported\n          hint: update the driver" in out
+
+
+def test_a_crowded_host_is_told_in_few_lines(ctl: Ctl, daemon: FakeDaemon) -> None:
+    cores = tuple(Thermal(f"coretemp/coretemp.0/Core {n}", 40 + n, None, 100) for n in range(5))
+    module = MemoryModule("DIMM", 16 * GIB, "DDR5", 5.6e9, 64)
+    nodes = (NumaNode(0, "0-7", 64 * GIB, GIB), NumaNode(1, "", 32 * GIB, None))
+    kinds = (CoreKind("0-11", 6, "P-core", 5.2e9, True), CoreKind("12-19", 8, None, None, False))
+    box = replace(
+        answers.BOX,
+        cpu=replace(answers.BOX.cpu, kinds=kinds, numa=nodes, power_w=44.6, throttled_count=3),
+        memory=replace(
+            answers.BOX.memory,
+            peak_bandwidth_bytes_per_s=89.6e9,
+            modules=(module, module, replace(module, kind=None, transfers_per_s=None)),
+            carve_out_bytes=GIB // 2,
+            swap_total_bytes=8 * GIB,
+            zram_total_bytes=4 * GIB,
+            zram_free_bytes=GIB,
+            hugepages_total_bytes=2 * GIB,
+            hugepages_free_bytes=0,
+        ),
+        thermals=(Thermal("nvme/nvme0/Composite", 35), *cores),
+        fans=(Fan("nct6775/hwmon2/fan1", 0),),
+        power=(Power("rapl/package-0", 44.6, 65), Power("amdgpu/x/PPT", 11.2)),
+        storage=Storage("/m", GIB, None, None, "ext4", "sda+sdb", StorageKind.HDD),
+    )
+    daemon.on("GET /v1/probe", to_json(box))
+    lines = ctl("probe").stdout.splitlines()
+    told = {head: [line[10:] for line in lines if line.startswith(f"{head:<9} ")] for head in HEADS}
+    assert "6 x P-core up to 5.2 GHz (CPUs 0-11), 8 x slow (CPUs 12-19)" in told["CPU"][0]
+    assert "45 W, slowed down for heat 3 times since the boot" in told["CPU"][0]
+    assert "51.0 GB/s measured, 89.6 GB/s at most" in told["memory"][0]
+    assert "2 x 16.0 GiB DDR5 at 5600 MT/s + 1 x 16.0 GiB, 512 MiB more set" in told["memory"][0]
+    assert told["swap"] == ["? of 8.0 GiB free"]
+    assert told["zram"] == ["1.0 GiB of 4.0 GiB free, before compression: it adds no memory"]
+    assert told["pages"] == ["0 MiB of 2.0 GiB free, reserved as huge pages: gone from what is available"]
+    assert told["NUMA"] == [
+        "node 0: 1.0 GiB of 64.0 GiB free, CPUs 0-7",
+        "node 1: ? of 32.0 GiB free, no CPUs",
+    ]
+    assert told["heat"] == [
+        "nvme/nvme0/Composite 35 °C",
+        "coretemp/coretemp.0/Core 4 44 °C, critical at 100 °C, the hottest of 5 there",
+    ]
+    assert told["fan"] == ["nct6775/hwmon2/fan1 0 rpm"]
+    assert told["power"] == ["rapl/package-0 45 of 65 W", "amdgpu/x/PPT 11 W"]
+    assert told["storage"] == ["1.0 GiB free at /m, ext4 on sda+sdb (hdd)"]
 
 
 def test_each_value_is_told_with_its_source(ctl: Ctl, daemon: FakeDaemon) -> None:
