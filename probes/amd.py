@@ -30,6 +30,7 @@ TOLD = {
     "memory_total_bytes": Told("sysfs", note="mem_info_vram_total"),
     "memory_free_bytes": Told("sysfs", Certainty.DERIVED, "mem_info_vram_total - mem_info_vram_used"),
     "arch": Told("kfd", note="gfx_target_version"),
+    "uuid": Told("sysfs", note="unique_id"),
     "compute_units": Told("kfd", Certainty.DERIVED, "simd_count / simd_per_cu"),
     "driver": Told("sysfs"),
     "temperature_c": Told("hwmon", note="edge"),

@@ -12,8 +12,9 @@ from domain.hardware import BandwidthSource, Memory, Problem
 from domain.told import Certainty, Told
 from probes import dmi, files, ram_peak, swaps
 from probes.cgroup import Limits, parse_membership
-from probes.found import Answer
+from probes.found import Answer, ToldBy
 from probes.kept import Kept
+from probes.swaps import Swaps
 
 CAP_IPC_LOCK = 14  # linux/capability.h; mm/mlock.c can_do_mlock() lets it pass any limit
 MEMLOCK = re.compile(r"^Max locked memory\s+(\S+)", re.MULTILINE)
@@ -109,20 +110,25 @@ def probe(root: Path, meminfo: Meminfo, limits: Limits, kept: Kept) -> Answer[Me
         peak_bandwidth_bytes_per_s=peak.bytes_per_s,
         bus_bits=peak.bus_bits,
     )
-    memlock_told = Told("proc", note=f"of {unit(root)}, whose engines inherit it")
-    swap_told = Told("swaps") if swap else Told("meminfo", note="with zram, if there is any")
-    told = {
-        **TOLD,
-        **dict.fromkeys(("memlock_limit_bytes", *(["memlock_unlimited"] if unlimited else [])), memlock_told),
-        **dict.fromkeys(("swap_total_bytes", "swap_free_bytes"), swap_told),
-        **dict.fromkeys(("modules", "installed_bytes"), slots.told),
-        **dict.fromkeys(BANDWIDTH, peak.told),
-    }
+    told = _told(root, memory, swap, slots.told, peak.told)
     missing = [name for name in ("total_bytes", "available_bytes") if getattr(memory, name) is None]
     if missing:
         what = f"{root / 'proc/meminfo'} does not tell {' and '.join(missing)}"
         return Answer(memory, (Problem("memory", what, "mount /proc in this container"),), told)
     return Answer(memory, told=told)
+
+
+def _told(root: Path, memory: Memory, swap: Swaps | None, modules: Told, peak: Told) -> ToldBy:
+    """What differs from machine to machine, beside what doesn't."""
+    lock = Told("proc", note=f"of {unit(root)}, whose engines inherit it")
+    swapped = Told("swaps") if swap else Told("meminfo", note="with zram, if there is any")
+    return {
+        **TOLD,
+        "memlock_unlimited" if memory.memlock_unlimited else "memlock_limit_bytes": lock,
+        **dict.fromkeys(("swap_total_bytes", "swap_free_bytes"), swapped),
+        **dict.fromkeys(("modules", "installed_bytes"), modules),
+        **dict.fromkeys(BANDWIDTH, peak),
+    }
 
 
 def unit(root: Path) -> str:

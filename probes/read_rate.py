@@ -16,6 +16,7 @@ from probes.kept import Kept
 
 BUDGET_S = 0.25
 CHUNK_BYTES = 8 * MIB
+BLOCK_BYTES = 512  # of st_blocks: stat(2)
 LEAST_BYTES = 64 * MIB  # a smaller file says more of the drive's buffer than of the drive
 MOST_BYTES = 1024 * MIB
 SPARE_BYTES = 16 * LEAST_BYTES  # nothing is written to a disk that has less free
@@ -49,15 +50,16 @@ def measure(root: Path, models_dir: Path) -> ReadRate | None:
 
 
 def largest_weights(models_dir: Path) -> Path | None:
-    """Of 64 MiB at least. Parts of downloads have other names."""
+    """Of 64 MiB at least that are on the disk: holes are read at no cost. Parts of downloads have other
+    names."""
     sizes: list[tuple[int, Path]] = []
     for folder, _, names in os.walk(models_dir):
-        for name in names:
+        for path in (Path(folder) / name for name in names if name.endswith(WEIGHTS)):
             with suppress(OSError):
-                if name.endswith(WEIGHTS):
-                    sizes.append(((Path(folder) / name).stat().st_size, Path(folder) / name))
-    size, path = max(sizes, default=(0, None))
-    return path if size >= LEAST_BYTES else None
+                stat = path.stat()
+                sizes.append((min(stat.st_size, stat.st_blocks * BLOCK_BYTES), path))
+    size, largest = max(sizes, default=(0, models_dir))
+    return largest if size >= LEAST_BYTES else None
 
 
 def _of_trial(path: Path) -> ReadRate | None:

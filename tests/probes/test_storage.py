@@ -125,6 +125,12 @@ def test_small_files_and_parts_of_downloads_are_no_weights(tmp_path):
     assert read_rate.largest_weights(tmp_path) is None
 
 
+def test_a_file_of_holes_is_no_weights(tmp_path):
+    with (tmp_path / "replica.gguf").open("wb") as file:
+        file.truncate(128 * MIB)
+    assert read_rate.largest_weights(tmp_path) is None
+
+
 def test_files_in_memory_have_no_rate_of_a_disk():
     assert read_rate.measure(Path("/"), Path("/dev/shm/models")) is None
 

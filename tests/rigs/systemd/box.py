@@ -63,8 +63,10 @@ class Box:
 
     def reboot(self) -> None:
         """In an orderly way, as ``systemctl reboot`` does it; returns when the next boot is over."""
+        before = self.boots
         self.run("systemctl", "reboot")
-        self.wait_for_boot()
+        while self.boots == before:  # a reload of the manager says that it is ready, too
+            self.wait_for_boot()
 
     def run(
         self, *argv: str | Path, check: bool = True, env: dict[str, str] | None = None, timeout_s: float = 120
