@@ -8,7 +8,7 @@ than the rules' own range.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
-from statistics import pvariance
+from statistics import fmean
 
 from domain.plan import LlamaFlags, SpeedSource
 
@@ -87,13 +87,14 @@ def corrections(
 ) -> tuple[Correction, Correction]:
     """Of decode and of prefill."""
     runs = [run for run in known.runs if run.kind == kind]
-    line, prompt_line = (line_of(flags), prompt_line_of(flags)) if runs else ("", "")
-    own = [run for run in runs if (run.model, run.line) == (model, line)]
-    own_prompts = [run for run in runs if (run.model, run.prompt_line) == (model, prompt_line)]
-    return (
-        _correction(_logs(own, "decode"), _by_model(runs, own, "decode"), decode_spread),
-        _correction(_logs(own_prompts, "prefill"), _by_model(runs, own_prompts, "prefill"), prefill_spread),
+    if not runs:
+        return _correction((), (), decode_spread), _correction((), (), prefill_spread)
+    own, others = _apart([(run.model, run.line, run.decode) for run in runs], (model, line_of(flags)))
+    decode = _correction(own, others, decode_spread)
+    own, others = _apart(
+        [(run.model, run.prompt_line, run.prefill) for run in runs], (model, prompt_line_of(flags))
     )
+    return decode, _correction(own, others, prefill_spread)
 
 
 def _correction(own: Sequence[float], others: Sequence[float], spread: float) -> Correction:
@@ -113,18 +114,17 @@ def _correction(own: Sequence[float], others: Sequence[float], spread: float) ->
     return Correction(exp(after), min(spread, exp(NINE_OF_TEN * sqrt(left)) - 1), source)
 
 
-def _logs(runs: Sequence[Run], what: str) -> list[float]:
-    """Of the latest that were measured."""
-    ratios = [ratio for run in runs if (ratio := run.decode if what == "decode" else run.prefill)]
-    return [log(ratio) for ratio in ratios[-LATEST:]]
-
-
-def _by_model(runs: Sequence[Run], own: Sequence[Run], what: str) -> list[float]:
-    """One figure for each model: many runs of one say little of the next."""
-    others = [run for run in runs if run not in own]
-    models = {run.model for run in others}
-    found = [_logs([run for run in others if run.model == model], what) for model in sorted(models)]
-    return [_median(one) for one in found if one]
+def _apart(
+    seen: Sequence[tuple[int, str, float | None]], mine: tuple[int, str]
+) -> tuple[list[float], list[float]]:
+    """Logarithms of the latest ratios of ``mine``, and one figure for each model of the others: many runs of
+    one say little of the next."""
+    own: list[float] = []
+    models: dict[int, list[float]] = {}
+    for model, line, ratio in seen:
+        if ratio:
+            (own if (model, line) == mine else models.setdefault(model, [])).append(log(ratio))
+    return own[-LATEST:], [_median(found[-LATEST:]) for found in models.values()]
 
 
 def _of_others(found: Sequence[float], limit: float) -> tuple[float, float]:
@@ -133,7 +133,8 @@ def _of_others(found: Sequence[float], limit: float) -> tuple[float, float]:
     if not found:
         return 0.0, rules
     count = len(found)
-    scatter = max(BETWEEN_MODELS**2, pvariance(found))
+    mean = fmean(found)
+    scatter = max(BETWEEN_MODELS**2, fmean((one - mean) ** 2 for one in found))
     middle = max(-limit * count, min(limit * count, _median(found)))
     return middle * count / (count + scatter / rules), scatter * rules / (count * rules + scatter)
 
