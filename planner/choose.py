@@ -22,6 +22,7 @@ DEFAULT_CONTEXT_TOKENS = 32768
 LEAST_CONTEXT_TOKENS = 4096
 USABLE_LOSS = 0.7  # beyond that models lose their thread: about Q3_K_M
 NEARLY = 0.8
+ABOUT = 1.05
 FURTHER = 2
 
 
@@ -61,9 +62,15 @@ def from_disk(candidates: Sequence[Candidate], context_tokens: int, case: Case) 
     last of them where it is no more than an offer."""
     ranked = by_quality([one for one in candidates if one.engine == LLAMA_CPP])
     usable = [one for one in ranked if quality.loss(one) <= USABLE_LOSS] or ranked[:1]
-    asked = usable if case.wish.from_disk else usable[-1:]
+    asked = usable if case.wish.from_disk else usable and [_least(usable)]
     lazy = replace(case, from_disk=True, taken={})
     return [option for one in asked for option in search.options(one, context_tokens, lazy)[:1]]
+
+
+def _least(usable: Sequence[Candidate]) -> Candidate:
+    """The best of those that are about as small as the smallest."""
+    smallest = min(one.weights.size_bytes for one in usable)
+    return next(one for one in usable if one.weights.size_bytes <= ABOUT * smallest)
 
 
 def survey(candidates: Sequence[Candidate], context_tokens: int, case: Case) -> list[Option]:

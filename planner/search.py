@@ -130,12 +130,12 @@ def with_larger_batch(chosen: Option, case: Case) -> Option:
     for ubatch in LARGER_UBATCHES:
         flags = replace(plain, ubatch=ubatch, batch=max(plain.batch, ubatch))
         larger = _over_splits(chosen.candidate, read, flags, chosen.context_tokens, case)
-        if larger is None or not larger.has_host_weights or _worth(larger) <= _worth(tried[-1]):
-            break
+        if larger is None or not larger.has_host_weights:
+            continue
         if case.is_slow(larger.pace) and not case.is_slow(chosen.pace):
             break
         tried.append(larger)
-    return tried[-1]
+    return max(tried, key=_worth)
 
 
 def _over_splits(

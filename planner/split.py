@@ -102,19 +102,29 @@ def _on_group(
         tried = _fill_group(group, space, found, case, flags)
         if tried is None:
             return None
-        over = _overflow(group, case, tried, hardware)
-        if not any(over):
+        lacking = _lacking(group, case, tried, hardware, beside)
+        if lacking is None:
             taken[key] = beside
             return tried
-        beside = [old + more for old, more in zip(beside, over, strict=True)]
+        beside = lacking
     return None
 
 
-def _overflow(group: Sequence[Room], case: Model, flags: LlamaFlags, hardware: Hardware) -> list[int]:
-    """Bytes by which each device of the group lacks room."""
+def _lacking(
+    group: Sequence[Room], case: Model, flags: LlamaFlags, hardware: Hardware, beside: Sequence[int]
+) -> list[int] | None:
+    """What each device of the group needs beside weights and cache, where one lacks room; at least as much
+    more than was thought as it lacks: a layer weighs much, so that less would change nothing."""
     rows = {row.device: row for row in lay_out(case.shape, flags, hardware, model=case.hparams).rows}
-    needed = [rows[room.device.name].needed_bytes - rows[room.device.name].overhead_bytes for room in group]
-    return [max(0, need - room.room_bytes) for need, room in zip(needed, group, strict=True)]
+    held = [rows[room.device.name] for room in group]
+    over = [
+        row.needed_bytes - row.overhead_bytes - room.room_bytes for row, room in zip(held, group, strict=True)
+    ]
+    if max(over) <= 0:
+        return None
+    return [
+        max(old + max(0, more), row.compute_bytes) for old, more, row in zip(beside, over, held, strict=True)
+    ]
 
 
 def _fill_group(
