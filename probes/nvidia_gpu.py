@@ -21,6 +21,7 @@ UNIFIED_IDS = frozenset({"10de:2e12", "10de:2e03", "10de:2e06", "10de:2b00"})
 # nvmlClocksEventReasons. The power cap (4) works as configured; idle (1), user's clocks (2), sync boost
 # (0x10) and display clocks (0x100) are no faults. Bit 8 is the sum of the two after it.
 IDLE = 0x1
+MOST_MILLIWATTS = 10_000_000  # ten times a card's; what a driver fills in for "not known" is far above
 HARDWARE_SLOWDOWN = 0x8
 THROTTLES = {0x20: "sw_thermal", 0x40: "hw_thermal", 0x80: "hw_power_brake"}
 
@@ -198,7 +199,7 @@ def _temperature(device: DeviceAnswers) -> float | None:
 
 
 def _watts(milliwatts: int | None) -> float | None:
-    return None if milliwatts is None else milliwatts / 1000
+    return milliwatts / 1000 if milliwatts is not None and milliwatts < MOST_MILLIWATTS else None
 
 
 def _bandwidth(clock_mhz: int | None, bus_bits: int | None) -> float | None:

@@ -23,6 +23,7 @@ GPU_IS_LOST = 15
 VERSION_MISMATCH = 18
 
 LIBRARY = "libnvidia-ml.so.1"
+MOST_PARTITIONS = 16  # NVIDIA's cards have 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def _openers(pynvml: Any, slots: Sequence[str] | None) -> list[Callable[[], Any]
 def _device(
     pynvml: Any, handle: Any, peers: Mapping[int, tuple[bool | None, int | None]] | None = None
 ) -> DeviceAnswers:
+    """Without ``peers`` a partition, which has none and is cut no further."""
     values, errors = {}, {}
     for name, call in nvml_calls.CALLS.items():
         value, error = _ask(pynvml, partial(call, pynvml, handle))
@@ -105,17 +107,16 @@ def _device(
             values[name] = value
         else:
             errors[name] = error
-    return DeviceAnswers(values, errors, _partitions(pynvml, handle, values), peers or {})
+    parts = _partitions(pynvml, handle) if peers is not None and values.get("mig_enabled") else ()
+    return DeviceAnswers(values, errors, parts, peers or {})
 
 
-def _partitions(pynvml: Any, handle: Any, values: Mapping[str, Any]) -> tuple[DeviceAnswers, ...]:
+def _partitions(pynvml: Any, handle: Any) -> tuple[DeviceAnswers, ...]:
     """The numbers of a card's MIG devices have gaps."""
-    if not values.get("mig_enabled"):
-        return ()
     most, _ = _ask(pynvml, partial(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle))
     parts = (
         _ask(pynvml, partial(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, index))
-        for index in range(most or 0)
+        for index in range(min(most or 0, MOST_PARTITIONS))
     )
     return tuple(_device(pynvml, part) for part, error in parts if error is None)
 

@@ -128,6 +128,14 @@ def test_7900_xtx(machine, see):
     assert (gpu.temperature_c, gpu.power_w, gpu.display_attached) == (53, 68, True)
 
 
+def test_two_cards_alike_keep_their_places_whatever_their_numbers(machine, see):
+    """The first on the bus is card1 and renderD128 (a detector's dump of two RX 7800 XT)."""
+    first, second = see(machine("rx-7800-xt-dual")).gpus
+    assert (first.id, first.power_limit_w, first.temperature_c) == ("pci:0000:04:00.0", 236, 43)
+    assert (second.id, second.power_limit_w, second.temperature_c) == ("pci:0000:07:00.0", 212, 44)
+    assert first.uuid != second.uuid
+
+
 def test_a_card_without_a_row_gets_its_bandwidth_from_kfd(machine, see):
     (gpu,) = see(plant(machine("rx-7900-xtx"), {f"{XTX}/device": "0x7777"})).gpus
     assert gpu.name == "amd 1002:7777"

@@ -134,6 +134,24 @@ def test_a_lost_card_leaves_the_other_one(machine, see_with_nvml, how):
     assert problem.trouble is Trouble.LOST
 
 
+def test_a_card_lost_between_two_questions_is_lost(machine, see_with_nvml):
+    """It fell off the bus after its memory was told: half of an answer is none."""
+    seen = see_with_nvml(machine("dual-3090"), profile("dual-3090", {"0.temp": "!15", "0.power_mw": "!15"}))
+    assert [gpu.id for gpu in seen.gpus] == ["pci:0000:04:00.0"]
+    assert [problem.what for problem in seen.problems] == ["the GPU at 0000:01:00.0 is lost"]
+
+
+def test_huge_pages_of_a_unified_machine_are_what_its_gpu_gets(machine, see_with_nvml):
+    """docs.nvidia.com/dgx/dgx-spark/known-issues.html"""
+    root = machine("dgx-spark")
+    text = (root / "proc/meminfo").read_text()
+    text = text.replace("HugePages_Total:0", "HugePages_Total:2048").replace(
+        "HugePages_Free: 0", "HugePages_Free: 1024"
+    )
+    (gpu,) = see_with_nvml(plant(root, {"proc/meminfo": text}), profile("dgx-spark")).gpus
+    assert gpu.memory_free_bytes == 1024 * 2 * MIB
+
+
 def test_a_card_lost_where_sysfs_is_hidden_is_told_too(tmp_path, see_with_nvml):
     root = plant(tmp_path, {"dev/nvidiactl": ""})
     seen = see_with_nvml(root, profile("dual-3090", {"1.lost": "!15"}))
