@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,7 +44,7 @@ class Needed:
 
     def of(self, found: Contents, place: str) -> tuple[QuantFiles, ...]:
         """The named one, or all where none is called so: the error then tells the names there are.
-        Raises: BadModelError where a part of what is needed is missing."""
+        Raises: BadModelError where a part of what is needed is missing, or it could be of either model."""
         quants = found.quants
         wanted = [part for quant, part in found.lacking.items() if self.quant is None or self.names(quant)]
         if wanted and (self.quant or not quants):
@@ -52,12 +52,36 @@ class Needed:
                 f"{place} is incomplete: {wanted[0]} is missing",
                 hint=f"whole are {', '.join(one.quant for one in quants)}" if quants else "",
             )
+        if twins := next((pair for quant, pair in found.twins.items() if self.names(quant)), None):
+            raise several(place, twins)
         if self.quant:
             return tuple(one for one in quants if self.names(one.quant)) or quants
         if self.most_bytes is None:
             return quants
         fitting = tuple(one for one in quants if one.size_bytes <= self.most_bytes)
         return (*fitting, *quants[len(fitting) : len(fitting) + 1])
+
+
+ANY = Needed()
+
+
+def several(place: str, files: Iterable[str]) -> BadModelError:
+    return BadModelError(
+        f"{place} holds several models: {', '.join(files)}",
+        hint="name one of them: its file's path, or the address of its page on the hub",
+    )
+
+
+def _of_one_model(place: str, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """``found``. Raises: BadModelError where headers tell different models: the choice among quants of one
+    model must not become one among models."""
+    models: dict[object, str] = {}
+    for one in found:
+        facts = (one.shape.get(key) for key in ("block_count", "embedding_length", "expert_count"))
+        models.setdefault((one.shape.architecture, *facts), one.weights.files[0].name)
+    if len(models) > 1:
+        raise several(place, models.values())
+    return found
 
 
 def of_gguf_file(path: Path) -> Candidate:
@@ -71,15 +95,17 @@ def of_gguf_file(path: Path) -> Candidate:
     return Candidate(Weights(Source.FILE, folder, None, files, quant, size_bytes, folder), shape)
 
 
-def of_folder(folder: Path, *, weights: Weights | None = None) -> tuple[Candidate, ...]:
-    """What a folder holds: GGUF quants, or a safetensors model. Raises: BadModelError."""
-    files = store.files_below(folder)
+def of_folder(folder: Path, *, weights: Weights | None = None, needed: Needed = ANY) -> tuple[Candidate, ...]:
+    """What a folder holds: GGUF quants of one model, or a safetensors model. Raises: BadModelError."""
+    files = needed.among(store.files_below(folder))
     origin = weights or Weights(Source.FILE, str(folder), None, (), "", 0)
     origin = dataclasses.replace(origin, location=str(folder))
     opened: Callable[[str], ByteSource] = lambda name: FileSource(folder / name)  # noqa: E731
     found = contents(files)
     if found.quants:
-        return _readable(origin, found, opened)
+        if found.twins:
+            raise several(str(folder), next(iter(found.twins.values())))
+        return _of_one_model(str(folder), _readable(origin, found, opened))
     names = [file.name for file in files]
     if chosen := shards.shards_of(names, lambda: safetensors.read_index(opened)):
         shape = safetensors.read_folder(chosen, opened, beside=names)
@@ -125,9 +151,8 @@ def _of_listing(
         there = contents(needed.among(found.files))
         if quants := needed.of(there, found.repo):
             shapes = headers.of_quants(found, quants, cache=cache, online=online)
-            return tuple(
-                _gguf(origin, one, there, shapes[one.quant]) for one in quants if one.quant in shapes
-            )
+            mine = (_gguf(origin, one, there, shapes[one.quant]) for one in quants if one.quant in shapes)
+            return _of_one_model(found.repo, tuple(mine))
     if needed.engine == LLAMA_CPP:
         return ()
     read = headers.of_shards(found, cache=cache, online=online)

@@ -20,14 +20,16 @@ def found(
     ``roots`` are laid out as the hub's cache: ours first, then those of other tools."""
     for repo in repos:
         for folder in (found for root in roots for found in store.snapshots(root, repo, revision)):
-            if usable := tuple(one for one in _of_snapshot(repo, folder) if _is_wanted(one, needed)):
+            if usable := tuple(one for one in _of_snapshot(repo, folder, needed) if _is_wanted(one, needed)):
                 return usable
     return ()
 
 
-def _of_snapshot(repo: str, folder: Path) -> Iterator[Candidate]:
+def _of_snapshot(repo: str, folder: Path, needed: of.Needed) -> Iterator[Candidate]:
     try:
-        everything = of.of_folder(folder, weights=Weights(Source.HUB, repo, folder.name, (), "", 0))
+        everything = of.of_folder(
+            folder, weights=Weights(Source.HUB, repo, folder.name, (), "", 0), needed=needed
+        )
     except BadModelError as error:
         log.info("snapshot is not usable: folder=%s why=%s", folder, error)
         return

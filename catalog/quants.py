@@ -1,5 +1,6 @@
 """Which quants a list of files holds, and what lies beside them, by the names that publishers give."""
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -75,10 +76,12 @@ class QuantFiles:
 @dataclass(frozen=True, slots=True)
 class Contents:
     """The GGUF files of one place. ``quants`` are complete, the smallest first; of others ``lacking`` names
-    the first part that is not there."""
+    the first part that is not there. ``twins`` are two files side by side that are called the same quant of
+    differently named models."""
 
     quants: tuple[QuantFiles, ...] = ()
     lacking: Mapping[str, str] = field(default_factory=dict)
+    twins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     beside: tuple[Companion, ...] = ()
 
 
@@ -92,25 +95,32 @@ def contents(files: Iterable[WeightFile]) -> Contents:
     if not models:  # a repository of one such file is about that file
         models = [name for name, role in roles.items() if role is Role.DRAFT]
         roles = {name: role for name, role in roles.items() if name not in models}
-    quants, lacking = _quants(models, by_name)
     beside = sorted((Companion(role, by_name[name]) for name, role in roles.items()), key=_preference)
-    return Contents(quants, lacking, tuple(beside))
+    return dataclasses.replace(_quants(models, by_name), beside=tuple(beside))
 
 
-def _quants(
-    names: Iterable[str], by_name: Mapping[str, WeightFile]
-) -> tuple[tuple[QuantFiles, ...], Mapping[str, str]]:
+def _quants(names: Iterable[str], by_name: Mapping[str, WeightFile]) -> Contents:
     found: dict[str, QuantFiles] = {}
     lacking: dict[str, str] = {}
-    for stem in dict.fromkeys(_first_part(name) for name in names):
-        quant, parts = quant_of(stem), part_names(stem)
+    twins: dict[str, tuple[str, str]] = {}
+    for first in dict.fromkeys(_first_part(name) for name in names):
+        quant, parts = quant_of(first), part_names(first)
         missing = next((part for part in parts if part not in by_name), None)
-        if missing is None:
-            found.setdefault(quant.upper(), QuantFiles(quant, tuple(by_name[part] for part in parts)))
-        else:
+        if missing is not None:
             lacking.setdefault(quant.upper(), missing)
+            continue
+        mine = QuantFiles(quant, tuple(by_name[part] for part in parts))
+        taken = found.setdefault(quant.upper(), mine).files[0].name
+        if taken.count("/") == first.count("/") and _model(taken) != _model(first):
+            twins.setdefault(quant.upper(), (taken, first))
     complete = tuple(sorted(found.values(), key=lambda item: item.size_bytes))
-    return complete, {quant: part for quant, part in lacking.items() if quant not in found}
+    return Contents(complete, {quant: part for quant, part in lacking.items() if quant not in found}, twins)
+
+
+def _model(name: str) -> str:
+    """What the name of a file says of the model, without quant and part."""
+    stem = _QUANT.sub("", _SHARD.sub("", PurePosixPath(name).stem))
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
 
 
 def _first_part(name: str) -> str:

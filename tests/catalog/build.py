@@ -23,10 +23,11 @@ def gguf_file(
     tokens: int = 5000,
     split_max_tensors: int = 0,
     quant: int = 15,
+    blocks: int = 1,
 ) -> Path:
     """A llama of a few kilobytes, with a vocabulary and every kind of value."""
     writer = GGUFWriter(path, "llama", split_max_tensors=split_max_tensors)
-    writer.add_block_count(1)
+    writer.add_block_count(blocks)
     writer.add_context_length(2048)
     writer.add_file_type(quant)
     writer.add_rope_freq_base(10000.0)

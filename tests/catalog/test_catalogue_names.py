@@ -13,7 +13,7 @@ from config.data import catalogue
 from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.known import KnownModel, VllmRepo
 from domain.model import Candidate, Chat, Role, Source
-from tests.catalog.build import gguf_file, safetensors
+from tests.catalog.build import PLAIN, gguf_file, safetensors
 from tests.rigs.hub import Hub
 
 QUANTS = {"Q4_K_M": 15, "Q8_0": 7}
@@ -152,6 +152,31 @@ def test_pickled_weights_are_not_read(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", {"config.json": b'{"model_type": "llama"}', "pytorch_model.bin": b"x" * 2000})
     with pytest.raises(BadModelError, match="pickled weights only"):
         resolve("o/r", tmp_path)
+
+
+def test_quants_of_two_models_are_no_choice_of_quants(tmp_path: Path, hub: Hub) -> None:
+    more = {**PLAIN, "blk.1.attn_q.weight": PLAIN["blk.0.attn_q.weight"]}
+    small = gguf_file(tmp_path / "s", quant=7).read_bytes()
+    large = gguf_file(tmp_path / "l", quant=7, blocks=2, tensors=more).read_bytes()
+    hub.add("o/r", {"Small-Q8_0.gguf": small, "Large-Q8_0.gguf": large})
+    with pytest.raises(BadModelError, match=r"o/r holds several models: Large-Q8_0.gguf, Small-Q8_0.gguf"):
+        resolve("o/r:Q8_0", tmp_path)
+    (found,) = resolve(f"{hub.url}/o/r/blob/main/Small-Q8_0.gguf", tmp_path)
+    assert found.weights.files[0].name == "Small-Q8_0.gguf"
+    hub.add("o/s", {"A-Q8_0.gguf": small, "A-Q4_K_M.gguf": large})  # called alike, and not of one shape
+    with pytest.raises(BadModelError, match="o/s holds several models") as caught:
+        resolve("o/s", tmp_path)
+    assert "its file's path" in caught.value.hint
+
+
+def test_a_folder_of_two_models_is_no_choice_of_quants(tmp_path: Path) -> None:
+    folder = tmp_path / "all"
+    folder.mkdir()
+    gguf_file(folder / "a-Q8_0.gguf")
+    gguf_file(folder / "b-Q4_K_M.gguf", blocks=3)
+    with pytest.raises(BadModelError, match=r"holds several models: (a|b)-"):
+        resolve(str(folder), tmp_path)
+    assert resolve(str(folder / "a-Q8_0.gguf"), tmp_path)
 
 
 def test_an_adapter_is_no_model(tmp_path: Path, hub: Hub) -> None:

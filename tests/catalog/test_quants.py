@@ -134,3 +134,18 @@ def test_a_complete_copy_makes_up_for_an_incomplete_one() -> None:
 )
 def test_rarer_names(name: str, quant: str) -> None:
     assert quant_of(name) == quant
+
+
+@pytest.mark.parametrize(
+    ("names", "twins"),
+    [
+        (("A-Q8_0.gguf", "B-Q8_0.gguf"), {"Q8_0": ("A-Q8_0.gguf", "B-Q8_0.gguf")}),
+        (("A-Q8_0.gguf", "sub/B-Q8_0.gguf"), {}),  # what lies deeper does not count
+        (("R1-Q8_0/R1-Q8_0-00001-of-00001.gguf", "R1.Q8_0/R1.Q8_0.gguf"), {}),  # a copy in one file
+        (("A-Q8_0.gguf", "B-Q4_0.gguf"), {}),  # their headers will tell
+    ],
+)
+def test_the_same_quant_of_differently_named_models_is_told(
+    names: tuple[str, ...], twins: dict[str, tuple[str, str]]
+) -> None:
+    assert contents(WeightFile(name, 10) for name in names).twins == twins
