@@ -62,6 +62,7 @@ def draft(shape: ModelShape, flags: LlamaFlags, main: Resolved, hardware: Hardwa
     model = hparams.read(shape)
     run = resolved.resolve(own, model, reader=Reader.SERVER, build=devices.build_of(hardware))
     where = placement.place(shape, model, own, devices.devices(hardware, own))
+    run = compute.settled(shape, model, run, where)
     return Companion(
         where.devices,
         where.weights,

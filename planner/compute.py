@@ -1,6 +1,6 @@
 """Compute buffers per device: the graph of the largest batch, laid out as the engine lays it out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from domain.model import ModelShape
@@ -49,8 +49,15 @@ def per_device(
 ) -> dict[int, int]:
     """Bytes by device number. ``whole``: walk through every block."""
     numbers = tuple(range(hparams.trunk)) if whole else telling(hparams, placement)
+    sizes = _sizes(_job(shape, hparams, run, placement, numbers))
+    return {HOST_ID: sizes[-1], **dict(enumerate(sizes[:-1]))}
+
+
+def _job(
+    shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement, numbers: tuple[int, ...]
+) -> Job:
     backends = tuple(device.backend for device in placement.devices)
-    job = Job(
+    return Job(
         run=run,
         widths=(hparams.embd, hparams.vocab, hparams.experts, hparams.experts_used, len(hparams.layers)),
         layers=tuple(dict(zip(hparams.kinds, hparams.layers, strict=True)).values()),
@@ -65,20 +72,45 @@ def per_device(
         placement=placement,
         architecture=hparams.architecture,
     )
-    sizes = _sizes(job)
-    return {HOST_ID: sizes[-1], **dict(enumerate(sizes[:-1]))}
 
 
 @lru_cache(maxsize=256)
 def _sizes(job: Job) -> tuple[int, ...]:
+    return tuple(_scheduler(job).buffer_sizes(build(_context(job))))
+
+
+def _context(job: Job) -> Context:
     made = recipe(job.hparams.architecture)
-    context = Context(job.shape, job.hparams, job.run, job.placement, made, job.numbers)
-    scheduler = Scheduler(
+    return Context(job.shape, job.hparams, job.run, job.placement, made, job.numbers)
+
+
+def _scheduler(job: Job) -> Scheduler:
+    return Scheduler(
         [*(backend.alignment for backend in job.backends), HOST_ALIGNMENT],
         [*(backend.offloads_host_weights for backend in job.backends), False],
         copies=job.copies,
     )
-    return tuple(scheduler.buffer_sizes(build(context)))
+
+
+def settled(shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement) -> Resolved:
+    """``run`` with flash attention as ``-fa auto`` leaves it: off where one of its nodes would not run
+    on its layer's device, which happens where caches or states stand on the host.
+
+    Source: ``llama_context::resolve_fused_ops``."""
+    may_differ = hparams.is_hybrid or not run.kv_offload
+    if not (run.flash_attention_auto and run.flash_attention and may_differ and placement.devices):
+        return run
+    probe = replace(run, ubatch=run.sequences, logits_rows=run.sequences)
+    stays = _is_fused_at_home(_job(shape, hparams, probe, placement, telling(hparams, placement)))
+    return run if stays else replace(run, flash_attention=False)
+
+
+@lru_cache(maxsize=256)
+def _is_fused_at_home(job: Job) -> bool:
+    context = _context(job)
+    _scheduler(job).assign(build(context))
+    at_home = (context.home(job.placement.layer_device[block]) for _, block in context.fused)
+    return all(node.backend == home for (node, _), home in zip(context.fused, at_home, strict=True))
 
 
 def is_pipelined(hparams: Hparams, run: Resolved, placement: Placement) -> bool:

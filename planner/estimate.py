@@ -138,6 +138,7 @@ def lay_out(
     run = resolved.resolve(flags, model, reader=reader, build=devices.build_of(hardware))
     used = devices.devices(hardware, flags)
     where = placement.place(shape, model, flags, used)
+    run = compute.settled(shape, model, run, where)
     own = Companion(
         where.devices,
         where.weights,

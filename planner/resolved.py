@@ -37,7 +37,8 @@ class Resolved:
 
     ``logits_rows``: for how many tokens of a batch the graph keeps logits. ``pinned``: nodes that the
     engine sets to a back end stay there; its dry run forgets that. ``mixed``: whether a batch may hold
-    tokens and vectors together, which newer builds make room for."""
+    tokens and vectors together, which newer builds make room for. ``flash_attention_auto``: whether it
+    may yet turn out to be off (``compute.settled``)."""
 
     gpu_layers: int
     context: int
@@ -54,6 +55,7 @@ class Resolved:
     cache_type_v: str
     swa_full: bool
     kv_offload: bool
+    flash_attention_auto: bool = False
 
 
 def padded(value: int, to: int) -> int:
@@ -100,4 +102,5 @@ def resolve(
         cache_type_v=flags.cache_type_v.upper(),
         swa_full=flags.swa_full,
         kv_offload=flags.kv_offload,
+        flash_attention_auto=flags.flash_attention == "auto",
     )

@@ -188,6 +188,7 @@ def _heads(
     extra = () if sinks is None else (sinks,)
     if context.run.flash_attention:
         made = op.new("flash_attn", (v.ne[0], q.ne[2], q.ne[1], q.ne[3]), (q, k, v, mask, *extra))
+        context.fused.append((made, block))
         if compressed is not None:
             made = op.mul_mat(compressed, op.permute(made, 0, 2, 1, 3))
             made = op.cont(op.permute(made, 0, 2, 1, 3))

@@ -31,6 +31,7 @@ class Context:
         self.cpu = len(placement.devices)
         self.tokens = -(-run.ubatch // run.sequences) * run.sequences
         self.outputs = run.logits_rows
+        self.fused: list[tuple[Tensor, int]] = []
         self._shape = shape
         self._weights: dict[str, Tensor] = {}
         self._inputs: dict[str, Tensor] = {}

@@ -34,14 +34,15 @@ class Scheduler:
 
     def buffer_sizes(self, graph: Graph) -> list[int]:
         """Bytes per back end. Changes the sources of nodes to copies: a graph is used once."""
-        self._assign(graph)
+        self.assign(graph)
         splits = self._splits(graph)
         inputs = self._graph_inputs(graph) if self.copies > 1 else []
         nodes, node_places = self._with_inputs(splits)
         leaves, leaf_places = self._leaves(graph, splits, inputs)
         return Allocator(self.alignments).sizes(nodes, node_places, leaves, leaf_places)
 
-    def _assign(self, graph: Graph) -> None:
+    def assign(self, graph: Graph) -> None:
+        """Gives each tensor its back end."""
         for tensor in (*graph.leaves, *graph.nodes):
             tensor.backend = tensor.pinned if tensor.pinned is not None else self._by_place(tensor)
         real = [node for node in graph.nodes if node.op not in VIEW_OPS]
