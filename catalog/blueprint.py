@@ -79,7 +79,7 @@ def table(architecture: str, facts: Mapping[str, MetadataValue], mix: Mix) -> tu
     if not isinstance(blocks, int):
         raise KeyError("block_count")
     return tuple(
-        _tensor(name, dims, type_of(name, dims, mix, blocks=blocks, tied=tied))
+        sized(name, dims, type_of(name, dims, mix, blocks=blocks, tied=tied))
         for name, dims in rows(architecture, facts)
     )
 
@@ -90,7 +90,8 @@ def header(architecture: str, facts: Mapping[str, MetadataValue], *, title: str)
     return {"general.architecture": architecture, "general.name": title, **keys}
 
 
-def _tensor(name: str, dims: tuple[int, ...], kind: str) -> Tensor:
+def sized(name: str, dims: tuple[int, ...], kind: str) -> Tensor:
+    """A tensor of this ggml type, with its bytes."""
     rows_in_all = 1
     for dim in dims[1:]:
         rows_in_all *= dim
@@ -129,5 +130,5 @@ def _neighbour(tensor: Tensor, *, up: bool) -> Tensor | None:
             place = ladder.index(rung) + (1 if up else -1)
             if 0 <= place < len(ladder):
                 kind = fitting(ladder[place], tensor.shape[0], mix_of("Q8_0", ""))
-                return _tensor(tensor.name, tensor.shape, kind)
+                return sized(tensor.name, tensor.shape, kind)
     return None

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from domain.model import ModelShape
+from planner import bound
 from planner.devices import REMOTE_CPU, Backend
-from planner.graph.context import Context
+from planner.graph.context import Context, NotLaidOutError
 from planner.graph.model import build
 from planner.graph.recipe import recipe
 from planner.graph.schedule import PIPELINE_COPIES, Scheduler
@@ -47,10 +48,19 @@ class Job:
 def per_device(
     shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement, *, whole: bool = False
 ) -> dict[int, int]:
-    """Bytes by device number. ``whole``: walk through every block."""
+    """Bytes by device number; a bound from above where the graph is not known. ``whole``: walk through
+    every block."""
     numbers = tuple(range(hparams.trunk)) if whole else telling(hparams, placement)
     sizes = _sizes(_job(shape, hparams, run, placement, numbers))
+    if sizes is None:
+        pipelined = is_pipelined(hparams, run, placement)
+        return bound.per_device(shape, hparams, run, placement, pipelined=pipelined)
     return {HOST_ID: sizes[-1], **dict(enumerate(sizes[:-1]))}
+
+
+def is_laid_out(shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement) -> bool:
+    """Whether ``per_device`` gives the engine's own graph, not a bound."""
+    return _sizes(_job(shape, hparams, run, placement, telling(hparams, placement))) is not None
 
 
 def _job(
@@ -75,8 +85,14 @@ def _job(
 
 
 @lru_cache(maxsize=256)
-def _sizes(job: Job) -> tuple[int, ...]:
-    return tuple(_scheduler(job).buffer_sizes(build(_context(job))))
+def _sizes(job: Job) -> tuple[int, ...] | None:
+    if not job.hparams.is_known:
+        return None
+    try:
+        graph = build(_context(job))
+    except NotLaidOutError:
+        return None
+    return tuple(_scheduler(job).buffer_sizes(graph))
 
 
 def _context(job: Job) -> Context:
@@ -97,7 +113,7 @@ def settled(shape: ModelShape, hparams: Hparams, run: Resolved, placement: Place
     on its layer's device, which happens where caches or states stand on the host.
 
     Source: ``llama_context::resolve_fused_ops``."""
-    may_differ = hparams.is_hybrid or not run.kv_offload
+    may_differ = hparams.is_known and (hparams.is_hybrid or not run.kv_offload)
     if not (run.flash_attention_auto and run.flash_attention and may_differ and placement.devices):
         return run
     probe = replace(run, ubatch=run.sequences, logits_rows=run.sequences)
@@ -108,7 +124,11 @@ def settled(shape: ModelShape, hparams: Hparams, run: Resolved, placement: Place
 @lru_cache(maxsize=256)
 def _is_fused_at_home(job: Job) -> bool:
     context = _context(job)
-    _scheduler(job).assign(build(context))
+    try:
+        graph = build(context)
+    except NotLaidOutError:
+        return True
+    _scheduler(job).assign(graph)
     at_home = (context.home(job.placement.layer_device[block]) for _, block in context.fused)
     return all(node.backend == home for (node, _), home in zip(context.fused, at_home, strict=True))
 

@@ -22,7 +22,6 @@ from planner import (
 )
 from planner.calibration import UNCALIBRATED, Calibration
 from planner.companions import Companion
-from planner.graph.recipe import recipe
 from planner.hparams import Hparams
 from planner.placement import HOST_ID, Placement
 from planner.resolved import Reader, Resolved
@@ -67,13 +66,15 @@ def estimate(
         calibration=calibration,
         draft=_drafting(draft, flags, laid.run, hardware, depth_tokens),
     )
+    exact = compute.is_laid_out(shape, laid.model, laid.run, laid.placement)
+    said = (*notes(rows), *unknown(laid.model, laid_out=exact), *laid.notes, *_on_drafts(draft, flags))
     return Estimate(
         engine=LLAMA_CPP,
         memory=rows,
         speed=_from_disk(in_memory, shape, laid, flags, hardware, depth_tokens),
         fits=fits(rows),
         confidence=Confidence.ESTIMATED,
-        notes=(*notes(rows), *unknown(laid.model), *laid.notes, *_on_drafts(draft, flags)),
+        notes=(*said, *host.words(laid.model, laid.run, flags)),
     )
 
 
@@ -152,7 +153,8 @@ def lay_out(
     if mmproj is not None:
         beside.append(companions.projector(mmproj, flags, hardware))
     rows = _rows([own, *beside], hardware)
-    return LaidOut(model, run, where, rows, tuple(note for one in beside for note in one.notes))
+    said = tuple(note for one in beside for note in one.notes)
+    return LaidOut(model, run, where, rows, said)
 
 
 def fits(memory: Sequence[DeviceMemory]) -> bool:
@@ -168,11 +170,17 @@ def notes(memory: Sequence[DeviceMemory]) -> tuple[str, ...]:
     )
 
 
-def unknown(model: Hparams) -> tuple[str, ...]:
-    """Said of an architecture whose graph is not the engine's own."""
-    if recipe(model.architecture).known:
+def unknown(model: Hparams, *, laid_out: bool) -> tuple[str, ...]:
+    """Said of an architecture or a file whose graph is not the engine's own here."""
+    if laid_out:
         return ()
-    return (f"the graph of {model.architecture} is taken for a plain transformer's: compute is a guess",)
+    what = (
+        "the compute of this file"
+        if model.is_known
+        else f"the rules do not know {model.architecture}: its cache and compute"
+    )
+    verb = "is a bound" if model.is_known else "are bounds"
+    return (f"{what} {verb} from above, until an engine has been asked",)
 
 
 def _rows(parts: Sequence[Companion], hardware: Hardware) -> tuple[DeviceMemory, ...]:

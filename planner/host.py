@@ -6,7 +6,7 @@ pages of the file that it was made from go when RAM is short.
 
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
-from domain.units import MIB
+from domain.units import MIB, gib
 from planner import kv
 from planner.hparams import Hparams
 from planner.resolved import DEFAULT_CACHE_RAM_MIB, DEFAULT_CHECKPOINTS, Resolved
@@ -19,6 +19,7 @@ BASE_HEAP_BYTES = 48 * MIB
 HEAP_BYTES_PER_TOKEN = 500
 CHECKPOINT_SPACING_TOKENS = 8192  # llama-server --checkpoint-min-step
 F32 = 4
+TOLD_BYTES = 64 * MIB
 
 
 def heap_bytes(shape: ModelShape, hparams: Hparams, run: Resolved) -> int:
@@ -51,6 +52,22 @@ def prompt_cache_bytes(hparams: Hparams, run: Resolved, flags: LlamaFlags) -> in
     if limit < 0:
         return kv.sequence_bytes(hparams, run) * max(1, run.context // run.context_per_sequence)
     return limit * MIB
+
+
+def words(hparams: Hparams, run: Resolved, flags: LlamaFlags) -> tuple[str, ...]:
+    """The parts of the host's overhead that an owner can turn down, with what turns them."""
+    found = []
+    cache = prompt_cache_bytes(hparams, run, flags)
+    if cache:
+        found.append(
+            f"up to {gib(cache)} of the host's overhead are the prompt cache (--cache-ram 0 ends it)"
+        )
+    kept = checkpoint_bytes(hparams, run, flags)
+    if kept >= TOLD_BYTES:
+        count = checkpoints(hparams, run, flags) * run.sequences
+        ends = "--ctx-checkpoints 0 ends them"
+        found.append(f"{gib(kept)} of the host's overhead are {count} context checkpoints ({ends})")
+    return tuple(found)
 
 
 def overhead_bytes(shape: ModelShape, hparams: Hparams, run: Resolved, flags: LlamaFlags) -> int:

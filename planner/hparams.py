@@ -3,11 +3,12 @@
 Source: llama.cpp ``llama_model_base::load_hparams`` and the ``load_arch_hparams`` of ``src/models``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from domain.errors import BadModelError
 from domain.model import ModelShape
+from planner.graph.recipe import recipe
 
 # Layers in a period of sliding-window attention where the file does not say; and whether the full
 # layer comes first in it. Source: the ``load_swa_pattern`` calls of llama.cpp's ``src/models``.
@@ -70,7 +71,8 @@ class Hparams:
     """What memory and speed depend on. ``layers`` are all blocks, ``trunk`` those that every token
     passes (without multi-token-prediction heads); ``kinds`` numbers the layers that are alike.
     ``is_mla``: the cache keeps K alone. ``image_layers``: first blocks to whose output an image adds
-    vectors of its own."""
+    vectors of its own. ``is_known``: whether the rules of this architecture are here; if not, each layer
+    counts as attention over the whole context and as recurrent, as far as the header has sizes of both."""
 
     architecture: str
     layers: tuple[Layer, ...]
@@ -92,6 +94,7 @@ class Hparams:
     time_step_rank: int
     window: int
     is_hybrid: bool
+    is_known: bool = True
     kinds: tuple[int, ...] = ()
     image_layers: int = 0
 
@@ -152,7 +155,10 @@ def read(shape: ModelShape) -> Hparams:
     inner, state = keys.one("ssm.inner_size", 0), keys.one("ssm.state_size", 0)
     hybrid = arch in HYBRID_BY_HEADS or arch in HYBRID_BY_INTERVAL or arch == "falcon-h1"
     vocab = _vocab_rows(shape.tensors) or keys.one("vocab_size", 0)
+    known = recipe(arch).known
     layers = _layers(keys, arch, count, trunk, embd, heads, window)
+    if not known:
+        layers = tuple(_as_both(layer, keys, embd) for layer in layers)
     image_layers = keys.one("n_deepstack_layers", 0)
     numbers: dict[tuple[Layer, int], int] = {}
     return Hparams(
@@ -181,6 +187,7 @@ def read(shape: ModelShape) -> Hparams:
         time_step_rank=keys.one("ssm.time_step_rank", 0),
         window=window,
         is_hybrid=hybrid,
+        is_known=known,
     )
 
 
@@ -220,6 +227,15 @@ def _layers(
         )
         for index in range(count)
     )
+
+
+def _as_both(layer: Layer, keys: _Keys, embd: int) -> Layer:
+    """The most that one layer of an unknown kind can keep. An indexer beside the heads has keys, too."""
+    r, s = _state(keys, embd, layer.heads)
+    heads, indexer = layer.kv_heads, keys.one("attention.indexer.key_length", 0)
+    key = max(layer.key_dim, keys.one("attention.key_length_mla", 0)) + (indexer if heads else 0)
+    value = max(layer.value_dim, keys.one("attention.value_length_mla", 0))
+    return replace(layer, key_dim=key, value_dim=value, has_kv=True, recurrent_r=r, recurrent_s=s)
 
 
 def _has_kv(arch: str, index: int, trunk: int, recurrent: bool, kv_heads: int, ffn: int) -> bool:

@@ -20,7 +20,7 @@ EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 LAYER_OF = re.compile(r"^blk\.(\d+)\.")
 _EXPERTS_OF_LAYER = re.compile(r"^blk\.(\d+)" + EXPERTS)
 # Tensors of the input layer; all others without a layer number belong to the output.
-INPUT = ("token_embd", "position_embd", "token_types", "token_embd_norm", "per_layer_token_embd")
+INPUT = ("token_embd", "position_embd", "token_types", "per_layer_token_embd")
 # Tensors without a number that the first layer asks for. Source: ``llm_tensor_info`` of llama.cpp.
 FIRST_LAYER = frozenset(
     {"rope_freqs", "rope_factors_long", "rope_factors_short", "per_layer_model_proj", "per_layer_proj_norm"}
@@ -56,7 +56,7 @@ def place(shape: ModelShape, hparams: Hparams, flags: LlamaFlags, devices: Seque
     on: dict[str, int] = {}
     weights = dict.fromkeys([HOST_ID, *range(len(devices))], 0)
     tied = is_tied(shape.tensors)
-    twice = shape.architecture in TIED_TWICE
+    twice = shape.architecture in TIED_TWICE or not hparams.is_known
     duplicated = 0
     blocks: list[list[int]] = [[] for _ in layer_device]
     for tensor in shape.tensors:

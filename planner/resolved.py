@@ -17,6 +17,8 @@ ALL_LAYERS = 999
 DEFAULT_DRAFT_MAX = 3
 # How many tokens other ways of guessing put up at a time, by their defaults.
 GUESSED = {"ngram-simple": 48, "ngram-map-k": 48, "ngram-map-k4v": 48, "ngram-mod": 64, "ngram-cache": 8}
+# The engine turns flash attention off for these. Source: ``llama_init_from_model``.
+UNFLASHED = frozenset({"grok"})
 # Build 10434 has no room for mixed batches and does not pipeline over RPC; build 11434 does both.
 LAST_UNMIXED_BUILD = 10434
 
@@ -97,7 +99,7 @@ def resolve(
         logits_rows=tokens if reader is Reader.FIT_PARAMS else min(tokens, sequences * (1 + guessed(flags))),
         pinned=reader is Reader.SERVER,
         mixed=build is None or build > LAST_UNMIXED_BUILD,
-        flash_attention=flags.flash_attention != "off",
+        flash_attention=flags.flash_attention != "off" and hparams.architecture not in UNFLASHED,
         cache_type_k=flags.cache_type_k.upper(),
         cache_type_v=flags.cache_type_v.upper(),
         swa_full=flags.swa_full,

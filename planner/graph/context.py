@@ -13,6 +13,10 @@ from planner.placement import HOST_ID, Placement
 from planner.resolved import ALL_LAYERS, Resolved
 
 
+class NotLaidOutError(Exception):
+    """No recipe builds the graph of such a file."""
+
+
 class Context:
     """Inputs are made when first asked for; weights are leaves at home on their device."""
 
@@ -46,9 +50,11 @@ class Context:
         return name in self._table
 
     def weight(self, name: str) -> Tensor:
-        """Raises: KeyError for a tensor that the file lacks."""
+        """Raises: NotLaidOutError for a tensor that the file lacks."""
         found = self._weights.get(name)
         if found is None:
+            if name not in self._table:
+                raise NotLaidOutError(name)
             ne, size = self._table[name]
             found = Tensor("none", ne, op.strides(ne, F32), size)
             found.home = self.home(self.placement.tensor_device[name])

@@ -3,7 +3,7 @@
 from planner.graph import gemma
 from planner.graph import tensor as op
 from planner.graph.attention import attention
-from planner.graph.context import Context
+from planner.graph.context import Context, NotLaidOutError
 from planner.graph.feedforward import expert_scores, feed_forward
 from planner.graph.mamba import mamba, mamba2
 from planner.graph.recurrent import delta_net, kimi_delta, short_convolution
@@ -168,6 +168,8 @@ def _recurrent(context: Context, source: Tensor, block: int) -> Tensor:
     context.graph.expand(source)
     if context.has(f"{name}.ssm_f_a.weight"):
         return kimi_delta(context, source, block)
+    if not context.hparams.time_step_rank:
+        raise NotLaidOutError(f"{name} keeps a state of an unknown kind")
     return delta_net(context, source, block)
 
 
@@ -186,7 +188,8 @@ def _head(context: Context, stream: Tensor) -> None:
     if recipe.keeps == "both":
         stream.is_output = True
         stream = op.get_rows(stream, context.output_rows())
-    made = context.norm(stream, "output_norm.weight", None)
+    norm = "output_norm" if context.has("output_norm.weight") else "token_embd_norm"
+    made = context.norm(stream, f"{norm}.weight", None)
     made.is_output = True
     if recipe.late_rows and recipe.keeps == "norm":
         made = op.get_rows(made, context.output_rows())

@@ -10,14 +10,42 @@ from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryK
 from domain.model import Candidate, MetadataValue, ModelShape, Source, Tensor, WeightFile, Weights
 from domain.plan import VLLM
 from domain.units import GIB
-from tests.rigs.replica import shape_from_facts
+from planner.graph.recipe import recipe
+from tests.rigs.replica import shape_from_capture, shape_from_facts
 
 TRUTH = Path(__file__).parents[1] / "captures" / "llamacpp-memory.json"
+ARCHITECTURES = Path(__file__).parents[1] / "captures" / "llamacpp-architectures.json"
 
 
 @lru_cache(maxsize=1)
 def truth() -> dict[str, Any]:
     return json.loads(TRUTH.read_text())
+
+
+@lru_cache(maxsize=1)
+def architectures() -> dict[str, Any]:
+    """Models of every architecture that was put before the engine, and what it said of them."""
+    return json.loads(ARCHITECTURES.read_text())
+
+
+@lru_cache(maxsize=128)
+def published(model: str) -> ModelShape:
+    """The shape of a model of that capture."""
+    return shape_from_capture(architectures()["models"][model])
+
+
+def one_of_each_architecture() -> tuple[str, ...]:
+    """The smallest model of each that the planner has rules for."""
+    models = sorted(filter(is_known, architectures()["models"]), key=lambda name: published(name).file_bytes)
+    found: dict[str, str] = {}
+    for name in models:
+        found.setdefault(published(name).architecture, name)
+    return tuple(found.values())
+
+
+def is_known(model: str) -> bool:
+    """Whether the planner has rules for its architecture."""
+    return recipe(published(model).architecture).known
 
 
 @lru_cache(maxsize=64)

@@ -159,3 +159,19 @@ def test_no_bandwidth_no_speed() -> None:
     known = estimate(LLAMA, parse(["-c", "4096"]), build.SMALL_CPU).speed.decode_tokens_per_s
     assert known is not None
     assert known.low < known.expected < known.high
+
+
+def test_the_prompt_cache_and_checkpoints_are_told_in_words() -> None:
+    windows = build.shape("gemma-3-12b", "Q4_K_M")
+    told = estimate(windows, parse(["-c", "16384", "-np", "1"]), TWO).notes
+    assert any("8.0 GiB of the host's overhead are the prompt cache" in note for note in told)
+    assert any("context checkpoints" in note for note in told)
+    line = ["-c", "16384", "-np", "1", "--cache-ram", "0", "--ctx-checkpoints", "0"]
+    assert not any("overhead" in note for note in estimate(windows, parse(line), TWO).notes)
+
+
+def test_auto_flash_attention_ends_where_a_hybrids_states_stand_on_the_host() -> None:
+    hybrid = build.published("granite-4-h-micro")
+    line = "-ngl 999 -c 16384 -np 1 -nkvo"
+    auto, on = (rows(hybrid, f"{line} -fa {word}", ONE)["host"].compute_bytes for word in ("auto", "on"))
+    assert auto - on > GIB / 2

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, TokenType
 
-from catalog.blueprint import header, table
-from catalog.mixes import Mix
+from catalog.blueprint import header, sized, table
+from catalog.mixes import Mix, type_of
 from domain.model import MetadataValue, ModelShape
 
 _ALIGNMENT = 32
@@ -69,6 +69,42 @@ def shape_from_facts(facts: Mapping[str, Any], quant: str) -> ModelShape:
         metadata=header(architecture, keys, title="replica"),
         array_lengths={_TOKENS: int(facts["vocab_size"])},
     )
+
+
+def shape_from_capture(model: Mapping[str, Any]) -> ModelShape:
+    """A model whose header and tensors were recorded: ``blk.*`` stands for the blocks behind it."""
+    metadata = {key: _value(value) for key, value in model["metadata"].items()}
+    architecture = str(metadata["general.architecture"])
+    blocks = int(model["metadata"][f"{architecture}.block_count"])
+    names = [
+        (name.replace("*", str(number), 1) if number is not None else name, tuple(dims))
+        for name, dims, ranges in model["tensors"]
+        for number in _numbers(ranges)
+    ]
+    tied = all(name != "output.weight" for name, _ in names)
+    mix = _RECORDED_MIXES[model["quant"]]
+    tensors = tuple(
+        sized(name, dims, type_of(name, dims, mix, blocks=blocks, tied=tied)) for name, dims in names
+    )
+    return ModelShape(
+        architecture=architecture,
+        tensors=tensors,
+        file_bytes=sum(_padded(tensor.size_bytes) for tensor in tensors),
+        metadata=metadata,
+        array_lengths={_TOKENS: int(model["metadata"][f"{architecture}.vocab_size"])},
+    )
+
+
+def _value(value: Any) -> MetadataValue:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _numbers(ranges: str) -> list[int | None]:
+    """``"0-3,5"`` as numbers; a name without a block stands once."""
+    if not ranges:
+        return [None]
+    bounds = [part.split("-") for part in ranges.split(",")]
+    return [number for part in bounds for number in range(int(part[0]), int(part[-1]) + 1)]
 
 
 def header_keys(facts: Mapping[str, Any]) -> dict[str, MetadataValue]:
