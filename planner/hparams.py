@@ -8,34 +8,10 @@ from functools import lru_cache
 
 from domain.errors import BadModelError
 from domain.model import ModelShape
+from planner import windows
 from planner.graph.recipe import recipe
+from planner.header import Keys
 
-# Layers in a period of sliding-window attention where the file does not say; and whether the full
-# layer comes first in it. Source: the ``load_swa_pattern`` calls of llama.cpp's ``src/models``.
-SWA_PERIODS: dict[str, tuple[int, bool]] = {
-    "afmoe": (4, False),
-    "cohere2": (4, False),
-    "cohere2moe": (4, True),
-    "exaone-moe": (4, False),
-    "exaone4": (4, False),
-    "gemma2": (2, False),
-    "gemma3": (6, False),
-    "gemma3n": (5, False),
-    "gpt-oss": (2, False),
-    "laguna": (4, True),
-    "llama4": (4, False),
-    "mellum": (4, False),
-    "muse-glimmer": (4, False),
-    "olmo2": (4, False),
-    "plamo3": (8, False),
-    "smallthinker": (4, True),
-}
-SWA_LISTED = frozenset(
-    {"gemma4", "granite-swa", "maple", "mimo2", "spark2-5", "step35"}
-)  # pattern in the file
-SWA_WINDOWS = {"gemma2": 4096, "exaone4": 4096, "exaone-moe": 128, "llama4": 8192, "smallthinker": 4096}
-EXAONE4_LARGE = 64  # blocks of the one size with windows, which the engine knows it by
-CHUNKED = frozenset({"llama4"})
 RECURRENT = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
 # Hybrids whose recurrent layers are those without KV heads. Source: ``is_recr_impl`` in ``src/models``.
 HYBRID_BY_HEADS = frozenset(
@@ -104,32 +80,6 @@ class Hparams:
         return self.window == 0 and not self.is_hybrid and self.architecture not in RECURRENT
 
 
-class _Keys:
-    """Header values of an architecture, by key. Raises: BadModelError for values that can't be."""
-
-    def __init__(self, shape: ModelShape) -> None:
-        self.shape = shape
-
-    def one(self, key: str, default: int | None = None) -> int:
-        value = self.shape.get(key)
-        if isinstance(value, tuple):
-            value = value[0] if value else None
-        if value is None and default is not None:
-            return default
-        if isinstance(value, (int, float)) and 0 <= value < 1 << 40:
-            return int(value)
-        raise BadModelError(f"the header's {self.shape.architecture}.{key} is {value!r}, a count is expected")
-
-    def each(self, key: str, count: int, default: int | None = None) -> tuple[int, ...]:
-        """A value per layer: one for all, or a list."""
-        value = self.shape.get(key)
-        if isinstance(value, tuple) and value and len(value) >= count:
-            if all(isinstance(item, (int, float)) for item in value):
-                return tuple(int(item) for item in value[:count])
-            raise BadModelError(f"the header's {self.shape.architecture}.{key} holds more than numbers")
-        return (self.one(key, default),) * count
-
-
 @lru_cache(maxsize=64)
 def _vocab_rows(tensors: tuple[object, ...]) -> int | None:
     for tensor in tensors:
@@ -140,7 +90,7 @@ def _vocab_rows(tensors: tuple[object, ...]) -> int | None:
 
 def read(shape: ModelShape) -> Hparams:
     """Raises: BadModelError where the header lacks what every model has."""
-    keys = _Keys(shape)
+    keys = Keys(shape)
     arch = shape.architecture
     count = keys.one("block_count")
     if not 0 < count <= 1024:
@@ -149,7 +99,7 @@ def read(shape: ModelShape) -> Hparams:
     embd = keys.one("embedding_length")
     heads = keys.each("attention.head_count", count, 0)
     first_heads = max(heads) or 1
-    window = _window(keys, arch)
+    window = windows.window(keys, arch)
     kv_rank = keys.one("attention.kv_lora_rank", 0)
     mla_key = keys.one("attention.key_length_mla", 0)
     inner, state = keys.one("ssm.inner_size", 0), keys.one("ssm.state_size", 0)
@@ -192,7 +142,7 @@ def read(shape: ModelShape) -> Hparams:
 
 
 def _layers(
-    keys: _Keys, arch: str, count: int, trunk: int, embd: int, heads: tuple[int, ...], window: int
+    keys: Keys, arch: str, count: int, trunk: int, embd: int, heads: tuple[int, ...], window: int
 ) -> tuple[Layer, ...]:
     default_kv = max(heads)
     kv_heads = (
@@ -208,7 +158,7 @@ def _layers(
     )
     key_swa = keys.one("attention.key_length_swa", key)
     value_swa = keys.one("attention.value_length_swa", value)
-    sliding = _sliding(keys, arch, count, trunk) if window else (False,) * count
+    sliding = windows.sliding(keys, arch, count, trunk) if window else (False,) * count
     recurrent = _recurrent(keys, arch, count, trunk, kv_heads, ffn)
     kv_until = _kv_until(keys, arch, count)
     r, s = _state(keys, embd, max(heads))
@@ -229,7 +179,7 @@ def _layers(
     )
 
 
-def _as_both(layer: Layer, keys: _Keys, embd: int) -> Layer:
+def _as_both(layer: Layer, keys: Keys, embd: int) -> Layer:
     """The most that one layer of an unknown kind can keep. An indexer beside the heads has keys, too."""
     r, s = _state(keys, embd, layer.heads)
     heads, indexer = layer.kv_heads, keys.one("attention.indexer.key_length", 0)
@@ -246,35 +196,14 @@ def _has_kv(arch: str, index: int, trunk: int, recurrent: bool, kv_heads: int, f
     return arch == "falcon-h1" or not recurrent
 
 
-def _kv_until(keys: _Keys, arch: str, count: int) -> int:
+def _kv_until(keys: Keys, arch: str, count: int) -> int:
     """From this layer on, caches of earlier layers are used again."""
     shared = keys.one("attention.shared_kv_layers", 0)
     return count - shared if shared else min(count, SHARED_KV_FROM.get(arch, count))
 
 
-def _window(keys: _Keys, arch: str) -> int:
-    if arch not in SWA_PERIODS and arch not in SWA_LISTED and arch not in {"lfm2", "lfm2moe"}:
-        return 0
-    if arch == "llama4":
-        return 0 if keys.shape.get("attention.sliding_window") == 0 else SWA_WINDOWS[arch]
-    if arch == "exaone4" and keys.one("block_count") != EXAONE4_LARGE:
-        return 0
-    return keys.one("attention.sliding_window", SWA_WINDOWS.get(arch, 0))
-
-
-def _sliding(keys: _Keys, arch: str, count: int, trunk: int) -> tuple[bool, ...]:
-    pattern = keys.shape.get("attention.sliding_window_pattern")
-    if isinstance(pattern, tuple) and len(pattern) >= count:
-        return tuple(bool(item) for item in pattern[:count])
-    period, dense_first = SWA_PERIODS.get(arch, (0, False))
-    if isinstance(pattern, int) and not isinstance(pattern, bool):
-        period = pattern
-    full_at = 0 if dense_first else period - 1
-    return tuple(index < trunk and (period == 0 or index % period != full_at) for index in range(count))
-
-
 def _recurrent(
-    keys: _Keys, arch: str, count: int, trunk: int, kv_heads: tuple[int, ...], ffn: tuple[int, ...]
+    keys: Keys, arch: str, count: int, trunk: int, kv_heads: tuple[int, ...], ffn: tuple[int, ...]
 ) -> tuple[bool, ...]:
     if arch in RECURRENT or arch == "falcon-h1":
         return (True,) * count
@@ -291,7 +220,7 @@ def _recurrent(
     return (False,) * count
 
 
-def _state(keys: _Keys, embd: int, heads: int) -> tuple[int, int]:
+def _state(keys: Keys, embd: int, heads: int) -> tuple[int, int]:
     """Values that a recurrent layer keeps per sequence: convolution rows, and the state itself.
 
     Source: ``llama_hparams::n_embd_r`` and ``n_embd_s``.
