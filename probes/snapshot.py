@@ -1,6 +1,7 @@
 """One look at the machine: every source asked once, none able to fail the others."""
 
 import logging
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from domain.hardware import BandwidthSource, Hardware, Memory, MemoryKind
 from domain.known import KnownGpu
 from domain.told import Certainty, Told
-from probes import accelerators, carve_out, host, ram_peak
+from probes import accelerators, carve_out, host, mac, ram_peak
 from probes.found import Answer, Found
 from probes.guard import Guard
 from probes.host import Before
@@ -22,11 +23,13 @@ RATED = Told("table", Certainty.RATED, "of the unified GPU, whose memory is the 
 def probe(
     *, root: Path, models_dir: Path, known_gpus: Sequence[KnownGpu], before: Before | None = None
 ) -> Hardware:
-    """The hardware below ``root``, without engines. Never raises; starts no child.
+    """The hardware below ``root``, without engines. Never raises; starts no child but sysctl on a Mac.
 
     ``before`` is handed from look to look: what can't have changed is not read again. RAM bandwidth is a
     peak or unknown, the disk's read rate unknown: ``bandwidth`` and ``read_rate`` measure, which takes time.
     """
+    if platform.system() == "Darwin":
+        return mac.probe(models_dir, known_gpus)
     began = time.monotonic()
     ask = Guard()
     before = before or Before()

@@ -1,6 +1,8 @@
 """A GPU in a line, and one more for each that has a part of its memory; NPUs and stacks."""
 
-from domain.accelerator import PcieLink, Peer
+from collections.abc import Sequence
+
+from domain.accelerator import PcieLink, Peer, RuntimeDevice
 from domain.hardware import Gpu, Npu, Stacks
 from domain.units import gb_per_s, gib
 
@@ -29,13 +31,17 @@ def stack_words(stacks: Stacks) -> str:
         "CUDA": stacks.cuda,
         "toolkit": stacks.cuda_toolkit,
         "ROCm": stacks.rocm,
-        "Vulkan": stacks.vulkan,
-        "Level Zero": stacks.level_zero,
+        "Vulkan": _shown(stacks.vulkan, stacks.vulkan_devices),
+        "Level Zero": _shown(stacks.level_zero, stacks.level_zero_devices),
         "amdgpu (DKMS)": stacks.amdgpu_dkms,
         "firmware": stacks.linux_firmware,
         "kernel": stacks.kernel,
     }
     return ", ".join(f"{name} {version}" for name, version in named.items() if version)
+
+
+def _shown(version: str | None, devices: Sequence[RuntimeDevice]) -> str | None:
+    return version if devices or version is None else f"{version} (no GPU)"
 
 
 def _memory(gpu: Gpu) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ctl.show.gpus import gpu_lines, npu_line, set_aside_line, stack_words
-from domain.accelerator import PcieLink, Peer, Tenant
+from domain.accelerator import PcieLink, Peer, RuntimeDevice, Tenant
 from domain.hardware import Gpu, MemoryKind, Npu, Stacks
 from domain.units import GIB
 
@@ -59,6 +59,8 @@ def test_stacks_and_npus_in_a_line():
     assert stack_words(Stacks(cuda="13.0", cuda_toolkit="12.9", kernel="6.18.9")) == (
         "CUDA 13.0, toolkit 12.9, kernel 6.18.9"
     )
+    assert stack_words(Stacks(vulkan="1.3.239")) == "Vulkan 1.3.239 (no GPU)"
+    assert stack_words(Stacks(vulkan="1.3.239", vulkan_devices=(RuntimeDevice("X"),))) == "Vulkan 1.3.239"
     assert npu_line(Npu("pci:0000:c4:00.1", "amd", "XDNA 2", firmware="1.0.0.63")) == (
         "XDNA 2 (pci:0000:c4:00.1), firmware 1.0.0.63, unused: no engine here runs on one"
     )
