@@ -1,4 +1,4 @@
-"""A Mac under macOS: what sysctl(8) and psutil tell. Its GPU works in the RAM, of which Metal lends a part."""
+"""A Mac under macOS: what sysctl(8) and psutil tell. Its GPU works in what Metal lends of the RAM."""
 
 import subprocess
 from collections.abc import Callable, Sequence
@@ -39,7 +39,10 @@ Run = Callable[[Sequence[str]], str]
 
 def run_text(command: Sequence[str]) -> str:
     """Whatever a program prints; a key that sysctl doesn't know makes it fail and print the others."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10.0, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10.0, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
     return done.stdout
 
 

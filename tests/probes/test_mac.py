@@ -65,3 +65,9 @@ def test_what_sysctl_does_not_tell_is_unknown(tmp_path, text):
     assert (seen.memory.total_bytes, seen.memory.available_bytes) == (None, None)
     assert [gpu.memory_total_bytes for gpu in seen.gpus] in ([], [None])
     assert seen.problems[0].what.startswith("not told: ")
+
+
+def test_a_program_that_is_missing_says_nothing():
+    assert mac.run_text(["/nowhere/sysctl"]) == ""
+    assert mac.run_text(["/bin/echo", "hw.memsize: 1"]) == "hw.memsize: 1\n"
+    assert mac.available_bytes() > 0
