@@ -1,11 +1,13 @@
 """What else there was, each with its price: better quants, another cache, faster quants, the other engine."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 
 from domain.model import Candidate
-from domain.plan import Alternative
+from domain.plan import LLAMA_CPP, Alternative
 from domain.units import gib
-from planner import headroom, needs, quality, split
+from planner import headroom, needs, quality, search, split
 from planner.option import Option
 from planner.search import Case
 
@@ -22,7 +24,7 @@ def alternatives(
 ) -> tuple[Alternative, ...]:
     """The three best: the next better quant, another type of cache, the best faster quant; more of the same
     where one is missing. The other engine comes on top."""
-    better = list(_better(chosen, found, candidates, case))
+    better = list(islice(_better(chosen, found, candidates, case), MOST))
     cache = list(_other_cache(chosen, found, case))
     faster = list(_faster(chosen, found))
     first = [*better[:1], *cache[:1], *faster[:1]]
@@ -59,7 +61,17 @@ def _unfit(one: Candidate, chosen: Option, case: Case) -> Alternative:
     room = split.total_room_bytes(case.hardware, case.reserve)
     lacks = None if room is None else needed - room
     why = f"needs {gib(lacks)} more than there is" if lacks and lacks > 0 else "no split of it holds here"
+    lazy = _from_disk(one, chosen, case) if lacks and lacks > 0 else None
+    if lazy is not None and lazy.decode:
+        why += f"; from the disk {_rate(lazy.decode)} tokens/s"
     return Alternative(one.weights.quant, why, None, needed)
+
+
+def _from_disk(one: Candidate, chosen: Option, case: Case) -> Option | None:
+    if one.engine != LLAMA_CPP:
+        return None
+    lazy = replace(case, from_disk=True, taken={})
+    return next(iter(search.options(one, chosen.context_tokens, lazy)), None)
 
 
 def _other_cache(chosen: Option, found: Sequence[Option], case: Case) -> Iterator[Alternative]:
@@ -127,4 +139,4 @@ def _priced(option: Option, what: str, why: str) -> Alternative:
 
 
 def _rate(rate: float) -> str:
-    return f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"

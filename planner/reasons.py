@@ -9,6 +9,7 @@ from planner.option import Option
 from planner.resolved import ALL_LAYERS
 from planner.search import Case
 from planner.table import table
+from planner.vllm import config, weights
 
 
 def layers(chosen: Option) -> int:
@@ -44,7 +45,7 @@ def _quant(chosen: Option, found: Sequence[Option]) -> str:
 
 
 def _context(chosen: Option, case: Case, wanted_context: int) -> str:
-    kind = chosen.cache_type
+    kind = cache_type(chosen)
     cache = sum(row.kv_cache_bytes for row in chosen.estimate.memory)
     each = f" for each of {case.parallel} at once" if case.parallel > 1 else ""
     less = f", less than {wanted_context}: no more fits" if chosen.context_tokens < wanted_context else ""
@@ -110,3 +111,14 @@ def _threads(flags: LlamaFlags, case: Case) -> str:
         why = "the GPU does the work"
     locked = ", weights locked in RAM" if "mlock" in (flags.load_mode or "") else ""
     return f"{count} threads ({why}){locked}"
+
+
+# As llama.cpp calls them, for the dtypes that vLLM's ``auto`` stands for.
+_SHORT = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "half": "f16", "float": "f32"}
+
+
+def cache_type(chosen: Option) -> str:
+    if chosen.cache_type != "auto" or not isinstance(chosen.flags, VllmFlags):
+        return chosen.cache_type
+    dtype = weights.served_dtype(config.read(chosen.candidate.shape), chosen.flags.dtype)
+    return _SHORT.get(dtype, dtype)

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.model import Candidate
-from domain.plan import VLLM, Plan, VllmFlags
+from domain.plan import VLLM, Plan
 from domain.units import gib
 from planner import alternatives, reasons
 from planner.option import Option
 from planner.search import Case
-from planner.vllm import config, weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ def plan(model: str, chosen: Option, found: Sequence[Option], beside: Beside, ca
         weights=chosen.candidate.weights,
         context_tokens=chosen.context_tokens,
         parallel=case.parallel,
-        kv_cache_type=cache_type(chosen),
+        kv_cache_type=reasons.cache_type(chosen),
         memory=chosen.estimate.memory,
         speed=chosen.estimate.speed,
         fits=chosen.estimate.fits,
@@ -48,14 +47,3 @@ def from_disk(chosen: Option) -> str:
     host = chosen.estimate.memory[-1]
     lacks = host.needed_bytes - (host.free_bytes or 0)
     return f"from disk, as asked: {gib(lacks)} of the weights can't stay in memory"
-
-
-# As llama.cpp calls them, for the dtypes that vLLM's ``auto`` stands for.
-_SHORT = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "half": "f16", "float": "f32"}
-
-
-def cache_type(chosen: Option) -> str:
-    if chosen.cache_type != "auto" or not isinstance(chosen.flags, VllmFlags):
-        return chosen.cache_type
-    dtype = weights.served_dtype(config.read(chosen.candidate.shape), chosen.flags.dtype)
-    return _SHORT.get(dtype, dtype)

@@ -19,6 +19,7 @@ EXAMPLES = """
   node-ctl estimate smollm2-135m -- -c 8192 -t 2
   node-ctl estimate gpt-oss-20b --on rtx-3090 --depth 16000 -- -ngl 99 -c 32768 -fa on
   node-ctl estimate gpt-oss-120b --gpus 2 -- -ngl 99 --n-cpu-moe 20
+  node-ctl estimate ./folder --engine vllm -- --max-model-len 8192 --tensor-parallel-size 2
 """
 
 
@@ -38,7 +39,9 @@ def command(
     engine: Engine = None,
     as_json: Json = False,
 ) -> None:
-    """Computes memory for each device and speed, for the options after ``--``."""
+    """Computes memory for each device and speed, for the options after ``--``: of llama-server, or of
+    ``vllm serve``. Of several quants the one that lies on this disk counts, else the one that plan would
+    choose; MODEL:QUANT names another."""
     if on is not None and gpus is not None:
         raise UsageError("--on and --gpus exclude each other", hint="a profile says how many GPUs it has")
     body: dict[str, object] = {"model": located(model), "args": here(args or []), **profile_json(on)}

@@ -25,9 +25,13 @@ def five_lines(plan: Plan) -> list[str]:
         f"model     {plan.model}, {weights.quant}, {gib(weights.size_bytes)} ({origin})",
         f"engine    {plan.engine}, {_split(plan)}",
         f"context   {plan.context_tokens} tokens, {slots}, KV cache {plan.kv_cache_type}",
-        f"memory    {'; '.join(_device(device) for device in plan.memory)} [{plan.confidence}]",
+        f"memory    {'; '.join(_device(device) for device in plan.memory)} [{plan.confidence}]{_lazy(plan)}",
         f"speed     {speed_words(plan.speed)}",
     ]
+
+
+def _lazy(plan: Plan) -> str:
+    return "" if plan.fits else ", the rest is read from the disk for each token"
 
 
 def command_line(plan: Plan) -> str:

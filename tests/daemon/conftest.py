@@ -18,8 +18,8 @@ from daemon.node import Node, Rooms, real_rooms
 from daemon.notify import Notify
 from domain.errors import EngineError
 from domain.hardware import EngineFound
-from domain.plan import LLAMA_CPP, Plan
-from launchers import llama_cpp
+from domain.plan import LLAMA_CPP, VLLM, Plan
+from launchers import llama_cpp, vllm
 from launchers.base import Capabilities, EngineFlags
 from launchers.command import Command, Exit, StopPolicy
 from probes.read_rate import ReadRate
@@ -104,7 +104,7 @@ def fake_rooms(settings: Settings, launcher: FakeLauncher) -> Rooms:
         measure_bandwidth=lambda: 20e9,
         measure_read_rate=lambda: ReadRate(2e9, of_weights=True),
         ask_runtimes=Runtimes,
-        launchers={LLAMA_CPP: launcher},
+        launchers={LLAMA_CPP: launcher, VLLM: vllm},
         engines=lambda: launcher.find(None),
         engine=lambda name: caps,
     )

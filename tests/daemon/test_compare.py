@@ -1,14 +1,19 @@
 """Several models on several machines: a row each, the fastest first, and by how much it does not fit."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from config import data
+from daemon.node import Rooms
 from domain.jsonable import from_json, to_json
 from domain.plan import Plan
 from domain.units import GIB
-from tests.daemon.conftest import Running
+from launchers.registry import LAUNCHERS
+from tests.daemon.conftest import Api, Running
 
 BOXES = {name: to_json(data.profile(name)) for name in ("n100-8gb", "rtx-3090", "mac-m2-pro-32gb")}
 
@@ -60,3 +65,13 @@ async def test_a_wrong_question_is_refused(
         answer = await api.http.post("/v1/compare", json=body)
     assert answer.status_code == status
     assert said in answer.json()["error"]["message"]
+
+
+async def test_the_command_of_another_box_starts_its_engine_by_the_plain_name(
+    daemon: Callable[..., AbstractAsyncContextManager[Api]], rooms: Rooms
+) -> None:
+    """The path of the engine that is here says nothing of a machine that isn't."""
+    async with daemon(replace(rooms, launchers=LAUNCHERS)) as api:
+        there = (await api.post("/v1/plan", model="gpt-oss-20b", on=BOXES["rtx-3090"])).json()
+    assert there["argv"][0] == "llama-server"
+    assert not any("no llama.cpp" in reason for reason in there["reasons"])

@@ -1,16 +1,21 @@
 """``POST /v1/estimate`` beside what llama.cpp's own tool printed for the same command lines."""
 
+import json
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from config import data
+from domain.jsonable import to_json
 from domain.units import MIB
 from tests.daemon.conftest import Running
 from tests.planner import build
 from tests.rigs.replica import write_replica
 
 ROWS = [row for row in build.truth()["rows"] if row["model"] in ("qwen3-0.6b", "deepseek-v2-lite")]
+RTX_3090 = to_json(data.profile("rtx-3090"))
 CHOSEN = [next(row for row in ROWS if row["gpus"] == gpus) for gpus in (0, 1, 2)]
 
 
@@ -51,3 +56,79 @@ async def test_a_draft_model_is_counted_and_one_that_is_not_there_is_said(
         assert all_of_it[part] == 2 * own[part]
     assert missing["error"]["code"] == "bad_usage"
     assert missing["error"]["message"] == "--model-draft draft.gguf is no file here"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model of safetensors, as the hub has them: nine heads, nothing but its shape."""
+    made = tmp_path / "a-model"
+    made.mkdir()
+    header = json.dumps(
+        {"model.embed_tokens.weight": {"dtype": "BF16", "shape": [64, 576], "data_offsets": [0, 73728]}}
+    )
+    (made / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(73728))
+    facts = {
+        "model_type": "llama",
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+    }
+    facts |= {
+        "hidden_size": 576,
+        "max_position_embeddings": 8192,
+        "vocab_size": 64,
+        "torch_dtype": "bfloat16",
+    }
+    (made / "config.json").write_text(json.dumps(facts))
+    return made
+
+
+async def test_a_vllm_command_line_is_estimated_as_vllm_lays_it_out(daemon: Running, folder: Path) -> None:
+    """46,592 tokens in 1 GiB: the engine's own line, tests/captures/vllm/oom-killed-at-start.log's
+    model."""
+    args = ["--max-model-len", "2048", "--kv-cache-memory-bytes", "1G", "--dtype", "bfloat16"]
+    async with daemon() as api:
+        answer = await api.post("/v1/estimate", model=str(folder), args=args)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert found["engine"] == "vllm"
+    assert [row["device"] for row in found["memory"]] == ["host"]
+    assert found["memory"][0]["weights_bytes"] == 73728
+    assert "KV cache of 46592 tokens in blocks of 128" in " ".join(found["notes"])
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--tensor-parallel-size", "2"], "9 attention heads"),
+        (["--max-model-len", "16384"], "the model has 8192"),
+        (["--quantization", "awq"], "not quantized with awq"),
+        (["--gpu-memory-utilization", "1.5"], "a share between 0 and 1"),
+    ],
+)
+async def test_what_vllm_would_refuse_is_refused(
+    daemon: Running, folder: Path, args: list[str], says: str
+) -> None:
+    async with daemon() as api:
+        answer = await api.post("/v1/estimate", model=str(folder), args=args, engine="vllm")
+    error = answer.json()["error"]
+    assert (error["code"], says in error["message"]) == ("bad_usage", True)
+
+
+async def test_options_of_the_other_engine_are_told_by_its_name(daemon: Running, smollm2: Path) -> None:
+    async with daemon() as api:
+        answer = await api.post("/v1/estimate", model=str(smollm2), args=["--max-model-len", "2048"])
+    assert answer.json()["error"]["hint"] == "these are options of vllm: add --engine vllm"
+
+
+async def test_an_estimate_takes_the_quant_that_a_plan_takes_and_says_so(daemon: Running) -> None:
+    async with daemon() as api:
+        on = RTX_3090
+        plan = (await api.post("/v1/plan", model="qwen3-32b", on=on)).json()
+        found = (await api.post("/v1/estimate", model="qwen3-32b", on=on, args=["-c", "4096"])).json()
+        named = (await api.post("/v1/estimate", model="qwen3-32b:Q4_K_M", on=on, args=["-c", "4096"])).json()
+    quant = plan["weights"]["quant"]
+    assert any(
+        f"{quant}, as a plan would choose; qwen3-32b:QUANT names another" in one for one in found["notes"]
+    )
+    assert any(note.endswith("Q4_K_M") for note in named["notes"])
