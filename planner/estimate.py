@@ -1,7 +1,7 @@
 """What one exact llama-server command line takes on each device, and how fast it would be."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.hardware import Hardware
 from domain.model import ModelShape
@@ -107,10 +107,15 @@ def _from_disk(
     hardware: Hardware,
     depth_tokens: int,
 ) -> Speed:
-    if not disk.lacking_bytes(laid.rows, flags):
+    """Saved prompts do not count: they take their RAM over days, and what is predicted is a run."""
+    *gpus, own = laid.rows
+    saved = host.prompt_cache_bytes(laid.model, laid.run, flags)
+    saved += host.checkpoint_bytes(laid.model, laid.run, flags)
+    rows = (*gpus, replace(own, needed_bytes=own.needed_bytes - saved))
+    if not disk.lacking_bytes(rows, flags):
         return in_memory
     read = per_device(shape, laid.model, laid.run, laid.placement, depth_tokens)
-    return disk.slowed(in_memory, laid.rows, read, flags, hardware)
+    return disk.slowed(in_memory, rows, read, flags, hardware)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from domain.hardware import BandwidthSource, EngineFound, Hardware, Memory, Memo
 from domain.known import KnownQuant
 from domain.model import ModelShape
 from domain.plan import LlamaFlags, Range
+from domain.units import GIB
 from planner.estimate import estimate
 from tests.planner import build
 
@@ -157,3 +158,13 @@ def test_a_chip_with_little_arithmetic_unpacks_slowly() -> None:
     assert decode(DENSE, LINE, weak) < 0.85 * decode(DENSE, LINE, usual)
     plain = build.shape("qwen3-0.6b", "F16")
     assert decode(plain, LINE, weak) == pytest.approx(decode(plain, LINE, usual), rel=0.01)
+
+
+def test_room_for_saved_prompts_makes_no_model_one_that_is_read_from_the_disk() -> None:
+    """llama-server may keep 8 GiB of prompts; a fresh one keeps none, and its weights are in memory."""
+    tight = replace(
+        build.CARD_24, memory=Memory(32 * GIB, 22 * GIB, bandwidth_bytes_per_s=60e9), storage=None
+    )
+    line = replace(LINE, gpu_layers=0, threads=8, context_tokens=4096)
+    few, many = (estimate(DENSE, replace(line, cache_ram_mib=size), tight).speed for size in (0, 8192))
+    assert known(few.decode_tokens_per_s) == known(many.decode_tokens_per_s)

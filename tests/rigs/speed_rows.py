@@ -229,7 +229,7 @@ def _hardware(one: Mapping[str, Any], gpus: tuple[Gpu, ...]) -> Hardware:
             usable_cpus=2 * cpu[1] if cpu else None,
         ),
         memory=Memory(
-            total_bytes=int((box.get("ram_gb") or 64) * GIB),
+            total_bytes=int(box["ram_gb"] * GIB) if box.get("ram_gb") else None,
             bandwidth_bytes_per_s=rate * 1e9 if rate else None,
             bandwidth_source=BandwidthSource.PEAK,
         ),
