@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.rigs.speed_errors import chosen, coverage, five_folds, quantile, table
+from tests.rigs.speed_errors import chosen, compared, coverage, five_folds, quantile, table
+from tests.rigs.speed_rows import rows
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,6 +40,15 @@ def test_the_true_decode_is_in_the_range_nine_times_of_ten() -> None:
 
 def test_the_true_prefill_is_in_the_range_nine_times_of_ten() -> None:
     assert coverage(five_folds("prefill")) >= 0.9, table()
+
+
+def test_no_published_run_drops_out_unseen() -> None:
+    """But for those whose RAM is needed and not known."""
+    predicted = {(one.row.number, one.what) for one in compared()}
+    asked = {(row.number, "decode") for row in rows() if row.decode_tokens_per_s}
+    asked |= {(row.number, "prefill") for row in rows() if row.prefill_tokens_per_s}
+    blind = {row.number for row in rows() if row.hardware.memory.bandwidth_bytes_per_s is None}
+    assert {number for number, _ in asked - predicted} <= blind
 
 
 def test_ranges_say_something() -> None:
