@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,17 @@ from domain.hardware import Hardware, Problem, Trouble
 from domain.jsonable import from_json
 from probes import system
 from tests.daemon.checks.build import BUILD, WELL, facts
-from tests.probes.conftest import CHILD
 from tests.rigs import nvml
 from tests.rigs.trees import plant_machine
+
+CHILD = """
+import json, pathlib, sys
+from config.data import known_gpus
+from domain.jsonable import to_json
+from probes import snapshot
+root = pathlib.Path(sys.argv[1])
+print(json.dumps(to_json(snapshot.probe(root=root, models_dir=root, known_gpus=known_gpus()))))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +34,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return nvml.build(tmp_path_factory.mktemp("nvml"))
 
 
-def recorded(name: str, folder: Path, library: Path) -> Facts:
+def recorded(name: str, folder: Path, library: Path, changes: Mapping[str, str] | None = None) -> Facts:
     root = plant_machine(folder / "root", name)
     answers = folder / "answers.nvml"
-    answers.write_text(nvml.profile(name))
+    answers.write_text(nvml.profile(name, changes))
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(root)],
         env={**os.environ, **nvml.environment(library, answers)},
@@ -57,6 +66,24 @@ def test_what_is_wrong_with_recorded_machines(
     told = findings(recorded(name, tmp_path, library))
     assert {one.check for one in told if one.status in ("warning", "error")} == found
     assert all(one.recheck == f"node-ctl doctor --check {one.check}" for one in told if one.status != "ok")
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "fix"),
+    [
+        pytest.param({"init": "!18"}, "driver", "reboot", id="the library is newer than the module"),
+        pytest.param({"init": "!9"}, "driver", "sudo modprobe nvidia", id="the module is not loaded"),
+        pytest.param({"1.lost": "!15"}, "driver", "power the machine off", id="a card fell off the bus"),
+        pytest.param({"count": "0"}, "sandbox", "DeviceAllow=char-nvidia", id="NVML shows no card"),
+    ],
+)
+def test_what_is_wrong_with_nvidias_driver(
+    changes: dict[str, str], check: str, fix: str, tmp_path: Path, library: Path
+) -> None:
+    told = findings(recorded("dual-3090", tmp_path, library, changes))
+    bad = [one for one in told if one.status == "error"]
+    assert {one.check for one in bad} == {check}
+    assert all(fix in one.fix for one in bad)
 
 
 @pytest.mark.parametrize("trouble", [None, *Trouble])
