@@ -139,6 +139,7 @@ def is_pipelined(hparams: Hparams, run: Resolved, placement: Placement) -> bool:
         len(placement.devices) > 1
         and run.gpu_layers > len(hparams.layers)
         and run.kv_offload
+        and run.by_layers
         and not placement.has_overrides
         and (run.mixed or all(device.backend is not REMOTE_CPU for device in placement.devices))
     )

@@ -8,6 +8,7 @@ from domain.model import ModelShape
 from domain.plan import HOST, LLAMA_CPP, Confidence, DeviceMemory, Estimate, LlamaFlags, Speed
 from domain.units import gib
 from planner import (
+    across,
     budget,
     companions,
     compute,
@@ -145,20 +146,24 @@ def lay_out(
     used = devices.devices(hardware, flags)
     where = placement.place(shape, model, flags, used)
     run = compute.settled(shape, model, run, where)
-    own = Companion(
-        where.devices,
-        where.weights,
-        kv.per_device(model, run, where),
-        compute.per_device(shape, model, run, where),
-        host.overhead_bytes(shape, model, run, flags),
-    )
+    overhead = host.overhead_bytes(shape, model, run, flags)
+    if across.is_across(flags, where):
+        own = across.companion(shape, model, run, flags, where, overhead)
+    else:
+        own = Companion(
+            where.devices,
+            where.weights,
+            kv.per_device(model, run, where),
+            compute.per_device(shape, model, run, where),
+            overhead,
+        )
     beside = []
     if draft is not None:
         beside.append(companions.draft(draft, flags, run, hardware))
     if mmproj is not None:
         beside.append(companions.projector(mmproj, flags, hardware))
     rows = _rows([own, *beside], hardware)
-    said = tuple(note for one in beside for note in one.notes)
+    said = tuple(note for one in (own, *beside) for note in one.notes)
     return LaidOut(model, run, where, rows, said)
 
 

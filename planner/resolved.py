@@ -40,7 +40,7 @@ class Resolved:
     ``logits_rows``: for how many tokens of a batch the graph keeps logits. ``pinned``: nodes that the
     engine sets to a back end stay there; its dry run forgets that. ``mixed``: whether a batch may hold
     tokens and vectors together, which newer builds make room for. ``flash_attention_auto``: whether it
-    may yet turn out to be off (``compute.settled``)."""
+    may yet turn out to be off (``compute.settled``). ``by_layers``: how GPUs share, as -sm layer does."""
 
     gpu_layers: int
     context: int
@@ -58,6 +58,7 @@ class Resolved:
     swa_full: bool
     kv_offload: bool
     flash_attention_auto: bool = False
+    by_layers: bool = True
 
 
 def padded(value: int, to: int) -> int:
@@ -105,4 +106,5 @@ def resolve(
         swa_full=flags.swa_full,
         kv_offload=flags.kv_offload,
         flash_attention_auto=flags.flash_attention == "auto",
+        by_layers=flags.split_mode in (None, "layer"),
     )

@@ -12,6 +12,7 @@ from domain.units import GIB, MIB
 from launchers.llama_cpp.parsing import parse
 from planner.devices import build_of
 from planner.estimate import estimate
+from planner.resolved import Reader
 from tests.planner import build
 
 LLAMA = build.shape("llama-3.1-8b", "Q4_K_M")
@@ -175,3 +176,28 @@ def test_auto_flash_attention_ends_where_a_hybrids_states_stand_on_the_host() ->
     line = "-ngl 999 -c 16384 -np 1 -nkvo"
     auto, on = (rows(hybrid, f"{line} -fa {word}", ONE)["host"].compute_bytes for word in ("auto", "on"))
     assert auto - on > GIB / 2
+
+
+# What b11434 says of all GPUs together with -sm tensor over two RPC devices, in bytes of qwen3-8b.
+TENSOR_SPLIT = DeviceMemory("all", 4671766528, 2415919104, 361512960)
+
+
+@pytest.mark.parametrize("parts", ["3,2", "1,1"])
+def test_a_split_of_each_matrix_is_bounded_and_said_so(parts: str) -> None:
+    line = parse(f"-ngl 999 -c 16384 -np 1 -ts {parts} -sm tensor".split())
+    found = estimate(build.published("qwen3-8b"), line, TWO, reader=Reader.FIT_PARAMS)
+    gpus = [row for row in found.memory if row.device != HOST]
+    assert TENSOR_SPLIT.weights_bytes <= sum(row.weights_bytes for row in gpus) <= 1.05 * 4671766528
+    assert TENSOR_SPLIT.kv_cache_bytes <= sum(row.kv_cache_bytes for row in gpus) <= 1.2 * 2415919104
+    assert all(row.compute_bytes == TENSOR_SPLIT.compute_bytes for row in gpus)
+    assert any("-sm tensor" in note and "bounds from above" in note for note in found.notes)
+
+
+def test_rows_that_are_split_are_not_pipelined() -> None:
+    line = "-ngl 999 -c 16384 -np 1 -ts 1,1"
+    shape = build.published("qwen3-8b")
+    by_layers, by_rows = (rows(shape, f"{line} -sm {mode}", TWO) for mode in ("layer", "row"))
+    assert by_rows["GPU0"].compute_bytes < by_layers["GPU0"].compute_bytes
+    assert (
+        by_rows["GPU0"].weights_bytes >= sum(row.weights_bytes for row in by_rows.values()) // 2 - 400 * MIB
+    )
