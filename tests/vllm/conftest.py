@@ -25,12 +25,16 @@ class Daemon:
 
     def ctl(self, *args: str) -> Any:
         """What node-ctl answers with --json. Fails the test with its words where it fails."""
-        command = [sys.executable, "-m", "ctl.main", *args, "--json"]
+        command = [sys.executable, "-m", "ctl.main", args[0], "--json", *args[1:]]
         done = subprocess.run(
             command, env=self.environ, capture_output=True, text=True, check=False, timeout=READY_S
         )
         assert done.returncode == 0, f"{args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout)
+
+    def log(self, name: str) -> str:
+        """What the engine of a launch said."""
+        return (Path(self.environ["NODE_DAEMON_STATE_DIR"]) / "logs" / f"{name}.log").read_text()
 
     def launch(self, name: str) -> Any:
         return next(row for row in self.ctl("ps") if row["name"] == name)

@@ -1,8 +1,10 @@
 """``node-ctl launch FOLDER --engine vllm``: served, answering, and gone when stopped."""
 
 import json
+import re
 import time
 import urllib.request
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,14 @@ def chat(endpoint: str, model: str) -> str:
         return str(json.load(answer)["choices"][0]["message"]["content"])
 
 
+def estimated(daemon: Daemon, folder: str) -> Any:
+    """Of the command that a plan of this folder gives."""
+    path = str(MODELS / folder)
+    argv = daemon.ctl("plan", path, "--engine", "vllm", "--context", "2048")["argv"]
+    options = argv[argv.index("--dtype") :]
+    return daemon.ctl("estimate", path, "--engine", "vllm", "--", *options)
+
+
 @pytest.mark.parametrize("folder", ["smollm2-135m", "smollm2-135m-awq"], ids=["bf16", "AWQ"])
 def test_a_folder_is_served_and_a_stop_leaves_no_process(daemon: Daemon, folder: str):
     daemon.ctl("launch", str(MODELS / folder), "--engine", "vllm", "--name", folder, "--context", "2048")
@@ -29,6 +39,11 @@ def test_a_folder_is_served_and_a_stop_leaves_no_process(daemon: Daemon, folder:
     assert row["decode_tokens_per_s"] > 1
     assert "Paris" in chat(row["endpoint"], folder)
     assert len(session(row["pid"])) > 1, "vLLM is more than one process"
+
+    holds = re.search(r"KV cache size: ([\d,]+) tokens", daemon.log(folder))
+    assert holds is not None
+    said = " ".join(estimated(daemon, folder)["notes"])
+    assert f"KV cache of {holds[1].replace(',', '')} tokens" in said
 
     stopped = daemon.ctl("stop", folder)
     assert stopped["state"] == "stopped"
