@@ -19,10 +19,8 @@ from probes import pci
 log = logging.getLogger(__name__)
 
 SUBSYSTEMS = ("drm", "accel", "pci")
-SOURCES = (
-    "kernel",
-    "udev",
-)  # udev tells later, once a node may be opened; without its daemon the kernel does
+# udev tells later, once the device's node may be opened; where its daemon is missing, the kernel tells
+SOURCES = ("kernel", "udev")
 SETTLE_S = 0.5  # a device comes as a dozen of events
 
 
