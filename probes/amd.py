@@ -96,7 +96,7 @@ def _card(ground: Ground, card: PciDevice) -> Found:
         return Found((gpu,), problems=problems, told={gpu.id: told})
     whole = replace(gpu, set_aside=f"cut into {len(parts)} partitions")
     cut = tuple(_partition(gpu, part, number, len(parts)) for number, part in enumerate(parts))
-    return Found(cut, problems=problems, set_aside=(whole,), told={one.id: told for one in cut})
+    return Found(cut, problems=problems, set_aside=(whole,), told={one.id: told for one in (whole, *cut)})
 
 
 def _display_only(card: PciDevice, node: Node | None) -> bool:

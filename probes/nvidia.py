@@ -90,7 +90,7 @@ def parse(root: Path, answers: Answers, awake: Mapping[str, PciDevice], host: Ho
     missing = sorted(slot for slot in awake if slot not in shown)
     lost = (_lost(slot or "an unknown slot", code) for slot, code in zip_longest(missing, codes))
     gpus = tuple(_with_peers(gpu, answers.devices, ids) for gpu in found.gpus)
-    told = {gpu.id: nvidia_gpu.told(gpu, host) for gpu in gpus}
+    told = {gpu.id: nvidia_gpu.told(gpu, host) for gpu in (*gpus, *found.set_aside)}
     return replace(found, gpus=gpus, problems=(*found.problems, *lost), told=told)
 
 

@@ -163,6 +163,7 @@ def test_a_card_cut_by_mig_is_set_aside_and_its_partitions_are_the_gpus(machine,
     assert first.bandwidth_bytes_per_s == pytest.approx(936.2e9 * 9984 / 81559, rel=1e-2)
     (card,) = seen.set_aside
     assert (card.id, card.set_aside) == ("pci:0000:01:00.0", "cut into 2 MIG partitions")
+    assert seen.sources["gpus[mig:MIG-aaaa].memory_total_bytes"].source == "nvml"
 
 
 def test_mig_without_a_partition_says_so(machine, see_with_nvml):
