@@ -28,30 +28,23 @@ def catalogue(extra: Path | None = None) -> dict[str, KnownModel]:
     Raises: ConfigError, with the file and the line, for one that cannot be read or used."""
     models = dict(_shipped())
     if extra is not None:
-        models |= _Reader(extra).models(base=_tables())
+        shipped = {alias: table for file in _files() for alias, table in file.tables.items()}
+        models |= _File(extra).models(base=shipped)
     return models
 
 
 @cache
 def _shipped() -> Mapping[str, KnownModel]:
-    return {
-        alias: model
-        for path in sorted(FOLDER.glob("*.toml"))
-        for alias, model in _Reader(path).models(base={}).items()
-    }
+    return {alias: model for file in _files() for alias, model in file.models(base={}).items()}
 
 
 @cache
-def _tables() -> Tables:
-    return {
-        alias: table
-        for path in sorted(FOLDER.glob("*.toml"))
-        for alias, table in _Reader(path).tables.items()
-    }
+def _files() -> tuple["_File", ...]:
+    return tuple(_File(path) for path in sorted(FOLDER.glob("*.toml")))
 
 
-class _Reader:
-    """One file. Errors name the line of the key they are about."""
+class _File:
+    """One file of entries. Errors name the line of the key they are about."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
