@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from domain.errors import BadModelError
+from domain.model import WeightFile
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
@@ -34,6 +35,16 @@ def shards_of(names: Iterable[str], indexed: Callable[[], Iterable[str]]) -> tup
     if missing := missing_shards(plain):
         raise _incomplete(missing)
     return tuple(sorted(plain))
+
+
+def size_bytes(files: Iterable[WeightFile]) -> int:
+    """About what the model takes, by names alone."""
+    sizes = {
+        file.name: file.size_bytes or 0
+        for file in files
+        if file.name.endswith(".safetensors") and "/" not in file.name
+    }
+    return sum(size for name, size in sizes.items() if not _AGAIN.search(name)) or sum(sizes.values())
 
 
 def checked(name: str) -> str:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from catalog import candidates as of
-from catalog import convert, hub, names
+from catalog import convert, hub, names, shards
 from catalog.cache import Cache
 from catalog.refusals import HubSilentError
 from domain.errors import BadModelError, DownloadError, UnknownModelError
@@ -64,25 +64,54 @@ class Upstream:
         return self._first(model.gguf_repos, model)
 
     def _of_kinds(self, model: KnownModel) -> tuple[Candidate, ...]:
-        """One that cannot be used hides no other."""
-        found: list[Candidate] = []
-        problem: DownloadError | BadModelError | None = None
+        """One that cannot be used hides no other. Of those that cannot fit only the smallest is read."""
         kinds = _by_kind(model.vllm)
-        for rows in kinds:
-            try:
-                found += self._first(rows, model)
-            except HubSilentError as error:
-                log.info("no hub, falling back: model=%s why=%s", model.alias, error)
-                if not (seen := [one for rows in kinds for one in self._as_seen(rows, None)]):
+        try:
+            listings, problem = self._listings(kinds)
+            found: list[Candidate] = []
+            for listing in self._worth_reading(listings):
+                try:
+                    found += self._read(listing, model)
+                except HubSilentError:
                     raise
-                return tuple(seen)
-            except (DownloadError, BadModelError) as error:
-                problem = problem or error
-        if problem and not found:
-            raise problem
+                except (DownloadError, BadModelError) as error:
+                    problem = problem or error
+        except HubSilentError as error:
+            log.info("no hub, falling back: model=%s why=%s", model.alias, error)
+            if not (seen := [one for rows in kinds for one in self._as_seen(rows, None)]):
+                raise
+            return tuple(seen)
         if not found:
-            raise BadModelError(f"no repository of {model.alias} is known that vLLM could load")
+            raise problem or BadModelError(f"no repository of {model.alias} is known that vLLM could load")
         return tuple(found)
+
+    def _listings(
+        self, kinds: Iterable[list[str]]
+    ) -> tuple[list[hub.Listing], DownloadError | BadModelError | None]:
+        """The first that there is of each kind, and the first problem."""
+        found: list[hub.Listing] = []
+        problem: DownloadError | BadModelError | None = None
+        for rows in kinds:
+            for repo in rows:
+                try:
+                    found.append(self._listing(repo, None))
+                    break
+                except HubSilentError:
+                    raise
+                except (DownloadError, BadModelError) as error:
+                    log.warning("repository is not usable: repo=%s why=%s", repo, error)
+                    problem = problem or error
+        return found, problem
+
+    def _worth_reading(self, listings: Iterable[hub.Listing]) -> list[hub.Listing]:
+        sized = [(shards.size_bytes(listing.files), listing) for listing in listings]
+        most_bytes = self.needed.most_bytes
+        least_bytes = min((size_bytes for size_bytes, _ in sized), default=0)
+        return [
+            listing
+            for size_bytes, listing in sized
+            if most_bytes is None or size_bytes <= max(most_bytes, least_bytes)
+        ]
 
     def _first(self, repos: Iterable[str], model: KnownModel) -> tuple[Candidate, ...]:
         problem: DownloadError | BadModelError | None = None
@@ -97,11 +126,17 @@ class Upstream:
         raise problem or RuntimeError("no repository is named")
 
     def _on_hub(self, repo: str, revision: str | None, model: KnownModel | None) -> tuple[Candidate, ...]:
+        return self._read(self._listing(repo, revision), model)
+
+    def _listing(self, repo: str, revision: str | None) -> hub.Listing:
         if self.offline:
             raise missing(self.name)
         listing = hub.listing(repo, revision)
         if self.cache:
             self.cache.keep_listing(listing, revision)
+        return listing
+
+    def _read(self, listing: hub.Listing, model: KnownModel | None) -> tuple[Candidate, ...]:
         self._check_file(listing)
         found = of.of_listing(listing, self.needed, cache=self.cache)
         if not found:

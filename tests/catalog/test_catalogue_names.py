@@ -77,6 +77,21 @@ def test_for_vllm_the_first_usable_repository_of_each_kind_counts(tmp_path: Path
     assert {item.chat for item in found} == {CHAT}
 
 
+@pytest.mark.parametrize(
+    ("most_bytes", "read"),
+    [(None, ["FP8", "AWQ"]), (5000, ["FP8"]), (100, ["FP8"]), (1 << 30, ["FP8", "AWQ"])],
+)
+def test_of_kinds_that_can_not_fit_only_the_smallest_is_read(
+    published: Hub, tmp_path: Path, most_bytes: int | None, read: list[str]
+) -> None:
+    found = candidates(
+        "toy", catalogue={"toy": TOY}, models_dir=tmp_path, engine="vllm", most_bytes=most_bytes
+    )
+    assert [item.weights.repo for item in found] == [f"toy/{name}" for name in read]
+    asked = {item.path.split("/")[2] for item in published.gets("/resolve/")}
+    assert asked == set(read)
+
+
 def test_where_no_repository_can_be_used_the_first_reason_is_told(tmp_path: Path, hub: Hub) -> None:
     hub.add("toy/FP8", {"config.json": b"{}", "model.safetensors": b"x" * 20})
     with pytest.raises(DownloadError, match="toy/gone-FP8"):
