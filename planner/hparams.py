@@ -109,6 +109,7 @@ def read(shape: ModelShape) -> Hparams:
     layers = _layers(keys, arch, count, trunk, embd, heads, window)
     if not known:
         layers = tuple(_as_both(layer, keys, embd) for layer in layers)
+        hybrid = any(layer.is_recurrent for layer in layers)
     image_layers = keys.one("n_deepstack_layers", 0)
     numbers: dict[tuple[Layer, int], int] = {}
     return Hparams(

@@ -11,7 +11,10 @@ from domain.model import ModelShape
 from domain.plan import DeviceMemory
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
-from planner.estimate import estimate
+from planner import companions
+from planner.estimate import estimate, lay_out
+from planner.placement import HOST_ID
+from planner.resolved import Reader
 from tests.planner import build
 from tests.planner.test_engine_agrees import here, said
 from tests.rigs.projector import gemma3_projector
@@ -117,3 +120,39 @@ def test_the_engine_takes_for_a_draft_what_was_said(smollm2: Path) -> None:
     own, both = (estimate(shape, parse(line), here(), draft=given).memory[-1] for given in (None, shape))
     mine = (both.kv_cache_bytes - own.kv_cache_bytes) / MIB
     assert mine == pytest.approx(float(found[0]), rel=0.001)
+
+
+# MiB of weights, cache and compute, of the model and of its draft, on the host. Source: llama-server of
+# b11434 on replicas: -m MODEL -md DRAFT --spec-type draft-simple ARGS -fit on -lv 4 --no-repack.
+DRAFTED = [
+    ("qwen2.5-7b", "qwen2.5-1.5b", "-c 8192 -np 1", (4460, 448, 154), (934, 224, 75)),
+    (
+        "qwen2.5-7b",
+        "qwen2.5-1.5b",
+        "-c 16384 -np 4 --spec-draft-n-max 8",
+        (4460, 896, 150),
+        (934, 448, 71),
+    ),
+    (
+        "qwen2.5-7b",
+        "qwen2.5-1.5b",
+        "-c 16384 -np 2 -kvu -ctk q8_0 -ctv q8_0 -fa on",
+        (4460, 476, 162),
+        (934, 448, 83),
+    ),
+    ("gemma-3-27b", "gemma-3-4b", "-c 8192", (15773, 2512, 191), (2368, 682, 97)),
+    ("qwen3.5-27b", "qwen3.5-4b", "-c 8192 -np 2", (15460, 811, 156), (2510, 356, 83)),
+]
+
+
+@pytest.mark.parametrize(("model", "small", "args", "own", "drafts"), DRAFTED)
+def test_a_model_and_its_draft_take_what_the_engine_said(
+    model: str, small: str, args: str, own: tuple[int, int, int], drafts: tuple[int, int, int]
+) -> None:
+    line = parse(f"-md d.gguf --spec-type draft-simple {args}".split())
+    box = build.assumed_gpus(0)
+    laid = lay_out(build.published(model), line, box, reader=Reader.DRY_RUN)
+    beside = companions.draft(build.published(small), line, laid.run, box)
+    mine = [size // MIB for size in figures(laid.rows[-1])]
+    assert mine == list(own)
+    assert [part[HOST_ID] // MIB for part in (beside.weights, beside.cache, beside.work)] == list(drafts)
