@@ -10,9 +10,10 @@ from pathlib import Path
 
 from domain.hardware import Hardware
 from domain.jsonable import from_json, to_json
-from domain.units import GIB
+from domain.units import GIB, MIB
 from probes import amd, snapshot
 from probes.host import Before
+from tests.rigs import nvml
 from tests.rigs.trees import plant
 
 
@@ -36,6 +37,25 @@ def test_a_carve_out_is_told_beside_the_ram_that_the_kernel_has(machine, see):
     plant(root, {card: str(96 * GIB), "proc/meminfo": "MemTotal: 32000000 kB\nMemAvailable: 30000000 kB\n"})
     seen = see(root).memory
     assert (seen.total_bytes, seen.carve_out_bytes) == (32000000 * 1024, 96 * GIB)
+
+
+def test_huge_pages_that_are_reserved_on_a_gb10_are_all_its_gpu_gets(machine, see_with_nvml):
+    root = machine("dgx-spark")
+    pages = "HugePages_Total: 51200\nHugePages_Free: 50000\nHugepagesize: 2048 kB\n"
+    plant(root, {"proc/meminfo": f"MemTotal: 125508468 kB\nMemAvailable: 9000000 kB\n{pages}"})
+    seen = see_with_nvml(root, nvml.profile("dgx-spark"))
+    assert seen.gpus[0].memory_free_bytes == seen.memory.hugepages_free_bytes == 50000 * 2 * MIB
+    assert seen.memory.available_bytes == 9000000 * 1024
+
+
+def test_a_limit_far_above_the_process_bounds_the_machine(machine, see):
+    root = machine("n100")
+    above = {"sys/fs/cgroup/a.slice/memory.max": str(4 * GIB), "sys/fs/cgroup/a.slice/memory.current": "0"}
+    quota = {"sys/fs/cgroup/a.slice/b.slice/cpu.max": "250000 100000"}
+    plant(root, {"proc/self/cgroup": "0::/a.slice/b.slice/c.service", **above, **quota})
+    seen = see(root)
+    assert (seen.memory.cgroup_limit_bytes, seen.memory.cgroup_available_bytes) == (4 * GIB, 4 * GIB)
+    assert seen.cpu.quota_cpus == 2.5
 
 
 def test_a_card_with_memory_of_its_own_has_no_carve_out(machine, see):
