@@ -4,6 +4,7 @@ the catalogue knows."""
 import dataclasses
 import logging
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from catalog import candidates as of
 from catalog import convert, hub, names, shards
@@ -67,9 +68,11 @@ class Upstream:
         """One that cannot be used hides no other. Of those that cannot fit only the smallest is read."""
         kinds = _by_kind(model.vllm)
         try:
-            listings, problem = self._listings(kinds)
+            with ThreadPoolExecutor(max(1, len(kinds))) as pool:
+                answers = list(pool.map(self._first_listing, kinds))
+            problem = next((why for _, why in answers if why), None)
             found: list[Candidate] = []
-            for listing in self._worth_reading(listings):
+            for listing in self._worth_reading(one for one, _ in answers if one):
                 try:
                     found += self._read(listing, model)
                 except HubSilentError:
@@ -85,23 +88,20 @@ class Upstream:
             raise problem or BadModelError(f"no repository of {model.alias} is known that vLLM could load")
         return tuple(found)
 
-    def _listings(
-        self, kinds: Iterable[list[str]]
-    ) -> tuple[list[hub.Listing], DownloadError | BadModelError | None]:
-        """The first that there is of each kind, and the first problem."""
-        found: list[hub.Listing] = []
+    def _first_listing(
+        self, repos: Iterable[str]
+    ) -> tuple[hub.Listing | None, DownloadError | BadModelError | None]:
+        """The first that there is, and why an earlier one is none."""
         problem: DownloadError | BadModelError | None = None
-        for rows in kinds:
-            for repo in rows:
-                try:
-                    found.append(self._listing(repo, None))
-                    break
-                except HubSilentError:
-                    raise
-                except (DownloadError, BadModelError) as error:
-                    log.warning("repository is not usable: repo=%s why=%s", repo, error)
-                    problem = problem or error
-        return found, problem
+        for repo in repos:
+            try:
+                return self._listing(repo, None), problem
+            except HubSilentError:
+                raise
+            except (DownloadError, BadModelError) as error:
+                log.warning("repository is not usable: repo=%s why=%s", repo, error)
+                problem = problem or error
+        return None, problem
 
     def _worth_reading(self, listings: Iterable[hub.Listing]) -> list[hub.Listing]:
         sized = [(shards.size_bytes(listing.files), listing) for listing in listings]
