@@ -16,9 +16,18 @@ from planner.resolved import Reader, Resolved
 
 F32 = 4
 TENSOR_ALIGNMENT = 128  # the largest of the back ends'
-# Image sides, in tokens, at which the engine reserves a projector's graph where it takes any size;
-# these take one size only.
+# Image sides, in tokens, at which the engine reserves a projector's graph where it takes any size: of each
+# kind, and the largest for others. Source: the ``set_warmup_n_tokens`` calls of b11434's clip.cpp.
 WARMUP_TOKENS = 46
+WARMUPS = {
+    **dict.fromkeys(("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "glm4v", "glm5v"), 46),
+    **dict.fromkeys(("dots_ocr", "ling3vl", "mimovl", "exaone4_5"), 46),
+    **dict.fromkeys(("pixtral", "lightonocr", "kimivl", "gemma4v", "gemma4uv", "phi4", "youtuvl"), 16),
+    **dict.fromkeys(("minimax_m3",), 16),
+    **dict.fromkeys(("hunyuanvl", "muse-glimmer"), 32),
+    "paddleocr": 28,
+}
+# These take one size only.
 ONE_SIZE = frozenset(
     {"mlp", "mlp_norm", "ldp", "ldpv2", "cogvlm", "adapter", "resampler", "internvl", "idefics3"}
     | {"gemma3", "gemma3nv", "llama4", "step3vl", "nemotron_v2_vl"}
@@ -114,7 +123,8 @@ def _image(shape: ModelShape) -> tuple[int, int]:
         merged = _count(
             shape, "vision.spatial_merge_size", _count(shape, "vision.projector.scale_factor", MOST_MERGED)
         )
-        side = max(side, WARMUP_TOKENS * patch * max(1, merged))
+        warmup = WARMUPS.get(_kind(shape), WARMUP_TOKENS) * patch * max(1, merged)
+        side = warmup if _kind(shape) in WARMUPS else max(side, warmup)
     return (side // patch) ** 2 + 1, 2 * 3 * side * side
 
 

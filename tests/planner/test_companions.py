@@ -1,6 +1,7 @@
 """A draft model and an image projector count, where they stand, with what they take."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,19 @@ def test_a_model_and_its_draft_take_what_the_engine_said(
     mine = [size // MIB for size in figures(laid.rows[-1])]
     assert mine == list(own)
     assert [part[HOST_ID] // MIB for part in (beside.weights, beside.cache, beside.work)] == list(drafts)
+
+
+def test_a_projector_is_bounded_at_the_size_that_its_kind_is_reserved_for() -> None:
+    plain = gemma3_projector()
+    keys = {**plain.metadata, "clip.vision.spatial_merge_size": 2, "clip.vision.image_size": 1540}
+    box = build.hardware(build.gpu(24))
+    work = [
+        sum(
+            companions.projector(
+                replace(plain, metadata={**keys, "clip.projector_type": kind}), parse([]), box
+            ).work.values()
+        )
+        for kind in ("pixtral", "hunyuanvl", "qwen3vl_merger", "unheard-of")
+    ]
+    assert work == sorted(work)
+    assert len(set(work)) == len(work)
