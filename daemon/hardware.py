@@ -16,6 +16,11 @@ from probes import tenants
 log = logging.getLogger(__name__)
 
 
+async def refresh(node: Node) -> None:
+    """The look of the schedule, which also asks what takes long and seldom changes."""
+    await runtimes.ask(node, await look(node))
+
+
 async def look(node: Node) -> Hardware:
     """A fresh look at everything. The bandwidth is measured once a boot, on the first look."""
     began = time.monotonic()

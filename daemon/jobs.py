@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from daemon import disk, hardware, measured, runtimes
+from daemon import disk, hardware, measured
 from daemon.node import Node
 
 
@@ -16,9 +16,7 @@ def scheduler(node: Node) -> AsyncIOScheduler:
     )
     every = IntervalTrigger(seconds=int(max(1, node.settings.probe_interval_s)), timezone="UTC")
     at_once = datetime.now(UTC)  # so that the first question after a start is answered as fast as the next
-    jobs.add_job(hardware.look, every, args=[node], id="refresh-hardware", next_run_time=at_once)
+    jobs.add_job(hardware.refresh, every, args=[node], id="refresh-hardware", next_run_time=at_once)
     jobs.add_job(measured.measure_read_rate, args=[node], id="measure-read-rate", next_run_time=at_once)
-    asked = [node, hardware.latest]
-    jobs.add_job(runtimes.ask, every, args=asked, id="ask-runtimes", next_run_time=at_once)
     jobs.add_job(disk.watch, every, args=[node], id="watch-disk")
     return jobs

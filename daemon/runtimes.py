@@ -1,7 +1,6 @@
-"""What Vulkan and Level Zero show: asked by a job, once a boot and again when a driver or a GPU changes."""
+"""What Vulkan and Level Zero show: asked once a boot, and again when a driver or a GPU changes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from daemon.node import Node
 from domain.hardware import Hardware
@@ -12,9 +11,8 @@ from probes.runtimes import Runtimes
 RUNTIMES = "runtimes"
 
 
-async def ask(node: Node, look: Callable[[Node], Awaitable[Hardware]]) -> None:
-    """A job of its own, so that no look waits for a driver. A GPU that sleeps is left asleep."""
-    seen = await look(node)
+async def ask(node: Node, seen: Hardware) -> None:
+    """After a look of the schedule, so that no other waits for a driver. A GPU that sleeps is left asleep."""
     key = await asyncio.to_thread(runtimes.key, node.settings.sysroot, seen)
     async with node.measuring:
         if key is None or await _known(node, key) is not None:

@@ -1,8 +1,8 @@
-"""Vulkan and Level Zero are asked once a boot, by a job, and never while a GPU sleeps."""
+"""Vulkan and Level Zero are asked once a boot, after a look, and never while a GPU sleeps."""
 
 from dataclasses import replace
 
-from daemon import hardware, runtimes
+from daemon import hardware
 from daemon.node import Rooms
 from domain.accelerator import RuntimeDevice
 from domain.hardware import Gpu, Hardware, Problem
@@ -26,13 +26,13 @@ async def test_what_was_asked_is_told_by_every_look_and_asked_once(daemon: Runni
 
     async with daemon(replace(rooms, probe=lambda: machine[0], ask_runtimes=ask)) as api:
         for _ in range(2):
-            await runtimes.ask(api.node, hardware.look)
+            await hardware.refresh(api.node)
         seen = await hardware.look(api.node)
         assert (seen.stacks.vulkan, seen.stacks.vulkan_devices) == ("1.3.289", (CARD,))
         assert [problem.what for problem in seen.problems if problem.source == "level_zero"] == ["crashed"]
         assert len(asked) == 1
         machine[0] = Hardware()
-        await runtimes.ask(api.node, hardware.look)
+        await hardware.refresh(api.node)
         assert len(asked) == 2
 
 
@@ -46,8 +46,8 @@ async def test_a_gpu_that_sleeps_is_left_asleep_and_what_is_known_stays(
         return FOUND
 
     async with daemon(replace(rooms, probe=lambda: machine[0], ask_runtimes=ask)) as api:
-        await runtimes.ask(api.node, hardware.look)
+        await hardware.refresh(api.node)
         machine[0] = Hardware(gpus=(replace(BOX.gpus[0], asleep=True),))
-        await runtimes.ask(api.node, hardware.look)
+        await hardware.refresh(api.node)
         assert (await hardware.look(api.node)).stacks.vulkan == "1.3.289"
         assert asked == [BOX]
