@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import floor
 
 from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
@@ -36,8 +37,8 @@ def plan(
     reserve: Reserve = DEFAULT_RESERVE,
 ) -> Plan:
     """Raises: DoesNotFitError with bytes and the nearest that fits; UsageError for a quality that no
-    candidate has, a context that the model can't use, or an engine that can't run here;
-    UnknownModelError where there is nothing to choose from."""
+    candidate has, a context that the model can't use, a speed that it does not reach, or an engine that
+    can't run here; UnknownModelError where there is nothing to choose from."""
     field = engines.weigh(model, candidates, hardware, wish)
     mine = quality.wanted(field.mine, wish.quality)
     check_context(model, mine, wish)
@@ -47,6 +48,7 @@ def plan(
         found = survey(mine, context_tokens, case)
         if found:
             chosen = search.with_larger_batch(best(found, wish), case)
+            check_speed(model, chosen, wish)
             priced = survey(field.others, context_tokens, case)
             return told.plan(model, chosen, found, told.Beside(mine, priced, field.said, wanted), case)
     lazy = from_disk(mine, wanted, case)
@@ -119,6 +121,18 @@ def check_context(model: str, candidates: Sequence[Candidate], wish: Wish) -> No
             f"{model} was trained for a context of {trained} tokens, {wish.context_tokens} were asked for",
             hint=f"give --context {trained} or less",
         )
+
+
+def check_speed(model: str, chosen: Option, wish: Wish) -> None:
+    """Raises: UsageError where nothing decodes as fast as was asked for: never silently slower."""
+    least, pace = wish.min_decode_tokens_per_s, chosen.pace
+    if least is None or pace is None or pace >= least:
+        return
+    each = f" for each of {wish.parallel} at once" if (wish.parallel or 1) > 1 else ""
+    raise UsageError(
+        f"{model} does not reach {least:g} tokens/s{each} here: {chosen.quant} is expected to make {pace:.1f}",
+        hint=f"give --min-decode {floor(10 * pace) / 10:g} or less, or name a smaller model",
+    )
 
 
 def by_quality(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -34,7 +34,7 @@ AMD_METHODS = (
 )  # fmt: skip
 INTEL_METHODS = ("awq", "gptq", "int4", "fp8", "mxfp4", "mxfp8", "modelopt", "compressed_tensors")
 PLAIN = ("", "F32", "BF16", "F16", "FP16", "FP32")
-CPU_METHODS = ("awq", "gptq", "compressed_tensors", "int4", "int8", "mxfp4")
+CPU_METHODS = ("awq", "gptq", "int4", "int8", "fp8", "compressed_tensors", "mxfp4")  # ``kernels/linear``
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,7 +348,18 @@ def test_a_wish_that_no_one_can_grant_is_refused_with_what_there_is(wish: Wish) 
     assert "Q8_0" in refused.value.hint or "131072" in refused.value.hint
 
 
-def test_a_speed_that_is_wished_for_costs_quality_and_a_quality_that_is_wished_for_costs_speed() -> None:
+def test_a_wished_speed_costs_quality_unless_that_is_wished_for_too() -> None:
     quick = plan("a model", LLAMA, build.CARD_24, Wish(min_decode_tokens_per_s=100))
-    good = plan("a model", LLAMA, build.CARD_24, Wish(min_decode_tokens_per_s=100, quality="best"))
-    assert (quick.weights.quant, good.weights.quant) == ("Q4_K_M", "Q8_0")
+    assert quick.weights.quant == "Q4_K_M"
+    with pytest.raises(UsageError, match="does not reach 100 tokens/s here: Q8_0 is expected"):
+        plan("a model", LLAMA, build.CARD_24, Wish(min_decode_tokens_per_s=100, quality="best"))
+
+
+def test_a_speed_that_is_out_of_reach_is_refused_with_the_nearest() -> None:
+    with pytest.raises(
+        UsageError, match="does not reach 5000 tokens/s here: Q4_K_M is expected to make"
+    ) as no:
+        plan("a model", LLAMA, build.CARD_24, Wish(min_decode_tokens_per_s=5000))
+    assert "--min-decode" in no.value.hint
+    unknown = build.hardware(gb_per_s=None)
+    assert plan("a model", LLAMA, unknown, Wish(min_decode_tokens_per_s=5000)).fits

@@ -252,3 +252,13 @@ def test_what_the_catalogue_says_of_chats_reaches_the_flags() -> None:
     )
     plain = planned(folder(SMOL, 269 * MIB), build.SMALL_CPU)[1]
     assert (plain.tool_call_parser, plain.auto_tool_choice, plain.reasoning_parser) == (None, False, None)
+
+
+@pytest.mark.parametrize(("quant", "runs"), [("awq", True), ("fp8", True), ("mxfp4", True), ("nvfp4", False)])
+def test_a_cpu_has_kernels_for_some_weights(quant: str, runs: bool) -> None:
+    candidate = folder(SMOL, 269 * MIB, quant, method=quant)
+    if runs:
+        assert planned(candidate, build.SMALL_CPU)[0].engine == VLLM
+        return
+    with pytest.raises(UsageError, match="no nvfp4 kernel for CPUs"):
+        planned(candidate, build.SMALL_CPU)
