@@ -130,7 +130,7 @@ def check_speed(model: str, chosen: Option, wish: Wish) -> None:
         return
     each = f" for each of {wish.parallel} at once" if (wish.parallel or 1) > 1 else ""
     raise UsageError(
-        f"{model} does not reach {least:g} tokens/s{each} here: {chosen.quant} is expected to make {pace:.1f}",
+        f"{model} does not reach {least:g} tokens/s{each} here: {chosen.quant} is expected at {pace:.1f}",
         hint=f"give --min-decode {floor(10 * pace) / 10:g} or less, or name a smaller model",
     )
 
