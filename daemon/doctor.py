@@ -69,12 +69,12 @@ log = logging.getLogger(__name__)
 
 async def facts(node: Node, *, caller_uid: int | None, ask_hub: bool) -> Facts:
     up = datetime.fromisoformat(now()) - datetime.fromisoformat(node.since)
-    seen, as_service = await asyncio.gather(hardware.look(node), asyncio.to_thread(examine.is_service))
+    seen = await hardware.look(node)
     return await asyncio.to_thread(
         lambda: examine.read(
             node.settings,
             seen,
-            Daemon(as_service=as_service, uptime_s=up.total_seconds()),
+            Daemon(uptime_s=up.total_seconds()),
             launches=tuple(_watched(live) for live in node.live.values()),
             events=node.store.events(),
             caller_uid=caller_uid,

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -40,7 +41,7 @@ def read(
     return Facts(
         hardware=hardware,
         system=system.probe(settings.sysroot),
-        daemon=daemon,
+        daemon=replace(daemon, as_service=unit is not None and unit.main_pid == os.getpid()),
         unit=unit,
         launches=launches,
         events=events,
@@ -62,12 +63,6 @@ def read(
         hub=reach(offline=settings.offline) if ask_hub else None,
         now=now(),
     )
-
-
-def is_service() -> bool:
-    """Whether this process is the main one of the unit."""
-    unit = systemd.show(UNIT) if "INVOCATION_ID" in os.environ else None
-    return unit is not None and unit.main_pid == os.getpid()
 
 
 def disks(settings: Settings) -> tuple[Disk, ...]:
