@@ -81,11 +81,14 @@ async def test_a_small_box_is_told_from_the_smallest_header(hub: Hub, daemons: D
         assert "qwen3-30b-a3b-Q8_0.gguf" in files_read(hub)
 
 
-async def test_an_estimate_without_a_quant_reads_one_header(hub: Hub, daemons: Daemons) -> None:
+async def test_an_estimate_of_a_quant_reads_one_header(hub: Hub, daemons: Daemons) -> None:
     async with running(*daemons.online) as node:
-        found = await estimate(node, REPO, ["-c", "4096"], on=LARGE)
-    assert files_read(hub) == {"qwen3-30b-a3b-Q4_0.gguf"}
-    assert f"of {REPO} Q4_0" in found.notes
+        found = await estimate(node, f"{REPO}:Q4_0", ["-c", "4096"], on=LARGE)
+        assert files_read(hub) == {"qwen3-30b-a3b-Q4_0.gguf"}
+        chosen = await plan(node, REPO, Wish(), on=LARGE)
+        without = await estimate(node, REPO, ["-c", "4096"], on=LARGE)
+    assert found.notes[-1].startswith(f"of {REPO} Q4_0")
+    assert without.notes[-1].startswith(f"of {REPO} {chosen.weights.quant}")
 
 
 async def test_a_search_asks_the_hub_and_offline_says_so(hub: Hub, daemons: Daemons) -> None:
