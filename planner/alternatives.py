@@ -1,5 +1,6 @@
 """What else there was, each with its price: better quants, another cache, faster quants, the other engine."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -100,19 +101,19 @@ def _other_cache(chosen: Option, found: Sequence[Option], case: Case) -> Iterato
 def _faster(chosen: Option, found: Sequence[Option]) -> Iterator[Alternative]:
     """The least loss first."""
     seen = set()
+    now = chosen.pace or math.inf
     for option in sorted(found, key=lambda one: (one.loss, -(one.pace or 0.0))):
-        quick = option.pace and chosen.pace and option.pace > FASTER * chosen.pace
-        if option.engine != chosen.engine or option.quant in seen or option.loss <= chosen.loss or not quick:
+        pace = option.pace or 0.0
+        is_worse = option.engine == chosen.engine and option.loss > chosen.loss
+        if option.quant in seen or not is_worse or pace <= FASTER * now:
             continue
         seen.add(option.quant)
-        assert option.pace is not None and chosen.pace is not None  # noqa: S101, PT018 (quick, above)
         less = chosen.needed_bytes - option.needed_bytes
         size = f" and {gib(less)} less" if less > 0 else ""
-        why = (
-            f"{_rate(option.pace)} instead of {_rate(chosen.pace)} tokens/s{size}, but adds "
-            f"{option.loss:.2g} to the perplexity, not {chosen.loss:.2g}"
+        loses = f"adds {option.loss:.2g} to the perplexity, not {chosen.loss:.2g}"
+        yield _priced(
+            option, option.quant, f"{_rate(pace)} instead of {_rate(now)} tokens/s{size}, but {loses}"
         )
-        yield _priced(option, option.quant, why)
 
 
 def _other_engine(chosen: Option, options: Sequence[Option], case: Case) -> Iterator[Alternative]:
