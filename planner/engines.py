@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.errors import UnknownModelError, UsageError
+from domain.errors import BadModelError, UnknownModelError, UsageError
 from domain.hardware import Hardware
 from domain.model import Candidate
 from domain.plan import LLAMA_CPP, VLLM, Wish
-from planner.vllm import kernels
+from planner.vllm import config, kernels
 from planner.vllm.kernels import Verdict
 
 
@@ -37,6 +37,9 @@ def weigh(model: str, candidates: Sequence[Candidate], hardware: Hardware, wish:
 
 
 def _both(llama: tuple[Candidate, ...], vllm: tuple[Candidate, ...], hardware: Hardware) -> Field:
+    vllm, why_not = _readable(vllm)
+    if why_not:
+        return Field(llama, said=(f"llama.cpp: {why_not}",))
     if not hardware.gpus:
         return Field(llama, said=("llama.cpp: without a GPU vLLM is slower at its best",))
     verdicts = [(one, on_gpus(one, hardware)) for one in vllm]
@@ -49,6 +52,19 @@ def _both(llama: tuple[Candidate, ...], vllm: tuple[Candidate, ...], hardware: H
     if not known:
         return Field(llama, running, ("llama.cpp: whether vLLM runs on these GPUs is not known",))
     return Field((*llama, *known))
+
+
+def _readable(vllm: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], str]:
+    """Those whose config.json says enough; and why none does."""
+    found, why = [], ""
+    for one in vllm:
+        try:
+            config.read(one.shape)
+        except BadModelError as error:
+            why = f"{one.weights.repo}: {error}"
+        else:
+            found.append(one)
+    return tuple(found), "" if found else why
 
 
 def _that_run(

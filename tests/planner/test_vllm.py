@@ -262,3 +262,9 @@ def test_a_cpu_has_kernels_for_some_weights(quant: str, runs: bool) -> None:
         return
     with pytest.raises(UsageError, match="no nvfp4 kernel for CPUs"):
         planned(candidate, build.SMALL_CPU)
+
+
+def test_a_folder_that_says_nothing_takes_no_plan_from_llama_cpp() -> None:
+    found = plan("m", (*GGUF, folder({"hidden_size": 4}, 1 * GIB)), build.hardware(card()), Wish())
+    assert found.engine == LLAMA_CPP
+    assert any("config.json says nothing of" in reason for reason in found.reasons)
