@@ -4,9 +4,8 @@ import dataclasses
 import errno
 import logging
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -93,11 +92,11 @@ class _Task:
         with ThreadPoolExecutor(self.terms.side_by_side, thread_name_prefix="fetch") as pool:
             running = [pool.submit(self._followed, file, states) for file in missing]
             try:
-                while not all(one.done() for one in running):
+                under_way = set(running)
+                while under_way:
+                    _, under_way = wait(running, TELL_EVERY_S, FIRST_EXCEPTION)
                     self._raise_first(running)
-                    time.sleep(TELL_EVERY_S)
                     yield self._sum(states, here_bytes)
-                self._raise_first(running)
             finally:
                 self.pace.stopped.set()
                 for one in running:

@@ -20,7 +20,6 @@ from domain.units import MIB, gib
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN_S = 0.5  # at a lock, a full disk, a closed window
-PIECE_BYTES = MIB // 4
 ROOM_BYTES = 64 * MIB  # for a file system's own needs
 OK, PARTIAL, NO_SUCH_RANGE, REFUSED = 200, 206, 416, (401, 403)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -208,16 +207,12 @@ class _One:
             yield from self._written(answer.iter_raw())  # as it comes: a dropped connection loses nothing
 
     def _written(self, chunks: Iterator[bytes]) -> Iterator[Here]:
-        for chunk in chunks:
-            for start in range(
-                0, len(chunk), PIECE_BYTES
-            ):  # xet gives many MiB at once: the limit counts, too
-                piece = chunk[start : start + PIECE_BYTES]
-                self.part.write(piece)
-                yield Here(self.part.done_bytes)
-                self.pace.passed(len(piece))
+        for piece in hubfile.gathered(chunks):
+            self.part.write(piece)
+            yield Here(self.part.done_bytes)
             if self.job.size_bytes is not None and self.part.done_bytes > self.job.size_bytes:
                 return
+            self.pace.passed(len(piece))
 
     def _range(self) -> dict[str, str]:
         """Without a digest only the server's tag tells that the rest belongs to another version."""
