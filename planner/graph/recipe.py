@@ -141,5 +141,5 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe(architecture: str) -> Recipe:
-    """A plain transformer where the architecture is not known."""
+    """``known`` is false where nobody has looked at the architecture's graph."""
     return RECIPES.get(architecture, Recipe(known=False))
