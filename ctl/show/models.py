@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def _verified(row: StoredRow) -> str:
     if row.damaged:
         return "damaged"
-    return f"{ago(row.verified_at)} ago" if row.verified_at else "at its download"
+    if row.verified_at:
+        return f"{ago(row.verified_at)} ago"
+    return "" if row.other_tool or row.linked else "at its download"  # others may not compare digests
 
 
 def _state(row: StoredRow) -> str:

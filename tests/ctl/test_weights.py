@@ -105,6 +105,8 @@ def test_models_are_listed_with_what_an_owner_asks(ctl: Ctl, daemon: FakeDaemon)
     assert first.rstrip().endswith("in use by toy")
     assert "damaged" in second
     assert third.rstrip().endswith("of another tool")
+    assert "at its download" in first
+    assert "at its download" not in third, "nobody knows whether another tool compared digests"
     assert total == "6.0 GiB in 2 of our own"
 
 
