@@ -4,6 +4,7 @@ NVML is no file below the root, so it is asked when something below the root spe
 such a trace the library isn't even looked for.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -12,7 +13,7 @@ from pathlib import Path
 from domain.accelerator import Peer, Tenant
 from domain.hardware import Gpu, Problem, Trouble
 from domain.known import KnownGpu
-from probes import files, known, nvidia_gpu, nvml
+from probes import files, known, mig, nvidia_gpu, nvml
 from probes.found import Found
 from probes.memory import Meminfo
 from probes.nvidia_gpu import Host
@@ -61,7 +62,8 @@ def probe(root: Path, devices: Sequence[PciDevice], meminfo: Meminfo, table: Seq
         )
     tegra = files.exists(root / "etc/nv_tegra_release")
     found = parse(root, answers, awake, Host(meminfo, table, answers.driver, tegra))
-    return replace(found, gpus=(*found.gpus, *sleepers.gpus), told={**found.told, **sleepers.told})
+    found = replace(found, gpus=(*found.gpus, *sleepers.gpus), told={**found.told, **sleepers.told})
+    return mig.of_one_process(found, os.environ.get(mig.CHOOSING))
 
 
 def module_version(root: Path) -> str | None:

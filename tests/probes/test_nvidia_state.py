@@ -151,19 +151,42 @@ MIG = {
 }
 
 
-def test_a_card_cut_by_mig_is_set_aside_and_its_partitions_are_the_gpus(machine, see_with_nvml):
+def test_a_card_cut_by_mig_is_set_aside_and_its_first_partition_is_the_gpu(machine, see_with_nvml):
     """1g.10gb is 9984 MiB, 1g.20gb 20096 MiB (samples of github.com/gpustack/runtime)."""
     seen = see_with_nvml(plant(machine("dual-3090"), COMFY), profile("dual-3090", MIG))
-    first, second = seen.gpus
+    (first,) = seen.gpus
+    card, second = seen.set_aside
     assert (first.id, first.parent) == ("mig:MIG-aaaa", "pci:0000:01:00.0")
     assert first.name == "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
     assert (first.memory_total_bytes, second.memory_total_bytes) == (9984 * MIB, 20096 * MIB)
     assert first.memory_free_bytes == (9984 - 18) * MIB
     assert first.tenants == (Tenant(4242, "python3 main.py", 5000 * MIB),)
     assert first.bandwidth_bytes_per_s == pytest.approx(936.2e9 * 9984 / 81559, rel=1e-2)
-    (card,) = seen.set_aside
     assert (card.id, card.set_aside) == ("pci:0000:01:00.0", "cut into 2 MIG partitions")
+    assert second.set_aside.endswith("a CUDA process sees one: CUDA_VISIBLE_DEVICES=MIG-bbbb chooses this one")
     assert seen.sources["gpus[mig:MIG-aaaa].memory_total_bytes"].source == "nvml"
+
+
+@pytest.mark.parametrize(
+    ("visible", "used"),
+    [
+        pytest.param("MIG-bbbb", "MIG-bbbb", id="named"),
+        pytest.param("MIG-bbbb,MIG-aaaa", "MIG-bbbb", id="the first that is named"),
+        pytest.param("MIG-cccc", "MIG-aaaa", id="one that is not here"),
+    ],
+)
+def test_one_partition_is_used_and_no_card_beside_it(machine, see_with_nvml, monkeypatch, visible, used):
+    """A CUDA process sees no more (NVIDIA's MIG guide, "CUDA Device Enumeration"): a plan that splits a
+    model over two partitions, or over one and a card, could not be served."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    seen = see_with_nvml(machine("dual-3090"), profile("dual-3090", {**MIG, "count": "2"}))
+    assert [gpu.uuid for gpu in seen.gpus] == [used]
+    assert {gpu.id for gpu in seen.set_aside} == {
+        "pci:0000:01:00.0",
+        "pci:0000:04:00.0",
+        "mig:MIG-aaaa" if used == "MIG-bbbb" else "mig:MIG-bbbb",
+    }
+    assert "no card beside it" in next(gpu.set_aside for gpu in seen.set_aside if "04:00" in gpu.id)
 
 
 def test_mig_without_a_partition_says_so(machine, see_with_nvml):
