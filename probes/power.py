@@ -66,6 +66,12 @@ def of_packages(powers: Sequence[Power]) -> float | None:
     return sum(packages) if packages else None
 
 
+def of_device(powers: Sequence[Power], device: str) -> Power | None:
+    """The first that the driver has of a device. Of xe's two counters the first is the card's, the other
+    the chip's (Documentation/ABI/testing/sysfs-driver-intel-xe-hwmon)."""
+    return next((power for power in powers if power.device == device), None)
+
+
 def counters(root: Path, chips: Sequence[Chip]) -> dict[str, Counter]:
     return {**dict(_rapl(root / "sys/class/powercap")), **dict(_energies(chips))}
 

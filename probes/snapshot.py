@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from domain.hardware import BandwidthSource, Hardware, Memory, MemoryKind
+from domain.hardware import BandwidthSource, Gpu, Hardware, Memory, MemoryKind
+from domain.host import Power
 from domain.known import KnownGpu
 from domain.told import Certainty, Told
-from probes import accelerators, carve_out, host, mac, ram_peak
+from probes import accelerators, carve_out, host, mac, power, ram_peak
 from probes.found import Answer, Found
 from probes.guard import Guard
 from probes.host import Before
@@ -36,11 +37,12 @@ def probe(
     seen = host.probe(root, models_dir, before, ask)
     found = accelerators.probe(root, seen.meminfo, known_gpus, before.kept, ask)
     ram = with_carve_out(ram_peak.bounded(seen.ram, *rated(found.vendors)), found.carve_out_bytes)
-    log.debug("probed: gpus=%d after_s=%.3f", len(found.gpus), time.monotonic() - began)
+    gpus, draws = with_draws(found.gpus, seen.power)
+    log.debug("probed: gpus=%d after_s=%.3f", len(gpus), time.monotonic() - began)
     return Hardware(
         cpu=seen.processor.value,
         memory=ram.value,
-        gpus=found.gpus,
+        gpus=gpus,
         npus=found.npus,
         stacks=found.stacks.value,
         thermals=(*seen.thermals, *found.thermals),
@@ -59,8 +61,18 @@ def probe(
             **seen.of_sensors(),
             **seen.disk.sources("storage"),
             **found.sources(),
+            **draws,
         },
     )
+
+
+def with_draws(gpus: Sequence[Gpu], powers: Sequence[Power]) -> tuple[tuple[Gpu, ...], dict[str, Told]]:
+    """Intel's drivers count energy and tell no watts: two readings make them, as of the other sensors."""
+    counted = {
+        gpu.id: draw for gpu in gpus if gpu.power_w is None and (draw := power.of_device(powers, gpu.id))
+    }
+    known = tuple(replace(gpu, power_w=counted[gpu.id].power_w) if gpu.id in counted else gpu for gpu in gpus)
+    return known, {f"gpus[{id_}].power_w": power.told(draw) for id_, draw in counted.items()}
 
 
 def with_carve_out(ram: Answer[Memory], carved_bytes: int | None) -> Answer[Memory]:

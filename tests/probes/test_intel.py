@@ -4,7 +4,8 @@ import pytest
 
 from domain.accelerator import Tenant
 from domain.hardware import MemoryKind
-from probes import intel
+from probes import intel, power, snapshot
+from probes.host import Before
 from probes.pci import PciDevice
 from tests.rigs.trees import plant
 
@@ -31,6 +32,29 @@ def test_a_b580_tells_fans_cap_and_heat(machine, see):
     assert gpu.throttled_by == (), "a power limit works as configured"
     plant(root, {f"{GT}/reason_thermal": "1"})
     assert see(root).gpus[0].throttled_by == ("thermal",)
+
+
+@pytest.mark.parametrize(
+    ("card_uj", "watts"),
+    [
+        pytest.param(900_000_000, 90, id="by the card's counter"),
+        pytest.param(0, 60, id="by the chip's, where the card's stands still"),
+    ],
+)
+def test_a_card_draws_what_its_counter_of_energy_says(machine, monkeypatch, card_uj, watts):
+    """xe: energy1 is of the card and stood still before Linux 6.17, energy2 is of the chip."""
+    now = [100.0]
+    monkeypatch.setattr(power.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(power.time, "sleep", lambda _: None)
+    root, before = machine("arc-b580"), Before()
+    for after_s in (0, 10):
+        now[0] = 100.0 + after_s
+        for number, energy_uj in ((1, card_uj), (2, 600_000_000)):
+            counted = str(energy_uj if after_s else 0)
+            plant(root, {f"sys/class/hwmon/hwmon4/energy{number}_input": counted})
+        seen = snapshot.probe(root=root, models_dir=root, known_gpus=(), before=before)
+    assert seen.gpus[0].power_w == watts
+    assert seen.sources["gpus[pci:0000:0b:00.0].power_w"] == power.ENERGY_TOLD
 
 
 def test_without_reasons_nobody_knows(tmp_path, machine, see):

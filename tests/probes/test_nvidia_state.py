@@ -163,7 +163,7 @@ def test_a_card_cut_by_mig_is_set_aside_and_its_first_partition_is_the_gpu(machi
     assert first.tenants == (Tenant(4242, "python3 main.py", 5000 * MIB),)
     assert first.bandwidth_bytes_per_s == pytest.approx(936.2e9 * 9984 / 81559, rel=1e-2)
     assert (card.id, card.set_aside) == ("pci:0000:01:00.0", "cut into 2 MIG partitions")
-    assert second.set_aside.endswith("a CUDA process sees one: CUDA_VISIBLE_DEVICES=MIG-bbbb chooses this one")
+    assert second.set_aside.endswith("CUDA_VISIBLE_DEVICES=MIG-bbbb chooses this one")
     assert seen.sources["gpus[mig:MIG-aaaa].memory_total_bytes"].source == "nvml"
 
 
