@@ -27,12 +27,20 @@ KEYS = (
 SMALL_BYTES, SMALL_SHARE, LARGE_SHARE = 36 * GIB, 2 / 3, 3 / 4
 
 SYSCTL = Told("sysctl")
+RATED = Told("table", Certainty.RATED, "by the chip's name: the RAM is the GPU's memory")
+CPU_TOLD = dict.fromkeys(
+    ("model", "physical_cores", "performance_cores", "logical_cpus", "usable_cpus"), SYSCTL
+)
+MEMORY_TOLD = {
+    "total_bytes": SYSCTL,
+    "available_bytes": Told("psutil"),
+    **dict.fromkeys(("bandwidth_bytes_per_s", "bandwidth_source", "peak_bandwidth_bytes_per_s"), RATED),
+}
 TOLD = {
     **dict.fromkeys(("name", "driver", "memory_kind", "is_integrated"), SYSCTL),
     "memory_total_bytes": Told("sysctl", Certainty.ASSUMED, "the share that Metal lends by default"),
     "memory_free_bytes": Told("psutil", Certainty.DERIVED, "what is available, at most that share"),
-    "bandwidth_bytes_per_s": Told("table", Certainty.RATED),
-    "bandwidth_source": Told("table", Certainty.RATED),
+    **dict.fromkeys(("bandwidth_bytes_per_s", "bandwidth_source"), RATED),
 }
 Run = Callable[[Sequence[str]], str]
 
@@ -71,19 +79,19 @@ def probe(
     missing = [key for key in KEYS[:3] if key not in said]
     problem = Problem("sysctl", f"not told: {', '.join(missing)}", "is sysctl on the PATH?")
     disk = storage.probe(Path("/"), models_dir, Kept())
+    processor, memory = _cpu(said), Memory(total, free, peak, source, peak_bandwidth_bytes_per_s=peak)
     return Hardware(
-        cpu=Cpu(
-            model=chip,
-            physical_cores=files.integer(said.get("hw.physicalcpu")),
-            performance_cores=files.integer(said.get("hw.perflevel0.physicalcpu")),
-            logical_cpus=files.integer(said.get("hw.logicalcpu")),
-            usable_cpus=files.integer(said.get("hw.logicalcpu")),
-        ),
-        memory=Memory(total, free, peak, source, peak_bandwidth_bytes_per_s=peak),
+        cpu=processor,
+        memory=memory,
         gpus=gpus,
         storage=disk.value or Storage(str(models_dir)),
         problems=((problem,) if missing else ()) + disk.problems,
-        sources={name: told for gpu in gpus for name, told in sources(f"gpus[{gpu.id}]", gpu, TOLD).items()},
+        sources={
+            **sources("cpu", processor, CPU_TOLD),
+            **sources("memory", memory, MEMORY_TOLD),
+            **disk.sources("storage"),
+            **{name: told for gpu in gpus for name, told in sources(f"gpus[{gpu.id}]", gpu, TOLD).items()},
+        },
     )
 
 
@@ -91,6 +99,16 @@ def parse(text: str) -> dict[str, str]:
     """``key: value`` lines."""
     pairs = (line.partition(": ") for line in text.splitlines())
     return {key: value.strip() for key, separator, value in pairs if separator}
+
+
+def _cpu(said: dict[str, str]) -> Cpu:
+    return Cpu(
+        model=said.get("machdep.cpu.brand_string"),
+        physical_cores=files.integer(said.get("hw.physicalcpu")),
+        performance_cores=files.integer(said.get("hw.perflevel0.physicalcpu")),
+        logical_cpus=files.integer(said.get("hw.logicalcpu")),
+        usable_cpus=files.integer(said.get("hw.logicalcpu")),
+    )
 
 
 def _gpu(said: dict[str, str], total: int | None, free: int | None, peak: float | None) -> Gpu:

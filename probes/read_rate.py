@@ -34,8 +34,10 @@ class ReadRate:
 
 
 def measure(root: Path, models_dir: Path) -> ReadRate | None:
-    """None where it can't be known: files in memory, no direct I/O (some network file systems), no weights
-    and no right to write, a disk that is nearly full."""
+    """None where it can't be known: files in memory, no direct I/O (macOS, some network file systems), no
+    weights and no right to write, a disk that is nearly full."""
+    if not hasattr(os, "O_DIRECT"):
+        return None
     if storage.probe(root, models_dir, Kept()).value.device_kind is StorageKind.MEMORY:
         return None
     weights = largest_weights(models_dir)

@@ -4,7 +4,8 @@ import pytest
 
 from config.data import known_gpus
 from domain.hardware import MemoryKind
-from probes import mac
+from probes import mac, read_rate
+from tests.probes.test_told import values
 
 GIB, MIB = 1024**3, 1024**2
 # the form of sysctl(8): key, colon, value; iogpu.wired_limit_mb is 0 until an owner sets it
@@ -41,6 +42,17 @@ def test_an_m2_pro_lends_two_thirds_of_its_ram(tmp_path):
     assert (seen.memory.total_bytes, seen.memory.available_bytes) == (32 * GIB, 28 * GIB)
     assert seen.problems == ()
     assert seen.storage.free_bytes > 0
+
+
+def test_every_value_of_a_mac_tells_its_source(tmp_path):
+    seen = look(tmp_path, M2_PRO)
+    assert set(values(seen)) == seen.sources.keys()
+
+
+def test_without_direct_io_no_disk_is_measured_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.delattr(read_rate.os, "O_DIRECT")
+    assert read_rate.measure(tmp_path, tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_larger_one_lends_more_and_never_what_others_use(tmp_path):
