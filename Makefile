@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 MODEL ?= smollm2-135m
 ROOMS := domain planner probes catalog launchers config daemon ctl
 JOBS ?= 2
-# Booting a systemd needs root; everything else runs as anyone.
+# Booting a systemd and mounting need root; everything else runs as anyone.
 ifeq ($(shell id -u),0)
 TESTS := not vllm and not gpu
 else
-TESTS := not vllm and not gpu and not systemd
+TESTS := not vllm and not gpu and not systemd and not root
 endif
 
 .PHONY: setup setup-vllm demo stop check format test test-vllm test-gpu bench lock clean
@@ -47,7 +47,7 @@ format: setup
 	$(BIN)/ruff format .
 
 test: setup
-	@[ "$$(id -u)" = 0 ] || echo "not root: the tests that boot a systemd are left to 'sudo make test'"
+	@[ "$$(id -u)" = 0 ] || echo "not root: the tests that boot a systemd or mount are left to 'sudo make test'"
 	$(BIN)/pytest -m "$(TESTS)" -n $(JOBS) --dist loadfile
 
 test-vllm: setup-vllm

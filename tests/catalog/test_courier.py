@@ -127,7 +127,7 @@ def test_it_ends_with_the_daemon_that_started_it_and_the_next_one_resumes(tmp_pa
     assert hub.gets("/cdn/")[-1].headers.get("Range", "").startswith("bytes=")
 
 
-def test_two_daemons_that_want_the_same_file_fetch_it_once(tmp_path: Path, hub: Hub) -> None:
+def test_two_processes_that_want_the_same_file_fetch_it_once(tmp_path: Path, hub: Hub) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
     first = courier.fetch(wanted, tmp_path, CRAWLING)
     begun(first)

@@ -210,22 +210,6 @@ def test_out_of_hours_nothing_comes_and_at_the_hour_it_goes_on(
     assert content(last(steps)) == BIG
 
 
-def test_a_clock_that_jumps_changes_no_wait(
-    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An hour back and a day ahead, while a limited download runs and a server asks for patience."""
-    hub.faults.drop_after_bytes = [MIB]
-    jumps = iter([-3600.0, 86400.0])
-    real, offset = time.time, [0.0]
-
-    def jumping() -> float:
-        offset[0] = next(jumps, offset[0])
-        return real() + offset[0]
-
-    monkeypatch.setattr(time, "time", jumping)
-    assert content(last(fetch(weights(hub, {"a.gguf": BIG}), tmp_path, SLOW))) == BIG
-
-
 def test_after_a_power_cut_only_what_was_on_the_disk_counts(tmp_path: Path, hub: Hub) -> None:
     """The file kept its length and lost its last blocks: they are zeros now."""
     wanted = weights(hub, {"a.gguf": BIG})
