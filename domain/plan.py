@@ -72,6 +72,8 @@ class LlamaFlags:
     kv_offload: bool = True
     mmproj: str | None = None
     mmproj_offload: bool = True
+    mmproj_device: str | None = None
+    image_max_tokens: int | None = None
     draft_model: str | None = None
     draft_gpu_layers: int | None = None
     draft_devices: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from planner import (
     hparams,
     kv,
     placement,
+    projectors,
     resolved,
     speed,
 )
@@ -161,7 +162,7 @@ def lay_out(
     if draft is not None:
         beside.append(companions.draft(draft, flags, run, hardware))
     if mmproj is not None:
-        beside.append(companions.projector(mmproj, flags, hardware))
+        beside.append(projectors.projector(mmproj, flags, hardware))
     rows = _rows([own, *beside], hardware)
     said = tuple(note for one in (own, *beside) for note in one.notes)
     return LaidOut(model, run, where, rows, said)

@@ -67,6 +67,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag("kv_offload", Kind.SWITCH, ("--kv-offload", "-kvo"), off=("--no-kv-offload", "-nkvo")),
     Flag("mmproj", Kind.WORD, ("--mmproj", "-mm")),
     Flag("mmproj_offload", Kind.SWITCH, ("--mmproj-offload",), off=("--no-mmproj-offload",)),
+    Flag("mmproj_device", Kind.WORD, ("--mmproj-device", "-mmdev")),
+    Flag("image_max_tokens", Kind.COUNT, ("--image-max-tokens",), least=1),
     Flag("draft_model", Kind.WORD, ("--model-draft", "--spec-draft-model", "-md")),
     Flag(
         "draft_gpu_layers",

@@ -1,7 +1,6 @@
-"""A draft model and an image projector count, where they stand, with what they take."""
+"""A draft model counts, where it stands, with what it takes."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,6 @@ from planner.placement import HOST_ID
 from planner.resolved import Reader
 from tests.planner import build
 from tests.planner.test_engine_agrees import here, said
-from tests.rigs.projector import gemma3_projector
-from tests.rigs.replica import write_replica
 
 LINE = "-ngl 999 -c 8192 -np 2 -ctk q8_0 -ctv q8_0 -fa on"
 MODEL, DRAFT = ("llama-3.1-8b", "Q4_K_M"), ("qwen3-0.6b", "F16")
@@ -29,11 +26,10 @@ def rows(
     line: str,
     machine: Hardware,
     *,
-    mmproj: ModelShape | None = None,
     draft: ModelShape | None = None,
     model: tuple[str, str] = MODEL,
 ) -> dict[str, DeviceMemory]:
-    found = estimate(build.shape(*model), parse(line.split()), machine, mmproj=mmproj, draft=draft)
+    found = estimate(build.shape(*model), parse(line.split()), machine, draft=draft)
     return {row.device: row for row in found.memory}
 
 
@@ -76,39 +72,6 @@ def test_tokens_that_are_guessed_have_their_logits() -> None:
         for more in ("", "--spec-type draft-simple --spec-draft-n-max 127")
     )
     assert drafted - plain > 100 * MIB
-
-
-@pytest.mark.parametrize(
-    ("options", "device"),
-    [
-        pytest.param("-ngl 999", "GPU0", id="on the first GPU"),
-        pytest.param("-ngl 0 -dev none", "GPU0", id="even where the model uses none"),
-        pytest.param("-ngl 999 --no-mmproj-offload", "host", id="kept off"),
-    ],
-)
-def test_a_projector_is_on_the_first_gpu_unless_kept_off(options: str, device: str) -> None:
-    machine, shape = build.hardware(build.gpu(24)), gemma3_projector()
-    own = rows(f"-c 4096 {options}", machine)
-    both = rows(f"-c 4096 {options} --mmproj m.gguf", machine, mmproj=shape)
-    before = own[device].weights_bytes if device in own else 0
-    assert both[device].weights_bytes - before == pytest.approx(shape.file_bytes, rel=0.001)
-    assert both[device].compute_bytes > (own[device].compute_bytes if device in own else 0)
-
-
-@pytest.mark.engine
-def test_the_engine_takes_no_more_for_a_projector_than_was_said(smollm2: Path, tmp_path: Path) -> None:
-    shape = gemma3_projector()
-    file = write_replica(tmp_path / "mmproj.gguf", shape)
-    line = ["-c", "2048", "-np", "1"]
-    pattern = re.compile(r"worst-case memory usage of mmproj is ([\d.]+) MiB")
-    found = said(
-        smollm2, [*line, "--mmproj", str(file), "-fit", "on", "--warmup"], pattern, limit_kib=8_000_000
-    )
-    small = build.shape(*DRAFT)
-    own, both = (estimate(small, parse(line), here(), mmproj=given).memory[-1] for given in (None, shape))
-    mine = (sum(figures(both)) - sum(figures(own))) / MIB
-    print(f"mmproj: {mine:.2f} said {found[0]}")
-    assert float(found[0]) <= mine <= 1.35 * float(found[0])
 
 
 @pytest.mark.engine
@@ -157,19 +120,3 @@ def test_a_model_and_its_draft_take_what_the_engine_said(
     mine = [size // MIB for size in figures(laid.rows[-1])]
     assert mine == list(own)
     assert [part[HOST_ID] // MIB for part in (beside.weights, beside.cache, beside.work)] == list(drafts)
-
-
-def test_a_projector_is_bounded_at_the_size_that_its_kind_is_reserved_for() -> None:
-    plain = gemma3_projector()
-    keys = {**plain.metadata, "clip.vision.spatial_merge_size": 2, "clip.vision.image_size": 1540}
-    box = build.hardware(build.gpu(24))
-    work = [
-        sum(
-            companions.projector(
-                replace(plain, metadata={**keys, "clip.projector_type": kind}), parse([]), box
-            ).work.values()
-        )
-        for kind in ("pixtral", "hunyuanvl", "qwen3vl_merger", "unheard-of")
-    ]
-    assert work == sorted(work)
-    assert len(set(work)) == len(work)

@@ -1,65 +1,49 @@
-"""The file that turns images into tokens for gemma-3, with fewer blocks: its graph takes as much."""
+"""Files that turn images into tokens for a model, as they were put before the engine."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 from domain.model import ModelShape, Tensor
 
+CAPTURE = Path(__file__).parent.parent / "captures" / "llamacpp-projectors.json"
 TYPE_BYTES = {"F16": 2, "F32": 4}
 
 
-def gemma3_projector(*, out: int = 576, blocks: int = 2) -> ModelShape:
-    """Of a model whose embedding is ``out`` wide."""
-    width, inner, side, patch = 1152, 4304, 896, 14
-    tensors = [
-        tensor("v.patch_embd.weight", "F16", patch, patch, 3, width),
-        tensor("v.patch_embd.bias", "F32", width),
-        tensor("v.position_embd.weight", "F32", width, (side // patch) ** 2),
-        tensor("v.post_ln.weight", "F32", width),
-        tensor("v.post_ln.bias", "F32", width),
-        tensor("mm.input_projection.weight", "F16", out, width),
-        tensor("mm.soft_emb_norm.weight", "F32", width),
-    ]
-    for number in range(blocks):
-        tensors += block(f"v.blk.{number}.", width, inner)
+@lru_cache(maxsize=1)
+def recorded() -> dict[str, Any]:
+    """Projectors of many kinds, and what the engine said of each."""
+    found: dict[str, Any] = json.loads(CAPTURE.read_text())
+    return found
+
+
+def projector(model: str, *, blocks: int | None = None, out: int | None = None) -> ModelShape:
+    """The one of ``model``; with fewer blocks, and for a model whose embedding is ``out`` wide (gemma3)."""
+    found = recorded()["models"][model]
+    metadata = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in found["metadata"].items()
+    }
+    count = blocks or metadata["clip.vision.block_count"]
+    metadata["clip.vision.block_count"] = count
+    shapes = {
+        name.replace("*", str(number)): dims
+        for name, dims in found["tensors"]
+        for number in range(count if "*" in name else 1)
+    }
+    if out is not None:
+        shapes["mm.input_projection.weight"] = [out, *shapes["mm.input_projection.weight"][1:]]
+    tensors = tuple(tensor(name, *dims) for name, dims in shapes.items())
     return ModelShape(
         architecture="clip",
-        tensors=tuple(tensors),
+        tensors=tensors,
         file_bytes=sum(one.size_bytes for one in tensors),
-        metadata={
-            "general.architecture": "clip",
-            "clip.has_vision_encoder": True,
-            "clip.projector_type": "gemma3",
-            "clip.use_gelu": True,
-            "clip.vision.image_size": side,
-            "clip.vision.patch_size": patch,
-            "clip.vision.embedding_length": width,
-            "clip.vision.feed_forward_length": inner,
-            "clip.vision.attention.head_count": 16,
-            "clip.vision.attention.layer_norm_epsilon": 1e-6,
-            "clip.vision.block_count": blocks,
-            "clip.vision.projection_dim": out,
-            "clip.vision.image_mean": (0.5, 0.5, 0.5),
-            "clip.vision.image_std": (0.5, 0.5, 0.5),
-        },
+        metadata=metadata,
     )
 
 
-def block(name: str, width: int, inner: int) -> list[Tensor]:
-    sizes = {
-        **{f"attn_{part}": (width, width) for part in ("q", "k", "v", "out")},
-        "ffn_up": (width, inner),
-        "ffn_down": (inner, width),
-    }
-    norms = [
-        tensor(f"{name}{norm}.{part}", "F32", width) for norm in ("ln1", "ln2") for part in ("weight", "bias")
-    ]
-    matrices = [tensor(f"{name}{part}.weight", "F16", *shape) for part, shape in sizes.items()]
-    return [
-        *norms,
-        *matrices,
-        *(tensor(f"{name}{part}.bias", "F32", shape[1]) for part, shape in sizes.items()),
-    ]
-
-
-def tensor(name: str, kind: str, *shape: int) -> Tensor:
+def tensor(name: str, *shape: int) -> Tensor:
+    kind = "F32" if len(shape) == 1 or "position_embd" in name else "F16"
     values = 1
     for size in shape:
         values *= size
