@@ -42,13 +42,13 @@ def adopt(folders: Sequence[Path], models_dir: Path) -> tuple[str, ...]:
         for repo, name, path in found:
             if not _is_gguf(path):
                 continue
-            snapshot = store.repo_folder(models_dir, repo) / "snapshots" / shelf.ADOPTED
+            snapshot = store.repo_folder(models_dir, repo) / "snapshots" / store.ADOPTED
             link = snapshot / name
             snapshot.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             link.symlink_to(path.resolve())
             log.info("adopted: file=%s from=%s", link, path)
-            names.append(shelf.name_of(Weights(Source.HUB, repo, shelf.ADOPTED, (WeightFile(name),), "", 0)))
+            names.append(shelf.name_of(Weights(Source.HUB, repo, store.ADOPTED, (WeightFile(name),), "", 0)))
     return tuple(dict.fromkeys(names))
 
 

@@ -49,6 +49,10 @@ def fetch(
         checked_path(file.name)
     folder = store.folder_of(weights, models_dir)
     layout.check_inside(models_dir, folder)
+    if weights.source is not Source.FILE and (
+        path := store.led_out(folder, weights.files, (models_dir, *places))
+    ):
+        raise store.outside(path)
     task = _Task(weights, models_dir, folder, terms, tuple(places), free, pace or Pace(terms))
     with task.disk_errors():
         yield from task.run()

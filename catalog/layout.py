@@ -13,7 +13,6 @@ from pathlib import Path
 from catalog import store
 from catalog.hubfile import Place
 from catalog.transfer import Job
-from domain.errors import DownloadError
 from domain.model import WeightFile
 
 log = logging.getLogger(__name__)
@@ -24,12 +23,8 @@ def check_inside(models_dir: Path, folder: Path) -> None:
     root = models_dir.resolve()
     blobs = (folder.parents[1] / "blobs",) if folder.parent.name == "snapshots" else ()
     for path in (folder, *blobs):
-        found = path.resolve()
-        if not found.is_relative_to(root):
-            raise DownloadError(
-                f"{path} leads out of the store, to {found}",
-                hint="remove the link that leads there, or set models_dir to where the models should lie",
-            )
+        if not path.resolve().is_relative_to(root):
+            raise store.outside(path)
 
 
 def hub_job(repo: str, revision: str, file: WeightFile, models_dir: Path) -> Job:

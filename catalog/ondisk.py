@@ -17,15 +17,25 @@ def found(
     roots: Sequence[Path], repos: Iterable[str], revision: str | None, needed: of.Needed
 ) -> tuple[Candidate, ...]:
     """Those of the first snapshot that has some for this engine, and of the quant that the name asks for. All
-    ``roots`` are laid out as the hub's cache: ours first, then those of other tools."""
+    ``roots`` are laid out as the hub's cache: ours first, then those of other tools. Raises: DownloadError
+    for a link in ours that leads out of them all."""
     for repo in repos:
         for folder in (found for root in roots for found in store.snapshots(root, repo, revision)):
-            if usable := tuple(one for one in _of_snapshot(repo, folder, needed) if _is_wanted(one, needed)):
+            if usable := tuple(
+                one for one in _of_snapshot(repo, folder, needed, roots) if _is_wanted(one, needed)
+            ):
                 return usable
     return ()
 
 
-def _of_snapshot(repo: str, folder: Path, needed: of.Needed) -> Iterator[Candidate]:
+def _of_snapshot(repo: str, folder: Path, needed: of.Needed, roots: Sequence[Path]) -> Iterator[Candidate]:
+    """Of a link that leads out of all places it is an error in our own, as a fetch would take it for the
+    file; what other tools made of theirs is passed over."""
+    if path := store.led_out(folder, needed.among(store.files_below(folder)), roots):
+        if folder.is_relative_to(roots[0]):
+            raise store.outside(path)
+        log.info("snapshot leads out: folder=%s file=%s", folder, path.name)
+        return
     try:
         everything = of.of_folder(
             folder, weights=Weights(Source.HUB, repo, folder.name, (), "", 0), needed=needed

@@ -41,7 +41,8 @@ def candidates(
     """Every choice of weights behind ``name``, at least one. Of a repository's quants larger than
     ``most_bytes`` only the smallest is looked at. Others than those on this disk are looked for where
     these are all larger than ``most_bytes``, or none is of the wished ``quality``.
-    ``places`` are hub caches of other tools, looked into as well.
+    ``places`` are where other tools keep weights: those with the hub's layout are looked into, and links of
+    the store may lead to any of them.
 
     Raises: UnknownModelError (with the three nearest names), BadModelError, DownloadError, UsageError."""
     try:

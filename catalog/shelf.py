@@ -16,7 +16,6 @@ from domain.redact import without_secrets
 from domain.stored import Stored, StoredFile
 
 log = logging.getLogger(__name__)
-ADOPTED = "adopted"  # the snapshot of files that other tools brought
 _SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 _FOLDER = re.compile(r"models--(?P<owner>.+?)--(?P<name>.+)")
 
@@ -30,7 +29,7 @@ def name_of(weights: Weights) -> str:
 
 def stored(models_dir: Path, places: Sequence[Path] = ()) -> tuple[Stored, ...]:
     """Everything complete in ``models_dir``, then what is only in ``places``. Blocks."""
-    known = [path.resolve() for path in (models_dir, *places)]
+    known = (models_dir, *places)
     found: dict[tuple[str, str | None], Stored] = {}
     for one in (*_hub(models_dir, known), *_plain(models_dir)):
         found.setdefault((one.name, one.revision), one)
@@ -40,7 +39,7 @@ def stored(models_dir: Path, places: Sequence[Path] = ()) -> tuple[Stored, ...]:
     return tuple(sorted(found.values(), key=lambda one: one.name.lower()))
 
 
-def _hub(root: Path, known: list[Path], *, other_tool: bool = False) -> Iterator[Stored]:
+def _hub(root: Path, known: Sequence[Path], *, other_tool: bool = False) -> Iterator[Stored]:
     for folder in _folders(root):
         match = _FOLDER.fullmatch(folder.name)
         for snapshot in _folders(folder / "snapshots") if match else ():
@@ -48,8 +47,8 @@ def _hub(root: Path, known: list[Path], *, other_tool: bool = False) -> Iterator
             yield from _of_snapshot(repo, snapshot, known, other_tool=other_tool)
 
 
-def _of_snapshot(repo: str, snapshot: Path, known: list[Path], *, other_tool: bool) -> Iterator[Stored]:
-    files = tuple(file for file in store.files_below(snapshot) if _is_ours(snapshot / file.name, known))
+def _of_snapshot(repo: str, snapshot: Path, known: Sequence[Path], *, other_tool: bool) -> Iterator[Stored]:
+    files = tuple(file for file in store.files_below(snapshot) if _is_ours(snapshot, file, known))
     for quant in quants.contents(files).quants:
         yield _one(Source.HUB, repo, snapshot, quant.files, other_tool=other_tool)
     if any(file.name.endswith(".safetensors") for file in files) and not store.lacking(snapshot):
@@ -121,9 +120,8 @@ def _file(path: Path, folder: Path) -> StoredFile:
     )
 
 
-def _is_ours(path: Path, known: list[Path]) -> bool:
-    real = path.resolve()
-    if path.parent.name == ADOPTED or any(real.is_relative_to(root) for root in known):
+def _is_ours(snapshot: Path, file: WeightFile, known: Sequence[Path]) -> bool:
+    if (path := store.led_out(snapshot, (file,), known)) is None:
         return True
-    log.warning("link leads out of the store: path=%s to=%s", path, real)
+    log.warning("link leads out of the store: path=%s to=%s", path, path.resolve())
     return False

@@ -8,10 +8,13 @@ A blob has its final name only when it is complete.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from domain.errors import DownloadError
 from domain.model import Source, WeightFile, Weights
+
+ADOPTED = "adopted"  # the snapshot of files that other tools brought
 
 
 def repo_folder(models_dir: Path, repo: str) -> Path:
@@ -30,8 +33,11 @@ def folder_of(weights: Weights, models_dir: Path) -> Path:
 
 
 def is_complete(weights: Weights, models_dir: Path) -> bool:
-    """Whether every file has its final name and its size."""
+    """Whether every file has its final name and its size, and lies in the store where no place of other
+    tools may be meant."""
     folder = folder_of(weights, models_dir)
+    if weights.source in (Source.PYPI, Source.URL) and led_out(folder, weights.files, (models_dir,)):
+        return False
     return all(is_there(folder / file.name, file.size_bytes) for file in weights.files)
 
 
@@ -41,6 +47,24 @@ def is_there(path: Path, size_bytes: int | None) -> bool:
     except OSError:
         return False
     return size_bytes is None or size_bytes == found_bytes
+
+
+def led_out(folder: Path, files: Iterable[WeightFile], roots: Iterable[Path]) -> Path | None:
+    """The first of ``files`` that a link leads out of all of ``roots``. What node-ctl adopt linked may lie
+    anywhere."""
+    known = [root.resolve() for root in roots]
+    for path in (folder / file.name for file in files):
+        real = path.resolve()
+        if path.parent.name != ADOPTED and not any(real.is_relative_to(root) for root in known):
+            return path
+    return None
+
+
+def outside(path: Path) -> DownloadError:
+    return DownloadError(
+        f"{path} leads out of the store, to {path.resolve()}",
+        hint="remove the link that leads there, or set models_dir to where the models should lie",
+    )
 
 
 def keep_manifest(weights: Weights, folder: Path) -> None:

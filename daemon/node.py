@@ -126,7 +126,7 @@ def real_rooms(settings: Settings) -> Rooms:
         measure_read_rate=lambda: read_rate.measure(settings.sysroot, settings.models_dir),
         ask_runtimes=lambda: runtimes.ask(settings.sysroot),
         candidates=partial(
-            resolve.candidates, cache=Cache(settings.state_dir / "seen"), places=settings.hub_caches
+            resolve.candidates, cache=Cache(settings.state_dir / "seen"), places=settings.places
         ),
         fetch=courier.fetch,
         launchers=LAUNCHERS,

@@ -113,7 +113,7 @@ async def _checked(node: Node, one: Stored) -> AsyncIterator[Checked]:
 
 
 async def _stored(node: Node) -> tuple[Stored, ...]:
-    return await asyncio.to_thread(shelf.stored, node.settings.models_dir, node.settings.hub_caches)
+    return await asyncio.to_thread(shelf.stored, node.settings.models_dir, node.settings.places)
 
 
 async def named(node: Node, model: str) -> tuple[Stored, ...]:

