@@ -7,6 +7,8 @@ Sources: ollama server/manifest.go and server/modelpath.go; lmstudio.ai/docs/app
 
 import json
 import logging
+import os
+import pwd
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,19 +30,23 @@ def usual_folders(ollama: Path | None) -> tuple[Path, ...]:
 
 
 def adopt(folders: Sequence[Path], models_dir: Path) -> tuple[str, ...]:
-    """What they can be launched by, once links to them stand in the store. Files that can't be read or are no
-    GGUF are passed over. Raises: BadModelError for a folder that can't be read, OSError."""
+    """What they can be launched by, once links to them stand in the store. What is no GGUF is passed over.
+
+    Raises: BadModelError for what this process may not read, once all the others are adopted; OSError."""
     names: list[str] = []
+    closed: PermissionError | None = None
     for folder in folders:
         try:
-            found = [*_of_ollama(folder), *_of_lm_studio(folder)]
+            found = _found(folder)
         except PermissionError as error:
-            raise BadModelError(
-                f"{error.filename} cannot be read: {error.strerror}",
-                hint="the daemon's user must be able to read it",
-            ) from error
+            closed = closed or error
+            continue
         for repo, name, path in found:
-            if not _is_gguf(path):
+            try:
+                if not _is_gguf(path):
+                    continue
+            except PermissionError as error:
+                closed = closed or error
                 continue
             snapshot = store.repo_folder(models_dir, repo) / "snapshots" / store.ADOPTED
             link = snapshot / name
@@ -49,7 +55,26 @@ def adopt(folders: Sequence[Path], models_dir: Path) -> tuple[str, ...]:
             link.symlink_to(path.resolve())
             log.info("adopted: file=%s from=%s", link, path)
             names.append(shelf.name_of(Weights(Source.HUB, repo, store.ADOPTED, (WeightFile(name),), "", 0)))
+    if closed is not None:
+        raise _unreadable(closed, tuple(dict.fromkeys(names)))
     return tuple(dict.fromkeys(names))
+
+
+def _found(folder: Path) -> list[tuple[str, str, Path]]:
+    """Raises: PermissionError, which glob would keep to itself."""
+    for below in (folder, folder / "manifests", folder / "blobs"):
+        if below.is_dir():
+            os.scandir(below).close()
+    return [*_of_ollama(folder), *_of_lm_studio(folder)]
+
+
+def _unreadable(error: PermissionError, names: tuple[str, ...]) -> BadModelError:
+    user = next((one.pw_name for one in pwd.getpwall() if one.pw_uid == os.geteuid()), str(os.geteuid()))
+    done = f"; adopted: {', '.join(names)}" if names else ""
+    return BadModelError(
+        f"{error.filename} cannot be read by node-daemon's user, {user}{done}",
+        hint=f"setfacl -R -m u:{user}:rX FOLDER, and u:{user}:x for each folder above; then adopt again",
+    )
 
 
 def _of_ollama(folder: Path) -> Iterator[tuple[str, str, Path]]:
@@ -92,6 +117,8 @@ def _is_gguf(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
+    except PermissionError:
+        raise
     except OSError as error:
         log.warning("not adopted: file=%s why=%s", path, error.strerror)
         return False

@@ -2,13 +2,15 @@
 
 import json
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from catalog import adoption, rehash, removal, shelf
 from catalog.fetch import fetch
-from domain.errors import DownloadError
+from domain.errors import BadModelError, DownloadError
 from domain.model import Source, WeightFile, Weights
 from domain.stored import Stored
 from tests.catalog.build import gguf_file
@@ -153,6 +155,35 @@ def test_files_of_other_tools_are_adopted_by_link(tmp_path: Path) -> None:
     assert adoption.adopt([tmp_path / "ollama"], models) == names[:1], "once more changes nothing"
     assert removal.remove(second) == 0
     assert (studio / model.name).exists()
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder of this process, which is nobody's while the test runs: root may read whatever it likes."""
+    with tempfile.TemporaryDirectory(prefix="node-daemon-home-") as folder:
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.chown(folder, 65534, 65534)
+            os.seteuid(65534)
+        yield Path(folder)
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("name", ["one", "one/pub/toy-GGUF/toy-Q8_0.gguf"], ids=["folder", "file"])
+def test_what_the_daemons_user_may_not_read_is_told_and_the_rest_adopted(home: Path, name: str) -> None:
+    for place in ("one/pub/toy-GGUF", "two/pub/other-GGUF"):
+        (home / place).mkdir(parents=True)
+        gguf_file(home / place / "toy-Q8_0.gguf")
+    closed, mode = home / name, (home / name).stat().st_mode
+    closed.chmod(0)
+    with pytest.raises(BadModelError) as caught:
+        adoption.adopt([home / "one", home / "two"], home / "models")
+    closed.chmod(mode)
+    assert f"{closed} cannot be read by node-daemon's user" in str(caught.value)
+    assert str(caught.value).endswith("adopted: pub/other-GGUF:Q8_0")
+    assert "setfacl" in caught.value.hint
+    assert [one.name for one in shelf.stored(home / "models")] == ["pub/other-GGUF:Q8_0"]
 
 
 def test_a_manifest_that_lies_leads_nowhere(tmp_path: Path) -> None:
