@@ -122,7 +122,7 @@ Rule = tuple[re.Pattern[str], int]
 
 def overrides(flags: LlamaFlags, devices: Sequence[Device]) -> tuple[Rule, ...]:
     """-ot pairs first, as they stand on the line, then the experts that stay on the CPU."""
-    rules = [(re.compile(pattern), _buffer(name, devices)) for pattern, name in flags.overrides]
+    rules = [(re.compile(pattern), _buffer(name, devices, flags.rpc)) for pattern, name in flags.overrides]
     if flags.cpu_moe:
         rules.append((re.compile(EXPERTS), HOST_ID))
     elif flags.n_cpu_moe:
@@ -131,12 +131,15 @@ def overrides(flags: LlamaFlags, devices: Sequence[Device]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _buffer(name: str, devices: Sequence[Device]) -> int:
-    """``CUDA1`` or ``RPC1[host:port]`` is the second device; anything of the CPU is the host."""
+def _buffer(name: str, devices: Sequence[Device], servers: Sequence[str]) -> int:
+    """``CUDA1`` is the second device, anything of the CPU the host; ``RPC0[host:port]`` the first device of
+    that server, and servers stand before what is in the box. Source: ``ggml_backend_rpc_buffer_type``."""
     if name in HOST_BUFFERS or name.upper().startswith("CPU"):
         return HOST_ID
-    number = re.search(r"^[A-Za-z]+(\d+)", name)
-    index = int(number.group(1)) if number else 0
+    found = re.search(r"^[A-Za-z]+(\d+)(?:\[(.*)\])?", name)
+    index = int(found.group(1)) if found else 0
+    if found and found.group(2) in servers:
+        index += servers.index(found.group(2))
     return index if index < len(devices) else HOST_ID
 
 

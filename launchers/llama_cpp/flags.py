@@ -112,7 +112,7 @@ def encode(flag: Flag, value: object) -> str:
             return ",".join(f"{part:g}" for part in value)
         case Kind.WORDS, tuple():
             return ",".join(value)
-        case Kind.PAIRS, tuple():  # one option: of several the engine heeds the last
+        case Kind.PAIRS, tuple():  # one option: several are taken, too, with a warning
             return ",".join(f"{pattern}={buffer}" for pattern, buffer in value)
     return str(value)
 

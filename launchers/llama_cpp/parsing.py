@@ -34,7 +34,10 @@ def parse(args: Sequence[str]) -> LlamaFlags:
         name, words = _next(rest)
         flag = BY_NAME.get(name)
         if flag is not None:
-            values[flag.field] = _value(flag, name, words)
+            found = _value(flag, name, words)
+            if flag.kind is Kind.PAIRS and isinstance(found, tuple):
+                found = (*values.get(flag.field, ()), *found)
+            values[flag.field] = found
         elif name in LOAD_MODE or name in MODE_OF_SWITCH or name == "--mlock":
             values["load_mode"] = _load_mode(values.get("load_mode"), name, words)
         else:

@@ -153,6 +153,7 @@ def test_a_build_without_a_feature_has_nothing_to_switch_off() -> None:
         ("-md draft.gguf", "draft_model", "draft.gguf"),
         ("-ot exps=CPU", "overrides", (("exps", "CPU"),)),
         ("-ot blk.(1|2)=CPU,a=b=RPC0", "overrides", (("blk.(1|2)", "CPU"), ("a=b", "RPC0"))),
+        ("-ot a=CPU -c 1 -ot b=CPU,c=RPC0", "overrides", (("a", "CPU"), ("b", "CPU"), ("c", "RPC0"))),
         ("--temp 0.2 -v", "extra", ("--temp", "0.2", "-v")),
         ("-dev none", "devices", ("none",)),
     ],

@@ -21,8 +21,8 @@ WORST = 0.03
 Parts = dict[str, int]
 
 
-def predicted(shape: ModelShape, row: dict[str, Any]) -> dict[str, Parts]:
-    found = estimate(shape, parse(row["args"]), build.assumed_gpus(row["gpus"]), reader=Reader.FIT_PARAMS)
+def predicted(shape: ModelShape, row: dict[str, Any], reader: Reader = Reader.FIT_PARAMS) -> dict[str, Parts]:
+    found = estimate(shape, parse(row["args"]), build.assumed_gpus(row["gpus"]), reader=reader)
     return {
         "Host" if part.device == "host" else part.device: {
             "model": part.weights_bytes,
@@ -94,3 +94,15 @@ def test_a_file_that_lacks_a_tensor_of_its_graph_is_bounded_too() -> None:
     )
     assert any("is a bound from above" in note for note in bounded.notes)
     assert bounded.memory[-1].compute_bytes > exact.memory[-1].compute_bytes
+
+
+@pytest.mark.parametrize(
+    "row", build.architectures()["server_rows"], ids=lambda row: f"{row['model']} {' '.join(row['args'])}"
+)
+def test_options_together_take_what_the_server_said(row: dict[str, Any]) -> None:
+    """Overrides by several patterns, shared cells, locked or unmapped weights; what the server keeps for
+    itself (saved prompts, checkpoints) changes no buffer."""
+    mine = predicted(build.published(row["model"]), row, Reader.DRY_RUN)
+    assert row["memory_mib"] == {
+        device: {name: size // MIB for name, size in parts.items()} for device, parts in mine.items()
+    }
