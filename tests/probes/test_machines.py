@@ -25,6 +25,10 @@ def test_a_recorded_machine_is_seen_as_it_is(machine, see_with_nvml, name):
     seen = see_with_nvml(machine(name), profile(name), table="shipped")
     assert [known(to_json(gpu)) for gpu in seen.gpus] == expected["gpus"]
     assert [known(to_json(gpu)) for gpu in seen.set_aside] == expected["set_aside"]
+    assert known(to_json(seen.cpu)) == expected["cpu"]
+    assert known(to_json(seen.memory)) == expected["memory"]
+    for part in ("thermals", "fans", "power"):
+        assert [known(one) for one in to_json(getattr(seen, part))] == expected[part]
     assert to_json(seen.npus) == expected["npus"]
     assert {k: v for k, v in to_json(seen.stacks).items() if v} == expected["stacks"]
     assert [problem.what for problem in seen.problems] == expected["problems"]
