@@ -1,6 +1,10 @@
 """The clock: which function runs how often. The functions live elsewhere and know no scheduler."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import wraps
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -16,7 +20,23 @@ def scheduler(node: Node) -> AsyncIOScheduler:
     )
     every = IntervalTrigger(seconds=int(max(1, node.settings.probe_interval_s)), timezone="UTC")
     at_once = datetime.now(UTC)  # so that the first question after a start is answered as fast as the next
-    jobs.add_job(hardware.refresh, every, args=[node], id="refresh-hardware", next_run_time=at_once)
-    jobs.add_job(measured.measure_read_rate, args=[node], id="measure-read-rate", next_run_time=at_once)
-    jobs.add_job(disk.watch, every, args=[node], id="watch-disk")
+    jobs.add_job(
+        stoppable(hardware.refresh), every, args=[node], id="refresh-hardware", next_run_time=at_once
+    )
+    jobs.add_job(
+        stoppable(measured.measure_read_rate), args=[node], id="measure-read-rate", next_run_time=at_once
+    )
+    jobs.add_job(stoppable(disk.watch), every, args=[node], id="watch-disk")
     return jobs
+
+
+def stoppable(job: Callable[[Node], Awaitable[object]]) -> Callable[[Node], Awaitable[None]]:
+    """A job as the scheduler is to have it, which cancels those under way when it ends, and then logs each
+    as an error with its traceback."""
+
+    @wraps(job)
+    async def run(node: Node) -> None:
+        with suppress(asyncio.CancelledError):
+            await job(node)
+
+    return run

@@ -1,0 +1,28 @@
+"""Jobs of the schedule, which a stop may break off at any time."""
+
+import asyncio
+import threading
+
+import pytest
+
+from daemon.node import Rooms
+from domain.hardware import Hardware
+from tests.daemon.conftest import Running
+
+
+async def test_a_look_that_a_stop_breaks_off_is_no_error(
+    daemon: Running, rooms: Rooms, caplog: pytest.LogCaptureFixture
+) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def probe() -> Hardware:
+        began.set()
+        may_end.wait(10)
+        return Hardware()
+
+    object.__setattr__(rooms, "probe", probe)
+    async with daemon():
+        assert await asyncio.to_thread(began.wait, 10)
+    may_end.set()
+    await asyncio.sleep(0.05)  # the scheduler tells of its jobs' ends from the loop
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
