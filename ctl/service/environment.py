@@ -81,8 +81,9 @@ def _fill(folder: Path, target: Target) -> None:
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, to)
         to.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
-    for room in ROOMS:
-        compileall.compile_dir(site / room, quiet=1)
+    # All of it: the service may not write there and would compile at each start what uv, say, had not.
+    # Files that other versions of Python read are no trouble of ours.
+    compileall.compile_dir(site, quiet=2)
     _make_python(folder, target.prefix)
     write(folder / STAMP, digest(target))
     for path in (folder, *folder.rglob("*")):

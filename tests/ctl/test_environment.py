@@ -1,5 +1,6 @@
 """The service's environment replaces what node-ctl made before, and no other folder."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,11 @@ def test_what_a_broken_off_copy_left_is_made_anew(target: Target, monkeypatch: p
     environment.copy(target)
     assert environment.is_current(target)
     assert [path.name for path in target.at("/opt").iterdir()] == ["node-daemon"]
+
+
+def test_whatever_was_copied_is_compiled_for_a_service_that_may_not_write_there(target: Target) -> None:
+    environment.copy(target)
+    copied = target.at(target.prefix) / "lib" / environment.VERSION / "site-packages/tests"
+    assert [path.name for path in (copied / "__pycache__").iterdir()] == [
+        f"here.{sys.implementation.cache_tag}.pyc"
+    ]
