@@ -54,7 +54,8 @@ def probe(
     root: Path, meminfo: Meminfo, known_gpus: Sequence[KnownGpu], kept: Kept, ask: Guard
 ) -> Accelerators:
     devices: tuple[PciDevice, ...] = ask("pci", lambda: pci.probe(root), ())
-    users: clients.Held = ask("tenants", lambda: clients.probe(root, pci.drm_slots(devices)), {})
+    sharing = [one.slot for one in devices if one.driver == "amdgpu" and amd.is_apu(one, known_gpus)]
+    users: clients.Held = ask("tenants", lambda: clients.probe(root, pci.drm_slots(devices), sharing), {})
     vendors = (
         Found(problems=ask("pci", lambda: pci.unusable(devices), NONE)),
         ask("nvidia", lambda: nvidia.probe(root, devices, meminfo, known_gpus), Found()),

@@ -42,7 +42,15 @@ def test_a_game_is_a_tenant_with_the_memory_of_all_its_clients(machine, see):
     )
     plant(root, {"proc/900/cmdline": "/games/doom\0", "proc/900/comm": "doom\n"})
     (gpu,) = see(root).gpus
-    assert gpu.tenants == (Tenant(900, "doom", (6 * 1024 + 2) * MIB),)
+    assert gpu.tenants == (Tenant(900, "doom", (6 * 1024 + 1) * MIB),), (
+        "RAM that it mapped is none of the card's"
+    )
+
+
+def test_what_an_apu_has_mapped_is_its_memory(machine, see):
+    text = AMDGPU.format(client=7, vram=1024, gtt=2048).replace(SLOT, "0000:c3:00.0")
+    (gpu,) = see(planted(machine("strix-halo-128"), held(900, 5, text))).gpus
+    assert gpu.tenants == (Tenant(900, None, 3 * MIB),)
 
 
 def test_kfd_counts_what_nobody_else_may_look_into(machine, see):
