@@ -30,7 +30,7 @@ async def tell(node: Node, before: Hardware | None, after: Hardware) -> bool:
     for one in found:
         await node.diary.write(one.kind, one.words)
         for live in list(node.live.values()):
-            held = held_bytes(live, before, one.id)
+            held = held_bytes(live, last, one.id)
             if held:
                 await node.diary.write(one.kind, f"{one.words}; it has {gib(held)} there", launch=live.name)
     if found or last is None:
@@ -79,11 +79,13 @@ def _display(gpu: Gpu) -> str | None:
     return None if gpu.display_attached is None else ("attached" if gpu.display_attached else "none")
 
 
-def held_bytes(live: Live, machine: Hardware | None, device: str) -> int:
-    """What the plan of a launch that runs has on the GPU ``device``: plans count GPUs as ``machine`` does."""
-    if live.plan is None or live.process is None or machine is None:
+def held_bytes(live: Live, last: Hardware | None, device: str) -> int:
+    """What the plan of a launch that runs has on the GPU ``device``. A plan counts the GPUs that there were
+    when it was made; those of an engine that was taken over are taken for the ``last`` ones."""
+    if live.plan is None or live.process is None or last is None:
         return 0
-    names = {f"GPU{index}" for index, gpu in enumerate(machine.gpus) if gpu.id == device}
+    gpus = live.gpus or tuple(gpu.id for gpu in last.gpus)
+    names = {f"GPU{index}" for index, id_ in enumerate(gpus) if id_ == device}
     return sum(row.needed_bytes for row in live.plan.memory if row.device in names)
 
 

@@ -44,6 +44,7 @@ async def launch(node: Node, live: Live) -> None:
             placed = await place(node, live)
             node.ledger.reserve(live.name, placed.plan)
         live.plan, live.kept = placed.plan, True
+        live.gpus = tuple(gpu.id for gpu in placed.machine.gpus)
         await remember(node, live)
         plan = await fetched(node, live, placed.plan)
         plan = await tuned(node, live, plan, placed.caps, placed.machine)

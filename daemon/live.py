@@ -19,6 +19,7 @@ class Live:
 
     ``failures`` counts attempts since the last time it served for long; ``kept`` is true once the
     launch is desired: it is then started again whatever happens. ``forgotten``: its end leaves no row.
+    ``gpus`` are the ids of the GPUs as ``plan`` counts them, () for an engine that was taken over.
     """
 
     request: Request
@@ -26,6 +27,7 @@ class Live:
     since: str = field(default_factory=now)
     track: Track = field(default_factory=Track)
     plan: Plan | None = None
+    gpus: tuple[str, ...] = ()
     fingerprint: str | None = None
     process: EngineProcess | None = None
     port: int | None = None

@@ -138,6 +138,28 @@ async def test_launches_on_a_device_that_went_are_told(store: Store) -> None:
     assert not await devices.tell(node, after, after)
 
 
+async def test_a_plan_counts_the_gpus_of_its_start(store: Store) -> None:
+    """One that went since shifts the others, and no launch to another card."""
+    other = replace(CARD, id="pci:0000:02:00.0")
+    big, small = launch("big", "GPU1", 20 * GIB), launch("small", "GPU0", GIB)
+    big.gpus = small.gpus = (CARD.id, other.id)
+    diary = Diary()
+    live = {"big": big, "small": small}
+    node = cast("Node", SimpleNamespace(diary=diary, live=live, store=store))
+    await devices.tell(node, Hardware(gpus=(CARD, other)), Hardware(gpus=(other,)))
+    await devices.tell(node, Hardware(gpus=(other,)), Hardware())
+    assert [launch for _, _, launch in diary.lines] == [None, "small", None, "big"]
+
+
+async def test_an_engine_that_was_taken_over_had_the_devices_of_the_last_daemon(store: Store) -> None:
+    diary = Diary()
+    live = {"big": launch("big", "GPU0", 20 * GIB)}
+    node = cast("Node", SimpleNamespace(diary=diary, live=live, store=store))
+    await devices.tell(node, None, Hardware(gpus=(CARD,)))
+    await devices.tell(node, None, Hardware())
+    assert [launch for _, _, launch in diary.lines] == [None, "big"]
+
+
 async def test_what_went_while_no_daemon_was_there_is_told_by_the_next(store: Store) -> None:
     diary = Diary()
     node = cast("Node", SimpleNamespace(diary=diary, live={}, store=store))
