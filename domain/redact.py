@@ -53,9 +53,11 @@ def anonymous(text: str, private: Private) -> str:
         text = re.sub(rf"{re.escape(home)}(?![\w-])", "~", text)
     text = _HOME.sub("~", text)
     text = _ADDRESS.sub(_address, text)
-    for label, names in (("<host>", private.hosts), ("<user>", private.users)):
-        for name in names:
-            text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", label, text)
+    for name in private.hosts:
+        # installers name volume groups after the host: HOST-vg (in /dev/mapper HOST--vg), fedora_HOST
+        text = re.sub(rf"(?<![^\W_])(?<!-){re.escape(name)}(?:(?![\w-])|(?=--?vg\b))", "<host>", text)
+    for name in private.users:
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<user>", text)
     return text
 
 

@@ -39,6 +39,12 @@ BOX = Private(
         pytest.param("/home/ada/models/a.gguf", "~/models/a.gguf", id="a home"),
         pytest.param("/home/someone-else/a and /Users/eve/b", "~/a and ~/b", id="homes of others"),
         pytest.param("/srv/people/ai/x", "~/x", id="a home elsewhere"),
+        pytest.param(
+            "root=/dev/mapper/attic--vg-root resume=/dev/attic-vg/swap rd.lvm.lv=fedora_attic/root",
+            "root=/dev/mapper/<host>--vg-root resume=/dev/<host>-vg/swap rd.lvm.lv=fedora_<host>/root",
+            id="volume groups, as installers name them",
+        ),
+        pytest.param("attic-fan and my-attic, atticus", "attic-fan and my-attic, atticus", id="other words"),
         pytest.param("ada@attic: attic.lan said so", "<user>@<host>: <host> said so", id="names"),
         pytest.param("openai said it to adam", "openai said it to adam", id="names within other words"),
         pytest.param("disk S6Z1NJ0W123456", "disk <number>", id="a number that is known"),
