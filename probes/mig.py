@@ -10,8 +10,8 @@ from domain.hardware import Gpu
 from probes.found import Found
 
 CHOOSING = "CUDA_VISIBLE_DEVICES"
-OTHER = "another partition is in use, and a CUDA process sees one"
-WHOLE = "a partition (MIG) of another card is in use, and a CUDA process sees no card beside it"
+OTHER = "a CUDA process sees one partition, and not this one"
+WHOLE = "a CUDA process sees no card beside a partition (MIG) of another"
 
 
 def of_one_process(found: Found, visible: str | None) -> Found:
@@ -27,7 +27,6 @@ def of_one_process(found: Found, visible: str | None) -> Found:
 
 
 def _unused(gpu: Gpu) -> Gpu:
-    return replace(
-        gpu,
-        set_aside=f"{OTHER}: {CHOOSING}={gpu.uuid} chooses this one" if gpu.parent else WHOLE,
-    )
+    if not gpu.parent:
+        return replace(gpu, set_aside=WHOLE)
+    return replace(gpu, set_aside=f"{OTHER} unless {CHOOSING}={gpu.uuid}" if gpu.uuid else OTHER)

@@ -163,7 +163,7 @@ def test_a_card_cut_by_mig_is_set_aside_and_its_first_partition_is_the_gpu(machi
     assert first.tenants == (Tenant(4242, "python3 main.py", 5000 * MIB),)
     assert first.bandwidth_bytes_per_s == pytest.approx(936.2e9 * 9984 / 81559, rel=1e-2)
     assert (card.id, card.set_aside) == ("pci:0000:01:00.0", "cut into 2 MIG partitions")
-    assert second.set_aside.endswith("CUDA_VISIBLE_DEVICES=MIG-bbbb chooses this one")
+    assert second.set_aside.endswith("not this one unless CUDA_VISIBLE_DEVICES=MIG-bbbb")
     assert seen.sources["gpus[mig:MIG-aaaa].memory_total_bytes"].source == "nvml"
 
 
@@ -186,7 +186,7 @@ def test_one_partition_is_used_and_no_card_beside_it(machine, see_with_nvml, mon
         "pci:0000:04:00.0",
         "mig:MIG-aaaa" if used == "MIG-bbbb" else "mig:MIG-bbbb",
     }
-    assert "no card beside it" in next(gpu.set_aside for gpu in seen.set_aside if "04:00" in gpu.id)
+    assert "no card beside a partition" in next(gpu.set_aside for gpu in seen.set_aside if "04:00" in gpu.id)
 
 
 def test_mig_without_a_partition_says_so(machine, see_with_nvml):
