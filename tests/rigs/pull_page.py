@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from config.data import catalogue
-from tests.conftest import ROOT
+from tests.conftest import ROOT, small_model
 from tests.rigs import published
 from tests.rigs.hub import Hub
 
@@ -36,8 +36,7 @@ def transcript() -> str:
     model = catalogue()[MODEL]
     with Hub() as hub, tempfile.TemporaryDirectory(prefix="node-daemon-page-") as home:
         hub.add(model.gguf_repos[0], published.quants(model, [PUBLISHED]))
-        small = ROOT / ".cache" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-        hub.add("owner/Tiny-GGUF", {"tiny-Q4_1.gguf": small.read_bytes()})
+        hub.add("owner/Tiny-GGUF", {"tiny-Q4_1.gguf": small_model().read_bytes()})
         env = {key: value for key, value in os.environ.items() if not key.startswith(("NODE_DAEMON_", "HF_"))}
         env |= {"HF_ENDPOINT": hub.url, "HOME": home, "XDG_RUNTIME_DIR": home, "COLUMNS": "110"}
         daemon = subprocess.Popen(
@@ -70,11 +69,15 @@ def run(words: tuple[str, ...], env: dict[str, str]) -> str:
     return done.stdout
 
 
-def main() -> None:
-    page = PAGE.read_text()
-    before, rest = page.split(BEGIN)
+def text() -> str:
+    """The page with what is said now."""
+    before, rest = PAGE.read_text().split(BEGIN)
     after = rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n```console\n{transcript()}```\n\n{END}{after}")
+    return f"{before}{BEGIN}\n```console\n{transcript()}```\n\n{END}{after}"
+
+
+def main() -> None:
+    PAGE.write_text(text())
 
 
 if __name__ == "__main__":
