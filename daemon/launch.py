@@ -18,7 +18,7 @@ from domain.hardware import Hardware
 from domain.launch import LaunchState, Step
 from domain.plan import HOST, Plan
 from domain.redact import without_secrets
-from domain.units import gib
+from domain.units import gib, rate
 from launchers.base import Capabilities
 
 
@@ -130,9 +130,9 @@ def in_words(plan: Plan) -> str:
     """One line: engine, quant, context, where it lies and how sure that is, how fast."""
     where = ", ".join(f"{device.device} {gib(device.needed_bytes)}" for device in plan.memory)
     speed = plan.speed.decode_tokens_per_s
-    rate = f", about {speed.expected:.0f} tokens/s" if speed else ""
+    pace = f", about {rate(speed.expected)} tokens/s" if speed else ""
     what = f"{plan.engine}, {plan.weights.quant}, context {plan.context_tokens}"
-    return f"{what}, {where} ({plan.confidence}){rate}"
+    return f"{what}, {where} ({plan.confidence}){pace}"
 
 
 def _on_disk(plan: Plan) -> bool:

@@ -12,6 +12,7 @@ from domain.hardware import Hardware
 from domain.known import KnownModel
 from domain.model import Candidate
 from domain.plan import HOST, Plan, Wish
+from domain.units import rate
 from planner import choose, quality
 from planner.budget import Reserve
 from planner.calibration import Calibration
@@ -105,5 +106,5 @@ def _rate(plan: Plan) -> float:
 
 def _words(plan: Plan) -> str:
     speed = plan.speed.decode_tokens_per_s
-    rate = f", about {speed.expected:.0f} tokens/s" if speed else ""
-    return f"{plan.model} ({plan.weights.quant}{rate}) would fit"
+    pace = f", about {rate(speed.expected)} tokens/s" if speed else ""
+    return f"{plan.model} ({plan.weights.quant}{pace}) would fit"

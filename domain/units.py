@@ -18,6 +18,15 @@ def gb_per_s(rate_bytes_per_s: float | None) -> str:
     return "?" if rate_bytes_per_s is None else f"{rate_bytes_per_s / 1e9:.1f} GB/s"
 
 
+def rate(tokens_per_s: float | None) -> str:
+    """``85.4`` -> ``"85"``, ``7.31`` -> ``"7.3"``, ``0.0434`` -> ``"0.043"``; unknown -> ``"?"``."""
+    if tokens_per_s is None:
+        return "?"
+    if tokens_per_s < 1:
+        return f"{tokens_per_s:.2g}"
+    return f"{tokens_per_s:.1f}" if tokens_per_s < 20 else f"{tokens_per_s:.0f}"
+
+
 def duration(seconds: float | None) -> str:
     """``3725`` -> ``"1 h 02 min"``, ``75`` -> ``"1 min 15 s"``; unknown -> ``"?"``."""
     if seconds is None:

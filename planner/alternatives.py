@@ -7,7 +7,7 @@ from itertools import islice
 
 from domain.model import Candidate
 from domain.plan import LLAMA_CPP, Alternative
-from domain.units import gib
+from domain.units import gib, rate
 from planner import headroom, needs, quality, search, split
 from planner.option import Option
 from planner.search import Case
@@ -53,7 +53,7 @@ def _slower(option: Option, chosen: Option) -> Alternative:
     more = option.needed_bytes - chosen.needed_bytes
     parts = [f"needs {gib(more)} more"] if more > 0 else []
     if option.pace and chosen.pace and option.pace < chosen.pace:
-        parts.append(f"{_rate(option.pace)} instead of {_rate(chosen.pace)} tokens/s")
+        parts.append(f"{rate(option.pace)} instead of {rate(chosen.pace)} tokens/s")
     return _priced(option, option.quant, " and ".join(parts) or "gains nothing that counts")
 
 
@@ -64,7 +64,7 @@ def _unfit(one: Candidate, chosen: Option, case: Case) -> Alternative:
     why = f"needs {gib(lacks)} more than there is" if lacks and lacks > 0 else "no split of it holds here"
     lazy = _from_disk(one, chosen, case) if lacks and lacks > 0 else None
     if lazy is not None and lazy.decode:
-        why += f"; from the disk {_rate(lazy.decode)} tokens/s"
+        why += f"; from the disk {rate(lazy.decode)} tokens/s"
     return Alternative(one.weights.quant, why, None, needed)
 
 
@@ -88,7 +88,7 @@ def _other_cache(chosen: Option, found: Sequence[Option], case: Case) -> Iterato
         if kind == plain:
             why = f"without {chosen.cache_type} KV the context is {most}"
             if own and own.pace and chosen.pace and own.pace < chosen.pace:
-                rates = f"{_rate(own.pace)} instead of {_rate(chosen.pace)} tokens/s"
+                rates = f"{rate(own.pace)} instead of {rate(chosen.pace)} tokens/s"
                 why += f", or {chosen.context_tokens} at {rates}"
         else:
             now = headroom.longest(chosen, case)
@@ -112,7 +112,7 @@ def _faster(chosen: Option, found: Sequence[Option]) -> Iterator[Alternative]:
         size = f" and {gib(less)} less" if less > 0 else ""
         loses = f"adds {option.loss:.2g} to the perplexity, not {chosen.loss:.2g}"
         yield _priced(
-            option, option.quant, f"{_rate(pace)} instead of {_rate(now)} tokens/s{size}, but {loses}"
+            option, option.quant, f"{rate(pace)} instead of {rate(now)} tokens/s{size}, but {loses}"
         )
 
 
@@ -129,7 +129,7 @@ def _other_engine(chosen: Option, options: Sequence[Option], case: Case) -> Iter
     parts = [f"{gib(option.needed_bytes)} instead of {gib(chosen.needed_bytes)}"]
     if option.pace and chosen.pace:
         each = " each" if case.parallel > 1 else ""
-        parts.insert(0, f"{_rate(option.pace)} instead of {_rate(chosen.pace)} tokens/s{each}")
+        parts.insert(0, f"{rate(option.pace)} instead of {rate(chosen.pace)} tokens/s{each}")
     if option.loss > chosen.loss + quality.SAME:
         parts.append(f"adds {option.loss:.2g} to the perplexity, not {chosen.loss:.2g}")
     yield _priced(option, f"{option.engine} with {option.quant}", ", ".join(parts))
@@ -137,7 +137,3 @@ def _other_engine(chosen: Option, options: Sequence[Option], case: Case) -> Iter
 
 def _priced(option: Option, what: str, why: str) -> Alternative:
     return Alternative(what, why, option.decode, option.needed_bytes)
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from domain.plan import HOST, LlamaFlags, VllmFlags
-from domain.units import gib
+from domain.units import gib, rate
 from planner import headroom, hparams, quality
 from planner.option import Option
 from planner.resolved import ALL_LAYERS
@@ -39,7 +39,7 @@ def _quant(chosen: Option, found: Sequence[Option]) -> str:
         else "loses nothing that counts"
     )
     others = len({option.quant for option in found}) - 1
-    speed = f", about {chosen.decode:.0f} tokens/s" if chosen.decode else ", speed not known here"
+    speed = f", about {rate(chosen.decode)} tokens/s" if chosen.decode else ", speed not known here"
     among = f", the best of {others + 1} that fit" if others else ""
     return f"{chosen.quant} ({gib(chosen.candidate.weights.size_bytes)}) {loss}{among}{speed}"
 
@@ -96,7 +96,7 @@ def _eager(flags: VllmFlags) -> str:
 def _at_once(chosen: Option) -> list[str]:
     if chosen.together is None:
         return []
-    return [f"{chosen.parallel} at once get about {chosen.together:.0f} tokens/s in all"]
+    return [f"{chosen.parallel} at once get about {rate(chosen.together)} tokens/s in all"]
 
 
 def _threads(flags: LlamaFlags, case: Case) -> str:

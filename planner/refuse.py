@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from domain.model import Candidate
 from domain.plan import VLLM
-from domain.units import gib
+from domain.units import gib, rate
 from planner import needs, search, split
 from planner.option import Option
 from planner.search import Case
@@ -33,8 +33,8 @@ def why(candidates: Sequence[Candidate], case: Case, context_tokens: int, from_d
 
 
 def _read(option: Option) -> str:
-    rate = f"about {option.decode:.2g} tokens/s" if option.decode else "at a speed that is not known"
-    return f"with --from-disk {option.quant} would run from the disk, {rate}"
+    speed = f"about {rate(option.decode)} tokens/s" if option.decode else "at a speed that is not known"
+    return f"with --from-disk {option.quant} would run from the disk, {speed}"
 
 
 def instead(candidates: Sequence[Candidate], case: Case, context_tokens: int) -> str:

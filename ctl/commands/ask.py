@@ -11,9 +11,10 @@ from ctl.client import Daemon
 from ctl.options import Json, launch_path
 from ctl.screen import harmless, note, print_json
 from ctl.show.launches import api_base, rows_of
-from ctl.show.words import rate, shape
+from ctl.show.words import shape
 from domain.errors import NodeError, UnknownLaunchError, UsageError
 from domain.launch import LaunchRow, LaunchState
+from domain.units import rate
 
 USAGE = "[NAME] QUESTION [OPTIONS]"
 EXAMPLES = """

@@ -4,9 +4,9 @@ from itertools import groupby
 from typing import Any
 
 from ctl.show.plan import ALL_LAYERS
-from ctl.show.words import rate, shape
+from ctl.show.words import shape
 from domain.plan import HOST, Plan, Range, VllmFlags
-from domain.units import duration, gib
+from domain.units import duration, gib, rate
 
 HEADS = ("BOX", "QUANT", "SPLIT", "CONTEXT", "DECODE", "PREFILL", "LOAD", "WATTS")
 LEFT = 3  # so many columns are words

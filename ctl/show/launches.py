@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ctl.screen import PIPE_WIDTH
 from ctl.show.plan import five_lines
-from ctl.show.words import ago, rate, shape
+from ctl.show.words import ago, shape
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import Plan
-from domain.units import duration, gib
+from domain.units import duration, gib, rate
 
 if TYPE_CHECKING:
     from rich.console import Console

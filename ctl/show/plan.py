@@ -3,9 +3,9 @@
 import shlex
 from typing import Any
 
-from ctl.show.words import rate, shape
+from ctl.show.words import shape
 from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, SpeedSource, VllmFlags
-from domain.units import duration, gib
+from domain.units import duration, gib, rate
 
 ALL_LAYERS = 999  # as plans say it: more than any model has
 SURE = {
@@ -51,7 +51,7 @@ def explained(plan: Plan) -> list[str]:
     if plan.alternatives:
         lines += ["", "not chosen"]
     for other in plan.alternatives:
-        figures = [f"{other.decode_tokens_per_s:.1f} tokens/s"] if other.decode_tokens_per_s else []
+        figures = [f"{rate(other.decode_tokens_per_s)} tokens/s"] if other.decode_tokens_per_s else []
         figures += [gib(other.needed_bytes)] if other.needed_bytes else []
         price = f" ({', '.join(figures)})" if figures else ""
         lines.append(f"  - {other.what}{price}: {other.why_not}")

@@ -20,13 +20,6 @@ def shape(kind: type[T], data: object) -> T:
         ) from error
 
 
-def rate(tokens_per_s: float | None) -> str:
-    """``7.31`` -> ``"7.3"``, ``85.4`` -> ``"85"``; unknown -> ``"?"``."""
-    if tokens_per_s is None:
-        return "?"
-    return f"{tokens_per_s:.1f}" if tokens_per_s < 20 else f"{tokens_per_s:.0f}"
-
-
 def ago(moment: str | None, *, now: datetime | None = None) -> str:
     """How long ago an ISO 8601 time was, in one unit; ``""`` for none, the text where it is no time."""
     if moment is None:

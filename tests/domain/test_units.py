@@ -22,6 +22,14 @@ def test_times_are_printed_for_people(seconds: float | None, text: str):
     assert units.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("per_s", "text"),
+    [(None, "?"), (0.0434, "0.043"), (0.43, "0.43"), (7.31, "7.3"), (19.4, "19.4"), (85.4, "85")],
+)
+def test_a_rate_is_never_rounded_to_nothing(per_s: float | None, text: str):
+    assert units.rate(per_s) == text
+
+
 def test_the_type_table_is_ggmls_own():
     theirs = {int(kind): (kind.name, *sizes) for kind, sizes in gguf.GGML_QUANT_SIZES.items()}
     assert {i: (t.name, t.block, t.block_bytes) for i, t in ggml.BY_ID.items()} == theirs

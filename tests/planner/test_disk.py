@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from domain import units
 from domain.errors import DoesNotFitError
 from domain.hardware import Storage
 from domain.plan import LlamaFlags, Plan, Wish
@@ -26,7 +27,8 @@ def test_a_refusal_offers_the_disk_with_its_speed() -> None:
     with pytest.raises(DoesNotFitError) as refused:
         plan("gpt-oss-120b", OSS, CARD, Wish())
     speed = rate(plan("gpt-oss-120b", OSS, CARD, ASKED))
-    assert f"with --from-disk MXFP4 would run from the disk, about {speed:.2g} tokens/s" in refused.value.hint
+    offered = f"with --from-disk MXFP4 would run from the disk, about {units.rate(speed)} tokens/s"
+    assert offered in refused.value.hint
 
 
 def test_asked_for_it_is_planned_mapped_and_says_what_stays_on_the_disk() -> None:
@@ -36,6 +38,8 @@ def test_asked_for_it_is_planned_mapped_and_says_what_stays_on_the_disk() -> Non
     assert (flags.load_mode, flags.repack, found.fits) == ("mmap", False, False)
     assert flags.gpu_layers
     assert any("from disk, as asked" in reason for reason in found.reasons)
+    assert rate(found) < 5
+    assert f"about {units.rate(rate(found))} tokens/s" in found.reasons[0]
     again = estimate(OSS[0].shape, flags, CARD)
     assert (again.memory, again.speed, again.fits) == (found.memory, found.speed, False)
 
