@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 
 from domain.model import Candidate
-from domain.plan import LLAMA_CPP, Alternative
+from domain.plan import LLAMA_CPP, Alternative, LlamaFlags
 from domain.units import gib, rate
 from planner import headroom, needs, quality, search, split
 from planner.option import Option
@@ -27,7 +27,7 @@ def alternatives(
     where one is missing. The other engine comes on top."""
     better = list(islice(_better(chosen, found, candidates, case), MOST))
     cache = list(_other_cache(chosen, found, case))
-    faster = list(_faster(chosen, found))
+    faster = list(islice(_faster(chosen, found, case), MOST))
     first = [*better[:1], *cache[:1], *faster[:1]]
     more = [*better[1:], *faster[1:]]
     said = [*first, *more][:MOST]
@@ -44,9 +44,20 @@ def _better(
             continue
         of = [option for option in found if option.candidate is one]
         if of:
-            yield _slower(max(of, key=lambda option: option.pace or 0.0), chosen)
+            yield _slower(_alike(max(of, key=lambda option: option.pace or 0.0), chosen, case), chosen)
         else:
             yield _unfit(one, chosen, case)
+
+
+def _alike(option: Option, chosen: Option, case: Case) -> Option:
+    """``option`` with the batch of ``chosen`` where weights stay on the host, so that prices are of one kind;
+    as it is where that batch does not hold."""
+    ours, own = chosen.flags, option.flags
+    if not (isinstance(ours, LlamaFlags) and isinstance(own, LlamaFlags) and option.has_host_weights):
+        return option
+    if own.ubatch == ours.ubatch:
+        return option
+    return search.at_batch(option, ours.ubatch or search.UBATCH, case) or option
 
 
 def _slower(option: Option, chosen: Option) -> Alternative:
@@ -83,6 +94,7 @@ def _other_cache(chosen: Option, found: Sequence[Option], case: Case) -> Iterato
         own = next(
             (one for one in found if one.candidate is chosen.candidate and one.cache_type == kind), None
         )
+        own = own and _alike(own, chosen, case)
         plain = headroom.kinds(chosen.flags)[0]
         what = f"{chosen.quant} with {kind} cache"
         if kind == plain:
@@ -98,14 +110,18 @@ def _other_cache(chosen: Option, found: Sequence[Option], case: Case) -> Iterato
         yield Alternative(what, why, own.decode if own else None, own.needed_bytes if own else None)
 
 
-def _faster(chosen: Option, found: Sequence[Option]) -> Iterator[Alternative]:
-    """The least loss first."""
+def _faster(chosen: Option, found: Sequence[Option], case: Case) -> Iterator[Alternative]:
+    """The least loss first. A larger batch only takes room, so that what is too slow with a small one is
+    not tried with it."""
     seen = set()
     now = chosen.pace or math.inf
-    for option in sorted(found, key=lambda one: (one.loss, -(one.pace or 0.0))):
+    for own in sorted(found, key=lambda one: (one.loss, -(one.pace or 0.0))):
+        is_worse = own.engine == chosen.engine and own.loss > chosen.loss
+        if own.quant in seen or not is_worse or (own.pace or 0.0) <= FASTER * now:
+            continue
+        option = _alike(own, chosen, case)
         pace = option.pace or 0.0
-        is_worse = option.engine == chosen.engine and option.loss > chosen.loss
-        if option.quant in seen or not is_worse or pace <= FASTER * now:
+        if pace <= FASTER * now:
             continue
         seen.add(option.quant)
         less = chosen.needed_bytes - option.needed_bytes

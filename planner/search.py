@@ -124,18 +124,24 @@ def with_larger_batch(chosen: Option, case: Case) -> Option:
     It takes room that layers or experts could have: never so much that decoding becomes too slow."""
     if not isinstance(chosen.flags, LlamaFlags) or not chosen.has_host_weights:
         return chosen
-    plain = _for_chat(base(chosen.flags.cache_type_k, chosen.context_tokens, case), chosen.candidate.chat)
-    read = _read(chosen.candidate)
     tried = [chosen]
     for ubatch in LARGER_UBATCHES:
-        flags = replace(plain, ubatch=ubatch, batch=max(plain.batch, ubatch))
-        larger = _over_splits(chosen.candidate, read, flags, chosen.context_tokens, case)
+        larger = at_batch(chosen, ubatch, case)
         if larger is None or not larger.has_host_weights:
             continue
         if case.is_slow(larger.pace) and not case.is_slow(chosen.pace):
             break
         tried.append(larger)
     return max(tried, key=_worth)
+
+
+def at_batch(option: Option, ubatch: int, case: Case) -> Option | None:
+    """``option`` with the best split for another batch; ``None`` where that does not hold."""
+    if not isinstance(option.flags, LlamaFlags):
+        return option
+    one, context_tokens = option.candidate, option.context_tokens
+    flags = _for_chat(base(option.flags.cache_type_k, context_tokens, case, ubatch), one.chat)
+    return _over_splits(one, _read(one), flags, context_tokens, case)
 
 
 def _over_splits(

@@ -20,6 +20,7 @@ from tests.planner import build
 QWEN_32B = build.candidates("qwen3-32b", "F16", "Q8_0", "Q4_K_M")
 LLAMA = build.candidates("llama-3.1-8b", "F16", "Q8_0", "Q4_K_M")
 OSS = build.candidates("gpt-oss-120b", "MXFP4")
+TWO_28 = build.hardware(build.gpu(28, name="one"), build.gpu(28, name="two"), ram_gib=64)
 
 
 def flags_of(found: Plan) -> LlamaFlags:
@@ -92,3 +93,25 @@ def test_a_faster_quant_says_what_it_gains_and_what_it_loses() -> None:
 def test_three_are_enough() -> None:
     for machine in (build.CARD_24, build.TWO_3090, build.GB10, build.SMALL_CPU):
         assert len(plan("a model", LLAMA, machine, Wish()).alternatives) <= 3
+
+
+def test_prices_are_those_of_the_batch_that_was_chosen() -> None:
+    found = plan("m", OSS, TWO_28, Wish())
+    ubatch = flags_of(found).ubatch or 0
+    assert ubatch > search.UBATCH
+    case = Case(TWO_28, Wish(), UNCALIBRATED, DEFAULT_RESERVE)
+    small = next(one for one in search.options(OSS[0], 32768, case) if one.cache_type == "q8_0")
+    alike = search.at_batch(small, ubatch, case)
+    assert alike is not None
+    assert isinstance(alike.flags, LlamaFlags)
+    assert alike.flags.ubatch == ubatch
+    other = named(found, "MXFP4 with q8_0 cache")
+    assert (other.needed_bytes, other.decode_tokens_per_s) == (alike.needed_bytes, alike.decode)
+    assert alike.needed_bytes > small.needed_bytes
+
+
+def test_a_smaller_batch_does_not_make_a_quant_of_the_same_bytes_faster() -> None:
+    twin = replace(OSS[0], weights=replace(OSS[0].weights, quant="Q8_0"))
+    found = plan("m", (*OSS, twin), TWO_28, Wish())
+    assert found.weights.quant == "MXFP4"
+    assert [one.what for one in found.alternatives] == ["MXFP4 with q8_0 cache"]
