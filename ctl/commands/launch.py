@@ -68,15 +68,14 @@ def command(
         _print_taken(taken, as_json=as_json)
         return
     name = taken["name"]
-    detail = None if taken["created"] else _served(daemon, name)
-    if detail is not None:
+    served = None if taken["created"] else _served(daemon, name)
+    if served is not None:
         note(f"{name} is served already, by the same request")
-    else:
-        detail = _watched(daemon, name, as_json=as_json)
+    detail = served or _watched(daemon, name, as_json=as_json)
     if as_json:
         print_json(detail)
     else:
-        print("\n".join(["", *launched_lines(detail, began=taken["created"])]))
+        print("\n".join(["", *launched_lines(detail, began=served is None)]))
 
 
 def _print_taken(taken: Any, *, as_json: bool) -> None:

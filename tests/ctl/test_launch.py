@@ -82,7 +82,10 @@ def test_a_launch_that_is_on_its_way_is_joined(ctl: Ctl, launched: FakeDaemon) -
     launched.on("POST /v1/launches", Answer({"name": "smol", "created": False}, 200))
     starting = answers.DETAIL | {"launch": answers.DETAIL["launch"] | {"state": "starting"}}
     launched.on(f"GET {SMOL}", starting)
-    assert "ready     ready after 1.2 s" in ctl("launch", "smollm2-135m").stdout
+    out = ctl("launch", "smollm2-135m").stdout
+    assert "ready     ready after 1.2 s" in out
+    assert "has served it for" not in out, "it did not serve when it was asked for"
+    assert "reused    the weights on the disk" in out
 
 
 def test_without_waiting_it_says_how_to_see_it(ctl: Ctl, launched: FakeDaemon) -> None:
