@@ -22,9 +22,17 @@ STYLES = {
     LaunchState.DEGRADED: "yellow",
     LaunchState.STOPPED: "dim",
 }
+
+
+def _state(row: LaunchRow) -> str:
+    if not row.restarts:
+        return str(row.state)
+    return f"{row.state} ({row.restarts} restart{'' if row.restarts == 1 else 's'})"
+
+
 CELLS: dict[str, Callable[[LaunchRow], str]] = {
     "NAME": lambda row: row.name,
-    "STATE": lambda row: f"{row.state} ({row.restarts} restarts)" if row.restarts else str(row.state),
+    "STATE": _state,
     "MODEL": lambda row: row.model,
     "ENGINE": lambda row: row.engine or "",
     "QUANT": lambda row: row.quant or "",

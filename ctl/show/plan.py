@@ -7,6 +7,7 @@ from ctl.show.words import shape
 from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, SpeedSource, VllmFlags
 from domain.units import duration, gib, rate
 
+COLUMN = 11  # as wide as "999.9 GiB" with a gap; what a wrong command would take may be wider
 ALL_LAYERS = 999  # as plans say it: more than any model has
 SURE = {
     SpeedSource.PREDICTED: "predicted",
@@ -62,20 +63,24 @@ def estimate_lines(data: Any) -> list[str]:
     """Bytes for each device, speed, and whether it fits."""
     estimate = shape(Estimate, data)
     heads = ("weights", "KV cache", "compute", "overhead", "needed", "free")
-    lines = [f"{'device':<10}" + "".join(f"{head:>11}" for head in heads)]
-    for row in estimate.memory:
-        figures = (
-            row.weights_bytes,
-            row.kv_cache_bytes,
-            row.compute_bytes,
-            row.overhead_bytes,
-            row.needed_bytes,
-            row.free_bytes,
-        )
-        lines.append(f"{row.device:<10}" + "".join(f"{gib(figure):>11}" for figure in figures))
+    table = [(row.device, *(gib(figure) for figure in _figures(row))) for row in estimate.memory]
+    width = max([COLUMN, *(len(cell) + 2 for _, *cells in table for cell in cells)])
+    lines = [f"{name:<10}" + "".join(f"{cell:>{width}}" for cell in cells) for name, *cells in table]
+    lines.insert(0, f"{'device':<10}" + "".join(f"{head:>{width}}" for head in heads))
     lines.append(f"speed     {speed_words(estimate.speed)}")
     lines.append(f"{'fits' if estimate.fits else 'does not fit'} [{estimate.confidence}]")
     return lines + [f"  - {line}" for line in estimate.notes]
+
+
+def _figures(row: DeviceMemory) -> tuple[int | None, ...]:
+    return (
+        row.weights_bytes,
+        row.kv_cache_bytes,
+        row.compute_bytes,
+        row.overhead_bytes,
+        row.needed_bytes,
+        row.free_bytes,
+    )
 
 
 def speed_words(speed: Speed) -> str:

@@ -87,6 +87,16 @@ def test_engine_arguments_follow_two_dashes(ctl: Ctl, daemon: FakeDaemon) -> Non
     assert "does not fit [estimated]\n  - KV in f16" in done.stdout
 
 
+def test_figures_of_an_absurd_command_stay_apart(ctl: Ctl, daemon: FakeDaemon) -> None:
+    absurd = replace(answers.HOST_MEMORY, kv_cache_bytes=2145767 * GIB, compute_bytes=95367 * GIB)
+    daemon.on("POST /v1/estimate", to_json(replace(answers.ESTIMATE, memory=(absurd,))))
+    head, row, *_ = ctl("estimate", "m", "--", "-c", "99999999999").stdout.splitlines()
+    assert row.split() == [
+        *("host", "90", "MiB", "2145767.0", "GiB", "95367.0", "GiB", "10", "MiB", "320", "MiB", "50.0", "GiB")
+    ]
+    assert len(head) == len(row)
+
+
 def test_a_plan_is_five_lines_and_the_command(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("POST /v1/plan", to_json(answers.PLAN))
     assert ctl("plan", "m").stdout.splitlines() == [

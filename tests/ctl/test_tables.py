@@ -40,6 +40,14 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_cells(
 
 
 @pytest.mark.parametrize(
+    ("restarts", "state"), [(0, "ready"), (1, "ready (1 restart)"), (2, "ready (2 restarts)")]
+)
+def test_restarts_stand_beside_the_state(ctl: Ctl, daemon: FakeDaemon, restarts: int, state: str) -> None:
+    daemon.on("GET /v1/launches", to_json([replace(answers.ROW, restarts=restarts)]))
+    assert re.split(r"  +", ctl("ps").stdout.splitlines()[1])[1] == state
+
+
+@pytest.mark.parametrize(
     ("moment", "words"),
     [
         (None, ""),
