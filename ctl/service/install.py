@@ -3,7 +3,6 @@
 import grp
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from ctl.service import environment
 from ctl.service.steps import (
@@ -13,6 +12,7 @@ from ctl.service.steps import (
     Target,
     answers,
     differs,
+    needs_systemd,
     run,
     shipped,
     user_exists,
@@ -23,8 +23,8 @@ from domain.errors import NodeError
 
 def steps(target: Target, *, now: bool, member: str | None) -> Sequence[Step]:
     """``member`` is who called sudo."""
-    if target.running and not Path("/run/systemd/system").is_dir():
-        raise NodeError("systemd does not run this machine", hint="run node-daemon by hand, or give --root")
+    if target.running:
+        needs_systemd(hint="run node-daemon by hand, or give --root")
     if now and not target.running:
         raise NodeError("--now starts nothing in another --root")
     chosen = [_user(target), *_copy(target), _link(target), _unit(target), _folders(target), _enable(target)]

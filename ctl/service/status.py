@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctl.service.steps import UNIT, Target, run
+from ctl.service.steps import UNIT, Target, needs_systemd, run
 
 PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,SubState,MainPID,NRestarts,ActiveEnterTimestamp,StatusText,Result"
@@ -28,6 +28,8 @@ class Found:
 
 
 def look(target: Target) -> Found:
+    """Raises: NodeError where systemd does not run this machine."""
+    needs_systemd(hint="node-ctl status asks a node-daemon that was started by hand")
     shown = run(["systemctl", "show", f"--property={PROPERTIES}", UNIT])
     said = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     return Found(

@@ -13,6 +13,7 @@ from domain.errors import NodeError
 
 UNIT = "node-daemon.service"
 USER = "node-daemon"
+BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 HERE = Path(__file__).resolve().parents[1]
 
 
@@ -117,6 +118,12 @@ def answers(argv: Sequence[str]) -> str:
     if shutil.which(argv[0]) is None:
         return ""
     return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def needs_systemd(hint: str) -> None:
+    """Raises: NodeError where systemd does not run this machine."""
+    if not BOOTED.is_dir():
+        raise NodeError("systemd does not run this machine", hint=hint)
 
 
 def write(path: Path, text: str) -> None:
