@@ -32,7 +32,9 @@ def command(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="WORDS", help="The launch and the question.", autocompletion=complete.launches
+            metavar="[NAME] QUESTION",
+            help="The launch, unless one alone is ready, and the question in quotes.",
+            autocompletion=complete.launches,
         ),
     ],
     max_tokens: Annotated[

@@ -22,7 +22,9 @@ class Shell(StrEnum):
 
 
 def command(
-    context: typer.Context, *, shell: Annotated[Shell, typer.Argument(help="The shell to complete in.")]
+    context: typer.Context,
+    *,
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
     """Commands, options, models, profiles and the names of launches are completed."""
     # Typer's own protocol: with this variable set, the program prints its completion code and ends.

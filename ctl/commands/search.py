@@ -36,8 +36,7 @@ def command(
     ] = 20,
     as_json: Json = False,
 ) -> None:
-    """Asks the hub, or the mirror that HF_ENDPOINT names, for models that an engine here could load. The most
-    downloaded come first."""
+    """Asks the hub, or the mirror that HF_ENDPOINT names. The most downloaded come first."""
     asked = " ".join(words).strip()
     if not asked:
         raise UsageError("there is nothing to search for", hint="node-ctl search WORDS")

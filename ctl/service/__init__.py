@@ -44,7 +44,9 @@ def install(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Copies this environment to /opt/node-daemon, where the service's user can read it and no `git pull` or
+    """Install the system service, which starts at boot.
+
+    Copies this environment to /opt/node-daemon, where the service's user can read it and no `git pull` or
     `make clean` changes it; makes the user node-daemon; installs and enables the unit. Once more is harmless.
 
     Who called sudo joins the group node-daemon, and may use node-ctl after logging in again.
@@ -65,7 +67,10 @@ def uninstall(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Stops the service with all engines and removes what install put there. State and weights stay."""
+    """Stop the service and remove what install put there.
+
+    All its engines end. State and weights stay.
+    """
     target = Target(root, prefix)
     done = run_all(removing.steps(target, purge=purge), dry_run=dry_run)
     _tell({"unit": str(target.unit), "purged": purge}, done, dry_run=dry_run, as_json=as_json)
@@ -73,7 +78,10 @@ def uninstall(
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
-    """What systemd says about the service. Exit status 1 if it is not active."""
+    """Show what systemd says about the service.
+
+    Exit status 1 if it is not active.
+    """
     found = looking.look(Target(Path("/"), Path("/opt/node-daemon")))
     if as_json:
         print_json(asdict(found))

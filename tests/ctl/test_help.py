@@ -49,6 +49,12 @@ def test_the_list_has_every_command_with_its_whole_line(ctl: Ctl) -> None:
     assert ctl().stdout == ctl("--help").stdout
 
 
+def test_the_list_of_the_service_cuts_no_line(ctl: Ctl) -> None:
+    out = ctl("service", "--help", COLUMNS="80").stdout.partition("Commands:\n")[2]
+    assert "  install    Install the system service, which starts at boot.\n" in out
+    assert "..." not in out
+
+
 @pytest.mark.parametrize("page", pages(), ids=" ".join)
 def test_every_command_has_a_help_page(ctl: Ctl, page: tuple[str, ...]) -> None:
     done = ctl(*page, "--help")
