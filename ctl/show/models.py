@@ -57,4 +57,5 @@ def table_of(rows: list[StoredRow]) -> "Table":
 
 def total_line(rows: list[StoredRow]) -> str:
     own = [row for row in rows if not row.other_tool and not row.linked]
-    return f"{gib(sum(row.size_bytes for row in own))} in {len(own)} of our own"
+    total = f"{gib(sum(row.size_bytes for row in own))} in all"
+    return total if len(own) == len(rows) else f"{total}, without what is linked or of another tool"

@@ -107,7 +107,7 @@ def test_models_are_listed_with_what_an_owner_asks(ctl: Ctl, daemon: FakeDaemon)
     assert third.rstrip().endswith("of another tool")
     assert "at its download" in first
     assert "at its download" not in third, "nobody knows whether another tool compared digests"
-    assert total == "6.0 GiB in 2 of our own"
+    assert total == "6.0 GiB in all, without what is linked or of another tool"
 
 
 def test_no_models_say_how_to_get_some(ctl: Ctl, daemon: FakeDaemon) -> None:
