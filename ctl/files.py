@@ -15,7 +15,12 @@ def writable(path: Path, is_ours: Callable[[str], bool], what: str) -> None:
             raise UsageError(f"{path} is there and is no {what}", hint="name another file")
     except OSError as error:
         raise _refused(path, error) from error
-    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(
+            f"{path} can't be written: there is no folder {folder}", hint="make the folder first"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"{path} can't be written", hint="name a file in a folder of yours")
 
 

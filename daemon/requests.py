@@ -30,9 +30,11 @@ def begin(node: Node, model: str, wish: Wish, name: str | None = None) -> tuple[
         raise BusyError(f"{request.name} is stopping", hint="launch it again once it is stopped")
     if live is not None and live.task is not None:
         if live.request != request:
-            model = without_secrets(live.request.model)
+            other = "with other options"
+            if live.request.model != model:
+                other = f"for another model ({without_secrets(live.request.model)})"
             raise BusyError(
-                f"{request.name} is already launched with another request ({model})",
+                f"{request.name} is already launched {other}",
                 hint=f"node-ctl stop {request.name} first, or give this one another --name",
             )
         if live.state in BETWEEN_TRIES and not live.retry_now.is_set():

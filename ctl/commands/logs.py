@@ -31,4 +31,6 @@ def command(
         else:
             print(harmless(line), flush=follow)
     if line is None and lines:
-        note(f"the engine of {name} has not written anything: node-ctl ps tells how far it is")
+        note(
+            f"the engine of {name} has not written anything: node-ctl ps tells how far it is, or what failed"
+        )

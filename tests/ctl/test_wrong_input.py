@@ -72,7 +72,7 @@ def test_a_log_without_a_line_is_told_beside_the_output(ctl: Ctl, daemon: FakeDa
     daemon.on("GET /v1/launches/smol/log", Answer(lines=()))
     done = ctl("logs", "smol")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "smol has not written anything" in done.stderr
+    assert "smol has not written anything: node-ctl ps tells how far it is, or what failed" in done.stderr
     assert ctl("logs", "smol", "--lines", "0").stderr == ""
 
 

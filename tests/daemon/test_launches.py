@@ -41,10 +41,16 @@ async def test_two_that_ask_at_once_start_one_engine(daemon: Running, smollm2: P
 async def test_another_request_under_a_name_in_use_is_refused(daemon: Running, smollm2: Path) -> None:
     async with daemon() as api:
         await api.launched(smollm2, name="tiny")
-        answer = await api.post("/v1/launches", model=str(smollm2), name="tiny", context_tokens=512)
-    assert answer.status_code == 423
-    assert answer.json()["error"]["code"] == "busy"
-    assert "node-ctl stop tiny" in answer.json()["error"]["hint"]
+        options = await api.post("/v1/launches", model=str(smollm2), name="tiny", context_tokens=512)
+        model = await api.post("/v1/launches", model="/m/other.gguf", name="tiny")
+    assert options.status_code == model.status_code == 423
+    assert options.json()["error"] == {
+        "code": "busy",
+        "message": "tiny is already launched with other options",
+        "hint": "node-ctl stop tiny first, or give this one another --name",
+        "line": "",
+    }
+    assert model.json()["error"]["message"] == f"tiny is already launched for another model ({smollm2})"
 
 
 async def test_what_is_stopped_is_gone_and_not_desired(daemon: Running, smollm2: Path) -> None:
