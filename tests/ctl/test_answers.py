@@ -114,7 +114,7 @@ def test_explain_adds_the_reasons_and_what_was_not_chosen(ctl: Ctl, daemon: Fake
     daemon.on("POST /v1/plan", to_json(answers.PLAN))
     out = ctl("plan", "m", "--explain").stdout
     assert "why\n  - one thread: two of them share the core\n" in out
-    assert "not chosen\n  - Q8_0 (41.0 tokens/s, 400 MiB): slower by half\n" in out
+    assert "not chosen\n  - Q8_0 (41 tokens/s, 400 MiB): slower by half\n" in out
 
 
 def test_explain_lists_what_lies_beside_the_model(ctl: Ctl, daemon: FakeDaemon) -> None:
