@@ -16,7 +16,8 @@ from planner.resolved import Resolved
 
 HOST_ALIGNMENT = 32
 # A run of like blocks is walked through at its start and its end only: between them the free blocks of
-# the buffer come round again, after one block or after two. A test compares with whole graphs.
+# the buffer come round again, after one block or after two. A test compares with whole graphs. Copies of
+# states that stand on the host leave gaps in each block: those graphs are walked through whole.
 KEPT_BLOCKS = 2
 ROUND = 2
 
@@ -50,6 +51,7 @@ def per_device(
 ) -> dict[int, int]:
     """Bytes by device number; a bound from above where the graph is not known. ``whole``: walk through
     every block."""
+    whole = whole or (hparams.is_hybrid and not run.kv_offload)
     numbers = tuple(range(hparams.trunk)) if whole else telling(hparams, placement)
     sizes = _sizes(_job(shape, hparams, run, placement, numbers))
     if sizes is None:

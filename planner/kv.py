@@ -43,7 +43,7 @@ def token_bytes(layer: Layer, hparams: Hparams, run: Resolved) -> int:
     if hparams.is_mla:
         return k_bytes
     values = layer.value_dim * layer.kv_heads
-    if not run.flash_attention:  # V is transposed then, padded to the widest layer's
+    if run.values_transposed:  # padded to the widest layer's
         values = max(one.value_dim * one.kv_heads for one in hparams.layers)
     return k_bytes + _row(v_type, values)
 

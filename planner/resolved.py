@@ -40,7 +40,8 @@ class Resolved:
     ``logits_rows``: for how many tokens of a batch the graph keeps logits. ``pinned``: nodes that the
     engine sets to a back end stay there; its dry run forgets that. ``mixed``: whether a batch may hold
     tokens and vectors together, which newer builds make room for. ``flash_attention_auto``: whether it
-    may yet turn out to be off (``compute.settled``). ``by_layers``: how GPUs share, as -sm layer does."""
+    may yet turn out to be off (``compute.settled``). ``values_transposed``: how V is kept, which is settled
+    before that. ``by_layers``: how GPUs share, as -sm layer does."""
 
     gpu_layers: int
     context: int
@@ -58,6 +59,7 @@ class Resolved:
     swa_full: bool
     kv_offload: bool
     flash_attention_auto: bool = False
+    values_transposed: bool = False
     by_layers: bool = True
 
 
@@ -89,6 +91,7 @@ def resolve(
         per_sequence = padded(context // sequences, CELL_PADDING) or CELL_PADDING
         context = per_sequence * sequences
     tokens = min(context, ubatch)
+    flash = flags.flash_attention != "off" and hparams.architecture not in UNFLASHED
     return Resolved(
         gpu_layers=ALL_LAYERS if flags.gpu_layers is None else flags.gpu_layers,
         context=context,
@@ -100,11 +103,12 @@ def resolve(
         logits_rows=tokens if reader is Reader.FIT_PARAMS else min(tokens, sequences * (1 + guessed(flags))),
         pinned=reader is Reader.SERVER,
         mixed=build is None or build > LAST_UNMIXED_BUILD,
-        flash_attention=flags.flash_attention != "off" and hparams.architecture not in UNFLASHED,
+        flash_attention=flash,
         cache_type_k=flags.cache_type_k.upper(),
         cache_type_v=flags.cache_type_v.upper(),
         swa_full=flags.swa_full,
         kv_offload=flags.kv_offload,
         flash_attention_auto=flags.flash_attention == "auto",
+        values_transposed=not flash,
         by_layers=flags.split_mode in (None, "layer"),
     )

@@ -4,7 +4,6 @@ Source: ggml ``ggml-alloc.c``: best fit among free blocks, the last block grows;
 place where the layout is the same and nobody else needs them.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 
 from planner.graph.tensor import IN_PLACE, Tensor
@@ -42,23 +41,30 @@ class Heap:
         return offset
 
     def give(self, offset: int, size: int) -> None:
+        """Joined with the first free block that touches it. What is empty leaves an empty block behind,
+        which later keeps its neighbours apart: the engine's buffers grow by that, so ours do."""
         size = self.aligned(size)
-        if not size:
-            return
-        at = bisect_left(self._offsets, offset)
-        joins_before = at > 0 and self._offsets[at - 1] + self._sizes[at - 1] == offset
-        joins_after = at < len(self._offsets) and offset + size == self._offsets[at]
-        if joins_before and joins_after:
-            self._sizes[at - 1] += size + self._sizes[at]
-            del self._offsets[at], self._sizes[at]
-        elif joins_before:
-            self._sizes[at - 1] += size
-        elif joins_after:
-            self._offsets[at] = offset
-            self._sizes[at] += size
-        else:
-            self._offsets.insert(at, offset)
-            self._sizes.insert(at, size)
+        offsets, sizes = self._offsets, self._sizes
+        for index, (start, free) in enumerate(zip(offsets, sizes, strict=True)):
+            if start + free == offset:
+                sizes[index] += size
+                self._join(index)
+                return
+            if offset + size == start:
+                offsets[index] = offset
+                sizes[index] += size
+                if index:
+                    self._join(index - 1)
+                return
+        at = next((index for index, start in enumerate(offsets) if start >= offset), len(offsets))
+        offsets.insert(at, offset)
+        sizes.insert(at, size)
+
+    def _join(self, index: int) -> None:
+        offsets, sizes = self._offsets, self._sizes
+        if index + 1 < len(offsets) and offsets[index] + sizes[index] == offsets[index + 1]:
+            sizes[index] += sizes[index + 1]
+            del offsets[index + 1], sizes[index + 1]
 
 
 class Record:

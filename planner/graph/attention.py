@@ -143,10 +143,10 @@ def _read(context: Context, q: Tensor, cached: int, block: int) -> Tensor:
     layer = context.hparams.layers[block]
     cells, streams = kv.cells(layer, context.hparams, context.run), context.run.streams
     keys = _look(context.cache("k", cached), layer.key_dim, layer.kv_heads, cells, streams)
-    if context.run.flash_attention:
-        values = _look(context.cache("v", cached), layer.value_dim, layer.kv_heads, cells, streams)
-    else:
+    if context.run.values_transposed:
         values = _look(context.cache("v", cached), cells, layer.kv_heads, layer.value_dim, streams)
+    else:
+        values = _look(context.cache("v", cached), layer.value_dim, layer.kv_heads, cells, streams)
     return _heads(context, q, keys, values, block, compressed=None)
 
 
@@ -165,7 +165,7 @@ def _store(context: Context, which: str, new: Tensor, block: int, windowed: str)
     target = context.cache(which, block)
     ids = context.cell_ids(which, windowed)
     width, tokens = new.ne[0] * new.ne[1], context.tokens
-    if which == "v" and not context.run.flash_attention:
+    if which == "v" and context.run.values_transposed:
         rows = op.reshape(op.reshape(new, width, tokens), 1, width * tokens)
         target = op.reshape(target, 1, target.ne[0] * target.ne[1] * target.ne[2])
     else:
@@ -206,7 +206,7 @@ def _plain(
     if context.recipe.capped_scores:
         scores = op.like("scale", op.like("unary", op.like("scale", scores)))
     scores = op.like("soft_max", scores, *mask)
-    if compressed is not None:  # MLA's V is a part of K, which is not transposed
+    if compressed is not None or not context.run.values_transposed:  # MLA's V is a part of K
         v = op.cont(op.transpose(v))
     made = op.mul_mat(v, scores)
     if compressed is not None:

@@ -117,12 +117,13 @@ class Context:
         return isinstance(sections, tuple) and len(sections) > 1 and bool(sections[0] and sections[1])
 
     def state_rows(self) -> tuple[Tensor, Tensor]:
-        """Which states belong to this batch's sequences, and which others move; views that all share."""
+        """Which states belong to this batch's sequences, and all but the first, for those that may move;
+        views that all share. Source: ``llm_graph_context::build_rs_inp_impl``."""
         count = self.run.sequences
         if "own states" not in self._inputs:
             ids = self.given("state rows", count, element=I32)
             self._inputs["own states"] = op.view(ids, dims(count))
-            self._inputs["other states"] = op.view(ids, dims(0))
+            self._inputs["other states"] = op.view(ids, dims(count - 1))
         return self._inputs["own states"], self._inputs["other states"]
 
     def output_rows(self) -> Tensor:
@@ -131,7 +132,7 @@ class Context:
     def cell_ids(self, which: str, windowed: str) -> Tensor:
         """Where new keys and values go: a cell for each token, or for each value of a transposed V."""
         count = self.tokens
-        if which == "v" and not self.run.flash_attention:
+        if which == "v" and self.run.values_transposed:
             count *= max(layer.value_dim * layer.kv_heads for layer in self.hparams.layers)
         return self.given(f"{which} cells{windowed}", count, element=I64)
 
