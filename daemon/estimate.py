@@ -15,10 +15,10 @@ from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Gpu, Hardware, MemoryKind
 from domain.model import Candidate, ModelShape
 from domain.plan import LLAMA_CPP, VLLM, Estimate, LlamaFlags, VllmFlags, Wish
-from planner import choose
+from planner import choose, hparams
 from planner import estimate as arithmetic
 from planner.calibration import Calibration
-from planner.resolved import Reader
+from planner.resolved import Reader, resolve
 from planner.vllm import estimate as vllm
 
 MOST_GPUS = 64
@@ -44,6 +44,7 @@ async def estimate(
     flags = parsed(node, own.engine, args, is_said=engine is not None)
     if gpus is not None:
         machine = with_gpus(machine, gpus)
+    check(own, flags, machine, depth_tokens)
     if isinstance(flags, VllmFlags):
         found = await asyncio.to_thread(
             vllm.estimate, own.shape, flags, machine, quant=own.weights.quant, depth_tokens=depth_tokens
@@ -66,6 +67,22 @@ async def estimate(
     if own.as_of:
         notes.append(f"the hub could not be asked: as seen at {own.as_of}")
     return replace(found, notes=(*found.notes, *notes))
+
+
+def check(own: Candidate, flags: LlamaFlags | VllmFlags, machine: Hardware, depth_tokens: int) -> None:
+    """Raises: UsageError for a GPU that is not there or a depth that no sequence reaches."""
+    if isinstance(flags, VllmFlags):
+        return
+    if flags.split_mode == "none" and (flags.main_gpu or 0) >= max(1, len(machine.gpus)):
+        raise UsageError(
+            f"--main-gpu {flags.main_gpu} is not there: {len(machine.gpus)} GPUs, counted from 0"
+        )
+    most = resolve(flags, hparams.read(own.shape)).context_per_sequence
+    if depth_tokens > most:
+        raise UsageError(
+            f"--depth {depth_tokens} is more than the context: each sequence of this line has {most} tokens",
+            hint=f"give --depth {most} or less, or a larger -c",
+        )
 
 
 async def beside(option: str, path: str | None) -> ModelShape | None:

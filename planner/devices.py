@@ -62,7 +62,9 @@ def backend_of(gpu: Gpu, hardware: Hardware) -> Backend:
 
 
 def devices(hardware: Hardware, flags: LlamaFlags) -> tuple[Device, ...]:
-    """Those that ``flags`` lets the engine use, in its order."""
+    """Those that ``flags`` lets the engine use, in its order; none with a negative -mg.
+
+    Source: ``llama_model_load_from_file_impl``."""
     if flags.devices == ("none",):
         return ()
     found = tuple(
@@ -73,6 +75,8 @@ def devices(hardware: Hardware, flags: LlamaFlags) -> tuple[Device, ...]:
     found = named(found, flags.devices)
     if flags.split_mode == "none" and found:
         main = flags.main_gpu or 0
+        if main < 0:
+            return ()
         return (found[main] if main < len(found) else found[0],)
     return found
 

@@ -39,7 +39,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("gpu_layers", Kind.LAYERS, ("--n-gpu-layers", "--gpu-layers", "-ngl")),
     Flag("split_mode", Kind.WORD, ("--split-mode", "-sm"), values=("none", "layer", "row", "tensor")),
     Flag("tensor_split", Kind.FLOATS, ("--tensor-split", "-ts")),
-    Flag("main_gpu", Kind.COUNT, ("--main-gpu", "-mg")),
+    Flag("main_gpu", Kind.COUNT, ("--main-gpu", "-mg"), least=-1),
     Flag("rpc", Kind.WORDS, ("--rpc",)),
     Flag("devices", Kind.WORDS, ("--device", "-dev")),
     Flag("overrides", Kind.PAIRS, ("--override-tensor", "-ot")),
@@ -52,7 +52,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("cache_type_v", Kind.WORD, ("--cache-type-v", "-ctv"), values=CACHE_TYPES),
     Flag("flash_attention", Kind.WORD, ("--flash-attn", "-fa"), values=("on", "off", "auto")),
     Flag("batch", Kind.COUNT, ("--batch-size", "-b"), least=1),
-    Flag("ubatch", Kind.COUNT, ("--ubatch-size", "-ub"), least=1),
+    Flag("ubatch", Kind.COUNT, ("--ubatch-size", "-ub")),  # 0: as large as the batch
     Flag("threads", Kind.COUNT, ("--threads", "-t"), least=1),
     Flag("threads_batch", Kind.COUNT, ("--threads-batch", "-tb"), least=1),
     Flag("swa_full", Kind.SWITCH, ("--swa-full",)),

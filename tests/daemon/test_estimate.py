@@ -115,6 +115,27 @@ async def test_what_vllm_would_refuse_is_refused(
     assert (error["code"], says in error["message"]) == ("bad_usage", True)
 
 
+@pytest.mark.parametrize(
+    ("args", "depth", "says"),
+    [
+        (["-sm", "none", "-mg", "1"], 0, "--main-gpu 1 is not there: 1 GPUs"),
+        (["-c", "4096", "-np", "2", "-no-kvu"], 2049, "has 2048 tokens"),
+    ],
+)
+async def test_what_no_sequence_or_gpu_could_do_is_refused(
+    daemon: Running, smollm2: Path, args: list[str], depth: int, says: str
+) -> None:
+    question = {"model": str(smollm2), "args": args, "on": RTX_3090}
+    async with daemon() as api:
+        refused = await api.post("/v1/estimate", **question, depth_tokens=depth)
+        taken = await api.post(
+            "/v1/estimate", model=str(smollm2), args=args[:2], on=RTX_3090, depth_tokens=2048
+        )
+    error = refused.json()["error"]
+    assert (error["code"], says in error["message"]) == ("bad_usage", True)
+    assert taken.status_code == 200, taken.text
+
+
 async def test_options_of_the_other_engine_are_told_by_its_name(daemon: Running, smollm2: Path) -> None:
     async with daemon() as api:
         answer = await api.post("/v1/estimate", model=str(smollm2), args=["--max-model-len", "2048"])

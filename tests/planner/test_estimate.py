@@ -60,6 +60,18 @@ def test_one_gpu_only_with_split_mode_none() -> None:
     assert list(found) == ["GPU1", HOST]
 
 
+def test_no_gpu_with_split_mode_none_and_a_negative_main_gpu() -> None:
+    assert list(rows(LLAMA, "-ngl 999 -c 4096 -np 1 -sm none -mg -1", TWO)) == [HOST]
+
+
+def test_a_ubatch_of_zero_is_as_large_as_the_batch() -> None:
+    zero, default, large = (
+        rows(LLAMA, f"-ngl 999 -c 4096 -np 1 {more}", ONE) for more in ("-ub 0", "", "-ub 2048")
+    )
+    assert zero == large
+    assert zero["GPU0"].compute_bytes > default["GPU0"].compute_bytes
+
+
 def test_without_kv_offload_the_cache_is_on_the_host() -> None:
     found = rows(LLAMA, "-ngl 999 -c 4096 -np 1 -nkvo", ONE)
     assert (found["GPU0"].kv_cache_bytes, found[HOST].kv_cache_bytes) == (0, 512 * MIB)
