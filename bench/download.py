@@ -21,7 +21,7 @@ from domain.model import Source, WeightFile, Weights
 from domain.units import MIB
 from tests.rigs.hub import Hub, sha256
 
-ROUNDS = 4
+ROUNDS = 6
 REPO = "bench/toy"
 SETS = {
     "one file": {"toy-Q8_0.gguf": 256 * MIB},
@@ -104,6 +104,8 @@ def main() -> None:
             f"({ours / theirs:.2f} of it); processor {own_cpu_s:.2f} s and {their_cpu_s:.2f} s",
             flush=True,
         )
+        for who, way in zip(("node-daemon", "hf download"), ways, strict=True):
+            print(f"  {who} took", *(f"{wall_s:.2f}" for wall_s, _ in runs[way]), "s", flush=True)
         server.communicate()
 
 
