@@ -4,6 +4,8 @@ Source: llama.cpp ``llama_kv_cache`` (a K and a V tensor per layer, K alone unde
 ``llama_kv_cache_iswa`` (cells of the window), ``llama_memory_recurrent`` (two rows per sequence, F32).
 """
 
+from dataclasses import replace
+
 from domain.errors import UsageError
 from domain.ggml import BY_NAME, GgmlType
 from planner.hparams import Hparams, Layer
@@ -66,7 +68,11 @@ def layer_bytes(layer: Layer, hparams: Hparams, run: Resolved) -> int:
 def per_device(hparams: Hparams, run: Resolved, placement: Placement) -> dict[int, int]:
     """Bytes by device number; all on the host without --kv-offload."""
     found = dict.fromkeys([HOST_ID, *range(len(placement.devices))], 0)
-    for layer, device in zip(hparams.layers, placement.layer_device, strict=True):
+    plain = not (hparams.is_mla or hparams.is_hybrid or hparams.window)
+    for number, device in enumerate(placement.layer_device):
+        layer = hparams.layers[number]
+        if run.guessers_cached and plain and number >= hparams.trunk:
+            layer = replace(layer, has_kv=True)
         found[device if run.kv_offload else HOST_ID] += layer_bytes(layer, hparams, run)
     return found
 

@@ -21,6 +21,8 @@ GUESSED = {"ngram-simple": 48, "ngram-map-k": 48, "ngram-map-k4v": 48, "ngram-mo
 UNFLASHED = frozenset({"grok"})
 # Build 10434 has no room for mixed batches and does not pipeline over RPC; build 11434 does both.
 LAST_UNMIXED_BUILD = 10434
+# Build 10068 has cells for the layers that guess tokens, too, though no token passes them; 11434 has none.
+LAST_GUESSER_CACHING_BUILD = 10068
 
 
 class Reader(StrEnum):
@@ -41,7 +43,8 @@ class Resolved:
     engine sets to a back end stay there; its dry run forgets that. ``mixed``: whether a batch may hold
     tokens and vectors together, which newer builds make room for. ``flash_attention_auto``: whether it
     may yet turn out to be off (``compute.settled``). ``values_transposed``: how V is kept, which is settled
-    before that. ``by_layers``: how GPUs share, as -sm layer does."""
+    before that. ``guessers_cached``: whether layers that guess tokens have cells without being used.
+    ``by_layers``: how GPUs share, as -sm layer does."""
 
     gpu_layers: int
     context: int
@@ -60,6 +63,7 @@ class Resolved:
     kv_offload: bool
     flash_attention_auto: bool = False
     values_transposed: bool = False
+    guessers_cached: bool = False
     by_layers: bool = True
 
 
@@ -110,5 +114,6 @@ def resolve(
         kv_offload=flags.kv_offload,
         flash_attention_auto=flags.flash_attention == "auto",
         values_transposed=not flash,
+        guessers_cached=build is not None and build <= LAST_GUESSER_CACHING_BUILD,
         by_layers=flags.split_mode in (None, "layer"),
     )
