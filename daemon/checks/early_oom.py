@@ -10,7 +10,8 @@ def check(facts: Facts) -> tuple[Finding, ...]:
         return ()
     if facts.system.oom_guards:
         return ok(f"{', '.join(facts.system.oom_guards)} runs")
-    # github.com/NVIDIA/open-gpu-kernel-modules/issues/1358; that swap counts, too: rfjakob/earlyoom issue 269
+    # github.com/NVIDIA/open-gpu-kernel-modules/issues/1358; that swap counts, too: rfjakob/earlyoom
+    # issue 269. 3 % of the RAM is a rule of thumb: 4 GiB of a GB10's 119
     return (
         warning(
             "no early OOM daemon runs",

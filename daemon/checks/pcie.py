@@ -5,7 +5,9 @@ from daemon.checks.finding import Finding, Verdict, not_known, warning
 from domain.accelerator import PcieLink
 from domain.hardware import Gpu, MemoryKind
 
-LOADED_SHARE = 0.4  # of the power limit: idle cards draw a tenth, and their links fall to generation 1
+# Of the power limit. A rule of thumb, of no other source: idle cards draw a tenth, and their links fall to
+# generation 1; one that works draws more than this
+LOADED_SHARE = 0.4
 
 
 def check(facts: Facts) -> tuple[Finding, ...]:

@@ -9,7 +9,8 @@ from domain.hardware import Gpu, MemoryKind, Trouble
 from domain.units import GIB, MIB, gib
 from probes.apu import PAGE_BYTES
 
-# By default TTM hands out half of the RAM; below this share somebody left it at that
+# By default TTM hands out half of the RAM. A rule of thumb, of no other source: who raised it went above
+# this share, below it somebody left it at that
 ENOUGH_SHARE = 0.7
 FOR_THE_SYSTEM_BYTES = 8 * GIB  # what is to stay outside of the GPU's reach: of no other source
 NEAR = 0.75  # likeness from which an unknown parameter is a misspelt one

@@ -4,7 +4,8 @@ from daemon.checks.facts import Facts
 from daemon.checks.finding import Finding, not_known, ok, warning
 from domain.units import gib
 
-SWAPPED_SHARE = 0.5  # of the swap: cold pages of idle programs rarely fill that much
+# Of the swap. A rule of thumb, of no other source: cold pages of idle programs rarely fill that much
+SWAPPED_SHARE = 0.5
 
 
 def check(facts: Facts) -> tuple[Finding, ...]:
