@@ -33,6 +33,11 @@ CASES = [
         (WARNING,),
         ("72 °C at 35 W", "paste"),
     ),
+    Case(
+        "a card that idles hot and tells its maker's limit alone",
+        facts(replace(RTX_3090, temperature_c=72.0, power_w=35.0, power_limit_w=None, power_default_w=350.0)),
+        (WARNING,),
+    ),
     Case("a card that works", facts(replace(RTX_3090, temperature_c=72.0, power_w=300.0), box=COOL), (OK,)),
     Case(
         "a card that does not tell its power",

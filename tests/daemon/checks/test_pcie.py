@@ -39,6 +39,18 @@ CASES = [
         (OK,),
         ("(Thunderbolt or USB4)",),
     ),
+    Case(
+        "a slot of an older generation",
+        facts(card(PcieLink(3, 16, 3, 16, 4, 16))),
+        (OK,),
+        ("generation 3 x16, all that its slot allows; the card can generation 4 x16",),
+    ),
+    Case(
+        "at work, the limit in force is not told",
+        facts(replace(card(PcieLink(4, 4, 4, 16), power_w=300.0), power_limit_w=None, power_default_w=350.0)),
+        (WARNING,),
+    ),
+    Case("not told how many lanes it uses", facts(card(PcieLink(4, None, 4, 16))), (NOT_KNOWN,)),
     Case("not told", facts(RTX_3090), (NOT_KNOWN,)),
     Case("not told what it does now", facts(card(PcieLink(None, None, 4, 16))), (NOT_KNOWN,)),
     Case(

@@ -62,6 +62,7 @@ CASES = [
         (ERROR,),
         ("/dev/nvidia-uvm is not there", "nvidia-modprobe -u"),
     ),
+    Case("no unit: started by hand, or in a container", facts(HALO), (OK,)),
     Case("systemd can't be asked", facts(HALO, daemon=Daemon(as_service=True)), (NOT_KNOWN,)),
 ]
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from daemon.checks import shared_memory
+from domain.hardware import MemoryKind
 from domain.units import GIB
 from probes.apu import Pools
 from probes.system import System
 from tests.daemon.checks.build import (
+    GB10,
     HALO,
     NOT_KNOWN,
     OK,
@@ -36,6 +38,18 @@ def carve_out_below_gtt(root: Path) -> None:
 CASES = [
     Case("no such GPU", facts(RTX_3090), ()),
     Case("none at all", WELL, ()),
+    Case("NVIDIA's, which takes what it needs", facts(GB10), ()),
+    Case(
+        "a card of AMD's with memory of its own", facts(replace(HALO, memory_kind=MemoryKind.DEDICATED)), ()
+    ),
+    Case(
+        "gttsize as the driver chooses it",
+        facts(
+            replace(HALO, memory_total_bytes=93 * GIB),
+            system=System(command_line="amdgpu.gttsize=-1 ttm.pages_limit=24576000"),
+        ),
+        (OK,),
+    ),
     Case(
         "Strix Halo as it comes: half of the RAM",
         captured("strix-halo-128"),
