@@ -201,3 +201,11 @@ def test_a_suspended_card_is_not_touched(machine, see, opened, name, content):
     touched = {path.removeprefix(f"{root / XTX}/") for path in opened if path.startswith(f"{root / XTX}/")}
     assert touched <= {"class", "vendor", "device", "revision", "power/runtime_status", "power_state"}
     assert not [path for path in opened if "hwmon8/temp" in path]
+
+
+def test_an_apu_that_does_not_tell_what_is_used_has_what_is_available_at_most(machine, see):
+    root = machine("strix-halo-128")
+    (root / HALO / "mem_info_gtt_used").unlink()
+    assert see(root).gpus[0].memory_free_bytes == see(root).gpus[0].memory_total_bytes
+    plant(root, {"proc/meminfo": "MemTotal: 131009772 kB\n"})
+    assert see(root).gpus[0].memory_free_bytes is None, "nor what is available: unknown"

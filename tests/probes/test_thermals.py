@@ -93,3 +93,11 @@ def test_zones_are_read_where_hwmon_lacks_them(tmp_path):
         "soc_thermal/hwmon1/temp1",
         "thermal/thermal_zone0/cpu-thermal",
     ]
+
+
+def test_a_zone_of_the_package_is_read_where_coretemp_is_not(tmp_path):
+    zone = "sys/class/thermal/thermal_zone0"
+    plant(tmp_path, {f"{zone}/type": "x86_pkg_temp", f"{zone}/temp": "50000"})
+    assert [one.sensor for one in probe(tmp_path)] == ["thermal/thermal_zone0/x86_pkg_temp"]
+    plant(tmp_path, *hwmon(0, "coretemp", "coretemp.0", temp1_input=50000))
+    assert [one.sensor for one in probe(tmp_path)] == ["coretemp/coretemp.0/temp1"]
