@@ -15,6 +15,8 @@ from domain.launch import Progress
 from domain.model import Weights
 from domain.units import duration, gib
 
+EVENT_EVERY_S = 600.0  # for who looks at the events of a download that takes the night
+
 
 async def arrived(node: Node, weights: Weights, tell: Tell, terms: Terms | None = None) -> Weights:
     """``weights`` with their location, once they are complete. ``tell`` hears how far they are.
@@ -55,7 +57,7 @@ def _key(weights: Weights) -> Key:
 
 
 async def _run(node: Node, download: Download, terms: Terms) -> Weights:
-    """Events tell its beginning, each pause and its end."""
+    """Events tell its beginning, each pause, its end, and now and then how far it is."""
     name, total = shelf.name_of(download.weights), gib(download.weights.size_bytes)
     loop, lines = asyncio.get_running_loop(), asyncio.Queue[Progress]()
     began_s = loop.time()
@@ -78,6 +80,8 @@ async def _run(node: Node, download: Download, terms: Terms) -> Weights:
 
 
 async def _tell(node: Node, download: Download, lines: "asyncio.Queue[Progress]") -> None:
+    loop, name = asyncio.get_running_loop(), shelf.name_of(download.weights)
+    event_s = loop.time()
     while True:
         line = await lines.get()
         before = download.last.waiting if download.last else None
@@ -85,9 +89,18 @@ async def _tell(node: Node, download: Download, lines: "asyncio.Queue[Progress]"
         for tell in tuple(download.tells):
             tell(line)
         if line.waiting and not before:
-            await node.diary.write("download_paused", f"{shelf.name_of(download.weights)}: {line.waiting}")
+            await node.diary.write("download_paused", f"{name}: {line.waiting}")
         elif before and not line.waiting:
-            await node.diary.write("download_resumed", shelf.name_of(download.weights))
+            await node.diary.write("download_resumed", name)
+        elif line.rate_bytes_per_s and loop.time() - event_s >= EVENT_EVERY_S:
+            event_s = loop.time()
+            await node.diary.write("download_progress", f"{name}: {_in_words(line)}")
+
+
+def _in_words(line: Progress) -> str:
+    rate = "" if line.rate_bytes_per_s is None else f", {line.rate_bytes_per_s / 1e6:.1f} MB/s"
+    left = "" if line.eta_s is None else f", {duration(line.eta_s)} left"
+    return f"{line.message}{rate}{left}"
 
 
 def _pull(node: Node, download: Download, terms: Terms, tell: Tell) -> Weights:

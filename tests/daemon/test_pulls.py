@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from gguf import GGMLQuantizationType
 
 from config.settings import Settings
+from daemon import downloads
 from domain.units import MIB
 from tests.catalog.build import gguf_file
 from tests.daemon.conftest import Api, Running
@@ -78,6 +80,19 @@ async def test_a_pull_ends_with_the_weights_and_their_name(api: Api) -> None:
     assert await kinds(api) == ["download_started", "download_done"]
     assert (await ended(api, await pulled(api)))["step"] == "done"
     assert len(await kinds(api)) == 2, "what is here is not fetched again"
+
+
+async def test_events_tell_how_far_it_is(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "EVENT_EVERY_S", 0.3)
+    assert (await ended(api, await pulled(api)))["step"] == "done"
+    answer = await api.http.get("/v1/events")
+    told = [
+        event
+        for line in answer.text.splitlines()
+        if (event := json.loads(line))["kind"] == "download_progress"
+    ]
+    assert told
+    assert re.search(rf"{NAME}: \d MiB of 4 MiB, \d+\.\d MB/s, .+ left", json.dumps(told[0]))
 
 
 async def test_the_same_pull_again_joins_the_first(api: Api, hub: Hub) -> None:
