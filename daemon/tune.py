@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -21,6 +21,8 @@ from launchers.process import EngineProcess
 log = logging.getLogger(__name__)
 
 CPU_MATTERS_SHARE = 0.25  # of the bytes: below that the GPUs decide the speed, the embedding alone stays
+# Counts that differ by less are alike on a machine that others use, too: then the one that was planned stays.
+WORTH = 1.1
 TRIED = ":tune"  # after the launch's name in the name of a run: no launch is called so
 
 
@@ -48,15 +50,23 @@ async def tuned(node: Node, live: Live, plan: Plan, caps: Capabilities, machine:
             Step.TUNE, f"the trial failed, {plan.flags.threads or 'the usual'} threads stay: {error.in_full}"
         )
         return plan
-    best = max(rates, key=lambda count: rates[count], default=None)
-    if best is None:
+    if not rates:
         return plan
+    best = worth_it(rates, plan.flags.threads)
     said = ", ".join(f"{count}: {rate:.0f} tokens/s" for count, rate in rates.items())
     live.say(Step.TUNE, f"{best} threads it is ({said})")
     value = {"best": best, "rates": {str(count): rate for count, rate in rates.items()}}
     await asyncio.to_thread(node.store.put_fact, key, value)
     await asyncio.to_thread(put_box_threads, node.store, machine.cpu, best)
     return with_threads(plan, plan.flags, best)
+
+
+def worth_it(rates: Mapping[int, float], planned: int | None) -> int:
+    """The fastest count, where it beats the planned one by more than noise."""
+    best = max(rates, key=lambda count: rates[count])
+    if planned is None or planned not in rates:
+        return best
+    return best if rates[best] >= WORTH * rates[planned] else planned
 
 
 def cpu_matters(plan: Plan) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from daemon.calibrate import box_key, calibration, fact_key
 from daemon.node import Rooms
 from daemon.progress import Track
-from daemon.tune import cpu_matters, with_threads
+from daemon.tune import cpu_matters, with_threads, worth_it
 from domain.hardware import Cpu, Hardware
 from domain.launch import Progress, Step
 from domain.plan import DeviceMemory, LlamaFlags
@@ -64,6 +64,13 @@ async def until_tune(track: Track) -> AsyncIterator[Progress]:
         yield line
         if line.step is Step.TUNE:
             return
+
+
+def test_noise_moves_no_thread_count() -> None:
+    assert worth_it({1: 90.0, 2: 86.0}, 2) == 2
+    assert worth_it({1: 142.0, 2: 17.0}, 2) == 1
+    assert worth_it({7: 30.0, 8: 29.0}, None) == 7
+    assert worth_it({7: 30.0}, 8) == 7, "the planned one was never tried"
 
 
 def test_a_model_on_gpus_alone_needs_no_trial() -> None:
