@@ -45,6 +45,7 @@ ONE_SIZE = frozenset(
 MERGED = {
     **dict.fromkeys(("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "glm4v"), 2),
     **dict.fromkeys(("pixtral", "lightonocr", "kimivl", "lfm2", "internvl", "idefics3", "llama4"), 1),
+    "gemma3": 4,
     "gemma4v": 3,
 }
 MOST_MERGED = 4
