@@ -13,7 +13,6 @@ import pyudev
 
 from daemon import hardware
 from daemon.node import Node
-from domain.errors import NodeError
 from probes import pci
 
 log = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ async def watching(node: Node) -> AsyncIterator[None]:
     ears, loop = Ears(), asyncio.get_running_loop()
     for monitor in monitors:
         loop.add_reader(monitor.fileno(), ears.hear, monitor)
-    looking = asyncio.create_task(_look_when_heard(node, ears), name="hotplug")
+    looking = asyncio.create_task(look_when_heard(node, ears), name="hotplug")
     try:
         yield
     finally:
@@ -96,7 +95,7 @@ def _matters(subsystem: str | None, pci_class: str | None) -> bool:
     return subsystem != "pci" or pci.interesting(number)
 
 
-async def _look_when_heard(node: Node, ears: Ears) -> None:
+async def look_when_heard(node: Node, ears: Ears) -> None:
     while True:
         await ears.news.wait()
         await asyncio.sleep(SETTLE_S)
@@ -106,8 +105,8 @@ async def _look_when_heard(node: Node, ears: Ears) -> None:
             for slot, methods in wedged.items():
                 await node.diary.write("device_wedged", wedged_words(slot, methods))
             await hardware.look(node)
-        except NodeError as error:  # the next news are looked at all the same
-            log.warning("look after news of devices failed: %s", error)
+        except Exception:  # whatever one look meets, the next news are looked at all the same
+            log.exception("look after news of devices failed")
 
 
 def wedged_words(slot: str, methods: str) -> str:

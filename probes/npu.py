@@ -7,12 +7,17 @@ from domain.told import Told
 from probes import files, pci
 from probes.pci import PciDevice
 
-# 1022:17f0 by revision: Linux drivers/accel/amdxdna; the older one is Phoenix and Hawk Point
-XDNA2 = {"10": "Strix Point", "11": "Strix Halo", "20": "Krackan"}
+# By PCI id and revision, else by the id alone: Linux drivers/accel/amdxdna
+NAMES = {
+    "1022:17f0": "XDNA 2 (Ryzen AI)",
+    "1022:17f0 10": "XDNA 2 (Strix Point)",
+    "1022:17f0 11": "XDNA 2 (Strix Halo)",
+    "1022:17f0 20": "XDNA 2 (Krackan)",
+    "1022:1502": "XDNA (Phoenix, Hawk Point)",
+}
 
 # Makers of accelerators by the driver that has them; the rest of /dev/accel and /dev/davinci is none of ours
 DRIVERS = {"intel_vpu": "Intel NPU", "qaic": "Qualcomm Cloud AI 100", "habanalabs": "Habana Gaudi"}
-
 
 TOLD = {
     "name": Told("table", note="by PCI id and revision"),
@@ -37,9 +42,8 @@ def parse(devices: Sequence[PciDevice]) -> tuple[Npu, ...]:
 
 
 def _name(device: PciDevice) -> str | None:
-    if device.pci_id == "1022:17f0":
-        return f"XDNA 2 ({XDNA2.get(device.revision or '', 'Ryzen AI')})"
-    if device.pci_id == "1022:1502":
-        return "XDNA (Phoenix, Hawk Point)"
-    named = DRIVERS.get(device.driver or "")
-    return f"{named} {device.pci_id}" if named else None
+    named = NAMES.get(f"{device.pci_id} {device.revision}", NAMES.get(device.pci_id))
+    if named:
+        return named
+    maker = DRIVERS.get(device.driver or "")
+    return f"{maker} {device.pci_id}" if maker else None

@@ -29,7 +29,8 @@ daemon describes at `/openapi.json`.
 
 The daemon is looked for at `--socket` or `NODE_DAEMON_SOCKET` alone, if given; else at the socket of the
 user's settings, then at that of the system service. Where none answers, `launch`, `plan`, `compare`,
-`estimate`, `probe` and `doctor` start one for the user; they don't where the system service is installed.
+`estimate`, `probe`, `doctor`, `search`, `pull` and `adopt` start one for the user, and with it what was
+desired; they don't where the system service is installed.
 `NO_COLOR` is honoured, and in a pipe nothing is coloured, drawn over or wrapped.
 """
 SECTION = """

@@ -193,6 +193,30 @@ async def test_a_look_that_began_earlier_does_not_undo_a_later_one(daemon: Runni
         assert (await api.http.get("/v1/events")).text == ""
 
 
+async def test_a_look_that_breaks_ends_no_listening(daemon: Running, rooms: Rooms) -> None:
+    looks = 0
+    again = threading.Event()
+
+    def probe() -> Hardware:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise RuntimeError("a driver in a state that nobody foresaw")
+        if looks == 3:
+            again.set()
+        return Hardware()
+
+    async with daemon(replace(rooms, probe=probe)) as api:
+        await api.get("/v1/probe")
+        ears = hotplug.Ears()
+        listening = asyncio.create_task(hotplug.look_when_heard(api.node, ears))
+        for _ in range(2):
+            ears.news.set()
+            await asyncio.sleep(2 * hotplug.SETTLE_S)
+        assert await asyncio.to_thread(again.wait, 10)
+        listening.cancel()
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
