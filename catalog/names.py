@@ -179,11 +179,16 @@ def nearest(name: str, names: Iterable[str]) -> tuple[str, ...]:
     return _close(name.rpartition("/")[2], names, cutoff=0.0)
 
 
+def likely(name: str, names: Iterable[str]) -> tuple[str, ...]:
+    """As ``nearest``, of those alone that are so like ``name`` that one of them may be meant."""
+    return _close(name, names, cutoff=LIKELY)
+
+
 def _likely(name: str, models: Iterable[KnownModel]) -> tuple[str, ...]:
     if "/" not in name:
         return ()
     known = dict.fromkeys(repo for model in models for repo in (*model.gguf_repos, *model.vllm_repos))
-    return _close(_without_hub(name), known, cutoff=LIKELY)
+    return likely(_without_hub(name), known)
 
 
 def _close(name: str, names: Iterable[str], *, cutoff: float) -> tuple[str, ...]:

@@ -232,11 +232,7 @@ class _Search:
 
 
 def _by_repo(catalogue: Catalogue) -> Catalogue:
-    return {
-        repo: model
-        for model in catalogue.values()
-        for repo in (*model.gguf_repos, *model.vllm_repos, *([model.pypi.package] if model.pypi else ()))
-    }
+    return {repo: model for model in catalogue.values() for repo in model.origins}
 
 
 def _notes(model: KnownModel, item: Candidate) -> tuple[str, ...]:

@@ -6,11 +6,13 @@ adopt made it, or where it leads to a cache that is known.
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from catalog import quants, store
+from catalog import names, quants, store
+from domain.errors import UnknownModelError
+from domain.known import KnownModel
 from domain.model import Source, WeightFile, Weights
 from domain.redact import without_secrets
 from domain.stored import Stored, StoredFile
@@ -37,6 +39,29 @@ def stored(models_dir: Path, places: Sequence[Path] = ()) -> tuple[Stored, ...]:
         for one in _hub(place, known, other_tool=True):
             found.setdefault((one.name, one.revision), one)
     return tuple(sorted(found.values(), key=lambda one: one.name.lower()))
+
+
+def named(model: str, found: Sequence[Stored], catalogue: Mapping[str, KnownModel]) -> tuple[Stored, ...]:
+    """One quant, or all of a repository, or of what an alias stands for. Raises: UnknownModelError, with
+    what is here and so like ``model`` that it may be meant."""
+    wanted = _called(model, catalogue)
+    chosen = tuple(one for one in found if {one.name.lower(), one.repo.lower()} & wanted)
+    if not chosen:
+        repos = {one.repo for one in found}
+        aliases = (alias for alias, known in catalogue.items() if repos.intersection(known.origins))
+        here = (*aliases, *(name for one in found for name in (one.name, one.repo)))
+        error = UnknownModelError(model, near=names.likely(model, here), what=f"{model} is not on this disk")
+        error.hint = error.hint if error.near else "node-ctl models lists what is"
+        raise error
+    return chosen
+
+
+def _called(model: str, catalogue: Mapping[str, KnownModel]) -> set[str]:
+    """The names of lists, in small letters, that ``model`` stands for: its own, and those behind an alias."""
+    alias, colon, quant = model.lower().partition(":")
+    known = next((one for name, one in catalogue.items() if name.lower() == alias), None)
+    origins = known.origins if known else ()
+    return {model.lower(), *(f"{repo.lower()}{colon}{quant}" for repo in origins)}
 
 
 def _hub(root: Path, known: Sequence[Path], *, other_tool: bool = False) -> Iterator[Stored]:

@@ -23,7 +23,7 @@ Stored = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="Weights as models lists them, or all of a repository.",
+        help="Weights as models lists them, a repository or an alias for all of its.",
         autocompletion=complete.stored,
     ),
 ]

