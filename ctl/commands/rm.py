@@ -15,7 +15,9 @@ REMOVE_TIMEOUT_S = 600.0  # a large file takes a slow disk a while
 
 
 def command(*, model: Stored, as_json: Json = False) -> None:
-    """One quant, or everything of a repository or an alias. What is in use, pinned or another tool's is refused."""
+    """One quant, or everything of a repository or an alias. What is in use, pinned or another tool's is
+    refused.
+    """
     done = daemon().post("/v1/models/remove", {"model": model}, timeout_s=REMOVE_TIMEOUT_S)
     if as_json:
         print_json(done)
