@@ -27,6 +27,21 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or str(constants.ENDPOINT)).rstrip("/")
 
 
+def only_others(
+    name: str, quant: str | None, engine: str | None, there: Mapping[str, str], error: HubSilentError
+) -> HubSilentError:
+    """No such ``quant``, or nothing for ``engine``, is on this disk, but others of the model are: ``there``
+    has each quant with the engine that serves it."""
+    others = ", ".join(f"{one} (for {serves})" for one, serves in there.items())
+    if quant and quant.upper() not in map(str.upper, there):
+        lacks = f"no {quant}"
+        hint = f"one that is here does without the hub: name {next(iter(there))} after the colon"
+    else:
+        lacks = f"nothing that {engine} serves"
+        hint = f"leave out --engine, or set it to {next(iter(there.values()))}"
+    return HubSilentError(f"{name}: there is {lacks} on this disk, there is {others}; {error}", hint=hint)
+
+
 def gated(repo: str) -> DownloadError:
     page = f"{endpoint()}/{repo}"
     if _has_token():

@@ -7,11 +7,12 @@ does not answer, a wheel that holds the model stands in; and last, for planning 
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from catalog import candidates as of
-from catalog import convert, gguf, names, ondisk, store
+from catalog import convert, gguf, names, ondisk, refusals, store
 from catalog.cache import Cache
 from catalog.refusals import HubSilentError, NoSuchRepoError
 from catalog.source import unreadable
@@ -59,6 +60,10 @@ def candidates(
     search = _Search(upstream, catalogue, _by_repo(catalogue), models_dir, quality, roots)
     try:
         return tuple(search.told(one) for one in search.for_engine(search.named(parsed)))
+    except HubSilentError as error:
+        if there := search.of_other_kinds(parsed):
+            raise refusals.only_others(without_secrets(name), quant, engine, there, error) from error
+        raise
     except OSError as error:  # a name too long, a folder that is closed to this user, a disk that fails
         raise unreadable(error.filename or name, error) from error
 
@@ -180,6 +185,19 @@ class _Search:
             near = names.nearest(quant.upper(), (item.weights.quant for item in found))
             raise UnknownModelError(quant, near=near, what=f"{self.name}: there is no quant {quant}")
         return chosen
+
+    def of_other_kinds(self, name: names.Name) -> dict[str, str]:
+        """The quants on this disk of what ``name`` names, where it or the wish asks for one that is not:
+        each with the engine that serves it."""
+        there: dict[str, str] = {}
+        if not isinstance(name, names.Alias | names.Repo) or not (self.needed.quant or self.engine):
+            return there
+        for engine in (LLAMA_CPP, VLLM):
+            upstream = dataclasses.replace(self.upstream, needed=of.Needed(engine), offline=True)
+            with suppress(DownloadError, BadModelError):
+                found = dataclasses.replace(self, upstream=upstream).named(name)
+                there |= {one.weights.quant: engine for one in found if one.weights.location is not None}
+        return there
 
     def for_engine(self, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         fitting = tuple(item for item in found if self.engine in (None, item.engine))

@@ -12,12 +12,12 @@ from catalog.resolve import candidates
 from config.data import catalogue
 from domain.download import Terms
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
-from domain.known import KnownModel
+from domain.known import KnownModel, VllmRepo
 from domain.model import Candidate, Source, Weights
 from tests.catalog.build import gguf_file, safetensors
 from tests.rigs.hub import Hub
 
-TOY = KnownModel("toy", "Toy", "llama", gguf_repos=("o/r",))
+TOY = KnownModel("toy", "Toy", "llama", gguf_repos=("o/r",), vllm=(VllmRepo("o/tensors", "native"),))
 SAFETENSORS = {
     "config.json": json.dumps({"model_type": "llama", "num_hidden_layers": 1}).encode(),
     "model.safetensors": safetensors({"x": ("BF16", (4096,), 8192)}),
@@ -93,6 +93,43 @@ def test_what_is_here_stays_usable_when_nobody_answers(models: Path, monkeypatch
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     (found,) = candidates("o/r", catalogue={}, models_dir=models, most_bytes=1)
     assert found.weights.quant == "Q8_0"
+
+
+@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize(
+    ("name", "engine", "lacks", "hint"),
+    [
+        pytest.param("toy:Q9_9", None, "there is no Q9_9", "name Q8_0 after the colon", id="another quant"),
+        pytest.param("o/r:Q9_9", None, "there is no Q9_9", "name Q8_0 after the colon", id="of a repository"),
+        pytest.param(
+            "toy", "vllm", "there is nothing that vllm serves", "set it to llama.cpp", id="an engine"
+        ),
+        pytest.param("toy:q8_0", "vllm", "there is nothing that vllm serves", "--engine", id="both"),
+    ],
+)
+def test_without_a_hub_what_is_asked_for_is_told_with_what_is_here(
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    name: str,
+    engine: str | None,
+    lacks: str,
+    hint: str,
+    offline: bool,
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(DownloadError) as caught:
+        resolve(name, models, engine=engine, offline=offline)
+    told = str(caught.value)
+    assert told.startswith(f"{name}: {lacks} on this disk, there is Q8_0 (for llama.cpp); ")
+    assert told.endswith("offline is set") if offline else "the hub does not answer" in told
+    assert hint in caught.value.hint
+
+
+@pytest.mark.usefixtures("silent_hub")
+def test_of_a_model_that_is_not_here_at_all_only_the_hub_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"^the hub does not answer"):
+        resolve("toy:Q9_9", tmp_path)
 
 
 def test_safetensors_without_all_their_files_are_not_complete(tmp_path: Path, hub: Hub) -> None:
