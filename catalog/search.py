@@ -1,6 +1,6 @@
 """Repositories of the hub by words in their names, of the formats that engines here load."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from domain.errors import UsageError
 from domain.found import FoundModel
 from domain.known import KnownModel
 
+ANSWER_TIMEOUT_S = 10.0  # the hub looks through all names that it has
 FORMATS = ("gguf", "safetensors")
 _ASKED = ["downloads", "gated", "gguf", "safetensors", "tags"]
 _LICENCE = "license:"
@@ -34,7 +35,23 @@ def search(
 
 
 def _listed(api: Any, *, words: str, kind: str, limit: int) -> list[Any]:
-    return list(api.list_models(search=words, filter=kind, sort="downloads", limit=limit, expand=_ASKED))
+    """One try with an end, on the client's own connection. Its ``list_models`` has no time limit and tries
+    six times: without a network that takes 23 s. Source: huggingface_hub, utils/_http.py, http_backoff."""
+    from huggingface_hub import ModelInfo, utils  # noqa: PLC0415  # 0.2 s of import, for those who go online
+
+    model_of: Callable[..., Any] = ModelInfo  # the client leaves its arguments untyped
+    asked: dict[str, Any] = {
+        "search": words,
+        "filter": kind,
+        "sort": "downloads",
+        "limit": limit,
+        "expand": _ASKED,
+    }
+    answer = utils.get_session().get(  # type: ignore[attr-defined]
+        f"{api.endpoint}/api/models", params=asked, headers=hub.headers(), timeout=ANSWER_TIMEOUT_S
+    )
+    utils.hf_raise_for_status(answer)  # type: ignore[attr-defined]
+    return [model_of(**{"siblings": None, **item}) for item in answer.json()[:limit]]
 
 
 def _model(info: Any, alias: str | None) -> FoundModel:

@@ -18,7 +18,7 @@ EXAMPLES = """
   node-ctl search llama 3.3 70b --format gguf
   node-ctl search gpt-oss --limit 5 --json
 """
-# Two questions, each with the client's own patience.
+# Two questions, each of 10 s to connect and 10 s without a byte at most.
 ANSWER_TIMEOUT_S = 60.0
 
 

@@ -1,7 +1,10 @@
 """A search of the hub, by the real client."""
 
+import socket
+
 import pytest
 
+from catalog.refusals import HubSilentError
 from catalog.search import search
 from config.data import catalogue
 from domain.errors import DownloadError, UsageError
@@ -90,6 +93,22 @@ def test_a_hub_that_refuses_is_told(published: Hub) -> None:
     published.faults.answer_status += [429] * 20
     with pytest.raises(DownloadError, match="wants no more requests"):
         found("qwen3")
+
+
+def test_a_hub_that_is_down_is_asked_once(published: Hub) -> None:
+    published.faults.answer_status += [503] * 20
+    published.requests.clear()
+    with pytest.raises(HubSilentError):
+        found("qwen3")
+    assert len(published.requests) == 1
+
+
+def test_a_hub_that_accepts_and_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catalog.search.ANSWER_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as deaf:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        with pytest.raises(HubSilentError, match="does not answer"):
+            found("qwen3")
 
 
 @pytest.mark.usefixtures("silent_hub")
