@@ -11,7 +11,8 @@ from domain.model import Chat
 from launchers.vllm.vocabulary import parsers
 
 AT_LEAST = """
-gpt-oss-20b gpt-oss-120b qwen3-0.6b qwen3-4b qwen3-8b qwen3-14b qwen3-32b qwen3-30b-a3b qwen3-235b-a22b
+gpt-oss-20b gpt-oss-120b qwen3-0.6b qwen3-1.7b
+qwen3-4b qwen3-8b qwen3-14b qwen3-32b qwen3-30b-a3b qwen3-235b-a22b
 qwen3-next-80b-a3b qwen3.5-35b-a3b qwen3.6-35b-a3b qwen3.6-27b llama-3.1-8b llama-3.3-70b llama-4-scout
 gemma-3-12b gemma-3-27b mistral-small-3.2-24b mixtral-8x7b glm-4.5-air glm-4.6 deepseek-v3 deepseek-r1
 kimi-k2 phi-4 nemotron-3-nano-30b-a3b granite-4.0-h-small minimax-m2 smollm2-135m
