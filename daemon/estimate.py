@@ -64,6 +64,7 @@ async def estimate(
     notes = [f"of {own.weights.repo} {own.weights.quant}{why}"]
     if not own.exact:
         notes.append("the shape is the catalogue's: the file's own header could not be read")
+    notes += beyond(own, flags)
     if own.as_of:
         notes.append(f"the hub could not be asked: as seen at {own.as_of}")
     return replace(found, notes=(*found.notes, *notes))
@@ -83,6 +84,18 @@ def check(own: Candidate, flags: LlamaFlags | VllmFlags, machine: Hardware, dept
             f"--depth {depth_tokens} is more than the context: each sequence of this line has {most} tokens",
             hint=f"give --depth {most} or less, or a larger -c",
         )
+
+
+def beyond(own: Candidate, flags: LlamaFlags | VllmFlags) -> tuple[str, ...]:
+    """Says of a context that was asked for that the model has never seen one as long. llama.cpp lays it
+    out all the same; vLLM refuses it. Nothing where the header does not tell what it was trained for."""
+    trained = own.shape.get("context_length")
+    if isinstance(flags, VllmFlags) or not flags.context_tokens or not isinstance(trained, int):
+        return ()
+    asked = min(flags.context_tokens, resolve(flags, hparams.read(own.shape)).context_per_sequence)
+    if asked <= trained:
+        return ()
+    return (f"the model was trained for {trained} tokens of context, each sequence is given {asked}",)
 
 
 async def beside(option: str, path: str | None) -> ModelShape | None:

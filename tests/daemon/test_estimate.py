@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from config import data
+from daemon.estimate import beyond
 from domain.jsonable import to_json
+from domain.model import Candidate, ModelShape, Source, Weights
+from domain.plan import LlamaFlags
 from domain.units import MIB
 from tests.daemon.conftest import Running
 from tests.planner import build
@@ -134,6 +137,33 @@ async def test_what_no_sequence_or_gpu_could_do_is_refused(
     error = refused.json()["error"]
     assert (error["code"], says in error["message"]) == ("bad_usage", True)
     assert taken.status_code == 200, taken.text
+
+
+@pytest.mark.parametrize(
+    ("args", "given"),
+    [
+        pytest.param("-c 99999999999", 99999999999, id="absurd"),
+        pytest.param("-c 8193", 8193, id="one more"),
+        pytest.param("-c 65536 -np 4 -no-kvu", 16384, id="of each of four"),
+        pytest.param("-c 32768 -np 4 -no-kvu", None, id="four that are not longer"),
+        pytest.param("-c 8192", None, id="as trained"),
+        pytest.param("", None, id="not asked for"),
+    ],
+)
+async def test_a_context_longer_than_trained_for_is_noted(
+    daemon: Running, smollm2: Path, args: str, given: int | None
+) -> None:
+    async with daemon() as api:
+        found = await api.post("/v1/estimate", model=str(smollm2), args=args.split(), on=RTX_3090)
+    notes = [note for note in found.json()["notes"] if "trained" in note]
+    said = f"the model was trained for 8192 tokens of context, each sequence is given {given}"
+    assert notes == ([said] if given else [])
+
+
+def test_of_a_header_that_does_not_tell_its_context_nothing_is_noted() -> None:
+    shape = ModelShape("llama", (), 0, {"llama.block_count": 1})
+    own = Candidate(Weights(Source.FILE, "m", None, (), "", 0), shape)
+    assert beyond(own, LlamaFlags(context_tokens=10**9)) == ()
 
 
 async def test_options_of_the_other_engine_are_told_by_its_name(daemon: Running, smollm2: Path) -> None:
