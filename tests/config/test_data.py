@@ -75,4 +75,17 @@ def test_a_wrong_name_gets_the_nearest_of_the_boxes_that_ship(
     assert data.profile_names() == ("dgx-spark", "rtx-3090", "rtx-4090", "strix-halo")
     with pytest.raises(UsageError, match="rtx-309") as caught:
         data.profile("rtx-309")
-    assert caught.value.hint.startswith("did you mean rtx-3090, rtx-4090")
+    assert caught.value.hint == "did you mean rtx-3090, rtx-4090?"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        pytest.param("dgx-spork", "did you mean dgx-spark?", id="one is near"),
+        pytest.param("zzz", f"there are {', '.join(data.profile_names())}", id="none is"),
+    ],
+)
+def test_a_box_that_is_not_near_is_not_meant(wrong: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=wrong) as caught:
+        data.profile(wrong)
+    assert caught.value.hint == hint
