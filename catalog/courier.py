@@ -11,10 +11,11 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from catalog import store
 from domain.download import Fetched, Terms
 from domain.errors import BadModelError, DiskFullError, DownloadError, NodeError
 from domain.jsonable import from_json, to_json
-from domain.model import Weights
+from domain.model import Source, Weights
 
 log = logging.getLogger(__name__)
 GRACE_S = 2.5
@@ -40,12 +41,11 @@ def fetch(
     deaths, most_bytes = 0, -1
     while True:
         try:
-            for step in _run(task):
-                yield step
-                if step.bytes_done > most_bytes:
-                    deaths, most_bytes = 0, step.bytes_done
+            yield from _run(task)
         except _DiedError as error:
-            deaths += 1
+            here_bytes = _here_bytes(weights, models_dir)
+            deaths = 1 if here_bytes > most_bytes else deaths + 1
+            most_bytes = max(most_bytes, here_bytes)
             log.warning("download process died: %s", error)
             if deaths >= DEATHS:
                 raise DownloadError(
@@ -54,6 +54,16 @@ def fetch(
                 ) from error
         else:
             return
+
+
+def _here_bytes(weights: Weights, models_dir: Path) -> int:
+    """Of all that lies where these weights go, whole or not: a process may die before it told of any."""
+    folder = store.folder_of(weights, models_dir)
+    place = folder.parents[1] / "blobs" if weights.source is Source.HUB else folder
+    try:
+        return sum(path.stat().st_size for path in place.iterdir() if path.is_file())
+    except OSError:  # there is nothing yet, or a file got its final name meanwhile
+        return 0
 
 
 def _run(task: dict[str, Any]) -> Iterator[Fetched]:
