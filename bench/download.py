@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from catalog import courier
+from catalog.download import process
 from domain.download import Terms
 from domain.model import Source, WeightFile, Weights
 from domain.units import MIB
@@ -32,7 +32,7 @@ HF = Path(sys.executable).parent / "hf"
 
 
 def by_us(weights: Weights, folder: Path) -> None:
-    for step in courier.fetch(weights, folder, Terms()):
+    for step in process.fetch(weights, folder, Terms()):
         done = step.weights
     assert done is not None, "it did not arrive"
 

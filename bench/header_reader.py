@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gguf import GGUFReader
 
-from catalog.gguf import read_file
+from catalog.formats.gguf.reader import read_file
 from domain.units import MIB
 
 TOKENS = 200_000

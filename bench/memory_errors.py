@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from domain.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
-from planner.estimate import estimate
-from planner.resolved import Reader
+from planner.llama_cpp.context_params import Reader
+from planner.llama_cpp.estimate import estimate
 from tests.planner import build
 
 PARTS = {"model": "weights_bytes", "context": "kv_cache_bytes", "compute": "compute_bytes"}

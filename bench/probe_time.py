@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from config.data import known_gpus
 from probes import snapshot
-from probes.host import Before
+from probes.system.host import Before
 from tests.rigs.trees import plant_machine
 
 RUNS = 20

@@ -6,14 +6,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from catalog import gguf, headers, hub, precision, safetensors, shards, store
-from catalog.blueprint import shape_of
-from catalog.cache import Cache
-from catalog.quants import FILE_TYPES, Contents, QuantFiles, contents, quant_of, said_by
-from catalog.remote import HttpSource, new_client
-from catalog.source import ByteSource, FileSource
+from catalog.formats import headers
+from catalog.formats.byte_source import ByteSource, FileSource
+from catalog.formats.gguf import reader as gguf
+from catalog.formats.gguf.quants import FILE_TYPES, Contents, QuantFiles, contents, quant_of, said_by
+from catalog.formats.safetensors import quant_method, shards
+from catalog.formats.safetensors import reader as safetensors
+from catalog.hub import client as hub
+from catalog.hub.cache import Cache
+from catalog.hub.http_source import HttpSource, new_client
+from catalog.local import metadata as store
+from catalog.synthetic.header import shape_of
+from domain.catalogue_types import KnownModel, KnownQuant, PypiFile
 from domain.errors import BadModelError
-from domain.known import KnownModel, KnownQuant, PypiFile
 from domain.model import Candidate, ModelShape, Source, WeightFile, Weights
 from domain.plan import LLAMA_CPP, VLLM
 
@@ -219,6 +224,6 @@ def _safetensors(
 ) -> Candidate:
     needed = tuple(file for file in files if shards.is_needed(file.name, chosen))
     size_bytes = sum(file.size_bytes or 0 for file in needed)
-    kind = precision.kind_of(shape)
+    kind = quant_method.kind_of(shape)
     weights = dataclasses.replace(origin, files=needed, quant=kind, size_bytes=size_bytes)
-    return Candidate(weights, shape, engine=VLLM, compute_capability=precision.LEAST_CAPABILITY.get(kind))
+    return Candidate(weights, shape, engine=VLLM, compute_capability=quant_method.LEAST_CAPABILITY.get(kind))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, UnknownModelError, UsageError
-from domain.known import KnownModel
 from domain.redact import without_secrets
 
 NEAREST = 3

@@ -12,13 +12,17 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from catalog import candidates as of
-from catalog import convert, gguf, names, ondisk, refusals, store
-from catalog.cache import Cache
-from catalog.refusals import HubSilentError, NoSuchRepoError
-from catalog.source import unreadable
-from catalog.upstream import Upstream, missing
+from catalog import names
+from catalog.formats.byte_source import unreadable
+from catalog.formats.gguf import reader
+from catalog.formats.safetensors import conversion
+from catalog.hub import errors as refusals
+from catalog.hub.cache import Cache
+from catalog.hub.errors import HubSilentError, NoSuchRepoError
+from catalog.hub.listing import Upstream, missing
+from catalog.local import metadata, models
+from domain.catalogue_types import KnownModel, PypiFile
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
-from domain.known import KnownModel, PypiFile
 from domain.model import Candidate, Source, WeightFile, Weights
 from domain.plan import LLAMA_CPP, VLLM
 from domain.redact import without_secrets
@@ -120,10 +124,10 @@ class _Search:
         if not name.endswith(".gguf"):
             raise UsageError(f"{self.name} is no address of a .gguf file")
         names.checked_path(name)
-        files = tuple(WeightFile(part) for part in gguf.part_names(name))
+        files = tuple(WeightFile(part) for part in reader.part_names(name))
         weights = Weights(Source.URL, url, None, files, "", 0)
-        if store.is_complete(weights, self.models_dir):
-            return (_placed(of.of_gguf_file(store.folder_of(weights, self.models_dir) / name), weights),)
+        if metadata.is_complete(weights, self.models_dir):
+            return (_placed(of.of_gguf_file(metadata.folder_of(weights, self.models_dir) / name), weights),)
         if self.upstream.offline:
             raise missing(self.name)
         return (of.of_url(weights, cache=self.upstream.cache),)
@@ -142,7 +146,7 @@ class _Search:
         )
 
     def repo(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
-        here = ondisk.found(self.roots, (repo,), revision, self.needed)
+        here = models.found(self.roots, (repo,), revision, self.needed)
         return self._joined(here, lambda: self._repo_elsewhere(repo, revision))
 
     def _repo_elsewhere(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
@@ -156,11 +160,11 @@ class _Search:
         if model is None:
             raise names.unknown(self.name, self.catalogue)
         repos = model.gguf_repos if model.gguf_repos and self.engine != VLLM else model.vllm_repos
-        here = ondisk.found(self.roots, repos, None, self.needed)
+        here = models.found(self.roots, repos, None, self.needed)
         wheel = model.pypi if self.engine != VLLM else None
         if wheel and not self.needed.names(wheel.quant):
             wheel = None
-        if not here and wheel and store.is_complete(_weights(wheel), self.models_dir):
+        if not here and wheel and metadata.is_complete(_weights(wheel), self.models_dir):
             here = (self._pypi(model, wheel),)
         return self._joined(here, lambda: self._alias_elsewhere(model, wheel))
 
@@ -210,7 +214,7 @@ class _Search:
             )
         raise UsageError(
             f"{self.name} holds safetensors only, which {LLAMA_CPP} does not serve here",
-            hint=f"leave out --engine, or set it to {VLLM}; or convert it: {convert.command(self.name)}",
+            hint=f"leave out --engine, or set it to {VLLM}; or convert it: {conversion.command(self.name)}",
         )
 
     def told(self, item: Candidate) -> Candidate:
@@ -231,10 +235,10 @@ class _Search:
         self, here: tuple[Candidate, ...], elsewhere: Callable[[], tuple[Candidate, ...]]
     ) -> tuple[Candidate, ...]:
         """What is on this disk, with what there is elsewhere where that may do better."""
-        if here and (self.upstream.offline or ondisk.is_enough(here, self.needed, self.quality)):
+        if here and (self.upstream.offline or models.is_enough(here, self.needed, self.quality)):
             return here
         try:
-            return ondisk.joined(here, elsewhere())
+            return models.joined(here, elsewhere())
         except (DownloadError, BadModelError, UnknownModelError) as error:
             if not here:
                 raise
@@ -243,9 +247,11 @@ class _Search:
 
     def _pypi(self, model: KnownModel, file: PypiFile) -> Candidate:
         weights = _weights(file)
-        if store.is_complete(weights, self.models_dir):
-            path = store.folder_of(weights, self.models_dir) / file.path
-            return _placed(of.of_gguf_file(path), weights, location=store.folder_of(weights, self.models_dir))
+        if metadata.is_complete(weights, self.models_dir):
+            path = metadata.folder_of(weights, self.models_dir) / file.path
+            return _placed(
+                of.of_gguf_file(path), weights, location=metadata.folder_of(weights, self.models_dir)
+            )
         return of.of_wheel(model, file, weights)
 
 

@@ -6,12 +6,12 @@ from functools import cache
 from pathlib import Path
 
 from config.catalogue import catalogue
-from config.spelling import did_you_mean
-from domain import possible
+from config.suggestions import did_you_mean
+from domain import validation
+from domain.catalogue_types import KnownGpu
 from domain.errors import UsageError
 from domain.hardware import Hardware
-from domain.jsonable import from_json
-from domain.known import KnownGpu
+from domain.serialization import from_json
 
 __all__ = ["catalogue", "known_gpus", "profile", "profile_names"]
 
@@ -41,7 +41,7 @@ def profile(name_or_path: str) -> Hardware:
     path = Path(name_or_path).expanduser() if is_path else PROFILES / f"{_in_full(name_or_path)}.json"
     try:
         box = from_json(Hardware, json.loads(_text(path)))
-        possible.check(box)
+        validation.check(box)
     except OSError as error:
         if is_path:
             raise UsageError(f"the profile {path} cannot be read: {error.strerror}") from error

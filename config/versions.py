@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from domain.jsonable import from_json
-from domain.known import KnownTrouble
+from domain.catalogue_types import KnownTrouble
+from domain.serialization import from_json
 
 FILE = Path(__file__).parent / "known_versions.toml"
 

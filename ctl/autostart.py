@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ctl import where
+from ctl import paths as where
 from ctl.client import START_HINT, Daemon, find_socket
-from ctl.screen import note
+from ctl.terminal import note
 from domain.errors import DaemonGoneError, StateError
 
 UNIT_PATHS = (

@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
-from ctl import where
+from ctl import paths
 from domain.errors import DaemonGoneError, NodeError
 
 JSON_HEADERS = {"Content-Type": "application/json"}
@@ -36,7 +36,7 @@ def find_socket() -> Path | None:
 
     Raises: DaemonGoneError for a socket that is there and may not be opened.
     """
-    return next((path for path in where.sockets() if _listens(path)), None)
+    return next((path for path in paths.sockets() if _listens(path)), None)
 
 
 def _listens(path: Path) -> bool:

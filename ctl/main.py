@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ctl.exits import DONE, FAILED, INTERRUPTED, exit_status
+from ctl.exit_codes import DONE, FAILED, INTERRUPTED, exit_status
 from domain.errors import NodeError
 
 COMMANDS = {
@@ -160,7 +160,7 @@ def main(args: list[str]) -> int:
 
 
 def _tell(code: str, message: str, hint: str, args: list[str], *, line: str = "") -> int:
-    from ctl.screen import harmless  # noqa: PLC0415 - --help does without
+    from ctl.terminal import harmless  # noqa: PLC0415 - --help does without
 
     if "--json" in args[: args.index("--") if "--" in args else None]:
         import json  # noqa: PLC0415 - for this branch alone

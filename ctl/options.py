@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import typer
 
-from ctl import complete
+from ctl import completion
 from domain.errors import UnknownLaunchError, UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, in the documented shape, and nothing else.")]
@@ -16,7 +16,7 @@ Model = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="A name, owner/repo[:quant], a path or a URL.",
-        autocompletion=complete.models,
+        autocompletion=completion.models,
     ),
 ]
 Stored = Annotated[
@@ -24,13 +24,13 @@ Stored = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="Weights as models lists them, a repository or an alias for all of its.",
-        autocompletion=complete.stored,
+        autocompletion=completion.stored,
     ),
 ]
 Launch = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", help="The name of a launch, as ps lists it.", autocompletion=complete.launches
+        metavar="NAME", help="The name of a launch, as ps lists it.", autocompletion=completion.launches
     ),
 ]
 On = Annotated[
@@ -38,7 +38,7 @@ On = Annotated[
     typer.Option(
         metavar="PROFILE",
         help="Another machine: the name of a profile, or a file that probe --save wrote.",
-        autocompletion=complete.profiles,
+        autocompletion=completion.profiles,
     ),
 ]
 

@@ -1,6 +1,6 @@
 """``--on PROFILE``: another machine, sent along with the question."""
 
-from domain.jsonable import to_json
+from domain.serialization import to_json
 
 
 def profile_json(name_or_path: str | None) -> dict[str, object]:

@@ -9,8 +9,8 @@ from functools import wraps
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from daemon import disk, hardware, measured
-from daemon.node import Node
+from daemon.app import Node
+from daemon.machine import bandwidth, disk_space, snapshot
 
 
 def scheduler(node: Node) -> AsyncIOScheduler:
@@ -21,12 +21,12 @@ def scheduler(node: Node) -> AsyncIOScheduler:
     every = IntervalTrigger(seconds=int(max(1, node.settings.probe_interval_s)), timezone="UTC")
     at_once = datetime.now(UTC)  # so that the first question after a start is answered as fast as the next
     jobs.add_job(
-        stoppable(hardware.refresh), every, args=[node], id="refresh-hardware", next_run_time=at_once
+        stoppable(snapshot.refresh), every, args=[node], id="refresh-hardware", next_run_time=at_once
     )
     jobs.add_job(
-        stoppable(measured.measure_read_rate), args=[node], id="measure-read-rate", next_run_time=at_once
+        stoppable(bandwidth.measure_read_rate), args=[node], id="measure-read-rate", next_run_time=at_once
     )
-    jobs.add_job(stoppable(disk.watch), every, args=[node], id="watch-disk")
+    jobs.add_job(stoppable(disk_space.watch), every, args=[node], id="watch-disk")
     return jobs
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from config import settings as config
 from config.settings import Settings
-from daemon import hotplug, jobs, lock, logs, outlived, pulls, server, status
-from daemon.node import Node, Rooms, open_node
-from daemon.notify import Notify
-from daemon.restore import restore
-from daemon.stop import hurry, stop_all
-from daemon.store import Store
+from daemon import instance_lock, jobs, log_format, server, shutdown_marker, status
+from daemon.app import Node, Rooms, open_node
+from daemon.launches.restore import restore
+from daemon.launches.stop import hurry, stop_all
+from daemon.machine import hotplug
+from daemon.state.store import Store
+from daemon.systemd_notify import Notify
+from daemon.weights import pulls
 from domain.errors import NodeError
 
 log = logging.getLogger(__name__)
@@ -34,9 +36,9 @@ def run(argv: Sequence[str] | None = None) -> int:
             state_dir=given.state_dir,
             socket=given.socket,
         )
-        logs.configure(settings.log_level)
+        log_format.configure(settings.log_level)
         _tell_hub(settings)
-        with lock.held(settings.state_dir):
+        with instance_lock.held(settings.state_dir):
             asyncio.run(serve(settings))
     except NodeError as error:  # the process's edge: told without a traceback
         sys.stderr.write(f"node-daemon: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
@@ -66,8 +68,8 @@ async def running(settings: Settings, notify: Notify, rooms: Rooms | None = None
     async with AsyncExitStack() as undo:  # each step leaves its opposite: the stop is the exact reverse
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
         node = await asyncio.to_thread(open_node, settings, store, rooms)
-        await outlived.began(node)
-        undo.push_async_callback(outlived.ended, node)
+        await shutdown_marker.began(node)
+        undo.push_async_callback(shutdown_marker.ended, node)
         undo.push_async_callback(stop_all, node)
         undo.push_async_callback(pulls.quiet, node)
         await restore(node)

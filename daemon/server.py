@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from daemon.api.app import create_app
-from daemon.node import Node
+from daemon.app import Node
 from domain.errors import BusyError, ConfigError, NodeError
 
 MODE = 0o660

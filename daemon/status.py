@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 
-from daemon.hardware import latest
-from daemon.node import Node
-from daemon.records import now
+from daemon.app import Node
+from daemon.machine.snapshot import latest
+from daemon.state.records import now
 from domain.hardware import Problem
 
 VERSION = metadata.version("node-daemon")

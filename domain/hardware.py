@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from domain.accelerator import PcieLink, Peer, RuntimeDevice, Tenant
 from domain.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
-from domain.told import Told
+from domain.provenance import Told
 
 
 class MemoryKind(StrEnum):

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from domain.catalogue_types import KnownGpu
 from domain.hardware import BandwidthSource, Gpu, Hardware, Memory, MemoryKind
 from domain.host import Power
-from domain.known import KnownGpu
-from domain.told import Certainty, Told
-from probes import accelerators, carve_out, host, mac, power, ram_peak
-from probes.found import Answer, Found
-from probes.guard import Guard
-from probes.host import Before
+from domain.provenance import Certainty, Told
+from probes.gpus import accelerators
+from probes.gpus.apple import macos
+from probes.isolate import Guard
+from probes.memory import peak_bandwidth, reserved
+from probes.result import Answer, Found
+from probes.sensors import power
+from probes.system import host
+from probes.system.host import Before
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +34,13 @@ def probe(
     peak or unknown, the disk's read rate unknown: ``bandwidth`` and ``read_rate`` measure, which takes time.
     """
     if platform.system() == "Darwin":
-        return mac.probe(models_dir, known_gpus)
+        return macos.probe(models_dir, known_gpus)
     began = time.monotonic()
     ask = Guard()
     before = before or Before()
     seen = host.probe(root, models_dir, before, ask)
     found = accelerators.probe(root, seen.meminfo, known_gpus, before.kept, ask)
-    ram = with_carve_out(ram_peak.bounded(seen.ram, *rated(found.vendors)), found.carve_out_bytes)
+    ram = with_carve_out(peak_bandwidth.bounded(seen.ram, *rated(found.vendors)), found.carve_out_bytes)
     gpus, draws = with_draws(found.gpus, seen.power)
     log.debug("probed: gpus=%d after_s=%.3f", len(gpus), time.monotonic() - began)
     return Hardware(
@@ -77,7 +81,7 @@ def with_draws(gpus: Sequence[Gpu], powers: Sequence[Power]) -> tuple[tuple[Gpu,
 
 def with_carve_out(ram: Answer[Memory], carved_bytes: int | None) -> Answer[Memory]:
     value = replace(ram.value, carve_out_bytes=carved_bytes)
-    return replace(ram, value=value, told={**ram.told, "carve_out_bytes": carve_out.TOLD})
+    return replace(ram, value=value, told={**ram.told, "carve_out_bytes": reserved.TOLD})
 
 
 def rated(vendors: Sequence[Found]) -> tuple[float | None, Told]:

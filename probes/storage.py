@@ -8,10 +8,10 @@ from pathlib import Path
 
 from domain.hardware import Problem, Storage
 from domain.host import StorageKind
-from domain.told import Certainty, Told
-from probes import files
-from probes.found import Answer
-from probes.kept import Kept
+from domain.provenance import Certainty, Told
+from probes import sysfs
+from probes.memo import Kept
+from probes.result import Answer
 
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "afs", "beegfs", "virtiofs"}
@@ -57,7 +57,7 @@ def probe(root: Path, models_dir: Path, kept: Kept) -> Answer[Storage]:
     except (OSError, ValueError) as error:
         problem = Problem("storage", f"{models_dir}: {error}", "set models_dir to a folder of a local disk")
         return Answer(Storage(str(models_dir)), (problem,), TOLD)
-    table = files.read(root / "proc/self/mountinfo") or ""
+    table = sysfs.read(root / "proc/self/mountinfo") or ""
     mount = kept("mount", (str(nearest), number, table), lambda: mount_of(table, number, nearest))
     device, kind = kept("disk", mount, lambda: disk(root, mount)) if mount else (None, None)
     storage = Storage(
@@ -114,15 +114,15 @@ def disk(root: Path, mount: MountPoint) -> tuple[str | None, StorageKind | None]
 
 
 def _disks(root: Path, folder: Path, layers: int) -> Iterable[str]:
-    below = files.entries(folder / "slaves") if layers else []
+    below = sysfs.entries(folder / "slaves") if layers else []
     if below:
         for name in below:
             yield from _disks(root, root / "sys/class/block" / name, layers - 1)
         return
-    name = files.link_name(folder) or folder.name
-    if not files.exists(folder / "size"):
+    name = sysfs.link_name(folder) or folder.name
+    if not sysfs.exists(folder / "size"):
         return
-    if files.exists(folder / "partition"):  # lies in the folder of its disk
+    if sysfs.exists(folder / "partition"):  # lies in the folder of its disk
         name = Path(os.path.realpath(folder)).parent.name
     yield name
 
@@ -131,9 +131,9 @@ def _kind(folder: Path) -> StorageKind | None:
     for prefix, kind in BY_NAME:
         if folder.name.startswith(prefix):
             return kind
-    if VIRTUAL_MODELS.search(files.read(folder / "device/model") or ""):
+    if VIRTUAL_MODELS.search(sysfs.read(folder / "device/model") or ""):
         return StorageKind.VIRTUAL
-    rotates = files.read_int(folder / "queue/rotational")
+    rotates = sysfs.read_int(folder / "queue/rotational")
     return None if rotates is None else StorageKind.HDD if rotates else StorageKind.SSD
 
 

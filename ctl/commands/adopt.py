@@ -8,7 +8,7 @@ import typer
 
 from ctl.autostart import daemon_or_start
 from ctl.options import Json
-from ctl.screen import print_json
+from ctl.terminal import print_json
 from domain.units import gib
 
 USAGE = "[FOLDER] [OPTIONS]"

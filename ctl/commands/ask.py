@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from ctl import complete
+from ctl import completion
 from ctl.autostart import daemon
 from ctl.chat import Answered, Chat
 from ctl.client import Daemon
 from ctl.options import Json, launch_path
-from ctl.screen import harmless, note, print_json
+from ctl.show.formatting import shape
 from ctl.show.launches import api_base, rows_of
-from ctl.show.words import shape
+from ctl.terminal import harmless, note, print_json
 from domain.errors import NodeError, UnknownLaunchError, UsageError
 from domain.launch import LaunchRow, LaunchState
 from domain.units import rate
@@ -34,7 +34,7 @@ def command(
         typer.Argument(
             metavar="[NAME] QUESTION",
             help="The launch, unless one alone is ready, and the question in quotes.",
-            autocompletion=complete.launches,
+            autocompletion=completion.launches,
         ),
     ],
     max_tokens: Annotated[

@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from ctl.autostart import daemon_or_start
-from ctl.complete import models as complete_models
-from ctl.complete import profiles as complete_profiles
+from ctl.completion import models as complete_models
+from ctl.completion import profiles as complete_profiles
 from ctl.options import Json, located
 from ctl.profile import profile_json
-from ctl.screen import is_terminal, note, print_json
 from ctl.show.compare import lines
+from ctl.terminal import is_terminal, note, print_json
 from domain.errors import UsageError
 
 USAGE = "MODEL... [--on PROFILE...] [OPTIONS]"

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ctl.exits import FAILED
+from ctl.exit_codes import FAILED
 from ctl.options import Json
-from ctl.screen import note, print_json
+from ctl.terminal import note, print_json
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """
@@ -32,13 +32,13 @@ def command(*, check: Check = None, hub: Hub = False, report: Report = None, as_
     Works where no daemon answers, too: then it looks as you. docs/doctor.md lists all checks.
     With --json: [{"check", "status": "ok|not_known|warning|error", "found", "why", "fix", "recheck"}].
     """
-    from ctl import examination, files  # noqa: PLC0415 - --help does without them
+    from ctl import files, offline_doctor  # noqa: PLC0415 - --help does without them
 
     if report is not None:
-        files.writable(report, lambda text: text.startswith(examination.HEAD), "report")
+        files.writable(report, lambda text: text.startswith(offline_doctor.HEAD), "report")
         if check is not None:
             raise typer.BadParameter("a report holds all checks: leave out --check or --report")
-    found, text = examination.ask(check=check, hub=hub, report=report is not None)
+    found, text = offline_doctor.ask(check=check, hub=hub, report=report is not None)
     if report is not None and text is not None:
         files.write(report, text)
         note(f"wrote {report}: read it before you show it to others")

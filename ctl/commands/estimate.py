@@ -8,8 +8,8 @@ import typer
 from ctl.autostart import daemon_or_start
 from ctl.options import Engine, Json, Model, On, located
 from ctl.profile import profile_json
-from ctl.screen import print_json
 from ctl.show.plan import estimate_lines
+from ctl.terminal import print_json
 from domain.errors import UsageError
 
 FILES = ("--mmproj", "-mm", "--model-draft", "--spec-draft-model", "-md")

@@ -7,7 +7,7 @@ import typer
 
 from ctl.autostart import daemon
 from ctl.options import Json
-from ctl.screen import harmless
+from ctl.terminal import harmless
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """

@@ -7,7 +7,7 @@ import typer
 from ctl.autostart import daemon
 from ctl.commands.rm import REMOVE_TIMEOUT_S
 from ctl.options import Json
-from ctl.screen import print_json
+from ctl.terminal import print_json
 from domain import download
 from domain.units import gib
 

@@ -6,7 +6,7 @@ import typer
 
 from ctl.autostart import daemon_or_start
 from ctl.client import START_HINT, AnswerError, Daemon
-from ctl.exits import INTERRUPTED
+from ctl.exit_codes import INTERRUPTED
 from ctl.options import (
     Context,
     Engine,
@@ -20,10 +20,10 @@ from ctl.options import (
     located,
     wish,
 )
-from ctl.screen import note, print_json
+from ctl.progress_view import steps_for
 from ctl.show.launches import launched_lines
 from ctl.show.progress import follow
-from ctl.watch import steps_for
+from ctl.terminal import note, print_json
 from domain.errors import DaemonGoneError, EngineError
 from domain.launch import LaunchState, Step
 

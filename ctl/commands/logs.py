@@ -6,7 +6,7 @@ import typer
 
 from ctl.autostart import daemon
 from ctl.options import Json, Launch, launch_path
-from ctl.screen import harmless, note, print_json_line
+from ctl.terminal import harmless, note, print_json_line
 
 USAGE = "NAME [OPTIONS]"
 EXAMPLES = """

@@ -2,8 +2,8 @@
 
 from ctl.autostart import daemon
 from ctl.options import Json
-from ctl.screen import console, print_json
 from ctl.show.models import rows_of, table_of, total_line
+from ctl.terminal import console, print_json
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """

@@ -19,9 +19,9 @@ from ctl.options import (
     wish,
 )
 from ctl.profile import profile_json
-from ctl.screen import print_json
+from ctl.show.formatting import shape
 from ctl.show.plan import command_line, explained, five_lines
-from ctl.show.words import shape
+from ctl.terminal import print_json
 from domain.plan import Plan
 
 USAGE = "MODEL [OPTIONS]"

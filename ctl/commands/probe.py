@@ -9,10 +9,10 @@ import typer
 from ctl import files
 from ctl.autostart import daemon_or_start
 from ctl.options import Json
-from ctl.screen import note, print_json
+from ctl.show.formatting import shape
 from ctl.show.hardware import hardware_lines
 from ctl.show.sources import sources_lines
-from ctl.show.words import shape
+from ctl.terminal import note, print_json
 from domain.errors import UsageError
 from domain.hardware import Hardware
 from domain.units import gib

@@ -2,8 +2,8 @@
 
 from ctl.autostart import daemon
 from ctl.options import Json
-from ctl.screen import console, harmless, print_json
 from ctl.show.launches import rows_of, table_of
+from ctl.terminal import console, harmless, print_json
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """

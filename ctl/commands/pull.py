@@ -6,11 +6,11 @@ import typer
 
 from ctl.autostart import daemon, daemon_or_start
 from ctl.client import START_HINT, AnswerError, Daemon
-from ctl.exits import INTERRUPTED
+from ctl.exit_codes import INTERRUPTED
 from ctl.options import Engine, Json, Model, Quality, located, wish
-from ctl.screen import note, print_json
+from ctl.progress_view import steps_for
 from ctl.show.progress import follow
-from ctl.watch import steps_for
+from ctl.terminal import note, print_json
 from domain import download
 from domain.errors import DaemonGoneError, UsageError
 from domain.launch import LAST_STEPS, Step

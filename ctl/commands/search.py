@@ -6,11 +6,11 @@ import typer
 
 from ctl.autostart import daemon_or_start
 from ctl.options import Json
-from ctl.screen import harmless, print_json
-from ctl.show.found import lines
-from ctl.show.words import shape
+from ctl.show.formatting import shape
+from ctl.show.search import lines
+from ctl.terminal import harmless, print_json
 from domain.errors import UsageError
-from domain.found import FoundModel
+from domain.search_result import FoundModel
 
 USAGE = "WORDS... [OPTIONS]"
 EXAMPLES = """

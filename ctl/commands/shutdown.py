@@ -5,9 +5,9 @@ import time
 from ctl.autostart import daemon
 from ctl.client import find_socket
 from ctl.options import Json
-from ctl.screen import print_json
+from ctl.terminal import print_json
 from domain.errors import NodeError
-from launchers.proc import identity
+from launchers.process.procfs import identity
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """

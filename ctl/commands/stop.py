@@ -6,7 +6,7 @@ import typer
 
 from ctl.autostart import daemon
 from ctl.options import Json, Launch, launch_path
-from ctl.screen import print_json
+from ctl.terminal import print_json
 
 USAGE = "NAME [OPTIONS]"
 EXAMPLES = """

@@ -2,7 +2,7 @@
 
 from ctl.autostart import daemon
 from ctl.options import Json, Stored
-from ctl.screen import print_json
+from ctl.terminal import print_json
 
 USAGE = "MODEL [OPTIONS]"
 EXAMPLES = """

@@ -6,11 +6,11 @@ from urllib.parse import urlencode
 
 import typer
 
-from ctl import complete
+from ctl import completion
 from ctl.autostart import daemon
-from ctl.exits import FAILED
+from ctl.exit_codes import FAILED
 from ctl.options import Json
-from ctl.screen import is_terminal, note, print_json_line
+from ctl.terminal import is_terminal, note, print_json_line
 from domain.units import gib
 
 USAGE = "[MODEL] [OPTIONS]"
@@ -25,7 +25,7 @@ def command(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="MODEL", help="Weights as models lists them; else all.", autocompletion=complete.stored
+            metavar="MODEL", help="Weights as models lists them; else all.", autocompletion=completion.stored
         ),
     ] = None,
     as_json: Json = False,

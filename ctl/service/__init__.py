@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ctl.exits import DONE, FAILED
+from ctl.exit_codes import DONE, FAILED
 from ctl.options import Json
-from ctl.screen import print_json
 from ctl.service import install as installing
 from ctl.service import status as looking
 from ctl.service import uninstall as removing
 from ctl.service.steps import Target, run_all
+from ctl.terminal import print_json
 
 app = typer.Typer(
     add_completion=False,

@@ -3,8 +3,8 @@
 from itertools import groupby
 from typing import Any
 
+from ctl.show.formatting import shape
 from ctl.show.plan import ALL_LAYERS
-from ctl.show.words import shape
 from domain.plan import HOST, Plan, Range, VllmFlags
 from domain.units import duration, gib, rate
 

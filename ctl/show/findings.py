@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from ctl.screen import console, harmless, is_terminal
+from ctl.terminal import console, harmless, is_terminal
 
 ORDER = ("error", "warning", "not_known", "ok")
 LOOKS = {"error": "bold red", "warning": "yellow", "not_known": "dim", "ok": "green"}

@@ -1,8 +1,8 @@
 """A machine as its probes found it: one short paragraph a part."""
 
+from ctl.show.formatting import shape
 from ctl.show.gpus import gpu_lines, npu_line, set_aside_line, stack_words
 from ctl.show.host import cpu_words, memory_words, rest_of_memory, sensor_words, storage_words
-from ctl.show.words import shape
 from domain.hardware import Hardware
 
 

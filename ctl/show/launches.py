@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ctl.screen import PIPE_WIDTH
+from ctl.show.formatting import ago, shape
 from ctl.show.plan import five_lines
-from ctl.show.words import ago, shape
+from ctl.terminal import PIPE_WIDTH
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import Plan
 from domain.units import duration, gib, rate

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ctl.show.words import ago, shape
-from domain.stored import StoredRow
+from ctl.show.formatting import ago, shape
+from domain.local_model import StoredRow
 from domain.units import gib
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from ctl.show.words import shape
+from ctl.show.formatting import shape
 from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, SpeedSource, VllmFlags
 from domain.units import duration, gib, rate
 

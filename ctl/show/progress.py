@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from ctl.show.words import shape
+from ctl.show.formatting import shape
 from domain.launch import LAST_STEPS, Progress, Step
 from domain.units import duration, gib
 

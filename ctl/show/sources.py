@@ -4,9 +4,9 @@ import re
 from dataclasses import fields
 from typing import Any
 
-from ctl.show.words import shape
+from ctl.show.formatting import shape
 from domain.hardware import Hardware
-from domain.told import Told
+from domain.provenance import Told
 
 NAME = re.compile(r"(?P<part>\w+)(?:\[(?P<key>.*)\])?\.(?P<field>\w+)")
 PARTS = [field.name for field in fields(Hardware)]

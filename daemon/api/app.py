@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI
 
-from daemon.api import errors, routes_launches, routes_machine, routes_plans, routes_streams, routes_weights
-from daemon.node import Node
+from daemon.api import errors, launches, machine, plans, streams, weights
+from daemon.app import Node
 from daemon.status import VERSION
 
 
@@ -12,6 +12,6 @@ def create_app(node: Node) -> FastAPI:
     app = FastAPI(title="node-daemon", version=VERSION, docs_url=None, redoc_url=None)
     app.state.node = node
     errors.install(app)
-    for routes in (routes_machine, routes_plans, routes_launches, routes_streams, routes_weights):
+    for routes in (machine, plans, launches, streams, weights):
         app.include_router(routes.router)
     return app

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.records import PullRequest
-from domain import possible
+from daemon.state.records import PullRequest
+from domain import validation
 from domain.download import Terms, rate, window
 from domain.errors import UsageError
 from domain.hardware import Hardware
-from domain.jsonable import from_json
 from domain.plan import Wish
+from domain.serialization import from_json
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
 Model = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -113,7 +113,7 @@ def profile(data: dict[str, Any] | None) -> Hardware | None:
         return None
     try:
         box = from_json(Hardware, data)
-        possible.check(box)
+        validation.check(box)
     except ValueError as error:
         raise UsageError(f"profile: {error}", hint="node-ctl probe --save writes one") from error
     return box

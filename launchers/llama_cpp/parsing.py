@@ -15,7 +15,7 @@ from launchers.llama_cpp.flags import (
     Kind,
     decode,
 )
-from launchers.llama_cpp.vocabulary import words_after
+from launchers.llama_cpp.options import words_after
 
 # What the older switches meant in terms of --load-mode (b10434 takes both).
 MODE_OF_SWITCH = {"--mmap": "mmap", "--no-mmap": "none", "--direct-io": "dio", "-dio": "dio"}

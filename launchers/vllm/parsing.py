@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.errors import UsageError
 from domain.plan import VllmFlags
-from launchers.vllm.vocabulary import names
+from launchers.vllm.options import names
 
 FIELDS = {
     "--dtype": "dtype",

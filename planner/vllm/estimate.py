@@ -7,11 +7,11 @@ from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import VLLM, Confidence, DeviceMemory, Estimate, VllmFlags
 from domain.units import GIB, gib
-from planner.vllm import cache as caches
-from planner.vllm import config as configs
 from planner.vllm import kernels, memory, speed, weights
-from planner.vllm.cache import Cache
-from planner.vllm.config import Config, Kind
+from planner.vllm import kv_blocks as caches
+from planner.vllm import model_config as configs
+from planner.vllm.kv_blocks import Cache
+from planner.vllm.model_config import Config, Kind
 
 NO_PREFIXES = "--no-enable-prefix-caching"
 # What takes memory and is not counted here.

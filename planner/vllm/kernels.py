@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from domain.hardware import Gpu, Hardware
 from domain.model import Candidate
 from domain.plan import VLLM
-from planner.vllm import config
+from planner.vllm import model_config
 from planner.vllm.weights import family
 
 # Below 8.9, FP8 weights are multiplied as 16 bits (Marlin), as 4-bit floats are below 10.0: slower for
@@ -73,7 +73,7 @@ def of_cpu(candidate: Candidate) -> Verdict:
 
 def kind_of(candidate: Candidate) -> str | None:
     """The family of the quantization; ``None`` of plain weights."""
-    method = config.method(candidate.shape)
+    method = model_config.method(candidate.shape)
     if method is None and candidate.weights.quant.upper() in PLAIN:
         return None
     return family(method or candidate.weights.quant)

@@ -5,9 +5,9 @@ from math import ceil
 from domain.hardware import Gpu, Hardware, MemoryKind
 from domain.plan import HOST, DeviceMemory, VllmFlags
 from domain.units import GIB, MIB
-from planner import budget
-from planner.vllm.cache import Cache
-from planner.vllm.config import Config
+from planner.machine import budget
+from planner.vllm.kv_blocks import Cache
+from planner.vllm.model_config import Config
 
 DEFAULT_UTILIZATION = 0.92  # ``vllm serve --help``
 # Defaults by memory: ``engine/arg_utils.py``, get_batch_defaults.

@@ -8,14 +8,14 @@ from domain.hardware import Hardware
 from domain.model import Candidate
 from domain.plan import VllmFlags
 from domain.units import MIB
-from planner import budget
-from planner.option import Option
-from planner.search import Case, holds
-from planner.vllm import config as configs
+from planner.choose.candidates import Option
+from planner.llama_cpp.search import Case, holds
+from planner.machine import budget
 from planner.vllm import kernels, speed, weights
-from planner.vllm.cache import Cache
-from planner.vllm.config import Config
+from planner.vllm import model_config as configs
 from planner.vllm.estimate import LaidOut, estimate, lay_out
+from planner.vllm.kv_blocks import Cache
+from planner.vllm.model_config import Config
 
 LEAST_SEQUENCES, MOST_SEQUENCES = 8, 256
 SPARE_CACHE = 1.1  # for prefixes of earlier requests, which are kept while there is room

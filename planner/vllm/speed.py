@@ -6,12 +6,12 @@ from dataclasses import replace
 from domain.hardware import Gpu, Hardware
 from domain.model import ModelShape
 from domain.plan import Range, Speed
-from planner import speed_vllm
-from planner.speed import CORE_BYTES_PER_S, CPU_OF_PEAK, range_of
-from planner.speed_vllm import Work
-from planner.threads import usable
-from planner.vllm.cache import Cache
-from planner.vllm.config import Config, Kind
+from planner.llama_cpp.speed.roofline import CORE_BYTES_PER_S, CPU_OF_PEAK, range_of
+from planner.machine.threads import usable
+from planner.vllm import roofline
+from planner.vllm.kv_blocks import Cache
+from planner.vllm.model_config import Config, Kind
+from planner.vllm.roofline import Work
 
 START_S = 35.0  # imports, profiling and graphs: 25 to 60 s seen on a CPU
 CPU_SPREAD = 1.0
@@ -21,7 +21,7 @@ OF_VENDOR = {"nvidia": 1.0, "amd": 0.15, "intel": 0.15}
 
 
 def work_of(shape: ModelShape, config: Config, quant: str) -> Work:
-    return speed_vllm.work_of(shape, quant, layers=config.layers, hidden=config.hidden)
+    return roofline.work_of(shape, quant, layers=config.layers, hidden=config.hidden)
 
 
 def predict(
@@ -36,8 +36,8 @@ def predict(
     """Nothing is predicted where a bandwidth is not known; no prompt of a CPU."""
     gpus = [hardware.gpus[index] for index in ranks]
     step = step_s(work, gpus, hardware, cache=cache, depth_tokens=depth_tokens)
-    spread = speed_vllm.DECODE_SPREAD if gpus else CPU_SPREAD
-    prompt = speed_vllm.prefill(work, gpus)
+    spread = roofline.DECODE_SPREAD if gpus else CPU_SPREAD
+    prompt = roofline.prefill(work, gpus)
     disk = hardware.storage.read_bytes_per_s if hardware.storage else None
     return Speed(
         decode_tokens_per_s=range_of(1 / step, spread) if step else None,
@@ -62,12 +62,12 @@ def step_s(
     if not gpus:
         rate = _host_rate(hardware)
         return None if rate is None else (touched.active_bytes + kv) / rate
-    alone = speed_vllm.decode(touched, gpus)
-    prompt = speed_vllm.prefill(work, gpus)
+    alone = roofline.decode(touched, gpus)
+    prompt = roofline.prefill(work, gpus)
     if alone is None or prompt is None:
         return None
     rates = [gpu.bandwidth_bytes_per_s or 0.0 for gpu in gpus]
-    read = 1 / alone.expected + kv / (min(rates) * speed_vllm.PLAIN_READ)
+    read = 1 / alone.expected + kv / (min(rates) * roofline.PLAIN_READ)
     return max(read, sequences / prompt.expected) / _share(gpus)
 
 

@@ -13,7 +13,7 @@ from math import prod
 
 from domain.errors import UsageError
 from domain.model import ModelShape, Tensor
-from planner.vllm.config import Config
+from planner.vllm.model_config import Config
 
 VOCAB_PADDING = 64
 FLOAT_BYTES = {"F32": 4, "F16": 2, "BF16": 2}

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from catalog import fetch, patience, transfer
+from catalog.download import download, file_transfer
+from catalog.hub import retry
 from tests.rigs.hub import Hub
 
 
@@ -25,6 +26,6 @@ def silent_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks and waits of a hundredth of their length."""
-    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(transfer, "LOOK_AGAIN_S", 0.01)
-    monkeypatch.setattr(fetch, "TELL_EVERY_S", 0.01)
+    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(file_transfer, "LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr(download, "TELL_EVERY_S", 0.01)

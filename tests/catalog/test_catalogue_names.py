@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from catalog.cache import Cache
-from catalog.fetch import fetch
+from catalog.download.download import fetch
+from catalog.hub.cache import Cache
 from catalog.resolve import candidates
 from config.data import catalogue
+from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError
-from domain.known import KnownModel, VllmRepo
 from domain.model import Candidate, Chat, Role, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
 from tests.rigs.hub import Hub

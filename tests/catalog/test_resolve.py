@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from catalog.fetch import fetch
+from catalog.download.download import fetch
 from catalog.resolve import candidates
 from config.data import catalogue
+from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
-from domain.known import KnownModel, VllmRepo
 from domain.model import Candidate, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
 from tests.rigs.hub import Hub

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from config.catalogue import KINDS, catalogue
+from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import ConfigError
-from domain.known import KnownModel, VllmRepo
 from domain.model import Chat
-from launchers.vllm.vocabulary import parsers
+from launchers.vllm.options import parsers
 
 AT_LEAST = """
 gpt-oss-20b gpt-oss-120b qwen3-0.6b qwen3-1.7b

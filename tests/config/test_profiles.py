@@ -11,7 +11,7 @@ from domain.errors import DoesNotFitError
 from domain.hardware import Hardware, MemoryKind
 from domain.plan import Wish
 from domain.units import GIB, MIB
-from planner import choose
+from planner.choose import choose
 from tests.conftest import ROOT
 
 SHIPPED = (

@@ -17,7 +17,6 @@ from domain.hardware import (
     Storage,
     Thermal,
 )
-from domain.jsonable import to_json
 from domain.launch import LaunchRow, LaunchState, Progress, Step
 from domain.model import Source, WeightFile, Weights
 from domain.plan import (
@@ -31,7 +30,8 @@ from domain.plan import (
     Speed,
     VllmFlags,
 )
-from domain.told import Certainty, Told
+from domain.provenance import Certainty, Told
+from domain.serialization import to_json
 from domain.units import GIB, MIB
 
 BOX = Hardware(

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from ctl.exits import EXIT_STATUS, INTERRUPTED
+from ctl.exit_codes import EXIT_STATUS, INTERRUPTED
 from ctl.main import COMMANDS, _load
 from tests.conftest import ROOT
 

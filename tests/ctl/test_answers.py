@@ -9,9 +9,9 @@ import pytest
 
 from domain.hardware import Storage, Thermal
 from domain.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
-from domain.jsonable import to_json
 from domain.model import Companion, Role, WeightFile
 from domain.plan import LlamaFlags
+from domain.serialization import to_json
 from domain.units import GIB
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.jsonable import to_json
 from domain.launch import LaunchState
+from domain.serialization import to_json
 from launchers.ports import free_port
 from tests.conftest import ROOT
 from tests.ctl import answers

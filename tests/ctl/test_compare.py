@@ -7,8 +7,8 @@ import pytest
 
 from config import data
 from ctl.show.compare import lines, split
-from domain.jsonable import to_json
 from domain.plan import LlamaFlags, Plan, Speed
+from domain.serialization import to_json
 from domain.units import GIB
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl

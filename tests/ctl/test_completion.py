@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.jsonable import to_json
+from domain.serialization import to_json
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import FakeDaemon

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from ctl.exits import EXIT_STATUS
+from ctl.exit_codes import EXIT_STATUS
 from domain import errors
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import Answer, FakeDaemon, refusal

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from launchers.proc import identity
+from launchers.process.procfs import identity
 from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from domain.told import Certainty
+from domain.provenance import Certainty
 from tests.conftest import ROOT
 from tests.ctl import hardware_page
 from tests.ctl.hardware_page import BLOCK, PAGE

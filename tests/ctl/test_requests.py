@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from domain.hardware import Hardware
-from domain.jsonable import from_json, to_json
+from domain.serialization import from_json, to_json
 from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl

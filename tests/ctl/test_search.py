@@ -2,8 +2,8 @@
 
 import json
 
-from domain.found import FoundModel
-from domain.jsonable import to_json
+from domain.search_result import FoundModel
+from domain.serialization import to_json
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import FakeDaemon, refusal
 

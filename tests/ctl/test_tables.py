@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ctl.show.words import ago
-from domain.jsonable import to_json
+from ctl.show.formatting import ago
+from domain.serialization import to_json
 from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl

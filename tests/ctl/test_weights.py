@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from domain.jsonable import to_json
 from domain.launch import Progress, Step
+from domain.local_model import Checked, StoredRow
 from domain.model import Source
-from domain.stored import Checked, StoredRow
+from domain.serialization import to_json
 from domain.units import GIB, MIB
 from tests.ctl.conftest import Ctl
 from tests.ctl.test_completion import completed

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.jsonable import to_json
 from domain.launch import LaunchState
+from domain.serialization import to_json
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import Answer, FakeDaemon

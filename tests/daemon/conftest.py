@@ -13,17 +13,17 @@ import httpx
 import pytest
 
 from config.settings import Settings, load
+from daemon.app import Node, Rooms, real_rooms
 from daemon.main import running
-from daemon.node import Node, Rooms, real_rooms
-from daemon.notify import Notify
+from daemon.systemd_notify import Notify
 from domain.errors import EngineError
 from domain.hardware import EngineFound
 from domain.plan import LLAMA_CPP, VLLM, Plan
 from launchers import llama_cpp, vllm
 from launchers.base import Capabilities, EngineFlags
 from launchers.command import Command, Exit, StopPolicy
-from probes.read_rate import ReadRate
-from probes.runtimes import Runtimes
+from probes.benchmarks.disk import ReadRate
+from probes.runtimes.probe import Runtimes
 
 FAKE = Path(__file__).parent.parent / "fakes" / "engine_server.py"
 

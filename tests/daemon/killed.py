@@ -13,7 +13,7 @@ import httpx
 
 from config.settings import Settings, load
 from daemon.main import running
-from daemon.notify import Notify
+from daemon.systemd_notify import Notify
 from tests.daemon.conftest import Api, FakeLauncher, fake_rooms
 
 ROOT = Path(__file__).parent.parent.parent

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from daemon.node import Rooms
+from daemon.app import Rooms
 from domain.hardware import Hardware
 from tests.daemon.conftest import Running
 

@@ -13,30 +13,31 @@ from typing import cast
 
 import pytest
 
-from daemon import ledger, logtail
 from daemon.api.errors import STATUS
-from daemon.changes import Changes
-from daemon.diary import Diary
-from daemon.hardware import look, without_engines
-from daemon.ledger import Ledger, free_bytes, host_held_bytes, without
-from daemon.live import Live
-from daemon.logs import JournalFormatter, goes_to_journal
-from daemon.logtail import read
-from daemon.meter import Meter
-from daemon.node import Node, Seen, environments
-from daemon.notify import Notify
-from daemon.progress import Track
-from daemon.records import Request
-from daemon.requests import name_of
+from daemon.app import Node, Seen, environments
+from daemon.events.broadcast import Changes
+from daemon.events.event_log import Diary
+from daemon.events.progress_log import Track
+from daemon.launches import log_tail
+from daemon.launches.launch import Live
+from daemon.launches.log_tail import read
+from daemon.launches.service import name_of
+from daemon.log_format import JournalFormatter, goes_to_journal
+from daemon.machine.snapshot import look, without_engines
+from daemon.resources import ledger
+from daemon.resources.ledger import Ledger, free_bytes, host_held_bytes, without
+from daemon.state.records import Request
+from daemon.systemd_notify import Notify
+from daemon.weights.transfer_rate import Meter
 from domain import errors
 from domain.accelerator import Tenant
 from domain.download import Fetched
 from domain.hardware import Gpu, Hardware, Memory
-from domain.jsonable import to_json
 from domain.launch import Progress, Step
 from domain.plan import DeviceMemory, Wish
-from launchers import asking
-from tests.daemon.test_store import PLAN
+from domain.serialization import to_json
+from launchers import query
+from tests.daemon.state.test_store import PLAN
 from tests.rigs.trees import plant
 
 MIB = 1024**2
@@ -184,7 +185,7 @@ async def test_a_log_is_followed_over_its_rotation(tmp_path: Path) -> None:
 async def test_a_quiet_log_is_followed_without_a_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logtail, "POLL_S", 0.01)
+    monkeypatch.setattr(log_tail, "POLL_S", 0.01)
     ended = Changes()
     before = len(asyncio.all_tasks())
 
@@ -219,7 +220,7 @@ def test_an_address_is_shown_without_its_secrets() -> None:
 async def test_an_engine_is_asked_again_once_the_devices_are_others() -> None:
     path = "/usr/bin/env"
     question = ("date", "+%s%N")
-    first = await asyncio.to_thread(asking.answer, path, question)
+    first = await asyncio.to_thread(query.answer, path, question)
     machines = iter((Hardware(), Hardware(), Hardware(gpus=(Gpu("x", "amd", "X"),))))
     rooms = SimpleNamespace(probe=lambda: next(machines), engines=tuple, measure_bandwidth=lambda: None)
     store = SimpleNamespace(fact=lambda key: None, put_fact=lambda key, value: None, add_event=print)
@@ -228,9 +229,9 @@ async def test_an_engine_is_asked_again_once_the_devices_are_others() -> None:
     node.settings = SimpleNamespace(models_dir=None, sysroot=Path("/"))
     for _ in range(2):
         await look(cast("Node", node))
-    assert await asyncio.to_thread(asking.answer, path, question) == first
+    assert await asyncio.to_thread(query.answer, path, question) == first
     await look(cast("Node", node))
-    assert await asyncio.to_thread(asking.answer, path, question) != first
+    assert await asyncio.to_thread(query.answer, path, question) != first
 
 
 def test_an_engine_and_its_workers_are_no_tenants_of_a_gpu(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind
-from domain.jsonable import from_json, to_json
 from domain.launch import LaunchRow, LaunchState
 from domain.model import Source, Weights
 from domain.plan import Confidence, DeviceMemory, LlamaFlags, Plan, Range, Speed, VllmFlags
+from domain.serialization import from_json, to_json
 
 BOX = Hardware(
     cpu=Cpu(model="AMD EPYC", physical_cores=2, isa=("avx2", "avx512f"), quota_cpus=1.5),

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from domain.hardware import Cpu, Gpu, Hardware, Memory, Storage
-from domain.possible import check
+from domain.validation import check
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from domain.plan import LLAMA_CPP
 from launchers import llama_cpp, ports
 from launchers.base import Capabilities, Places
 from launchers.command import Command, StopPolicy
-from launchers.process import EngineProcess
+from launchers.process.engine import EngineProcess
 from launchers.registry import choose
 
 ROOT = Path(__file__).parent.parent.parent

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from domain.errors import BusyError
-from domain.jsonable import from_json, to_json
-from launchers import logfile, ports, proc
+from domain.serialization import from_json, to_json
+from launchers import ports
 from launchers.command import Command, StopPolicy
+from launchers.process import logfile, procfs
 
 
 def test_the_lowest_free_port_is_given_and_a_full_range_refused(port: int) -> None:
@@ -53,17 +54,17 @@ def test_a_tail_begins_with_this_run_and_survives_a_cut(tmp_path: Path) -> None:
 def test_a_process_is_known_by_its_start_and_its_session() -> None:
     argv = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True) as child:
-        who = proc.identity(child.pid)
+        who = procfs.identity(child.pid)
         assert who is not None
         assert who.pid == child.pid
-        assert proc.members(child.pid) == (child.pid,)
-        assert proc.runs(child.pid, argv)
-        assert not proc.runs(child.pid, [sys.executable, "-c", "other"])
+        assert procfs.members(child.pid) == (child.pid,)
+        assert procfs.runs(child.pid, argv)
+        assert not procfs.runs(child.pid, [sys.executable, "-c", "other"])
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert proc.identity(child.pid) is None  # dead, and not yet reaped
-        assert proc.members(child.pid) == ()
-    assert proc.argv(child.pid) == ()
+        assert procfs.identity(child.pid) is None  # dead, and not yet reaped
+        assert procfs.members(child.pid) == ()
+    assert procfs.argv(child.pid) == ()
 
 
 @pytest.mark.parametrize(
@@ -79,17 +80,17 @@ def test_a_process_is_known_by_its_start_and_its_session() -> None:
 def test_oom_kills_are_counted_in_the_cgroup_of_a_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: str, file: str, content: str
 ) -> None:
-    monkeypatch.setattr(proc, "PROC", tmp_path / "proc")
-    monkeypatch.setattr(proc, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(procfs, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(procfs, "CGROUPS", tmp_path / "cgroup")
     for path, text in ((tmp_path / "proc" / "7" / "cgroup", groups), (tmp_path / "cgroup" / file, content)):
         path.parent.mkdir(parents=True)
         path.write_text(text)
-    counter = proc.oom_counter(7)
+    counter = procfs.oom_counter(7)
     assert counter is not None
-    assert proc.oom_kills(counter) == 2
+    assert procfs.oom_kills(counter) == 2
     counter.write_text("no counter here")
-    assert proc.oom_kills(counter) is None
-    assert proc.oom_counter(8) is None
+    assert procfs.oom_kills(counter) is None
+    assert procfs.oom_counter(8) is None
 
 
 def test_a_command_goes_through_json_and_back() -> None:

@@ -9,11 +9,11 @@ import pytest
 from domain.errors import EngineError, UsageError
 from domain.model import Source, WeightFile, Weights
 from domain.plan import VLLM, Confidence, LlamaFlags, Plan, Speed, VllmFlags
-from launchers import asking, vllm
+from launchers import query, vllm
 from launchers.base import Capabilities, Places
 from launchers.command import Exit
 from launchers.registry import choose
-from launchers.vllm.abilities import parse_choices, parse_help
+from launchers.vllm.capabilities import parse_choices, parse_help
 from tests.launchers.conftest import CAPTURES
 
 HELP = """usage: vllm serve [model_tag] [options]
@@ -89,7 +89,7 @@ def test_an_unknown_version_is_asked_once_and_remembered_on_disk(tmp_path: Path)
         caps = vllm.ask(str(command), cache_dir=tmp_path / "cache")
         assert "-tp" in caps.flags
         assert "--kv-cache-memory-bytes" not in caps.flags
-        asking.forget()
+        query.forget()
     assert counter.read_text() == "x"
     with pytest.raises(EngineError, match="has no --max-num-seqs"):
         vllm.arguments(VllmFlags(max_num_seqs=2), caps)

@@ -10,7 +10,7 @@ from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryK
 from domain.model import Candidate, MetadataValue, ModelShape, Source, Tensor, WeightFile, Weights
 from domain.plan import VLLM
 from domain.units import GIB
-from planner.graph.recipe import recipe
+from planner.llama_cpp.graph.recipe import recipe
 from tests.rigs.replica import shape_from_capture, shape_from_facts
 
 TRUTH = Path(__file__).parents[1] / "captures" / "llamacpp-memory.json"

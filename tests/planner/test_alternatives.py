@@ -8,13 +8,13 @@ import pytest
 from domain.hardware import Hardware
 from domain.plan import Alternative, LlamaFlags, Plan, Wish
 from domain.units import GIB
-from planner import search
-from planner.budget import DEFAULT_RESERVE
-from planner.calibration import UNCALIBRATED
-from planner.choose import plan
-from planner.estimate import estimate
-from planner.search import Case
-from planner.split import total_room_bytes
+from planner.choose.choose import plan
+from planner.llama_cpp import search
+from planner.llama_cpp.estimate import estimate
+from planner.llama_cpp.search import Case
+from planner.llama_cpp.split_search import total_room_bytes
+from planner.machine.budget import DEFAULT_RESERVE
+from planner.machine.calibration import UNCALIBRATED
 from tests.planner import build
 
 QWEN_32B = build.candidates("qwen3-32b", "F16", "Q8_0", "Q4_K_M")

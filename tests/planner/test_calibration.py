@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from domain.plan import LlamaFlags, SpeedSource
-from planner.calibration import Calibration, Correction, Run, corrections, line_of, prompt_line_of
-from planner.estimate import estimate
-from planner.measured import run_of
+from planner.llama_cpp.estimate import estimate
+from planner.machine.calibration import Calibration, Correction, Run, corrections, line_of, prompt_line_of
+from planner.machine.comparison import run_of
 from tests.planner import build
 
 MODEL, LINE = 4_000_000_000, LlamaFlags(gpu_layers=0, threads=4)

@@ -10,11 +10,11 @@ from domain.hardware import Hardware
 from domain.model import Chat
 from domain.plan import HOST, LlamaFlags, Plan, Wish
 from domain.units import GIB
-from planner import compute
-from planner.calibration import Calibration
-from planner.choose import Reserve, plan
-from planner.estimate import estimate
-from planner.resolved import ALL_LAYERS
+from planner.choose.choose import Reserve, plan
+from planner.llama_cpp import compute_buffers
+from planner.llama_cpp.context_params import ALL_LAYERS
+from planner.llama_cpp.estimate import estimate
+from planner.machine.calibration import Calibration
 from tests.planner import build
 
 LLAMA = build.candidates("llama-3.1-8b", "F16", "Q8_0", "Q4_K_M")
@@ -263,7 +263,7 @@ def test_a_plan_over_many_quants_is_quick() -> None:
     )
     took_s = []
     for _ in range(3):
-        compute._sizes.cache_clear()
+        compute_buffers._sizes.cache_clear()
         start_s = time.process_time()
         plan("a model", models, build.UNEQUAL, Wish())
         took_s.append(time.process_time() - start_s)

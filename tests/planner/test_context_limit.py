@@ -4,10 +4,10 @@ import pytest
 
 from domain.errors import UsageError
 from domain.plan import Wish
-from planner import hparams
-from planner.choose import plan
+from planner.choose.choose import plan
+from planner.model import hparams
 from tests.planner import build
-from tests.planner.test_vllm import SMOL, folder
+from tests.planner.vllm.test_vllm import SMOL, folder
 
 LLAMA = build.candidates("llama-3.1-8b", "Q4_K_M")
 TRAINED = hparams.read(LLAMA[0].shape).native_context

@@ -8,8 +8,8 @@ from domain import units
 from domain.errors import DoesNotFitError
 from domain.hardware import Storage
 from domain.plan import LlamaFlags, Plan, Wish
-from planner.choose import plan
-from planner.estimate import estimate
+from planner.choose.choose import plan
+from planner.llama_cpp.estimate import estimate
 from tests.planner import build
 
 OSS = build.candidates("gpt-oss-120b", "MXFP4")

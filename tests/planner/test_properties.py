@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from domain.hardware import Hardware
 from domain.plan import LlamaFlags
-from planner.estimate import estimate
+from planner.llama_cpp.estimate import estimate
 from tests.planner import build
 
 TRUTH = sorted({(row["model"], row["quant"]) for row in build.truth()["rows"]})

@@ -4,7 +4,7 @@ import pytest
 
 from domain.errors import UsageError
 from domain.plan import Wish
-from planner.choose import plan
+from planner.choose.choose import plan
 from tests.planner import build
 
 LLAMA = build.candidates("llama-3.1-8b", "F16", "Q8_0", "Q4_K_M")

@@ -14,7 +14,7 @@ import pytest
 
 from config.data import known_gpus
 from domain.hardware import Hardware
-from domain.jsonable import from_json
+from domain.serialization import from_json
 from probes import snapshot
 from tests.probes.table import TABLE
 from tests.rigs import nvml

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from probes import pci
+from probes.gpus import pci
 from tests.rigs.trees import plant
 
 CARD = "sys/bus/pci/devices/0000:01:00.0"

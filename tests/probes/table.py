@@ -1,6 +1,6 @@
 """The rows of the device table that the machines of these tests need, with data-sheet figures."""
 
-from domain.known import KnownGpu
+from domain.catalogue_types import KnownGpu
 
 GIB = 1024**3
 

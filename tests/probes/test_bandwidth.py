@@ -2,15 +2,15 @@
 
 import pytest
 
-from probes import bandwidth
-from probes.bandwidth import buffer_bytes
+from probes.benchmarks import memory
+from probes.benchmarks.memory import buffer_bytes
 from tests.rigs.trees import plant
 
 MIB, GIB = 1024**2, 1024**3
 
 
 def test_this_machine_copies_at_a_plausible_rate():
-    rate = bandwidth.measure()
+    rate = memory.measure()
     assert 1e9 < rate < 5e12
 
 
@@ -19,7 +19,7 @@ def test_a_process_in_a_small_control_group_does_not_measure(tmp_path):
     group = "sys/fs/cgroup/box"
     limit = {f"{group}/memory.max": f"{256 * MIB}", f"{group}/memory.current": "0"}
     ram = {"proc/meminfo": "MemTotal: 99999999 kB\nMemAvailable: 99999999 kB\n"}
-    assert bandwidth.measure(plant(tmp_path, {"proc/self/cgroup": "0::/box", **ram, **limit})) is None
+    assert memory.measure(plant(tmp_path, {"proc/self/cgroup": "0::/box", **ram, **limit})) is None
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_the_last_cache_is_the_sum_of_its_instances(tmp_path):
         plant(tmp_path, {f"{cache}/index0/level": "1", f"{cache}/index0/size": "48K"})
         plant(tmp_path, {f"{cache}/index3/level": "3", f"{cache}/index3/size": "98304K"})
         plant(tmp_path, {f"{cache}/index3/shared_cpu_list": shared})
-    assert bandwidth.last_cache_bytes(tmp_path) == 192 * MIB
+    assert memory.last_cache_bytes(tmp_path) == 192 * MIB

@@ -2,7 +2,7 @@
 
 import pytest
 
-from probes import cgroup
+from probes.memory import cgroup
 from tests.rigs.trees import plant
 
 MIB = 1024**2

@@ -4,11 +4,11 @@ import pytest
 
 from domain.hardware import Cpu
 from domain.host import NumaNode
-from domain.told import Certainty
-from probes import cores, cpu, numa
-from probes.cgroup import Limits
-from probes.cores import parse_cpu_list
-from probes.kept import Kept
+from domain.provenance import Certainty
+from probes.cpu import core_types, numa, processor
+from probes.cpu.core_types import parse_cpu_list
+from probes.memo import Kept
+from probes.memory.cgroup import Limits
 from tests.rigs.trees import plant
 
 
@@ -27,7 +27,7 @@ from tests.rigs.trees import plant
     ],
 )
 def test_knows_the_cores_of(machine, name, model, physical, performance, logical):
-    answer = cpu.probe(machine(name), Limits(), Kept())
+    answer = processor.probe(machine(name), Limits(), Kept())
     seen, problems = answer.value, answer.problems
     assert (seen.model, seen.physical_cores, seen.performance_cores) == (model, physical, performance)
     assert (seen.logical_cpus, seen.usable_cpus, seen.numa_nodes) == (logical, logical, 1)
@@ -51,15 +51,17 @@ def test_knows_the_cores_of(machine, name, model, physical, performance, logical
     ],
 )
 def test_kinds_of_cores(machine, name, kinds):
-    seen = cpu.probe(machine(name), Limits(), Kept()).value
+    seen = processor.probe(machine(name), Limits(), Kept()).value
     assert (
         tuple((one.cpus, one.cores, one.name, one.max_hz, one.is_performance) for one in seen.kinds) == kinds
     )
 
 
 def test_the_firmwares_ranks_tell_kinds_apart_only_where_no_clock_does():
-    ranks = [cores.LogicalCpu(n, frozenset({n}), highest_perf=rank) for n, rank in enumerate((196, 190, 120))]
-    found = cores.sort_out(ranks, frozenset(), frozenset())
+    ranks = [
+        core_types.LogicalCpu(n, frozenset({n}), highest_perf=rank) for n, rank in enumerate((196, 190, 120))
+    ]
+    found = core_types.sort_out(ranks, frozenset(), frozenset())
     assert [(kind.cpus, kind.is_performance) for kind in found.kinds] == [("0-1", True), ("2", False)]
     assert found.told.certainty is Certainty.ASSUMED
 
@@ -71,11 +73,11 @@ def test_heat_is_counted_once_a_core_and_once_a_package(machine):
         plant(root, {f"{folder}/thermal_throttle/core_throttle_count": "3"})
         plant(root, {f"{folder}/thermal_throttle/package_throttle_count": "5"})
         plant(root, {f"{folder}/topology/physical_package_id": "0"})
-    assert cpu.probe(root, Limits(), Kept()).value.throttled_count == 3 + 3 + 5
+    assert processor.probe(root, Limits(), Kept()).value.throttled_count == 3 + 3 + 5
 
 
 def test_nothing_that_counts_heat_is_unknown_not_zero(machine):
-    assert cpu.probe(machine("strix-halo-128"), Limits(), Kept()).value.throttled_count is None
+    assert processor.probe(machine("strix-halo-128"), Limits(), Kept()).value.throttled_count is None
 
 
 def test_numa_nodes_and_one_without_cpus(tmp_path):
@@ -90,59 +92,59 @@ def test_numa_nodes_and_one_without_cpus(tmp_path):
 
 def test_what_cannot_change_is_read_once(machine, opened):
     root, kept = machine("i7-1370p"), Kept()
-    first = cpu.probe(root, Limits(), kept)
+    first = processor.probe(root, Limits(), kept)
     opened.clear()
-    assert cpu.probe(root, Limits(), kept) == first
+    assert processor.probe(root, Limits(), kept) == first
     assert [path for path in opened if "topology" in path or "cpuinfo" in path] == []
 
 
 def test_a_core_that_goes_off_is_seen_by_the_next_look(machine):
     root, kept = machine("strix-halo-128"), Kept()
-    assert cpu.probe(root, Limits(), kept).value.physical_cores == 16
+    assert processor.probe(root, Limits(), kept).value.physical_cores == 16
     plant(root, {"sys/devices/system/cpu/online": "0-3,16-19"})
-    assert cpu.probe(root, Limits(), kept).value.physical_cores == 4
+    assert processor.probe(root, Limits(), kept).value.physical_cores == 4
 
 
 def test_without_pmu_folders_the_clocks_tell_the_kinds_apart(machine):
     root = machine("i7-1370p")
     (root / "sys/devices/cpu_core/cpus").unlink()
     (root / "sys/devices/cpu_atom/cpus").unlink()
-    seen = cpu.probe(root, Limits(), Kept()).value
+    seen = processor.probe(root, Limits(), Kept()).value
     assert seen.performance_cores == 6
 
 
 def test_instruction_sets_are_those_that_engines_ask_for(machine):
-    seen = cpu.probe(machine("n100"), Limits(), Kept()).value
+    seen = processor.probe(machine("n100"), Limits(), Kept()).value
     assert seen.isa == ("sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx_vnni")
 
 
 def test_arm_instruction_sets(machine):
-    seen = cpu.probe(machine("dgx-spark"), Limits(), Kept()).value
+    seen = processor.probe(machine("dgx-spark"), Limits(), Kept()).value
     assert {"asimddp", "i8mm", "bf16", "sve2"} <= set(seen.isa)
     assert "aes" not in seen.isa
 
 
 def test_only_what_every_core_has_counts():
     text = "processor: 0\nflags: avx2 avx512f\n\nprocessor: 1\nflags: avx2\n"
-    assert cpu.parse_cpuinfo(text).isa == ("avx2",)
+    assert processor.parse_cpuinfo(text).isa == ("avx2",)
 
 
 def test_affinity_and_quota_bound_what_is_usable(machine):
     root = machine("strix-halo-128")
     plant(root, {"proc/self/status": "Cpus_allowed_list:\t0-7,64-127\n"})
-    seen = cpu.probe(root, Limits(quota_cpus=1.5), Kept()).value
+    seen = processor.probe(root, Limits(quota_cpus=1.5), Kept()).value
     assert (seen.usable_cpus, seen.quota_cpus) == (8, 1.5)
 
 
 def test_a_core_that_is_off_is_not_counted(machine):
     root = machine("strix-halo-128")
     plant(root, {"sys/devices/system/cpu/online": "0-3,16-19"})
-    seen = cpu.probe(root, Limits(), Kept()).value
+    seen = processor.probe(root, Limits(), Kept()).value
     assert (seen.physical_cores, seen.logical_cpus, seen.usable_cpus) == (4, 8, 8)
 
 
 def test_an_empty_tree_is_unknown_and_says_so(tmp_path):
-    answer = cpu.probe(tmp_path, Limits(), Kept())
+    answer = processor.probe(tmp_path, Limits(), Kept())
     seen, problems = answer.value, answer.problems
     assert seen == Cpu()
     assert "model, physical_cores, usable_cpus" in problems[0].what
@@ -161,4 +163,4 @@ def test_an_empty_tree_is_unknown_and_says_so(tmp_path):
 )
 def test_cpu_lists(text, numbers):
     assert parse_cpu_list(text) == numbers
-    assert parse_cpu_list(cores.cpu_list(numbers)) == numbers
+    assert parse_cpu_list(core_types.cpu_list(numbers)) == numbers

@@ -5,9 +5,9 @@ import struct
 import pytest
 
 from domain.host import MemoryModule
-from domain.told import Certainty
-from probes import dmi, ram_peak
-from probes.dmi import Slot
+from domain.provenance import Certainty
+from probes.memory import dimms, peak_bandwidth
+from probes.memory.dimms import Slot
 from tests.probes.conftest import unprivileged
 from tests.rigs.trees import plant
 
@@ -42,9 +42,9 @@ def slot(bank: str = "", locator: str = "", *, bits: int = 64, mts: int = 5600, 
 
 def test_a_strix_halo_has_eight_soldered_packages_of_256_gb_per_s():
     """Ryzen AI MAX+ 395: 8 x 16 GB, 32 bit, 8532 MT/s rated, 8000 configured (CoreFreq issue 561)."""
-    slots = [dmi.parse_table(table(bank=f"P0 CHANNEL {letter}")) for letter in "ABCDEFGH"]
+    slots = [dimms.parse_table(table(bank=f"P0 CHANNEL {letter}")) for letter in "ABCDEFGH"]
     assert slots[0] == Slot(MemoryModule("DIMM 0", 16 * GIB, "LPDDR5", 8e9, 32), "P0 CHANNEL A")
-    assert ram_peak.of_modules(slots) == ram_peak.Peak(256e9, 256, ram_peak.SURE)
+    assert peak_bandwidth.of_modules(slots) == peak_bandwidth.Peak(256e9, 256, peak_bandwidth.SURE)
 
 
 def test_the_copy_of_udev_is_read_without_root(tmp_path):
@@ -56,23 +56,23 @@ def test_the_copy_of_udev_is_read_without_root(tmp_path):
         "E:MEMORY_DEVICE_1_SPEED_MTS=5600\nE:MEMORY_DEVICE_1_CONFIGURED_SPEED_MTS=4800\n"
     )
     root = plant(tmp_path, {"run/udev/data/+dmi:id": copy})
-    found = dmi.read(root)
+    found = dimms.read(root)
     assert found.modules == (MemoryModule("DIMM 1", 32 * GIB, "DDR5", 4.8e9, 64),)
-    assert ram_peak.of_modules(found.slots).bytes_per_s == 38.4e9
+    assert peak_bandwidth.of_modules(found.slots).bytes_per_s == 38.4e9
 
 
 def test_the_tables_are_read_where_udev_has_no_copy(tmp_path):
     plant(tmp_path, {f"sys/firmware/dmi/entries/17-{n}/raw": table(locator=f"DIMM {n}") for n in (10, 2)})
     plant(tmp_path, {"sys/firmware/dmi/entries/16-0/raw": table()})
-    assert [one.locator for one in dmi.read(tmp_path).modules] == ["DIMM 2", "DIMM 10"]
+    assert [one.locator for one in dimms.read(tmp_path).modules] == ["DIMM 2", "DIMM 10"]
 
 
 def test_tables_that_are_roots_are_unknown_to_others(tmp_path):
     name = "sys/firmware/dmi/entries/17-0/raw"
     plant(tmp_path, {name: table()})
     (tmp_path / name).chmod(0)
-    assert unprivileged(lambda: dmi.read(tmp_path)).slots == ()
-    assert ram_peak.of_modules(()) == ram_peak.Peak(None, None, ram_peak.SURE)
+    assert unprivileged(lambda: dimms.read(tmp_path)).slots == ()
+    assert peak_bandwidth.of_modules(()) == peak_bandwidth.Peak(None, None, peak_bandwidth.SURE)
 
 
 @pytest.mark.parametrize(
@@ -88,16 +88,16 @@ def test_tables_that_are_roots_are_unknown_to_others(tmp_path):
     ],
 )
 def test_sizes(raw, total_bytes):
-    found = dmi.parse_table(raw)
+    found = dimms.parse_table(raw)
     assert (found.module.total_bytes if found else None) == total_bytes
 
 
 def test_a_speed_beyond_65535_and_one_that_is_not_configured():
     raw = bytearray(table(speed=6400, configured=0))
-    assert dmi.parse_table(bytes(raw)).module.transfers_per_s == 6.4e9
+    assert dimms.parse_table(bytes(raw)).module.transfers_per_s == 6.4e9
     struct.pack_into("<H", raw, 0x20, 0xFFFF)
     struct.pack_into("<I", raw, 0x58, 70000)
-    assert dmi.parse_table(bytes(raw)).module.transfers_per_s == 70e9
+    assert dimms.parse_table(bytes(raw)).module.transfers_per_s == 70e9
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,11 @@ def test_a_speed_beyond_65535_and_one_that_is_not_configured():
     ],
 )  # fmt: skip
 def test_width_of_the_channels(slots, bits, certainty):
-    found = ram_peak.of_modules(slots)
+    found = peak_bandwidth.of_modules(slots)
     assert (found.bus_bits, found.told.certainty) == (bits, certainty)
 
 
 def test_the_slowest_module_sets_the_speed_and_an_unknown_one_leaves_it_unknown():
     two = [slot("CHANNEL A", mts=4200), slot("CHANNEL B", mts=5600)]
-    assert ram_peak.of_modules(two).bytes_per_s == 4200e6 * 16
-    assert ram_peak.of_modules([*two, slot("CHANNEL C", mts=0)]).bytes_per_s is None
+    assert peak_bandwidth.of_modules(two).bytes_per_s == 4200e6 * 16
+    assert peak_bandwidth.of_modules([*two, slot("CHANNEL C", mts=0)]).bytes_per_s is None

@@ -8,29 +8,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain import possible
+from domain import validation
 from domain.hardware import Hardware
-from domain.jsonable import to_json
-from probes import (
-    bandwidth,
-    boot,
-    cgroup,
-    cores,
-    cpu,
-    dmi,
-    kfd,
-    memory,
-    numa,
-    private,
-    snapshot,
-    stacks,
-    storage,
-    swaps,
-    system,
-    systemd,
-)
-from probes.host import Before
-from probes.power import Meter
+from domain.serialization import to_json
+from probes import identifiers, snapshot, storage
+from probes.benchmarks import memory as bandwidth
+from probes.cpu import core_types, numa, processor
+from probes.gpus.amd import kfd
+from probes.memory import cgroup, dimms, ram, swap
+from probes.runtimes import versions
+from probes.sensors.power import Meter
+from probes.system import boot_id as boot
+from probes.system import setup, systemd
+from probes.system.host import Before
 from tests.probes.table import TABLE
 from tests.rigs.trees import plant, plant_machine
 
@@ -97,8 +87,8 @@ def test_a_machine_with_other_contents_is_still_seen(trees, data):
     assert isinstance(seen, Hardware)
     assert [problem for problem in seen.problems if "the probe broke" in problem.what] == []
     json.dumps(to_json(seen), allow_nan=False)
-    possible.check(replace(seen.memory, total_bytes=None))  # the kernel's own total may be made 0 here
-    possible.check((*seen.fans, *seen.power, *seen.cpu.kinds, *seen.cpu.numa))
+    validation.check(replace(seen.memory, total_bytes=None))  # the kernel's own total may be made 0 here
+    validation.check((*seen.fans, *seen.power, *seen.cpu.kinds, *seen.cpu.numa))
     for gpu in seen.gpus:
         assert gpu.memory_total_bytes is None or gpu.memory_total_bytes > 0
         assert gpu.memory_free_bytes is None or 0 <= gpu.memory_free_bytes <= gpu.memory_total_bytes
@@ -111,15 +101,15 @@ def test_parsers_take_any_text(text):
     cgroup.parse_membership(text)
     cgroup.parse_mounts(text)
     cgroup.parse_cpu_max(text)
-    cpu.parse_cpuinfo(text)
-    cores.parse_cpu_list(text)
-    memory.parse_meminfo(text)
+    processor.parse_cpuinfo(text)
+    core_types.parse_cpu_list(text)
+    ram.parse_meminfo(text)
     kfd.parse_bank(text)
-    dmi.parse_udev(text)
+    dimms.parse_udev(text)
     numa.parse_meminfo(text)
     storage.mount_of(text, 0, Path("/"))
-    swaps.parse(text)
-    stacks.parse_header(text)
+    swap.parse(text)
+    versions.parse_header(text)
     systemd.parse("a.service", text)
 
 
@@ -131,8 +121,8 @@ def test_sources_outside_of_the_snapshot_take_any_content(tmp_path, content):
     plant(tmp_path, {"proc/sys/kernel/random/boot_id": content})
     plant(tmp_path, dict.fromkeys(("proc/loadavg", "proc/meminfo", "proc/1/comm", "etc/hostname"), content))
     plant(tmp_path, {"sys/class/dmi/id/product_serial": content, "sys/module/ttm/parameters/a": content})
-    dmi.parse_table(content if isinstance(content, bytes) else content.encode())
+    dimms.parse_table(content if isinstance(content, bytes) else content.encode())
     bandwidth.last_cache_bytes(tmp_path)
     boot.boot_id(tmp_path)
-    system.probe(tmp_path)
-    private.read(tmp_path)
+    setup.probe(tmp_path)
+    identifiers.read(tmp_path)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from domain.jsonable import to_json
+from domain.serialization import to_json
 from tests.rigs.nvml import profile
 from tests.rigs.trees import MACHINES
 

@@ -3,10 +3,10 @@
 import pytest
 
 from domain.hardware import BandwidthSource
-from probes import memory
-from probes.cgroup import Limits
-from probes.kept import Kept
-from probes.memory import Meminfo
+from probes.memo import Kept
+from probes.memory import ram as memory
+from probes.memory.cgroup import Limits
+from probes.memory.ram import Meminfo
 from tests.rigs.trees import plant
 
 MIB = 1024**2

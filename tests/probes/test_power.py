@@ -4,9 +4,9 @@ import pytest
 
 from domain.hardware import Thermal
 from domain.host import Fan, Power
-from domain.told import Certainty
-from probes import fans, hwmon, power, thermals
-from probes.power import Counter, Meter
+from domain.provenance import Certainty
+from probes.sensors import fans, hwmon, power, temperatures
+from probes.sensors.power import Counter, Meter
 from tests.probes.conftest import unprivileged
 from tests.rigs.trees import plant
 
@@ -145,6 +145,6 @@ def test_a_fan_that_stands_still_is_a_reading_and_a_missing_one_is_none(tmp_path
     ],
 )  # fmt: skip
 def test_the_cpu_is_as_hot_as_its_best_sensor_says(sensors, temperature_c, certainty):
-    found, told = thermals.of_cpu([Thermal(name, value) for name, value in sensors.items()])
+    found, told = temperatures.of_cpu([Thermal(name, value) for name, value in sensors.items()])
     assert found == temperature_c
     assert certainty is None or told.certainty is certainty

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.hardware import Gpu, Hardware
-from probes import asked, level_zero, runtimes, vulkan
+from probes.runtimes import child, level_zero, probe, vulkan
 from tests.rigs import level_zero as ze_rig
 from tests.rigs import vulkan as rig
 from tests.rigs.trees import plant
@@ -122,7 +122,7 @@ def test_a_driver_that_fails_is_a_problem(ze, answer, what):
 
 def test_a_driver_that_hangs_is_ended(ze):
     ze("hang")
-    answer, problems = asked.ask("level_zero", level_zero.CHILD, within_s=0.5)
+    answer, problems = child.ask("level_zero", level_zero.CHILD, within_s=0.5)
     assert answer is None
     assert problems[0].what == "level_zero gave no answer in 0.5 s"
 
@@ -135,8 +135,8 @@ def test_without_the_library_the_reason_is_told(monkeypatch):
 def test_where_no_driver_announces_itself_nobody_is_asked(tmp_path, monkeypatch):
     for name in vulkan.CHOOSING:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(asked, "ask", lambda *_: pytest.fail("a child was started"))
-    assert runtimes.ask(tmp_path) == runtimes.Runtimes()
+    monkeypatch.setattr(child, "ask", lambda *_: pytest.fail("a child was started"))
+    assert probe.ask(tmp_path) == probe.Runtimes()
 
 
 def test_what_the_answers_hang_on(tmp_path, monkeypatch):
@@ -144,22 +144,22 @@ def test_what_the_answers_hang_on(tmp_path, monkeypatch):
     for name in vulkan.CHOOSING:
         monkeypatch.delenv(name, raising=False)
     gpu = Gpu("pci:0000:01:00.0", "amd", "X")
-    keys = [runtimes.key(tmp_path, Hardware(gpus=(gpu,)))]
+    keys = [probe.key(tmp_path, Hardware(gpus=(gpu,)))]
     plant(tmp_path, {"usr/share/vulkan/icd.d/radeon_icd.json": "{}"})
-    keys.append(runtimes.key(tmp_path, Hardware(gpus=(gpu,))))
-    keys.append(runtimes.key(tmp_path, Hardware()))
+    keys.append(probe.key(tmp_path, Hardware(gpus=(gpu,))))
+    keys.append(probe.key(tmp_path, Hardware()))
     monkeypatch.setenv("VK_ICD_FILENAMES", "/opt/amdvlk.json")
-    keys.append(runtimes.key(tmp_path, Hardware()))
+    keys.append(probe.key(tmp_path, Hardware()))
     assert len(set(keys)) == 4
     assert vulkan.chosen_by({"VK_ICD_FILENAMES": "/opt/amdvlk.json"}) == "VK_ICD_FILENAMES=/opt/amdvlk.json"
     asleep = Gpu("pci:0000:01:00.0", "amd", "X", asleep=True)
-    assert runtimes.key(tmp_path, Hardware(gpus=(asleep,))) is None
+    assert probe.key(tmp_path, Hardware(gpus=(asleep,))) is None
 
 
 def test_the_snapshot_takes_over_what_was_asked(show):
     show(CARD)
-    found = runtimes.Runtimes(vulkan.ask(), driver_files="VK_DRIVER_FILES=x")
-    seen = runtimes.with_runtimes(Hardware(), found)
+    found = probe.Runtimes(vulkan.ask(), driver_files="VK_DRIVER_FILES=x")
+    seen = probe.with_runtimes(Hardware(), found)
     assert seen.stacks.vulkan == found.vulkan.version
     assert [one.gpu for one in seen.stacks.vulkan_devices] == ["pci:0000:01:00.0"]
     assert seen.sources["stacks.vulkan"].source == "libvulkan"

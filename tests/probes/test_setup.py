@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from probes import accounts, clock, private, system, systemd
+from probes import identifiers
+from probes.system import accounts, clock, setup, systemd
 from tests.rigs.trees import plant
 
 # systemctl show of systemd 252 (Debian 12), of a unit with two DeviceAllow= and PrivateDevices=no
@@ -61,7 +62,7 @@ def test_a_systemctl_that_can_not_ask_tells_nothing(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_setup_of_a_system(tmp_path: Path) -> None:
-    seen = system.probe(
+    seen = setup.probe(
         plant(
             tmp_path,
             {
@@ -101,13 +102,13 @@ def test_the_setup_of_a_system(tmp_path: Path) -> None:
 
 
 def test_a_system_that_tells_nothing_is_not_known(tmp_path: Path) -> None:
-    assert system.probe(tmp_path) == system.System()
+    assert setup.probe(tmp_path) == setup.System()
 
 
 def test_device_files_are_looked_at_and_not_opened(tmp_path: Path, opened: list[str]) -> None:
     plant(tmp_path, {"dev/kfd": "", "dev/dri/renderD128": ""})
     opened.clear()
-    assert len(system.nodes(tmp_path)) == 2
+    assert len(setup.nodes(tmp_path)) == 2
     assert [path for path in opened if path.endswith(("kfd", "renderD128"))] == []
 
 
@@ -126,7 +127,7 @@ def test_an_account_has_the_groups_that_are_written_down() -> None:
 
 
 def test_what_is_private_is_known_by_its_files(tmp_path: Path) -> None:
-    seen = private.read(
+    seen = identifiers.read(
         plant(
             tmp_path,
             {

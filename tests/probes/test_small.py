@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from probes import boot, files, stacks, storage
-from probes.kept import Kept
+from probes import storage, sysfs
+from probes.memo import Kept
+from probes.runtimes import versions
+from probes.system import boot_id as boot
 from tests.rigs.trees import plant
 
 HEADER = "#define ROCM_VERSION_MAJOR   7\n#define ROCM_VERSION_MINOR   1\n#define ROCM_VERSION_PATCH   1\n"
@@ -32,7 +34,7 @@ HEADER = "#define ROCM_VERSION_MAJOR   7\n#define ROCM_VERSION_MINOR   1\n#defin
     ],
 )
 def test_rocm_in_all_its_places(tmp_path, tree, version):
-    assert stacks.rocm(plant(tmp_path, tree)) == version
+    assert versions.rocm(plant(tmp_path, tree)) == version
 
 
 def test_storage_of_a_folder_that_does_not_exist_yet(tmp_path):
@@ -53,11 +55,11 @@ def test_boot_id(machine, tmp_path):
 
 def test_a_pipe_in_place_of_a_file_does_not_hold_up_the_probe(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    assert files.read(tmp_path / "pipe") == ""
+    assert sysfs.read(tmp_path / "pipe") == ""
 
 
 def test_a_file_without_an_end_is_read_for_one_mebibyte():
-    assert len(files.read(files.Path("/dev/zero"))) == files.MAX_BYTES
+    assert len(sysfs.read(sysfs.Path("/dev/zero"))) == sysfs.MAX_BYTES
 
 
 @pytest.mark.parametrize(
@@ -69,4 +71,4 @@ def test_a_file_without_an_end_is_read_for_one_mebibyte():
     ],
 )  # fmt: skip
 def test_numbers(text, number):
-    assert files.integer(text) == number
+    assert sysfs.integer(text) == number

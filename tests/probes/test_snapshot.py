@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from domain.hardware import Hardware
-from domain.jsonable import from_json, to_json
+from domain.serialization import from_json, to_json
 from domain.units import GIB, MIB
-from probes import amd, snapshot
-from probes.host import Before
+from probes import snapshot
+from probes.gpus.amd import probe as amd
+from probes.system.host import Before
 from tests.rigs import nvml
 from tests.rigs.trees import plant
 

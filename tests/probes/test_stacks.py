@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from probes import firmware, stacks
-from probes.kept import Kept
+from probes.memo import Kept
+from probes.runtimes import versions
+from probes.system import firmware
 from tests.rigs.trees import plant
 
 RPM_HEADER = Path(__file__).parent.parent / "captures/packages/amd-gpu-firmware.rpm-header"
@@ -33,7 +34,7 @@ TOOLKIT = '{"cuda": {"name": "CUDA SDK", "version": "13.0.20250819"}, "nvidia_dr
     ],
 )
 def test_the_toolkit_of_cuda(tmp_path, tree, version):
-    assert stacks.cuda_toolkit(plant(tmp_path, tree)) == version
+    assert versions.cuda_toolkit(plant(tmp_path, tree)) == version
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_the_toolkit_of_cuda(tmp_path, tree, version):
     ],
 )
 def test_rocm_of_a_distribution_and_of_pip(tmp_path, name, version):
-    assert stacks.rocm(plant(tmp_path, {name: ""})) == version
+    assert versions.rocm(plant(tmp_path, {name: ""})) == version
 
 
 def test_kernel_and_drivers(machine, see):
@@ -119,8 +120,8 @@ def test_packages_are_looked_up_where_a_driver_loads_firmware_and_once(machine, 
     root = plant(machine("strix-halo-128"), {"var/lib/dpkg/status": STATUS})
     assert see(root).stacks.linux_firmware == "20250410-2"
     kept = Kept()
-    stacks.probe(root, kept, with_firmware=True)
+    versions.probe(root, kept, with_firmware=True)
     opened.clear()
-    assert stacks.probe(root, kept, with_firmware=True).value.linux_firmware == "20250410-2"
+    assert versions.probe(root, kept, with_firmware=True).value.linux_firmware == "20250410-2"
     assert [path for path in opened if "dpkg" in path] == []
-    assert stacks.probe(root, Kept(), with_firmware=False).value.linux_firmware is None
+    assert versions.probe(root, Kept(), with_firmware=False).value.linux_firmware is None

@@ -7,8 +7,9 @@ import pytest
 
 from domain.host import StorageKind
 from domain.units import MIB
-from probes import read_rate, storage
-from probes.kept import Kept
+from probes import storage
+from probes.benchmarks import disk as read_rate
+from probes.memo import Kept
 from probes.storage import MountPoint
 from tests.rigs.trees import plant
 

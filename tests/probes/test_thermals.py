@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from domain.hardware import Thermal
-from probes import hwmon as chips
-from probes import thermals
+from probes.sensors import hwmon as chips
+from probes.sensors import temperatures
 from tests.rigs.trees import plant
 
 CARD = "pci:0000:03:00.0"
 
 
 def probe(root: Path) -> tuple[Thermal, ...]:
-    return thermals.probe(root, chips.probe(root))
+    return temperatures.probe(root, chips.probe(root))
 
 
 def hwmon(number: int, driver: str, device: str | None, **readings: object) -> tuple[dict, dict]:

@@ -18,8 +18,8 @@ from domain.plan import LLAMA_CPP, LlamaFlags, Wish
 from domain.units import MIB
 from launchers import llama_cpp, ports
 from launchers.base import Capabilities
-from planner.budget import DEFAULT_RESERVE
-from planner.choose import plan
+from planner.choose.choose import plan
+from planner.machine.budget import DEFAULT_RESERVE
 from tests.planner import build
 
 CONTEXT_TOKENS = 4096

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from catalog.blueprint import shape_of
-from domain.known import KnownModel, KnownQuant
+from catalog.synthetic.header import shape_of
+from domain.catalogue_types import KnownModel, KnownQuant
 from tests.rigs.hub import Hollow
 from tests.rigs.replica import write_replica
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, TokenType
 
-from catalog.blueprint import header, sized, table
-from catalog.mixes import Mix, type_of
+from catalog.synthetic.header import header, sized, table
+from catalog.synthetic.quant_recipes import Mix, type_of
 from domain.model import MetadataValue, ModelShape
 
 _ALIGNMENT = 32

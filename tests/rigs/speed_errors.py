@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from domain.plan import Range
-from planner.ceilings import DECODE_SPREAD, PREFILL_SPREAD
-from planner.estimate import estimate
-from planner.speed import range_of
+from planner.llama_cpp.estimate import estimate
+from planner.llama_cpp.speed.roofline import range_of
+from planner.machine.efficiency import DECODE_SPREAD, PREFILL_SPREAD
 from tests.rigs.speed_fit import folded
 from tests.rigs.speed_rows import HOST_KINDS, Row, rows
 

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from planner import ceilings, estimate, speed, traffic
-from planner.box import Box
-from planner.ceilings import Ceilings
-from planner.decode import decode_s
-from planner.prefill import prefill_s
-from planner.resolved import Resolved
+from planner.llama_cpp import estimate
+from planner.llama_cpp.context_params import Resolved
+from planner.llama_cpp.speed import roofline, traffic
+from planner.llama_cpp.speed.decode import decode_s
+from planner.llama_cpp.speed.prefill import prefill_s
+from planner.machine import efficiency
+from planner.machine.efficiency import Ceilings
+from planner.machine.model import Box
 from tests.rigs.speed_rows import Row, rows
 
 FOLDS = 5
@@ -51,14 +53,14 @@ class Case:
 
 @cache
 def cases() -> tuple[Case, ...]:
-    return tuple(case for row in rows() for case in _cases(row) if case.predicted(ceilings.FITTED))
+    return tuple(case for row in rows() for case in _cases(row) if case.predicted(efficiency.FITTED))
 
 
 def _cases(row: Row) -> Iterable[Case]:
     laid = estimate.lay_out(row.shape, row.flags, row.hardware)
     work = traffic.per_device(row.shape, laid.model, laid.run, laid.placement, row.depth_tokens)
-    box = speed.box_of(row.flags, laid.placement, row.hardware)
-    kind = speed.class_of(work, box)
+    box = roofline.box_of(row.flags, laid.placement, row.hardware)
+    kind = roofline.class_of(work, box)
     if row.decode_tokens_per_s:
         yield Case(row, "decode", row.decode_tokens_per_s, kind, box, laid.run, work)
     if row.prefill_tokens_per_s:
@@ -69,7 +71,7 @@ def _cases(row: Row) -> Iterable[Case]:
 def folded(what: str) -> tuple[tuple[Case, float], ...]:
     """Each figure of a GPU's that holds all, with what the other four folds make of it, in tokens/s."""
     found: list[tuple[Case, float]] = []
-    for kind in ceilings.BY_KIND:
+    for kind in efficiency.BY_KIND:
         known = [case for case in cases() if (case.kind, case.what) == (kind, what)]
         for fold in range(FOLDS):
             left_out = [case for case in known if case.row.digest % FOLDS == fold]
@@ -98,8 +100,8 @@ def fitted(kind: str, what: str, known: Sequence[Case]) -> Ceilings:
 
 
 def _with(kind: str, values: Mapping[str, float]) -> Ceilings:
-    one = replace(ceilings.BY_KIND[kind], **values)  # type: ignore[arg-type]
-    return replace(ceilings.FITTED, by_kind={**ceilings.BY_KIND, kind: one})
+    one = replace(efficiency.BY_KIND[kind], **values)  # type: ignore[arg-type]
+    return replace(efficiency.FITTED, by_kind={**efficiency.BY_KIND, kind: one})
 
 
 def _loss(kind: str, what: str, values: Mapping[str, float], known: Sequence[Case]) -> float:

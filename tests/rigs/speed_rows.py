@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from catalog.blueprint import shape_of, table
-from catalog.mixes import mix_of
+from catalog.synthetic.header import shape_of, table
+from catalog.synthetic.quant_recipes import mix_of
 from config.data import catalogue, known_gpus
+from domain.catalogue_types import KnownGpu, KnownModel, KnownQuant
 from domain.hardware import BandwidthSource, Cpu, EngineFound, Gpu, Hardware, Memory, MemoryKind
-from domain.known import KnownGpu, KnownModel, KnownQuant
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
 from domain.units import GIB

@@ -1,0 +1,1 @@
+"""Downloads: a child process per set of files, resumable, throttled, verified."""

@@ -1,0 +1,1 @@
+"""GGUF: header, tensor index, quants by file name."""

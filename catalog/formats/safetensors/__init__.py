@@ -1,0 +1,1 @@
+"""Safetensors: headers, shards, quantization method, how to convert to GGUF."""

@@ -1,0 +1,138 @@
+"""One file of the hub, through its own client: what it is, and its bytes by HTTP or from xet storage.
+
+The client's whole-file download is not used: it keeps nothing of a file that did not arrive in full, and
+compares no digest. docs/weights.md tells more.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from huggingface_hub import errors, get_hf_file_metadata, get_session, hf_hub_url
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+from huggingface_hub.utils._runtime import is_xet_available
+from huggingface_hub.utils._xet import (
+    XetFileData,
+    get_xet_session,
+    refresh_xet_connection_info,
+    xet_headers_without_auth,
+)
+
+from catalog.hub import errors as refusals
+from catalog.hub.retry import TryAgainError, is_busy, retry_after_s
+from domain.errors import DownloadError
+from domain.units import MIB
+
+log = logging.getLogger(__name__)
+TIMEOUT_S = 10.0
+PIECE_BYTES = MIB // 4
+GONE = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """``name`` of ``repo`` at one commit."""
+
+    repo: str
+    revision: str
+    name: str
+
+    @property
+    def url(self) -> str:
+        return str(hf_hub_url(self.repo, self.name, revision=self.revision, endpoint=refusals.endpoint()))
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """What the hub says of a file now. ``etag`` is the sha256 of a large file, git's name of a small one."""
+
+    size_bytes: int | None
+    etag: str | None
+    xet: XetFileData | None
+
+
+def look(place: Place) -> Remote:
+    """Raises: DownloadError, TryAgainError."""
+    try:
+        found = get_hf_file_metadata(place.url, timeout=TIMEOUT_S, endpoint=refusals.endpoint())
+    except errors.GatedRepoError as error:
+        raise refusals.gated(place.repo) from error
+    except GONE as error:
+        raise DownloadError(
+            f"{place.repo} has no {place.name} at {place.revision[:12]} any more, or it became private",
+            hint="what is here is kept; ask for it again to see what the repository has now",
+        ) from error
+    except errors.HfHubHTTPError as error:
+        answer = error.response
+        if not is_busy(answer.status_code):
+            raise DownloadError(f"the hub answered {answer.status_code} for {place.name}") from error
+        after_s = retry_after_s(answer.headers)
+        raise TryAgainError(f"the hub answered {answer.status_code}", after_s) from error
+    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # its transport's own base
+        raise TryAgainError(f"the hub does not answer: {error or type(error).__name__}") from error
+    xet = found.xet_file_data if is_xet_available() else None
+    return Remote(found.size, found.etag, xet)
+
+
+@contextmanager
+def answered(url: str, wanted: Mapping[str, str], *, of_hub: bool) -> Iterator[Any]:
+    """The answer to a GET, its body not read yet. The owner's token goes to the hub and, as the client
+    follows redirects, to no other host. Raises: TryAgainError for a connection that breaks, then too."""
+    headers = {**(build_hf_headers() if of_hub else {}), "Accept-Encoding": "identity", **wanted}
+    try:
+        with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT_S) as answer:
+            yield answer
+    except errors.HTTPError as error:  # type: ignore[attr-defined]  # as above
+        raise TryAgainError(f"the connection broke: {error or type(error).__name__}") from error
+
+
+def gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of PIECE_BYTES: each write and each hash lets other threads run, and to get
+    its turn again costs a thread up to 5 ms. What came before a connection broke is passed on first."""
+    held = bytearray()
+    broken: Exception | None = None
+    try:
+        for chunk in chunks:
+            held += chunk
+            while len(held) >= PIECE_BYTES:
+                yield bytes(held[:PIECE_BYTES])
+                del held[:PIECE_BYTES]
+    except (errors.HTTPError, TryAgainError) as error:  # type: ignore[attr-defined]  # as above
+        broken = error
+    if held:
+        yield bytes(held)
+    if broken is not None:
+        raise broken
+
+
+def xet_chunks(remote: XetFileData, size_bytes: int | None, start: int) -> Iterator[bytes]:
+    """The bytes from ``start`` on, in order. Raises: TryAgainError."""
+    from hf_xet import XetFileInfo  # type: ignore[import-untyped]  # noqa: PLC0415  # there only where is_xet_available says so
+
+    headers = build_hf_headers()
+    try:
+        told = refresh_xet_connection_info(file_data=remote, headers=headers)
+        group = get_xet_session().new_download_stream_group(  # type: ignore[no-untyped-call]
+            endpoint=told.endpoint,
+            token=told.access_token,
+            token_expiry_unix_secs=told.expiration_unix_epoch,
+            token_refresh_url=remote.refresh_route,
+            token_refresh_headers=headers,
+            custom_headers=xet_headers_without_auth(headers),
+        )
+        stream = group.download_stream(XetFileInfo(remote.file_hash, size_bytes), start=start)
+    except (OSError, RuntimeError, ValueError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # as above
+        raise TryAgainError(f"xet storage does not answer: {error}") from error
+    try:
+        while True:
+            try:
+                data = next(stream, None)
+            except (OSError, RuntimeError) as error:
+                raise TryAgainError(f"xet storage broke off: {error}") from error
+            if data is None:
+                return
+            yield bytes(data)
+    finally:
+        stream.cancel()

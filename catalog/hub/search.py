@@ -1,0 +1,81 @@
+"""Repositories of the hub by words in their names, of the formats that engines here load."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from catalog.formats.safetensors.reader import DTYPE_BITS
+from catalog.hub import client
+from catalog.names import REPO_NAME
+from domain.catalogue_types import KnownModel
+from domain.errors import UsageError
+from domain.search_result import FoundModel
+
+ANSWER_TIMEOUT_S = 10.0  # the hub looks through all names that it has
+FORMATS = ("gguf", "safetensors")
+_ASKED = ["downloads", "gated", "gguf", "safetensors", "tags"]
+_LICENCE = "license:"
+
+
+def search(
+    words: str, *, catalogue: Mapping[str, KnownModel], limit: int, formats: Sequence[str] = FORMATS
+) -> tuple[FoundModel, ...]:
+    """At most ``limit``, the most downloaded first: ``downloads`` are those of the last month.
+
+    Raises: HubSilentError, DownloadError, UsageError for no words at all."""
+    if not words.strip():
+        raise UsageError("there is nothing to search for", hint="node-ctl search WORDS")
+    aliases = {repo: alias for alias, one in catalogue.items() for repo in (*one.gguf_repos, *one.vllm_repos)}
+    found: dict[str, FoundModel] = {}
+    for kind in formats:
+        for info in client.ask(partial(_listed, words=words, kind=kind, limit=limit)):
+            if REPO_NAME.fullmatch(str(info.id)):
+                found.setdefault(info.id, _model(info, aliases.get(info.id)))
+    return tuple(sorted(found.values(), key=lambda one: -(one.downloads or 0))[:limit])
+
+
+def _listed(api: Any, *, words: str, kind: str, limit: int) -> list[Any]:
+    """One try with an end, on the client's own connection. Its ``list_models`` has no time limit and tries
+    six times: without a network that takes 23 s. Source: huggingface_hub, utils/_http.py, http_backoff."""
+    from huggingface_hub import ModelInfo, utils  # noqa: PLC0415  # 0.2 s of import, for those who go online
+
+    model_of: Callable[..., Any] = ModelInfo  # the client leaves its arguments untyped
+    asked: dict[str, Any] = {
+        "search": words,
+        "filter": kind,
+        "sort": "downloads",
+        "limit": limit,
+        "expand": _ASKED,
+    }
+    answer = utils.get_session().get(  # type: ignore[attr-defined]
+        f"{api.endpoint}/api/models", params=asked, headers=client.headers(), timeout=ANSWER_TIMEOUT_S
+    )
+    utils.hf_raise_for_status(answer)  # type: ignore[attr-defined]
+    return [model_of(**{"siblings": None, **item}) for item in answer.json()[:limit]]
+
+
+def _model(info: Any, alias: str | None) -> FoundModel:
+    tags = [str(tag) for tag in info.tags or ()]
+    licences = [tag.removeprefix(_LICENCE) for tag in tags if tag.startswith(_LICENCE)]
+    by_type = info.safetensors.parameters if info.safetensors else {}
+    return FoundModel(
+        repo=info.id,
+        formats=tuple(kind for kind in FORMATS if kind in tags),
+        downloads=_count(info.downloads),
+        parameters=_count((info.gguf or {}).get("total")) or _count(getattr(info.safetensors, "total", None)),
+        size_bytes=_size_bytes(by_type),
+        licence=licences[0] if licences else None,
+        gated=None if info.gated is None else bool(info.gated),
+        alias=alias,
+    )
+
+
+def _size_bytes(by_type: Mapping[str, int]) -> int | None:
+    """``None`` where a type is not known: a part of a size is none."""
+    if not by_type or not all(kind in DTYPE_BITS for kind in by_type):
+        return None
+    return sum(count * DTYPE_BITS[kind] for kind, count in by_type.items()) // 8
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

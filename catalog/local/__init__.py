@@ -1,0 +1,1 @@
+"""Weights on this disk: inventory, layout, adoption, verification, deletion."""

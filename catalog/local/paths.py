@@ -1,0 +1,108 @@
+"""The hub's own cache layout, written to: blobs by digest, links in snapshots, the client's own locks.
+
+No path is followed out of the store: a folder of it that is a link to elsewhere is refused, and bytes go
+through no link.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from catalog.download.file_transfer import Job
+from catalog.hub.files import Place
+from catalog.local import metadata
+from domain.model import WeightFile
+
+log = logging.getLogger(__name__)
+
+
+def check_inside(models_dir: Path, folder: Path) -> None:
+    """Raises: DownloadError for a folder that a link leads out of the store."""
+    root = models_dir.resolve()
+    blobs = (folder.parents[1] / "blobs",) if folder.parent.name == "snapshots" else ()
+    for path in (folder, *blobs):
+        if not path.resolve().is_relative_to(root):
+            raise metadata.outside(path)
+
+
+def hub_job(repo: str, revision: str, file: WeightFile, models_dir: Path) -> Job:
+    """To ``blobs/<digest>``. A file without a listed digest has its name once its bytes are here."""
+    folder = metadata.repo_folder(models_dir, repo)
+    name = file.sha256 or hashlib.sha256(f"{revision} {file.name}".encode()).hexdigest()
+    blobs = folder / "blobs"
+    return Job(
+        Place(repo, revision, file.name),
+        part=blobs / f"{name}.incomplete",
+        final=blobs / (name if file.sha256 else f"{name}.complete"),
+        lock=models_dir / ".locks" / folder.name / f"{name}.lock",
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+    )
+
+
+def url_job(url: str, file: WeightFile, folder: Path) -> Job:
+    name = hashlib.sha256(file.name.encode()).hexdigest()
+    return Job(
+        url,
+        part=folder / f"{name}.incomplete",
+        final=folder / file.name,
+        lock=folder.parents[1] / ".locks" / f"url--{folder.name}" / f"{name}.lock",
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+    )
+
+
+def link(blob: Path, name: Path, *, has_digest: bool) -> None:
+    """The snapshot's name for a blob. A blob that no listing named is called as the hub calls it."""
+    if not has_digest:
+        blob = blob.replace(blob.with_name(_git_id(blob)))
+    _point(name, os.path.relpath(blob, name.parent))
+
+
+def linked_from_elsewhere(repo: str, file: WeightFile, folder: Path, places: Sequence[Path]) -> bool:
+    """Whether the file lay in one of ``places`` and is linked from there now, by its digest: a hard link on
+    the same file system, which outlives that place, else a symbolic one."""
+    if file.sha256 is None:
+        return False
+    blob = folder.parents[1] / "blobs" / file.sha256
+    if not metadata.is_there(blob, file.size_bytes):
+        found = _elsewhere(repo, file, file.sha256, places)
+        if found is None:
+            return False
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            blob.unlink(missing_ok=True)
+            blob.hardlink_to(found)
+        except OSError:  # another file system, or a file of another user
+            blob.symlink_to(found)
+        log.info("linked: file=%s from=%s", file.name, found)
+    link(blob, folder / file.name, has_digest=True)
+    return True
+
+
+def _elsewhere(repo: str, file: WeightFile, sha256: str, places: Sequence[Path]) -> Path | None:
+    for place in places:
+        for path in (
+            metadata.repo_folder(place, repo) / "blobs" / sha256,  # a cache of the hub's layout
+            place / "blobs" / f"sha256-{sha256}",  # Ollama's
+        ):
+            if metadata.is_there(path, file.size_bytes) and os.access(path, os.R_OK):
+                return path.resolve()
+    return None
+
+
+def _point(name: Path, target: str) -> None:
+    """Replaced as a whole: a reader finds the old link or the new one."""
+    name.parent.mkdir(parents=True, exist_ok=True)
+    beside = name.with_name(f".{name.name}.{os.getpid()}.link")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(target)
+    beside.replace(name)
+
+
+def _git_id(path: Path) -> str:
+    """The name that the hub gives to a small file: git's own. Source: git-hash-object(1)."""
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

@@ -1,0 +1,1 @@
+"""Headers and stand-in files for weights that are not on this disk."""

@@ -1,0 +1,48 @@
+"""What is followed: progress, events, logs. Every stream ends when the daemon stops."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+
+from daemon.api.machine import node_of
+from daemon.launches import log_tail
+from daemon.launches.service import named
+from domain.serialization import to_json
+
+NDJSON = "application/x-ndjson"
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/launches/{name}/progress")
+async def get_progress(request: Request, name: str) -> StreamingResponse:
+    """The lines of the current attempt, then those to come, until READY, FAILED or STOPPED."""
+    return StreamingResponse(lines(named(node_of(request), name).track.follow()), media_type=NDJSON)
+
+
+@router.get("/events")
+async def get_events(
+    request: Request, since: Annotated[int, Query(ge=0)] = 0, follow: bool = False
+) -> StreamingResponse:
+    """Events with an id above ``since``, oldest first."""
+    events = node_of(request).diary.read(since, follow=follow)
+    return StreamingResponse(lines(events), media_type=NDJSON)
+
+
+@router.get("/launches/{name}/log")
+async def get_log(
+    request: Request, name: str, lines: Annotated[int, Query(ge=0, le=100_000)] = 100, follow: bool = False
+) -> StreamingResponse:
+    """The engine's own last lines."""
+    node = node_of(request)
+    live = named(node, name)
+    tail = log_tail.read(node.log_path(live.name), lines, follow=follow, ended=node.stopping)
+    return StreamingResponse(tail, media_type="text/plain; charset=utf-8")
+
+
+async def lines(values: AsyncIterator[object]) -> AsyncIterator[str]:
+    async for value in values:
+        yield json.dumps(to_json(value)) + "\n"

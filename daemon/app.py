@@ -1,0 +1,178 @@
+"""The wiring: everything a use case may need, in one value that is handed to it."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from catalog import resolve
+from catalog.download import process
+from catalog.hub.cache import Cache
+from catalog.synthetic import replica
+from config import data
+from config.settings import Settings
+from daemon.events.broadcast import Changes
+from daemon.events.event_log import Diary
+from daemon.launches.launch import Live
+from daemon.resources.ledger import Ledger
+from daemon.state.records import now
+from daemon.state.store import Store
+from daemon.weights.transfers import Download, Key, Pull
+from domain.catalogue_types import KnownModel
+from domain.download import Fetched, Terms
+from domain.hardware import EngineFound, Hardware
+from domain.model import Candidate, Weights
+from domain.plan import LlamaFlags
+from launchers.base import Capabilities, Launcher, Places
+from launchers.llama_cpp import dry_run
+from launchers.llama_cpp.dry_run import Held, Told
+from launchers.registry import LAUNCHERS, choose
+from probes import snapshot
+from probes.benchmarks import disk, memory
+from probes.benchmarks.disk import ReadRate
+from probes.runtimes import probe as runtimes
+from probes.runtimes.probe import Runtimes
+from probes.system import boot_id as boot
+from probes.system.host import Before
+
+
+class Resolve(Protocol):
+    def __call__(
+        self,
+        name: str,
+        *,
+        catalogue: Mapping[str, KnownModel],
+        models_dir: Path,
+        engine: str | None = None,
+        offline: bool = False,
+        most_bytes: int | None = None,
+        quality: str | None = None,
+    ) -> tuple[Candidate, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the daemon asks of the rooms below. All of it blocks: call it in a thread."""
+
+    probe: Callable[[], Hardware]
+    boot_id: Callable[[], str | None]
+    measure_bandwidth: Callable[[], float | None]
+    measure_read_rate: Callable[[], ReadRate | None]
+    ask_runtimes: Callable[[], Runtimes]
+    candidates: Resolve
+    fetch: Callable[[Weights, Path, Terms, Sequence[Path]], Generator[Fetched, None, None]]
+    launchers: Mapping[str, Launcher]
+    engines: Callable[[], tuple[EngineFound, ...]]
+    engine: Callable[[str], Capabilities]
+    replica: Callable[[Weights, Path, float], Path]
+    ask_memory: Callable[[LlamaFlags, Capabilities, Path], Told]
+    read_memory: Callable[[str], tuple[Held, ...]]
+
+
+@dataclass(slots=True)
+class Seen:
+    """The last look at the machine, when it began (monotonic seconds), and which disks were low then.
+    ``unanswered``: what an engine could not be asked, when (monotonic seconds) and why."""
+
+    hardware: Hardware | None = None
+    began_s: float = 0.0
+    low_disks: set[str] = field(default_factory=set)
+    unanswered: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One daemon. ``admission`` lets one launch at a time look at the free memory and reserve of it;
+    ``measuring`` lets one measurement at a time have the machine, ``judging`` one engine be asked,
+    ``choosing_port`` one launch take a port."""
+
+    settings: Settings
+    store: Store
+    rooms: Rooms
+    catalogue: Mapping[str, KnownModel]
+    diary: Diary
+    since: str = field(default_factory=now)
+    boot_id: str | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    live: dict[str, Live] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
+    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
+    measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
+    judging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    choosing_port: asyncio.Lock = field(default_factory=asyncio.Lock)
+    downloads: dict[Key, Download] = field(default_factory=dict)
+    pulls: dict[int, Pull] = field(default_factory=dict)
+    stopping: Changes = field(default_factory=Changes)
+
+    def log_path(self, launch: str) -> Path:
+        return log_path(self.settings, launch)
+
+
+def log_path(settings: Settings, launch: str) -> Path:
+    return settings.state_dir / "logs" / f"{launch}.log"
+
+
+def real_rooms(settings: Settings) -> Rooms:
+    known_gpus = data.known_gpus()
+    return Rooms(
+        probe=partial(
+            snapshot.probe,
+            root=settings.sysroot,
+            models_dir=settings.models_dir,
+            known_gpus=known_gpus,
+            before=Before(),
+        ),
+        boot_id=lambda: boot.boot_id(settings.sysroot),
+        measure_bandwidth=lambda: memory.measure(settings.sysroot),
+        measure_read_rate=lambda: disk.measure(settings.sysroot, settings.models_dir),
+        ask_runtimes=lambda: runtimes.ask(settings.sysroot),
+        candidates=partial(
+            resolve.candidates, cache=Cache(settings.state_dir / "seen"), places=settings.places
+        ),
+        fetch=process.fetch,
+        launchers=LAUNCHERS,
+        engines=lambda: tuple(
+            found for launcher in LAUNCHERS.values() for found in launcher.find(places(settings))
+        ),
+        engine=lambda name: choose(name, places(settings)),
+        replica=lambda weights, folder, within_s: replica.write(weights, folder, within_s=within_s),
+        ask_memory=dry_run.ask,
+        read_memory=dry_run.allocated,
+    )
+
+
+def open_node(settings: Settings, store: Store, rooms: Rooms | None = None) -> Node:
+    """Blocks. Raises: ConfigError for a catalogue file that can't be used."""
+    rooms = rooms or real_rooms(settings)
+    return Node(
+        settings=settings,
+        store=store,
+        rooms=rooms,
+        catalogue=data.catalogue(settings.catalogue),
+        diary=Diary(store),
+        boot_id=rooms.boot_id(),
+    )
+
+
+def places(settings: Settings) -> Places:
+    """Where engines may lie now: one that is installed while we run is found, too."""
+    return Places(
+        llama_server=settings.llama_server,
+        vllm=settings.vllm,
+        search_path=os.environ.get("PATH", os.defpath),
+        environments=environments(settings.engines_dir, Path(sys.prefix)),
+        embedded=True,
+        cache_dir=settings.state_dir / "answers",
+    )
+
+
+def environments(engines_dir: Path, own: Path) -> tuple[Path, ...]:
+    """Those in ``engines_dir``, and those beside our own, named after it: ``.venv-vllm`` for ``.venv``."""
+    readable = os.access(engines_dir, os.R_OK | os.X_OK) and engines_dir.is_dir()
+    made = engines_dir.iterdir() if readable else ()
+    beside = (path for path in own.parent.glob(f"{own.name}-*") if path.is_dir())
+    return (*sorted(made), *sorted(beside))

@@ -1,0 +1,1 @@
+"""The doctor: facts, checks, findings, reports."""

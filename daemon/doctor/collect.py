@@ -1,0 +1,95 @@
+"""Reads what the checks look at, in one place. Blocks for a second or so: call it in a thread."""
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from catalog.hub import errors
+from config import versions
+from config.settings import Settings
+from daemon.doctor.checks.facts import Daemon, Disk, Facts, Hub, Watched
+from daemon.machine.disk_space import existing
+from daemon.state.records import Event, now
+from domain.hardware import Hardware
+from launchers import gpu_targets
+from probes.system import accounts, clock, setup, systemd
+
+UNIT = "node-daemon.service"
+HUB_TIMEOUT_S = 10.0
+GPU_BACKENDS = frozenset({"cuda", "rocm", "hip"})
+
+
+def read(
+    settings: Settings,
+    hardware: Hardware,
+    daemon: Daemon,
+    *,
+    launches: tuple[Watched, ...] | None,
+    events: tuple[Event, ...] | None,
+    caller_uid: int | None = None,
+    ask_hub: bool = False,
+) -> Facts:
+    """Hardware, launches and events come from whoever asks: a daemon has them at hand."""
+    here = settings.sysroot == Path("/")
+    unit = systemd.show(UNIT) if here else None
+    own = accounts.of(os.getuid())
+    return Facts(
+        hardware=hardware,
+        system=setup.probe(settings.sysroot),
+        daemon=replace(daemon, as_service=unit is not None and unit.main_pid == os.getpid()),
+        unit=unit,
+        launches=launches,
+        events=events,
+        runs_as=own,
+        unit_user=accounts.named(unit.user) if unit and unit.user else None,
+        caller=own if caller_uid is None else accounts.of(caller_uid),
+        groups=accounts.group_names(),
+        disks=disks(settings),
+        disk_low_bytes=settings.disk_low_bytes,
+        builds={
+            engine.path: gpu_targets.of(Path(engine.path))
+            for engine in hardware.engines
+            if GPU_BACKENDS & set(engine.backends)
+        },
+        clock_synchronised=clock.synchronised() if here else None,
+        gfx_override=os.environ.get("HSA_OVERRIDE_GFX_VERSION"),
+        known_troubles=versions.known_troubles(),
+        cuda_since=versions.cuda_since(),
+        hub=reach(offline=settings.offline) if ask_hub else None,
+        now=now(),
+    )
+
+
+def disks(settings: Settings) -> tuple[Disk, ...]:
+    return tuple(_disk(holds, folder) for holds, folder in _folders(settings))
+
+
+def _folders(settings: Settings) -> Sequence[tuple[str, Path]]:
+    return (("models", settings.models_dir), ("state", settings.state_dir))
+
+
+def _disk(holds: str, folder: Path) -> Disk:
+    try:
+        near = existing(folder)
+        usage = shutil.disk_usage(near)
+    except OSError:
+        return Disk(holds, str(folder))
+    return Disk(holds, str(folder), usage.free, usage.total, os.access(near, os.W_OK | os.X_OK))
+
+
+def reach(*, offline: bool) -> Hub:
+    """Any answer counts: an address that refuses a stranger is reached."""
+    address = errors.endpoint()
+    if offline:
+        return Hub(address, asked=False)
+    began = time.monotonic()
+    try:
+        httpx.head(address, timeout=HUB_TIMEOUT_S, follow_redirects=True)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Hub(address, error=f"{error}" or type(error).__name__)
+    return Hub(address, time.monotonic() - began)

@@ -1,0 +1,121 @@
+"""All checks, one after the other: what is in the way of serving, why, and what to do about it."""
+
+import asyncio
+import logging
+from datetime import datetime
+
+from daemon.app import Node
+from daemon.doctor import collect
+from daemon.doctor.checks import (
+    clock,
+    cuda,
+    daemon,
+    disk,
+    driver,
+    early_oom,
+    engine,
+    groups,
+    heat,
+    hub,
+    huge_pages,
+    launches,
+    memlock,
+    memory,
+    page_cache,
+    pcie,
+    power,
+    problems,
+    rocm,
+    sandbox,
+    shared_memory,
+    swap,
+    versions,
+)
+from daemon.doctor.checks.facts import Daemon, Facts, Watched
+from daemon.doctor.checks.finding import Check, Finding, Told, Verdict, not_known
+from daemon.launches.launch import Live
+from daemon.machine import snapshot
+from daemon.state.records import now
+from domain.errors import UsageError
+
+CHECKS: dict[str, Check] = {
+    "daemon": daemon.check,
+    "launches": launches.check,
+    "engine": engine.check,
+    "driver": driver.check,
+    "sandbox": sandbox.check,
+    "groups": groups.check,
+    "versions": versions.check,
+    "rocm": rocm.check,
+    "cuda": cuda.check,
+    "memory": memory.check,
+    "shared-memory": shared_memory.check,
+    "huge-pages": huge_pages.check,
+    "page-cache": page_cache.check,
+    "early-oom": early_oom.check,
+    "swap": swap.check,
+    "memlock": memlock.check,
+    "disk": disk.check,
+    "power": power.check,
+    "pcie": pcie.check,
+    "heat": heat.check,
+    "clock": clock.check,
+    "hub": hub.check,
+    "problems": problems.check,
+}
+HUB = "hub"
+
+log = logging.getLogger(__name__)
+
+
+async def facts(node: Node, *, caller_uid: int | None, ask_hub: bool) -> Facts:
+    up = datetime.fromisoformat(now()) - datetime.fromisoformat(node.since)
+    seen = await snapshot.look(node)
+    return await asyncio.to_thread(
+        lambda: collect.read(
+            node.settings,
+            seen,
+            Daemon(uptime_s=up.total_seconds()),
+            launches=tuple(_watched(live) for live in node.live.values()),
+            events=node.store.events(),
+            caller_uid=caller_uid,
+            ask_hub=ask_hub,
+        )
+    )
+
+
+def findings(seen: Facts, only: str | None = None) -> tuple[Told, ...]:
+    """Of all checks in their order, or of one. A check that has nothing to look at here tells nothing."""
+    return tuple(
+        Told(name, one.status, one.found, one.why, one.fix, recheck(name) if _bad(one.status) else "")
+        for name, check in CHECKS.items()
+        if only in (None, name)
+        for one in guarded(check, seen)
+    )
+
+
+def guarded(check: Check, seen: Facts) -> tuple[Finding, ...]:
+    try:
+        return check(seen)
+    except Exception as bug:  # what one check didn't foresee of a machine must not hide what the others find
+        log.exception("check broke: %s", check.__module__)
+        return not_known(f"the check broke: {bug!r}", fix="it is a bug worth a report: --report FILE")
+
+
+def recheck(name: str) -> str:
+    return f"node-ctl doctor --check {name}"
+
+
+def known(name: str) -> str:
+    """Raises: UsageError for what is the name of no check."""
+    if name not in CHECKS:
+        raise UsageError(f"no check is called {name!r}", hint=f"there are: {', '.join(CHECKS)}")
+    return name
+
+
+def _bad(status: Verdict) -> bool:
+    return status is not Verdict.OK
+
+
+def _watched(live: Live) -> Watched:
+    return Watched(live.name, live.state, live.kept, live.restarts, live.last_error)

@@ -1,0 +1,1 @@
+"""What happened: the event log, progress logs, and how followers are woken."""

@@ -1,0 +1,46 @@
+"""Events: written to the store, told to followers, logged."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from daemon.events.broadcast import Changes
+from daemon.state.records import Event
+from daemon.state.store import Store
+from domain.errors import StateError
+
+log = logging.getLogger(__name__)
+
+
+class Diary:
+    """What happened here, for an owner who was not looking."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._changes = Changes()
+
+    async def write(self, kind: str, message: str, *, launch: str | None = None) -> None:
+        """An event that can't be stored is logged all the same: it must not end what it tells of."""
+        log.info("event: kind=%s launch=%s %s", kind, launch, message)
+        try:
+            await asyncio.to_thread(self._store.add_event, kind, message, launch)
+        except StateError as error:
+            log.warning("event not stored: %s", error)
+        self._changes.tell()
+
+    def close(self) -> None:
+        self._changes.close()
+
+    async def read(self, since: int, *, follow: bool) -> AsyncIterator[Event]:
+        """Events after ``since``; with ``follow`` those to come, too, until the daemon stops."""
+        while True:
+            news = asyncio.ensure_future(self._changes.wait())
+            try:
+                for event in await asyncio.to_thread(self._store.events, since):
+                    since = event.id
+                    yield event
+                if not follow or self._changes.closed:
+                    return
+                await news
+            finally:
+                news.cancel()

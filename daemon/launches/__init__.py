@@ -1,0 +1,1 @@
+"""Launches: from a request to a served model, supervised until it is stopped."""

@@ -1,0 +1,1 @@
+"""Use cases that plan: choose, verify with the engine, estimate, compare, learn from runs."""

@@ -1,0 +1,69 @@
+"""Which box should I buy: the plan of each model on each of several machines."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.app import Node
+from daemon.planning.plan import reserved, resolved, with_command, with_notes
+from domain.errors import DoesNotFitError, UsageError
+from domain.hardware import Hardware
+from domain.model import Candidate
+from domain.plan import Plan, Wish
+from planner.choose import choose
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no plan. Bytes are known where it is memory that is missing."""
+
+    code: str
+    message: str
+    hint: str
+    needs_bytes: int | None = None
+    has_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model on one machine: a plan or an error. ``power_limit_w`` is the machine's."""
+
+    model: str
+    profile: str
+    plan: Plan | None = None
+    error: Refusal | None = None
+    power_limit_w: float | None = None
+
+
+async def compare(node: Node, models: Sequence[str], boxes: Sequence[Hardware]) -> list[Row]:
+    """All pairs, for each model the fastest first. Nothing is planned for the machine that runs this.
+
+    Raises: UnknownModelError and what else resolving a name may."""
+    rows: list[Row] = []
+    for model in models:
+        candidates = await resolved(node, model, Wish(), boxes)
+        own = [await asyncio.to_thread(_row, node, model, candidates, box) for box in boxes]
+        rows += sorted(own, key=_rate, reverse=True)
+    return rows
+
+
+def _row(node: Node, model: str, candidates: Sequence[Candidate], box: Hardware) -> Row:
+    name = box.name or "unnamed"
+    try:
+        plan = choose.plan(model, candidates, box, Wish(), reserve=reserved(node))
+    except DoesNotFitError as error:
+        refusal = Refusal(error.code, str(error), error.hint, error.needs_bytes, error.has_bytes)
+    except UsageError as error:
+        refusal = Refusal(error.code, str(error), error.hint)
+    else:
+        plan = with_notes(with_command(node, plan), candidates)
+        return Row(model, name, plan, power_limit_w=box.power_limit_w)
+    return Row(model, name, error=refusal, power_limit_w=box.power_limit_w)
+
+
+def _rate(row: Row) -> float:
+    """Of unknown speed: after those of a known one, before those that don't fit."""
+    if row.plan is None:
+        return -1.0
+    speed = row.plan.speed.decode_tokens_per_s
+    return speed.expected if speed else 0.0

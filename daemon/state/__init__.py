@@ -1,0 +1,1 @@
+"""State on disk: SQLite rows in and out as domain values."""

@@ -1,0 +1,96 @@
+"""What the daemon remembers: requests, runs, facts, events. Values only; ``store`` keeps them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from domain.download import Terms
+from domain.launch import LaunchRow, LaunchState
+from domain.plan import Plan, Wish
+from launchers.command import Command
+from launchers.process.procfs import Identity
+from launchers.readiness import Ready
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an owner asked to have served. Equal requests are one launch."""
+
+    name: str
+    model: str
+    wish: Wish
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """Weights that an owner asked for. ``terms`` are his own, ``None`` for those of the settings."""
+
+    model: str
+    wish: Wish
+    terms: Terms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A launch as the store holds it. ``ready`` is the last answer, ``None`` if it never answered;
+    ``fingerprint`` says for which machine and engine ``plan`` was made."""
+
+    request: Request
+    desired: bool
+    state: LaunchState
+    since: str
+    plan: Plan | None = None
+    fingerprint: str | None = None
+    ready: Ready | None = None
+    reused: tuple[str, ...] = ()
+    restarts: int = 0
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One engine process that was started. ``identity`` is ``None`` if we died before we knew it."""
+
+    id: int
+    launch: str
+    command: Command
+    port: int
+    identity: Identity | None
+    engine_version: str | None
+    started_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something measured. With a ``boot_id`` it holds until the next boot."""
+
+    key: str
+    value: Any
+    boot_id: str | None
+    measured_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the diary. ``id`` only grows."""
+
+    id: int
+    at: str
+    kind: str
+    launch: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """One launch in full, as the API shows it."""
+
+    launch: LaunchRow
+    plan: Plan | None
+    measured: Ready | None
+    reused: tuple[str, ...]
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,1 @@
+"""Weights: pulls, downloads, retention, and what launches need on disk."""

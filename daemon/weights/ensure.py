@@ -1,0 +1,48 @@
+"""The weights of a launch on this disk: what is missing is fetched first."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from catalog.local import inventory
+from daemon.app import Node
+from daemon.launches.launch import Live
+from daemon.state.records import now
+from daemon.weights.downloads import arrived
+from domain.errors import DownloadError, StateError
+from domain.launch import LaunchState, Step
+from domain.model import Weights
+from domain.plan import Plan
+from domain.redact import without_secrets
+from domain.units import gib
+
+log = logging.getLogger(__name__)
+
+
+async def fetched(node: Node, live: Live, plan: Plan) -> Plan:
+    """``plan`` with weights that have a location. Raises: DownloadError, DiskFullError."""
+    weights = plan.weights
+    if weights.location is not None:
+        live.reused = (*live.reused, "the weights on disk")
+    elif node.settings.offline:
+        raise DownloadError(
+            f"{without_secrets(weights.repo)} is not on this disk, and offline is set",
+            hint="set offline to false to fetch it",
+        )
+    else:
+        live.become(LaunchState.DOWNLOADING)
+        live.say(
+            Step.DOWNLOAD,
+            f"fetching {without_secrets(weights.repo)} {weights.quant}, {gib(weights.size_bytes)}",
+        )
+        weights = await arrived(node, weights, live.track.add)
+    await _note_use(node, weights)
+    return replace(plan, weights=weights)
+
+
+async def _note_use(node: Node, weights: Weights) -> None:
+    """A note that can't be written keeps no model from being served."""
+    try:
+        await asyncio.to_thread(node.store.note, inventory.name_of(weights), used_at=now())
+    except StateError as error:
+        log.warning("use not noted: %s", error)

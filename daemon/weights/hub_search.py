@@ -1,0 +1,25 @@
+"""What the hub has for some words."""
+
+import asyncio
+from collections.abc import Sequence
+
+from catalog.hub import search as catalog_search
+from daemon.app import Node
+from domain.errors import DownloadError
+from domain.search_result import FoundModel
+
+
+async def search(node: Node, words: str, *, limit: int, formats: Sequence[str]) -> tuple[FoundModel, ...]:
+    """Raises: DownloadError, also where offline is set; UsageError."""
+    if node.settings.offline:
+        raise DownloadError(
+            "a search asks the hub, and offline is set",
+            hint="set offline to false; node-ctl models lists what is on this disk",
+        )
+    return await asyncio.to_thread(
+        catalog_search.search,
+        words,
+        catalogue=node.catalogue,
+        limit=limit,
+        formats=formats or catalog_search.FORMATS,
+    )

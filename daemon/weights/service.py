@@ -1,0 +1,194 @@
+"""The weights on this disk: listed, pinned, removed, made room for, hashed again, adopted."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.local import adoption, delete, inventory, verify
+from daemon.app import Node
+from daemon.launches.launch import Live
+from daemon.state.records import now
+from daemon.weights import retention
+from domain.errors import BusyError, DownloadError
+from domain.local_model import Checked, Note, Stored, StoredRow
+from domain.model import Weights
+from domain.units import gib
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What a removal took away, or with ``dry_run`` would take. ``short_bytes``: what is missing still."""
+
+    models: tuple[str, ...]
+    leftovers: int
+    freed_bytes: int
+    free_bytes: int
+    short_bytes: int = 0
+    dry_run: bool = False
+
+
+async def rows(node: Node) -> tuple[StoredRow, ...]:
+    found = await _stored(node)
+    notes = await asyncio.to_thread(node.store.notes)
+    users = await _users(node, found)
+    return tuple(_row(one, notes.get(one.name, Note(one.name)), users.get(one)) for one in found)
+
+
+async def pin(node: Node, model: str, *, pinned: bool) -> tuple[StoredRow, ...]:
+    """Raises: UnknownModelError."""
+    chosen = await named(node, model)
+    for one in chosen:
+        await asyncio.to_thread(node.store.note, one.name, pinned=pinned)
+    names = {one.name for one in chosen}
+    return tuple(row for row in await rows(node) if row.model in names)
+
+
+async def remove(node: Node, model: str) -> Freed:
+    """Raises: UnknownModelError, BusyError for what is in use or pinned or of another tool."""
+    chosen = await named(node, model)
+    notes = await asyncio.to_thread(node.store.notes)
+    users = await _users(node, chosen)
+    for one in chosen:
+        _may_go(one, users.get(one), notes.get(one.name, Note(one.name)))
+    return await _removed(node, chosen, ())
+
+
+async def make_room(node: Node, *, free_bytes: int | None, dry_run: bool) -> Freed:
+    """Leftovers first, then what was not used for longest, until ``free_bytes`` are free; never what is
+    pinned, in use, on its way, or another tool's."""
+    wanted = node.settings.disk_low_bytes if free_bytes is None else free_bytes
+    found = await _stored(node)
+    notes = await asyncio.to_thread(node.store.notes)
+    free_now = await asyncio.to_thread(_free, node)
+    left = () if node.downloads else await asyncio.to_thread(delete.leftovers, node.settings.models_dir)
+    left_bytes = await asyncio.to_thread(lambda: sum(path.lstat().st_size for path in left))
+    used = {one.name for one in await _users(node, found)}
+    chosen = retention.to_go(found, notes, used=used, lacking_bytes=wanted - free_now - left_bytes)
+    if not dry_run:
+        done = await _removed(node, chosen, left)
+        free_now, freed = done.free_bytes, done.freed_bytes
+    else:
+        freed = left_bytes + sum(one.size_bytes for one in chosen)
+        free_now += freed
+    names = tuple(one.name for one in chosen)
+    return Freed(names, len(left), freed, free_now, max(0, wanted - free_now), dry_run)
+
+
+async def verified(node: Node, model: str | None) -> AsyncIterator[Checked]:
+    """Hashes what is here again, a line each step. What is damaged and not in use is set aside, so that
+    the next pull fetches it. Whoever stops reading ends it. Raises: UnknownModelError."""
+    chosen = await (_stored(node) if model is None else named(node, model))
+    for one in chosen:
+        async for step in _checked(node, one):
+            yield step
+
+
+async def adopt(node: Node, folder: Path | None) -> tuple[StoredRow, ...]:
+    """Links to the GGUF files of LM Studio and Ollama. Raises: DownloadError where there are none."""
+    models_dir = node.settings.models_dir
+    folders = (folder,) if folder else adoption.usual_folders(node.settings.ollama_models)
+    names = await asyncio.to_thread(adoption.adopt, folders, models_dir)
+    if not names:
+        looked = ", ".join(map(str, folders))
+        raise DownloadError(f"no GGUF files of Ollama or LM Studio in {looked}", hint="name their folder")
+    return tuple(row for row in await rows(node) if row.model in names)
+
+
+async def _checked(node: Node, one: Stored) -> AsyncIterator[Checked]:
+    wrong: list[str] = []
+    with closing(verify.check(one)) as steps:
+        while (step := await asyncio.to_thread(next, steps, None)) is not None:
+            if step.damaged:
+                wrong.append(step.damaged)
+            yield step
+    damaged = "; ".join(wrong) or None
+    await asyncio.to_thread(node.store.note, one.name, verified_at=now(), damaged=damaged)
+    if damaged:
+        await node.diary.write("weights_damaged", f"{one.name}: {damaged}")
+        if not (await _users(node, (one,)) or one.other_tool or one.linked):
+            await asyncio.to_thread(verify.set_aside, one)
+
+
+async def _stored(node: Node) -> tuple[Stored, ...]:
+    return await asyncio.to_thread(inventory.stored, node.settings.models_dir, node.settings.places)
+
+
+async def named(node: Node, model: str) -> tuple[Stored, ...]:
+    """Raises: UnknownModelError."""
+    return inventory.named(model, await _stored(node), node.catalogue)
+
+
+async def _users(node: Node, found: tuple[Stored, ...]) -> dict[Stored, str]:
+    """The launch that uses each, or will again: what is desired counts while it is between two starts."""
+    wanted = {live.name: live.plan.weights for live in node.live.values() if live.plan and _is_wanted(live)}
+    return await asyncio.to_thread(_using, wanted, found)
+
+
+def _is_wanted(live: Live) -> bool:
+    return live.task is not None or live.process is not None
+
+
+def _using(wanted: Mapping[str, Weights], found: tuple[Stored, ...]) -> dict[Stored, str]:
+    """By where their bytes are: two names may lead to the same. Blocks."""
+    users = {
+        str((Path(weights.location) / file.name).resolve()): launch
+        for launch, weights in wanted.items()
+        if weights.location is not None
+        for file in weights.files
+    }
+    by_model = (
+        (one, [users[file.real_path] for file in one.files if file.real_path in users]) for one in found
+    )
+    return {one: launches[0] for one, launches in by_model if launches}
+
+
+def _may_go(one: Stored, user: str | None, note: Note) -> None:
+    """Raises: BusyError."""
+    if user is not None:
+        raise BusyError(f"{one.name} is in use by {user}", hint=f"node-ctl stop {user} first")
+    if note.pinned:
+        raise BusyError(f"{one.name} is pinned", hint=f"node-ctl unpin {one.name} first")
+    if one.other_tool:
+        raise BusyError(
+            f"{one.name} lies in the cache of another tool, {one.location}",
+            hint="remove it there: hf cache rm",
+        )
+
+
+async def _removed(node: Node, chosen: tuple[Stored, ...], left: tuple[Path, ...]) -> Freed:
+    freed = await asyncio.to_thread(delete.sweep, left)
+    for one in chosen:
+        freed += await asyncio.to_thread(delete.remove, one)
+        await asyncio.to_thread(node.store.forget_note, one.name)
+        await node.diary.write("weights_removed", f"{one.name}, {gib(one.size_bytes)}")
+    names = tuple(one.name for one in chosen)
+    return Freed(names, len(left), freed, await asyncio.to_thread(_free, node))
+
+
+def _free(node: Node) -> int:
+    folder = node.settings.models_dir
+    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+
+
+def _row(one: Stored, note: Note, user: str | None) -> StoredRow:
+    return StoredRow(
+        model=one.name,
+        source=one.source,
+        repo=one.repo,
+        revision=one.revision,
+        quant=one.quant,
+        size_bytes=one.size_bytes,
+        files=tuple(file.name for file in one.files),
+        location=one.location,
+        fetched_at=one.fetched_at,
+        used_at=note.used_at,
+        pinned=note.pinned,
+        verified_at=note.verified_at,
+        damaged=note.damaged,
+        running=user,
+        other_tool=one.other_tool,
+        linked=one.linked,
+    )

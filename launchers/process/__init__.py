@@ -1,0 +1,1 @@
+"""One engine process: its children, log, identity in /proc, start and stop."""

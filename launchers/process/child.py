@@ -1,0 +1,280 @@
+"""One engine's processes: a leader in a session of its own, watched by pidfd, ended as a whole.
+
+An engine started by an earlier daemon is no child of ours: it is watched and ended the same way, only its
+exit status stays unknown.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from signal import Signals
+
+from domain.errors import EngineError
+from launchers.command import Command, Exit, StopPolicy
+from launchers.process import logfile, procfs
+from launchers.process.procfs import Identity
+
+log = logging.getLogger(__name__)
+
+TICK_S = 5.0  # how often the log's size and the kernel's counter of OOM kills are looked at
+OOM_WINDOW_S = 30.0  # an OOM kill of a part ends the whole within that time (vLLM: 5 s)
+STRAGGLE_S = 2.0  # after the leader's end, for the others to follow by themselves
+KILL_S = 20.0  # for the kernel to end what was killed: memory of that size takes a while to free
+# Python ignores these; an engine has to meet them as usual (as subprocess.Popen sees to, too).
+RESTORED = (Signals.SIGPIPE, Signals.SIGXFSZ)
+
+
+class Child:
+    """``served`` is set by the owner once the engine has answered."""
+
+    def __init__(
+        self, identity: Identity, pidfd: int, command: Command, log_path: Path, *, log_start: int, limit: int
+    ) -> None:
+        self.identity = identity
+        self.command = command
+        self.log_path = log_path
+        self.log_start = log_start
+        self.served = False
+        self._limit_bytes = limit
+        self._pidfd: int | None = pidfd
+        self._naming = asyncio.Lock()  # held by who signals, and by who gives pid and pidfd away
+        self._asked = False
+        self._stop: asyncio.Task[None] | None = None
+        self._leftovers: frozenset[Path] = frozenset()
+        self._oom_kills: deque[tuple[Path | None, int | None]] = deque(maxlen=int(OOM_WINDOW_S / TICK_S) + 1)
+        self._dead = asyncio.Event()
+        asyncio.get_running_loop().add_reader(pidfd, self._dead.set)
+        self._watch = asyncio.create_task(self._watch_it(), name=f"watch {identity.pid}")
+
+    @classmethod
+    async def start(
+        cls, command: Command, log_path: Path, *, limit_bytes: int = logfile.LIMIT_BYTES
+    ) -> "Child":
+        """Raises: EngineError when the binary can't be started."""
+        try:
+            pid, log_start = await asyncio.to_thread(_spawn, command, log_path, limit_bytes)
+        except OSError as error:
+            raise _not_started(command, log_path, error) from error
+        pidfd = os.pidfd_open(pid)  # an ended child keeps its pid until it is reaped, here
+        seen = await asyncio.to_thread(procfs.stat, pid)
+        identity = Identity(pid, 0 if seen is None else seen.start_ticks)
+        return cls(identity, pidfd, command, log_path, log_start=log_start, limit=limit_bytes)
+
+    @classmethod
+    async def adopt(
+        cls,
+        identity: Identity,
+        command: Command,
+        log_path: Path,
+        *,
+        limit_bytes: int = logfile.LIMIT_BYTES,
+    ) -> "Child | None":
+        """The engine an earlier daemon started, ``None`` when the pid is free, or is another's by now.
+        Its lines begin here: what the log held before may be of an earlier engine that failed."""
+        try:
+            pidfd = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            return None
+        if not await asyncio.to_thread(_is_it, identity, command):
+            os.close(pidfd)
+            return None
+        log_start = await asyncio.to_thread(logfile.size_bytes, log_path)
+        return cls(identity, pidfd, command, log_path, log_start=log_start, limit=limit_bytes)
+
+    @property
+    def alive(self) -> bool:
+        """Until its end was seen, and all of it is gone."""
+        return self._pidfd is not None
+
+    @property
+    def asked(self) -> bool:
+        return self._asked
+
+    async def wait(self) -> Exit:
+        """Returns when no process of the engine is left."""
+        return await asyncio.shield(self._watch)
+
+    async def stop(self) -> Exit:
+        """As the command's stop policy says, after the grace SIGKILL to all. Callers share one stop; after
+        one that failed the next tries again.
+
+        Raises: EngineError when the kernel can't end it.
+        """
+        if self._stop is None or _failed(self._stop):
+            self._asked = True
+            self._stop = asyncio.create_task(self._end())
+        await asyncio.shield(self._stop)
+        return await self.wait()
+
+    async def _end(self) -> None:
+        if not self.alive:
+            return
+        policy = self.command.stop
+        await asyncio.to_thread(self._look)
+        await self._signal(policy)
+        if await self._is_gone(policy.grace_s):
+            return
+        log.warning("engine killed: pid=%d grace_s=%g", self.identity.pid, policy.grace_s)
+        await asyncio.to_thread(self._look)
+        await self._signal_all(Signals.SIGKILL)
+        if not await self._is_gone(KILL_S):
+            raise EngineError(
+                f"process {self.identity.pid} does not end, not even killed",
+                hint="the kernel holds it, most often for a GPU or a disk that hangs; dmesg tells",
+                cause="unkillable",
+            )
+
+    async def _signal(self, policy: StopPolicy) -> None:
+        if policy.starting_to_all and not self.served:
+            await self._signal_all(policy.starting_signal)
+            return
+        number = policy.serving_signal if self.served else policy.starting_signal
+        async with self._naming:
+            if self._pidfd is not None:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._pidfd, number)
+
+    async def _signal_all(self, number: Signals) -> None:
+        async with self._naming:
+            if self._pidfd is not None:
+                await asyncio.to_thread(procfs.signal_session, self.identity.pid, number)
+
+    async def _is_gone(self, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                await self._dead.wait()
+                await asyncio.wait({self._watch})
+        except TimeoutError:
+            return False
+        return True
+
+    async def _watch_it(self) -> Exit:
+        while not self._dead.is_set():
+            await asyncio.to_thread(self._look)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._dead.wait(), TICK_S)
+        oom_killed = await asyncio.to_thread(self._oom_killed)
+        await self._clear_session()
+        async with self._naming:
+            status = self._release()  # last: until it is reaped, its pid names no one else
+        await asyncio.to_thread(_unlink, self._leftovers)
+        ended = Exit(status=status, asked=self._asked, served=self.served, oom_killed=oom_killed)
+        log.info("engine ended: pid=%d %s", self.identity.pid, ended)
+        return ended
+
+    async def _clear_session(self) -> None:
+        """Ends what the leader left: a worker holds gigabytes that nobody would free."""
+        begun = time.monotonic()
+        while members := await asyncio.to_thread(procfs.members, self.identity.pid):
+            await asyncio.to_thread(self._note_leftovers)
+            if time.monotonic() - begun > STRAGGLE_S:
+                await asyncio.to_thread(procfs.signal_session, self.identity.pid, Signals.SIGKILL)
+                log.warning("engine left processes, killed: leader=%d left=%s", self.identity.pid, members)
+            await asyncio.sleep(0.1)
+
+    def _look(self) -> None:
+        """Blocking: the log's size, and what must be known before whatever comes: the count of OOM
+        kills, and the shared memory that a killed engine would leave. What can't be read ends no watch."""
+        try:
+            if logfile.bound(self.log_path, self._limit_bytes):
+                self.log_start = 0
+        except OSError as error:
+            log.warning("log not bounded: pid=%d file=%s error=%s", self.identity.pid, self.log_path, error)
+        try:
+            self._note_leftovers()
+            counter = procfs.oom_counter(self.identity.pid)
+            self._oom_kills.append((counter, None if counter is None else procfs.oom_kills(counter)))
+        except OSError as error:
+            log.warning("engine not looked at: pid=%d error=%s", self.identity.pid, error)
+
+    def _note_leftovers(self) -> None:
+        if patterns := self.command.stop.shared_memory:
+            self._leftovers |= procfs.shared_memory(procfs.members(self.identity.pid), patterns)
+
+    def _oom_killed(self) -> bool:
+        """Whether the count rose since the oldest look; an ended leader is in no cgroup any more."""
+        counter = self._oom_kills[-1][0] if self._oom_kills else None
+        if counter is None:
+            return False
+        before = next((count for seen, count in self._oom_kills if seen == counter), None)
+        now = procfs.oom_kills(counter)
+        return now is not None and before is not None and now > before
+
+    def _release(self) -> int | None:
+        """Its exit status. From here on the numbers of its pid and pidfd may be given to others."""
+        pidfd, self._pidfd = self._pidfd, None
+        if pidfd is None:
+            return None
+        asyncio.get_running_loop().remove_reader(pidfd)
+        try:
+            return _status(pidfd)
+        finally:
+            os.close(pidfd)
+
+
+def _spawn(command: Command, log_path: Path, limit_bytes: int) -> tuple[int, int]:
+    """Blocking: starts the engine, its output straight into the log; the pid and where its lines begin."""
+    descriptor, log_start = logfile.open_log(log_path, limit_bytes)
+    try:
+        pid = os.posix_spawn(
+            command.argv[0],
+            command.argv,
+            command.environment(os.environ),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, descriptor, 1),
+                (os.POSIX_SPAWN_DUP2, descriptor, 2),
+            ],
+            setsid=True,  # a session of its own: a stop reaches grandchildren, a ^C at the daemon doesn't
+            setsigmask=(),
+            setsigdef=RESTORED,
+        )
+    finally:
+        os.close(descriptor)
+    return pid, log_start
+
+
+def _is_it(identity: Identity, command: Command) -> bool:
+    return procfs.identity(identity.pid) == identity and procfs.runs(identity.pid, command.argv)
+
+
+def _status(pidfd: int) -> int | None:
+    """Of an ended child, which is reaped here; ``None`` for an adopted engine."""
+    try:
+        info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+    if info is None:
+        return None
+    return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
+
+
+def _unlink(paths: frozenset[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("shared memory of an engine stays: file=%s error=%s", path, error)
+
+
+def _failed(task: "asyncio.Task[None]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _not_started(command: Command, log_path: Path, error: OSError) -> EngineError:
+    """``posix_spawn`` names the binary in its error, what fails at the log names a path of the log."""
+    if error.filename in (command.argv[0], os.fsencode(command.argv[0])):
+        hint = "check the engine's path in the settings"
+        return EngineError(
+            f"{command.argv[0]} can't be started: {error.strerror}", hint=hint, cause="missing"
+        )
+    return EngineError(
+        f"the engine's log {log_path} can't be written: {error.strerror}",
+        hint="the daemon's user must be able to write there, and the disk must have room",
+        cause="no_log",
+    )

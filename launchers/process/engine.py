@@ -1,0 +1,251 @@
+"""One engine, from its command to its end: started once for all who wait, proved, watched, stopped."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from domain.errors import EngineError
+from launchers import ports, readiness
+from launchers.command import Command, Exit
+from launchers.failures import UNEXPLAINED, last_telling_line
+from launchers.process import logfile
+from launchers.process.child import Child
+from launchers.process.procfs import Identity
+from launchers.readiness import Ready
+
+log = logging.getLogger(__name__)
+
+QUICK_S = 5.0
+HEARINGS = 4
+
+Diagnose = Callable[[str, Exit], EngineError]
+Degraded = Callable[[str], EngineError | None]
+
+
+class EngineProcess:
+    """Owns at most one running engine.
+
+    ``diagnose`` and ``degraded`` are the launcher's; ``expect`` is a word that the known answer must
+    have. The log is appended to over restarts and held below two times ``log_limit_bytes``.
+    """
+
+    def __init__(
+        self,
+        command: Command,
+        *,
+        log_path: Path,
+        diagnose: Diagnose,
+        degraded: Degraded | None = None,
+        expect: str | None = None,
+        log_limit_bytes: int = logfile.LIMIT_BYTES,
+    ) -> None:
+        self.command = command
+        self.log_path = log_path
+        self.ready: Ready | None = None
+        self._diagnose = diagnose
+        self._degraded = degraded
+        self._expect = expect
+        self._log_limit_bytes = log_limit_bytes
+        self._child: Child | None = None
+        self._start: asyncio.Task[Ready] | None = None
+        self._stop: asyncio.Task[Exit | None] | None = None
+
+    @classmethod
+    async def adopt(
+        cls,
+        identity: Identity,
+        command: Command,
+        *,
+        log_path: Path,
+        diagnose: Diagnose,
+        degraded: Degraded | None = None,
+        expect: str | None = None,
+        log_limit_bytes: int = logfile.LIMIT_BYTES,
+    ) -> "EngineProcess | None":
+        """An engine that outlived its daemon; ``None`` when it is gone, or the pid is another's.
+        It is watched from here on; ``ensure_ready`` proves it without starting anything."""
+        child = await Child.adopt(identity, command, log_path, limit_bytes=log_limit_bytes)
+        if child is None:
+            return None
+        process = cls(
+            command,
+            log_path=log_path,
+            diagnose=diagnose,
+            degraded=degraded,
+            expect=expect,
+            log_limit_bytes=log_limit_bytes,
+        )
+        process._child = child
+        return process
+
+    @property
+    def alive(self) -> bool:
+        return self._child is not None and self._child.alive
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.identity.pid if self._child is not None and self._child.alive else None
+
+    @property
+    def identity(self) -> Identity | None:
+        return self._child.identity if self._child is not None and self._child.alive else None
+
+    async def ensure_ready(self, timeout_s: float) -> Ready:
+        """Starts the engine if needed; returns once it has answered a known question.
+
+        Callers share one start: one that gives up does not end it for the others.
+        During stop() it waits, then starts afresh.
+        Raises: EngineError; then nothing is left running.
+        """
+        while self._stop is not None and not self._stop.done():
+            await asyncio.wait({self._stop})
+        if self._start is None or (self._start.done() and not (self.ready and self.alive)):
+            self._start = asyncio.create_task(
+                self._bring_up(timeout_s), name=f"start {self.command.served_name}"
+            )
+            self._start.add_done_callback(_retrieve)
+        return await asyncio.shield(self._start)
+
+    async def stop(self) -> Exit | None:
+        """Ends the engine as its stop policy says, then by force; ``None`` when none ran.
+
+        No process of it is left. Callers share one stop; who waits in ensure_ready gets an EngineError.
+        """
+        if self._stop is None or self._stop.done():
+            self._stop = asyncio.create_task(self._end())
+        return await asyncio.shield(self._stop)
+
+    async def wait(self) -> Exit:
+        """Returns when the engine is gone, all of it. Raises: EngineError when none was started."""
+        if self._child is None:
+            raise EngineError(f"{self.command.served_name} was not started", cause="not_started")
+        return await self._child.wait()
+
+    async def why(self) -> EngineError:
+        """Why the engine that is gone ended, in words of its log."""
+        ended = await self.wait()
+        return self._diagnose(await self.log_tail(), ended)
+
+    async def log_tail(self) -> str:
+        """The last lines of this run."""
+        since = 0 if self._child is None else self._child.log_start
+        return await asyncio.to_thread(logfile.tail, self.log_path, since=since)
+
+    async def log_head(self) -> str:
+        """The first lines of this run. Raises: OSError where its file is gone."""
+        since = 0 if self._child is None else self._child.log_start
+        return await asyncio.to_thread(logfile.head, self.log_path, since=since)
+
+    async def measure(self, tokens: int) -> float | None:
+        """Decode speed of one more answer of ``tokens`` tokens, in tokens a second."""
+        seen = readiness.Reply("", None, None, None, None)
+        async with readiness.client(self.command) as http:
+            reply = await readiness.measure(http, self.command.served_name, like=seen, tokens=tokens)
+        return reply.decode_tokens_per_s
+
+    async def _bring_up(self, timeout_s: float) -> Ready:
+        """llama-server now and then ends before its last lines, with the cause, are written: one crash of
+        three on a busy machine (b10068). A quick end that nothing explains is tried again, to hear why."""
+        for _ in range(HEARINGS - 1):
+            begun = asyncio.get_running_loop().time()
+            try:
+                return await self._attempt(timeout_s)
+            except EngineError as error:
+                lived_s = asyncio.get_running_loop().time() - begun
+                if error.cause not in UNEXPLAINED or lived_s > QUICK_S:
+                    raise
+        return await self._attempt(timeout_s)
+
+    async def _attempt(self, timeout_s: float) -> Ready:
+        self.ready = None
+        begun = None
+        if self._child is None or not self._child.alive:
+            begun = asyncio.get_running_loop().time()
+            self._child = await self._spawn()
+        child = self._child
+        proving = asyncio.create_task(self._prove(child, begun))
+        watching = asyncio.create_task(child.wait())
+        try:
+            self.ready = await self._outcome(proving, watching, timeout_s)
+        except Exception:  # whatever it was, nothing may be left running
+            if child.alive:
+                await child.stop()
+            raise
+        finally:
+            await _cancel(proving, watching)
+        return self.ready
+
+    async def _outcome(
+        self, proving: asyncio.Task[Ready], watching: asyncio.Task[Exit], timeout_s: float
+    ) -> Ready:
+        await asyncio.wait({proving, watching}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            raise await self._ended(watching.result())
+        if not proving.done():
+            raise await self._not_ready(timeout_s)
+        return proving.result()
+
+    async def _spawn(self) -> Child:
+        if not await asyncio.to_thread(ports.is_free, self.command.port, self.command.host):
+            raise EngineError(
+                f"port {self.command.port} is taken by another program",
+                hint="launch again: the next free port is used",
+                cause="port_taken",
+            )
+        child = await Child.start(self.command, self.log_path, limit_bytes=self._log_limit_bytes)
+        log.info("engine started: name=%s pid=%d", self.command.served_name, child.identity.pid)
+        return child
+
+    async def _prove(self, child: Child, begun: float | None) -> Ready:
+        async with readiness.client(self.command) as http:
+            await readiness.healthy(http, self.command.health_path)
+            load_s = None if begun is None else asyncio.get_running_loop().time() - begun
+            child.served = True  # from here on it takes the signal for an engine that serves
+            if self._degraded is not None and begun is not None:
+                said = await asyncio.to_thread(logfile.head, self.log_path, since=child.log_start)
+                if (less := self._degraded(said)) is not None:
+                    raise less
+            ready = await readiness.prove(http, self.command, expect=self._expect)
+        return replace(ready, load_s=load_s)
+
+    async def _ended(self, ended: Exit) -> EngineError:
+        if ended.asked:
+            return EngineError(f"{self.command.served_name} was stopped while it started", cause="stopped")
+        return self._diagnose(await self.log_tail(), ended)
+
+    async def _not_ready(self, timeout_s: float) -> EngineError:
+        return EngineError(
+            f"{self.command.served_name} did not answer within {timeout_s:g} s",
+            hint="node-ctl logs shows how far it came; a slow disk needs a longer timeout",
+            cause="timeout",
+            line=last_telling_line(await self.log_tail()),
+        )
+
+    async def _end(self) -> Exit | None:
+        await self._past_spawn()
+        child = self._child
+        if child is None:
+            return None
+        ended = await child.stop()
+        if self._start is not None:
+            await asyncio.wait({self._start})
+        return ended
+
+    async def _past_spawn(self) -> None:
+        """A start that is under way has a child to end, or has ended."""
+        while self._start is not None and not self._start.done() and not self.alive:
+            await asyncio.wait({self._start}, timeout=0.01)
+
+
+async def _cancel(*tasks: "asyncio.Task[object]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _retrieve(task: "asyncio.Task[Ready]") -> None:
+    """A start that fails after all callers gave up is told by nobody else."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("engine not started: %s", error)

@@ -1,0 +1,1 @@
+"""The search for the best plan: candidates, engines, quality, limits."""

@@ -1,0 +1,1 @@
+"""A plan in words: reasons, alternatives, and why nothing fits."""

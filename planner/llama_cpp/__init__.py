@@ -1,0 +1,1 @@
+"""llama.cpp: placement, memory and speed of one exact llama-server command line."""

@@ -1,0 +1,1 @@
+"""Speed of llama.cpp: rooflines for decode, prefill and load, with speculation."""

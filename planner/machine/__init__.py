@@ -1,0 +1,1 @@
+"""What the arithmetic needs of a machine: devices, budgets, efficiency, measured corrections."""

@@ -1,0 +1,1 @@
+"""What the arithmetic needs of a model, whatever the engine: hyperparameters, windows, layer sizes."""

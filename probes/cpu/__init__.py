@@ -1,0 +1,1 @@
+"""The processor: model, core types, NUMA nodes."""

@@ -1,0 +1,128 @@
+"""The processor: model, cores, instruction sets, and how much of it this process may use."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.hardware import Cpu, Problem
+from domain.provenance import Told
+from probes import sysfs
+from probes.cpu import core_types, numa
+from probes.cpu.core_types import CPUS, parse_cpu_list
+from probes.memo import Kept
+from probes.memory.cgroup import Limits
+from probes.result import Answer
+
+# What llama.cpp's CPU variants and vLLM's CPU kernels ask for (ggml/src/ggml-cpu/CMakeLists.txt), by the
+# names of /proc/cpuinfo: x86 first, then ARM
+ENGINE_ISA = (
+    "sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx_vnni", "avx512f", "avx512bw", "avx512vl",
+    "avx512vbmi", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16",
+    "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "svei8mm", "svebf16", "sme", "sme2",
+)  # fmt: skip
+
+# MIDR implementer and part: Linux arch/arm64/include/asm/cputype.h, util-linux sys-utils/lscpu-arm.c
+ARM_CORES = {
+    ("0x41", "0xd03"): "Cortex-A53", ("0x41", "0xd05"): "Cortex-A55", ("0x41", "0xd08"): "Cortex-A72",
+    ("0x41", "0xd0b"): "Cortex-A76", ("0x41", "0xd0c"): "Neoverse-N1", ("0x41", "0xd40"): "Neoverse-V1",
+    ("0x41", "0xd41"): "Cortex-A78", ("0x41", "0xd42"): "Cortex-A78AE", ("0x41", "0xd44"): "Cortex-X1",
+    ("0x41", "0xd46"): "Cortex-A510", ("0x41", "0xd47"): "Cortex-A710", ("0x41", "0xd48"): "Cortex-X2",
+    ("0x41", "0xd49"): "Neoverse-N2", ("0x41", "0xd4d"): "Cortex-A715", ("0x41", "0xd4e"): "Cortex-X3",
+    ("0x41", "0xd4f"): "Neoverse-V2", ("0x41", "0xd80"): "Cortex-A520", ("0x41", "0xd81"): "Cortex-A720",
+    ("0x41", "0xd82"): "Cortex-X4", ("0x41", "0xd84"): "Neoverse-V3", ("0x41", "0xd85"): "Cortex-X925",
+    ("0x41", "0xd87"): "Cortex-A725", ("0x41", "0xd8e"): "Neoverse-N3",
+    ("0x51", "0x001"): "Oryon", ("0xc0", "0xac3"): "Ampere-1", ("0xc0", "0xac4"): "Ampere-1A",
+}  # fmt: skip
+
+TOLD = {
+    "model": Told("cpuinfo"),
+    "physical_cores": Told("sysfs", note="topology/core_cpus_list"),
+    "logical_cpus": Told("sysfs", note="cpu/online"),
+    "usable_cpus": Told("proc", note="Cpus_allowed_list: affinity and cpusets"),
+    "quota_cpus": Told("cgroup", note="the tightest of this group and all above it"),
+    "isa": Told("cpuinfo", note="what every core has"),
+    "numa_nodes": Told("sysfs", note="node/has_cpu"),
+    "kinds": Told("cpuinfo", note="the design of each ARM core"),
+    "numa": Told("sysfs", note="node/node*/cpulist and meminfo"),
+    "throttled_count": Told("sysfs", note="thermal_throttle/*_throttle_count since the boot"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cpuinfo:
+    """``isa`` is what every core has: on hybrid machines an engine may land on any of them. ``designs``
+    are the names of ARM cores by the number of the CPU."""
+
+    model: str | None
+    isa: tuple[str, ...]
+    logical_cpus: int
+    designs: Mapping[int, str]
+
+
+def probe(root: Path, limits: Limits, kept: Kept) -> Answer[Cpu]:
+    """Temperature and power are not of these files: the snapshot adds them."""
+    online_text = sysfs.read(root / CPUS / "online")
+    online = parse_cpu_list(online_text)
+    info = kept("cpuinfo", online_text, lambda: parse_cpuinfo(sysfs.read(root / "proc/cpuinfo") or ""))
+    told_apart = kept("cores", online_text, lambda: core_types.read(root, online, info.designs))
+    nodes = numa.probe(root)
+    allowed = sysfs.fields(sysfs.read(root / "proc/self/status")).get("Cpus_allowed_list:")
+    cpu = Cpu(
+        model=info.model,
+        physical_cores=told_apart.physical,
+        performance_cores=told_apart.performance,
+        logical_cpus=len(online) or info.logical_cpus or None,
+        usable_cpus=len(online & parse_cpu_list(allowed)) or None,
+        quota_cpus=limits.quota_cpus,
+        isa=info.isa,
+        numa_nodes=len(parse_cpu_list(sysfs.read(root / "sys/devices/system/node/has_cpu"))) or None,
+        kinds=told_apart.kinds,
+        numa=nodes,
+        throttled_count=throttled(root, online),
+    )
+    told = (
+        TOLD
+        if told_apart.told is None
+        else {**TOLD, "performance_cores": told_apart.told, "kinds": told_apart.told}
+    )
+    missing = [name for name in ("model", "physical_cores", "usable_cpus") if getattr(cpu, name) is None]
+    if missing:
+        what = f"not told below {root}: {', '.join(missing)}"
+        return Answer(cpu, (Problem("cpu", what, "mount /proc and /sys in this container"),), told)
+    return Answer(cpu, told=told)
+
+
+def throttled(root: Path, online: Iterable[int]) -> int | None:
+    """How many times since the boot Intel's cores and packages were slowed down for heat; other makers
+    don't count. CPUs of one core, and of one package, show the same counter."""
+    counters: dict[tuple[str, str], int] = {}
+    for number in online:
+        folder = root / CPUS / f"cpu{number}"
+        for what, place in (("core", "core_cpus_list"), ("package", "physical_package_id")):
+            count = sysfs.read_count(folder / f"thermal_throttle/{what}_throttle_count")
+            if count is not None:
+                counters[what, sysfs.read(folder / "topology" / place) or str(number)] = count
+    return sum(counters.values()) if counters else None
+
+
+def parse_cpuinfo(text: str) -> Cpuinfo:
+    models: list[str] = []
+    designs: dict[int, str] = {}
+    flags: list[set[str]] = []
+    for block in text.split("\n\n"):
+        lines = (line.partition(":") for line in block.splitlines())
+        facts = {key.strip(): value.strip() for key, _, value in lines}
+        if "processor" not in facts:
+            continue
+        part = (facts.get("CPU implementer", ""), facts.get("CPU part", ""))
+        design = ARM_CORES.get(part)
+        number = sysfs.integer(facts["processor"])
+        if design and number is not None:
+            designs[number] = design
+        model = facts.get("model name") or design
+        if model and model not in models:
+            models.append(model)
+        flags.append(set((facts.get("flags") or facts.get("Features") or "").split()))
+    common = set.intersection(*flags) if flags else set()
+    isa = tuple(name for name in ENGINE_ISA if name in common)
+    return Cpuinfo(" + ".join(models) or None, isa, len(flags), designs)

@@ -1,0 +1,1 @@
+"""AMD: amdgpu's sysfs files, KFD, sensors, and the shared memory of APUs."""

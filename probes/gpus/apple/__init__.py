@@ -1,0 +1,1 @@
+"""Apple's chips, under Linux and under macOS."""

@@ -1,0 +1,56 @@
+"""Apple's chips: by the device tree where Linux runs on one. Its GPU works in the RAM of the CPU.
+
+There is no PCI device, no counter of used memory and no sensor of the GPU: what is known is the chip.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from domain.catalogue_types import KnownGpu
+from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Trouble
+from domain.provenance import Certainty, Told
+from probes import sysfs
+from probes.gpus import device_table
+from probes.memory.ram import Meminfo
+from probes.result import Found
+
+COMPATIBLE = Path("proc/device-tree/compatible")
+VENDOR = "apple,"
+UNKNOWN_CHIP = re.compile(r"apple,t[0-9]{4}")
+DRIVER = Path("sys/module/asahi")
+
+TOLD = {
+    **device_table.TOLD,
+    "name": Told("table", note="by the chip's name in the device tree"),
+    "memory_total_bytes": Told("meminfo", Certainty.DERIVED, "the RAM is its memory"),
+    "memory_free_bytes": Told("meminfo", Certainty.DERIVED, "MemAvailable"),
+}
+
+
+def probe(root: Path, meminfo: Meminfo, table: Sequence[KnownGpu]) -> Found:
+    """The GPU of the chip, if the kernel has its driver; Found() on other machines."""
+    names = (sysfs.read(root / COMPATIBLE) or "").split("\0")
+    row = next((row for row in table for chip in row.chips if chip in names), None)
+    unnamed = next(filter(UNKNOWN_CHIP.fullmatch, names), "")
+    if row is None and not unnamed:
+        return Found()
+    name = row.name if row else f"Apple {unnamed.removeprefix(VENDOR)}"
+    if not sysfs.exists(root / DRIVER):
+        what = f"the GPU of {name} is present, unusable: its driver is not loaded"
+        hint = "it needs the asahi driver, which the kernels of Asahi Linux have"
+        return Found(problems=(Problem("apple", what, hint, Trouble.DRIVER),))
+    release = sysfs.read(root / "proc/sys/kernel/osrelease")
+    gpu = Gpu(
+        id=f"soc:{row.chips[0] if row else unnamed}",
+        vendor="apple",
+        name=name,
+        memory_kind=MemoryKind.UNIFIED,
+        memory_total_bytes=meminfo.total_bytes,
+        memory_free_bytes=meminfo.unified_free_bytes,
+        bandwidth_bytes_per_s=row.bandwidth_bytes_per_s if row else None,
+        bandwidth_source=BandwidthSource.PEAK if row and row.bandwidth_bytes_per_s else None,
+        driver=f"asahi {release}" if release else "asahi",
+        is_integrated=True,
+    )
+    return Found((gpu,), told={gpu.id: TOLD})

@@ -1,0 +1,50 @@
+"""Neural processors: shown so that an owner sees they are known, never counted as a GPU."""
+
+from collections.abc import Sequence
+
+from domain.hardware import Npu
+from domain.provenance import Told
+from probes import sysfs
+from probes.gpus import pci
+from probes.gpus.pci import PciDevice
+
+# By PCI id and revision, else by the id alone: Linux drivers/accel/amdxdna
+NAMES = {
+    "1022:17f0": "XDNA 2 (Ryzen AI)",
+    "1022:17f0 10": "XDNA 2 (Strix Point)",
+    "1022:17f0 11": "XDNA 2 (Strix Halo)",
+    "1022:17f0 20": "XDNA 2 (Krackan)",
+    "1022:1502": "XDNA (Phoenix, Hawk Point)",
+}
+
+# Makers of accelerators by the driver that has them; the rest of /dev/accel and /dev/davinci is none of ours
+DRIVERS = {"intel_vpu": "Intel NPU", "qaic": "Qualcomm Cloud AI 100", "habanalabs": "Habana Gaudi"}
+
+TOLD = {
+    "name": Told("table", note="by PCI id and revision"),
+    "driver": Told("sysfs"),
+    "firmware": Told("sysfs", note="what the driver read when it loaded"),
+}
+
+
+def parse(devices: Sequence[PciDevice]) -> tuple[Npu, ...]:
+    """Whatever is read wakes none: amdxdna's ``fw_version`` is what the driver read when it loaded."""
+    return tuple(
+        Npu(
+            device.gpu_id,
+            pci.VENDORS[device.vendor],
+            name,
+            device.driver,
+            sysfs.read(device.path / "fw_version") if device.driver == "amdxdna" else None,
+        )
+        for device in devices
+        if (name := _name(device))
+    )
+
+
+def _name(device: PciDevice) -> str | None:
+    named = NAMES.get(f"{device.pci_id} {device.revision}", NAMES.get(device.pci_id))
+    if named:
+        return named
+    maker = DRIVERS.get(device.driver or "")
+    return f"{maker} {device.pci_id}" if maker else None

@@ -1,0 +1,1 @@
+"""NVIDIA: NVML's answers, the cards they describe, MIG partitions."""

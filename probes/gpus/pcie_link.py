@@ -1,0 +1,115 @@
+"""The PCI Express link of a card: what it does now, the most it can, and where it is narrowest.
+
+Reading the link registers wakes nothing that is awake; a sleeping card is not asked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.accelerator import PcieLink
+from domain.provenance import Certainty, Told
+from probes import sysfs
+from probes.gpus.pci import PciDevice
+
+# Bytes/s of one lane and direction, after 8b/10b, 128b/130b or FLIT coding (PCI-SIG base specification)
+LANE_BYTES_PER_S = {
+    "2.5": 250e6,
+    "5.0": 500e6,
+    "8.0": 8e9 / 8 * 128 / 130,
+    "16.0": 16e9 / 8 * 128 / 130,
+    "32.0": 32e9 / 8 * 128 / 130,
+    "64.0": 64e9 / 8 * 242 / 256,
+}
+LANES = dict(enumerate(LANE_BYTES_PER_S.values(), start=1))
+GENERATIONS = {speed: generation for generation, speed in enumerate(LANE_BYTES_PER_S, start=1)}
+PLACEHOLDER = (1, 1)  # cards with a switch of their own (Arc) and GB10 show this whatever the slot is
+WIDEST = 32
+
+TOLD = Told("sysfs", note="max_ and current_link_* of every port up to the root, the narrowest")
+RATE_TOLD = Told("sysfs", Certainty.DERIVED, "the most that both ends can do, over the lanes in use")
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    """One end of a link."""
+
+    slot: str
+    generation: int
+    width: int
+    generation_now: int | None
+    width_now: int | None
+
+
+def probe(device: PciDevice) -> PcieLink | None:
+    """None where no port tells, or only placeholders do.
+
+    The narrowest link counts: speeds by the greatest that both its ends can do, since idle links drop to
+    2.5 GT/s; widths by the lanes in use, since a x16 card in a x4 riser keeps its own maximum.
+    """
+    ports, external = _ports(device.path)
+    # a bridge's lower port and the card below it are the ends of one link, so are the next two ports
+    pairs = [ports[start : start + 2] for start in range(0, len(ports), 2)]
+    card = next((port for port in ports if port), None)  # of a card with a switch, the switch's
+    links = [_link(pair, card=card, external=external) for pair in pairs]
+    rated = [(rate, link) for link in links if link and (rate := bytes_per_s(link))]
+    return min(rated, key=lambda one: one[0])[1] if rated else None
+
+
+def bytes_per_s(link: PcieLink | None) -> float | None:
+    """One direction: the greatest generation of the link over the lanes in use."""
+    lanes = (link.width_now or link.width_max) if link else None
+    lane = LANES.get(link.generation_max or 0) if link else None
+    return lane * lanes if lane and lanes else None
+
+
+def _ports(path: Path) -> tuple[list[_Port | None], bool]:
+    """From the card upwards; None is a placeholder. Whether any of them can be unplugged."""
+    ports: list[_Port | None] = []
+    external = False
+    place = path.resolve()
+    while not ports or sysfs.exists(place / "max_link_speed"):
+        ports.append(_port(place))
+        external = external or sysfs.read(place / "removable") == "removable"
+        place = place.parent
+    return ports, external
+
+
+def _port(path: Path) -> _Port | None:
+    generation, width = _generation(path / "max_link_speed"), _width(path / "max_link_width")
+    if generation is None or width is None or (generation, width) == PLACEHOLDER:
+        return None
+    now = _width(path / "current_link_width")
+    return _Port(
+        path.name.lower(),
+        generation,
+        width,
+        _generation(path / "current_link_speed"),
+        now if now is None or now <= width else None,
+    )
+
+
+def _generation(path: Path) -> int | None:
+    return GENERATIONS.get((sysfs.read(path) or "").partition(" ")[0])
+
+
+def _width(path: Path) -> int | None:
+    width = sysfs.read_int(path)
+    return width if width and 1 <= width <= WIDEST else None
+
+
+def _link(pair: Sequence[_Port | None], *, card: _Port | None, external: bool) -> PcieLink | None:
+    ends = [port for port in pair if port]
+    if not ends:
+        return None
+    limiting = min(ends, key=lambda port: LANES[port.generation] * port.width)
+    return PcieLink(
+        generation_now=min((end.generation_now for end in ends if end.generation_now), default=None),
+        width_now=min((end.width_now for end in ends if end.width_now), default=None),
+        generation_max=min(end.generation for end in ends),
+        width_max=min(end.width for end in ends),
+        card_generation=card.generation if card else None,
+        card_width=card.width if card else None,
+        narrowest=None if limiting is card else limiting.slot,
+        external=external,
+    )

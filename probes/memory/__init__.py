@@ -1,0 +1,1 @@
+"""RAM: size, modules, peak bandwidth, swap, cgroup limits, what the firmware reserved."""

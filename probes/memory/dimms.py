@@ -1,0 +1,146 @@
+"""The memory modules that the firmware lists (SMBIOS type 17), from udev's copy or from its tables.
+
+The tables are root's. systemd 249 and later read them once a boot (dmi_memory_id, 70-memory.rules) and keep
+the result where everyone may read it.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.host import MemoryModule
+from domain.provenance import Told
+from probes import sysfs
+
+UDEV_COPY = Path("run/udev/data/+dmi:id")
+ENTRIES = Path("sys/firmware/dmi/entries")
+PROPERTY = re.compile(r"E:MEMORY_DEVICE_([0-9]{1,3})_([A-Z_]+)=(.*)")
+
+# DSP0134 (SMBIOS 3.7), 7.18.2 Memory Device: Type
+KINDS = {
+    0x18: "DDR3", 0x1A: "DDR4", 0x1B: "LPDDR", 0x1C: "LPDDR2", 0x1D: "LPDDR3", 0x1E: "LPDDR4",
+    0x20: "HBM", 0x21: "HBM2", 0x22: "DDR5", 0x23: "LPDDR5", 0x24: "HBM3",
+}  # fmt: skip
+
+COPY, TABLES = Told("dmi", note="type 17, as udev copied it at the boot"), Told("dmi", note="type 17")
+UNKNOWN_WORD = 0xFFFF
+MIB, KIB = 1024**2, 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A module, and the bank that the firmware says it is in: by it channels are told apart."""
+
+    module: MemoryModule
+    bank: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """The populated ones; () where nobody may tell."""
+
+    slots: tuple[Slot, ...] = ()
+    told: Told = TABLES
+
+    @property
+    def modules(self) -> tuple[MemoryModule, ...]:
+        return tuple(slot.module for slot in self.slots)
+
+
+def read(root: Path) -> Slots:
+    copied = parse_udev(sysfs.read(root / UDEV_COPY) or "")
+    if copied:
+        return Slots(copied, COPY)
+    names = (name for name in sysfs.entries(root / ENTRIES) if name.startswith("17-"))
+    tables = (sysfs.read_bytes(root / ENTRIES / name / "raw") for name in names)
+    return Slots(_populated(parse_table(table or b"") for table in tables), TABLES)
+
+
+def parse_udev(text: str) -> tuple[Slot, ...]:
+    """``E:MEMORY_DEVICE_0_SIZE=17179869184``: a group of such properties for each slot."""
+    groups: dict[int, dict[str, str]] = {}
+    for line in text.splitlines():
+        found = PROPERTY.fullmatch(line.strip())
+        if found:
+            groups.setdefault(int(found[1]), {})[found[2]] = found[3]
+    return _populated(_slot_of(groups[number]) for number in sorted(groups))
+
+
+def _slot_of(said: Mapping[str, str]) -> Slot | None:
+    if said.get("PRESENT") == "0":
+        return None
+    number = {key: sysfs.integer(value) for key, value in said.items()}
+    return _slot(
+        locator=said.get("LOCATOR", ""),
+        bank=said.get("BANK_LOCATOR", ""),
+        total_bytes=number.get("SIZE"),
+        kind=said.get("TYPE"),
+        transfers=(number.get("CONFIGURED_SPEED_MTS") or number.get("SPEED_MTS")),
+        data_bits=number.get("DATA_WIDTH"),
+    )
+
+
+def parse_table(table: bytes) -> Slot | None:
+    """One type 17 structure with its strings; None where it is an empty slot or cut short."""
+    length = table[1] if len(table) > 1 else 0
+    if not 0x1B <= length <= len(table) or table[0] != 17:
+        return None
+    strings = table[length:].split(b"\0")
+    size = _word(table, 0x0C)
+    total_bytes = size * MIB if size < 0x8000 else (size & 0x7FFF) * KIB
+    if size == 0x7FFF:
+        total_bytes = _number(table, 0x1C, 4) * MIB
+    return _slot(
+        locator=_string(strings, table[0x10]),
+        bank=_string(strings, table[0x11]),
+        total_bytes=None if size == UNKNOWN_WORD else total_bytes,
+        kind=KINDS.get(table[0x12]),
+        transfers=_speed(table, 0x20, 0x58) or _speed(table, 0x15, 0x54),
+        data_bits=_word(table, 0x0A),
+    )
+
+
+def _slot(
+    *,
+    locator: str,
+    bank: str,
+    total_bytes: int | None,
+    kind: str | None,
+    transfers: int | None,
+    data_bits: int | None,
+) -> Slot | None:
+    """``transfers`` are millions a second. A slot without a size is empty."""
+    if not total_bytes or total_bytes < 0:
+        return None
+    module = MemoryModule(
+        locator=" ".join(locator.split()),
+        total_bytes=total_bytes,
+        kind=kind,
+        transfers_per_s=transfers * 1e6 if transfers and transfers > 0 else None,
+        data_bits=data_bits if data_bits and 8 <= data_bits <= 1024 else None,
+    )
+    return Slot(module, bank)
+
+
+def _populated(slots: Iterable[Slot | None]) -> tuple[Slot, ...]:
+    return tuple(slot for slot in slots if slot)
+
+
+def _word(table: bytes, offset: int) -> int:
+    return _number(table, offset, 2)
+
+
+def _number(table: bytes, offset: int, size: int) -> int:
+    """0, which is SMBIOS's "unknown", where the structure of an older version ends before."""
+    return int.from_bytes(table[offset : offset + size], "little") if table[1] >= offset + size else 0
+
+
+def _speed(table: bytes, offset: int, extended: int) -> int:
+    speed = _word(table, offset)
+    return _number(table, extended, 4) & 0x7FFFFFFF if speed == UNKNOWN_WORD else speed
+
+
+def _string(strings: list[bytes], number: int) -> str:
+    found = strings[number - 1] if 1 <= number <= len(strings) else b""
+    return found.decode(errors="replace")

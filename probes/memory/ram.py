@@ -1,0 +1,160 @@
+"""Host RAM: what is there, what is free, what may be locked, and the limit of the control groups.
+
+Swap is kept apart: sums of RAM and swap have claimed 135 GB of a 128 GB machine
+(github.com/GpuZelenograd/memtest_vulkan/issues/66).
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.hardware import BandwidthSource, Memory, Problem
+from domain.provenance import Certainty, Told
+from probes import sysfs
+from probes.memo import Kept
+from probes.memory import dimms, peak_bandwidth
+from probes.memory import swap as swaps
+from probes.memory.cgroup import Limits, parse_membership
+from probes.memory.swap import Swaps
+from probes.result import Answer, ToldBy
+
+CAP_IPC_LOCK = 14  # linux/capability.h; mm/mlock.c can_do_mlock() lets it pass any limit
+MEMLOCK = re.compile(r"^Max locked memory\s+(\S+)", re.MULTILINE)
+TOLD = {
+    "total_bytes": Told("meminfo", note="MemTotal: without what the firmware gave a GPU"),
+    "available_bytes": Told("meminfo", note="MemAvailable, never more than MemTotal"),
+    "hugepages_total_bytes": Told("meminfo", note="of the default size"),
+    "hugepages_free_bytes": Told("meminfo"),
+    "cgroup_limit_bytes": Told("cgroup", note="the tightest of this group and all above it"),
+    "cgroup_available_bytes": Told("cgroup", Certainty.DERIVED, "limit - usage + inactive file pages"),
+    "zram_total_bytes": Told("swaps", note="before compression"),
+    "zram_free_bytes": Told("swaps"),
+}
+BANDWIDTH = ("bandwidth_bytes_per_s", "bandwidth_source", "peak_bandwidth_bytes_per_s", "bus_bits")
+WHOLE_UID_RANGE = ["0", "0", "4294967295"]
+
+
+@dataclass(frozen=True, slots=True)
+class Meminfo:
+    """``/proc/meminfo`` in bytes. A firmware's carve-out for the GPU is not part of ``total_bytes``."""
+
+    total_bytes: int | None = None
+    available_bytes: int | None = None
+    swap_total_bytes: int | None = None
+    swap_free_bytes: int | None = None
+    hugepages_bytes: int | None = None
+    hugepages_free_bytes: int | None = None
+
+    @property
+    def unified_free_bytes(self) -> int | None:
+        """What a GPU that shares this RAM can get: huge pages where some are reserved, else what is
+        available (docs.nvidia.com/dgx/dgx-spark/known-issues.html)."""
+        return self.hugepages_free_bytes if self.hugepages_bytes else self.available_bytes
+
+
+def read_meminfo(root: Path) -> Meminfo:
+    return parse_meminfo(sysfs.read(root / "proc/meminfo") or "")
+
+
+def parse_counts(text: str) -> dict[str, int]:
+    """Every line by its key: bytes where the unit is kB, else a bare count."""
+    counts: dict[str, int] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        number, _, unit = value.strip().partition(" ")
+        count = sysfs.integer(number)
+        if count is not None and count >= 0:
+            counts[key] = count * 1024 if unit == "kB" else count
+    return counts
+
+
+def parse_meminfo(text: str) -> Meminfo:
+    counts = parse_counts(text)
+    total, available = counts.get("MemTotal"), counts.get("MemAvailable")
+    if total is not None and available is not None:
+        available = min(total, available)  # lxcfs shows more available than there is
+    page = counts.get("Hugepagesize")
+    total_pages, free_pages = (counts.get(f"HugePages_{name}") for name in ("Total", "Free"))
+    return Meminfo(
+        total_bytes=total,
+        available_bytes=available,
+        swap_total_bytes=counts.get("SwapTotal"),
+        swap_free_bytes=counts.get("SwapFree"),
+        hugepages_bytes=None if page is None or total_pages is None else total_pages * page,
+        hugepages_free_bytes=None if page is None or free_pages is None else free_pages * page,
+    )
+
+
+def probe(root: Path, meminfo: Meminfo, limits: Limits, kept: Kept) -> Answer[Memory]:
+    """Bandwidth and the carve-out hang on the GPUs, too: the snapshot adds them."""
+    limit, unlimited = memlock(root)
+    slots = kept("modules", None, lambda: dimms.read(root))
+    swap = swaps.parse(sysfs.read(root / "proc/swaps"))
+    sizes = [module.total_bytes or 0 for module in slots.modules]
+    peak = peak_bandwidth.of_modules(slots.slots)
+    memory = Memory(
+        total_bytes=meminfo.total_bytes,
+        available_bytes=meminfo.available_bytes,
+        memlock_limit_bytes=limit,
+        memlock_unlimited=unlimited,
+        cgroup_limit_bytes=limits.memory_limit_bytes,
+        cgroup_available_bytes=limits.memory_available_bytes,
+        swap_total_bytes=swap.disk_total_bytes if swap else meminfo.swap_total_bytes,
+        swap_free_bytes=swap.disk_free_bytes if swap else meminfo.swap_free_bytes,
+        zram_total_bytes=swap.zram_total_bytes if swap else None,
+        zram_free_bytes=swap.zram_free_bytes if swap else None,
+        hugepages_total_bytes=meminfo.hugepages_bytes,
+        hugepages_free_bytes=meminfo.hugepages_free_bytes,
+        installed_bytes=sum(sizes) or None,
+        modules=slots.modules,
+        bandwidth_bytes_per_s=peak.bytes_per_s,
+        bandwidth_source=BandwidthSource.PEAK if peak.bytes_per_s else None,
+        peak_bandwidth_bytes_per_s=peak.bytes_per_s,
+        bus_bits=peak.bus_bits,
+    )
+    told = _told(root, memory, swap, slots.told, peak.told)
+    missing = [name for name in ("total_bytes", "available_bytes") if getattr(memory, name) is None]
+    if missing:
+        what = f"{root / 'proc/meminfo'} does not tell {' and '.join(missing)}"
+        return Answer(memory, (Problem("memory", what, "mount /proc in this container"),), told)
+    return Answer(memory, told=told)
+
+
+def _told(root: Path, memory: Memory, swap: Swaps | None, modules: Told, peak: Told) -> ToldBy:
+    """What differs from machine to machine, beside what doesn't."""
+    lock = Told("proc", note=f"of {unit(root)}, whose engines inherit it")
+    swapped = Told("swaps") if swap else Told("meminfo", note="with zram, if there is any")
+    return {
+        **TOLD,
+        "memlock_unlimited" if memory.memlock_unlimited else "memlock_limit_bytes": lock,
+        **dict.fromkeys(("swap_total_bytes", "swap_free_bytes"), swapped),
+        **dict.fromkeys(("modules", "installed_bytes"), modules),
+        **dict.fromkeys(BANDWIDTH, peak),
+    }
+
+
+def unit(root: Path) -> str:
+    """The systemd unit whose limits this process has: engines are its children and inherit them."""
+    groups = parse_membership(sysfs.read(root / "proc/self/cgroup") or "").values()
+    names = [Path(group).name for group in groups]
+    return next((name for name in names if name.endswith((".service", ".scope"))), "this daemon")
+
+
+def memlock(root: Path) -> tuple[int | None, bool]:
+    """The soft limit in bytes and whether there is none for this process: (None, True) means unlimited.
+
+    Read from /proc/self/limits, which shows what getrlimit(RLIMIT_MEMLOCK) returns.
+    """
+    found = MEMLOCK.search(sysfs.read(root / "proc/self/limits") or "")
+    status = sysfs.fields(sysfs.read(root / "proc/self/status"))
+    if (found and found[1] == "unlimited") or _may_lock_anything(
+        status, sysfs.read(root / "proc/self/uid_map")
+    ):
+        return None, True
+    return (sysfs.integer(found[1]) if found else None), False
+
+
+def _may_lock_anything(status: dict[str, str], uid_map: str | None) -> bool:
+    """CAP_IPC_LOCK counts in the first user namespace only, so root in a rootless container is bound."""
+    effective = sysfs.integer("0x" + status.get("CapEff:", "0").strip())
+    return bool((effective or 0) >> CAP_IPC_LOCK & 1) and (uid_map or "").split() == WHOLE_UID_RANGE

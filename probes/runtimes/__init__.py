@@ -1,0 +1,1 @@
+"""Compute runtimes: their versions, and the devices that each shows to a child process."""

@@ -1,0 +1,122 @@
+"""Versions of the compute stacks, kernel and firmware, from files: no child process, no library loaded."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from domain.hardware import Stacks
+from domain.provenance import Told
+from probes import sysfs
+from probes.memo import Kept
+from probes.result import Answer
+from probes.system import firmware
+
+VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4}){1,3}")
+DEFINED = re.compile(r"#define\s+ROCM_VERSION_(MAJOR|MINOR|PATCH)\s+([0-9]{1,4})")
+
+# TheRock (7.14 and later) has its version in "core"; distributions put ROCm below /usr without .info
+INFO = (".info/version", "core/.info/version")
+HEADERS = (
+    "opt/rocm/include/rocm-core/rocm_version.h",
+    "usr/include/rocm-core/rocm_version.h",
+    "usr/include/rocm_version.h",
+)
+# Of pip (the packages of TheRock), and the HIP runtime of a distribution: its major and minor are ROCm's
+WHEELS = (
+    "usr/local/lib/python3*/dist-packages",
+    "usr/lib/python3*/site-packages",
+    "opt/*/lib/python3*/site-packages",
+)
+RUNTIMES = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib")
+RUNTIME = re.compile(r"libamdhip64\.so\.([0-9]{1,2}\.[0-9]{1,3})\.[0-9]+.*")
+
+# CUDA's toolkit: version.json since 11.1, version.txt before it and in Debian's package
+TOOLKIT = re.compile(r"\"cuda\"\s*:\s*\{[^}]*\"version\"\s*:\s*\"([0-9]{1,3}(?:\.[0-9]{1,10}){1,3})\"")
+TOOLKIT_TEXT = re.compile(r"CUDA Version ([0-9]{1,3}(?:\.[0-9]{1,10}){1,3})")
+
+# Folders that an installation changes
+PLACES = ("opt", "opt/rocm", "usr/local", "usr/local/cuda", "usr/include", *RUNTIMES)
+
+TOLD = {
+    "cuda": Told("nvml", note="the highest that the driver runs"),
+    "cuda_toolkit": Told("files", note="version.json of /usr/local/cuda"),
+    "rocm": Told("files", note=".info/version, headers, packages of pip, the HIP runtime's name"),
+    "nvidia_module": Told("sysfs"),
+    "amdgpu_dkms": Told("sysfs", note="only a driver built outside of the kernel tells a version"),
+    "kernel": Told("proc"),
+    "linux_firmware": Told("files", note="of the package; a newer one counts from the next boot on"),
+}
+
+
+def probe(root: Path, kept: Kept, *, with_firmware: bool) -> Answer[Stacks]:
+    """``with_firmware`` where a driver loads any: the list of packages is large."""
+    release = sysfs.read(root / "proc/sys/kernel/osrelease")
+    package = None
+    if with_firmware:
+        lists = sysfs.stamp(root / path for path in firmware.LISTS)
+        package = kept("firmware", (root, lists), lambda: firmware.linux_firmware(root))
+    places = sysfs.stamp(root / path for path in PLACES)
+    installed = kept("stacks", (root, places), lambda: (rocm(root), cuda_toolkit(root)))
+    stacks = Stacks(
+        rocm=installed[0],
+        cuda_toolkit=installed[1],
+        nvidia_module=sysfs.read(root / "sys/module/nvidia/version"),
+        amdgpu_dkms=sysfs.read(root / "sys/module/amdgpu/version"),
+        kernel=release or None,
+        linux_firmware=package,
+    )
+    return Answer(stacks, told=TOLD)
+
+
+def cuda_toolkit(root: Path) -> str | None:
+    """``"13.0"``, the newest where several are installed and /usr/local/cuda names none."""
+    local = root / "usr/local"
+    numbered = [local / name for name in reversed(sysfs.entries(local)) if name.startswith("cuda-")]
+    for folder in (local / "cuda", *numbered, root / "usr/lib/cuda"):
+        for name, pattern in (("version.json", TOOLKIT), ("version.txt", TOOLKIT_TEXT)):
+            found = pattern.search(sysfs.read(folder / name) or "")
+            if found:
+                return ".".join(found[1].split(".")[:2])
+    return None
+
+
+def rocm(root: Path) -> str | None:
+    """``"7.1.0"``, the newest where several are installed and /opt/rocm names none."""
+    for path in _info_files(root):
+        found = VERSION.match(sysfs.read(path) or "")
+        if found:
+            return found[0]
+    headers = (parse_header(sysfs.read(root / name)) for name in HEADERS)
+    return next((version for version in headers if version), None) or _wheel(root) or _runtime(root)
+
+
+def parse_header(text: str | None) -> str | None:
+    """The three numbers of ``rocm_version.h``."""
+    parts = dict(DEFINED.findall(text or ""))
+    return ".".join(parts[part] for part in ("MAJOR", "MINOR", "PATCH")) if len(parts) == 3 else None
+
+
+def _wheel(root: Path) -> str | None:
+    for pattern in WHEELS:
+        for path in sorted(root.glob(f"{pattern}/rocm_sdk_core-*.dist-info"), reverse=True):
+            found = VERSION.match(path.name.partition("-")[2])
+            if found:
+                return found[0]
+    return None
+
+
+def _runtime(root: Path) -> str | None:
+    """The file behind the library's names: ``libamdhip64.so.6.3.60303``."""
+    names = (name for folder in RUNTIMES for name in reversed(sysfs.entries(root / folder)))
+    return next((found[1] for name in names if (found := RUNTIME.fullmatch(name))), None)
+
+
+def _info_files(root: Path) -> Iterator[Path]:
+    """/opt/rocm may be an absolute link that leads out of a root: the numbered folders follow it."""
+    opt = root / "opt"
+    numbered = [opt / name for name in reversed(sysfs.entries(opt)) if name.startswith("rocm-")]
+    cores = [
+        opt / "rocm" / name for name in reversed(sysfs.entries(opt / "rocm")) if name.startswith("core-")
+    ]
+    for folder in (opt / "rocm", *numbered, *cores):
+        yield from (folder / name for name in INFO)

@@ -1,0 +1,1 @@
+"""The operating system: setup, services, firmware packages, clock, accounts."""

@@ -1,0 +1,87 @@
+"""A wall clock that jumps while the real process of a download runs: libfaketime sets it, the monotonic one
+goes on, as both do where somebody sets the clock of a machine."""
+
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalog.download import process
+from domain.download import Fetched, Terms, window
+from domain.units import MIB
+from tests.catalog.fetched import BIG, content, weights
+from tests.rigs.hub import Hub
+
+LIBRARY = Path("/usr/lib", str(sysconfig.get_config_var("MULTIARCH")), "faketime", "libfaketime.so.1")
+NIGHT = Terms(limit_bytes_per_s=MIB, window=window("01:00-06:00"))
+
+
+class Clock:
+    """The wall clock of every process that starts from now on."""
+
+    def __init__(self, file: Path, patch: pytest.MonkeyPatch) -> None:
+        self._file = file
+        assert LIBRARY.exists(), "scripts/system-packages installs libfaketime"
+        patch.setenv("LD_PRELOAD", str(LIBRARY))
+        patch.setenv("FAKETIME_TIMESTAMP_FILE", str(file))
+        patch.setenv("FAKETIME_NO_CACHE", "1")
+        patch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        patch.setenv("TZ", "UTC")
+
+    def jump(self, at: str) -> None:
+        beside = self._file.with_suffix(".new")
+        beside.write_text(f"@{at}\n")
+        beside.replace(self._file)
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock(tmp_path / "clock", monkeypatch)
+    found.jump("2026-03-10 02:00:00")
+    return found
+
+
+def until_it_waits(steps: Iterator[Fetched]) -> str:
+    return next(step.waiting for step in steps if step.waiting)
+
+
+def until_it_moves(steps: Iterator[Fetched], beyond_bytes: int = 0) -> int:
+    return next(step.bytes_done for step in steps if step.bytes_done > beyond_bytes and not step.waiting)
+
+
+def test_hours_follow_the_wall_clock_wherever_it_jumps(tmp_path: Path, hub: Hub, clock: Clock) -> None:
+    steps = process.fetch(weights(hub, {"a.gguf": BIG}), tmp_path, NIGHT)
+    here_bytes = until_it_moves(steps)
+    clock.jump("2026-03-10 06:30:00")
+    assert until_it_waits(steps) == "it may come at 01:00-06:00 only"
+    assert len(hub.gets("/cdn/")) == 1
+    clock.jump("2026-03-09 01:00:00")
+    here_bytes = until_it_moves(steps, here_bytes)
+    clock.jump("2027-03-10 00:59:00")
+    assert until_it_waits(steps) == "it may come at 01:00-06:00 only"
+    clock.jump("2027-03-10 05:30:00")
+    done = list(steps)[-1]
+    assert done.weights is not None
+    assert content(done.weights) == BIG
+    ranges = [item.headers.get("Range", "bytes=0-") for item in hub.gets("/cdn/")]
+    starts = [int(one.removeprefix("bytes=").removesuffix("-")) for one in ranges]
+    assert len(starts) == 3
+    assert starts == sorted(set(starts)), "each time it went on where it stopped"
+
+
+@pytest.mark.parametrize("to", ["2026-03-10 01:00:00", "2026-03-20 02:00:00"], ids=["back", "ahead"])
+def test_a_jump_within_the_hours_changes_no_wait(tmp_path: Path, hub: Hub, clock: Clock, to: str) -> None:
+    """Not that of the limit, and not the second that a busy server asks for."""
+    wanted = weights(hub, {"a.gguf": BIG})
+    hub.faults.answer_status = [503]
+    hub.faults.retry_after = "1"
+    steps = process.fetch(wanted, tmp_path, NIGHT)
+    assert until_it_waits(steps) == "the hub answered 503, asked again in 1 s"
+    clock.jump(to)
+    until_it_moves(steps)
+    clock.jump("2026-03-10 03:00:00")
+    told = list(steps)
+    assert not any(step.waiting for step in told)
+    assert len(told) > 3, "and it was not flooded: there was time to look"
+    assert told[-1].weights is not None

@@ -1,0 +1,151 @@
+"""Quants by the names that publishers give their files."""
+
+import pytest
+from gguf import LlamaFileType
+
+from catalog.formats.gguf.quants import FILE_TYPES, contents, quant_of
+from domain.model import Role, WeightFile
+
+
+def listed(*names: str) -> list[tuple[str, int]]:
+    found = contents(WeightFile(name, 10) for name in names)
+    return sorted((item.quant, len(item.files)) for item in found.quants)
+
+
+@pytest.mark.parametrize(
+    ("name", "quant"),
+    [
+        ("Qwen3-8B-Q4_K_M.gguf", "Q4_K_M"),
+        ("gpt-oss-20b-mxfp4.gguf", "MXFP4"),
+        ("openai_gpt-oss-20b-MXFP4_MOE.gguf", "MXFP4_MOE"),
+        ("Qwen3-235B-A22B-UD-Q3_K_XL-00001-of-00003.gguf", "UD-Q3_K_XL"),
+        ("UD-IQ2_XXS/GLM-4.6-UD-IQ2_XXS-00001-of-00003.gguf", "UD-IQ2_XXS"),
+        ("Llama-3.3-70B-Instruct-IQ4_NL.gguf", "IQ4_NL"),
+        ("model.q8_0.gguf", "Q8_0"),
+        ("Phi-4-F16.gguf", "F16"),
+        ("Q6_K/model-00001-of-00002.gguf", "Q6_K"),
+        ("gemma-3-27b-it-Q4_K_L.gguf", "Q4_K_L"),
+        ("mystery.gguf", "mystery"),
+    ],
+)
+def test_the_quant_that_a_name_says(name: str, quant: str) -> None:
+    assert quant_of(name) == quant
+
+
+def test_a_repository_as_publishers_fill_it() -> None:
+    assert listed(
+        "README.md",
+        "config.json",
+        "imatrix_unsloth.gguf",
+        "mmproj-F16.gguf",
+        "mmproj-BF16.gguf",
+        "M-Q4_K_M.gguf",
+        "M-Q8_0.gguf",
+        "BF16/M-BF16-00001-of-00002.gguf",
+        "BF16/M-BF16-00002-of-00002.gguf",
+        "UD-Q2_K_XL/M-UD-Q2_K_XL-00001-of-00003.gguf",
+        "UD-Q2_K_XL/M-UD-Q2_K_XL-00003-of-00003.gguf",
+    ) == [("BF16", 2), ("Q4_K_M", 1), ("Q8_0", 1)]
+
+
+def test_parts_are_in_order_and_small_quants_come_first() -> None:
+    files = [
+        WeightFile("b-Q8_0.gguf", 50),
+        *(WeightFile(f"a-Q4_0-0000{n}-of-00003.gguf", 10) for n in (3, 1, 2)),
+    ]
+    small, large = contents(files).quants
+    assert [file.name[-9:-5] for file in small.files] == ["0003"] * 3
+    assert [file.name for file in small.files] == sorted(file.name for file in small.files)
+    assert (small.size_bytes, large.size_bytes) == (30, 50)
+
+
+def test_of_a_quant_that_is_there_twice_the_upper_one_counts() -> None:
+    (found,) = contents([WeightFile("Q8_0/a-Q8_0.gguf", 1), WeightFile("a-Q8_0.gguf", 2)]).quants
+    assert found.files[0].name == "a-Q8_0.gguf"
+
+
+def test_file_types_are_those_of_llama_cpp() -> None:
+    for number, name in FILE_TYPES.items():
+        theirs = LlamaFileType(number).name.removeprefix("MOSTLY_").removeprefix("ALL_")
+        assert theirs == name
+
+
+def names_of(role: Role, *names: str) -> list[str]:
+    found = contents(WeightFile(name, 10) for name in names)
+    return [item.file.name for item in found.beside if item.role is role]
+
+
+def test_what_lies_beside_is_told_and_is_no_quant() -> None:
+    names = (
+        "M-Q4_K_M.gguf",
+        "mmproj-BF16.gguf",
+        "mmproj-F32.gguf",
+        "mmproj-F16.gguf",
+        "mtp-M.gguf",
+        "draft/M-draft-Q8_0.gguf",
+        "M-eagle3.gguf",
+        "imatrix_unsloth.gguf",
+        "M.imatrix.gguf",
+    )
+    assert listed(*names) == [("Q4_K_M", 1)]
+    assert names_of(Role.PROJECTOR, *names) == ["mmproj-F16.gguf", "mmproj-BF16.gguf", "mmproj-F32.gguf"]
+    assert names_of(Role.DRAFT, *names) == ["draft/M-draft-Q8_0.gguf", "M-eagle3.gguf", "mtp-M.gguf"]
+
+
+def test_a_repository_of_a_draft_model_is_about_that_model() -> None:
+    assert listed("M-eagle3-Q8_0.gguf", "M-eagle3-F16.gguf") == [("F16", 1), ("Q8_0", 1)]
+    assert names_of(Role.DRAFT, "M-eagle3-Q8_0.gguf") == []
+
+
+def test_a_quant_that_was_made_with_an_importance_matrix_is_one() -> None:
+    assert listed("M-imatrix-Q4_K_M.gguf", "M.i1-IQ2_XS.gguf", "M.imatrix.gguf") == [
+        ("IQ2_XS", 1),
+        ("Q4_K_M", 1),
+    ]
+
+
+def test_of_an_incomplete_quant_the_missing_part_is_named() -> None:
+    names = [f"Q6_K/M-Q6_K-0000{number}-of-00003.gguf" for number in (1, 3)]
+    found = contents(WeightFile(name, 10) for name in (*names, "M-Q8_0-00002-of-00002.gguf"))
+    assert found.quants == ()
+    assert found.lacking == {
+        "Q6_K": "Q6_K/M-Q6_K-00002-of-00003.gguf",
+        "Q8_0": "M-Q8_0-00001-of-00002.gguf",
+    }
+
+
+def test_a_complete_copy_makes_up_for_an_incomplete_one() -> None:
+    split = [WeightFile(f"M-Q8_0-0000{number}-of-00002.gguf", 10) for number in (1, 2)]
+    other = WeightFile("old/M-Q8_0-00001-of-00009.gguf", 10)
+    assert contents([other, *split]).lacking == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "quant"),
+    [
+        ("M-UD-IQ1_S.gguf", "UD-IQ1_S"),
+        ("M-TQ1_0.gguf", "TQ1_0"),
+        ("M-BF16-00001-of-00002.gguf", "BF16"),
+        ("UD-Q8_K_XL/x-00001-of-00002.gguf", "UD-Q8_K_XL"),
+        ("M-MXFP4_MOE.gguf", "MXFP4_MOE"),
+        ("M.i1-Q4_K_S.gguf", "Q4_K_S"),
+        ("Qwen3-4B-Q4-notes.gguf", "Qwen3-4B-Q4-notes"),
+    ],
+)
+def test_rarer_names(name: str, quant: str) -> None:
+    assert quant_of(name) == quant
+
+
+@pytest.mark.parametrize(
+    ("names", "twins"),
+    [
+        (("A-Q8_0.gguf", "B-Q8_0.gguf"), {"Q8_0": ("A-Q8_0.gguf", "B-Q8_0.gguf")}),
+        (("A-Q8_0.gguf", "sub/B-Q8_0.gguf"), {}),  # what lies deeper does not count
+        (("R1-Q8_0/R1-Q8_0-00001-of-00001.gguf", "R1.Q8_0/R1.Q8_0.gguf"), {}),  # a copy in one file
+        (("A-Q8_0.gguf", "B-Q4_0.gguf"), {}),  # their headers will tell
+    ],
+)
+def test_the_same_quant_of_differently_named_models_is_told(
+    names: tuple[str, ...], twins: dict[str, tuple[str, str]]
+) -> None:
+    assert contents(WeightFile(name, 10) for name in names).twins == twins

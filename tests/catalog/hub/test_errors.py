@@ -1,0 +1,149 @@
+"""What the hub refuses, hides or is too busy for: each is told with the next step."""
+
+from pathlib import Path
+
+import pytest
+
+from catalog.hub import client
+from catalog.hub.cache import Cache
+from catalog.resolve import candidates
+from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
+from domain.model import Candidate
+from tests.catalog.build import gguf_file, safetensors
+from tests.rigs.hub import Hub
+
+
+def resolve(name: str, tmp_path: Path, cache: Cache | None = None) -> tuple[Candidate, ...]:
+    return candidates(name, catalogue={}, models_dir=tmp_path / "models", cache=cache)
+
+
+@pytest.fixture
+def published(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    hub.add("o/r", {"M-Q8_0.gguf": gguf_file(tmp_path / "a", quant=7).read_bytes()})
+    return hub
+
+
+def refused(name: str, tmp_path: Path) -> NodeError:
+    with pytest.raises(NodeError) as caught:
+        resolve(name, tmp_path)
+    return caught.value
+
+
+def test_a_gated_repository_says_what_to_accept_and_where(
+    published: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published.faults.gated.add("o/r")
+    error = refused("o/r", tmp_path)
+    assert isinstance(error, DownloadError)
+    assert str(error) == "o/r is gated: its licence has to be accepted first"
+    assert f"accept it at {published.url}/o/r, then set hub_token or HF_TOKEN" in error.hint
+    monkeypatch.setenv("HF_TOKEN", "hf_a_stranger")
+    error = refused("o/r", tmp_path)
+    assert "the account of this token may not read it" in str(error)
+    assert "with that account" in error.hint
+    assert "hf_a_stranger" not in f"{error} {error.hint}"
+
+
+def test_gated_safetensors_say_so_too(published: Hub, tmp_path: Path) -> None:
+    published.add(
+        "o/st", {"config.json": b"{}" * 600, "model.safetensors": safetensors({"x": ("BF16", (4, 8), 64)})}
+    )
+    published.faults.gated.add("o/st")
+    assert "o/st is gated" in str(refused("o/st", tmp_path))
+
+
+def test_a_token_that_the_hub_does_not_know_is_told(
+    published: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_withdrawn")
+    published.faults.bad_tokens.add("hf_withdrawn")
+    error = refused("o/r", tmp_path)
+    assert "does not know this token" in str(error)
+    assert "/settings/tokens" in error.hint
+    assert "hf_withdrawn" not in f"{error} {error.hint}"
+
+
+@pytest.mark.parametrize("token", [None, "hf_mine"])
+def test_a_repository_that_is_not_there_is_an_unknown_model(
+    published: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    error = refused("o/other", tmp_path)
+    assert isinstance(error, UnknownModelError)
+    assert "no repository 'o/other', or it is private" in str(error)
+
+
+def test_a_repository_that_vanishes_between_listing_and_header_is_told(
+    published: Hub, tmp_path: Path
+) -> None:
+    found = client.listing("o/r")
+    del published.repos["o/r"]
+    with client.sources(found) as opened, pytest.raises(DownloadError, match="no repository 'o/r'"):
+        opened("M-Q8_0.gguf").read(0, 100)
+
+
+def test_a_revision_that_does_not_exist_is_told_apart_from_a_repository(
+    published: Hub, tmp_path: Path
+) -> None:
+    error = refused("o/r@v9", tmp_path)
+    assert isinstance(error, UnknownModelError)
+    assert str(error) == "o/r has no branch, tag or commit 'v9'"
+    assert f"{published.url}/o/r/tree/main lists them" in error.hint
+    published.revisions["o/r"].add("v9")
+    (found,) = resolve("o/r@v9", tmp_path)
+    assert found.weights.revision == published.commit("o/r")
+
+
+@pytest.mark.parametrize(
+    ("after", "says"),
+    [("", "from this address"), ("90", "from this address for 1 min 30 s"), ("soon", "from this address")],
+)
+def test_a_hub_that_wants_to_be_left_alone_is_told(
+    published: Hub, tmp_path: Path, after: str, says: str
+) -> None:
+    published.faults.retry_after = after
+    published.faults.answer_status += [429] * 20
+    error = refused("o/r", tmp_path)
+    assert str(error) == f"the hub wants no more requests {says}"
+    assert error.hint == "try again later; with hub_token set it allows more"
+
+
+def test_a_hub_that_is_down_or_busy_leaves_what_was_seen(published: Hub, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "seen")
+    resolve("o/r", tmp_path, cache)
+    for status in (429, 500, 503):
+        published.faults.answer_status += [status] * 20
+        (found,) = resolve("o/r", tmp_path, cache)
+        assert found.as_of
+        published.faults.answer_status.clear()
+
+
+def test_a_hub_that_breaks_between_listing_and_header_is_told(published: Hub, tmp_path: Path) -> None:
+    published.faults.answer_status += [503]
+    found = client.Listing("o/r", published.commit("o/r"), ())
+    with pytest.raises(DownloadError, match="out of order"):
+        client.source(found, "M-Q8_0.gguf")
+
+
+def test_a_listing_that_no_model_has_is_refused(
+    published: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "MOST_FILES", 50)
+    published.add("o/huge", {f"checkpoint-{number}/x.bin": b"" for number in range(51)})
+    error = refused("o/huge", tmp_path)
+    assert isinstance(error, BadModelError)
+    assert "lists 51 files, more than the 50" in str(error)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../.bashrc.gguf", "/etc/x.gguf", "a/../../x.gguf", "a\x1b[2J.gguf", "a\n.gguf"]
+)
+def test_a_listing_with_a_name_that_leads_out_or_can_not_be_shown_is_refused(
+    published: Hub, tmp_path: Path, name: str
+) -> None:
+    published.add("evil/r", {name: b"x" * 2000, "M-Q8_0.gguf": b"x" * 2000})
+    error = refused("evil/r", tmp_path)
+    assert isinstance(error, BadModelError)
+    assert str(error).isprintable()

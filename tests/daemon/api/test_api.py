@@ -1,0 +1,138 @@
+"""The API's own manners: shapes, refusals, streams; plans, estimates."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from daemon.machine.bandwidth import BANDWIDTH
+from domain.hardware import Hardware, Memory
+from domain.serialization import to_json
+from tests.daemon.conftest import Running
+
+
+async def test_status_and_probe_tell_of_the_daemon_and_the_machine(
+    daemon: Running, settings: Settings
+) -> None:
+    async with daemon() as api:
+        status, probe = await api.get("/v1/status"), await api.get("/v1/probe")
+        fact = await asyncio.to_thread(api.node.store.fact, BANDWIDTH)
+    assert status["socket"] == str(settings.socket)
+    assert status["launches"] == {}
+    assert probe["memory"]["total_bytes"] > 0
+    assert (probe["memory"]["bandwidth_bytes_per_s"], probe["memory"]["bandwidth_source"]) == (
+        20e9,
+        "measured",
+    )
+    assert probe["engines"][0]["version"] == "fake"
+    assert fact is not None
+    assert fact.boot_id is not None
+
+
+async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> None:
+    async with daemon() as api:
+        paths = (await api.get("/openapi.json"))["paths"]
+    assert {
+        "/v1/status",
+        "/v1/probe",
+        "/v1/doctor",
+        "/v1/doctor/report",
+        "/v1/profile",
+        "/v1/plan",
+        "/v1/search",
+        "/v1/compare",
+        "/v1/models",
+        "/v1/models/adopt",
+        "/v1/models/gc",
+        "/v1/models/pin",
+        "/v1/models/remove",
+        "/v1/models/verify",
+        "/v1/pulls",
+        "/v1/pulls/{number}/cancel",
+        "/v1/pulls/{number}/progress",
+        "/v1/estimate",
+        "/v1/launches",
+        "/v1/launches/{name}",
+        "/v1/launches/{name}/progress",
+        "/v1/launches/{name}/stop",
+        "/v1/launches/{name}/log",
+        "/v1/events",
+        "/v1/shutdown",
+    } == set(paths)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code", "said"),
+    [
+        pytest.param("/v1/plan", {"model": "smolm2-135m"}, 404, "unknown_model", "smolm2", id="unknown"),
+        pytest.param("/v1/plan", {"modle": "x"}, 422, "bad_usage", "modle", id="a key that is none"),
+        pytest.param(
+            "/v1/plan", {"model": "x", "parallel": 0}, 422, "bad_usage", "parallel", id="zero slots"
+        ),
+        pytest.param(
+            "/v1/plan", {"model": "x", "on": {"gpus": 3}}, 422, "bad_usage", "Hardware.gpus", id="bad profile"
+        ),
+        pytest.param(
+            "/v1/plan",
+            {"model": "x", "on": {"cpu": {"quota_cpus": 0}}},
+            422,
+            "bad_usage",
+            "cpu.quota_cpus can't be 0",
+            id="a box that cannot be",
+        ),
+        pytest.param("/v1/plan", {"model": "gpt-oss-120b"}, 409, "does_not_fit", "GiB", id="too large"),
+        pytest.param("/v1/launches/x/stop", {}, 404, "unknown_launch", "'x'", id="unknown launch"),
+        pytest.param("/v1/nowhere", {}, 404, "bad_usage", "/v1/nowhere", id="no such path"),
+    ],
+)
+async def test_a_refusal_has_a_code_a_message_and_a_hint(
+    daemon: Running, path: str, body: dict[str, Any], status: int, code: str, said: str
+) -> None:
+    async with daemon() as api:
+        small = Hardware(memory=Memory(total_bytes=8 * 1024**3, available_bytes=6 * 1024**3))
+        if code == "does_not_fit":
+            body = {**body, "on": to_json(small)}
+        answer = await api.http.post(path, json=body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert said in error["message"]
+    assert error["hint"]
+
+
+async def test_a_model_that_does_not_fit_names_one_that_would_within_a_second(daemon: Running) -> None:
+    small = to_json(Hardware(memory=Memory(total_bytes=24 * 1024**3, available_bytes=22 * 1024**3)))
+    async with daemon() as api:
+        began = time.monotonic()
+        answer = await api.post("/v1/plan", model="gpt-oss-120b", on=small)
+        took_s = time.monotonic() - began
+    assert "would fit" in answer.json()["error"]["hint"]
+    assert took_s < 2, "a second on a machine that does nothing else"
+
+
+async def test_a_plan_and_the_estimate_of_its_command_agree(daemon: Running, smollm2: Path) -> None:
+    async with daemon() as api:
+        plan = (await api.post("/v1/plan", model=str(smollm2), threads=1)).json()
+        args = ["-ngl", "0", "-c", "2048", "-np", "1", "-t", "1"]
+        estimate = (await api.post("/v1/estimate", model=str(smollm2), args=args)).json()
+        two = (await api.post("/v1/estimate", model=str(smollm2), args=["-ngl", "99"], gpus=2)).json()
+    assert plan["engine"] == estimate["engine"] == "llama.cpp"
+    assert plan["weights"]["location"] == str(smollm2.parent)
+    assert estimate["memory"][0]["device"] == "host"
+    assert [row["device"] for row in two["memory"]] == ["GPU0", "GPU1", "host"]
+    assert any("of " in note for note in estimate["notes"])
+
+
+async def test_a_log_and_the_events_are_read_back(daemon: Running, smollm2: Path) -> None:
+    async with daemon() as api:
+        await api.launched(smollm2, name="tiny")
+        path = api.node.log_path("tiny")
+        await asyncio.to_thread(path.write_text, "one\ntwo\nthree\n")
+        log = await api.http.get("/v1/launches/tiny/log?lines=2")
+        events = await api.http.get("/v1/events")
+        later = await api.http.get("/v1/events?since=1")
+    assert log.text == "two\nthree\n"
+    assert '"kind": "ready"' in events.text
+    assert later.text == ""

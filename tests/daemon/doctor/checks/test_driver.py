@@ -1,0 +1,69 @@
+"""Drivers that do not answer or do not fit."""
+
+from dataclasses import replace
+
+import pytest
+
+from daemon.doctor.checks import driver
+from domain.hardware import Problem, Trouble
+from tests.daemon.doctor.checks.build import (
+    ERROR,
+    NOT_KNOWN,
+    OK,
+    RTX_3090,
+    WELL,
+    Case,
+    captured,
+    facts,
+    judge,
+    name,
+)
+
+CASES = [
+    Case("no GPU, no driver", WELL, ()),
+    Case("one that answers", facts(RTX_3090), (OK,), ("nvidia 580.95.05",)),
+    Case(
+        "the library is newer than the module",
+        facts(
+            box={
+                "problems": (
+                    Problem(
+                        "nvidia",
+                        "the NVIDIA libraries don't match the loaded module 580.95.05",
+                        "reboot",
+                        Trouble.DRIVER,
+                    ),
+                )
+            }
+        ),
+        (ERROR,),
+        ("don't match the loaded module 580.95.05", "reboot"),
+    ),
+    Case(
+        "cards on the bus, and no library",
+        captured("dual-3090"),
+        (ERROR,),
+        ("libnvidia-ml.so.1 is not installed",),
+    ),
+    Case(
+        "a card fell off the bus",
+        facts(
+            RTX_3090,
+            box={
+                "problems": (
+                    Problem(
+                        "nvidia", "the GPU at 0000:04:00.0 is lost", "power the machine off", Trouble.LOST
+                    ),
+                )
+            },
+        ),
+        (ERROR,),
+        ("is lost", "fell off the bus"),
+    ),
+    Case("it does not say what it is", facts(replace(RTX_3090, driver=None)), (NOT_KNOWN,)),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_a_driver_that_does_not_fit_is_told(case: Case) -> None:
+    judge(driver.check, case)

@@ -1,0 +1,69 @@
+"""Versions that are known to be bad."""
+
+from dataclasses import replace
+
+import pytest
+
+from config.versions import FILE, cuda_since, known_troubles
+from daemon.doctor.checks import versions
+from daemon.doctor.checks.facts import Facts
+from domain.catalogue_types import KnownTrouble
+from domain.hardware import Stacks
+from tests.daemon.doctor.checks.build import HALO, NOT_KNOWN, OK, RTX_3090, WARNING, Case, facts, judge, name
+
+
+def halo(**stacks: str | None) -> Facts:
+    good = Stacks(kernel="6.18.9-200.fc43.x86_64", linux_firmware="20260110-1.fc43")
+    return facts(HALO, box={"stacks": replace(good, **stacks)}, known_troubles=known_troubles())
+
+
+CASES = [
+    Case("nothing is known of this GPU", facts(RTX_3090, known_troubles=known_troubles()), ()),
+    Case("good ones", halo(), (OK,), ("nothing is known against kernel 6.18.9-200.fc43.x86_64",)),
+    Case(
+        "an old kernel",
+        halo(kernel="6.12.57+deb13-amd64"),
+        (WARNING,),
+        ("kernel 6.12", "6.18.4", "issues/5444"),
+    ),
+    Case("a newer one with the bug", halo(kernel="6.17.0-14-generic"), (WARNING,), ("6.18.4", "unstable")),
+    Case("the first without it", halo(kernel="6.18.4-200.fc43.x86_64"), (OK,)),
+    Case("the firmware that was recalled", halo(linux_firmware="20251125-1.fc43"), (WARNING,), ("20260110",)),
+    Case("a ROCm with page faults", halo(rocm="7.2.1"), (WARNING,), ("ROCm 7.2.1", "Vulkan")),
+    Case("the version after it", halo(rocm="7.2.2"), (OK,)),
+    Case(
+        "no firmware package is found",
+        halo(linux_firmware=None),
+        (NOT_KNOWN,),
+        ("the version of linux-firmware",),
+    ),
+    Case(
+        "what is bad is told even so",
+        halo(linux_firmware=None, kernel="6.17.0"),
+        (WARNING, NOT_KNOWN),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_versions_known_to_be_bad_are_told(case: Case) -> None:
+    judge(versions.check, case)
+
+
+def test_every_entry_names_what_it_is_for_and_its_source() -> None:
+    for one in known_troubles():
+        assert one.what in versions.CALLED
+        assert one.since or one.before
+        assert one.why
+        assert one.fix
+        assert "." in one.source
+    assert set(cuda_since()) <= {f"sm_{number}" for number in range(70, 130)}
+    assert "source" in FILE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("version", "bad"),
+    [("1.9", False), ("2", True), ("2.0.1-3.fc43", True), ("2.1", False), ("10.0", False)],
+)
+def test_numbers_are_compared_as_numbers(version: str, bad: bool) -> None:
+    assert versions.is_bad(version, KnownTrouble("kernel", since="2", before="2.1")) is bad

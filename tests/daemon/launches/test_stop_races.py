@@ -1,0 +1,127 @@
+"""Stops that meet launches, stops and writes under way: the last word is the owner's."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.state.records import Remembered
+from domain.errors import EngineError, StateError
+from domain.launch import LaunchState
+from launchers.process.engine import EngineProcess
+from tests.daemon.conftest import Api, FakeLauncher, Running, alive
+
+
+def slowed(call: Callable[..., Any], entered: threading.Event, by_s: float = 0.4) -> Callable[..., Any]:
+    def slow(*args: object) -> Any:
+        entered.set()
+        time.sleep(by_s)
+        return call(*args)
+
+    return slow
+
+
+async def until_set(event: threading.Event) -> None:
+    assert await asyncio.to_thread(event.wait, 10)
+
+
+async def test_a_write_under_way_has_not_the_last_word(daemon: Running, smollm2: Path) -> None:
+    """A launch that is just being written down as desired, and is stopped."""
+    entered = threading.Event()
+    async with daemon() as api:
+        api.node.store.save_launch = slowed(api.node.store.save_launch, entered)  # type: ignore[method-assign]
+        await api.launch(smollm2, name="tiny")
+        await until_set(entered)
+        assert (await api.post("/v1/launches/tiny/stop")).json()["state"] == "stopped"
+        told = await asyncio.to_thread(api.node.store.launch, "tiny")
+        await asyncio.sleep(0.5)
+        later = await asyncio.to_thread(api.node.store.launch, "tiny")
+    assert told is not None
+    assert not told.desired
+    assert later == told
+
+
+async def test_two_that_forget_at_once_are_both_answered(daemon: Running, smollm2: Path) -> None:
+    async with daemon() as api:
+        await api.launched(smollm2, name="tiny")
+        both = await asyncio.gather(
+            *(api.post("/v1/launches/tiny/stop", forget=forget) for forget in (False, True, True))
+        )
+        assert [answer.status_code for answer in both] == [200, 200, 200]
+        assert await api.get("/v1/launches") == []
+
+
+async def test_nothing_of_a_name_begins_while_it_is_forgotten(daemon: Running, smollm2: Path) -> None:
+    entered = threading.Event()
+    async with daemon() as api:
+        await api.launched(smollm2, name="tiny")
+        api.node.store.forget_launch = slowed(api.node.store.forget_launch, entered)  # type: ignore[method-assign]
+        forgetting = asyncio.create_task(api.post("/v1/launches/tiny/stop", forget=True))
+        await until_set(entered)
+        meanwhile = await api.post("/v1/launches", model=str(smollm2), name="tiny", threads=1)
+        await forgetting
+        assert meanwhile.status_code == 423
+        assert "is stopping" in meanwhile.json()["error"]["message"]
+        row = await api.launched(smollm2, name="tiny")
+        assert [one["name"] for one in await api.get("/v1/launches")] == ["tiny"]
+    assert not alive(row["pid"])
+
+
+async def test_one_engine_that_does_not_end_keeps_no_other(daemon: Running, smollm2: Path) -> None:
+    async def stuck() -> None:
+        raise OSError(9, "Bad file descriptor")
+
+    async with daemon() as api:
+        first = await api.launched(smollm2, name="first")
+        second = await api.launched(smollm2, name="second")
+        process = api.node.live["second"].process
+        assert process is not None
+        end = process.stop
+        process.stop = stuck  # type: ignore[method-assign]
+    assert not alive(first["pid"])
+    assert alive(second["pid"])
+    await end()
+
+
+async def test_who_waits_hears_of_a_failure_whose_engine_does_not_end(
+    daemon: Running, smollm2: Path, launcher: FakeLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stuck(process: EngineProcess) -> None:
+        raise EngineError(f"process {process.pid} does not end, not even killed", cause="unkillable")
+
+    launcher.args = ("--say", "main: error: no luck", "--die", "1")
+    monkeypatch.setattr(EngineProcess, "stop", stuck)
+    async with daemon() as api:
+        async with asyncio.timeout(15):
+            last = (await api.progress(await api.launch(smollm2, name="tiny")))[-1]
+    assert last["step"] == "failed"
+
+
+async def served_again_without_a_disk(api: Api, pid: int) -> dict[str, Any]:
+    """The row after its engine was killed while READY can't be written."""
+    save = api.node.store.save_launch
+
+    def full(launch: Remembered) -> None:
+        if launch.state is LaunchState.READY:
+            raise StateError("the disk is full")
+        save(launch)
+
+    api.node.store.save_launch = full  # type: ignore[method-assign]
+    os.kill(pid, signal.SIGKILL)
+    return await api.row("tiny", lambda row: row["state"] == "ready" and row["pid"] not in (None, pid))
+
+
+async def test_a_full_disk_ends_no_engine_that_serves(daemon: Running, smollm2: Path) -> None:
+    async with daemon() as api:
+        before = await api.launched(smollm2, name="tiny")
+        after = await served_again_without_a_disk(api, before["pid"])
+        assert after["restarts"] == 1
+        assert set(api.node.ledger.promised) == {"tiny"}
+        await asyncio.sleep(0.3)
+        assert (await api.get("/v1/launches/tiny"))["launch"]["pid"] == after["pid"]

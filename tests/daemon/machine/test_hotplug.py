@@ -1,0 +1,246 @@
+"""Devices that come, go and change under a whole daemon, on a Strix Halo that umockdev plays."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from daemon.app import Node, Rooms
+from daemon.launches.launch import Live
+from daemon.machine import device_changes, hotplug
+from daemon.state.records import Request
+from daemon.state.store import Store
+from domain.hardware import Gpu, Hardware, Problem
+from domain.plan import DeviceMemory, Plan, Wish
+from domain.units import GIB
+from launchers.process.engine import EngineProcess
+from tests.daemon.conftest import Running
+from tests.daemon.test_child import Child, until
+from tests.rigs.umockdev import GPU, SECOND_GPU, Testbed
+
+SELDOM = {"NODE_DAEMON_PROBE_INTERVAL_S": "600"}
+CARD = Gpu("pci:0000:01:00.0", "nvidia", "RTX", memory_total_bytes=24 * GIB, driver="nvidia")
+
+
+@pytest.fixture
+def box() -> Iterator[Testbed]:
+    testbed = Testbed("strix-halo")
+    yield testbed
+    testbed.close()
+
+
+@pytest.fixture
+def daemon_there(box: Testbed, tmp_path: Path) -> Iterator[Child]:
+    child = Child(tmp_path, **box.environment(SELDOM))
+    yield child.up()
+    child.end()
+
+
+def events(daemon: Child) -> list[tuple[str, str]]:
+    with daemon.http() as http:
+        lines = map(json.loads, http.get("/v1/events").text.splitlines())
+        return [(line["kind"], line["message"]) for line in lines if line["kind"].startswith("device")]
+
+
+def test_the_daemon_sees_the_machine_and_all_that_happens_to_it(daemon_there: Child, box: Testbed) -> None:
+    """One daemon for all: its start takes longer than the rest. Its next look is due in ten minutes."""
+    seen = daemon_there.get("/v1/probe")
+    assert [(gpu["id"], gpu["arch"]) for gpu in seen["gpus"]] == [("pci:0000:c3:00.0", "gfx1151")]
+    assert [npu["id"] for npu in seen["npus"]] == ["pci:0000:c4:00.1"]
+    assert {one["sensor"] for one in seen["thermals"]} >= {"k10temp/0000:00:18.3/Tctl"}
+    told = [""]
+
+    def hears(kind: str, *words: str) -> None:
+        until(lambda: len(events(daemon_there)) == len(told))
+        told.append(events(daemon_there)[-1][1])
+        assert (events(daemon_there)[-1][0], [word for word in words if word not in told[-1]]) == (kind, [])
+
+    box.add_gpu()
+    hears("device_came", "7900 XTX", "pci:0000:0d:00.0", "is here")
+    assert len(daemon_there.get("/v1/probe")["gpus"]) == 2
+
+    box.attribute(SECOND_GPU, "mem_info_vram_total", str(20 * 1024**3))
+    box.uevent(f"{SECOND_GPU}/drm/card1", "change")
+    hears("device_changed", "pci:0000:0d:00.0", "memory 20.0 GiB after 24.0 GiB")
+
+    box.property(f"{GPU}/drm/card0", "WEDGED", "rebind,bus-reset")
+    box.uevent(f"{GPU}/drm/card0", "change")
+    hears("device_wedged", "0000:c3:00.0", "unbind and bind its driver again, or ")
+
+    box.remove(f"{SECOND_GPU}/drm/card1")
+    box.remove(SECOND_GPU)
+    hears("device_gone", "pci:0000:0d:00.0", "is gone")
+    assert len(daemon_there.get("/v1/probe")["gpus"]) == 1
+
+
+async def test_without_udev_the_looks_of_the_schedule_are_compared(
+    daemon: Running, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_udev() -> None:
+        raise ImportError("No library named udev")
+
+    monkeypatch.setattr(hotplug, "_context", no_udev)
+    machines = [Hardware(gpus=(CARD,)), Hardware()]
+    seldom = replace(rooms, probe=lambda: machines[0] if len(machines) == 2 else machines[-1])
+    async with daemon(seldom) as api:
+        assert hotplug.open_monitors() == ()
+        assert (await api.get("/v1/probe"))["gpus"][0]["id"] == CARD.id
+        machines.pop(0)
+        await api.get("/v1/probe?refresh=true")
+        answer = await api.http.get("/v1/events")
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [(line["kind"], line["message"]) for line in lines] == [
+        ("device_gone", "RTX (pci:0000:01:00.0) is gone")
+    ]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> Store:
+    return await asyncio.to_thread(Store, tmp_path / "state.db")
+
+
+class Diary:
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, str | None]] = []
+
+    async def write(self, kind: str, message: str, *, launch: str | None = None) -> None:
+        self.lines.append((kind, message, launch))
+
+
+def launch(name: str, device: str, needed_bytes: int) -> Live:
+    memory = (DeviceMemory(device, 0, 0, 0, 0, needed_bytes, None),)
+    plan = cast("Plan", SimpleNamespace(memory=memory))
+    return Live(Request(name, name, Wish()), plan=plan, process=cast("EngineProcess", object()))
+
+
+async def test_launches_on_a_device_that_went_are_told(store: Store) -> None:
+    other = replace(CARD, id="pci:0000:02:00.0")
+    live = {
+        one.name: one
+        for one in (launch("big", "GPU1", 20 * GIB), launch("small", "GPU0", GIB), launch("cpu", "host", GIB))
+    }
+    diary = Diary()
+    node = cast("Node", SimpleNamespace(diary=diary, live=live, store=store))
+    lost = Problem("nvidia", "the GPU at 0000:02:00.0 is lost")
+    before, after = Hardware(gpus=(CARD, other)), Hardware(gpus=(CARD,), problems=(lost,))
+    assert await device_changes.tell(node, before, after)
+    words = "RTX (pci:0000:02:00.0) is gone: the GPU at 0000:02:00.0 is lost"
+    assert diary.lines == [
+        ("device_gone", words, None),
+        ("device_gone", f"{words}; it has 20.0 GiB there", "big"),
+    ]
+    assert not await device_changes.tell(node, after, after)
+
+
+async def test_a_plan_counts_the_gpus_of_its_start(store: Store) -> None:
+    """One that went since shifts the others, and no launch to another card."""
+    other = replace(CARD, id="pci:0000:02:00.0")
+    big, small = launch("big", "GPU1", 20 * GIB), launch("small", "GPU0", GIB)
+    big.gpus = small.gpus = (CARD.id, other.id)
+    diary = Diary()
+    live = {"big": big, "small": small}
+    node = cast("Node", SimpleNamespace(diary=diary, live=live, store=store))
+    await device_changes.tell(node, Hardware(gpus=(CARD, other)), Hardware(gpus=(other,)))
+    await device_changes.tell(node, Hardware(gpus=(other,)), Hardware())
+    assert [launch for _, _, launch in diary.lines] == [None, "small", None, "big"]
+
+
+async def test_an_engine_that_was_taken_over_had_the_devices_of_the_last_daemon(store: Store) -> None:
+    diary = Diary()
+    live = {"big": launch("big", "GPU0", 20 * GIB)}
+    node = cast("Node", SimpleNamespace(diary=diary, live=live, store=store))
+    await device_changes.tell(node, None, Hardware(gpus=(CARD,)))
+    await device_changes.tell(node, None, Hardware())
+    assert [launch for _, _, launch in diary.lines] == [None, "big"]
+
+
+async def test_what_went_while_no_daemon_was_there_is_told_by_the_next(store: Store) -> None:
+    diary = Diary()
+    node = cast("Node", SimpleNamespace(diary=diary, live={}, store=store))
+    assert not await device_changes.tell(node, None, Hardware(gpus=(CARD,)))
+    assert not await device_changes.tell(node, None, Hardware(gpus=(CARD,)))
+    assert await device_changes.tell(node, None, Hardware())
+    assert diary.lines == [("device_gone", "RTX (pci:0000:01:00.0) is gone", None)]
+    assert not await device_changes.tell(node, None, Hardware())
+
+
+async def test_a_look_that_began_earlier_does_not_undo_a_later_one(daemon: Running, rooms: Rooms) -> None:
+    machines, began, may_end = [Hardware()], threading.Event(), threading.Event()
+
+    def probe() -> Hardware:
+        machine = machines[-1]
+        if machine.gpus:
+            began.set()
+            may_end.wait(10)
+        return machine
+
+    async with daemon(replace(rooms, probe=probe)) as api:
+        await api.get("/v1/probe")
+        machines.append(Hardware(gpus=(CARD,)))
+        slow = asyncio.create_task(api.get("/v1/probe?refresh=true"))
+        await asyncio.to_thread(began.wait, 10)
+        machines.append(Hardware())
+        await api.get("/v1/probe?refresh=true")
+        may_end.set()
+        assert (await slow)["gpus"] != []
+        assert (await api.get("/v1/probe"))["gpus"] == []
+        assert (await api.http.get("/v1/events")).text == ""
+
+
+async def test_a_look_that_breaks_ends_no_listening(daemon: Running, rooms: Rooms) -> None:
+    looks = 0
+    again = threading.Event()
+
+    def probe() -> Hardware:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise RuntimeError("a driver in a state that nobody foresaw")
+        if looks == 3:
+            again.set()
+        return Hardware()
+
+    async with daemon(replace(rooms, probe=probe)) as api:
+        await api.get("/v1/probe")
+        ears = hotplug.Ears()
+        listening = asyncio.create_task(hotplug.look_when_heard(api.node, ears))
+        for _ in range(2):
+            ears.news.set()
+            await asyncio.sleep(2 * hotplug.SETTLE_S)
+        assert await asyncio.to_thread(again.wait, 10)
+        listening.cancel()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(CARD, replace(CARD, temperature_c=80, memory_free_bytes=1, power_w=9), id="what varies"),
+        pytest.param(CARD, replace(CARD, asleep=True, memory_total_bytes=25 * GIB), id="it fell asleep"),
+        pytest.param(CARD, replace(CARD, driver=None, memory_total_bytes=None), id="unknown is no change"),
+    ],
+)
+def test_no_event_is_written_for(before: Gpu, after: Gpu) -> None:
+    assert list(device_changes.differences(Hardware(gpus=(before,)), Hardware(gpus=(after,)))) == []
+
+
+def test_a_device_that_is_set_aside_is_the_same_device() -> None:
+    moved = Hardware(set_aside=(replace(CARD, display_attached=True, driver="new"),))
+    [found] = device_changes.differences(Hardware(gpus=(replace(CARD, display_attached=False),)), moved)
+    assert found.words == "RTX (pci:0000:01:00.0): driver new after nvidia, display attached after none"
+
+
+@pytest.mark.parametrize(
+    ("subsystem", "pci_class", "matters"),
+    [
+        ("pci", "30000", True), ("pci", "38000", True), ("pci", "118000", True), ("pci", "120000", True),
+        ("pci", "20000", False), ("pci", None, True), ("pci", "x", True), ("drm", None, True),
+    ],
+)  # fmt: skip
+def test_of_the_bus_only_accelerators_matter(subsystem: str, pci_class: str | None, matters: bool) -> None:
+    assert hotplug._matters(subsystem, pci_class) is matters

@@ -1,0 +1,102 @@
+"""Plans of models on a hub: from as few headers as the choice needs, and without the hub from those seen."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from config.data import catalogue, profile
+from config.settings import Settings
+from daemon.app import Rooms
+from daemon.main import running
+from daemon.planning.estimate import estimate
+from daemon.planning.plan import plan
+from daemon.systemd_notify import Notify
+from daemon.weights.hub_search import search
+from domain.errors import DoesNotFitError, DownloadError
+from domain.plan import Wish
+from tests.daemon.conftest import FakeLauncher, fake_rooms
+from tests.rigs import published
+from tests.rigs.hub import Hub
+
+REPO = "owner/Qwen3-30B-A3B-GGUF"
+QUANTS = ("Q4_0", "Q5_K_M", "Q8_0")
+LARGE = profile("strix-halo-128gb")
+SMALL = profile("n100-8gb")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub() as running_hub:
+        monkeypatch.setenv("HF_ENDPOINT", running_hub.url)
+        running_hub.add(REPO, published.quants(catalogue()["qwen3-30b-a3b"], QUANTS))
+        yield running_hub
+
+
+@dataclass(frozen=True)
+class Daemons:
+    """Of one state: with the hub, and without. Each is started by ``running``."""
+
+    online: tuple[Settings, Notify, Rooms]
+    offline: tuple[Settings, Notify, Rooms]
+
+
+@pytest.fixture
+def daemons(settings: Settings, launcher: FakeLauncher) -> Daemons:
+    settings.state_dir.mkdir(parents=True)
+    online = settings.model_copy(update={"offline": False})
+    return Daemons(
+        (online, Notify({}), fake_rooms(online, launcher)),
+        (settings, Notify({}), fake_rooms(settings, launcher)),
+    )
+
+
+def files_read(hub: Hub) -> set[str]:
+    return {item.path.rpartition("/")[2] for item in hub.gets("/resolve/")}
+
+
+async def test_without_a_hub_a_plan_is_that_of_what_was_seen_and_says_so(hub: Hub, daemons: Daemons) -> None:
+    async with running(*daemons.online) as node:
+        seen = await plan(node, REPO, Wish(), on=LARGE)
+    hub.requests.clear()
+    async with running(*daemons.offline) as node:
+        again = await plan(node, REPO, Wish(), on=LARGE)
+        told = await estimate(node, REPO, [], on=LARGE)
+        with pytest.raises(DownloadError, match="offline"):
+            await plan(node, "owner/other", Wish(), on=LARGE)
+    assert hub.requests == []
+    assert not any("as seen at" in reason for reason in seen.reasons)
+    assert any(f"{REPO} is planned as seen at 20" in reason for reason in again.reasons)
+    assert replace(again, reasons=seen.reasons) == seen
+    assert any("as seen at 20" in note for note in told.notes)
+
+
+async def test_a_small_box_is_told_from_the_smallest_header(hub: Hub, daemons: Daemons) -> None:
+    async with running(*daemons.online) as node:
+        with pytest.raises(DoesNotFitError, match="GiB"):
+            await plan(node, REPO, Wish(), on=SMALL)
+        assert files_read(hub) == {"qwen3-30b-a3b-Q4_0.gguf"}
+        with pytest.raises(DoesNotFitError, match="GiB"):  # named, it is read, for its own numbers
+            await plan(node, REPO, Wish(quality="Q8_0"), on=SMALL)
+        assert "qwen3-30b-a3b-Q8_0.gguf" in files_read(hub)
+
+
+async def test_an_estimate_of_a_quant_reads_one_header(hub: Hub, daemons: Daemons) -> None:
+    async with running(*daemons.online) as node:
+        found = await estimate(node, f"{REPO}:Q4_0", ["-c", "4096"], on=LARGE)
+        assert files_read(hub) == {"qwen3-30b-a3b-Q4_0.gguf"}
+        chosen = await plan(node, REPO, Wish(), on=LARGE)
+        without = await estimate(node, REPO, ["-c", "4096"], on=LARGE)
+    assert found.notes[-1].startswith(f"of {REPO} Q4_0")
+    assert without.notes[-1].startswith(f"of {REPO} {chosen.weights.quant}")
+
+
+async def test_a_search_asks_the_hub_and_offline_says_so(hub: Hub, daemons: Daemons) -> None:
+    async with running(*daemons.online) as node:
+        (found,) = await search(node, "qwen3 gguf", limit=5, formats=())
+    assert (found.repo, found.formats) == (REPO, ("gguf",))
+    hub.requests.clear()
+    async with running(*daemons.offline) as node:
+        with pytest.raises(DownloadError, match="offline is set"):
+            await search(node, "qwen3 gguf", limit=5, formats=())
+    assert hub.requests == []

@@ -1,0 +1,42 @@
+"""Which weights go when room is needed."""
+
+import pytest
+
+from daemon.weights.retention import to_go
+from domain.local_model import Note, Stored, StoredFile
+from domain.model import Source
+
+
+def stored(name: str, size_bytes: int = 10, **more: object) -> Stored:
+    files = (StoredFile(name, name, name, size_bytes),)
+    return Stored(name, Source.HUB, name, "0", "Q8_0", "/m", files, "2026-01-02", **more)  # type: ignore[arg-type]
+
+
+STORED = (
+    stored("new"),
+    stored("old"),
+    stored("pinned"),
+    stored("used"),
+    stored("theirs", other_tool=True),
+    stored("linked", linked=True),
+    stored("never used"),
+)
+NOTES = {
+    "new": Note("new", used_at="2026-03-01"),
+    "old": Note("old", used_at="2026-01-01"),
+    "pinned": Note("pinned", pinned=True),
+}
+
+
+@pytest.mark.parametrize(
+    ("lacking_bytes", "gone"),
+    [
+        pytest.param(-5, [], id="there is room"),
+        pytest.param(0, [], id="just enough"),
+        pytest.param(1, ["old"], id="the least recently used first"),
+        pytest.param(11, ["old", "never used"], id="never used counts from when it came"),
+        pytest.param(10**6, ["old", "never used", "new"], id="and never what is pinned, used or another's"),
+    ],
+)
+def test_what_goes(lacking_bytes: int, gone: list[str]) -> None:
+    assert [one.name for one in to_go(STORED, NOTES, used={"used"}, lacking_bytes=lacking_bytes)] == gone

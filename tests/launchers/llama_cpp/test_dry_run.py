@@ -1,0 +1,193 @@
+"""llama-server's own word on memory: read from what builds print, asked of real and of odd ones."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from domain.errors import EngineError
+from domain.plan import LlamaFlags
+from domain.units import MIB
+from launchers.base import Capabilities, EngineDevice
+from launchers.bounded_child import run_until
+from launchers.llama_cpp import dry_run
+from launchers.llama_cpp.dry_run import Held
+from tests.conftest import ROOT
+
+CAPTURES = ROOT / "tests" / "captures" / "llama.cpp"
+FLAGS = LlamaFlags(gpu_layers=0, context_tokens=4096, parallel=1, load_mode="mmap+mlock")
+
+
+def captured(name: str) -> str:
+    return (CAPTURES / name).read_text()
+
+
+def mib(name: str, model: int | None, context: int, compute: int, *, is_device: bool = False) -> Held:
+    model_bytes = None if model is None else model * MIB
+    return Held(name, model_bytes, context * MIB, compute * MIB, is_device)
+
+
+@pytest.mark.parametrize("build", ["b10068", "b10434"])
+def test_both_builds_are_understood(build: str) -> None:
+    """gpt-oss-120b on two RPC devices of 24 and 8 GiB, the experts of 24 layers on the CPU."""
+    found = dry_run.parse(captured(f"fit-moe-{build}.log"))
+    assert [one.name for one in found] == ["RPC0", "RPC1", "Host", "CPU_REPACK"]
+    assert [one.is_device for one in found] == [True, True, False, False]
+    assert found[0] == mib("RPC0", 7265, 469, 103, is_device=True)
+    assert found[2:] == (mib("Host", 688, 0, 95), mib("CPU_REPACK", 38728, 0, 0))
+
+
+def test_a_box_without_gpus_has_host_rows_alone() -> None:
+    found = dry_run.parse(captured("fit-cpu-b10434.log"))
+    assert [one.name for one in found] == ["Host", "CPU_REPACK"]
+
+
+def test_only_the_first_table_counts() -> None:
+    """A second one is of flags that the engine has made up."""
+    said = captured("fit-moe-b10068.log")
+    assert dry_run.parse(said + captured("fit-cpu-b10434.log")) == dry_run.parse(said)
+
+
+def test_the_table_is_complete_when_another_line_follows() -> None:
+    lines = captured("fit-cpu-b10434.log").splitlines(keepends=True)
+    heading = next(number for number, line in enumerate(lines) if dry_run.HEADING in line)
+    done = [dry_run.is_complete("".join(lines[: heading + more])) for more in (0, 1, 2, 3, 4)]
+    assert done == [False, False, False, False, True]
+
+
+def test_names_and_figures_of_cards_are_read() -> None:
+    said = (
+        f"x: | {dry_run.HEADING} | total free self model context compute unaccounted |\n"
+        "x: |   - CUDA0 (RTX 3090) | 24576 = 23100 + ( 4763 =  3703 +    1024 +      36) +       -3287 |\n"
+        "x: |   - Host             |                   1590 =   626 +     832 +     132                |\n"
+    )
+    assert dry_run.parse(said) == (mib("CUDA0", 3703, 1024, 36, is_device=True), mib("Host", 626, 832, 132))
+
+
+def test_llama_fit_params_is_read_and_its_repacked_weights_are_not_believed() -> None:
+    found = dry_run.printed("noise\nCUDA0 4403 1024 290 \nHost 281 0 40 \n")
+    assert found == (mib("CUDA0", 4403, 1024, 290, is_device=True), mib("Host", None, 0, 40))
+
+
+def test_what_a_started_engine_took_is_read_from_its_log() -> None:
+    found = {one.name: one for one in dry_run.allocated(captured("start-rpc.log"))}
+    assert list(found) == ["CPU", "RPC0[127.0.0.1:15151]", "RPC0[127.0.0.1:15152]"]
+    device = found["RPC0[127.0.0.1:15151]"]
+    assert device.is_device
+    assert device.model_bytes == int(50.73 * MIB)
+    assert device.context_bytes == 9 * MIB
+    assert found["CPU"].model_bytes is None  # mapped: more than is read of it
+
+
+@pytest.mark.engine
+def test_the_real_engine_tells_and_is_gone(engine: Capabilities, smollm2: Path) -> None:
+    began = time.monotonic()
+    told = dry_run.ask(FLAGS, engine, smollm2)
+    assert time.monotonic() - began < 5
+    assert told.by == "llama-server"
+    assert told.held[0].name == "Host"
+    assert told.held[0].context_bytes == 90 * MIB  # 30 layers x 4096 x 3 heads x 64 x 2 (K, V) x 2 bytes
+
+
+PLAIN = LlamaFlags(context_tokens=4096)
+OPTIONS = """
+--cache-type-k --cache-type-v --flash-attn --fit -lv --ctx-size --batch-size --ubatch-size
+"""
+PLAIN_FLAGS = frozenset(OPTIONS.split())
+
+
+def odd(folder: Path, text: str, name: str = "llama-server") -> Capabilities:
+    """A build that has the options of today, and prints something else."""
+    path = folder / name
+    path.write_text(f"#!{sys.executable}\n{text}")
+    path.chmod(0o755)
+    return Capabilities("llama.cpp", str(path), "odd", flags=PLAIN_FLAGS)
+
+
+def test_a_build_that_prints_nothing_known_is_an_error_with_a_cause(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no memory table"):
+        dry_run.ask(PLAIN, odd(tmp_path, "print('hello')"), tmp_path / "replica.gguf")
+
+
+def test_a_build_without_fit_is_not_started(tmp_path: Path) -> None:
+    caps = odd(tmp_path, f"open({str(tmp_path / 'started')!r}, 'w')")
+    old = Capabilities(caps.engine, caps.path, flags=caps.flags - {"--fit"})
+    with pytest.raises(EngineError, match="no --fit"):
+        dry_run.ask(PLAIN, old, tmp_path / "replica.gguf")
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_build_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
+    text = "import subprocess, time\nprint(subprocess.Popen(['sleep', '60']).pid, flush=True)\ntime.sleep(60)"
+    caps = odd(tmp_path, text)
+    began = time.monotonic()
+    said = run_until((caps.path,), lambda said: False, timeout_s=1.0, env=os.environ)
+    assert time.monotonic() - began < 5
+    assert ended_soon(int(said))
+    with pytest.raises(EngineError, match=r"within 0\.5 s"):
+        dry_run.ask(PLAIN, caps, tmp_path / "replica.gguf", timeout_s=0.5)
+
+
+def ended_soon(pid: int) -> bool:
+    """Killed with its group; init may take a moment to reap it."""
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_build_that_talks_without_end_is_cut_off(tmp_path: Path) -> None:
+    caps = odd(tmp_path, "while True: print('x' * 1000)")
+    began = time.monotonic()
+    said = run_until((caps.path,), lambda said: False, timeout_s=60.0, env=os.environ)
+    assert time.monotonic() - began < 30
+    assert 4 * MIB <= len(said) <= 5 * MIB
+
+
+def test_the_address_space_is_limited_where_no_driver_needs_it(tmp_path: Path) -> None:
+    text = "import resource; print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(4)[0])"
+    argv = (odd(tmp_path, f"import time; time.sleep(0.3); {text}").path,)
+    said = run_until(
+        argv,
+        lambda said: False,
+        timeout_s=20,
+        env=os.environ,
+        address_space_bytes=dry_run.ADDRESS_SPACE_BYTES,
+    )
+    assert said.split() == [str(dry_run.ADDRESS_SPACE_BYTES), "0"]
+
+
+def test_a_gpu_driver_keeps_its_addresses() -> None:
+    gpu = Capabilities("llama.cpp", "x", devices=(EngineDevice("CUDA0"),))
+    assert dry_run._address_space_bytes(gpu) is None
+    remote = Capabilities("llama.cpp", "x", devices=(EngineDevice("RPC0"),))
+    assert dry_run._address_space_bytes(remote) == dry_run.ADDRESS_SPACE_BYTES
+
+
+def test_llama_fit_params_answers_where_the_server_does_not(tmp_path: Path) -> None:
+    caps = odd(tmp_path, "print('hello')")
+    usage = "\\n".join(f"{name} X                 something" for name in sorted(PLAIN_FLAGS))
+    odd(
+        tmp_path,
+        f"import sys\nsaid = 'CUDA0 4403 1024 290 \\nHost 281 0 40 '\n"
+        f"print('{usage}' if '--help' in sys.argv else said)",
+        "llama-fit-params",
+    )
+    told = dry_run.ask(PLAIN, caps, tmp_path / "replica.gguf")
+    assert told.by == "llama-fit-params"
+    assert [one.name for one in told.held] == ["CUDA0", "Host"]
+
+
+def test_nothing_is_locked_while_it_is_asked(engine: Capabilities) -> None:
+    argv = dry_run.command(FLAGS, engine, Path("replica.gguf"))
+    assert argv is not None
+    assert "mmap" in argv or "mlock" not in " ".join(argv)
+    assert "mmap+mlock" not in argv
+    assert argv[argv.index("--fit") + 1] == "on"

@@ -1,0 +1,275 @@
+"""A start that fails says why, with the engine's own line: the real engine, made to fail in each way."""
+
+import socket
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from signal import Signals
+
+import gguf
+import pytest
+
+from domain.errors import EngineError
+from domain.model import Source, WeightFile, Weights
+from domain.plan import HOST, Confidence, DeviceMemory, LlamaFlags, Plan, Speed
+from launchers import llama_cpp
+from launchers.base import Capabilities
+from launchers.command import Command, Exit
+from launchers.llama_cpp.failures import buffers
+from launchers.process.engine import EngineProcess
+from tests.launchers.conftest import CAPTURES
+
+MIB = 1024**2
+
+
+def captured(name: str) -> str:
+    return (CAPTURES / "llama.cpp" / name).read_text()
+
+
+def plan_of(model: Path, *, memory: tuple[DeviceMemory, ...] = (), **flags: object) -> Plan:
+    weights = Weights(Source.FILE, str(model), None, (WeightFile(model.name),), "Q4_1", 1, str(model.parent))
+    small = LlamaFlags(context_tokens=256, parallel=1, threads=1, cache_ram_mib=0)
+    return Plan(
+        model=model.name,
+        engine="llama.cpp",
+        weights=weights,
+        context_tokens=256,
+        parallel=1,
+        kv_cache_type="f16",
+        memory=memory,
+        speed=Speed(),
+        fits=True,
+        confidence=Confidence.ESTIMATED,
+        flags=replace(small, **flags),  # type: ignore[arg-type]
+    )
+
+
+async def failure(command: Command, log_path: Path) -> EngineError:
+    process = EngineProcess(command, log_path=log_path, diagnose=llama_cpp.diagnose)
+    with pytest.raises(EngineError) as failed:
+        await process.ensure_ready(60)
+    assert not process.alive
+    assert failed.value.line, await process.log_tail()
+    assert failed.value.hint
+    return failed.value
+
+
+def other_architecture(path: Path) -> Path:
+    writer = gguf.GGUFWriter(path, "flux-capacitor")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def cut(source: Path, target: Path, size_bytes: int) -> Path:
+    with source.open("rb") as file:
+        target.write_bytes(file.read(size_bytes))
+    return target
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("case", "cause", "says"),
+    [
+        pytest.param("absent", "file_missing", "No such file", id="no file"),
+        pytest.param("text", "bad_file", "begins with 'hell'", id="another format"),
+        pytest.param("header", "bad_file", "cut off or damaged", id="cut within the header"),
+        pytest.param("half", "bad_file", "blk.16.ffn_down.weight lies beyond", id="cut within the weights"),
+        pytest.param("other", "unsupported_model", "flux-capacitor", id="unknown architecture"),
+    ],
+)
+async def test_a_bad_file_is_named(
+    engine: Capabilities, smollm2: Path, tmp_path: Path, port: int, case: str, cause: str, says: str
+) -> None:
+    model = tmp_path / f"{case}.gguf"
+    if case == "text":
+        model.write_text("hello")
+    elif case == "other":
+        other_architecture(model)
+    elif case in ("header", "half"):
+        cut(smollm2, model, {"header": 100_000, "half": 50_000_000}[case])
+    command = llama_cpp.command(plan_of(model), caps=engine, port=port, name="m")
+    failed = await failure(command, tmp_path / "log")
+    assert failed.cause == cause
+    assert says in str(failed)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("extra", "cause", "says"),
+    [
+        pytest.param(("--no-such-flag", "3"), "unknown_flag", "--no-such-flag", id="unknown flag"),
+        pytest.param(("--ctx-size", "many"), "bad_flag", "--ctx-size: stoi", id="a word for a number"),
+        pytest.param(("--device", "Vulkan7"), "device_missing", "no device Vulkan7", id="a device gone"),
+    ],
+)
+async def test_a_flag_the_build_refuses_is_named(
+    engine: Capabilities,
+    smollm2: Path,
+    tmp_path: Path,
+    port: int,
+    extra: tuple[str, ...],
+    cause: str,
+    says: str,
+) -> None:
+    command = llama_cpp.command(plan_of(smollm2, extra=extra), caps=engine, port=port, name="m")
+    failed = await failure(command, tmp_path / "log")
+    assert (failed.cause, says in str(failed)) == (cause, True)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("limit_kib", "context_tokens"),
+    [
+        pytest.param(1_500_000, 262_144, id="the KV cache"),
+        pytest.param(300_000, 256, id="the weights"),
+    ],
+)
+async def test_memory_that_runs_out_is_told_with_its_size(
+    engine: Capabilities, smollm2: Path, tmp_path: Path, port: int, limit_kib: int, context_tokens: int
+) -> None:
+    command = llama_cpp.command(
+        plan_of(smollm2, context_tokens=context_tokens), caps=engine, port=port, name="m"
+    )
+    limited = ("/bin/sh", "-c", f'ulimit -v {limit_kib} && exec "$0" "$@"', *command.argv)
+    failed = await failure(replace(command, argv=limited), tmp_path / "log")
+    assert failed.cause == "out_of_host_memory"
+    assert "memory" in failed.line or "allocate" in failed.line
+
+
+@pytest.mark.engine
+def test_a_port_that_was_taken_meanwhile_is_told(engine: Capabilities, smollm2: Path, port: int) -> None:
+    command = llama_cpp.command(plan_of(smollm2), caps=engine, port=port, name="m")
+    with socket.create_server(("127.0.0.1", port)):
+        done = subprocess.run(command.argv, env=command.env, capture_output=True, text=True, check=False)
+    failed = llama_cpp.diagnose(done.stdout + done.stderr, Exit(done.returncode))
+    assert failed.cause == "port_taken"
+    assert str(port) in str(failed)
+
+
+@pytest.mark.engine
+async def test_a_planned_rpc_device_that_is_down_is_an_error_not_a_slow_model(
+    engine: Capabilities, smollm2: Path, tmp_path: Path, port: int
+) -> None:
+    plan = plan_of(smollm2, rpc=("127.0.0.1:9",), gpu_layers=99)
+    process = EngineProcess(
+        llama_cpp.command(plan, caps=engine, port=port, name="m"),
+        log_path=tmp_path / "log",
+        diagnose=llama_cpp.diagnose,
+        degraded=lambda log: llama_cpp.degraded(log, plan),
+    )
+    with pytest.raises(EngineError, match=r"127\.0\.0\.1:9 can't be reached") as failed:
+        await process.ensure_ready(60)
+    assert failed.value.cause == "device_missing"
+    assert not process.alive
+
+
+def test_a_build_for_another_cpu_is_told_by_its_signal() -> None:
+    failed = llama_cpp.diagnose(captured("sigill.log"), Exit(-Signals.SIGILL))
+    assert failed.cause == "illegal_instruction"
+    assert "CPU" in str(failed)
+
+
+@pytest.mark.parametrize(
+    ("log", "ended", "cause", "says"),
+    [
+        pytest.param("", Exit(-9, oom_killed=True), "oom_killed", "kernel killed", id="OOM killer"),
+        pytest.param("", Exit(-9), "killed", "SIGKILL while starting", id="killed by hand"),
+        pytest.param("", Exit(-6, served=True), "crashed", "SIGABRT while serving", id="abort"),
+        pytest.param("", Exit(None, served=True), "exited", "ended while serving", id="adopted, no status"),
+        pytest.param("odd\nfatal: tape\nbye", Exit(3), "exited", "exited 3", id="a failure nobody knows"),
+        pytest.param(
+            "llama-server: error while loading shared libraries: libcuda.so.1: cannot open",
+            Exit(127),
+            "library_missing",
+            "libcuda.so.1",
+            id="a driver's library",
+        ),
+        pytest.param(
+            "E alloc_tensor_range: failed to allocate Vulkan0 buffer of size 6039797760",
+            Exit(1),
+            "out_of_device_memory",
+            "Vulkan0",
+            id="a GPU's memory",
+        ),
+        pytest.param(
+            "E ggml_backend_cuda_buffer_type_alloc_buffer: allocating 1.00 MiB on device 0: "
+            "cudaMalloc failed: out of memory",
+            Exit(1),
+            "out_of_device_memory",
+            "cudaMalloc",
+            id="CUDA",
+        ),
+        pytest.param(
+            "terminate called: vk::DeviceLostError vk::Queue::submit: ErrorDeviceLost",
+            Exit(-6),
+            "device_lost",
+            "ErrorDeviceLost",
+            id="a GPU that hangs",
+        ),
+    ],
+)
+def test_what_can_not_be_made_to_happen_here(log: str, ended: Exit, cause: str, says: str) -> None:
+    failed = llama_cpp.diagnose(log, ended)
+    assert failed.cause == cause
+    assert says in str(failed)
+    assert failed.hint
+
+
+def test_the_most_telling_line_goes_along_with_an_unknown_failure() -> None:
+    assert llama_cpp.diagnose("odd\nfatal: tape\nbye", Exit(3)).line == "fatal: tape"
+
+
+def gpu(name: str) -> DeviceMemory:
+    return DeviceMemory(name, weights_bytes=50 * MIB, kv_cache_bytes=0, compute_bytes=0)
+
+
+def test_the_engines_own_figures_are_read_back() -> None:
+    read = buffers(captured("start-rpc.log"))
+    weights = {buffer.device: buffer.size_bytes / MIB for buffer in read if buffer.what == "model"}
+    assert weights == pytest.approx(
+        {"CPU_Mapped": 28.69, "RPC0[127.0.0.1:15151]": 50.73, "RPC0[127.0.0.1:15152]": 41.37}, abs=0.01
+    )
+    assert sum(buffer.size_bytes for buffer in read if buffer.what == "KV") == pytest.approx(11.25 * MIB)
+    assert [buffer.on_host for buffer in read if buffer.what == "model"] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("log", "memory", "cause"),
+    [
+        pytest.param("start-rpc.log", (gpu("GPU0"), gpu("GPU1")), None, id="all as planned"),
+        pytest.param(
+            "start-rpc.log", (gpu("GPU0"), gpu("GPU1"), gpu("GPU2")), "device_missing", id="one less"
+        ),
+        pytest.param("start-cpu.log", (gpu("GPU0"),), "device_missing", id="quietly on the CPU"),
+        pytest.param("start-cpu.log", (gpu(HOST),), None, id="planned for the CPU"),
+        pytest.param("start-rpc-down.log", (), "device_missing", id="an RPC server that is down"),
+    ],
+)
+def test_less_than_planned_is_seen_in_the_log(
+    log: str, memory: tuple[DeviceMemory, ...], cause: str | None
+) -> None:
+    less = llama_cpp.degraded(captured(log), plan_of(Path("/m.gguf"), memory=memory))
+    assert (None if less is None else less.cause) == cause
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        (
+            "W warning: failed to mlock 1073741824-byte buffer (after previously locking 0 bytes)",
+            "memory_not_locked",
+        ),
+        (
+            "W the slot context (32768) exceeds the training context of the model (8192) - capping",
+            "less_context",
+        ),
+        ("E ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected", "device_missing"),
+    ],
+)
+def test_a_line_that_admits_to_less_is_an_error(line: str, cause: str) -> None:
+    less = llama_cpp.degraded(line, plan_of(Path("/m.gguf")))
+    assert less is not None
+    assert (less.cause, less.line) == (cause, line)

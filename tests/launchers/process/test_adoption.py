@@ -1,0 +1,120 @@
+"""An engine outlives the daemon that started it, and the next one takes it over."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from signal import Signals
+
+import pytest
+
+from domain.serialization import from_json, to_json
+from launchers import llama_cpp
+from launchers.command import Command, StopPolicy
+from launchers.process import procfs
+from launchers.process.engine import EngineProcess
+from launchers.process.procfs import Identity
+from tests.launchers.conftest import FAKE, ROOT, MakeProcess
+
+# A daemon that starts an engine, tells who it is, and lives until it is killed.
+SHORT_LIVED_DAEMON = """
+import asyncio, json, sys
+from pathlib import Path
+from domain.jsonable import from_json, to_json
+from launchers import llama_cpp
+from launchers.command import Command
+from launchers.process import EngineProcess
+
+async def main():
+    command = from_json(Command, json.loads(sys.argv[1]))
+    process = EngineProcess(command, log_path=Path(sys.argv[2]), diagnose=llama_cpp.diagnose)
+    await process.ensure_ready(20)
+    print(json.dumps(to_json(process.identity)), flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def start_and_kill_the_daemon(command: Command, log_path: Path) -> Identity:
+    argv = [sys.executable, "-c", SHORT_LIVED_DAEMON, json.dumps(to_json(command)), str(log_path)]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as daemon:
+        assert daemon.stdout is not None
+        line = daemon.stdout.readline()
+        daemon.kill()
+    return from_json(Identity, json.loads(line))
+
+
+@pytest.fixture
+def command(port: int) -> Command:
+    argv = (sys.executable, str(FAKE), "--port", str(port), "--stubborn-child", "--chatter", "10000")
+    return Command(argv=argv, port=port, served_name="smollm2-135m", stop=StopPolicy(grace_s=1.0))
+
+
+async def adopt(identity: Identity, command: Command, log_path: Path) -> EngineProcess | None:
+    return await EngineProcess.adopt(identity, command, log_path=log_path, diagnose=llama_cpp.diagnose)
+
+
+async def test_an_engine_outlives_its_killed_daemon_and_is_adopted(command: Command, tmp_path: Path) -> None:
+    log_path = tmp_path / "engine.log"
+    identity = await asyncio.to_thread(start_and_kill_the_daemon, command, log_path)
+    before = await asyncio.to_thread(log_path.read_bytes)
+    process = await adopt(identity, command, log_path)
+    assert process is not None
+    ready = await process.ensure_ready(20)
+    assert ready.answer == "The capital of France is Paris."
+    assert ready.load_s is None
+    assert process.identity == identity
+    assert len(await asyncio.to_thread(log_path.read_bytes)) > len(before)
+    ended = await process.stop()
+    assert ended is not None
+    assert ended.status is None
+    assert ended.asked
+    assert await asyncio.to_thread(procfs.members, identity.pid) == ()
+
+
+async def test_the_end_of_an_adopted_engine_is_seen(command: Command, tmp_path: Path) -> None:
+    identity = await asyncio.to_thread(start_and_kill_the_daemon, command, tmp_path / "engine.log")
+    process = await adopt(identity, command, tmp_path / "engine.log")
+    assert process is not None
+    os.kill(identity.pid, Signals.SIGKILL)
+    async with asyncio.timeout(10):
+        ended = await process.wait()
+    assert not ended.asked
+    assert not process.alive
+    assert await asyncio.to_thread(procfs.members, identity.pid) == ()
+
+
+async def test_what_an_earlier_engine_said_does_not_explain_the_end_of_this_one(
+    command: Command, tmp_path: Path
+) -> None:
+    log_path = tmp_path / "engine.log"
+    log_path.write_text("E gguf_init_from_file: failed to read key-value pairs\n")
+    identity = await asyncio.to_thread(start_and_kill_the_daemon, command, log_path)
+    process = await adopt(identity, command, log_path)
+    assert process is not None
+    os.kill(identity.pid, Signals.SIGKILL)
+    why = await process.why()
+    assert "failed to read" not in why.in_full
+    assert why.cause == "exited"
+
+
+async def test_a_pid_that_is_another_programs_by_now_is_not_adopted(
+    engine_with: MakeProcess, tmp_path: Path
+) -> None:
+    process = engine_with()
+    await process.ensure_ready(20)
+    identity = process.identity
+    assert identity is not None
+    log_path = tmp_path / "engine.log"
+    later = replace(identity, start_ticks=identity.start_ticks + 1)
+    assert await adopt(later, process.command, log_path) is None
+    other = replace(process.command, argv=(*process.command.argv, "--other"))
+    assert await adopt(identity, other, log_path) is None
+    await process.stop()
+    assert await adopt(identity, process.command, log_path) is None

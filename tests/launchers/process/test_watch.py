@@ -1,0 +1,106 @@
+"""What happens beside an engine while it is watched: it ends as it is stopped, its log can't be moved."""
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+from signal import Signals
+
+import pytest
+
+from domain.errors import EngineError
+from launchers.process import logfile
+from tests.launchers.conftest import MakeProcess
+
+
+async def test_an_engine_that_ends_as_it_is_stopped_is_just_stopped(
+    engine_with: MakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pidfd is closed by then, and the number may be another engine's."""
+    process, other = engine_with(), None
+    await process.ensure_ready(20)
+    pid = process.pid
+    assert pid is not None
+    entered, gone = threading.Event(), threading.Event()
+
+    def slow(path: Path, limit_bytes: int) -> bool:
+        entered.set()
+        return gone.wait(20) and False
+
+    monkeypatch.setattr(logfile, "bound", slow)
+    stopping = asyncio.create_task(process.stop())
+    await asyncio.to_thread(entered.wait, 20)
+    os.kill(pid, Signals.SIGKILL)
+    await process.wait()
+    other = os.open("/dev/null", os.O_RDONLY)  # takes the free number
+    gone.set()
+    try:
+        ended = await stopping
+        assert ended is not None
+        assert ended.status == -Signals.SIGKILL
+        assert await process.stop() == ended
+    finally:
+        os.close(other)
+
+
+async def test_a_stop_that_failed_is_tried_again(
+    engine_with: MakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = engine_with("--deaf")
+    await process.ensure_ready(20)
+    monkeypatch.setattr("launchers.process.child.KILL_S", 0.2)
+    monkeypatch.setattr("launchers.process.procfs.signal_session", lambda session, number: None)
+    with pytest.raises(EngineError, match="not even killed"):
+        await process.stop()
+    assert process.alive
+    monkeypatch.undo()
+    ended = await process.stop()
+    assert ended is not None
+    assert ended.status == -Signals.SIGKILL
+    assert not process.alive
+
+
+async def test_a_log_that_cannot_be_moved_aside_is_cut_and_the_engine_served_and_stopped(
+    engine_with: MakeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launchers.process.child.TICK_S", 0.1)
+    (tmp_path / "engine.log.part").mkdir()
+    process = engine_with("--chatter", "400000", log_limit_bytes=20_000)
+    await process.ensure_ready(20)
+    sizes = []
+    for _ in range(10):  # it is empty for a moment whenever it was cut
+        await asyncio.sleep(0.1)
+        sizes.append((tmp_path / "engine.log").stat().st_size)
+    assert process.alive
+    assert 0 < max(sizes) < 200_000
+    ended = await process.stop()
+    assert ended is not None
+    assert (ended.status, ended.asked) == (0, True)
+
+
+async def test_a_look_that_fails_ends_no_watch(
+    engine_with: MakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, limit_bytes: int) -> bool:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("launchers.process.child.TICK_S", 0.05)
+    process = engine_with()
+    await process.ensure_ready(20)
+    monkeypatch.setattr(logfile, "bound", full)
+    await asyncio.sleep(0.3)
+    assert process.alive
+    pid = process.pid
+    assert pid is not None
+    os.kill(pid, Signals.SIGKILL)
+    assert (await process.wait()).status == -Signals.SIGKILL
+
+
+async def test_a_log_that_cannot_be_written_is_told_as_what_it_is(
+    engine_with: MakeProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    process = engine_with(log_path=tmp_path / "file" / "engine.log")
+    with pytest.raises(EngineError, match=r"log .*engine\.log can't be written") as failed:
+        await process.ensure_ready(20)
+    assert failed.value.cause == "no_log"

@@ -1,0 +1,121 @@
+"""Memory of models of every architecture at hand, beside what llama.cpp itself said of the same lines.
+
+Recorded from build 11434 on replicas; see the note in the capture.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from domain.hardware import EngineFound, Hardware
+from domain.model import ModelShape
+from domain.units import MIB
+from launchers.llama_cpp.parsing import parse
+from planner.llama_cpp.context_params import Reader
+from planner.llama_cpp.estimate import estimate
+from tests.planner import build
+
+ROWS = build.architectures()["rows"]
+MODELS = list(build.architectures()["models"])
+WORST = 0.03
+Parts = dict[str, int]
+
+
+def predicted(shape: ModelShape, row: dict[str, Any], reader: Reader = Reader.FIT_PARAMS) -> dict[str, Parts]:
+    found = estimate(shape, parse(row["args"]), build.assumed_gpus(row["gpus"]), reader=reader)
+    return {
+        "Host" if part.device == "host" else part.device: {
+            "model": part.weights_bytes,
+            "context": part.kv_cache_bytes,
+            "compute": part.compute_bytes,
+        }
+        for part in found.memory
+    }
+
+
+def errors(model: str) -> list[float]:
+    """Of each device's total, for each line of this model; printed where it is not exact to the MiB."""
+    found = []
+    for row in (one for one in ROWS if one["model"] == model):
+        mine = predicted(build.published(model), row)
+        for device, parts in row["memory_mib"].items():
+            own = {name: size // MIB for name, size in mine[device].items()}
+            total = sum(parts.values())
+            found.append(sum(own.values()) / total - 1 if total else float(sum(own.values())))
+            if own != parts:
+                line = f"{model} {row['gpus']} GPUs {' '.join(row['args'])}"
+                print(f"{line} {device}: {own} said {parts} ({found[-1]:+.2%})")
+    return found
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if build.is_known(name)])
+def test_each_device_takes_what_the_engine_said(model: str) -> None:
+    assert all(abs(error) <= WORST for error in errors(model))
+
+
+def test_nine_devices_of_ten_are_within_a_percent() -> None:
+    found = sorted(abs(error) for name in MODELS if build.is_known(name) for error in errors(name))
+    print(f"{len(found)} devices, p90 {found[int(0.9 * len(found))]:.2%}, worst {found[-1]:.2%}")
+    assert found[int(0.9 * len(found))] <= 0.01
+
+
+def unheard_of(shape: ModelShape) -> ModelShape:
+    """The same file under a name that no rule knows."""
+    prefix = f"{shape.architecture}."
+    metadata = {
+        f"unheard-of.{key.removeprefix(prefix)}" if key.startswith(prefix) else key: value
+        for key, value in shape.metadata.items()
+    }
+    return replace(shape, architecture="unheard-of", metadata=metadata)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_unknown_architecture_is_never_promised_less_than_it_takes(model: str) -> None:
+    shape = unheard_of(build.published(model))
+    for row in (one for one in ROWS if one["model"] == model):
+        mine = predicted(shape, row)
+        for device, parts in row["memory_mib"].items():
+            print(f"{' '.join(row['args'])} {device}: {mine[device]} said {parts}")
+            assert all(mine[device][name] >= size * MIB for name, size in parts.items())
+
+
+def test_an_unknown_architecture_says_that_its_figures_are_bounds() -> None:
+    shape = unheard_of(build.published("qwen3-8b"))
+    notes = estimate(shape, parse(["-c", "4096"]), build.assumed_gpus(1)).notes
+    assert any("do not know unheard-of" in note and "bounds from above" in note for note in notes)
+
+
+def test_a_file_that_lacks_a_tensor_of_its_graph_is_bounded_too() -> None:
+    whole = build.published("qwen3-8b")
+    tensors = tuple(one for one in whole.tensors if not one.name.endswith("attn_k.weight"))
+    lines = parse(["-c", "4096"])
+    exact, bounded = (
+        estimate(one, lines, build.assumed_gpus(0)) for one in (whole, replace(whole, tensors=tensors))
+    )
+    assert any("is a bound from above" in note for note in bounded.notes)
+    assert bounded.memory[-1].compute_bytes > exact.memory[-1].compute_bytes
+
+
+# MiB of cache that llama-server says with -c 8192 -np 1: b10068, b11434.
+GUESSING = [("glm-4.5-air", 1504, 1472), ("glm-4.6", 2976, 2944)]
+
+
+@pytest.mark.parametrize(("model", "older_mib", "newer_mib"), GUESSING)
+def test_an_older_build_keeps_cells_for_layers_that_guess(model: str, older_mib: int, newer_mib: int) -> None:
+    line = parse(["-c", "8192", "-np", "1"])
+    for version, mib in (("0.10068.0", older_mib), ("b11434", newer_mib)):
+        box = Hardware(engines=(EngineFound("llama.cpp", "llama-server", version),))
+        assert estimate(build.published(model), line, box).memory[-1].kv_cache_bytes // MIB == mib
+
+
+@pytest.mark.parametrize(
+    "row", build.architectures()["server_rows"], ids=lambda row: f"{row['model']} {' '.join(row['args'])}"
+)
+def test_options_together_take_what_the_server_said(row: dict[str, Any]) -> None:
+    """Overrides by several patterns, shared cells, locked or unmapped weights; what the server keeps for
+    itself (saved prompts, checkpoints) changes no buffer."""
+    mine = predicted(build.published(row["model"]), row, Reader.DRY_RUN)
+    assert row["memory_mib"] == {
+        device: {name: size // MIB for name, size in parts.items()} for device, parts in mine.items()
+    }

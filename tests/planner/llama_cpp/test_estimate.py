@@ -1,0 +1,215 @@
+"""Single rules of an estimate: placement, caches, what the host holds, pools, builds, speed unknown."""
+
+from dataclasses import replace
+
+import pytest
+
+from domain.errors import BadModelError
+from domain.hardware import EngineFound, Hardware
+from domain.model import ModelShape
+from domain.plan import HOST, DeviceMemory
+from domain.units import GIB, MIB
+from launchers.llama_cpp.parsing import parse
+from planner.llama_cpp.context_params import Reader
+from planner.llama_cpp.estimate import estimate
+from planner.machine.devices import build_of
+from tests.planner import build
+
+LLAMA = build.shape("llama-3.1-8b", "Q4_K_M")
+MOE = build.shape("qwen3-30b-a3b", "Q4_K_M")
+ONE, TWO = build.assumed_gpus(1), build.assumed_gpus(2)
+
+
+def rows(shape: ModelShape, line: str, machine: Hardware) -> dict[str, DeviceMemory]:
+    return {row.device: row for row in estimate(shape, parse(line.split()), machine).memory}
+
+
+@pytest.mark.parametrize(
+    ("line", "on_gpu"),
+    [
+        pytest.param("-ngl 0", False, id="no layer"),
+        pytest.param("-ngl 999 -ot .*=CPU", False, id="an override sends all to the host"),
+        pytest.param("-ngl 999 -dev none", False, id="no device at all"),
+        pytest.param("-ngl 999", True, id="all layers"),
+    ],
+)
+def test_weights_stand_where_the_line_says(line: str, on_gpu: bool) -> None:
+    found = rows(LLAMA, f"{line} -c 4096 -np 1", ONE)
+    weights = found["GPU0"].weights_bytes if "GPU0" in found else 0
+    assert (weights > 0) is on_gpu
+
+
+def test_an_override_moves_what_it_names() -> None:
+    plain = rows(LLAMA, "-ngl 999 -c 4096 -np 1", ONE)
+    moved = rows(LLAMA, r"-ngl 999 -c 4096 -np 1 -ot blk\.(0|1)\.ffn_.*=CPU", ONE)
+    assert (
+        0
+        < plain["GPU0"].weights_bytes - moved["GPU0"].weights_bytes
+        == (moved[HOST].weights_bytes - plain[HOST].weights_bytes)
+    )
+
+
+def test_all_experts_on_the_cpu_are_the_experts_of_all_layers() -> None:
+    both = [rows(MOE, f"-ngl 999 -c 4096 -np 1 {flag}", ONE) for flag in ("--cpu-moe", "--n-cpu-moe 48")]
+    assert both[0]["GPU0"].weights_bytes == both[1]["GPU0"].weights_bytes
+    assert both[0]["GPU0"].weights_bytes < 0.1 * both[0][HOST].weights_bytes
+
+
+def test_one_gpu_only_with_split_mode_none() -> None:
+    found = rows(LLAMA, "-ngl 999 -c 4096 -np 1 -sm none -mg 1", TWO)
+    assert list(found) == ["GPU1", HOST]
+
+
+def test_no_gpu_with_split_mode_none_and_a_negative_main_gpu() -> None:
+    assert list(rows(LLAMA, "-ngl 999 -c 4096 -np 1 -sm none -mg -1", TWO)) == [HOST]
+
+
+def test_a_ubatch_of_zero_is_as_large_as_the_batch() -> None:
+    zero, default, large = (
+        rows(LLAMA, f"-ngl 999 -c 4096 -np 1 {more}", ONE) for more in ("-ub 0", "", "-ub 2048")
+    )
+    assert zero == large
+    assert zero["GPU0"].compute_bytes > default["GPU0"].compute_bytes
+
+
+def test_without_kv_offload_the_cache_is_on_the_host() -> None:
+    found = rows(LLAMA, "-ngl 999 -c 4096 -np 1 -nkvo", ONE)
+    assert (found["GPU0"].kv_cache_bytes, found[HOST].kv_cache_bytes) == (0, 512 * MIB)
+
+
+def test_a_full_window_cache_costs_what_full_attention_does() -> None:
+    gemma = build.shape("gemma-3-12b", "Q4_K_M")
+    window, full = (
+        rows(gemma, f"-ngl 999 -c 32768 -np 1 {flag}", ONE)["GPU0"].kv_cache_bytes
+        for flag in ("", "--swa-full")
+    )
+    assert full > 4 * window
+
+
+def test_four_slots_share_one_cache_where_nothing_is_said() -> None:
+    shared = rows(LLAMA, "-c 32768", ONE)
+    single = rows(LLAMA, "-c 32768 -np 1", ONE)
+    assert sum(row.kv_cache_bytes for row in shared.values()) == sum(
+        row.kv_cache_bytes for row in single.values()
+    )
+
+
+def test_the_prompt_cache_is_in_the_budget_of_the_host() -> None:
+    limits = ("-cram 0", "-cram 1024", "")
+    found = [rows(LLAMA, f"-c 4096 -np 1 {limit}", build.SMALL_CPU)[HOST].overhead_bytes for limit in limits]
+    assert [more - found[0] for more in found] == [0, 1 * GIB, 8 * GIB]
+
+
+def test_checkpoints_count_where_a_cache_cannot_be_rolled_back() -> None:
+    gemma = build.shape("gemma-3-12b", "Q4_K_M")
+    both = [
+        rows(gemma, f"-c 65536 -np 2 -cram 0 -ctxcp {count}", ONE)[HOST].overhead_bytes for count in (0, 8)
+    ]
+    assert both[1] - both[0] > 1 * GIB
+    same = [
+        rows(LLAMA, f"-c 65536 -np 2 -cram 0 -ctxcp {count}", ONE)[HOST].overhead_bytes for count in (0, 8)
+    ]
+    assert same[0] == same[1]
+
+
+def test_a_tied_embedding_counts_on_both_sides() -> None:
+    tiny = build.shape("qwen3-0.6b", "F16")
+    found = rows(tiny, "-ngl 999 -c 4096 -np 1", ONE)
+    embedding = next(one for one in tiny.tensors if one.name == "token_embd.weight")
+    assert found[HOST].weights_bytes == embedding.size_bytes
+    assert found["GPU0"].weights_bytes + found[HOST].weights_bytes == embedding.size_bytes + sum(
+        one.size_bytes for one in tiny.tensors
+    )
+
+
+def test_experts_that_a_gpu_pulls_over_need_room_there() -> None:
+    line = "-ngl 999 -c 4096 -np 1 --cpu-moe"
+    pulled = rows(MOE, line, build.CARD_24)["GPU0"].compute_bytes
+    left = rows(MOE, line, ONE)["GPU0"].compute_bytes
+    expert = max(one.size_bytes for one in MOE.tensors if "_exps" in one.name)
+    assert pulled - left > 0.5 * expert
+
+
+def test_fits_says_which_device_overflows() -> None:
+    found = estimate(MOE, parse(["-ngl", "999", "-c", "4096", "-np", "1"]), build.CARD_9)
+    assert not found.fits
+    assert any(note.startswith("GPU0 needs 18.") for note in found.notes)
+
+
+def test_unknown_sizes_do_not_make_a_plan_unfit() -> None:
+    assert estimate(MOE, parse(["-ngl", "999", "-c", "4096", "-np", "1"]), ONE).fits
+
+
+def test_an_unknown_architecture_is_said() -> None:
+    other = replace(
+        LLAMA,
+        architecture="unheard-of",
+        metadata={key.replace("llama.", "unheard-of."): value for key, value in LLAMA.metadata.items()},
+    )
+    found = estimate(other, parse(["-c", "4096"]), ONE)
+    assert any("unheard-of" in note for note in found.notes)
+    assert sum(row.weights_bytes for row in found.memory) > 4 * GIB
+
+
+def test_a_header_without_layers_is_refused() -> None:
+    broken = replace(LLAMA, metadata={**LLAMA.metadata, "llama.block_count": "many"})
+    with pytest.raises(BadModelError, match="block_count"):
+        estimate(broken, parse(["-c", "4096"]), ONE)
+
+
+@pytest.mark.parametrize(
+    ("version", "build_number"),
+    [("b11434", 11434), ("0.10434.0", 10434), ("version: 9821 (abc)", 9821), ("dev", None)],
+)
+def test_build_numbers_are_read_from_versions(version: str, build_number: int | None) -> None:
+    assert build_of(Hardware(engines=(EngineFound("llama.cpp", "/x", version),))) == build_number
+
+
+def test_no_bandwidth_no_speed() -> None:
+    blind = build.hardware(gb_per_s=None)
+    found = estimate(LLAMA, parse(["-c", "4096"]), blind).speed
+    assert found.decode_tokens_per_s is None
+    known = estimate(LLAMA, parse(["-c", "4096"]), build.SMALL_CPU).speed.decode_tokens_per_s
+    assert known is not None
+    assert known.low < known.expected < known.high
+
+
+def test_the_prompt_cache_and_checkpoints_are_told_in_words() -> None:
+    windows = build.shape("gemma-3-12b", "Q4_K_M")
+    told = estimate(windows, parse(["-c", "16384", "-np", "1"]), TWO).notes
+    assert any("8.0 GiB of the host's overhead are the prompt cache" in note for note in told)
+    assert any("context checkpoints" in note for note in told)
+    line = ["-c", "16384", "-np", "1", "--cache-ram", "0", "--ctx-checkpoints", "0"]
+    assert not any("overhead" in note for note in estimate(windows, parse(line), TWO).notes)
+
+
+def test_auto_flash_attention_ends_where_a_hybrids_states_stand_on_the_host() -> None:
+    hybrid = build.published("granite-4-h-micro")
+    line = "-ngl 999 -c 16384 -np 1 -nkvo"
+    auto, on = (rows(hybrid, f"{line} -fa {word}", ONE)["host"].compute_bytes for word in ("auto", "on"))
+    assert auto - on > GIB / 2
+
+
+# What b11434 says of all GPUs together with -sm tensor over two RPC devices, in bytes of qwen3-8b.
+TENSOR_SPLIT = DeviceMemory("all", 4671766528, 2415919104, 361512960)
+
+
+@pytest.mark.parametrize("parts", ["3,2", "1,1"])
+def test_a_split_of_each_matrix_is_bounded_and_said_so(parts: str) -> None:
+    line = parse(f"-ngl 999 -c 16384 -np 1 -ts {parts} -sm tensor".split())
+    found = estimate(build.published("qwen3-8b"), line, TWO, reader=Reader.FIT_PARAMS)
+    gpus = [row for row in found.memory if row.device != HOST]
+    assert TENSOR_SPLIT.weights_bytes <= sum(row.weights_bytes for row in gpus) <= 1.05 * 4671766528
+    assert TENSOR_SPLIT.kv_cache_bytes <= sum(row.kv_cache_bytes for row in gpus) <= 1.2 * 2415919104
+    assert all(row.compute_bytes == TENSOR_SPLIT.compute_bytes for row in gpus)
+    assert any("-sm tensor" in note and "bounds from above" in note for note in found.notes)
+
+
+def test_rows_that_are_split_are_not_pipelined() -> None:
+    line = "-ngl 999 -c 16384 -np 1 -ts 1,1"
+    shape = build.published("qwen3-8b")
+    by_layers, by_rows = (rows(shape, f"{line} -sm {mode}", TWO) for mode in ("layer", "row"))
+    assert by_rows["GPU0"].compute_bytes < by_layers["GPU0"].compute_bytes
+    assert (
+        by_rows["GPU0"].weights_bytes >= sum(row.weights_bytes for row in by_rows.values()) // 2 - 400 * MIB
+    )

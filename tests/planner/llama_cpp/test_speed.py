@@ -1,0 +1,170 @@
+"""What makes a command line faster or slower, and what is not predicted."""
+
+from dataclasses import replace
+
+import pytest
+
+from catalog.synthetic.header import shape_of
+from config.data import catalogue
+from domain.catalogue_types import KnownQuant
+from domain.hardware import BandwidthSource, EngineFound, Hardware, Memory, MemoryKind
+from domain.model import ModelShape
+from domain.plan import LlamaFlags, Range
+from domain.units import GIB
+from planner.llama_cpp.estimate import estimate
+from tests.planner import build
+
+MOE = build.shape("qwen3-30b-a3b", "Q4_K_M")
+DENSE = build.shape("qwen3-32b", "Q4_K_M")
+LINE = LlamaFlags(gpu_layers=999, context_tokens=40960, parallel=1)
+
+
+def decode(shape: ModelShape, flags: LlamaFlags, box: Hardware, depth: int = 0) -> float:
+    return known(estimate(shape, flags, box, depth_tokens=depth).speed.decode_tokens_per_s).expected
+
+
+def prefill(shape: ModelShape, flags: LlamaFlags, box: Hardware, depth: int = 0) -> float:
+    return known(estimate(shape, flags, box, depth_tokens=depth).speed.prefill_tokens_per_s).expected
+
+
+def known(found: Range | None) -> Range:
+    assert found is not None
+    return found
+
+
+def small(quant: str, size_bytes: int) -> ModelShape:
+    return shape_of(catalogue()["smollm2-135m"], KnownQuant("", quant, size_bytes))
+
+
+@pytest.mark.parametrize(
+    ("threads", "least", "most"),
+    [
+        pytest.param(2, 115, 150, id="133 tok/s were measured with two threads"),
+        pytest.param(1, 60, 90, id="60 to 90 with one"),
+    ],
+)
+def test_a_tiny_model_is_bound_by_cores_and_barriers(threads: int, least: float, most: float) -> None:
+    """SmolLM2-135M Q4_1, llama.cpp b10068 on two virtual cores of an EPYC with AVX2, whose RAM was
+    measured at 21 GB/s."""
+    memory = Memory(bandwidth_bytes_per_s=21e9, bandwidth_source=BandwidthSource.MEASURED)
+    box = replace(build.SMALL_CPU, memory=memory)
+    found = decode(small("Q4_1", 98_362_432), replace(LINE, gpu_layers=0, threads=threads), box)
+    assert least < found < most
+
+
+def test_a_token_reads_the_experts_it_uses_and_not_all() -> None:
+    assert decode(MOE, LINE, build.CARD_24) > 4 * decode(DENSE, LINE, build.CARD_24)
+
+
+def test_depth_costs_decode_and_prefill() -> None:
+    assert decode(MOE, LINE, build.CARD_24, 32768) < 0.8 * decode(MOE, LINE, build.CARD_24)
+    assert prefill(MOE, LINE, build.CARD_24, 32768) < 0.8 * prefill(MOE, LINE, build.CARD_24)
+
+
+def test_a_window_bounds_what_depth_costs() -> None:
+    gemma = build.shape("gemma-3-12b", "Q4_K_M")
+    assert decode(gemma, LINE, build.CARD_24, 32768) > 0.6 * decode(gemma, LINE, build.CARD_24)
+
+
+def test_experts_on_the_host_slow_decode_by_their_share() -> None:
+    speeds = [decode(MOE, replace(LINE, n_cpu_moe=count), build.CARD_24) for count in (0, 12, 24, 48)]
+    assert speeds == sorted(speeds, reverse=True)
+    assert speeds[-1] > 1.2 * decode(MOE, replace(LINE, gpu_layers=0), build.CARD_24)
+
+
+def test_a_larger_batch_pays_where_experts_are_pulled_over_the_link() -> None:
+    line = replace(LINE, n_cpu_moe=48, batch=4096)
+    few, many = (prefill(MOE, replace(line, ubatch=size), build.CARD_24) for size in (512, 4096))
+    assert many > 3 * few
+    assert prefill(MOE, replace(LINE, ubatch=4096, batch=4096), build.CARD_24) < 2 * prefill(
+        MOE, LINE, build.CARD_24
+    )
+
+
+def test_codebook_types_cost_a_core_more_than_their_bytes_save() -> None:
+    line = replace(LINE, gpu_layers=0, threads=4)
+    model = catalogue()["qwen3-8b"]
+    plain = shape_of(model, KnownQuant("", "Q4_0", 4_700_000_000))
+    table = shape_of(model, KnownQuant("", "IQ3_XXS", 3_300_000_000))
+    box = build.hardware(ram_gib=32, gb_per_s=38.4, cores=4)
+    assert decode(table, line, box) < decode(plain, line, box)
+
+
+def test_unknown_bandwidth_gives_no_speed() -> None:
+    blind = build.hardware(build.gpu(24, gb_per_s=None), gb_per_s=None)
+    speed = estimate(MOE, LINE, blind).speed
+    assert speed.decode_tokens_per_s is None
+    assert speed.prefill_tokens_per_s is None
+
+
+def test_an_unknown_rate_of_arithmetic_is_taken_from_the_kind_of_the_gpu() -> None:
+    apple = build.hardware(build.gpu(96, MemoryKind.UNIFIED, gb_per_s=800, tflops=None, vendor="apple"))
+    found = known(estimate(MOE, LINE, apple).speed.prefill_tokens_per_s)
+    assert 500 < found.expected < 4000
+
+
+@pytest.mark.parametrize(
+    ("driver", "build", "is_slower"),
+    [
+        pytest.param("RADV", "b9187", False, id="RADV"),
+        pytest.param("AMDVLK", "b9187", True, id="AMDVLK"),
+        pytest.param("AMDVLK", "b6122", False, id="AMDVLK before its tiles were cut"),
+        pytest.param("AMDVLK", None, True, id="a build that is not known is one of today"),
+    ],
+)
+def test_a_driver_with_small_tiles_is_slow_at_prompts(
+    driver: str, build: str | None, is_slower: bool
+) -> None:
+    engine = EngineFound("llama.cpp", "llama-server", build, ("vulkan",))
+    plain, found = (prefill(DENSE, LINE, replace(radeon(name), engines=(engine,))) for name in (None, driver))
+    assert (found < 0.6 * plain) is is_slower
+
+
+def radeon(driver: str | None) -> Hardware:
+    return build.hardware(replace(build.gpu(32, vendor="amd"), driver=driver))
+
+
+def test_cores_on_a_ring_reach_more_of_the_ram() -> None:
+    line = replace(LINE, gpu_layers=0, threads=16)
+    ring, fabric, mesh = (
+        decode(DENSE, line, replace(build.CARD_24, cpu=replace(build.CARD_24.cpu, model=name)))
+        for name in ("Intel(R) Core(TM) Ultra 7 265K", "AMD Ryzen 9 7950X 16-Core Processor", "i9-10900X")
+    )
+    assert ring > 1.2 * fabric
+    assert mesh == fabric
+
+
+@pytest.mark.parametrize(
+    ("isa", "is_slower"),
+    [
+        pytest.param(("avx2",), True, id="AVX2 alone"),
+        pytest.param(("avx2", "avx512_vnni"), False, id="with VNNI"),
+        pytest.param((), False, id="not known"),
+    ],
+)
+def test_prompts_on_cores_without_a_dot_product_take_longer(isa: tuple[str, ...], is_slower: bool) -> None:
+    line = replace(LINE, gpu_layers=0, threads=8)
+    plain, found = (
+        prefill(DENSE, line, replace(build.N100, cpu=replace(build.N100.cpu, isa=names)))
+        for names in (("asimddp",), isa)
+    )
+    assert (found < 0.7 * plain) is is_slower
+
+
+def test_a_chip_with_little_arithmetic_unpacks_slowly() -> None:
+    """Q4_K on an M1 Max, whose 10.4 TFLOPS go with the 400 GB/s of an M2 Max; F16 is not unpacked."""
+    apple = replace(build.gpu(64, MemoryKind.UNIFIED, gb_per_s=400, vendor="apple"), fp16_flops_per_s=13.6e12)
+    weak, usual = (build.hardware(replace(apple, fp16_flops_per_s=rate)) for rate in (10.4e12, 13.6e12))
+    assert decode(DENSE, LINE, weak) < 0.85 * decode(DENSE, LINE, usual)
+    plain = build.shape("qwen3-0.6b", "F16")
+    assert decode(plain, LINE, weak) == pytest.approx(decode(plain, LINE, usual), rel=0.01)
+
+
+def test_room_for_saved_prompts_makes_no_model_one_that_is_read_from_the_disk() -> None:
+    """llama-server may keep 8 GiB of prompts; a fresh one keeps none, and its weights are in memory."""
+    tight = replace(
+        build.CARD_24, memory=Memory(32 * GIB, 22 * GIB, bandwidth_bytes_per_s=60e9), storage=None
+    )
+    line = replace(LINE, gpu_layers=0, threads=8, context_tokens=4096)
+    few, many = (estimate(DENSE, replace(line, cache_ram_mib=size), tight).speed for size in (0, 8192))
+    assert known(few.decode_tokens_per_s) == known(many.decode_tokens_per_s)
