@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from domain.plan import LLAMA_CPP
-from launchers.base import Places
+from launchers.base import SearchPaths
 from launchers.registry import choose
 from tests.conftest import small_model
 from tests.rigs import rpc
@@ -21,7 +21,7 @@ ROUNDS = 2  # below a minute; the first argument asks for more
 
 def main() -> None:
     rounds = int(sys.argv[1]) if sys.argv[1:] else ROUNDS
-    engine = choose(LLAMA_CPP, Places(search_path=os.environ["PATH"]))
+    engine = choose(LLAMA_CPP, SearchPaths(search_path=os.environ["PATH"]))
     dense = small_model()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

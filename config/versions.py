@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from domain.catalogue_types import KnownTrouble
+from domain.catalogue_types import KnownIssue
 from domain.serialization import from_json
 
 FILE = Path(__file__).parent / "known_versions.toml"
@@ -17,8 +17,8 @@ def _table() -> Mapping[str, Any]:
     return tomllib.loads(FILE.read_text())
 
 
-def known_troubles() -> tuple[KnownTrouble, ...]:
-    return tuple(from_json(KnownTrouble, entry) for entry in _table()["trouble"])
+def known_troubles() -> tuple[KnownIssue, ...]:
+    return tuple(from_json(KnownIssue, entry) for entry in _table()["trouble"])
 
 
 def cuda_since() -> dict[str, str]:

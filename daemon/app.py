@@ -15,21 +15,21 @@ from catalog.hub.cache import Cache
 from catalog.synthetic import replica
 from config import data
 from config.settings import Settings
-from daemon.events.broadcast import Changes
-from daemon.events.event_log import Diary
-from daemon.launches.launch import Live
+from daemon.events.broadcast import Broadcast
+from daemon.events.event_log import EventLog
+from daemon.launches.launch import Launch
 from daemon.resources.ledger import Ledger
 from daemon.state.records import now
 from daemon.state.store import Store
 from daemon.weights.transfers import Download, Key, Pull
 from domain.catalogue_types import KnownModel
-from domain.download import Fetched, Terms
+from domain.download import DownloadPolicy, DownloadProgress
 from domain.hardware import EngineFound, Hardware
-from domain.model import Candidate, Weights
+from domain.model import ResolvedModel, Weights
 from domain.plan import LlamaFlags
-from launchers.base import Capabilities, Launcher, Places
+from launchers.base import Capabilities, Launcher, SearchPaths
 from launchers.llama_cpp import dry_run
-from launchers.llama_cpp.dry_run import Held, Told
+from launchers.llama_cpp.dry_run import DeviceUsage, DryRunReport
 from launchers.registry import LAUNCHERS, choose
 from probes import snapshot
 from probes.benchmarks import disk, memory
@@ -37,7 +37,7 @@ from probes.benchmarks.disk import ReadRate
 from probes.runtimes import probe as runtimes
 from probes.runtimes.probe import Runtimes
 from probes.system import boot_id as boot
-from probes.system.host import Before
+from probes.system.host import ProbeState
 
 
 class Resolve(Protocol):
@@ -51,12 +51,12 @@ class Resolve(Protocol):
         offline: bool = False,
         most_bytes: int | None = None,
         quality: str | None = None,
-    ) -> tuple[Candidate, ...]: ...
+    ) -> tuple[ResolvedModel, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
-    """What the daemon asks of the rooms below. All of it blocks: call it in a thread."""
+class Adapters:
+    """What the daemon asks of the adapters below. All of it blocks: call it in a thread."""
 
     probe: Callable[[], Hardware]
     boot_id: Callable[[], str | None]
@@ -64,17 +64,17 @@ class Rooms:
     measure_read_rate: Callable[[], ReadRate | None]
     ask_runtimes: Callable[[], Runtimes]
     candidates: Resolve
-    fetch: Callable[[Weights, Path, Terms, Sequence[Path]], Generator[Fetched, None, None]]
+    fetch: Callable[[Weights, Path, DownloadPolicy, Sequence[Path]], Generator[DownloadProgress, None, None]]
     launchers: Mapping[str, Launcher]
     engines: Callable[[], tuple[EngineFound, ...]]
     engine: Callable[[str], Capabilities]
     replica: Callable[[Weights, Path, float], Path]
-    ask_memory: Callable[[LlamaFlags, Capabilities, Path], Told]
-    read_memory: Callable[[str], tuple[Held, ...]]
+    ask_memory: Callable[[LlamaFlags, Capabilities, Path], DryRunReport]
+    read_memory: Callable[[str], tuple[DeviceUsage, ...]]
 
 
 @dataclass(slots=True)
-class Seen:
+class HardwareCache:
     """The last look at the machine, when it began (monotonic seconds), and which disks were low then.
     ``unanswered``: what an engine could not be asked, when (monotonic seconds) and why."""
 
@@ -85,28 +85,28 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """One daemon. ``admission`` lets one launch at a time look at the free memory and reserve of it;
-    ``measuring`` lets one measurement at a time have the machine, ``judging`` one engine be asked,
-    ``choosing_port`` one launch take a port."""
+class App:
+    """One daemon. Each lock admits one task at a time: ``admission_lock`` to read the free memory and
+    reserve of it, ``measuring_lock`` to load the machine for a measurement, ``verification_lock`` to
+    query an engine, ``port_lock`` to choose a port."""
 
     settings: Settings
     store: Store
-    rooms: Rooms
+    adapters: Adapters
     catalogue: Mapping[str, KnownModel]
-    diary: Diary
+    events: EventLog
     since: str = field(default_factory=now)
     boot_id: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
-    live: dict[str, Live] = field(default_factory=dict)
-    seen: Seen = field(default_factory=Seen)
-    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
-    measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
-    judging: asyncio.Lock = field(default_factory=asyncio.Lock)
-    choosing_port: asyncio.Lock = field(default_factory=asyncio.Lock)
+    launches: dict[str, Launch] = field(default_factory=dict)
+    hardware_cache: HardwareCache = field(default_factory=HardwareCache)
+    admission_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    measuring_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    verification_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    port_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     downloads: dict[Key, Download] = field(default_factory=dict)
     pulls: dict[int, Pull] = field(default_factory=dict)
-    stopping: Changes = field(default_factory=Changes)
+    stopping: Broadcast = field(default_factory=Broadcast)
 
     def log_path(self, launch: str) -> Path:
         return log_path(self.settings, launch)
@@ -116,51 +116,49 @@ def log_path(settings: Settings, launch: str) -> Path:
     return settings.state_dir / "logs" / f"{launch}.log"
 
 
-def real_rooms(settings: Settings) -> Rooms:
+def real_adapters(settings: Settings) -> Adapters:
     known_gpus = data.known_gpus()
-    return Rooms(
+    return Adapters(
         probe=partial(
             snapshot.probe,
             root=settings.sysroot,
             models_dir=settings.models_dir,
             known_gpus=known_gpus,
-            before=Before(),
+            before=ProbeState(),
         ),
         boot_id=lambda: boot.boot_id(settings.sysroot),
         measure_bandwidth=lambda: memory.measure(settings.sysroot),
         measure_read_rate=lambda: disk.measure(settings.sysroot, settings.models_dir),
         ask_runtimes=lambda: runtimes.ask(settings.sysroot),
-        candidates=partial(
-            resolve.candidates, cache=Cache(settings.state_dir / "seen"), places=settings.places
-        ),
+        candidates=partial(resolve.resolve, cache=Cache(settings.state_dir / "seen"), places=settings.places),
         fetch=process.fetch,
         launchers=LAUNCHERS,
         engines=lambda: tuple(
-            found for launcher in LAUNCHERS.values() for found in launcher.find(places(settings))
+            found for launcher in LAUNCHERS.values() for found in launcher.find(search_paths(settings))
         ),
-        engine=lambda name: choose(name, places(settings)),
+        engine=lambda name: choose(name, search_paths(settings)),
         replica=lambda weights, folder, within_s: replica.write(weights, folder, within_s=within_s),
         ask_memory=dry_run.ask,
         read_memory=dry_run.allocated,
     )
 
 
-def open_node(settings: Settings, store: Store, rooms: Rooms | None = None) -> Node:
+def build_app(settings: Settings, store: Store, adapters: Adapters | None = None) -> App:
     """Blocks. Raises: ConfigError for a catalogue file that can't be used."""
-    rooms = rooms or real_rooms(settings)
-    return Node(
+    adapters = adapters or real_adapters(settings)
+    return App(
         settings=settings,
         store=store,
-        rooms=rooms,
+        adapters=adapters,
         catalogue=data.catalogue(settings.catalogue),
-        diary=Diary(store),
-        boot_id=rooms.boot_id(),
+        events=EventLog(store),
+        boot_id=adapters.boot_id(),
     )
 
 
-def places(settings: Settings) -> Places:
+def search_paths(settings: Settings) -> SearchPaths:
     """Where engines may lie now: one that is installed while we run is found, too."""
-    return Places(
+    return SearchPaths(
         llama_server=settings.llama_server,
         vllm=settings.vllm,
         search_path=os.environ.get("PATH", os.defpath),

@@ -10,7 +10,7 @@ from domain.errors import BusyError, ConfigError
 
 
 @contextmanager
-def held(state_dir: Path) -> Iterator[None]:
+def hold(state_dir: Path) -> Iterator[None]:
     """The lock on ``state_dir`` while the block runs. The file stays and tells who holds it.
 
     Raises: BusyError with the holder's pid; ConfigError where the folder can't be written.

@@ -1,4 +1,4 @@
-"""The clock: which function runs how often. The functions live elsewhere and know no scheduler."""
+"""The clock: which function runs how often. The functions launch elsewhere and know no scheduler."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,34 +9,32 @@ from functools import wraps
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from daemon.app import Node
+from daemon.app import App
 from daemon.machine import bandwidth, disk_space, snapshot
 
 
-def scheduler(node: Node) -> AsyncIOScheduler:
+def scheduler(app: App) -> AsyncIOScheduler:
     """Not started yet. A job that is late runs once, never twice at a time."""
     jobs = AsyncIOScheduler(
         timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
-    every = IntervalTrigger(seconds=int(max(1, node.settings.probe_interval_s)), timezone="UTC")
+    every = IntervalTrigger(seconds=int(max(1, app.settings.probe_interval_s)), timezone="UTC")
     at_once = datetime.now(UTC)  # so that the first question after a start is answered as fast as the next
+    jobs.add_job(stoppable(snapshot.refresh), every, args=[app], id="refresh-hardware", next_run_time=at_once)
     jobs.add_job(
-        stoppable(snapshot.refresh), every, args=[node], id="refresh-hardware", next_run_time=at_once
+        stoppable(bandwidth.measure_read_rate), args=[app], id="measure-read-rate", next_run_time=at_once
     )
-    jobs.add_job(
-        stoppable(bandwidth.measure_read_rate), args=[node], id="measure-read-rate", next_run_time=at_once
-    )
-    jobs.add_job(stoppable(disk_space.watch), every, args=[node], id="watch-disk")
+    jobs.add_job(stoppable(disk_space.watch), every, args=[app], id="watch-disk")
     return jobs
 
 
-def stoppable(job: Callable[[Node], Awaitable[object]]) -> Callable[[Node], Awaitable[None]]:
+def stoppable(job: Callable[[App], Awaitable[object]]) -> Callable[[App], Awaitable[None]]:
     """A job as the scheduler is to have it, which cancels those under way when it ends, and then logs each
     as an error with its traceback."""
 
     @wraps(job)
-    async def run(node: Node) -> None:
+    async def run(app: App) -> None:
         with suppress(asyncio.CancelledError):
-            await job(node)
+            await job(app)
 
     return run

@@ -13,12 +13,12 @@ from pathlib import Path
 from config import settings as config
 from config.settings import Settings
 from daemon import instance_lock, jobs, log_format, server, shutdown_marker, status
-from daemon.app import Node, Rooms, open_node
+from daemon.app import Adapters, App, build_app
 from daemon.launches.restore import restore
-from daemon.launches.stop import hurry, stop_all
+from daemon.launches.stop import kill_all, stop_all
 from daemon.machine import hotplug
 from daemon.state.store import Store
-from daemon.systemd_notify import Notify
+from daemon.systemd_notify import SystemdNotifier
 from daemon.weights import pulls
 from domain.errors import NodeError
 
@@ -38,7 +38,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         )
         log_format.configure(settings.log_level)
         _tell_hub(settings)
-        with instance_lock.held(settings.state_dir):
+        with instance_lock.hold(settings.state_dir):
             asyncio.run(serve(settings))
     except NodeError as error:  # the process's edge: told without a traceback
         sys.stderr.write(f"node-daemon: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
@@ -54,43 +54,45 @@ def _tell_hub(settings: Settings) -> None:
 
 async def serve(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT; a second one ends the engines at once."""
-    notify, asked = Notify(), asyncio.Event()
-    async with running(settings, notify) as node:
-        _on_signals(node, asked)
-        notify("READY=1", f"STATUS={status.in_words(node)}")
+    notify, asked = SystemdNotifier(), asyncio.Event()
+    async with running(settings, notify) as app:
+        _on_signals(app, asked)
+        notify("READY=1", f"STATUS={status.summary(app)}")
         await asked.wait()
     log.info("stopped")
 
 
 @asynccontextmanager
-async def running(settings: Settings, notify: Notify, rooms: Rooms | None = None) -> AsyncIterator[Node]:
+async def running(
+    settings: Settings, notify: SystemdNotifier, adapters: Adapters | None = None
+) -> AsyncIterator[App]:
     """A daemon that serves while the block runs. The caller holds the lock on the state."""
     async with AsyncExitStack() as undo:  # each step leaves its opposite: the stop is the exact reverse
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
-        node = await asyncio.to_thread(open_node, settings, store, rooms)
-        await shutdown_marker.began(node)
-        undo.push_async_callback(shutdown_marker.ended, node)
-        undo.push_async_callback(stop_all, node)
-        undo.push_async_callback(pulls.quiet, node)
-        await restore(node)
-        await pulls.restore(node)
-        scheduler = jobs.scheduler(node)
+        app = await asyncio.to_thread(build_app, settings, store, adapters)
+        await shutdown_marker.mark_started(app)
+        undo.push_async_callback(shutdown_marker.mark_stopped, app)
+        undo.push_async_callback(stop_all, app)
+        undo.push_async_callback(pulls.stop_all, app)
+        await restore(app)
+        await pulls.restore(app)
+        scheduler = jobs.scheduler(app)
         scheduler.start()
         undo.callback(scheduler.shutdown, wait=False)
-        await undo.enter_async_context(hotplug.watching(node))
-        await undo.enter_async_context(server.listening(node))
-        telling = asyncio.create_task(_tell(node, notify), name="notify")
+        await undo.enter_async_context(hotplug.watching(app))
+        await undo.enter_async_context(server.listening(app))
+        telling = asyncio.create_task(_tell(app, notify), name="notify")
         undo.callback(telling.cancel)
         log.info("serving: socket=%s state_dir=%s", settings.socket, settings.state_dir)
-        undo.callback(_close_streams, node)
+        undo.callback(_close_streams, app)
         undo.callback(notify, "STOPPING=1", "STATUS=stopping")
-        yield node
+        yield app
 
 
-def _on_signals(node: Node, asked: asyncio.Event) -> None:
+def _on_signals(app: App, asked: asyncio.Event) -> None:
     def stop() -> None:
         if asked.is_set():
-            hurry(node)
+            kill_all(app)
         asked.set()
 
     loop = asyncio.get_running_loop()
@@ -98,24 +100,24 @@ def _on_signals(node: Node, asked: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop)
 
 
-def _close_streams(node: Node) -> None:
+def _close_streams(app: App) -> None:
     """Whoever follows something hears its end; the API waits for them."""
-    node.stopping.close()
-    node.diary.close()
+    app.stopping.close()
+    app.events.close()
     for track in (
-        *(live.track for live in node.live.values()),
-        *(pull.track for pull in node.pulls.values()),
+        *(launch.track for launch in app.launches.values()),
+        *(pull.track for pull in app.pulls.values()),
     ):
         track.close()
 
 
-async def _tell(node: Node, notify: Notify) -> None:
+async def _tell(app: App, notify: SystemdNotifier) -> None:
     """The manager hears how we are, and that the loop still turns."""
     feeding = asyncio.create_task(notify.feed_watchdog(), name="watchdog")
     told = ""
     try:
         while True:
-            words = status.in_words(node)
+            words = status.summary(app)
             if words != told:
                 notify(f"STATUS={words}")
                 told = words

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from daemon.api.app import create_app
-from daemon.app import Node
+from daemon.app import App
 from domain.errors import BusyError, ConfigError, NodeError
 
 MODE = 0o660
@@ -29,12 +29,12 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(node: Node) -> AsyncIterator[None]:
+async def listening(app: App) -> AsyncIterator[None]:
     """The API answers while the block runs; at its end open requests get a moment to finish."""
-    path = node.settings.socket
+    path = app.settings.socket
     listener = await asyncio.to_thread(bind, path)
     config = uvicorn.Config(
-        create_app(node),
+        create_app(app),
         http="h11",
         ws="none",
         lifespan="off",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 
-from daemon.app import Node
+from daemon.app import App
 from daemon.machine.snapshot import latest
 from daemon.state.records import now
 from domain.hardware import Problem
@@ -27,23 +27,23 @@ class Status:
     problems: tuple[Problem, ...]
 
 
-async def status(node: Node) -> Status:
-    machine = await latest(node)
-    up = datetime.fromisoformat(now()) - datetime.fromisoformat(node.since)
+async def status(app: App) -> Status:
+    machine = await latest(app)
+    up = datetime.fromisoformat(now()) - datetime.fromisoformat(app.since)
     return Status(
         version=VERSION,
         pid=os.getpid(),
-        since=node.since,
+        since=app.since,
         uptime_s=up.total_seconds(),
-        state_dir=str(node.settings.state_dir),
-        models_dir=str(node.settings.models_dir),
-        socket=str(node.settings.socket),
-        launches=dict(Counter(live.state.value for live in node.live.values())),
+        state_dir=str(app.settings.state_dir),
+        models_dir=str(app.settings.models_dir),
+        socket=str(app.settings.socket),
+        launches=dict(Counter(launch.state.value for launch in app.launches.values())),
         problems=machine.problems,
     )
 
 
-def in_words(node: Node) -> str:
+def summary(app: App) -> str:
     """For systemctl status: ``2 ready, 1 downloading``."""
-    counts = Counter(live.state.value for live in node.live.values())
+    counts = Counter(launch.state.value for launch in app.launches.values())
     return ", ".join(f"{count} {state}" for state, count in counts.items()) or "no launches"

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 
 
-class Notify:
+class SystemdNotifier:
     """Datagrams to the manager named by the environment, or to nobody."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:

@@ -91,7 +91,7 @@ class KnownModel:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownTrouble:
+class KnownIssue:
     """Versions that are known to be bad. ``what`` is a field of ``Stacks`` (``kernel``, ``linux_firmware``,
     ``rocm``). Bad are those from ``since`` on and ``before`` one, both where both are given; ``archs`` are
     the GPUs that it matters to, any where empty."""

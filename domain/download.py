@@ -30,7 +30,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class DownloadPolicy:
     """``limit_bytes_per_s`` counts for all files of a download together, ``reserve_bytes`` stay free on the
     disk, ``side_by_side`` files come at once."""
 
@@ -41,7 +41,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class DownloadProgress:
     """How far a fetch is. ``waiting`` says for what it waits, in words, while nothing comes. ``weights`` is
     set on the last one: complete, with their location."""
 

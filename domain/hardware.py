@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from domain.accelerator import PcieLink, Peer, RuntimeDevice, Tenant
 from domain.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
-from domain.provenance import Told
+from domain.provenance import Provenance
 
 
 class MemoryKind(StrEnum):
@@ -202,7 +202,7 @@ class EngineFound:
     problem: str | None = None
 
 
-class Trouble(StrEnum):
+class ProblemKind(StrEnum):
     """Problems of which a check of the doctor can say more than the probe that met them."""
 
     DRIVER = "driver"
@@ -223,7 +223,7 @@ class Problem:
     source: str
     what: str
     hint: str = ""
-    trouble: Trouble | None = None
+    trouble: ProblemKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,4 +251,4 @@ class Hardware:
     set_aside: tuple[Gpu, ...] = ()
     fans: tuple[Fan, ...] = ()
     power: tuple[Power, ...] = ()
-    sources: Mapping[str, Told] = field(default_factory=dict, compare=False)
+    sources: Mapping[str, Provenance] = field(default_factory=dict, compare=False)

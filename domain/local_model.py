@@ -19,7 +19,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class LocalModel:
     """One quant of one repository. ``name`` is what it can be launched by. ``other_tool``: it lies in
     the cache of another one, is used and never removed. ``linked``: its bytes are another tool's."""
 
@@ -40,7 +40,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class ModelNote:
     """What is remembered of weights by their name. Times are ISO 8601, UTC; ``None``: never."""
 
     name: str
@@ -51,7 +51,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredRow:
+class LocalModelRow:
     """One row of ``node-ctl models --json``. ``running`` names the launch that uses it."""
 
     model: str
@@ -73,7 +73,7 @@ class StoredRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class VerifyProgress:
     """A step of hashing weights again. ``ended`` at the end of each file: ``known`` where somebody had said
     what it should come to, ``damaged`` where it does not."""
 

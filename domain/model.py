@@ -119,7 +119,7 @@ class Chat:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ResolvedModel:
     """Weights with their shape: what the planner chooses from. ``exact`` is false where the shape
     was rebuilt from the catalogue because the header could not be read. ``as_of`` is when the hub
     last told of these weights (ISO 8601), where it could not be asked now. ``compute_capability`` is

@@ -21,7 +21,7 @@ class Confidence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LaunchOptions:
     """What the owner asked for; ``None`` leaves the choice to the planner. ``from_disk``: weights that don't
     fit in memory may be read from the disk for each token."""
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 class Certainty(StrEnum):
     """READ: the kernel, firmware or a driver states it. DERIVED: a rule makes it of such statements.
     MEASURED: tried out on this machine. RATED: a data sheet's, so what it can be at most. ASSUMED: nothing
-    here states it, or what does is known to be wrong on some machines; ``Told.note`` says which."""
+    here states it, or what does is known to be wrong on some machines; ``Provenance.note`` says which."""
 
     READ = "read"
     DERIVED = "derived"
@@ -17,7 +17,7 @@ class Certainty(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Provenance:
     """``source`` is who told it: ``sysfs``, ``meminfo``, ``dmi``, ``nvml``, ``kfd``, ``table``, ``measured``
     and others. ``note`` says what of it, and what to beware of."""
 

@@ -39,7 +39,7 @@ def without_secrets(text: str) -> str:
     return _URL.sub(lambda url: f"{url['scheme']}{url['rest']}{'?...' if url['query'] else ''}", text)
 
 
-def anonymous(text: str, private: Private) -> str:
+def anonymize(text: str, private: Private) -> str:
     """``text`` without secrets, names of people and machines, homes, serial numbers, UUIDs, and addresses of
     the network but the loopback's. PCI slots and versions stay."""
     text = without_secrets(text)

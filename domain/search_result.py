@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class FoundModel:
+class SearchResult:
     """A repository that an engine here could load. ``formats`` are ``gguf`` and ``safetensors``;
     ``size_bytes`` is told of safetensors alone: a GGUF repository has many quants. ``alias`` is what the
     catalogue calls the model. ``None`` is what the hub does not say."""

@@ -14,7 +14,7 @@ EngineFlags = LlamaFlags | VllmFlags
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class SearchPaths:
     """Where engines may lie, best first: the path of the settings, ``search_path`` (as ``PATH``),
     environments made for engines, and the wheel beside us (``embedded``). What engines say about
     themselves is kept in ``cache_dir`` across starts of the daemon."""
@@ -60,7 +60,7 @@ class Capabilities:
 class Launcher(Protocol):
     """One engine. ``find`` and ``ask`` start children and block; the rest is pure."""
 
-    def find(self, places: Places) -> tuple[EngineFound, ...]:
+    def find(self, places: SearchPaths) -> tuple[EngineFound, ...]:
         """Every binary there is, best first; one that gives no answer has no ``version``."""
         ...
 

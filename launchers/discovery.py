@@ -17,7 +17,9 @@ class Ask(Protocol):
     def __call__(self, path: str, *, cache_dir: Path | None = None) -> Capabilities: ...
 
 
-def asked(engine: str, paths: Iterable[Path], ask: Ask, *, cache_dir: Path | None) -> tuple[EngineFound, ...]:
+def query_all(
+    engine: str, paths: Iterable[Path], ask: Ask, *, cache_dir: Path | None
+) -> tuple[EngineFound, ...]:
     """Each binary once, by the first path under which it is found; one that gives no answer with the
     reason as its problem. Starts children."""
     found: dict[str, EngineFound] = {}

@@ -5,7 +5,7 @@ import os
 from domain.errors import EngineError
 from domain.plan import LLAMA_CPP, VLLM
 from launchers import llama_cpp, vllm
-from launchers.base import Capabilities, Launcher, Places
+from launchers.base import Capabilities, Launcher, SearchPaths
 
 LAUNCHERS: dict[str, Launcher] = {LLAMA_CPP: llama_cpp, VLLM: vllm}
 
@@ -15,7 +15,7 @@ INSTALL = {
 }
 
 
-def choose(engine: str, places: Places) -> Capabilities:
+def choose(engine: str, places: SearchPaths) -> Capabilities:
     """The best binary of ``engine`` that works here. One that the settings name is never passed over
     in silence. Raises: EngineError."""
     launcher = LAUNCHERS[engine]

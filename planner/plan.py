@@ -3,26 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.plan import VLLM, Plan
 from domain.units import gib
-from planner.choose.candidates import Option
+from planner.choose.candidates import Candidate
 from planner.explain import alternatives, reasons
-from planner.llama_cpp.search import Case
+from planner.llama_cpp.search import SearchContext
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class PlanContext:
     """What a choice is told with: all candidates it could fall on, options of an engine that is not at
     hand, what was said of engines, and the context that was wanted."""
 
-    candidates: Sequence[Candidate]
-    priced: Sequence[Option]
+    candidates: Sequence[ResolvedModel]
+    priced: Sequence[Candidate]
     said: Sequence[str]
     wanted_context: int
 
 
-def plan(model: str, chosen: Option, found: Sequence[Option], beside: Beside, case: Case) -> Plan:
+def build_plan(
+    model: str, chosen: Candidate, found: Sequence[Candidate], beside: PlanContext, case: SearchContext
+) -> Plan:
     is_vllm = chosen.engine == VLLM
     return Plan(
         model=model,
@@ -42,7 +44,7 @@ def plan(model: str, chosen: Option, found: Sequence[Option], beside: Beside, ca
     )
 
 
-def from_disk(chosen: Option) -> str:
+def from_disk(chosen: Candidate) -> str:
     """As asked: with the bytes that memory lacks."""
     host = chosen.estimate.memory[-1]
     lacks = host.needed_bytes - (host.free_bytes or 0)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Kept:
+class Memo:
     """One answer a kind: another key, which names what the answer hangs on, replaces it. Two threads that
     ask at once may both read; they read the same."""
 

@@ -5,27 +5,27 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from domain.hardware import Gpu, Problem, Thermal
-from domain.provenance import Told
+from domain.provenance import Provenance
 from probes.gpus import device_table
 
 T = TypeVar("T")
 
 # By the name of the field. A module has one such table of what it usually says, and replaces in it what
 # it found in another place this time
-ToldBy = Mapping[str, Told]
+ToldBy = Mapping[str, Provenance]
 
-OF_DRIVER = Told("nvml")  # sensors that hwmon doesn't have are NVIDIA's
+OF_DRIVER = Provenance("nvml")  # sensors that hwmon doesn't have are NVIDIA's
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
+class Reading(Generic[T]):
     """One part of the machine. ``told`` may name fields that turned out unknown: they are left out."""
 
     value: T
     problems: tuple[Problem, ...] = ()
     told: ToldBy = field(default_factory=dict)
 
-    def sources(self, where: str) -> dict[str, Told]:
+    def sources(self, where: str) -> dict[str, Provenance]:
         return sources(where, self.value, self.told)
 
 
@@ -42,7 +42,7 @@ class Found:
     set_aside: tuple[Gpu, ...] = ()
     told: Mapping[str, ToldBy] = field(default_factory=dict)
 
-    def sources(self) -> dict[str, Told]:
+    def sources(self) -> dict[str, Provenance]:
         found = {f"thermals[{one.sensor}].temperature_c": OF_DRIVER for one in self.thermals}
         for part, cards in (("gpus", self.gpus), ("set_aside", self.set_aside)):
             for gpu in cards:
@@ -53,7 +53,7 @@ class Found:
         return found
 
 
-def sources(where: str, value: Any, told: ToldBy) -> dict[str, Told]:
+def sources(where: str, value: Any, told: ToldBy) -> dict[str, Provenance]:
     """``told`` by the full name of each value that is known: ``memory`` and ``total_bytes`` give
     ``memory.total_bytes``."""
     there = (name for name in told if getattr(value, name) not in (None, ()))

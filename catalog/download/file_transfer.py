@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from catalog.download.partial_file import Part
-from catalog.download.throttle import ClosedError, Pace
+from catalog.download.partial_file import PartialFile
+from catalog.download.throttle import ClosedError, Throttle
 from catalog.hub import files
-from catalog.hub.files import Place
+from catalog.hub.files import FileLocation
 from catalog.hub.retry import Patience, TryAgainError, is_busy, retry_after_s
 from catalog.local import metadata
 from domain.errors import DownloadError
@@ -32,7 +32,7 @@ class Job:
     """``source`` to ``final``; until it is complete and right the bytes are in ``part``. Who has ``lock``
     may write to it: that is the hub client's own lock, so that its downloads keep off, too."""
 
-    source: Place | str
+    source: FileLocation | str
     part: Path
     final: Path
     lock: Path
@@ -41,14 +41,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class FileProgress:
     """Bytes of a file that are here; ``waiting`` says for what it waits, in words."""
 
     done_bytes: int
     waiting: str | None = None
 
 
-def transfer(job: Job, pace: Pace, free: Callable[[Path], int]) -> Iterator[Here]:
+def transfer(job: Job, pace: Throttle, free: Callable[[Path], int]) -> Iterator[FileProgress]:
     """How far it is, with each chunk. Closing it keeps what is resumed later.
 
     Raises: DownloadError, StoppedError, OSError."""
@@ -57,12 +57,12 @@ def transfer(job: Job, pace: Pace, free: Callable[[Path], int]) -> Iterator[Here
     descriptor = os.open(job.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
     try:
         while not is_taken(descriptor):
-            yield Here(_size(job.part), OTHERS)
+            yield FileProgress(_size(job.part), OTHERS)
             pace.wait(LOOK_AGAIN_S)
         if not (job.final.is_file() and metadata.is_there(job.final, job.size_bytes)):
-            with Part(job.part) as part:
+            with PartialFile(job.part) as part:
                 yield from _One(job, part, pace, free).run()
-        yield Here(_size(job.final))
+        yield FileProgress(_size(job.final))
     finally:
         os.close(descriptor)
 
@@ -81,14 +81,14 @@ def _size(path: Path) -> int:
 
 
 class _One:
-    def __init__(self, job: Job, part: Part, pace: Pace, free: Callable[[Path], int]) -> None:
+    def __init__(self, job: Job, part: PartialFile, pace: Throttle, free: Callable[[Path], int]) -> None:
         self.job, self.part, self.pace, self.free = job, part, pace, free
         self.patience = Patience()
 
-    def run(self) -> Iterator[Here]:
+    def run(self) -> Iterator[FileProgress]:
         """What comes wrong is set aside and fetched once more."""
         for done_bytes in self.part.take_up():
-            yield Here(done_bytes)
+            yield FileProgress(done_bytes)
         yield from self._arrive()
         if wrong := self._wrong():
             aside = self._set_aside(wrong)
@@ -121,7 +121,7 @@ class _One:
     def _is_whole(self) -> bool:
         return self.job.size_bytes is not None and self.part.done_bytes >= self.job.size_bytes
 
-    def _arrive(self) -> Iterator[Here]:
+    def _arrive(self) -> Iterator[FileProgress]:
         """All bytes, through broken connections, busy servers, closed windows and full disks."""
         while not self._is_whole():
             before_bytes = self.part.done_bytes
@@ -145,7 +145,7 @@ class _One:
         if self.job.size_bytes is not None and not self._is_whole():
             raise TryAgainError(f"it ended {self._left_bytes()} bytes early")
 
-    def _later(self, error: TryAgainError, *, brought_bytes: bool) -> Iterator[Here]:
+    def _later(self, error: TryAgainError, *, brought_bytes: bool) -> Iterator[FileProgress]:
         wait_s = self.patience.wait_s(error, brought_bytes=brought_bytes)
         done_bytes = self.part.done_bytes
         log.warning("broke off: file=%s at=%d why=%s", self.job.final, done_bytes, error)
@@ -156,12 +156,12 @@ class _One:
                 hint="ask for it again: what is here is kept",
             ) from error
         if wait_s > LOOK_AGAIN_S:
-            yield Here(done_bytes, f"{error}, asked again in {wait_s:.0f} s")
+            yield FileProgress(done_bytes, f"{error}, asked again in {wait_s:.0f} s")
         self.pace.wait(wait_s)
 
-    def _until(self, over: Callable[[], bool], why: Callable[[], str]) -> Iterator[Here]:
+    def _until(self, over: Callable[[], bool], why: Callable[[], str]) -> Iterator[FileProgress]:
         while True:
-            yield Here(self.part.done_bytes, why())
+            yield FileProgress(self.part.done_bytes, why())
             self.pace.wait(LOOK_AGAIN_S)
             if over():
                 return
@@ -176,7 +176,7 @@ class _One:
         free = gib(self.free(self.part.path.parent))
         return f"the disk is full: {gib(self._left_bytes())} to come, {free} free"
 
-    def _bytes(self) -> Iterator[Here]:
+    def _bytes(self) -> Iterator[FileProgress]:
         if not self.pace.is_open():
             raise ClosedError
         source = self.job.source
@@ -191,7 +191,7 @@ class _One:
         else:  # xet storage that can't be reached is also offered as plain HTTP
             yield from self._by_http(source.url, of_hub=True)
 
-    def _check(self, place: Place, remote: files.Remote) -> None:
+    def _check(self, place: FileLocation, remote: files.RemoteFile) -> None:
         """The hub has still what its listing told. Raises: DownloadError."""
         job = self.job
         other_size = None not in (job.size_bytes, remote.size_bytes) and job.size_bytes != remote.size_bytes
@@ -204,15 +204,15 @@ class _One:
                 hint="ask for it again: what the repository has now is planned anew",
             )
 
-    def _by_http(self, url: str, *, of_hub: bool) -> Iterator[Here]:
+    def _by_http(self, url: str, *, of_hub: bool) -> Iterator[FileProgress]:
         with files.answered(url, self._range(), of_hub=of_hub) as answer:
             self._begin(answer)
             yield from self._written(answer.iter_raw())  # as it comes: a dropped connection loses nothing
 
-    def _written(self, chunks: Iterator[bytes]) -> Iterator[Here]:
+    def _written(self, chunks: Iterator[bytes]) -> Iterator[FileProgress]:
         for piece in files.gathered(chunks):
             self.part.write(piece)
-            yield Here(self.part.done_bytes)
+            yield FileProgress(self.part.done_bytes)
             if self.job.size_bytes is not None and self.part.done_bytes > self.job.size_bytes:
                 return
             self.pace.passed(len(piece))

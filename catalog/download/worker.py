@@ -15,8 +15,8 @@ from typing import Any
 
 from catalog.download.download import fetch
 from catalog.download.process import GRACE_S, error_json
-from catalog.download.throttle import Pace, StoppedError
-from domain.download import Terms
+from catalog.download.throttle import StoppedError, Throttle
+from domain.download import DownloadPolicy
 from domain.errors import NodeError
 from domain.model import Weights
 from domain.serialization import from_json, to_json
@@ -29,8 +29,8 @@ def main() -> int:
     for chatty in ("httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)  # they log addresses, signatures and all
     task = json.loads(sys.stdin.buffer.readline())
-    terms = from_json(Terms, task["terms"])
-    pace = Pace(terms)
+    terms = from_json(DownloadPolicy, task["terms"])
+    pace = Throttle(terms)
     threading.Thread(target=_end_with_input, args=(pace,), daemon=True).start()
     steps = fetch(
         from_json(Weights, task["weights"]),
@@ -61,7 +61,7 @@ def _tell(words: dict[str, Any]) -> None:
         os._exit(STOPPED)
 
 
-def _end_with_input(pace: Pace) -> None:
+def _end_with_input(pace: Throttle) -> None:
     while os.read(sys.stdin.fileno(), 1):  # unbuffered: at the exit nobody may hold the buffer's lock
         pass
     pace.stopped.set()

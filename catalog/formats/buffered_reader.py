@@ -25,7 +25,7 @@ ARRAY = 9
 _LENGTH = struct.Struct("<Q")
 
 
-class Window:
+class BufferedReader:
     """``chunk_bytes`` is what is read at first, where no more is needed; then twice that, and so on."""
 
     def __init__(self, source: ByteSource, *, chunk_bytes: int = FIRST_CHUNK_BYTES) -> None:

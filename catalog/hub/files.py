@@ -32,7 +32,7 @@ GONE = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.Rem
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FileLocation:
     """``name`` of ``repo`` at one commit."""
 
     repo: str
@@ -45,7 +45,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class RemoteFile:
     """What the hub says of a file now. ``etag`` is the sha256 of a large file, git's name of a small one."""
 
     size_bytes: int | None
@@ -53,7 +53,7 @@ class Remote:
     xet: XetFileData | None
 
 
-def look(place: Place) -> Remote:
+def look(place: FileLocation) -> RemoteFile:
     """Raises: DownloadError, TryAgainError."""
     try:
         found = get_hf_file_metadata(place.url, timeout=TIMEOUT_S, endpoint=refusals.endpoint())
@@ -73,7 +73,7 @@ def look(place: Place) -> Remote:
     except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # its transport's own base
         raise TryAgainError(f"the hub does not answer: {error or type(error).__name__}") from error
     xet = found.xet_file_data if is_xet_available() else None
-    return Remote(found.size, found.etag, xet)
+    return RemoteFile(found.size, found.etag, xet)
 
 
 @contextmanager

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from catalog import candidates as of
 from catalog import names
+from catalog import resolved_models as of
 from catalog.formats.safetensors import conversion, shards
 from catalog.hub import client
 from catalog.hub.cache import Cache
 from catalog.hub.errors import HubSilentError
 from domain.catalogue_types import KnownModel, KnownQuant, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.plan import LLAMA_CPP, VLLM
 
 log = logging.getLogger(__name__)
@@ -25,11 +25,11 @@ class Upstream:
     """``name`` is what the owner calls it."""
 
     name: str
-    needed: of.Needed
+    needed: of.FileSelection
     cache: Cache | None
     offline: bool
 
-    def of_repo(self, repo: str, revision: str | None, model: KnownModel | None) -> tuple[Candidate, ...]:
+    def of_repo(self, repo: str, revision: str | None, model: KnownModel | None) -> tuple[ResolvedModel, ...]:
         """Raises: DownloadError, BadModelError; ``NoSuchRepoError`` where there is none."""
         try:
             return self._on_hub(repo, revision, model)
@@ -41,7 +41,7 @@ class Upstream:
                 return found
             raise
 
-    def of_model(self, model: KnownModel) -> tuple[Candidate, ...]:
+    def of_model(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
         """As ``asked``; where the hub does not answer, what it said before, or the catalogue's facts."""
         try:
             return self.asked(model)
@@ -54,7 +54,7 @@ class Upstream:
                 return found
             raise
 
-    def asked(self, model: KnownModel) -> tuple[Candidate, ...]:
+    def asked(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
         """Of the GGUF repositories the first that can be used; for vLLM, or where there are none, the first
         of each kind of weights. Raises: DownloadError, BadModelError."""
         if self.needed.engine == VLLM or (self.needed.engine is None and not model.gguf_repos):
@@ -66,14 +66,14 @@ class Upstream:
             )
         return self._first(model.gguf_repos, model)
 
-    def _of_kinds(self, model: KnownModel) -> tuple[Candidate, ...]:
+    def _of_kinds(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
         """One that cannot be used hides no other. Of those that cannot fit only the smallest is read."""
         kinds = _by_kind(model.vllm)
         try:
             with ThreadPoolExecutor(max(1, len(kinds))) as pool:
                 answers = list(pool.map(self._first_listing, kinds))
             problem = next((why for _, why in answers if why), None)
-            found: list[Candidate] = []
+            found: list[ResolvedModel] = []
             for listing in self._worth_reading(one for one, _ in answers if one):
                 try:
                     found += self._read(listing, model)
@@ -115,7 +115,7 @@ class Upstream:
             if most_bytes is None or size_bytes <= max(most_bytes, least_bytes)
         ]
 
-    def _first(self, repos: Iterable[str], model: KnownModel) -> tuple[Candidate, ...]:
+    def _first(self, repos: Iterable[str], model: KnownModel) -> tuple[ResolvedModel, ...]:
         problem: DownloadError | BadModelError | None = None
         for repo in repos:
             try:
@@ -127,7 +127,7 @@ class Upstream:
                 problem = problem or error
         raise problem or RuntimeError("no repository is named")
 
-    def _on_hub(self, repo: str, revision: str | None, model: KnownModel | None) -> tuple[Candidate, ...]:
+    def _on_hub(self, repo: str, revision: str | None, model: KnownModel | None) -> tuple[ResolvedModel, ...]:
         return self._read(self._listing(repo, revision), model)
 
     def _listing(self, repo: str, revision: str | None) -> client.Listing:
@@ -138,7 +138,7 @@ class Upstream:
             self.cache.keep_listing(listing, revision)
         return listing
 
-    def _read(self, listing: client.Listing, model: KnownModel | None) -> tuple[Candidate, ...]:
+    def _read(self, listing: client.Listing, model: KnownModel | None) -> tuple[ResolvedModel, ...]:
         self._check_file(listing)
         found = of.of_listing(listing, self.needed, cache=self.cache)
         if not found:
@@ -176,7 +176,7 @@ class Upstream:
             hint="name a repository with .gguf files, or one with safetensors for --engine vllm",
         )
 
-    def _as_seen(self, repos: Iterable[str], revision: str | None) -> tuple[Candidate, ...]:
+    def _as_seen(self, repos: Iterable[str], revision: str | None) -> tuple[ResolvedModel, ...]:
         """What the hub said when it was last asked: of the first repository that was looked at."""
         for repo in repos if self.cache else ():
             if self.cache and (seen := self.cache.listing(repo, revision)):
@@ -186,7 +186,7 @@ class Upstream:
                     return found
         return ()
 
-    def _from_facts(self, model: KnownModel, quants: Iterable[KnownQuant]) -> tuple[Candidate, ...]:
+    def _from_facts(self, model: KnownModel, quants: Iterable[KnownQuant]) -> tuple[ResolvedModel, ...]:
         wanted = [quant for quant in quants if self.needed.names(quant.quant)]
         if self.needed.engine not in (None, LLAMA_CPP) or self.needed.file:
             return ()

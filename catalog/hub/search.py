@@ -9,7 +9,7 @@ from catalog.hub import client
 from catalog.names import REPO_NAME
 from domain.catalogue_types import KnownModel
 from domain.errors import UsageError
-from domain.search_result import FoundModel
+from domain.search_result import SearchResult
 
 ANSWER_TIMEOUT_S = 10.0  # the hub looks through all names that it has
 FORMATS = ("gguf", "safetensors")
@@ -19,14 +19,14 @@ _LICENCE = "license:"
 
 def search(
     words: str, *, catalogue: Mapping[str, KnownModel], limit: int, formats: Sequence[str] = FORMATS
-) -> tuple[FoundModel, ...]:
+) -> tuple[SearchResult, ...]:
     """At most ``limit``, the most downloaded first: ``downloads`` are those of the last month.
 
     Raises: HubSilentError, DownloadError, UsageError for no words at all."""
     if not words.strip():
         raise UsageError("there is nothing to search for", hint="node-ctl search WORDS")
     aliases = {repo: alias for alias, one in catalogue.items() for repo in (*one.gguf_repos, *one.vllm_repos)}
-    found: dict[str, FoundModel] = {}
+    found: dict[str, SearchResult] = {}
     for kind in formats:
         for info in client.ask(partial(_listed, words=words, kind=kind, limit=limit)):
             if REPO_NAME.fullmatch(str(info.id)):
@@ -54,11 +54,11 @@ def _listed(api: Any, *, words: str, kind: str, limit: int) -> list[Any]:
     return [model_of(**{"siblings": None, **item}) for item in answer.json()[:limit]]
 
 
-def _model(info: Any, alias: str | None) -> FoundModel:
+def _model(info: Any, alias: str | None) -> SearchResult:
     tags = [str(tag) for tag in info.tags or ()]
     licences = [tag.removeprefix(_LICENCE) for tag in tags if tag.startswith(_LICENCE)]
     by_type = info.safetensors.parameters if info.safetensors else {}
-    return FoundModel(
+    return SearchResult(
         repo=info.id,
         formats=tuple(kind for kind in FORMATS if kind in tags),
         downloads=_count(info.downloads),

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from catalog.formats.gguf import quants
 from catalog.local import metadata
-from domain.local_model import Stored
+from domain.local_model import LocalModel
 from domain.model import Source
 
 log = logging.getLogger(__name__)
 
 
-def remove(one: Stored) -> int:
+def remove(one: LocalModel) -> int:
     """Bytes that are free now; those of another tool's files stay where they are. Raises: OSError."""
     folder = Path(one.location)
     if one.source is not Source.HUB:

@@ -15,7 +15,7 @@ from catalog.formats.gguf import quants
 from catalog.local import metadata
 from domain.catalogue_types import KnownModel
 from domain.errors import UnknownModelError
-from domain.local_model import Stored, StoredFile
+from domain.local_model import LocalModel, StoredFile
 from domain.model import Source, WeightFile, Weights
 from domain.redact import without_secrets
 
@@ -31,10 +31,10 @@ def name_of(weights: Weights) -> str:
     return f"{repo}:{quants.quant_of(first)}" if first.endswith(".gguf") else repo
 
 
-def stored(models_dir: Path, places: Sequence[Path] = ()) -> tuple[Stored, ...]:
+def stored(models_dir: Path, places: Sequence[Path] = ()) -> tuple[LocalModel, ...]:
     """Everything complete in ``models_dir``, then what is only in ``places``. Blocks."""
     known = (models_dir, *places)
-    found: dict[tuple[str, str | None], Stored] = {}
+    found: dict[tuple[str, str | None], LocalModel] = {}
     for one in (*_hub(models_dir, known), *_plain(models_dir)):
         found.setdefault((one.name, one.revision), one)
     for place in places:
@@ -43,7 +43,9 @@ def stored(models_dir: Path, places: Sequence[Path] = ()) -> tuple[Stored, ...]:
     return tuple(sorted(found.values(), key=lambda one: one.name.lower()))
 
 
-def named(model: str, found: Sequence[Stored], catalogue: Mapping[str, KnownModel]) -> tuple[Stored, ...]:
+def named(
+    model: str, found: Sequence[LocalModel], catalogue: Mapping[str, KnownModel]
+) -> tuple[LocalModel, ...]:
     """One quant, or all of a repository, or of what an alias stands for. Raises: UnknownModelError, with
     what is here and so like ``model`` that it may be meant."""
     wanted = _called(model, catalogue)
@@ -66,7 +68,7 @@ def _called(model: str, catalogue: Mapping[str, KnownModel]) -> set[str]:
     return {model.lower(), *(f"{repo.lower()}{colon}{quant}" for repo in origins)}
 
 
-def _hub(root: Path, known: Sequence[Path], *, other_tool: bool = False) -> Iterator[Stored]:
+def _hub(root: Path, known: Sequence[Path], *, other_tool: bool = False) -> Iterator[LocalModel]:
     for folder in _folders(root):
         match = _FOLDER.fullmatch(folder.name)
         for snapshot in _folders(folder / "snapshots") if match else ():
@@ -74,7 +76,9 @@ def _hub(root: Path, known: Sequence[Path], *, other_tool: bool = False) -> Iter
             yield from _of_snapshot(repo, snapshot, known, other_tool=other_tool)
 
 
-def _of_snapshot(repo: str, snapshot: Path, known: Sequence[Path], *, other_tool: bool) -> Iterator[Stored]:
+def _of_snapshot(
+    repo: str, snapshot: Path, known: Sequence[Path], *, other_tool: bool
+) -> Iterator[LocalModel]:
     files = tuple(file for file in metadata.files_below(snapshot) if _is_ours(snapshot, file, known))
     for quant in quants.contents(files).quants:
         yield _one(Source.HUB, repo, snapshot, quant.files, other_tool=other_tool)
@@ -83,7 +87,7 @@ def _of_snapshot(repo: str, snapshot: Path, known: Sequence[Path], *, other_tool
         yield _one(Source.HUB, repo, snapshot, rest, other_tool=other_tool)
 
 
-def _plain(models_dir: Path) -> Iterator[Stored]:
+def _plain(models_dir: Path) -> Iterator[LocalModel]:
     """Files out of wheels and from plain addresses."""
     for folder in _folders(models_dir / "pypi"):
         package, _, version = folder.name.rpartition("-")
@@ -115,10 +119,10 @@ def _one(
     *,
     revision: str | None = "",
     other_tool: bool = False,
-) -> Stored:
+) -> LocalModel:
     quant = quants.quant_of(files[0].name) if files[0].name.endswith(".gguf") else ""
     paths = [folder / file.name for file in files]
-    return Stored(
+    return LocalModel(
         name=f"{repo}:{quant}" if quant else repo,
         source=source,
         repo=repo,

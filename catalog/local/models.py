@@ -4,18 +4,18 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from catalog import candidates as of
+from catalog import resolved_models as of
 from catalog.local import metadata
 from domain.errors import BadModelError
-from domain.model import Candidate, Source, Weights
+from domain.model import ResolvedModel, Source, Weights
 from domain.plan import VLLM
 
 log = logging.getLogger(__name__)
 
 
 def found(
-    roots: Sequence[Path], repos: Iterable[str], revision: str | None, needed: of.Needed
-) -> tuple[Candidate, ...]:
+    roots: Sequence[Path], repos: Iterable[str], revision: str | None, needed: of.FileSelection
+) -> tuple[ResolvedModel, ...]:
     """Those of the first snapshot that has some for this engine, and of the quant that the name asks for. All
     ``roots`` are laid out as the hub's cache: ours first, then those of other tools. Raises: DownloadError
     for a link in ours that leads out of them all."""
@@ -28,7 +28,9 @@ def found(
     return ()
 
 
-def _of_snapshot(repo: str, folder: Path, needed: of.Needed, roots: Sequence[Path]) -> Iterator[Candidate]:
+def _of_snapshot(
+    repo: str, folder: Path, needed: of.FileSelection, roots: Sequence[Path]
+) -> Iterator[ResolvedModel]:
     """Of a link that leads out of all places it is an error in our own, as a fetch would take it for the
     file; what other tools made of theirs is passed over."""
     if path := metadata.led_out(folder, needed.among(metadata.files_below(folder)), roots):
@@ -50,12 +52,12 @@ def _of_snapshot(repo: str, folder: Path, needed: of.Needed, roots: Sequence[Pat
             yield one
 
 
-def _is_wanted(one: Candidate, needed: of.Needed) -> bool:
+def _is_wanted(one: ResolvedModel, needed: of.FileSelection) -> bool:
     is_named = needed.file is None or any(file.name == needed.file for file in one.weights.files)
     return needed.engine in (None, one.engine) and needed.names(one.weights.quant) and is_named
 
 
-def is_enough(here: tuple[Candidate, ...], needed: of.Needed, quality: str | None) -> bool:
+def is_enough(here: tuple[ResolvedModel, ...], needed: of.FileSelection, quality: str | None) -> bool:
     """Whether nobody has to be asked: a wished quality is here, or else something that may fit."""
     if quality and not needed.quant and not needed.file:
         return any(one.weights.quant.upper() == quality.upper() for one in here)
@@ -63,7 +65,9 @@ def is_enough(here: tuple[Candidate, ...], needed: of.Needed, quality: str | Non
     return bool(here) and (not most_bytes or any(one.weights.size_bytes <= most_bytes for one in here))
 
 
-def joined(here: tuple[Candidate, ...], elsewhere: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+def joined(
+    here: tuple[ResolvedModel, ...], elsewhere: tuple[ResolvedModel, ...]
+) -> tuple[ResolvedModel, ...]:
     """Of a quant that is both here and elsewhere, the one that is here."""
     held = {(one.engine, one.weights.quant.upper()) for one in here}
     return (*here, *(one for one in elsewhere if (one.engine, one.weights.quant.upper()) not in held))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from catalog.download.file_transfer import Job
-from catalog.hub.files import Place
+from catalog.hub.files import FileLocation
 from catalog.local import metadata
 from domain.model import WeightFile
 
@@ -33,7 +33,7 @@ def hub_job(repo: str, revision: str, file: WeightFile, models_dir: Path) -> Job
     name = file.sha256 or hashlib.sha256(f"{revision} {file.name}".encode()).hexdigest()
     blobs = folder / "blobs"
     return Job(
-        Place(repo, revision, file.name),
+        FileLocation(repo, revision, file.name),
         part=blobs / f"{name}.incomplete",
         final=blobs / (name if file.sha256 else f"{name}.complete"),
         lock=models_dir / ".locks" / folder.name / f"{name}.lock",

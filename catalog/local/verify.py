@@ -5,7 +5,7 @@ import logging
 from collections.abc import Generator
 from pathlib import Path
 
-from domain.local_model import Checked, Stored, StoredFile
+from domain.local_model import LocalModel, StoredFile, VerifyProgress
 from domain.units import MIB
 
 log = logging.getLogger(__name__)
@@ -13,7 +13,7 @@ READ_BYTES = 8 * MIB
 TELL_EVERY_BYTES = 256 * MIB
 
 
-def check(one: Stored) -> Generator[Checked, None, None]:
+def check(one: LocalModel) -> Generator[VerifyProgress, None, None]:
     """A step every 256 MiB, and one at the end of each file with what is wrong with it. A file of which
     nobody said a digest ends with ``known`` false. Closing it stops."""
     done_bytes = 0
@@ -25,7 +25,7 @@ def check(one: Stored) -> Generator[Checked, None, None]:
                     digest.update(chunk)
                     done_bytes += len(chunk)
                     if done_bytes // TELL_EVERY_BYTES > (done_bytes - len(chunk)) // TELL_EVERY_BYTES:
-                        yield Checked(one.name, file.name, done_bytes, one.size_bytes)
+                        yield VerifyProgress(one.name, file.name, done_bytes, one.size_bytes)
         except OSError as error:
             yield _end(one, file, done_bytes, f"{file.name} cannot be read: {error.strerror}")
             continue
@@ -47,12 +47,14 @@ def _digest(file: StoredFile) -> "hashlib._Hash":
     return hashlib.sha256()
 
 
-def _end(one: Stored, file: StoredFile, done_bytes: int, damaged: str | None) -> Checked:
+def _end(one: LocalModel, file: StoredFile, done_bytes: int, damaged: str | None) -> VerifyProgress:
     known = file.sha256 is not None or file.git_sha1 is not None
-    return Checked(one.name, file.name, done_bytes, one.size_bytes, ended=True, known=known, damaged=damaged)
+    return VerifyProgress(
+        one.name, file.name, done_bytes, one.size_bytes, ended=True, known=known, damaged=damaged
+    )
 
 
-def set_aside(one: Stored) -> None:
+def set_aside(one: LocalModel) -> None:
     """Files of ``one`` whose digest is wrong, out of the way: their names lead nowhere then, and a pull
     fetches them again. Hashes once more, so that only what is damaged goes."""
     for step in check(one):

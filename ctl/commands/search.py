@@ -10,7 +10,7 @@ from ctl.show.formatting import shape
 from ctl.show.search import lines
 from ctl.terminal import harmless, print_json
 from domain.errors import UsageError
-from domain.search_result import FoundModel
+from domain.search_result import SearchResult
 
 USAGE = "WORDS... [OPTIONS]"
 EXAMPLES = """
@@ -45,7 +45,7 @@ def command(
     if as_json:
         print_json(data)
         return
-    found = [shape(FoundModel, row) for row in data]
+    found = [shape(SearchResult, row) for row in data]
     if not found:
         print(harmless(f"the hub has no model for {asked!r}: try fewer words"))
         return

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ctl.show.formatting import ago, shape
-from domain.local_model import StoredRow
+from domain.local_model import LocalModelRow
 from domain.units import gib
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def _verified(row: StoredRow) -> str:
+def _verified(row: LocalModelRow) -> str:
     if row.damaged:
         return "damaged"
     if row.verified_at:
@@ -19,7 +19,7 @@ def _verified(row: StoredRow) -> str:
     return "" if row.other_tool or row.linked else "at its download"  # others may not compare digests
 
 
-def _state(row: StoredRow) -> str:
+def _state(row: LocalModelRow) -> str:
     if row.running:
         return f"in use by {row.running}"
     if row.other_tool:
@@ -27,7 +27,7 @@ def _state(row: StoredRow) -> str:
     return "linked" if row.linked else ""
 
 
-CELLS: dict[str, Callable[[StoredRow], str]] = {
+CELLS: dict[str, Callable[[LocalModelRow], str]] = {
     "MODEL": lambda row: row.model,
     "SIZE": lambda row: gib(row.size_bytes),
     "QUANT": lambda row: row.quant,
@@ -39,11 +39,11 @@ CELLS: dict[str, Callable[[StoredRow], str]] = {
 FIGURES = frozenset({"SIZE"})
 
 
-def rows_of(data: Any) -> list[StoredRow]:
-    return [shape(StoredRow, item) for item in data]
+def rows_of(data: Any) -> list[LocalModelRow]:
+    return [shape(LocalModelRow, item) for item in data]
 
 
-def table_of(rows: list[StoredRow]) -> "Table":
+def table_of(rows: list[LocalModelRow]) -> "Table":
     """Imports rich."""
     from rich.table import Table  # noqa: PLC0415 - --json does without
 
@@ -55,7 +55,7 @@ def table_of(rows: list[StoredRow]) -> "Table":
     return table
 
 
-def total_line(rows: list[StoredRow]) -> str:
+def total_line(rows: list[LocalModelRow]) -> str:
     own = [row for row in rows if not row.other_tool and not row.linked]
     total = f"{gib(sum(row.size_bytes for row in own))} in all"
     return total if len(own) == len(rows) else f"{total}, without what is linked or of another tool"

@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 
-from domain.search_result import FoundModel
+from domain.search_result import SearchResult
 from domain.units import gib
 
 HEADS = ("MODEL", "FORMAT", "DOWNLOADS", "PARAMETERS", "SIZE", "LICENCE", "ALIAS")
 FIGURES = frozenset({"DOWNLOADS", "PARAMETERS", "SIZE"})
 
 
-def lines(found: Sequence[FoundModel]) -> list[str]:
+def lines(found: Sequence[SearchResult]) -> list[str]:
     rows = [HEADS, *(_cells(one) for one in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [_line(row, widths) for row in rows]
 
 
-def _cells(one: FoundModel) -> tuple[str, ...]:
+def _cells(one: SearchResult) -> tuple[str, ...]:
     gated = "gated" if one.gated else ""
     return (
         one.repo,

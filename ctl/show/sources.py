@@ -6,7 +6,7 @@ from typing import Any
 
 from ctl.show.formatting import shape
 from domain.hardware import Hardware
-from domain.provenance import Told
+from domain.provenance import Provenance
 
 NAME = re.compile(r"(?P<part>\w+)(?:\[(?P<key>.*)\])?\.(?P<field>\w+)")
 PARTS = [field.name for field in fields(Hardware)]
@@ -29,7 +29,7 @@ def _place(name: str) -> int:
     return PARTS.index(part[0]) if part and part[0] in PARTS else len(PARTS)
 
 
-def _source(told: Told) -> str:
+def _source(told: Provenance) -> str:
     """``sysfs, derived: what of it``; what was measured is told once."""
     words = dict.fromkeys((told.source, told.certainty.value))
     return ", ".join(words) + (f": {told.note}" if told.note else "")

@@ -3,15 +3,15 @@
 from fastapi import FastAPI
 
 from daemon.api import errors, launches, machine, plans, streams, weights
-from daemon.app import Node
+from daemon.app import App
 from daemon.status import VERSION
 
 
-def create_app(node: Node) -> FastAPI:
+def create_app(app: App) -> FastAPI:
     """No pages for browsers: they would load their scripts from elsewhere."""
-    app = FastAPI(title="node-daemon", version=VERSION, docs_url=None, redoc_url=None)
-    app.state.node = node
-    errors.install(app)
+    api = FastAPI(title="node-daemon", version=VERSION, docs_url=None, redoc_url=None)
+    api.state.app = app
+    errors.install(api)
     for routes in (machine, plans, launches, streams, weights):
-        app.include_router(routes.router)
-    return app
+        api.include_router(routes.router)
+    return api

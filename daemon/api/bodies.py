@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.state.records import PullRequest
 from domain import validation
-from domain.download import Terms, rate, window
+from domain.download import DownloadPolicy, rate, window
 from domain.errors import UsageError
 from domain.hardware import Hardware
-from domain.plan import Wish
+from domain.plan import LaunchOptions
 from domain.serialization import from_json
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
@@ -31,8 +31,8 @@ class WishBody(Body):
     threads: Annotated[int, Field(ge=1, le=4096)] | None = None
     from_disk: bool = False
 
-    def wish(self) -> Wish:
-        return Wish(
+    def wish(self) -> LaunchOptions:
+        return LaunchOptions(
             context_tokens=self.context_tokens,
             parallel=self.parallel,
             min_decode_tokens_per_s=self.min_decode_tokens_per_s,
@@ -75,7 +75,7 @@ class PullBody(WishBody):
     limit: str | None = None
     window: str | None = None
 
-    def request(self, usual: Terms) -> PullRequest:
+    def request(self, usual: DownloadPolicy) -> PullRequest:
         """Raises: UsageError for what is no rate or no window."""
         try:
             limit = usual.limit_bytes_per_s if self.limit is None else rate(self.limit)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from daemon import status
-from daemon.app import Node
+from daemon.app import App
 from daemon.doctor import anonymize, report, service
 from daemon.machine import snapshot
 from domain.serialization import to_json
@@ -20,22 +20,22 @@ router = APIRouter(prefix="/v1")
 @router.get("/status")
 async def get_status(request: Request) -> Any:
     """The daemon, its folders, how many launches are in which state."""
-    return to_json(await status.status(node_of(request)))
+    return to_json(await status.status(app_of(request)))
 
 
 @router.get("/probe")
 async def get_probe(request: Request, refresh: bool = False) -> Any:
     """The machine, as of the last look or looked at now."""
-    node = node_of(request)
-    return to_json(await (snapshot.look(node) if refresh else snapshot.latest(node)))
+    app = app_of(request)
+    return to_json(await (snapshot.probe_now(app) if refresh else snapshot.latest(app)))
 
 
 @router.get("/profile")
 async def get_profile(request: Request) -> Any:
     """The machine looked at now, in the shape of the probe: for plans elsewhere, without whose it is."""
-    node = node_of(request)
-    seen = await snapshot.look(node)
-    own = await asyncio.to_thread(identifiers.read, node.settings.sysroot)
+    app = app_of(request)
+    seen = await snapshot.probe_now(app)
+    own = await asyncio.to_thread(identifiers.read, app.settings.sysroot)
     return to_json(anonymize.profile(seen, own))
 
 
@@ -49,7 +49,7 @@ async def get_doctor(
     """What is in the way of serving, why, and what to do about it: of all checks or of one. ``caller`` is
     the number of the user who asks, whose groups are looked at, too."""
     only = None if check is None else service.known(check)
-    seen = await service.facts(node_of(request), caller_uid=caller, ask_hub=hub or only == service.HUB)
+    seen = await service.facts(app_of(request), caller_uid=caller, ask_hub=hub or only == service.HUB)
     return to_json(service.findings(seen, only))
 
 
@@ -57,10 +57,10 @@ async def get_doctor(
 async def get_report(request: Request, hub: bool = False, caller: Uid = None) -> Any:
     """The findings, and a text for a bug report: with settings, events and logs, without names, numbers and
     secrets."""
-    node = node_of(request)
-    seen = await service.facts(node, caller_uid=caller, ask_hub=hub)
+    app = app_of(request)
+    seen = await service.facts(app, caller_uid=caller, ask_hub=hub)
     told = service.findings(seen)
-    attached = await asyncio.to_thread(report.read, node.settings, seen)
+    attached = await asyncio.to_thread(report.read, app.settings, seen)
     text = await asyncio.to_thread(report.text, seen, told, attached)
     return {"findings": to_json(told), "text": text}
 
@@ -72,6 +72,6 @@ async def post_shutdown() -> Any:
     return {"stopping": True}
 
 
-def node_of(request: Request) -> Node:
-    node: Node = request.app.state.node
-    return node
+def app_of(request: Request) -> App:
+    app: App = request.app.state.app
+    return app

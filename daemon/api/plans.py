@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from daemon.api.bodies import CompareBody, EstimateBody, PlanBody, SearchBody, profile
-from daemon.api.machine import node_of
+from daemon.api.machine import app_of
 from daemon.planning.compare import compare
 from daemon.planning.estimate import estimate
 from daemon.planning.plan import plan
@@ -18,14 +18,14 @@ router = APIRouter(prefix="/v1")
 @router.post("/plan")
 async def post_plan(request: Request, body: PlanBody) -> Any:
     """The plan a launch would run, here or on the machine ``on``."""
-    return to_json(await plan(node_of(request), body.model, body.wish(), on=profile(body.on)))
+    return to_json(await plan(app_of(request), body.model, body.wish(), on=profile(body.on)))
 
 
 @router.post("/estimate")
 async def post_estimate(request: Request, body: EstimateBody) -> Any:
     """Memory and speed of exactly these engine arguments."""
     found = await estimate(
-        node_of(request),
+        app_of(request),
         body.model,
         body.args,
         on=profile(body.on),
@@ -40,10 +40,10 @@ async def post_estimate(request: Request, body: EstimateBody) -> Any:
 async def post_compare(request: Request, body: CompareBody) -> Any:
     """The plan of each model on each machine of ``on``, for each model the fastest first."""
     boxes = [box for data in body.on if (box := profile(data)) is not None]
-    return to_json(await compare(node_of(request), body.models, boxes))
+    return to_json(await compare(app_of(request), body.models, boxes))
 
 
 @router.post("/search")
 async def post_search(request: Request, body: SearchBody) -> Any:
     """Repositories of the hub whose names hold these words, the most downloaded first."""
-    return to_json(await search(node_of(request), body.words, limit=body.limit, formats=body.formats))
+    return to_json(await search(app_of(request), body.words, limit=body.limit, formats=body.formats))

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from daemon.api.machine import node_of
+from daemon.api.machine import app_of
 from daemon.launches import log_tail
-from daemon.launches.service import named
+from daemon.launches.service import get
 from domain.serialization import to_json
 
 NDJSON = "application/x-ndjson"
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1")
 @router.get("/launches/{name}/progress")
 async def get_progress(request: Request, name: str) -> StreamingResponse:
     """The lines of the current attempt, then those to come, until READY, FAILED or STOPPED."""
-    return StreamingResponse(lines(named(node_of(request), name).track.follow()), media_type=NDJSON)
+    return StreamingResponse(lines(get(app_of(request), name).track.follow()), media_type=NDJSON)
 
 
 @router.get("/events")
@@ -28,7 +28,7 @@ async def get_events(
     request: Request, since: Annotated[int, Query(ge=0)] = 0, follow: bool = False
 ) -> StreamingResponse:
     """Events with an id above ``since``, oldest first."""
-    events = node_of(request).diary.read(since, follow=follow)
+    events = app_of(request).events.read(since, follow=follow)
     return StreamingResponse(lines(events), media_type=NDJSON)
 
 
@@ -37,9 +37,9 @@ async def get_log(
     request: Request, name: str, lines: Annotated[int, Query(ge=0, le=100_000)] = 100, follow: bool = False
 ) -> StreamingResponse:
     """The engine's own last lines."""
-    node = node_of(request)
-    live = named(node, name)
-    tail = log_tail.read(node.log_path(live.name), lines, follow=follow, ended=node.stopping)
+    app = app_of(request)
+    launch = get(app, name)
+    tail = log_tail.read(app.log_path(launch.name), lines, follow=follow, ended=app.stopping)
     return StreamingResponse(tail, media_type="text/plain; charset=utf-8")
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from daemon.api.bodies import AdoptBody, ModelBody, PinBody, PullBody, RoomBody
-from daemon.api.machine import node_of
+from daemon.api.machine import app_of
 from daemon.api.streams import NDJSON, lines
 from daemon.weights import pulls, service
 from domain.serialization import to_json
@@ -18,8 +18,8 @@ router = APIRouter(prefix="/v1")
 @router.post("/pulls", status_code=202)
 async def post_pull(request: Request, response: Response, body: PullBody) -> Any:
     """Begins a pull, 202; 200 where the same one is under way. Its progress tells the rest."""
-    node = node_of(request)
-    pull, created = pulls.begin(node, body.request(node.settings.terms))
+    app = app_of(request)
+    pull, created = pulls.begin(app, body.request(app.settings.terms))
     response.status_code = 202 if created else 200
     return {"id": pull.id, "created": created}
 
@@ -27,47 +27,43 @@ async def post_pull(request: Request, response: Response, body: PullBody) -> Any
 @router.get("/pulls")
 async def get_pulls(request: Request) -> Any:
     """Those under way, and the last ones that are over."""
-    return to_json([pull.row() for pull in node_of(request).pulls.values()])
+    return to_json([pull.row() for pull in app_of(request).pulls.values()])
 
 
 @router.get("/pulls/{number}/progress")
 async def get_progress(request: Request, number: int) -> StreamingResponse:
     """The lines so far, then those to come, until DONE, FAILED or STOPPED."""
-    return StreamingResponse(
-        lines(pulls.numbered(node_of(request), number).track.follow()), media_type=NDJSON
-    )
+    return StreamingResponse(lines(pulls.get(app_of(request), number).track.follow()), media_type=NDJSON)
 
 
 @router.post("/pulls/{number}/cancel")
 async def post_cancel(request: Request, number: int) -> Any:
     """Ends it; what is here is kept."""
-    return to_json((await pulls.cancel(node_of(request), number)).row())
+    return to_json((await pulls.cancel(app_of(request), number)).row())
 
 
 @router.get("/models")
 async def get_models(request: Request) -> Any:
     """The weights on this disk."""
-    return to_json(await service.rows(node_of(request)))
+    return to_json(await service.rows(app_of(request)))
 
 
 @router.post("/models/pin")
 async def post_pin(request: Request, body: PinBody) -> Any:
     """Keeps weights from being removed to make room, or no longer."""
-    return to_json(await service.pin(node_of(request), body.model, pinned=body.pinned))
+    return to_json(await service.pin(app_of(request), body.model, pinned=body.pinned))
 
 
 @router.post("/models/remove")
 async def post_remove(request: Request, body: ModelBody) -> Any:
     """Takes weights off the disk. What is in use, pinned or another tool's is refused."""
-    return to_json(await service.remove(node_of(request), body.model))
+    return to_json(await service.remove(app_of(request), body.model))
 
 
 @router.post("/models/gc")
 async def post_gc(request: Request, body: RoomBody) -> Any:
     """Makes room: leftovers, then what was not used for longest."""
-    return to_json(
-        await service.make_room(node_of(request), free_bytes=body.free_bytes, dry_run=body.dry_run)
-    )
+    return to_json(await service.make_room(app_of(request), free_bytes=body.free_bytes, dry_run=body.dry_run))
 
 
 @router.get("/models/verify")
@@ -75,13 +71,13 @@ async def get_verify(
     request: Request, model: Annotated[str | None, Query(max_length=4096)] = None
 ) -> StreamingResponse:
     """Hashes weights again; a line each step. Hanging up ends it."""
-    node = node_of(request)
+    app = app_of(request)
     if model is not None:
-        await service.named(node, model)  # an unknown name is refused before the stream begins
-    return StreamingResponse(lines(service.verified(node, model)), media_type=NDJSON)
+        await service.find(app, model)  # an unknown name is refused before the stream begins
+    return StreamingResponse(lines(service.verify(app, model)), media_type=NDJSON)
 
 
 @router.post("/models/adopt")
 async def post_adopt(request: Request, body: AdoptBody) -> Any:
     """Links to the GGUF files of Ollama and LM Studio."""
-    return to_json(await service.adopt(node_of(request), Path(body.folder) if body.folder else None))
+    return to_json(await service.adopt(app_of(request), Path(body.folder) if body.folder else None))

@@ -7,7 +7,7 @@ from typing import Any
 from daemon.state.records import now
 from daemon.status import VERSION
 from domain.hardware import Gpu, Hardware, Storage
-from domain.redact import Private, anonymous
+from domain.redact import Private, anonymize
 from domain.serialization import from_json, to_json
 
 
@@ -15,10 +15,10 @@ def profile(box: Hardware, private: Private) -> Hardware:
     """For ``--on`` elsewhere: without programs of others, and without problems, which are of this box now."""
     gpus = tuple(replace(gpu, tenants=()) for gpu in box.gpus)
     source = f"node-ctl probe --save of node-daemon {VERSION}, {now()[:10]}"
-    return shareable(replace(box, gpus=gpus, problems=(), source=source), private)
+    return anonymize_machine(replace(box, gpus=gpus, problems=(), source=source), private)
 
 
-def shareable(box: Hardware, private: Private) -> Hardware:
+def anonymize_machine(box: Hardware, private: Private) -> Hardware:
     """Paths begin at ``~``, identities of devices are left out, and who told each value, for it is long."""
     bare = replace(
         box,
@@ -27,7 +27,7 @@ def shareable(box: Hardware, private: Private) -> Hardware:
         storage=_storage(box.storage),
         sources={},
     )
-    return from_json(Hardware, _each_text(to_json(bare), lambda text: anonymous(text, private)))
+    return from_json(Hardware, _each_text(to_json(bare), lambda text: anonymize(text, private)))
 
 
 def _gpu(index: int, gpu: Gpu) -> Gpu:

@@ -12,7 +12,7 @@ import httpx
 from catalog.hub import errors
 from config import versions
 from config.settings import Settings
-from daemon.doctor.checks.facts import Daemon, Disk, Facts, Hub, Watched
+from daemon.doctor.checks.input import Daemon, Disk, DoctorInput, Hub, LaunchHealth
 from daemon.machine.disk_space import existing
 from daemon.state.records import Event, now
 from domain.hardware import Hardware
@@ -29,16 +29,16 @@ def read(
     hardware: Hardware,
     daemon: Daemon,
     *,
-    launches: tuple[Watched, ...] | None,
+    launches: tuple[LaunchHealth, ...] | None,
     events: tuple[Event, ...] | None,
     caller_uid: int | None = None,
     ask_hub: bool = False,
-) -> Facts:
+) -> DoctorInput:
     """Hardware, launches and events come from whoever asks: a daemon has them at hand."""
     here = settings.sysroot == Path("/")
     unit = systemd.show(UNIT) if here else None
     own = accounts.of(os.getuid())
-    return Facts(
+    return DoctorInput(
         hardware=hardware,
         system=setup.probe(settings.sysroot),
         daemon=replace(daemon, as_service=unit is not None and unit.main_pid == os.getpid()),

@@ -16,18 +16,18 @@ from typing import Any
 
 from config import settings as config
 from config.settings import Settings
-from daemon.app import places, real_rooms
+from daemon.app import real_adapters, search_paths
 from daemon.doctor import collect, report, service
-from daemon.doctor.checks.facts import Daemon, Facts, Watched
-from daemon.doctor.checks.finding import Told, Verdict
-from daemon.state.records import Event, Remembered, now
+from daemon.doctor.checks.finding import NamedFinding, Verdict
+from daemon.doctor.checks.input import Daemon, DoctorInput, LaunchHealth
+from daemon.state.records import Event, LaunchRecord, now
 from daemon.state.store import Store
 from domain.errors import ConfigError, NodeError, UsageError
 from domain.serialization import to_json
 from launchers.registry import LAUNCHERS
 from probes import identifiers
 
-State = tuple[tuple[Watched, ...] | None, tuple[Event, ...] | None]
+State = tuple[tuple[LaunchHealth, ...] | None, tuple[Event, ...] | None]
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def run(argv: Sequence[str] | None = None) -> int:
             service.known(only)
         settings = config.load()
     except ConfigError as error:
-        found = Told(
+        found = NamedFinding(
             "daemon",
             Verdict.ERROR,
             f"{given.silent}: {error}",
@@ -55,18 +55,18 @@ def run(argv: Sequence[str] | None = None) -> int:
     return _print({"findings": to_json(told), "text": text})
 
 
-def _bare(found: Told) -> str:
+def _bare(found: NamedFinding) -> str:
     """A report where not even the settings can be read."""
     nothing = report.Attached({}, {}, report.system(Path("/")), identifiers.read(Path("/")))
-    return report.text(Facts(now=now()), [found], nothing)
+    return report.text(DoctorInput(now=now()), [found], nothing)
 
 
-def facts(settings: Settings, daemon: Daemon, *, ask_hub: bool) -> Facts:
+def facts(settings: Settings, daemon: Daemon, *, ask_hub: bool) -> DoctorInput:
     launches, events = state(settings.state_dir / "state.db")
     # what engines answer is not kept: in the state of a service it would belong to who looks
-    beside = replace(places(settings), cache_dir=None)
+    beside = replace(search_paths(settings), cache_dir=None)
     engines = tuple(found for launcher in LAUNCHERS.values() for found in launcher.find(beside))
-    seen = replace(real_rooms(settings).probe(), engines=engines)
+    seen = replace(real_adapters(settings).probe(), engines=engines)
     return collect.read(settings, seen, daemon, launches=launches, events=events, ask_hub=ask_hub)
 
 
@@ -86,8 +86,8 @@ def state(path: Path) -> State:
             return None, None
 
 
-def _watched(one: Remembered) -> Watched:
-    return Watched(one.request.name, one.state, one.desired, one.restarts, one.last_error)
+def _watched(one: LaunchRecord) -> LaunchHealth:
+    return LaunchHealth(one.request.name, one.state, one.desired, one.restarts, one.last_error)
 
 
 def _print(answer: dict[str, Any]) -> int:

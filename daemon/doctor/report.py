@@ -9,13 +9,13 @@ from typing import Any
 
 from config.settings import Settings
 from daemon.app import log_path
-from daemon.doctor.anonymize import shareable
-from daemon.doctor.checks.facts import Facts
-from daemon.doctor.checks.finding import Told
+from daemon.doctor.anonymize import anonymize_machine
+from daemon.doctor.checks.finding import NamedFinding
+from daemon.doctor.checks.input import DoctorInput
 from daemon.launches.log_tail import last_lines
 from daemon.status import VERSION
 from domain.launch import LaunchState
-from domain.redact import Private, anonymous
+from domain.redact import Private, anonymize
 from domain.serialization import to_json
 from launchers.command import SECRET_NAME
 from probes import identifiers, sysfs
@@ -36,7 +36,7 @@ class Attached:
     private: Private
 
 
-def read(settings: Settings, seen: Facts) -> Attached:
+def read(settings: Settings, seen: DoctorInput) -> Attached:
     """Blocks. Logs are those of launches that failed or come back, and the daemon's own where it has one."""
     logs = [settings.state_dir / "node-daemon.log"]
     bad = (LaunchState.FAILED, LaunchState.DEGRADED)
@@ -52,7 +52,7 @@ def read(settings: Settings, seen: Facts) -> Attached:
     )
 
 
-def text(seen: Facts, told: Sequence[Told], attached: Attached) -> str:
+def text(seen: DoctorInput, told: Sequence[NamedFinding], attached: Attached) -> str:
     """Markdown, ready to be pasted."""
     parts = [
         f"{HEAD}\n\nnode-daemon {VERSION}, Python {platform.python_version()}, {attached.system}, {seen.now}",
@@ -66,9 +66,9 @@ def text(seen: Facts, told: Sequence[Told], attached: Attached) -> str:
         *(_section(f"Last lines of {name}", lines) for name, lines in attached.logs.items()),
         _section("Unit", json.dumps(to_json(seen.unit), indent=1)),
         _section("System", json.dumps(to_json(seen.system), indent=1)),
-        _section("Probe", json.dumps(to_json(shareable(seen.hardware, attached.private)), indent=1)),
+        _section("Probe", json.dumps(to_json(anonymize_machine(seen.hardware, attached.private)), indent=1)),
     ]
-    return anonymous("\n\n".join(parts), attached.private) + "\n"
+    return anonymize("\n\n".join(parts), attached.private) + "\n"
 
 
 def _section(title: str, content: str) -> str:
@@ -76,7 +76,7 @@ def _section(title: str, content: str) -> str:
     return f"## {title}\n\n{fence}\n{content or 'none'}\n{fence}"
 
 
-def _finding(one: Told) -> str:
+def _finding(one: NamedFinding) -> str:
     lines = [f"{one.status.value:<9} {one.check}: {one.found}"]
     lines += [f"{'':<10}{label}: {words}" for label, words in (("why", one.why), ("fix", one.fix)) if words]
     return "\n".join(lines)

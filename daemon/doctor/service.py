@@ -4,7 +4,7 @@ import asyncio
 import logging
 from datetime import datetime
 
-from daemon.app import Node
+from daemon.app import App
 from daemon.doctor import collect
 from daemon.doctor.checks import (
     clock,
@@ -31,9 +31,9 @@ from daemon.doctor.checks import (
     swap,
     versions,
 )
-from daemon.doctor.checks.facts import Daemon, Facts, Watched
-from daemon.doctor.checks.finding import Check, Finding, Told, Verdict, not_known
-from daemon.launches.launch import Live
+from daemon.doctor.checks.finding import Check, Finding, NamedFinding, Verdict, not_known
+from daemon.doctor.checks.input import Daemon, DoctorInput, LaunchHealth
+from daemon.launches.launch import Launch
 from daemon.machine import snapshot
 from daemon.state.records import now
 from domain.errors import UsageError
@@ -68,33 +68,33 @@ HUB = "hub"
 log = logging.getLogger(__name__)
 
 
-async def facts(node: Node, *, caller_uid: int | None, ask_hub: bool) -> Facts:
-    up = datetime.fromisoformat(now()) - datetime.fromisoformat(node.since)
-    seen = await snapshot.look(node)
+async def facts(app: App, *, caller_uid: int | None, ask_hub: bool) -> DoctorInput:
+    up = datetime.fromisoformat(now()) - datetime.fromisoformat(app.since)
+    seen = await snapshot.probe_now(app)
     return await asyncio.to_thread(
         lambda: collect.read(
-            node.settings,
+            app.settings,
             seen,
             Daemon(uptime_s=up.total_seconds()),
-            launches=tuple(_watched(live) for live in node.live.values()),
-            events=node.store.events(),
+            launches=tuple(_watched(launch) for launch in app.launches.values()),
+            events=app.store.events(),
             caller_uid=caller_uid,
             ask_hub=ask_hub,
         )
     )
 
 
-def findings(seen: Facts, only: str | None = None) -> tuple[Told, ...]:
+def findings(seen: DoctorInput, only: str | None = None) -> tuple[NamedFinding, ...]:
     """Of all checks in their order, or of one. A check that has nothing to look at here tells nothing."""
     return tuple(
-        Told(name, one.status, one.found, one.why, one.fix, recheck(name) if _bad(one.status) else "")
+        NamedFinding(name, one.status, one.found, one.why, one.fix, recheck(name) if _bad(one.status) else "")
         for name, check in CHECKS.items()
         if only in (None, name)
         for one in guarded(check, seen)
     )
 
 
-def guarded(check: Check, seen: Facts) -> tuple[Finding, ...]:
+def guarded(check: Check, seen: DoctorInput) -> tuple[Finding, ...]:
     try:
         return check(seen)
     except Exception as bug:  # what one check didn't foresee of a machine must not hide what the others find
@@ -117,5 +117,5 @@ def _bad(status: Verdict) -> bool:
     return status is not Verdict.OK
 
 
-def _watched(live: Live) -> Watched:
-    return Watched(live.name, live.state, live.kept, live.restarts, live.last_error)
+def _watched(launch: Launch) -> LaunchHealth:
+    return LaunchHealth(launch.name, launch.state, launch.kept, launch.restarts, launch.last_error)

@@ -3,7 +3,7 @@
 import asyncio
 
 
-class Changes:
+class Broadcast:
     """Edge-triggered: ``wait`` returns at the next ``tell`` or at once when ``close`` was called."""
 
     def __init__(self) -> None:

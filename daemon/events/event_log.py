@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
-from daemon.events.broadcast import Changes
+from daemon.events.broadcast import Broadcast
 from daemon.state.records import Event
 from daemon.state.store import Store
 from domain.errors import StateError
@@ -12,34 +12,34 @@ from domain.errors import StateError
 log = logging.getLogger(__name__)
 
 
-class Diary:
+class EventLog:
     """What happened here, for an owner who was not looking."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._changes = Changes()
+        self._broadcast = Broadcast()
 
-    async def write(self, kind: str, message: str, *, launch: str | None = None) -> None:
+    async def append(self, kind: str, message: str, *, launch: str | None = None) -> None:
         """An event that can't be stored is logged all the same: it must not end what it tells of."""
         log.info("event: kind=%s launch=%s %s", kind, launch, message)
         try:
             await asyncio.to_thread(self._store.add_event, kind, message, launch)
         except StateError as error:
             log.warning("event not stored: %s", error)
-        self._changes.tell()
+        self._broadcast.tell()
 
     def close(self) -> None:
-        self._changes.close()
+        self._broadcast.close()
 
     async def read(self, since: int, *, follow: bool) -> AsyncIterator[Event]:
         """Events after ``since``; with ``follow`` those to come, too, until the daemon stops."""
         while True:
-            news = asyncio.ensure_future(self._changes.wait())
+            news = asyncio.ensure_future(self._broadcast.wait())
             try:
                 for event in await asyncio.to_thread(self._store.events, since):
                     since = event.id
                     yield event
-                if not follow or self._changes.closed:
+                if not follow or self._broadcast.closed:
                     return
                 await news
             finally:

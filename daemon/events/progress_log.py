@@ -4,18 +4,18 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from daemon.events.broadcast import Changes
+from daemon.events.broadcast import Broadcast
 from domain.errors import NodeError
 from domain.launch import LAST_STEPS, Progress, Step
 
 
-class Track:
+class ProgressLog:
     """Lines of one attempt. A line that only moves the bytes of the one before takes its place."""
 
     def __init__(self) -> None:
         self._lines: list[tuple[int, Progress]] = []
         self._count = 0
-        self._changes = Changes()
+        self._broadcast = Broadcast()
 
     def add(self, line: Progress) -> None:
         moves = line.bytes_done is not None and self._lines and self._lines[-1][1].step is line.step
@@ -23,7 +23,7 @@ class Track:
             self._lines.pop()
         self._count += 1
         self._lines.append((self._count, line))
-        self._changes.tell()
+        self._broadcast.tell()
 
     def say(self, step: Step, message: str, *, error: NodeError | None = None) -> None:
         line = Progress(step, message, time.time())
@@ -33,7 +33,7 @@ class Track:
 
     def close(self) -> None:
         """Ends every ``follow``: the daemon stops."""
-        self._changes.close()
+        self._broadcast.close()
 
     @property
     def ended(self) -> bool:
@@ -50,7 +50,7 @@ class Track:
             for number, line in [entry for entry in self._lines if entry[0] > seen]:
                 seen = number
                 yield line
-            if self.ended or self._changes.closed:
+            if self.ended or self._broadcast.closed:
                 return
             if self._count == seen:
-                await self._changes.wait()
+                await self._broadcast.wait()

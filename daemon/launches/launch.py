@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from daemon.events.progress_log import Track
-from daemon.state.records import Details, Remembered, Request, now
+from daemon.events.progress_log import ProgressLog
+from daemon.state.records import LaunchDetails, LaunchRecord, LaunchRequest, now
 from domain.errors import NodeError
 from domain.launch import LaunchRow, LaunchState, Step
 from domain.plan import Plan
@@ -14,7 +14,7 @@ from launchers.readiness import Ready
 
 
 @dataclass(slots=True, eq=False)
-class Live:
+class Launch:
     """Owned by the event loop. ``task`` keeps the engine alive; without one nobody wants it to run.
 
     ``failures`` counts attempts since the last time it served for long; ``kept`` is true once the
@@ -22,10 +22,10 @@ class Live:
     ``gpus`` are the ids of the GPUs as ``plan`` counts them, () for an engine that was taken over.
     """
 
-    request: Request
+    request: LaunchRequest
     state: LaunchState = LaunchState.QUEUED
     since: str = field(default_factory=now)
-    track: Track = field(default_factory=Track)
+    track: ProgressLog = field(default_factory=ProgressLog)
     plan: Plan | None = None
     gpus: tuple[str, ...] = ()
     fingerprint: str | None = None
@@ -45,7 +45,7 @@ class Live:
     retry_now: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    def of(cls, told: Remembered) -> "Live":
+    def of(cls, told: LaunchRecord) -> "Launch":
         """As the last daemon left it."""
         return cls(
             request=told.request,
@@ -71,8 +71,8 @@ class Live:
     def say(self, step: Step, message: str, *, error: NodeError | None = None) -> None:
         self.track.say(step, message, error=error)
 
-    def remembered(self) -> Remembered:
-        return Remembered(
+    def remembered(self) -> LaunchRecord:
+        return LaunchRecord(
             request=self.request,
             desired=self.kept,
             state=self.state,
@@ -103,8 +103,8 @@ class Live:
             last_error=self.last_error,
         )
 
-    def details(self) -> Details:
-        return Details(self.row(), _shown(self.plan), self.ready, self.reused)
+    def details(self) -> LaunchDetails:
+        return LaunchDetails(self.row(), _shown(self.plan), self.ready, self.reused)
 
 
 def _shown(plan: Plan | None) -> Plan | None:

@@ -5,14 +5,14 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from daemon.events.broadcast import Changes
+from daemon.events.broadcast import Broadcast
 
 POLL_S = 0.25
 CHUNK_BYTES = 64 * 1024
 LONGEST_LINE_BYTES = 1024  # of what is read back to find the last lines
 
 
-async def read(path: Path, lines: int, *, follow: bool, ended: Changes) -> AsyncIterator[bytes]:
+async def read(path: Path, lines: int, *, follow: bool, ended: Broadcast) -> AsyncIterator[bytes]:
     """A log that does not exist yet is empty. Following ends with the daemon."""
     text, position = await asyncio.to_thread(last_lines, path, lines)
     if text:

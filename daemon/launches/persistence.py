@@ -2,31 +2,31 @@
 
 import asyncio
 
-from daemon.app import Node
-from daemon.launches.launch import Live
+from daemon.app import App
+from daemon.launches.launch import Launch
 
 
-async def remember(node: Node, live: Live) -> None:
+async def save(app: App, launch: Launch) -> None:
     """A caller that is cancelled leaves a write that ends all the same, before any later one begins.
 
     Raises: StateError."""
-    await asyncio.shield(asyncio.create_task(_write(node, live, new=True)))
+    await asyncio.shield(asyncio.create_task(_write(app, launch, new=True)))
 
 
-async def remember_known(node: Node, live: Live) -> None:
+async def update_existing(app: App, launch: Launch) -> None:
     """Only where it was written down before: a launch that never had a plan leaves no row.
 
     Raises: StateError."""
-    await asyncio.shield(asyncio.create_task(_write(node, live, new=False)))
+    await asyncio.shield(asyncio.create_task(_write(app, launch, new=False)))
 
 
-async def forget(node: Node, live: Live) -> None:
+async def forget(app: App, launch: Launch) -> None:
     """Raises: StateError."""
-    async with live.writing:
-        await asyncio.to_thread(node.store.forget_launch, live.name)
+    async with launch.writing:
+        await asyncio.to_thread(app.store.forget_launch, launch.name)
 
 
-async def _write(node: Node, live: Live, *, new: bool) -> None:
-    async with live.writing:
-        if new or await asyncio.to_thread(node.store.launch, live.name) is not None:
-            await asyncio.to_thread(node.store.save_launch, live.remembered())
+async def _write(app: App, launch: Launch, *, new: bool) -> None:
+    async with launch.writing:
+        if new or await asyncio.to_thread(app.store.launch, launch.name) is not None:
+            await asyncio.to_thread(app.store.save_launch, launch.remembered())

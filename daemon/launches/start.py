@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from daemon.app import Node
+from daemon.app import App
 from daemon.launches.answer_check import expected, is_proved
-from daemon.launches.launch import Live
-from daemon.launches.persistence import remember
-from daemon.planning.speed_history import keep_speed
+from daemon.launches.launch import Launch
+from daemon.launches.persistence import save
+from daemon.planning.speed_history import record_speed
 from daemon.planning.verification import read_back
 from daemon.resources.ledger import host_held_bytes
 from daemon.state.records import Run
@@ -31,89 +31,89 @@ PID_POLL_S = 0.02
 NEW_PID_POLL_S = 0.25  # an engine that ends quickly is started a second time, with another pid
 
 
-async def start(node: Node, live: Live, plan: Plan, caps: Capabilities) -> None:
+async def start(app: App, launch: Launch, plan: Plan, caps: Capabilities) -> None:
     """Starts the engine of ``plan``, waits for its known answer, reads back what it took.
 
     Raises: EngineError, BusyError."""
-    live.become(LaunchState.STARTING)
-    port = await take_port(node, live)
-    command = node.rooms.launchers[plan.engine].command(plan, caps=caps, port=port, name=live.name)
-    live.plan = replace(plan, argv=command.argv, env=command.env)
-    live.run_id = await asyncio.to_thread(
-        node.store.open_run, live.name, command, port=port, engine_version=caps.version
+    launch.become(LaunchState.STARTING)
+    port = await take_port(app, launch)
+    command = app.adapters.launchers[plan.engine].command(plan, caps=caps, port=port, name=launch.name)
+    launch.plan = replace(plan, argv=command.argv, env=command.env)
+    launch.run_id = await asyncio.to_thread(
+        app.store.open_run, launch.name, command, port=port, engine_version=caps.version
     )
-    live.say(Step.START, f"starting {plan.engine} {caps.version or ''}".rstrip() + f" on {command.url}")
-    live.process = new_process(node, plan, command, node.log_path(live.name))
-    await _until_it_serves(node, live, live.process, caps)
+    launch.say(Step.START, f"starting {plan.engine} {caps.version or ''}".rstrip() + f" on {command.url}")
+    launch.process = new_process(app, plan, command, app.log_path(launch.name))
+    await _until_it_serves(app, launch, launch.process, caps)
 
 
-async def taken_over(node: Node, live: Live) -> None:
+async def taken_over(app: App, launch: Launch) -> None:
     """An engine of the last daemon proves that it still answers. Raises: EngineError; it is ended then."""
-    if live.process is None:
-        raise RuntimeError(f"{live.name} has no process to take over")
-    if live.plan is not None:
-        node.ledger.reserve(live.name, live.plan)
-    live.say(Step.START, "the engine of the last daemon still runs")
-    live.reused = ("the running engine",)
-    await _until_it_serves(node, live, live.process)
-    await node.diary.write("adopted", f"{live.name} outlived the last daemon", launch=live.name)
+    if launch.process is None:
+        raise RuntimeError(f"{launch.name} has no process to take over")
+    if launch.plan is not None:
+        app.ledger.reserve(launch.name, launch.plan)
+    launch.say(Step.START, "the engine of the last daemon still runs")
+    launch.reused = ("the running engine",)
+    await _until_it_serves(app, launch, launch.process)
+    await app.events.append("adopted", f"{launch.name} outlived the last daemon", launch=launch.name)
 
 
-def new_process(node: Node, plan: Plan, command: Command, log_path: Path) -> EngineProcess:
-    launcher = node.rooms.launchers[plan.engine]
+def new_process(app: App, plan: Plan, command: Command, log_path: Path) -> EngineProcess:
+    launcher = app.adapters.launchers[plan.engine]
     return EngineProcess(
         command,
         log_path=log_path,
         diagnose=launcher.diagnose,
         degraded=partial(launcher.degraded, plan=plan),
-        expect=expected(node.catalogue, plan),
-        log_limit_bytes=node.settings.log_max_bytes,
+        expect=expected(app.catalogue, plan),
+        log_limit_bytes=app.settings.log_max_bytes,
     )
 
 
-async def adopted(node: Node, run: Run, plan: Plan, identity: Identity) -> EngineProcess | None:
+async def adopted(app: App, run: Run, plan: Plan, identity: Identity) -> EngineProcess | None:
     """The engine of ``run``, ``None`` where it is gone or the pid is another's by now."""
-    launcher = node.rooms.launchers[plan.engine]
+    launcher = app.adapters.launchers[plan.engine]
     return await EngineProcess.adopt(
         identity,
         run.command,
-        log_path=node.log_path(run.launch),
+        log_path=app.log_path(run.launch),
         diagnose=launcher.diagnose,
         degraded=partial(launcher.degraded, plan=plan),
-        expect=expected(node.catalogue, plan),
-        log_limit_bytes=node.settings.log_max_bytes,
+        expect=expected(app.catalogue, plan),
+        log_limit_bytes=app.settings.log_max_bytes,
     )
 
 
 async def _until_it_serves(
-    node: Node, live: Live, process: EngineProcess, caps: Capabilities | None = None
+    app: App, launch: Launch, process: EngineProcess, caps: Capabilities | None = None
 ) -> None:
     """With ``caps``, of the build that was started, what it took is read back."""
     began = time.monotonic()
     try:
-        ready = await known_ready(node, live, process, live.run_id)
+        ready = await known_ready(app, launch, process, launch.run_id)
     except BaseException:  # cancelled, too: an engine that nobody waits for must not stay
         await process.stop()
-        await ended(node, live, "did not come up")
+        await ended(app, launch, "did not come up")
         raise
-    if caps is not None and live.plan is not None:
-        live.plan = await read_back(node, live.plan, caps, process)
-        await keep_speed(node, live.plan, ready, caps)
-    log.info("ready: launch=%s port=%s after_s=%.1f", live.name, live.port, time.monotonic() - began)
-    await serving(node, live, ready)
+    if caps is not None and launch.plan is not None:
+        launch.plan = await read_back(app, launch.plan, caps, process)
+        await record_speed(app, launch.plan, ready, caps)
+    log.info("ready: launch=%s port=%s after_s=%.1f", launch.name, launch.port, time.monotonic() - began)
+    await serving(app, launch, ready)
 
 
-async def known_ready(node: Node, live: Live, process: EngineProcess, run_id: int | None) -> Ready:
+async def known_ready(app: App, launch: Launch, process: EngineProcess, run_id: int | None) -> Ready:
     """Its pid is written down as soon as there is one, and again when it has another: from then on a
     later daemon can find it."""
-    starting = asyncio.ensure_future(process.ensure_ready(node.settings.ready_timeout_s))
+    starting = asyncio.ensure_future(process.ensure_ready(app.settings.ready_timeout_s))
     written: Identity | None = None
     try:
         while True:
             done, identity = starting.done(), process.identity
             if run_id is not None and identity not in (None, written):
                 written = identity
-                await _identify(node, live, run_id, written)
+                await _identify(app, launch, run_id, written)
             if done:
                 return starting.result()
             await asyncio.wait({starting}, timeout=NEW_PID_POLL_S if written else PID_POLL_S)
@@ -121,58 +121,60 @@ async def known_ready(node: Node, live: Live, process: EngineProcess, run_id: in
         starting.cancel()
 
 
-async def _identify(node: Node, live: Live, run_id: int, identity: Identity) -> None:
-    await asyncio.to_thread(node.store.identify_run, run_id, identity)
-    if run_id == live.run_id:
-        live.say(Step.CHECK, f"pid {identity.pid}, waiting for a known answer")
+async def _identify(app: App, launch: Launch, run_id: int, identity: Identity) -> None:
+    await asyncio.to_thread(app.store.identify_run, run_id, identity)
+    if run_id == launch.run_id:
+        launch.say(Step.CHECK, f"pid {identity.pid}, waiting for a known answer")
 
 
-async def serving(node: Node, live: Live, ready: Ready) -> None:
-    """``live`` answers: settled in the ledger, told, written down."""
-    live.ready, live.last_error = ready, None
-    live.become(LaunchState.READY)
-    if live.process is not None and live.process.pid is not None:
-        held_bytes = await asyncio.to_thread(host_held_bytes, live.process.pid)
-        node.ledger.settle(live.name, held_bytes)
+async def serving(app: App, launch: Launch, ready: Ready) -> None:
+    """``launch`` answers: settled in the ledger, told, written down."""
+    launch.ready, launch.last_error = ready, None
+    launch.become(LaunchState.READY)
+    if launch.process is not None and launch.process.pid is not None:
+        held_bytes = await asyncio.to_thread(host_held_bytes, launch.process.pid)
+        app.ledger.settle(launch.name, held_bytes)
     try:
-        await remember(node, live)
+        await save(app, launch)
     except StateError as error:  # it was written down as desired before: a full disk ends no engine
-        log.warning("state not written: launch=%s %s", live.name, error)
+        log.warning("state not written: launch=%s %s", launch.name, error)
     rate = f", {ready.decode_tokens_per_s:.1f} tokens/s" if ready.decode_tokens_per_s else ""
     doubt = "" if is_proved(ready) else ", its answer is plausible and not proved"
-    await node.diary.write("ready", f"{live.name} answers on port {live.port}{rate}{doubt}", launch=live.name)
-    live.say(Step.READY, f"{live.name} is ready{rate}{doubt}")
+    await app.events.append(
+        "ready", f"{launch.name} answers on port {launch.port}{rate}{doubt}", launch=launch.name
+    )
+    launch.say(Step.READY, f"{launch.name} is ready{rate}{doubt}")
 
 
-async def ended(node: Node, live: Live, outcome: str) -> None:
-    """The engine of ``live`` is gone: nothing is promised to it, its run is closed."""
-    run_id, live.run_id, live.process = live.run_id, None, None
-    node.ledger.release(live.name)
+async def ended(app: App, launch: Launch, outcome: str) -> None:
+    """The engine of ``launch`` is gone: nothing is promised to it, its run is closed."""
+    run_id, launch.run_id, launch.process = launch.run_id, None, None
+    app.ledger.release(launch.name)
     if run_id is not None:
-        await close(node, run_id, outcome)
+        await close(app, run_id, outcome)
 
 
-async def close(node: Node, run_id: int, outcome: str) -> None:
+async def close(app: App, run_id: int, outcome: str) -> None:
     """A run that can't be closed now is closed by the next start, which finds no such process."""
     try:
-        await asyncio.to_thread(node.store.close_run, run_id, outcome)
+        await asyncio.to_thread(app.store.close_run, run_id, outcome)
     except StateError as error:
         log.warning("run not closed: id=%d %s", run_id, error)
 
 
-async def take_port(node: Node, live: Live) -> int:
-    """The port it had, so that clients find it again; else the first one that is free. It is ``live``'s
+async def take_port(app: App, launch: Launch) -> int:
+    """The port it had, so that clients find it again; else the first one that is free. It is ``launch``'s
     from here on, whether its engine runs or is about to. Raises: BusyError."""
-    async with node.choosing_port:
-        others = [one for one in node.live.values() if one is not live and (one.task or one.process)]
+    async with app.port_lock:
+        others = [one for one in app.launches.values() if one is not launch and (one.task or one.process)]
         taken = {one.port for one in others if one.port}
-        live.port = await asyncio.to_thread(_free_port, node, live.name, taken)
-        return live.port
+        launch.port = await asyncio.to_thread(_free_port, app, launch.name, taken)
+        return launch.port
 
 
-def _free_port(node: Node, name: str, taken: set[int]) -> int:
-    last = node.store.last_port(name)
-    first, final = node.settings.port_first, node.settings.port_last
+def _free_port(app: App, name: str, taken: set[int]) -> int:
+    last = app.store.last_port(name)
+    first, final = app.settings.port_first, app.settings.port_last
     if last is not None and first <= last <= final and last not in taken and ports.is_free(last):
         return last
     return ports.free_port(first, final, taken=taken)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from daemon.app import Node
-from daemon.launches.launch import Live
+from daemon.app import App
+from daemon.launches.launch import Launch
 from daemon.launches.start import close, known_ready, new_process, take_port
 from daemon.planning.speed_history import fact_key, put_box_threads
 from domain.errors import EngineError
@@ -26,29 +26,31 @@ WORTH = 1.1
 TRIED = ":tune"  # after the launch's name in the name of a run: no launch is called so
 
 
-async def tuned(node: Node, live: Live, plan: Plan, caps: Capabilities, machine: Hardware) -> Plan:
+async def with_tuned_threads(
+    app: App, launch: Launch, plan: Plan, caps: Capabilities, machine: Hardware
+) -> Plan:
     """``plan`` with the thread count that is fastest here; as it is where an engine of a try fails: if
     that one would fail, too, its own start tells why."""
-    if not isinstance(plan.flags, LlamaFlags) or live.request.wish.threads or not cpu_matters(plan):
+    if not isinstance(plan.flags, LlamaFlags) or launch.request.wish.threads or not cpu_matters(plan):
         return plan
     key = fact_key(plan, caps, machine.cpu)
-    fact = await asyncio.to_thread(node.store.fact, key)
+    fact = await asyncio.to_thread(app.store.fact, key)
     if fact is not None:
-        live.reused = (*live.reused, "the measured thread count")
+        launch.reused = (*launch.reused, "the measured thread count")
         return with_threads(plan, plan.flags, int(fact.value["best"]))
     tries = thread_trial.counts(
         machine.cpu.usable_cpus, machine.cpu.quota_cpus, machine.cpu.performance_cores
     )
     if len(tries) < 2:
         return plan
-    live.become(LaunchState.STARTING)
-    live.say(Step.TUNE, f"trying {', '.join(str(count) for count in tries)} threads")
+    launch.become(LaunchState.STARTING)
+    launch.say(Step.TUNE, f"trying {', '.join(str(count) for count in tries)} threads")
     try:
-        async with node.measuring:
-            rates = await _measure(node, live, plan, plan.flags, caps, tries)
+        async with app.measuring_lock:
+            rates = await _measure(app, launch, plan, plan.flags, caps, tries)
     except EngineError as error:
-        log.warning("threads not tried: launch=%s %s", live.name, error.in_full)
-        live.say(
+        log.warning("threads not tried: launch=%s %s", launch.name, error.in_full)
+        launch.say(
             Step.TUNE, f"the trial failed, {plan.flags.threads or 'the usual'} threads stay: {error.in_full}"
         )
         return plan
@@ -56,10 +58,10 @@ async def tuned(node: Node, live: Live, plan: Plan, caps: Capabilities, machine:
         return plan
     best = worth_it(rates, plan.flags.threads)
     said = ", ".join(f"{count}: {rate:.0f} tokens/s" for count, rate in rates.items())
-    live.say(Step.TUNE, f"{best} threads it is ({said})")
+    launch.say(Step.TUNE, f"{best} threads it is ({said})")
     value = {"best": best, "rates": {str(count): rate for count, rate in rates.items()}}
-    await asyncio.to_thread(node.store.put_fact, key, value)
-    await asyncio.to_thread(put_box_threads, node.store, machine.cpu, best)
+    await asyncio.to_thread(app.store.put_fact, key, value)
+    await asyncio.to_thread(put_box_threads, app.store, machine.cpu, best)
     return with_threads(plan, plan.flags, best)
 
 
@@ -90,25 +92,25 @@ def launch_of(run: str) -> str:
 
 
 async def _measure(
-    node: Node, live: Live, plan: Plan, flags: LlamaFlags, caps: Capabilities, tries: tuple[int, ...]
+    app: App, launch: Launch, plan: Plan, flags: LlamaFlags, caps: Capabilities, tries: tuple[int, ...]
 ) -> dict[int, float]:
-    launcher = node.rooms.launchers[plan.engine]
-    port = await take_port(node, live)
+    launcher = app.adapters.launchers[plan.engine]
+    port = await take_port(app, launch)
 
     @asynccontextmanager
     async def serve(count: int) -> AsyncIterator[EngineProcess]:
         """Written down like any other engine: a daemon that dies meanwhile must not leave it behind."""
         one = with_threads(plan, flags, count)
-        command = launcher.command(one, caps=caps, port=port, name=f"{live.name}-tune")
+        command = launcher.command(one, caps=caps, port=port, name=f"{launch.name}-tune")
         run_id = await asyncio.to_thread(
-            node.store.open_run, live.name + TRIED, command, port=port, engine_version=caps.version
+            app.store.open_run, launch.name + TRIED, command, port=port, engine_version=caps.version
         )
-        process = new_process(node, one, command, node.log_path(live.name))
+        process = new_process(app, one, command, app.log_path(launch.name))
         try:
-            await known_ready(node, live, process, run_id)
+            await known_ready(app, launch, process, run_id)
             yield process
         finally:
             await process.stop()
-            await close(node, run_id, "was a trial")
+            await close(app, run_id, "was a trial")
 
     return await thread_trial.tune(serve, tries)

@@ -3,57 +3,57 @@
 import asyncio
 from dataclasses import replace
 
-from daemon.app import Node
+from daemon.app import App
 from domain.hardware import BandwidthSource, Hardware
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 
 BANDWIDTH = "ram_bandwidth_bytes_per_s"
 READ_RATE = "read_rate"
 
-COPIED = Told(
+COPIED = Provenance(
     "measured", Certainty.MEASURED, "threads copying in C, once a boot; read and written count both"
 )
-FROM_WEIGHTS = Told(
+FROM_WEIGHTS = Provenance(
     "measured", Certainty.MEASURED, "a quarter second of direct reads of weights, once a boot"
 )
-FROM_TRIAL = Told(
+FROM_TRIAL = Provenance(
     "measured", Certainty.MEASURED, "direct reads of 64 MiB just written: there were no weights"
 )
 
 
-async def bandwidth(node: Node) -> float | None:
+async def bandwidth(app: App) -> float | None:
     """Measured now, if it isn't known of this boot; RAM that is too full to measure is tried again."""
-    return await known_bandwidth(node) or await _measure_bandwidth(node)
+    return await known_bandwidth(app) or await _measure_bandwidth(app)
 
 
-async def known_bandwidth(node: Node) -> float | None:
-    fact = await asyncio.to_thread(node.store.fact, BANDWIDTH)
-    return None if fact is None or fact.boot_id != node.boot_id else float(fact.value)
+async def known_bandwidth(app: App) -> float | None:
+    fact = await asyncio.to_thread(app.store.fact, BANDWIDTH)
+    return None if fact is None or fact.boot_id != app.boot_id else float(fact.value)
 
 
-async def _measure_bandwidth(node: Node) -> float | None:
-    async with node.measuring:
-        known = await known_bandwidth(node)  # by now, maybe
+async def _measure_bandwidth(app: App) -> float | None:
+    async with app.measuring_lock:
+        known = await known_bandwidth(app)  # by now, maybe
         if known is not None:
             return known
-        measured = await asyncio.to_thread(node.rooms.measure_bandwidth)
+        measured = await asyncio.to_thread(app.adapters.measure_bandwidth)
         if measured is not None:
-            await asyncio.to_thread(node.store.put_fact, BANDWIDTH, measured, boot_id=node.boot_id)
+            await asyncio.to_thread(app.store.put_fact, BANDWIDTH, measured, boot_id=app.boot_id)
         return measured
 
 
-async def measure_read_rate(node: Node) -> None:
+async def measure_read_rate(app: App) -> None:
     """A job of its own, so that no look waits for a disk. What can't be measured isn't tried again in this
     boot: it may have cost a write."""
-    key = _read_rate_key(node)
-    async with node.measuring:
-        fact = await asyncio.to_thread(node.store.fact, key)
-        if fact is None or fact.boot_id != node.boot_id:
-            measured = await asyncio.to_thread(node.rooms.measure_read_rate)
-            await asyncio.to_thread(node.store.put_fact, key, measured, boot_id=node.boot_id)
+    key = _read_rate_key(app)
+    async with app.measuring_lock:
+        fact = await asyncio.to_thread(app.store.fact, key)
+        if fact is None or fact.boot_id != app.boot_id:
+            measured = await asyncio.to_thread(app.adapters.measure_read_rate)
+            await asyncio.to_thread(app.store.put_fact, key, measured, boot_id=app.boot_id)
 
 
-async def with_measured(node: Node, seen: Hardware, bandwidth_bytes_per_s: float | None) -> Hardware:
+async def with_measured(app: App, seen: Hardware, bandwidth_bytes_per_s: float | None) -> Hardware:
     """``seen`` with the figures of this boot and who told them. The peak stays beside what was measured."""
     if bandwidth_bytes_per_s is not None:
         memory = replace(
@@ -63,13 +63,13 @@ async def with_measured(node: Node, seen: Hardware, bandwidth_bytes_per_s: float
         )
         told = dict.fromkeys(("memory.bandwidth_bytes_per_s", "memory.bandwidth_source"), COPIED)
         seen = replace(seen, memory=memory, sources={**seen.sources, **told})
-    fact = await asyncio.to_thread(node.store.fact, _read_rate_key(node))
-    if seen.storage is None or fact is None or fact.value is None or fact.boot_id != node.boot_id:
+    fact = await asyncio.to_thread(app.store.fact, _read_rate_key(app))
+    if seen.storage is None or fact is None or fact.value is None or fact.boot_id != app.boot_id:
         return seen
     storage = replace(seen.storage, read_bytes_per_s=float(fact.value["bytes_per_s"]))
     read = FROM_WEIGHTS if fact.value["of_weights"] else FROM_TRIAL
     return replace(seen, storage=storage, sources={**seen.sources, "storage.read_bytes_per_s": read})
 
 
-def _read_rate_key(node: Node) -> str:
-    return f"{READ_RATE}:{node.settings.models_dir}"
+def _read_rate_key(app: App) -> str:
+    return f"{READ_RATE}:{app.settings.models_dir}"

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daemon.app import Node
-from daemon.launches.launch import Live
+from daemon.app import App
+from daemon.launches.launch import Launch
 from domain.errors import StateError
 from domain.hardware import Gpu, Hardware, Npu
 from domain.serialization import from_json
@@ -22,19 +22,21 @@ class Difference:
     words: str
 
 
-async def tell(node: Node, before: Hardware | None, after: Hardware) -> bool:
+async def report_changes(app: App, before: Hardware | None, after: Hardware) -> bool:
     """Writes an event for each difference, and one more for each launch that has memory there. A daemon
     that has just started compares with what the last one saw. Returns whether there was any."""
-    last = before or await _remembered(node)
+    last = before or await _remembered(app)
     found = tuple(differences(last, after)) if last else ()
     for one in found:
-        await node.diary.write(one.kind, one.words)
-        for live in list(node.live.values()):
-            held = held_bytes(live, last, one.id)
+        await app.events.append(one.kind, one.words)
+        for launch in list(app.launches.values()):
+            held = held_bytes(launch, last, one.id)
             if held:
-                await node.diary.write(one.kind, f"{one.words}; it has {gib(held)} there", launch=live.name)
+                await app.events.append(
+                    one.kind, f"{one.words}; it has {gib(held)} there", launch=launch.name
+                )
     if found or last is None:
-        await _remember(node, after)
+        await _remember(app, after)
     return bool(found)
 
 
@@ -79,14 +81,14 @@ def _display(gpu: Gpu) -> str | None:
     return None if gpu.display_attached is None else ("attached" if gpu.display_attached else "none")
 
 
-def held_bytes(live: Live, last: Hardware | None, device: str) -> int:
+def held_bytes(launch: Launch, last: Hardware | None, device: str) -> int:
     """What the plan of a launch that runs has on the GPU ``device``. A plan counts the GPUs that there were
     when it was made; those of an engine that was taken over are taken for the ``last`` ones."""
-    if live.plan is None or live.process is None or last is None:
+    if launch.plan is None or launch.process is None or last is None:
         return 0
-    gpus = live.gpus or tuple(gpu.id for gpu in last.gpus)
+    gpus = launch.gpus or tuple(gpu.id for gpu in last.gpus)
     names = {f"GPU{index}" for index, id_ in enumerate(gpus) if id_ == device}
-    return sum(row.needed_bytes for row in live.plan.memory if row.device in names)
+    return sum(row.needed_bytes for row in launch.plan.memory if row.device in names)
 
 
 def _named(device: Gpu | Npu) -> str:
@@ -97,17 +99,17 @@ def _slot(device: str) -> str:
     return device.removeprefix("pci:")
 
 
-async def _remembered(node: Node) -> Hardware | None:
-    fact = await asyncio.to_thread(node.store.fact, DEVICES)
+async def _remembered(app: App) -> Hardware | None:
+    fact = await asyncio.to_thread(app.store.fact, DEVICES)
     try:
         return None if fact is None else from_json(Hardware, fact.value)
     except ValueError:  # of another version's shape
         return None
 
 
-async def _remember(node: Node, seen: Hardware) -> None:
+async def _remember(app: App, seen: Hardware) -> None:
     devices = Hardware(gpus=seen.gpus, set_aside=seen.set_aside, npus=seen.npus)
     try:
-        await asyncio.to_thread(node.store.put_fact, DEVICES, devices)
+        await asyncio.to_thread(app.store.put_fact, DEVICES, devices)
     except StateError:  # a full disk: told elsewhere, and the next daemon tells this once more
         return

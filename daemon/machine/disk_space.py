@@ -4,26 +4,26 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from daemon.app import Node
+from daemon.app import App
 from domain.units import gib
 
 
-async def watch(node: Node) -> None:
-    low = await asyncio.to_thread(low_disks, node)
-    for path in sorted(low.keys() - node.seen.low_disks):
-        await node.diary.write("disk_low", f"{path} has {gib(low[path])} free")
-    for path in sorted(node.seen.low_disks - low.keys()):
-        await node.diary.write("disk_well", f"{path} has room again")
-    node.seen.low_disks = set(low)
+async def watch(app: App) -> None:
+    low = await asyncio.to_thread(low_disks, app)
+    for path in sorted(low.keys() - app.hardware_cache.low_disks):
+        await app.events.append("disk_low", f"{path} has {gib(low[path])} free")
+    for path in sorted(app.hardware_cache.low_disks - low.keys()):
+        await app.events.append("disk_well", f"{path} has room again")
+    app.hardware_cache.low_disks = set(low)
 
 
-def low_disks(node: Node) -> dict[str, int]:
+def low_disks(app: App) -> dict[str, int]:
     """Folders on disks with less than ``disk_low_bytes`` free, with what they have. Blocks."""
     free = {
         str(folder): shutil.disk_usage(existing(folder)).free
-        for folder in (node.settings.state_dir, node.settings.models_dir)
+        for folder in (app.settings.state_dir, app.settings.models_dir)
     }
-    return {path: count for path, count in free.items() if count < node.settings.disk_low_bytes}
+    return {path: count for path, count in free.items() if count < app.settings.disk_low_bytes}
 
 
 def existing(folder: Path) -> Path:

@@ -11,26 +11,26 @@ from functools import cache
 
 import pyudev
 
-from daemon.app import Node
+from daemon.app import App
 from daemon.machine import snapshot
 from probes.gpus import pci
 
 log = logging.getLogger(__name__)
 
 SUBSYSTEMS = ("drm", "accel", "pci")
-# udev tells later, once the device's node may be opened; where its daemon is missing, the kernel tells
+# udev tells later, once the device's app may be opened; where its daemon is missing, the kernel tells
 SOURCES = ("kernel", "udev")
 SETTLE_S = 0.5  # a device comes as a dozen of events
 
 
 @asynccontextmanager
-async def watching(node: Node) -> AsyncIterator[None]:
+async def watching(app: App) -> AsyncIterator[None]:
     """Looks at the machine whenever something is heard, while the block runs."""
     monitors = await asyncio.to_thread(open_monitors)
-    ears, loop = Ears(), asyncio.get_running_loop()
+    ears, loop = DeviceMonitor(), asyncio.get_running_loop()
     for monitor in monitors:
         loop.add_reader(monitor.fileno(), ears.hear, monitor)
-    looking = asyncio.create_task(look_when_heard(node, ears), name="hotplug")
+    looking = asyncio.create_task(look_when_heard(app, ears), name="hotplug")
     try:
         yield
     finally:
@@ -61,7 +61,7 @@ def open_monitors() -> Sequence[pyudev.Monitor]:
     return monitors
 
 
-class Ears:
+class DeviceMonitor:
     """What was heard since the last look. Belongs to the event loop."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ def _matters(subsystem: str | None, pci_class: str | None) -> bool:
     return subsystem != "pci" or pci.interesting(number)
 
 
-async def look_when_heard(node: Node, ears: Ears) -> None:
+async def look_when_heard(app: App, ears: DeviceMonitor) -> None:
     while True:
         await ears.news.wait()
         await asyncio.sleep(SETTLE_S)
@@ -103,8 +103,8 @@ async def look_when_heard(node: Node, ears: Ears) -> None:
         wedged, ears.wedged = ears.wedged, {}
         try:
             for slot, methods in wedged.items():
-                await node.diary.write("device_wedged", wedged_words(slot, methods))
-            await snapshot.look(node)
+                await app.events.append("device_wedged", wedged_words(slot, methods))
+            await snapshot.probe_now(app)
         except Exception:  # whatever one look meets, the next news are looked at all the same
             log.exception("look after news of devices failed")
 

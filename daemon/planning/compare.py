@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.app import Node
-from daemon.planning.plan import reserved, resolved, with_command, with_notes
+from daemon.app import App
+from daemon.planning.plan import reserved, resolve_models, with_command, with_notes
 from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
-from domain.model import Candidate
-from domain.plan import Plan, Wish
+from domain.model import ResolvedModel
+from domain.plan import LaunchOptions, Plan
 from planner.choose import choose
 
 
@@ -35,28 +35,28 @@ class Row:
     power_limit_w: float | None = None
 
 
-async def compare(node: Node, models: Sequence[str], boxes: Sequence[Hardware]) -> list[Row]:
+async def compare(app: App, models: Sequence[str], boxes: Sequence[Hardware]) -> list[Row]:
     """All pairs, for each model the fastest first. Nothing is planned for the machine that runs this.
 
     Raises: UnknownModelError and what else resolving a name may."""
     rows: list[Row] = []
     for model in models:
-        candidates = await resolved(node, model, Wish(), boxes)
-        own = [await asyncio.to_thread(_row, node, model, candidates, box) for box in boxes]
+        candidates = await resolve_models(app, model, LaunchOptions(), boxes)
+        own = [await asyncio.to_thread(_row, app, model, candidates, box) for box in boxes]
         rows += sorted(own, key=_rate, reverse=True)
     return rows
 
 
-def _row(node: Node, model: str, candidates: Sequence[Candidate], box: Hardware) -> Row:
+def _row(app: App, model: str, candidates: Sequence[ResolvedModel], box: Hardware) -> Row:
     name = box.name or "unnamed"
     try:
-        plan = choose.plan(model, candidates, box, Wish(), reserve=reserved(node))
+        plan = choose.plan(model, candidates, box, LaunchOptions(), reserve=reserved(app))
     except DoesNotFitError as error:
         refusal = Refusal(error.code, str(error), error.hint, error.needs_bytes, error.has_bytes)
     except UsageError as error:
         refusal = Refusal(error.code, str(error), error.hint)
     else:
-        plan = with_notes(with_command(node, plan), candidates)
+        plan = with_notes(with_command(app, plan), candidates)
         return Row(model, name, plan, power_limit_w=box.power_limit_w)
     return Row(model, name, error=refusal, power_limit_w=box.power_limit_w)
 

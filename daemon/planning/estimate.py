@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from catalog.formats.gguf.reader import read_file
-from daemon.app import Node
+from daemon.app import App
 from daemon.machine import snapshot
-from daemon.planning.plan import reserved, resolved, room_bytes
+from daemon.planning.plan import reserved, resolve_models, room_bytes
 from daemon.planning.speed_history import calibration
 from daemon.resources import ledger
 from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Gpu, Hardware, MemoryKind
-from domain.model import Candidate, ModelShape
-from domain.plan import LLAMA_CPP, VLLM, Estimate, LlamaFlags, VllmFlags, Wish
+from domain.model import ModelShape, ResolvedModel
+from domain.plan import LLAMA_CPP, VLLM, Estimate, LaunchOptions, LlamaFlags, VllmFlags
 from planner.choose import choose
 from planner.llama_cpp import estimate as arithmetic
 from planner.llama_cpp.context_params import Reader, resolve
@@ -27,7 +27,7 @@ MOST_GPUS = 64
 
 
 async def estimate(
-    node: Node,
+    app: App,
     model: str,
     args: Sequence[str],
     *,
@@ -39,11 +39,13 @@ async def estimate(
     """Of ``args`` as the engine would take them. ``gpus`` replaces the machine's by as many dedicated
     ones without a stated size; the figures are then those that llama-fit-params of today prints.
     Raises: UsageError for arguments the engine would refuse."""
-    machine = on or ledger.without(await snapshot.look(node), node.ledger.others(""))
-    known = Calibration() if on else await calibration(node, machine)
-    candidates = await resolved(node, model, Wish(engine=engine), (), most_bytes=room_bytes(machine))
-    own, why = await asyncio.to_thread(chosen, node, model, candidates, machine, known)
-    flags = parsed(node, own.engine, args, is_said=engine is not None)
+    machine = on or ledger.without(await snapshot.probe_now(app), app.ledger.others(""))
+    known = Calibration() if on else await calibration(app, machine)
+    candidates = await resolve_models(
+        app, model, LaunchOptions(engine=engine), (), most_bytes=room_bytes(machine)
+    )
+    own, why = await asyncio.to_thread(chosen, app, model, candidates, machine, known)
+    flags = parsed(app, own.engine, args, is_said=engine is not None)
     if gpus is not None:
         machine = with_gpus(machine, gpus)
     check(own, flags, machine, depth_tokens)
@@ -72,7 +74,7 @@ async def estimate(
     return replace(found, notes=(*found.notes, *notes))
 
 
-def check(own: Candidate, flags: LlamaFlags | VllmFlags, machine: Hardware, depth_tokens: int) -> None:
+def check(own: ResolvedModel, flags: LlamaFlags | VllmFlags, machine: Hardware, depth_tokens: int) -> None:
     """Raises: UsageError for a GPU that is not there or a depth that no sequence reaches."""
     if isinstance(flags, VllmFlags):
         return
@@ -88,7 +90,7 @@ def check(own: Candidate, flags: LlamaFlags | VllmFlags, machine: Hardware, dept
         )
 
 
-def beyond(own: Candidate, flags: LlamaFlags | VllmFlags) -> tuple[str, ...]:
+def beyond(own: ResolvedModel, flags: LlamaFlags | VllmFlags) -> tuple[str, ...]:
     """Says of a context that was asked for that the model has never seen one as long. llama.cpp lays it
     out all the same; vLLM refuses it. Nothing where the header does not tell what it was trained for."""
     trained = own.shape.get("context_length")
@@ -111,8 +113,8 @@ async def beside(option: str, path: str | None) -> ModelShape | None:
 
 
 def chosen(
-    node: Node, model: str, candidates: Sequence[Candidate], machine: Hardware, known: Calibration
-) -> tuple[Candidate, str]:
+    app: App, model: str, candidates: Sequence[ResolvedModel], machine: Hardware, known: Calibration
+) -> tuple[ResolvedModel, str]:
     """The only one, or the one that a plan would take: of those on this disk, where there are any; and why.
     Where none fits, the smallest. Blocks."""
     here = [one for one in candidates if one.weights.location is not None]
@@ -121,21 +123,21 @@ def chosen(
         return pool[0], ", which is on this disk" if here and len(candidates) > 1 else ""
     by_quant = f"; {model}:QUANT names another" if ":" not in model else ""
     try:
-        plan = choose.plan(model, pool, machine, Wish(), calibration=known, reserve=reserved(node))
+        plan = choose.plan(model, pool, machine, LaunchOptions(), calibration=known, reserve=reserved(app))
     except DoesNotFitError:
         return min(pool, key=lambda one: one.weights.size_bytes), f", the smallest: no plan fits{by_quant}"
     own = next(one for one in pool if one.weights == plan.weights)
     return own, f", as a plan would choose{by_quant}"
 
 
-def parsed(node: Node, engine: str, args: Sequence[str], *, is_said: bool) -> LlamaFlags | VllmFlags:
+def parsed(app: App, engine: str, args: Sequence[str], *, is_said: bool) -> LlamaFlags | VllmFlags:
     """Raises: UsageError; its hint names the other engine where the words are that one's."""
     try:
-        return node.rooms.launchers[engine].parse(args)
+        return app.adapters.launchers[engine].parse(args)
     except UsageError as error:
         other = VLLM if engine == LLAMA_CPP else LLAMA_CPP
         with suppress(UsageError):
-            node.rooms.launchers[other].parse(args)
+            app.adapters.launchers[other].parse(args)
             if not is_said:
                 error.hint = f"these are options of {other}: add --engine {other}"
         raise

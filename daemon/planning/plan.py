@@ -7,16 +7,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from daemon.app import Node
+from daemon.app import App
 from daemon.machine import snapshot
 from daemon.planning import suggestions
 from daemon.planning.speed_history import calibration
-from daemon.planning.verification import agreed, noted
+from daemon.planning.verification import verify_plan, with_reason
 from daemon.resources import ledger
 from domain.errors import DoesNotFitError, EngineError, NodeError
 from domain.hardware import Hardware
-from domain.model import Candidate
-from domain.plan import VLLM, Plan, Wish
+from domain.model import ResolvedModel
+from domain.plan import VLLM, LaunchOptions, Plan
 from domain.serialization import to_json
 from domain.units import GIB, gib
 from planner.choose import choose, engines
@@ -26,52 +26,52 @@ from planner.machine.calibration import Calibration
 log = logging.getLogger(__name__)
 
 
-async def plan(node: Node, model: str, wish: Wish, *, on: Hardware | None = None) -> Plan:
+async def plan(app: App, model: str, wish: LaunchOptions, *, on: Hardware | None = None) -> Plan:
     """The plan that a launch would run now, or that the machine ``on`` would. Starts nothing that stays."""
-    box = on or await glance(node)
-    needed = resolved(node, model, wish, (box,), most_bytes=room_bytes(box))
-    candidates, machine = await asyncio.gather(needed, _machine(node, on))
+    box = on or await cached_hardware(app)
+    needed = resolve_models(app, model, wish, (box,), most_bytes=room_bytes(box))
+    candidates, machine = await asyncio.gather(needed, _machine(app, on))
     if on is not None:
-        chosen = await choose_plan(node, model, candidates, machine, wish, Calibration())
+        chosen = await choose_plan(app, model, candidates, machine, wish, Calibration())
     else:
-        known = await calibration(node, machine)
-        chosen = await checked_plan(node, model, candidates, machine, wish, known)
-    return await asyncio.to_thread(with_command, node, chosen, is_here=on is None)
+        known = await calibration(app, machine)
+        chosen = await checked_plan(app, model, candidates, machine, wish, known)
+    return await asyncio.to_thread(with_command, app, chosen, is_here=on is None)
 
 
-async def glance(node: Node) -> Hardware:
+async def cached_hardware(app: App) -> Hardware:
     """The machine as it was last seen: enough to know which weights are worth a look."""
-    if node.seen.hardware is not None:
-        return node.seen.hardware
-    return await asyncio.to_thread(node.rooms.probe)
+    if app.hardware_cache.hardware is not None:
+        return app.hardware_cache.hardware
+    return await asyncio.to_thread(app.adapters.probe)
 
 
-async def resolved(
-    node: Node,
+async def resolve_models(
+    app: App,
     model: str,
-    wish: Wish,
+    wish: LaunchOptions,
     machines: Sequence[Hardware],
     *,
     most_bytes: int | None = None,
-) -> tuple[Candidate, ...]:
+) -> tuple[ResolvedModel, ...]:
     """What ``model`` names, for any engine that one of ``machines`` could run. Without a wished quality, of
     a repository's quants that are larger than ``most_bytes`` only the smallest: the others' headers are not
     fetched."""
 
-    def of(engine: str | None) -> tuple[Candidate, ...]:
-        return node.rooms.candidates(
+    def of(engine: str | None) -> tuple[ResolvedModel, ...]:
+        return app.adapters.candidates(
             model,
-            catalogue=node.catalogue,
-            models_dir=node.settings.models_dir,
+            catalogue=app.catalogue,
+            models_dir=app.settings.models_dir,
             engine=engine,
-            offline=node.settings.offline,
+            offline=app.settings.offline,
             most_bytes=None if wish.quality or wish.from_disk else most_bytes,
             quality=wish.quality,
         )
 
-    def both() -> tuple[Candidate, ...]:
+    def both() -> tuple[ResolvedModel, ...]:
         found = of(wish.engine)
-        named = node.catalogue.get(model) or node.catalogue.get(model.lower())
+        named = app.catalogue.get(model) or app.catalogue.get(model.lower())
         if wish.engine or not named or not named.vllm_repos or any(one.engine == VLLM for one in found):
             return found
         if not any(engines.may_use_gpus(machine) for machine in machines):
@@ -93,53 +93,51 @@ def room_bytes(machine: Hardware) -> int | None:
 
 
 async def choose_plan(
-    node: Node,
+    app: App,
     model: str,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ResolvedModel],
     machine: Hardware,
-    wish: Wish,
+    wish: LaunchOptions,
     known: Calibration,
 ) -> Plan:
     """Raises: DoesNotFitError, whose hint names what would fit instead."""
-    reserve = reserved(node)
+    reserve = reserved(app)
 
     def think() -> Plan:
         try:
             return choose.plan(model, candidates, machine, wish, calibration=known, reserve=reserve)
         except DoesNotFitError as error:
-            instead = suggestions.instead_of(
-                node, candidates, machine, wish, calibration=known, reserve=reserve
-            )
+            instead = suggestions.suggest(app, candidates, machine, wish, calibration=known, reserve=reserve)
             error.hint = "; ".join(part for part in (error.hint, instead) if part)
             raise
 
     return with_notes(await asyncio.to_thread(think), candidates)
 
 
-def with_notes(plan: Plan, candidates: Sequence[Candidate]) -> Plan:
+def with_notes(plan: Plan, candidates: Sequence[ResolvedModel]) -> Plan:
     """``plan`` with a word on its weights: their licence, and when the hub told of them if not now."""
     chosen = next((one for one in candidates if one.weights == plan.weights), None)
     for note in chosen.notes if chosen else ():
-        plan = noted(plan, note)
+        plan = with_reason(plan, note)
     if chosen is None or chosen.as_of is None:
         return plan
-    return noted(
+    return with_reason(
         plan, f"the hub could not be asked: {plan.weights.repo} is planned as seen at {chosen.as_of}"
     )
 
 
 async def checked_plan(
-    node: Node,
+    app: App,
     model: str,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ResolvedModel],
     machine: Hardware,
-    wish: Wish,
+    wish: LaunchOptions,
     known: Calibration,
 ) -> Plan:
     """The plan for this machine in its engine's own figures; chosen again where by those it does not
     fit. Raises: DoesNotFitError."""
-    rules = await choose_plan(node, model, candidates, machine, wish, known)
-    plan = await agreed(node, rules, candidates, machine)
+    rules = await choose_plan(app, model, candidates, machine, wish, known)
+    plan = await verify_plan(app, rules, candidates, machine)
     if plan.fits or not rules.fits:
         return plan
     more = {
@@ -147,13 +145,13 @@ async def checked_plan(
         for old, new in zip(rules.memory, plan.memory, strict=True)
         if new.needed_bytes > old.needed_bytes
     }
-    smaller = await choose_plan(node, model, candidates, ledger.without(machine, more), wish, known)
-    again = await agreed(node, _given_back(smaller, more), candidates, machine)
+    smaller = await choose_plan(app, model, candidates, ledger.without(machine, more), wish, known)
+    again = await verify_plan(app, _given_back(smaller, more), candidates, machine)
     if not again.fits:
         has_bytes = sum(row.free_bytes or 0 for row in again.memory)
         raise DoesNotFitError(model, needs_bytes=again.needed_bytes, has_bytes=has_bytes)
     said = ", ".join(f"{gib(count_bytes)} more on {device}" for device, count_bytes in more.items())
-    return noted(again, f"planned again: the first plan would take {said} than the rules say")
+    return with_reason(again, f"planned again: the first plan would take {said} than the rules say")
 
 
 def _given_back(plan: Plan, taken: Mapping[str, int]) -> Plan:
@@ -165,22 +163,22 @@ def _given_back(plan: Plan, taken: Mapping[str, int]) -> Plan:
     return replace(plan, memory=memory)
 
 
-def with_command(node: Node, plan: Plan, *, is_here: bool = False) -> Plan:
+def with_command(app: App, plan: Plan, *, is_here: bool = False) -> Plan:
     """``plan`` with the command line its engine gets. Of another machine that is one of a build of today, by
     its plain name; of this one (``is_here``) too, where none can be asked: it then says how to get one.
     Blocks."""
-    launcher = node.rooms.launchers[plan.engine]
+    launcher = app.adapters.launchers[plan.engine]
     caps = launcher.assume()
     if is_here:
         try:
-            caps = node.rooms.engine(plan.engine)
+            caps = app.adapters.engine(plan.engine)
         except EngineError as error:  # a plan is an answer before its engine is here, too
-            plan = noted(plan, f"{error}: {error.hint}")
-    command = launcher.command(plan, caps=caps, port=node.settings.port_first, name=plan.model)
+            plan = with_reason(plan, f"{error}: {error.hint}")
+    command = launcher.command(plan, caps=caps, port=app.settings.port_first, name=plan.model)
     return replace(plan, argv=command.argv, env=command.env)
 
 
-def fingerprint(machine: Hardware, engine: str, version: str | None, path: str, wish: Wish) -> str:
+def fingerprint(machine: Hardware, engine: str, version: str | None, path: str, wish: LaunchOptions) -> str:
     """Of all that a plan depends on and that outlives a reboot. Free memory is checked apart; of RAM
     whole GiB count: what a kernel keeps for itself changes with its version."""
     facts = (
@@ -197,13 +195,13 @@ def _whole_gib(count_bytes: int | None) -> int | None:
     return None if count_bytes is None else round(count_bytes / GIB)
 
 
-def reserved(node: Node) -> Reserve:
+def reserved(app: App) -> Reserve:
     """The planner's own margins, but for those that the owner has set."""
-    own = {"host_bytes": node.settings.host_reserve_bytes, "gpu_bytes": node.settings.gpu_margin_bytes}
+    own = {"host_bytes": app.settings.host_reserve_bytes, "gpu_bytes": app.settings.gpu_margin_bytes}
     return Reserve(**{key: value for key, value in own.items() if value is not None})
 
 
-async def _machine(node: Node, on: Hardware | None) -> Hardware:
+async def _machine(app: App, on: Hardware | None) -> Hardware:
     if on is not None:
         return on
-    return ledger.without(await snapshot.look(node), node.ledger.others(""))
+    return ledger.without(await snapshot.probe_now(app), app.ledger.others(""))

@@ -10,7 +10,7 @@ from domain.plan import HOST, Confidence, DeviceMemory, LlamaFlags, Plan
 from domain.serialization import to_json
 from domain.units import MIB, gib
 from launchers.base import Capabilities
-from launchers.llama_cpp.dry_run import Held
+from launchers.llama_cpp.dry_run import DeviceUsage
 
 REMEMBERED = 32  # command lines per model, build and devices
 
@@ -35,7 +35,7 @@ Differences = tuple[Difference, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CheckedFlags:
     """Of one command line."""
 
     flags: str
@@ -44,12 +44,12 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PlanHistory:
     """Of one model, one engine build, one set of devices: the latest command line last."""
 
-    found: tuple[Found, ...] = ()
+    found: tuple[CheckedFlags, ...] = ()
 
-    def of(self, flags: LlamaFlags) -> Found | None:
+    def of(self, flags: LlamaFlags) -> CheckedFlags | None:
         wanted = digest(flags)
         return next((one for one in self.found if one.flags == wanted), None)
 
@@ -58,9 +58,9 @@ class Known:
         found = self.of(flags) or next(iter(self.found[-1:]), None)
         return found.differences if found else ()
 
-    def adding(self, found: Found) -> "Known":
+    def adding(self, found: CheckedFlags) -> "PlanHistory":
         others = tuple(one for one in self.found if one.flags != found.flags)
-        return Known((*others, found)[-REMEMBERED:])
+        return PlanHistory((*others, found)[-REMEMBERED:])
 
 
 def fact_key(plan: Plan, caps: Capabilities, machine: Hardware) -> str:
@@ -88,7 +88,7 @@ def digest(flags: LlamaFlags) -> str:
     return hashlib.sha256(json.dumps(to_json(same)).encode()).hexdigest()[:16]
 
 
-def differences(rules: Sequence[DeviceMemory], held: Sequence[Held]) -> Differences | None:
+def differences(rules: Sequence[DeviceMemory], held: Sequence[DeviceUsage]) -> Differences | None:
     """None of a byte where both agree, for an engine says whole MiB. ``None`` where the engine sees
     other devices than the rules."""
     on_device = [one for one in held if one.is_device]
@@ -103,7 +103,7 @@ def differences(rules: Sequence[DeviceMemory], held: Sequence[Held]) -> Differen
     return tuple(_difference(row, beside[row.device]) for row in rules if row.device in beside)
 
 
-def _difference(row: DeviceMemory, held: Sequence[Held]) -> Difference:
+def _difference(row: DeviceMemory, held: Sequence[DeviceUsage]) -> Difference:
     parts = (
         _more(row.weights_bytes, [one.model_bytes for one in held]),
         _more(row.kv_cache_bytes, [one.context_bytes for one in held]),
@@ -121,7 +121,7 @@ def _more(own_bytes: int, said: Sequence[int | None]) -> int:
     return more if abs(more) > len(known) * MIB else 0
 
 
-def together(first: Differences, second: Differences) -> Differences:
+def accumulated(first: Differences, second: Differences) -> Differences:
     """``second`` as seen from where ``first`` was seen from."""
     before = {one.device: one for one in first}
     return tuple(_after(before.get(one.device), one) for one in second)
@@ -171,7 +171,7 @@ def _less_free(row: DeviceMemory, less_bytes: int) -> DeviceMemory:
     return replace(row, free_bytes=free)
 
 
-def in_words(found: Differences) -> str:
+def summary(found: Differences) -> str:
     """``GPU0 10.1 GiB, 0.3 % from the rules; host 1.1 GiB, as the rules say``."""
     parts = []
     for one in found:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from catalog.formats.gguf.reader import read_file
-from daemon.app import Node
+from daemon.app import App
 from daemon.state.store import Store
 from domain.errors import BadModelError, EngineError, StateError
 from domain.hardware import Cpu, Hardware
@@ -25,29 +25,29 @@ log = logging.getLogger(__name__)
 REMEMBERED = 64  # runs of one box and engine build
 
 
-async def calibration(node: Node, machine: Hardware) -> Calibration:
+async def calibration(app: App, machine: Hardware) -> Calibration:
     """The thread count that was fastest for the last model measured here, the best guess for the next;
     and how fast models were that ran here with this engine build."""
-    return await asyncio.to_thread(_calibration, node, machine)
+    return await asyncio.to_thread(_calibration, app, machine)
 
 
-def _calibration(node: Node, machine: Hardware) -> Calibration:
-    fact = node.store.fact(box_key(machine.cpu))
+def _calibration(app: App, machine: Hardware) -> Calibration:
+    fact = app.store.fact(box_key(machine.cpu))
     threads = None if fact is None else int(fact.value)
     try:
-        caps = node.rooms.engine(LLAMA_CPP)
+        caps = app.adapters.engine(LLAMA_CPP)
     except EngineError:  # a plan is an answer also before there is an engine
         return Calibration(threads=threads)
-    return Calibration(threads=threads, runs=runs(node.store, speed_key(machine, caps)))
+    return Calibration(threads=threads, runs=runs(app.store, speed_key(machine, caps)))
 
 
-async def with_speed(node: Node, plan: Plan, machine: Hardware) -> Plan:
+async def with_speed(app: App, plan: Plan, machine: Hardware) -> Plan:
     """A plan of an earlier start with the speed that is expected by now; as it is where its file can't be
     read, which its start will tell."""
     path = plan.weights.first_path
     if path is None or not isinstance(plan.flags, LlamaFlags):
         return plan
-    known = await calibration(node, machine)
+    known = await calibration(app, machine)
     try:
         shape = await asyncio.to_thread(read_file, Path(path))
     except (BadModelError, OSError):
@@ -56,21 +56,21 @@ async def with_speed(node: Node, plan: Plan, machine: Hardware) -> Plan:
     return replace(plan, speed=found.speed)
 
 
-async def keep_speed(node: Node, plan: Plan, ready: Ready, caps: Capabilities) -> None:
+async def record_speed(app: App, plan: Plan, ready: Ready, caps: Capabilities) -> None:
     """Writes down how fast ``plan`` is, beside what the rules alone say of it. Never fails."""
-    machine, path = node.seen.hardware, plan.weights.first_path
+    machine, path = app.hardware_cache.hardware, plan.weights.first_path
     if machine is None or path is None or not isinstance(plan.flags, LlamaFlags) or not ready.prompt_tokens:
         return
     if plan.flags.speculative or plan.flags.draft_model:
         return  # its speed depends on what is asked
     try:
-        await asyncio.to_thread(_keep_speed, node, plan, plan.flags, ready, caps, machine, Path(path))
+        await asyncio.to_thread(_keep_speed, app, plan, plan.flags, ready, caps, machine, Path(path))
     except (BadModelError, OSError, StateError) as error:
         log.warning("speed is not kept: model=%s %s", plan.model, error)
 
 
 def _keep_speed(
-    node: Node,
+    app: App,
     plan: Plan,
     flags: LlamaFlags,
     ready: Ready,
@@ -87,7 +87,7 @@ def _keep_speed(
         prefill_tokens_per_s=ready.prefill_tokens_per_s,
     )
     key = speed_key(machine, caps)
-    node.store.put_fact(key, (*runs(node.store, key), run)[-REMEMBERED:])
+    app.store.put_fact(key, (*runs(app.store, key), run)[-REMEMBERED:])
     log.info(
         "speed kept: model=%s kind=%s decode=%s prefill=%s", plan.model, run.kind, run.decode, run.prefill
     )

@@ -5,13 +5,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from daemon.app import Node
+from daemon.app import App
 from daemon.resources import ledger
 from domain.catalogue_types import KnownModel
 from domain.errors import NodeError
 from domain.hardware import Hardware
-from domain.model import Candidate
-from domain.plan import HOST, Plan, Wish
+from domain.model import ResolvedModel
+from domain.plan import HOST, LaunchOptions, Plan
 from domain.units import rate
 from planner.choose import choose, quality
 from planner.machine.budget import Reserve
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 TRIES = 6  # most often the first is it; a plan is a tenth of a second, of a large model half of one
 
 
-def instead_of(
-    node: Node,
-    asked: Sequence[Candidate],
+def suggest(
+    app: App,
+    asked: Sequence[ResolvedModel],
     machine: Hardware,
-    wish: Wish,
+    wish: LaunchOptions,
     *,
     calibration: Calibration,
     reserve: Reserve,
@@ -36,8 +36,8 @@ def instead_of(
     rebuilt shapes are enough."""
     wish = replace(wish, quality=None, engine=None)  # its words are about another model's files
     fastest: Plan | None = None
-    for model in promising(node.catalogue.values(), families(asked), machine)[:TRIES]:
-        plan = _planned(node, model, machine, wish, calibration, reserve)
+    for model in promising(app.catalogue.values(), families(asked), machine)[:TRIES]:
+        plan = _planned(app, model, machine, wish, calibration, reserve)
         if plan is None:
             continue
         if _rate(plan) >= choose.READING_TOKENS_PER_S:
@@ -47,7 +47,7 @@ def instead_of(
     return _words(fastest) if fastest else ""
 
 
-def families(candidates: Sequence[Candidate]) -> frozenset[str]:
+def families(candidates: Sequence[ResolvedModel]) -> frozenset[str]:
     return frozenset(one.shape.architecture for one in candidates)
 
 
@@ -80,12 +80,17 @@ def most_tokens_per_s(model: KnownModel, machine: Hardware) -> float:
 
 
 def _planned(
-    node: Node, model: KnownModel, machine: Hardware, wish: Wish, calibration: Calibration, reserve: Reserve
+    app: App,
+    model: KnownModel,
+    machine: Hardware,
+    wish: LaunchOptions,
+    calibration: Calibration,
+    reserve: Reserve,
 ) -> Plan | None:
     """``None`` where it does not fit in a quant that still answers well, or is known to the network alone."""
     try:
-        candidates = node.rooms.candidates(
-            model.alias, catalogue=node.catalogue, models_dir=node.settings.models_dir, offline=True
+        candidates = app.adapters.candidates(
+            model.alias, catalogue=app.catalogue, models_dir=app.settings.models_dir, offline=True
         )
         usable = [one for one in candidates if quality.loss(one) <= choose.USABLE_LOSS]
         if not usable:

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from daemon.app import Node
+from daemon.app import App
 from daemon.planning import reconcile
-from daemon.planning.reconcile import Differences, Found, Known
+from daemon.planning.reconcile import CheckedFlags, Differences, PlanHistory
 from domain.errors import BadModelError, DownloadError, EngineError, StateError, UsageError
 from domain.hardware import Hardware
-from domain.model import Candidate, ModelShape, Weights
+from domain.model import ModelShape, ResolvedModel, Weights
 from domain.plan import Confidence, LlamaFlags, Plan
 from domain.serialization import from_json
 from launchers.base import Capabilities
-from launchers.llama_cpp.dry_run import FIT_PARAMS, Held, Told
+from launchers.llama_cpp.dry_run import FIT_PARAMS, DeviceUsage, DryRunReport
 from launchers.process.engine import EngineProcess
 from planner.llama_cpp.context_params import Reader
 from planner.llama_cpp.estimate import lay_out
@@ -37,7 +37,7 @@ class Question:
 
     weights: Weights
     flags: LlamaFlags
-    candidates: Sequence[Candidate]
+    candidates: Sequence[ResolvedModel]
     caps: Capabilities
     machine: Hardware
 
@@ -47,114 +47,114 @@ class Question:
         return f"{self.caps.path} {self.weights.repo} {files} {reconcile.digest(self.flags)}"
 
 
-async def agreed(node: Node, plan: Plan, candidates: Sequence[Candidate], machine: Hardware) -> Plan:
+async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel], machine: Hardware) -> Plan:
     """``plan`` with what its engine says, or once took, of this very command line. Never fails."""
     if not isinstance(plan.flags, LlamaFlags):
         return plan
     try:
-        caps = await asyncio.to_thread(node.rooms.engine, plan.engine)
+        caps = await asyncio.to_thread(app.adapters.engine, plan.engine)
     except EngineError as error:
-        return noted(plan, f"not checked by the engine: {error}")
+        return with_reason(plan, f"not checked by the engine: {error}")
     key = reconcile.fact_key(plan, caps, machine)
-    async with node.judging:
-        known = await asyncio.to_thread(recall, node, key)
+    async with app.verification_lock:
+        known = await asyncio.to_thread(recall, app, key)
         found = known.of(plan.flags)
         if found is None:
             question = Question(plan.weights, plan.flags, candidates, caps, machine)
             try:
-                differences = await asyncio.to_thread(ask, node, question)
+                differences = await asyncio.to_thread(ask, app, question)
             except (EngineError, DownloadError, BadModelError, UsageError) as error:
                 log.info("plan not checked: model=%s why=%s", plan.model, error)
                 return unchecked(plan, known.nearest(plan.flags), machine, str(error))
-            found = Found(reconcile.digest(plan.flags), Confidence.ENGINE_CHECKED, differences)
-            await asyncio.to_thread(remember, node, key, known.adding(found))
+            found = CheckedFlags(reconcile.digest(plan.flags), Confidence.ENGINE_CHECKED, differences)
+            await asyncio.to_thread(remember, app, key, known.adding(found))
     done = reconcile.corrected(plan, found.differences, machine)
-    said = f"{_how(found.how, caps)}: {reconcile.in_words(found.differences)}"
-    return noted(replace(done, confidence=found.how), said)
+    said = f"{_how(found.how, caps)}: {reconcile.summary(found.differences)}"
+    return with_reason(replace(done, confidence=found.how), said)
 
 
 def unchecked(plan: Plan, near: Differences, machine: Hardware, why: str) -> Plan:
     """With ``near``, what this build said of another command line of this model, if it ever did."""
     said = f"not checked by the engine: {why}"
     if not any(one.more_bytes for one in near):
-        return noted(plan, said)
-    return noted(reconcile.corrected(plan, near, machine), f"{said}; corrected by what it said before")
+        return with_reason(plan, said)
+    return with_reason(reconcile.corrected(plan, near, machine), f"{said}; corrected by what it said before")
 
 
-async def read_back(node: Node, plan: Plan, caps: Capabilities, process: EngineProcess) -> Plan:
+async def read_back(app: App, plan: Plan, caps: Capabilities, process: EngineProcess) -> Plan:
     """``plan`` with what its engine, which serves now, took by the log of its start: kept for later
     plans. Unchanged where the log does not say."""
-    machine = node.seen.hardware
+    machine = app.hardware_cache.hardware
     if machine is None or not isinstance(plan.flags, LlamaFlags):
         return plan
-    held = await _allocated(node, process)
+    held = await _allocated(app, process)
     more = reconcile.differences(plan.memory, held) if held else None
     if more is None:
         return plan
     key = reconcile.fact_key(plan, caps, machine)
-    async with node.judging:
-        known = await asyncio.to_thread(recall, node, key)
-        differences = reconcile.together(known.nearest(plan.flags), more)  # the plan has the first of them
-        found = Found(reconcile.digest(plan.flags), Confidence.MEASURED, differences)
-        await asyncio.to_thread(remember, node, key, known.adding(found))
-    log.info("memory read back: model=%s %s", plan.model, reconcile.in_words(differences))
+    async with app.verification_lock:
+        known = await asyncio.to_thread(recall, app, key)
+        differences = reconcile.accumulated(known.nearest(plan.flags), more)  # the plan has the first of them
+        found = CheckedFlags(reconcile.digest(plan.flags), Confidence.MEASURED, differences)
+        await asyncio.to_thread(remember, app, key, known.adding(found))
+    log.info("memory read back: model=%s %s", plan.model, reconcile.summary(differences))
     done = reconcile.corrected(plan, more, machine)
     return replace(done, confidence=Confidence.MEASURED, fits=plan.fits)
 
 
-def recall(node: Node, key: str) -> Known:
+def recall(app: App, key: str) -> PlanHistory:
     """Blocks."""
     try:
-        fact = node.store.fact(key)
-        return Known() if fact is None else from_json(Known, fact.value)
+        fact = app.store.fact(key)
+        return PlanHistory() if fact is None else from_json(PlanHistory, fact.value)
     except (StateError, ValueError, KeyError) as error:  # of another version: the engine is asked again
         log.warning("what is known of memory can't be read: key=%s %s", key, error)
-        return Known()
+        return PlanHistory()
 
 
-def remember(node: Node, key: str, known: Known) -> None:
+def remember(app: App, key: str, known: PlanHistory) -> None:
     """Blocks."""
     try:
-        node.store.put_fact(key, known)
+        app.store.put_fact(key, known)
     except StateError as error:
         log.warning("a check is not kept: key=%s %s", key, error)
 
 
-def ask(node: Node, question: Question) -> Differences:
+def ask(app: App, question: Question) -> Differences:
     """Raises: EngineError, DownloadError, BadModelError, UsageError. A failure holds for a while, so
     that a build that hangs is not waited for with every plan. Blocks."""
     shape = next((one.shape for one in question.candidates if _is_exact(one, question.weights)), None)
     if shape is None:
         raise DownloadError("the file's own header can't be read yet")
-    if node.settings.offline and question.weights.location is None:
+    if app.settings.offline and question.weights.location is None:
         raise DownloadError("the header is not on this disk, and offline is set")
-    when_s, why = node.seen.unanswered.get(question.key, (0.0, ""))
+    when_s, why = app.hardware_cache.unanswered.get(question.key, (0.0, ""))
     if why and time.monotonic() - when_s < RETRY_S:
         raise EngineError(why)
     try:
-        return _compared(_told(node, question), shape, question)
+        return _compared(_told(app, question), shape, question)
     except (EngineError, DownloadError, BadModelError, UsageError) as error:
-        node.seen.unanswered[question.key] = (time.monotonic(), str(error))
+        app.hardware_cache.unanswered[question.key] = (time.monotonic(), str(error))
         raise
 
 
-def _is_exact(candidate: Candidate, weights: Weights) -> bool:
+def _is_exact(candidate: ResolvedModel, weights: Weights) -> bool:
     return candidate.exact and candidate.weights == weights
 
 
-def _told(node: Node, question: Question) -> Told:
+def _told(app: App, question: Question) -> DryRunReport:
     began = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="node-daemon-", ignore_cleanup_errors=True) as folder:
-            replica = node.rooms.replica(question.weights, Path(folder), HEADER_WITHIN_S)
-            told = node.rooms.ask_memory(question.flags, question.caps, replica)
+            replica = app.adapters.replica(question.weights, Path(folder), HEADER_WITHIN_S)
+            told = app.adapters.ask_memory(question.flags, question.caps, replica)
     except OSError as error:
         raise EngineError(f"no place for a replica: {error.strerror}") from error
     log.info("asked on a replica: engine=%s after_s=%.3f", told.by, time.monotonic() - began)
     return told
 
 
-def _compared(told: Told, shape: ModelShape, question: Question) -> Differences:
+def _compared(told: DryRunReport, shape: ModelShape, question: Question) -> Differences:
     """With what the rules say of the program that told: it reserves less than the server that runs."""
     reader = Reader.FIT_PARAMS if told.by == FIT_PARAMS else Reader.DRY_RUN
     rules = lay_out(shape, question.flags, question.machine, reader=reader).rows
@@ -165,9 +165,9 @@ def _compared(told: Told, shape: ModelShape, question: Question) -> Differences:
     return found
 
 
-async def _allocated(node: Node, process: EngineProcess) -> tuple[Held, ...]:
+async def _allocated(app: App, process: EngineProcess) -> tuple[DeviceUsage, ...]:
     try:
-        return node.rooms.read_memory(await process.log_head())
+        return app.adapters.read_memory(await process.log_head())
     except OSError as error:
         log.warning("the log of a start can't be read: file=%s %s", process.log_path, error)
         return ()
@@ -182,5 +182,5 @@ def _how(how: Confidence, caps: Capabilities) -> str:
     )
 
 
-def noted(plan: Plan, reason: str) -> Plan:
+def with_reason(plan: Plan, reason: str) -> Plan:
     return replace(plan, reasons=(*plan.reasons, reason))

@@ -4,21 +4,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from domain.download import Terms
+from domain.download import DownloadPolicy
 from domain.launch import LaunchRow, LaunchState
-from domain.plan import Plan, Wish
+from domain.plan import LaunchOptions, Plan
 from launchers.command import Command
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class LaunchRequest:
     """What an owner asked to have served. Equal requests are one launch."""
 
     name: str
     model: str
-    wish: Wish
+    wish: LaunchOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,16 @@ class PullRequest:
     """Weights that an owner asked for. ``terms`` are his own, ``None`` for those of the settings."""
 
     model: str
-    wish: Wish
-    terms: Terms | None = None
+    wish: LaunchOptions
+    terms: DownloadPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class LaunchRecord:
     """A launch as the store holds it. ``ready`` is the last answer, ``None`` if it never answered;
     ``fingerprint`` says for which machine and engine ``plan`` was made."""
 
-    request: Request
+    request: LaunchRequest
     desired: bool
     state: LaunchState
     since: str
@@ -61,7 +61,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class Measurement:
     """Something measured. With a ``boot_id`` it holds until the next boot."""
 
     key: str
@@ -72,7 +72,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the diary. ``id`` only grows."""
+    """One line of the events. ``id`` only grows."""
 
     id: int
     at: str
@@ -82,7 +82,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Details:
+class LaunchDetails:
     """One launch in full, as the API shows it."""
 
     launch: LaunchRow

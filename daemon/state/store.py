@@ -11,10 +11,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daemon.state.records import Event, Fact, PullRequest, Remembered, Request, Run, now
+from daemon.state.records import Event, LaunchRecord, LaunchRequest, Measurement, PullRequest, Run, now
 from domain.errors import ConfigError, StateError
 from domain.launch import LaunchState
-from domain.local_model import Note
+from domain.local_model import ModelNote
 from domain.plan import Plan
 from domain.serialization import from_json, to_json
 from launchers.command import Command
@@ -72,7 +72,7 @@ class Store:
 
     # launches
 
-    def save_launch(self, launch: Remembered) -> None:
+    def save_launch(self, launch: LaunchRecord) -> None:
         values = {
             "name": launch.request.name,
             "request": _dump(launch.request),
@@ -94,13 +94,13 @@ class Store:
         with self._db() as db:
             db.execute(f"{insert} ON CONFLICT (name) DO UPDATE SET {updates}", values)
 
-    def launches(self) -> tuple[Remembered, ...]:
+    def launches(self) -> tuple[LaunchRecord, ...]:
         """All that can be read, first launched first. What can't is told as an event."""
         with self._db() as db:
             rows = db.execute("SELECT * FROM launches ORDER BY created_at, name").fetchall()
         return self._readable(rows, _remembered, lambda row: row["name"])
 
-    def launch(self, name: str) -> Remembered | None:
+    def launch(self, name: str) -> LaunchRecord | None:
         with self._db() as db:
             row = db.execute("SELECT * FROM launches WHERE name = ?", (name,)).fetchone()
         return None if row is None else next(iter(self._readable([row], _remembered, None)), None)
@@ -171,21 +171,25 @@ class Store:
                 (key, json.dumps(to_json(value)), boot_id, now()),
             )
 
-    def fact(self, key: str) -> Fact | None:
+    def fact(self, key: str) -> Measurement | None:
         with self._db() as db:
             row = db.execute("SELECT * FROM facts WHERE key = ?", (key,)).fetchone()
         return (
-            None if row is None else Fact(key, json.loads(row["value"]), row["boot_id"], row["measured_at"])
+            None
+            if row is None
+            else Measurement(key, json.loads(row["value"]), row["boot_id"], row["measured_at"])
         )
 
     # weights
 
-    def notes(self) -> dict[str, Note]:
+    def notes(self) -> dict[str, ModelNote]:
         """What is remembered of weights, by their name."""
         with self._db() as db:
             rows = db.execute("SELECT name, pinned, used_at, verified_at, damaged FROM weights").fetchall()
         return {
-            row["name"]: Note(row["name"], bool(row["pinned"]), *(row[key] for key in tuple(row.keys())[2:]))
+            row["name"]: ModelNote(
+                row["name"], bool(row["pinned"]), *(row[key] for key in tuple(row.keys())[2:])
+            )
             for row in rows
         }
 
@@ -241,9 +245,9 @@ def _dump(value: object) -> str:
     return json.dumps(to_json(value))
 
 
-def _remembered(row: sqlite3.Row) -> Remembered:
-    return Remembered(
-        request=from_json(Request, json.loads(row["request"])),
+def _remembered(row: sqlite3.Row) -> LaunchRecord:
+    return LaunchRecord(
+        request=from_json(LaunchRequest, json.loads(row["request"])),
         desired=bool(row["desired"]),
         state=LaunchState(row["state"]),
         since=row["since"],

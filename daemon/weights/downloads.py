@@ -6,10 +6,10 @@ from contextlib import closing
 from dataclasses import replace
 
 from catalog.local import inventory, metadata
-from daemon.app import Node
-from daemon.weights.transfer_rate import Meter
+from daemon.app import App
+from daemon.weights.transfer_rate import TransferRate
 from daemon.weights.transfers import Download, Key, Tell
-from domain.download import Fetched, Terms
+from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import DownloadError, NodeError
 from domain.launch import Progress
 from domain.model import Weights
@@ -18,19 +18,19 @@ from domain.units import duration, gib
 EVENT_EVERY_S = 600.0  # for who looks at the events of a download that takes the night
 
 
-async def arrived(node: Node, weights: Weights, tell: Tell, terms: Terms | None = None) -> Weights:
+async def download(app: App, weights: Weights, tell: Tell, terms: DownloadPolicy | None = None) -> Weights:
     """``weights`` with their location, once they are complete. ``tell`` hears how far they are.
 
     Callers that want the same files share one download, on the terms of the first. One that goes away
     ends it only if it is the last; what is here then is taken up by the next. Raises: DownloadError,
     DiskFullError, BadModelError."""
-    if await asyncio.to_thread(metadata.is_complete, weights, node.settings.models_dir):
-        return replace(weights, location=str(metadata.folder_of(weights, node.settings.models_dir)))
+    if await asyncio.to_thread(metadata.is_complete, weights, app.settings.models_dir):
+        return replace(weights, location=str(metadata.folder_of(weights, app.settings.models_dir)))
     key = _key(weights)
-    download = node.downloads.get(key)
+    download = app.downloads.get(key)
     if download is None:
-        download = node.downloads[key] = Download(weights)
-        running = _run(node, download, terms or node.settings.terms)
+        download = app.downloads[key] = Download(weights)
+        running = _run(app, download, terms or app.settings.terms)
         download.task = asyncio.create_task(running, name=f"download {inventory.name_of(weights)}")
     elif download.last is not None:
         tell(download.last)
@@ -41,8 +41,8 @@ async def arrived(node: Node, weights: Weights, tell: Tell, terms: Terms | None 
         download.tells.remove(tell)
         if not download.tells:
             download.cancelled.set()
-            if node.downloads.get(key) is download:
-                del node.downloads[key]
+            if app.downloads.get(key) is download:
+                del app.downloads[key]
 
 
 def _task(download: Download) -> asyncio.Task[Weights]:
@@ -56,30 +56,30 @@ def _key(weights: Weights) -> Key:
     return f"{weights.source}:{weights.repo}@{weights.revision}", files
 
 
-async def _run(node: Node, download: Download, terms: Terms) -> Weights:
+async def _run(app: App, download: Download, terms: DownloadPolicy) -> Weights:
     """Events tell its beginning, each pause, its end, and now and then how far it is."""
     name, total = inventory.name_of(download.weights), gib(download.weights.size_bytes)
     loop, lines = asyncio.get_running_loop(), asyncio.Queue[Progress]()
     began_s = loop.time()
-    await node.diary.write("download_started", f"{name}, {total}")
-    telling = asyncio.create_task(_tell(node, download, lines), name="download lines")
+    await app.events.append("download_started", f"{name}, {total}")
+    telling = asyncio.create_task(_tell(app, download, lines), name="download lines")
 
     def tell(line: Progress) -> None:
         loop.call_soon_threadsafe(lines.put_nowait, line)
 
     try:
-        done = await asyncio.to_thread(_pull, node, download, terms, tell)
+        done = await asyncio.to_thread(_pull, app, download, terms, tell)
     except NodeError as error:
         kind = "download_stopped" if download.cancelled.is_set() else "download_failed"
-        await node.diary.write(kind, f"{name}: {error}")
+        await app.events.append(kind, f"{name}: {error}")
         raise
     finally:
         telling.cancel()
-    await node.diary.write("download_done", f"{name}, {total} in {duration(loop.time() - began_s)}")
+    await app.events.append("download_done", f"{name}, {total} in {duration(loop.time() - began_s)}")
     return done
 
 
-async def _tell(node: Node, download: Download, lines: "asyncio.Queue[Progress]") -> None:
+async def _tell(app: App, download: Download, lines: "asyncio.Queue[Progress]") -> None:
     loop, name = asyncio.get_running_loop(), inventory.name_of(download.weights)
     event_s = loop.time()
     while True:
@@ -89,12 +89,12 @@ async def _tell(node: Node, download: Download, lines: "asyncio.Queue[Progress]"
         for tell in tuple(download.tells):
             tell(line)
         if line.waiting and not before:
-            await node.diary.write("download_paused", f"{name}: {line.waiting}")
+            await app.events.append("download_paused", f"{name}: {line.waiting}")
         elif before and not line.waiting:
-            await node.diary.write("download_resumed", name)
+            await app.events.append("download_resumed", name)
         elif line.rate_bytes_per_s and loop.time() - event_s >= EVENT_EVERY_S:
             event_s = loop.time()
-            await node.diary.write("download_progress", f"{name}: {_in_words(line)}")
+            await app.events.append("download_progress", f"{name}: {_in_words(line)}")
 
 
 def _in_words(line: Progress) -> str:
@@ -103,11 +103,11 @@ def _in_words(line: Progress) -> str:
     return f"{line.message}{rate}{left}"
 
 
-def _pull(node: Node, download: Download, terms: Terms, tell: Tell) -> Weights:
+def _pull(app: App, download: Download, terms: DownloadPolicy, tell: Tell) -> Weights:
     """In a thread, which can't be cancelled: it looks whether it is, several times a second."""
-    weights, meter = download.weights, Meter()
-    last: Fetched | None = None
-    with closing(node.rooms.fetch(weights, node.settings.models_dir, terms, node.settings.places)) as steps:
+    weights, meter = download.weights, TransferRate()
+    last: DownloadProgress | None = None
+    with closing(app.adapters.fetch(weights, app.settings.models_dir, terms, app.settings.places)) as steps:
         for last in steps:
             if download.cancelled.is_set():
                 break

@@ -5,10 +5,10 @@ import logging
 from dataclasses import replace
 
 from catalog.local import inventory
-from daemon.app import Node
-from daemon.launches.launch import Live
+from daemon.app import App
+from daemon.launches.launch import Launch
 from daemon.state.records import now
-from daemon.weights.downloads import arrived
+from daemon.weights.downloads import download
 from domain.errors import DownloadError, StateError
 from domain.launch import LaunchState, Step
 from domain.model import Weights
@@ -19,30 +19,30 @@ from domain.units import gib
 log = logging.getLogger(__name__)
 
 
-async def fetched(node: Node, live: Live, plan: Plan) -> Plan:
+async def ensure_downloaded(app: App, launch: Launch, plan: Plan) -> Plan:
     """``plan`` with weights that have a location. Raises: DownloadError, DiskFullError."""
     weights = plan.weights
     if weights.location is not None:
-        live.reused = (*live.reused, "the weights on disk")
-    elif node.settings.offline:
+        launch.reused = (*launch.reused, "the weights on disk")
+    elif app.settings.offline:
         raise DownloadError(
             f"{without_secrets(weights.repo)} is not on this disk, and offline is set",
             hint="set offline to false to fetch it",
         )
     else:
-        live.become(LaunchState.DOWNLOADING)
-        live.say(
+        launch.become(LaunchState.DOWNLOADING)
+        launch.say(
             Step.DOWNLOAD,
             f"fetching {without_secrets(weights.repo)} {weights.quant}, {gib(weights.size_bytes)}",
         )
-        weights = await arrived(node, weights, live.track.add)
-    await _note_use(node, weights)
+        weights = await download(app, weights, launch.track.add)
+    await _note_use(app, weights)
     return replace(plan, weights=weights)
 
 
-async def _note_use(node: Node, weights: Weights) -> None:
+async def _note_use(app: App, weights: Weights) -> None:
     """A note that can't be written keeps no model from being served."""
     try:
-        await asyncio.to_thread(node.store.note, inventory.name_of(weights), used_at=now())
+        await asyncio.to_thread(app.store.note, inventory.name_of(weights), used_at=now())
     except StateError as error:
         log.warning("use not noted: %s", error)

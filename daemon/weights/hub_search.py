@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Sequence
 
 from catalog.hub import search as catalog_search
-from daemon.app import Node
+from daemon.app import App
 from domain.errors import DownloadError
-from domain.search_result import FoundModel
+from domain.search_result import SearchResult
 
 
-async def search(node: Node, words: str, *, limit: int, formats: Sequence[str]) -> tuple[FoundModel, ...]:
+async def search(app: App, words: str, *, limit: int, formats: Sequence[str]) -> tuple[SearchResult, ...]:
     """Raises: DownloadError, also where offline is set; UsageError."""
-    if node.settings.offline:
+    if app.settings.offline:
         raise DownloadError(
             "a search asks the hub, and offline is set",
             hint="set offline to false; node-ctl models lists what is on this disk",
@@ -19,7 +19,7 @@ async def search(node: Node, words: str, *, limit: int, formats: Sequence[str]) 
     return await asyncio.to_thread(
         catalog_search.search,
         words,
-        catalogue=node.catalogue,
+        catalogue=app.catalogue,
         limit=limit,
         formats=formats or catalog_search.FORMATS,
     )

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from domain.local_model import Note, Stored
+from domain.local_model import LocalModel, ModelNote
 
 
-def to_go(
-    stored: Sequence[Stored], notes: Mapping[str, Note], *, used: Collection[str], lacking_bytes: int
-) -> tuple[Stored, ...]:
+def select_deletions(
+    stored: Sequence[LocalModel], notes: Mapping[str, ModelNote], *, used: Collection[str], lacking_bytes: int
+) -> tuple[LocalModel, ...]:
     """The least recently used first, as many as give back ``lacking_bytes``, or all that may go. What was
     never used counts from when it came. Never what is used, pinned, or another tool's."""
     free_to_go = [
@@ -15,7 +15,7 @@ def to_go(
         for one in stored
         if one.name not in used and not one.other_tool and not one.linked and not _note(one, notes).pinned
     ]
-    chosen: list[Stored] = []
+    chosen: list[LocalModel] = []
     for one in sorted(free_to_go, key=lambda one: _note(one, notes).used_at or one.fetched_at or ""):
         if sum(gone.size_bytes for gone in chosen) >= lacking_bytes:
             break
@@ -23,5 +23,5 @@ def to_go(
     return tuple(chosen)
 
 
-def _note(one: Stored, notes: Mapping[str, Note]) -> Note:
-    return notes.get(one.name, Note(one.name))
+def _note(one: LocalModel, notes: Mapping[str, ModelNote]) -> ModelNote:
+    return notes.get(one.name, ModelNote(one.name))

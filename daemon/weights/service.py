@@ -7,13 +7,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.local import adoption, delete, inventory, verify
-from daemon.app import Node
-from daemon.launches.launch import Live
+from catalog.local import adoption, delete, inventory
+from catalog.local import verify as hashes
+from daemon.app import App
+from daemon.launches.launch import Launch
 from daemon.state.records import now
 from daemon.weights import retention
 from domain.errors import BusyError, DownloadError
-from domain.local_model import Checked, Note, Stored, StoredRow
+from domain.local_model import LocalModel, LocalModelRow, ModelNote, VerifyProgress
 from domain.model import Weights
 from domain.units import gib
 
@@ -30,45 +31,45 @@ class Freed:
     dry_run: bool = False
 
 
-async def rows(node: Node) -> tuple[StoredRow, ...]:
-    found = await _stored(node)
-    notes = await asyncio.to_thread(node.store.notes)
-    users = await _users(node, found)
-    return tuple(_row(one, notes.get(one.name, Note(one.name)), users.get(one)) for one in found)
+async def rows(app: App) -> tuple[LocalModelRow, ...]:
+    found = await _stored(app)
+    notes = await asyncio.to_thread(app.store.notes)
+    users = await _users(app, found)
+    return tuple(_row(one, notes.get(one.name, ModelNote(one.name)), users.get(one)) for one in found)
 
 
-async def pin(node: Node, model: str, *, pinned: bool) -> tuple[StoredRow, ...]:
+async def pin(app: App, model: str, *, pinned: bool) -> tuple[LocalModelRow, ...]:
     """Raises: UnknownModelError."""
-    chosen = await named(node, model)
+    chosen = await find(app, model)
     for one in chosen:
-        await asyncio.to_thread(node.store.note, one.name, pinned=pinned)
+        await asyncio.to_thread(app.store.note, one.name, pinned=pinned)
     names = {one.name for one in chosen}
-    return tuple(row for row in await rows(node) if row.model in names)
+    return tuple(row for row in await rows(app) if row.model in names)
 
 
-async def remove(node: Node, model: str) -> Freed:
+async def remove(app: App, model: str) -> Freed:
     """Raises: UnknownModelError, BusyError for what is in use or pinned or of another tool."""
-    chosen = await named(node, model)
-    notes = await asyncio.to_thread(node.store.notes)
-    users = await _users(node, chosen)
+    chosen = await find(app, model)
+    notes = await asyncio.to_thread(app.store.notes)
+    users = await _users(app, chosen)
     for one in chosen:
-        _may_go(one, users.get(one), notes.get(one.name, Note(one.name)))
-    return await _removed(node, chosen, ())
+        _may_go(one, users.get(one), notes.get(one.name, ModelNote(one.name)))
+    return await _removed(app, chosen, ())
 
 
-async def make_room(node: Node, *, free_bytes: int | None, dry_run: bool) -> Freed:
+async def make_room(app: App, *, free_bytes: int | None, dry_run: bool) -> Freed:
     """Leftovers first, then what was not used for longest, until ``free_bytes`` are free; never what is
     pinned, in use, on its way, or another tool's."""
-    wanted = node.settings.disk_low_bytes if free_bytes is None else free_bytes
-    found = await _stored(node)
-    notes = await asyncio.to_thread(node.store.notes)
-    free_now = await asyncio.to_thread(_free, node)
-    left = () if node.downloads else await asyncio.to_thread(delete.leftovers, node.settings.models_dir)
+    wanted = app.settings.disk_low_bytes if free_bytes is None else free_bytes
+    found = await _stored(app)
+    notes = await asyncio.to_thread(app.store.notes)
+    free_now = await asyncio.to_thread(_free, app)
+    left = () if app.downloads else await asyncio.to_thread(delete.leftovers, app.settings.models_dir)
     left_bytes = await asyncio.to_thread(lambda: sum(path.lstat().st_size for path in left))
-    used = {one.name for one in await _users(node, found)}
-    chosen = retention.to_go(found, notes, used=used, lacking_bytes=wanted - free_now - left_bytes)
+    used = {one.name for one in await _users(app, found)}
+    chosen = retention.select_deletions(found, notes, used=used, lacking_bytes=wanted - free_now - left_bytes)
     if not dry_run:
-        done = await _removed(node, chosen, left)
+        done = await _removed(app, chosen, left)
         free_now, freed = done.free_bytes, done.freed_bytes
     else:
         freed = left_bytes + sum(one.size_bytes for one in chosen)
@@ -77,61 +78,65 @@ async def make_room(node: Node, *, free_bytes: int | None, dry_run: bool) -> Fre
     return Freed(names, len(left), freed, free_now, max(0, wanted - free_now), dry_run)
 
 
-async def verified(node: Node, model: str | None) -> AsyncIterator[Checked]:
+async def verify(app: App, model: str | None) -> AsyncIterator[VerifyProgress]:
     """Hashes what is here again, a line each step. What is damaged and not in use is set aside, so that
     the next pull fetches it. Whoever stops reading ends it. Raises: UnknownModelError."""
-    chosen = await (_stored(node) if model is None else named(node, model))
+    chosen = await (_stored(app) if model is None else find(app, model))
     for one in chosen:
-        async for step in _checked(node, one):
+        async for step in _checked(app, one):
             yield step
 
 
-async def adopt(node: Node, folder: Path | None) -> tuple[StoredRow, ...]:
+async def adopt(app: App, folder: Path | None) -> tuple[LocalModelRow, ...]:
     """Links to the GGUF files of LM Studio and Ollama. Raises: DownloadError where there are none."""
-    models_dir = node.settings.models_dir
-    folders = (folder,) if folder else adoption.usual_folders(node.settings.ollama_models)
+    models_dir = app.settings.models_dir
+    folders = (folder,) if folder else adoption.usual_folders(app.settings.ollama_models)
     names = await asyncio.to_thread(adoption.adopt, folders, models_dir)
     if not names:
         looked = ", ".join(map(str, folders))
         raise DownloadError(f"no GGUF files of Ollama or LM Studio in {looked}", hint="name their folder")
-    return tuple(row for row in await rows(node) if row.model in names)
+    return tuple(row for row in await rows(app) if row.model in names)
 
 
-async def _checked(node: Node, one: Stored) -> AsyncIterator[Checked]:
+async def _checked(app: App, one: LocalModel) -> AsyncIterator[VerifyProgress]:
     wrong: list[str] = []
-    with closing(verify.check(one)) as steps:
+    with closing(hashes.check(one)) as steps:
         while (step := await asyncio.to_thread(next, steps, None)) is not None:
             if step.damaged:
                 wrong.append(step.damaged)
             yield step
     damaged = "; ".join(wrong) or None
-    await asyncio.to_thread(node.store.note, one.name, verified_at=now(), damaged=damaged)
+    await asyncio.to_thread(app.store.note, one.name, verified_at=now(), damaged=damaged)
     if damaged:
-        await node.diary.write("weights_damaged", f"{one.name}: {damaged}")
-        if not (await _users(node, (one,)) or one.other_tool or one.linked):
-            await asyncio.to_thread(verify.set_aside, one)
+        await app.events.append("weights_damaged", f"{one.name}: {damaged}")
+        if not (await _users(app, (one,)) or one.other_tool or one.linked):
+            await asyncio.to_thread(hashes.set_aside, one)
 
 
-async def _stored(node: Node) -> tuple[Stored, ...]:
-    return await asyncio.to_thread(inventory.stored, node.settings.models_dir, node.settings.places)
+async def _stored(app: App) -> tuple[LocalModel, ...]:
+    return await asyncio.to_thread(inventory.stored, app.settings.models_dir, app.settings.places)
 
 
-async def named(node: Node, model: str) -> tuple[Stored, ...]:
+async def find(app: App, model: str) -> tuple[LocalModel, ...]:
     """Raises: UnknownModelError."""
-    return inventory.named(model, await _stored(node), node.catalogue)
+    return inventory.named(model, await _stored(app), app.catalogue)
 
 
-async def _users(node: Node, found: tuple[Stored, ...]) -> dict[Stored, str]:
+async def _users(app: App, found: tuple[LocalModel, ...]) -> dict[LocalModel, str]:
     """The launch that uses each, or will again: what is desired counts while it is between two starts."""
-    wanted = {live.name: live.plan.weights for live in node.live.values() if live.plan and _is_wanted(live)}
+    wanted = {
+        launch.name: launch.plan.weights
+        for launch in app.launches.values()
+        if launch.plan and _is_wanted(launch)
+    }
     return await asyncio.to_thread(_using, wanted, found)
 
 
-def _is_wanted(live: Live) -> bool:
-    return live.task is not None or live.process is not None
+def _is_wanted(launch: Launch) -> bool:
+    return launch.task is not None or launch.process is not None
 
 
-def _using(wanted: Mapping[str, Weights], found: tuple[Stored, ...]) -> dict[Stored, str]:
+def _using(wanted: Mapping[str, Weights], found: tuple[LocalModel, ...]) -> dict[LocalModel, str]:
     """By where their bytes are: two names may lead to the same. Blocks."""
     users = {
         str((Path(weights.location) / file.name).resolve()): launch
@@ -145,7 +150,7 @@ def _using(wanted: Mapping[str, Weights], found: tuple[Stored, ...]) -> dict[Sto
     return {one: launches[0] for one, launches in by_model if launches}
 
 
-def _may_go(one: Stored, user: str | None, note: Note) -> None:
+def _may_go(one: LocalModel, user: str | None, note: ModelNote) -> None:
     """Raises: BusyError."""
     if user is not None:
         raise BusyError(f"{one.name} is in use by {user}", hint=f"node-ctl stop {user} first")
@@ -158,23 +163,23 @@ def _may_go(one: Stored, user: str | None, note: Note) -> None:
         )
 
 
-async def _removed(node: Node, chosen: tuple[Stored, ...], left: tuple[Path, ...]) -> Freed:
+async def _removed(app: App, chosen: tuple[LocalModel, ...], left: tuple[Path, ...]) -> Freed:
     freed = await asyncio.to_thread(delete.sweep, left)
     for one in chosen:
         freed += await asyncio.to_thread(delete.remove, one)
-        await asyncio.to_thread(node.store.forget_note, one.name)
-        await node.diary.write("weights_removed", f"{one.name}, {gib(one.size_bytes)}")
+        await asyncio.to_thread(app.store.forget_note, one.name)
+        await app.events.append("weights_removed", f"{one.name}, {gib(one.size_bytes)}")
     names = tuple(one.name for one in chosen)
-    return Freed(names, len(left), freed, await asyncio.to_thread(_free, node))
+    return Freed(names, len(left), freed, await asyncio.to_thread(_free, app))
 
 
-def _free(node: Node) -> int:
-    folder = node.settings.models_dir
+def _free(app: App) -> int:
+    folder = app.settings.models_dir
     return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
 
 
-def _row(one: Stored, note: Note, user: str | None) -> StoredRow:
-    return StoredRow(
+def _row(one: LocalModel, note: ModelNote, user: str | None) -> LocalModelRow:
+    return LocalModelRow(
         model=one.name,
         source=one.source,
         repo=one.repo,

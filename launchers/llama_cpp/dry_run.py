@@ -40,7 +40,7 @@ LOCKED = {"mlock": "none", "mmap+mlock": "mmap"}
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class DeviceUsage:
     """Bytes by the name the engine gives the place (``CUDA0``, ``Host``, ``CPU_REPACK``), whole MiB.
     ``model_bytes`` is ``None`` where the engine says what it maps and not what it reads of that."""
 
@@ -52,14 +52,16 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DryRunReport:
     """``by``: the name of the program that told: the two keep room for different numbers of logits."""
 
     by: str
-    held: tuple[Held, ...]
+    held: tuple[DeviceUsage, ...]
 
 
-def ask(flags: LlamaFlags, caps: Capabilities, replica: Path, *, timeout_s: float = TIMEOUT_S) -> Told:
+def ask(
+    flags: LlamaFlags, caps: Capabilities, replica: Path, *, timeout_s: float = TIMEOUT_S
+) -> DryRunReport:
     """What ``caps`` would hold of the model whose header ``replica`` has; by llama-fit-params beside it
     where llama-server itself does not tell. Blocks. Raises: EngineError where neither tells."""
     deadline_s = time.monotonic() + timeout_s
@@ -75,7 +77,7 @@ def ask(flags: LlamaFlags, caps: Capabilities, replica: Path, *, timeout_s: floa
         )
         found = parse(said) or printed(said)
         if found:
-            return Told(Path(argv[0]).name, found)
+            return DryRunReport(Path(argv[0]).name, found)
     if not asked:
         raise EngineError(f"{caps.path} has no --fit, it can't tell what it would take", cause="no_answer")
     raise EngineError(f"{asked[0][0]} printed no memory table within {timeout_s:g} s", cause="no_answer")
@@ -99,10 +101,10 @@ def is_complete(said: str) -> bool:
     return bool(heading) and any(ROW.search(line) is None for line in lines)
 
 
-def parse(said: str) -> tuple[Held, ...]:
+def parse(said: str) -> tuple[DeviceUsage, ...]:
     """The first table: of the flags as given, before any is fitted. Empty: none was printed."""
     _, _, after = said.partition(HEADING)
-    found: list[Held] = []
+    found: list[DeviceUsage] = []
     for line in after.split("\n")[1:]:
         row = ROW.search(line)
         if row is None:
@@ -111,7 +113,7 @@ def parse(said: str) -> tuple[Held, ...]:
     return tuple(found)
 
 
-def printed(said: str) -> tuple[Held, ...]:
+def printed(said: str) -> tuple[DeviceUsage, ...]:
     """``CUDA0 4403 1024 290`` ... ``Host 281 0 40``, as llama-fit-params --fit-print has them; of the
     host's weights it leaves out those that are repacked."""
     rows = [_held(row, is_device=row["name"] != "Host") for row in PRINTED.finditer(said)]
@@ -120,15 +122,15 @@ def printed(said: str) -> tuple[Held, ...]:
     return (*rows[:-1], replace(rows[-1], model_bytes=None))
 
 
-def allocated(log: str) -> tuple[Held, ...]:
+def allocated(log: str) -> tuple[DeviceUsage, ...]:
     """What an engine that runs has allocated, from the log of its start."""
-    found: dict[str, Held] = {}
+    found: dict[str, DeviceUsage] = {}
     for buffer in buffers(log):
         name = buffer.device.removesuffix(MAPPED)
         part = WHAT.get(buffer.what)
         if part is None:
             continue
-        held = found.get(name) or Held(name, 0, 0, 0, is_device=not buffer.on_host)
+        held = found.get(name) or DeviceUsage(name, 0, 0, 0, is_device=not buffer.on_host)
         if part == "context":
             held = replace(held, context_bytes=held.context_bytes + buffer.size_bytes)
         elif part == "compute":
@@ -141,10 +143,10 @@ def allocated(log: str) -> tuple[Held, ...]:
     return tuple(found.values())
 
 
-def _held(row: re.Match[str], *, is_device: bool) -> Held:
+def _held(row: re.Match[str], *, is_device: bool) -> DeviceUsage:
     name = row["name"].partition(" (")[0]
     model, context, compute = (int(row[part]) * MIB for part in ("model", "context", "compute"))
-    return Held(name, model, context, compute, is_device)
+    return DeviceUsage(name, model, context, compute, is_device)
 
 
 def _harmless(flags: LlamaFlags) -> LlamaFlags:

@@ -18,7 +18,7 @@ from launchers.readiness import Ready
 log = logging.getLogger(__name__)
 
 QUICK_S = 5.0
-HEARINGS = 4
+START_ATTEMPTS = 4
 
 Diagnose = Callable[[str, Exit], EngineError]
 Degraded = Callable[[str], EngineError | None]
@@ -148,7 +148,7 @@ class EngineProcess:
     async def _bring_up(self, timeout_s: float) -> Ready:
         """llama-server now and then ends before its last lines, with the cause, are written: one crash of
         three on a busy machine (b10068). A quick end that nothing explains is tried again, to hear why."""
-        for _ in range(HEARINGS - 1):
+        for _ in range(START_ATTEMPTS - 1):
             begun = asyncio.get_running_loop().time()
             try:
                 return await self._attempt(timeout_s)

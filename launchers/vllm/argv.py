@@ -7,7 +7,7 @@ from domain.plan import Plan, VllmFlags
 from launchers.base import Capabilities, EngineFlags
 from launchers.command import Command, StopPolicy
 
-OURS = """
+RESERVED_FLAGS = """
 --host --port --uds --root-path --model --served-model-name --api-key --ssl-keyfile --ssl-certfile --config
 --allowed-origins --headless --grpc --grpc-port --middleware --api-server-count -asc
 """
@@ -34,7 +34,7 @@ STOP = StopPolicy(
 def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
     if not isinstance(flags, VllmFlags):
         raise UsageError(f"vLLM can't take the flags of another engine: {type(flags).__name__}")
-    if mine := sorted(set(OURS.split()) & {word.partition("=")[0] for word in flags.extra}):
+    if mine := sorted(set(RESERVED_FLAGS.split()) & {word.partition("=")[0] for word in flags.extra}):
         raise UsageError(f"{', '.join(mine)} is set by the daemon", hint="leave it out")
     wanted: tuple[tuple[str, object], ...] = (
         ("--dtype", flags.dtype),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.plan import Estimate, LlamaFlags, VllmFlags
 from planner.choose import quality
 from planner.llama_cpp.context_params import ALL_LAYERS
@@ -13,11 +13,11 @@ TURN_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class Candidate:
     """``context_tokens`` is what one sequence gets; ``together`` the tokens/s of all sequences at once,
     where several were asked for. ``loss``: see ``quality``."""
 
-    candidate: Candidate
+    candidate: ResolvedModel
     flags: LlamaFlags | VllmFlags
     estimate: Estimate
     context_tokens: int

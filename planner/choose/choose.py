@@ -6,14 +6,14 @@ from math import floor
 
 from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
-from domain.model import Candidate
-from domain.plan import LLAMA_CPP, VLLM, Plan, Wish
+from domain.model import ResolvedModel
+from domain.plan import LLAMA_CPP, VLLM, LaunchOptions, Plan
 from planner import plan as told
 from planner.choose import engines, quality
-from planner.choose.candidates import Option
+from planner.choose.candidates import Candidate
 from planner.explain import infeasible
 from planner.llama_cpp import search
-from planner.llama_cpp.search import COMFORTABLE_TOKENS_PER_S, READING_TOKENS_PER_S, WORTH, Case
+from planner.llama_cpp.search import COMFORTABLE_TOKENS_PER_S, READING_TOKENS_PER_S, WORTH, SearchContext
 from planner.machine.budget import DEFAULT_RESERVE, Reserve
 from planner.machine.calibration import UNCALIBRATED, Calibration
 from planner.model import hparams
@@ -33,9 +33,9 @@ FURTHER = 2
 
 def plan(
     model: str,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ResolvedModel],
     hardware: Hardware,
-    wish: Wish,
+    wish: LaunchOptions,
     *,
     calibration: Calibration = UNCALIBRATED,
     reserve: Reserve = DEFAULT_RESERVE,
@@ -46,7 +46,7 @@ def plan(
     field = engines.weigh(model, candidates, hardware, wish)
     mine = quality.wanted(field.mine, wish.quality)
     check_context(model, mine, wish)
-    case = Case(hardware, wish, calibration, reserve)
+    case = SearchContext(hardware, wish, calibration, reserve)
     wanted = wanted_context(mine, wish)
     for context_tokens in contexts(wanted, wish):
         found = survey(mine, context_tokens, case)
@@ -54,16 +54,20 @@ def plan(
             chosen = search.with_larger_batch(best(found, wish), case)
             check_speed(model, chosen, wish)
             priced = survey(field.others, context_tokens, case)
-            return told.plan(model, chosen, found, told.Beside(mine, priced, field.said, wanted), case)
+            return told.build_plan(
+                model, chosen, found, told.PlanContext(mine, priced, field.said, wanted), case
+            )
     lazy = from_disk(mine, wanted, case)
     if lazy and wish.from_disk:
         chosen = best(lazy, wish)
         said = (*field.said, told.from_disk(chosen))
-        return told.plan(model, chosen, lazy, told.Beside(mine, (), said, wanted), case)
+        return told.build_plan(model, chosen, lazy, told.PlanContext(mine, (), said, wanted), case)
     raise DoesNotFitError(model, **infeasible.why(mine, case, wanted, lazy[-1] if lazy else None))
 
 
-def from_disk(candidates: Sequence[Candidate], context_tokens: int, case: Case) -> list[Option]:
+def from_disk(
+    candidates: Sequence[ResolvedModel], context_tokens: int, case: SearchContext
+) -> list[Candidate]:
     """Options that leave weights on the disk, of quants that are usable at all, the best quality first; the
     last of them where it is no more than an offer."""
     ranked = by_quality([one for one in candidates if one.engine == LLAMA_CPP])
@@ -73,23 +77,25 @@ def from_disk(candidates: Sequence[Candidate], context_tokens: int, case: Case) 
     return [option for one in asked for option in search.options(one, context_tokens, lazy)[:1]]
 
 
-def _least(usable: Sequence[Candidate]) -> Candidate:
+def _least(usable: Sequence[ResolvedModel]) -> ResolvedModel:
     """The best of those that are about as small as the smallest."""
     smallest = min(one.weights.size_bytes for one in usable)
     return next(one for one in usable if one.weights.size_bytes <= ABOUT * smallest)
 
 
-def survey(candidates: Sequence[Candidate], context_tokens: int, case: Case) -> list[Option]:
+def survey(candidates: Sequence[ResolvedModel], context_tokens: int, case: SearchContext) -> list[Candidate]:
     """Options of each engine from the best quality down, and a few past the first that is quick enough:
     they are what the choice is compared with."""
-    found: list[Option] = []
+    found: list[Candidate] = []
     for engine in (LLAMA_CPP, VLLM):
         found += _of_engine([one for one in candidates if one.engine == engine], context_tokens, case)
     return found
 
 
-def _of_engine(candidates: Sequence[Candidate], context_tokens: int, case: Case) -> list[Option]:
-    found: list[Option] = []
+def _of_engine(
+    candidates: Sequence[ResolvedModel], context_tokens: int, case: SearchContext
+) -> list[Candidate]:
+    found: list[Candidate] = []
     further = FURTHER
     for one in by_quality(candidates):
         usable = any(option.loss <= USABLE_LOSS for option in found)
@@ -103,19 +109,19 @@ def _of_engine(candidates: Sequence[Candidate], context_tokens: int, case: Case)
     return found
 
 
-def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Option, ...]:
+def options(candidate: ResolvedModel, context_tokens: int, case: SearchContext) -> tuple[Candidate, ...]:
     if candidate.engine == VLLM:
         return vllm_options.options(candidate, context_tokens, case)
     return search.options(candidate, context_tokens, case)
 
 
-def native_context(candidate: Candidate) -> int:
+def native_context(candidate: ResolvedModel) -> int:
     if candidate.engine == VLLM:
         return vllm_config.read(candidate.shape).native_context
     return hparams.read(candidate.shape).native_context
 
 
-def check_context(model: str, candidates: Sequence[Candidate], wish: Wish) -> None:
+def check_context(model: str, candidates: Sequence[ResolvedModel], wish: LaunchOptions) -> None:
     """Raises: UsageError where more is asked for than the model was trained for: engines cap it."""
     if wish.context_tokens is None:
         return
@@ -127,7 +133,7 @@ def check_context(model: str, candidates: Sequence[Candidate], wish: Wish) -> No
         )
 
 
-def check_speed(model: str, chosen: Option, wish: Wish) -> None:
+def check_speed(model: str, chosen: Candidate, wish: LaunchOptions) -> None:
     """Raises: UsageError where nothing decodes as fast as was asked for: never silently slower."""
     least, pace = wish.min_decode_tokens_per_s, chosen.pace
     if least is None or pace is None or pace >= least:
@@ -139,18 +145,18 @@ def check_speed(model: str, chosen: Option, wish: Wish) -> None:
     )
 
 
-def by_quality(candidates: Sequence[Candidate]) -> list[Candidate]:
+def by_quality(candidates: Sequence[ResolvedModel]) -> list[ResolvedModel]:
     return sorted(candidates, key=lambda one: (quality.loss(one), one.weights.size_bytes))
 
 
-def wanted_context(candidates: Sequence[Candidate], wish: Wish) -> int:
+def wanted_context(candidates: Sequence[ResolvedModel], wish: LaunchOptions) -> int:
     """Tokens per sequence: as asked; else 32k, or what the model was trained for."""
     if wish.context_tokens:
         return wish.context_tokens
     return min(DEFAULT_CONTEXT_TOKENS, max(native_context(one) for one in candidates))
 
 
-def contexts(wanted: int, wish: Wish) -> list[int]:
+def contexts(wanted: int, wish: LaunchOptions) -> list[int]:
     """The wanted one; halves of it only where the owner did not ask for one."""
     found = [wanted]
     while not wish.context_tokens and found[-1] // 2 >= LEAST_CONTEXT_TOKENS:
@@ -158,7 +164,7 @@ def contexts(wanted: int, wish: Wish) -> list[int]:
     return found
 
 
-def best(found: Sequence[Option], wish: Wish) -> Option:
+def best(found: Sequence[Candidate], wish: LaunchOptions) -> Candidate:
     """The least loss that decodes at the wished speed; without a wish the quickest tier that a usable
     quant reaches. Too slow all: of usable quants the fastest, or a better one that is nearly as fast."""
     for target, most_loss in tiers(wish):
@@ -176,19 +182,19 @@ def best(found: Sequence[Option], wish: Wish) -> Option:
     return min(near, key=lambda option: option.loss)
 
 
-def _same(wish: Wish) -> float:
+def _same(wish: LaunchOptions) -> float:
     """Losses this close count as one; of several sequences at once speed counts for more."""
     return quality.SAME_AT_ONCE if (wish.parallel or 1) > 1 else quality.SAME
 
 
-def tiers(wish: Wish) -> tuple[tuple[float, float], ...]:
+def tiers(wish: LaunchOptions) -> tuple[tuple[float, float], ...]:
     """Tokens/s, and the loss that is acceptable at it."""
     if wish.min_decode_tokens_per_s:
         return ((wish.min_decode_tokens_per_s, quality.UNBOUNDED),)
     return ((COMFORTABLE_TOKENS_PER_S, GOOD_LOSS), (READING_TOKENS_PER_S, USABLE_LOSS))
 
 
-def plainest(alike: Sequence[Option]) -> Option:
+def plainest(alike: Sequence[Candidate]) -> Candidate:
     """The first is the plainest; another must be faster by more than a little."""
     chosen = alike[0]
     for option in alike[1:]:

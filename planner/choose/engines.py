@@ -5,22 +5,24 @@ from dataclasses import dataclass
 
 from domain.errors import BadModelError, UnknownModelError, UsageError
 from domain.hardware import Hardware
-from domain.model import Candidate
-from domain.plan import LLAMA_CPP, VLLM, Wish
+from domain.model import ResolvedModel
+from domain.plan import LLAMA_CPP, VLLM, LaunchOptions
 from planner.vllm import kernels, model_config
 from planner.vllm.kernels import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class EngineChoice:
     """``mine`` may be chosen; ``others`` are for their price only, ``said`` why."""
 
-    mine: tuple[Candidate, ...]
-    others: tuple[Candidate, ...] = ()
+    mine: tuple[ResolvedModel, ...]
+    others: tuple[ResolvedModel, ...] = ()
     said: tuple[str, ...] = ()
 
 
-def weigh(model: str, candidates: Sequence[Candidate], hardware: Hardware, wish: Wish) -> Field:
+def weigh(
+    model: str, candidates: Sequence[ResolvedModel], hardware: Hardware, wish: LaunchOptions
+) -> EngineChoice:
     """The engine wished for; else both, where vLLM has kernels for a GPU here and is installed, or nothing
     is known of engines there. vLLM on a CPU only where no other engine can load the model.
 
@@ -30,31 +32,33 @@ def weigh(model: str, candidates: Sequence[Candidate], hardware: Hardware, wish:
     if not (vllm if wish.engine == VLLM else llama if wish.engine else candidates):
         raise UnknownModelError(model, what=f"{model} has no weights for {wish.engine or 'any engine'}")
     if wish.engine == LLAMA_CPP or not vllm:
-        return Field(llama)
+        return EngineChoice(llama)
     if wish.engine == VLLM or not llama:
-        return Field(_that_run(model, vllm, hardware, has_other=bool(llama)))
+        return EngineChoice(_that_run(model, vllm, hardware, has_other=bool(llama)))
     return _both(llama, vllm, hardware)
 
 
-def _both(llama: tuple[Candidate, ...], vllm: tuple[Candidate, ...], hardware: Hardware) -> Field:
+def _both(
+    llama: tuple[ResolvedModel, ...], vllm: tuple[ResolvedModel, ...], hardware: Hardware
+) -> EngineChoice:
     vllm, why_not = _readable(vllm)
     if why_not:
-        return Field(llama, said=(f"llama.cpp: {why_not}",))
+        return EngineChoice(llama, said=(f"llama.cpp: {why_not}",))
     if not hardware.gpus:
-        return Field(llama, said=("llama.cpp: without a GPU vLLM is slower at its best",))
+        return EngineChoice(llama, said=("llama.cpp: without a GPU vLLM is slower at its best",))
     verdicts = [(one, on_gpus(one, hardware)) for one in vllm]
     running = tuple(one for one, verdict in verdicts if verdict)
     if not running:
-        return Field(llama, said=(f"llama.cpp: {verdicts[0][1].why_not}",))
+        return EngineChoice(llama, said=(f"llama.cpp: {verdicts[0][1].why_not}",))
     if lacking := not_at_hand(hardware):
-        return Field(llama, running, (f"llama.cpp: {lacking}",))
+        return EngineChoice(llama, running, (f"llama.cpp: {lacking}",))
     known = tuple(one for one, verdict in verdicts if verdict and verdict.is_known)
     if not known:
-        return Field(llama, running, ("llama.cpp: whether vLLM runs on these GPUs is not known",))
-    return Field((*llama, *known))
+        return EngineChoice(llama, running, ("llama.cpp: whether vLLM runs on these GPUs is not known",))
+    return EngineChoice((*llama, *known))
 
 
-def _readable(vllm: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], str]:
+def _readable(vllm: tuple[ResolvedModel, ...]) -> tuple[tuple[ResolvedModel, ...], str]:
     """Those whose config.json says enough; and why none does."""
     found, why = [], ""
     for one in vllm:
@@ -68,8 +72,8 @@ def _readable(vllm: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], str]:
 
 
 def _that_run(
-    model: str, vllm: tuple[Candidate, ...], hardware: Hardware, *, has_other: bool
-) -> tuple[Candidate, ...]:
+    model: str, vllm: tuple[ResolvedModel, ...], hardware: Hardware, *, has_other: bool
+) -> tuple[ResolvedModel, ...]:
     on_cpu = not hardware.gpus or kernels.is_cpu_build(hardware)
     verdicts = [(one, kernels.of_cpu(one) if on_cpu else on_gpus(one, hardware)) for one in vllm]
     running = tuple(one for one, verdict in verdicts if verdict)
@@ -86,7 +90,7 @@ def may_use_gpus(hardware: Hardware) -> bool:
     return any(kernels.of_gpu(gpu, hardware) for gpu in hardware.gpus)
 
 
-def on_gpus(candidate: Candidate, hardware: Hardware) -> Verdict:
+def on_gpus(candidate: ResolvedModel, hardware: Hardware) -> Verdict:
     """Of the GPU that suits vLLM best."""
     verdicts = [kernels.of_gpu(gpu, hardware, candidate) for gpu in hardware.gpus]
     return max(verdicts, key=lambda verdict: (bool(verdict), verdict.is_known))

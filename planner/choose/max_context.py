@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from domain.plan import LlamaFlags, VllmFlags
-from planner.choose.candidates import Option
+from planner.choose.candidates import Candidate
 from planner.llama_cpp import search
 from planner.llama_cpp.estimate import lay_out
-from planner.llama_cpp.search import Case
+from planner.llama_cpp.search import SearchContext
 from planner.model import hparams
 from planner.vllm import estimate as vllm_estimate
 from planner.vllm import model_config as vllm_config
@@ -14,7 +14,7 @@ from planner.vllm import model_config as vllm_config
 STEP_TOKENS = 1024
 
 
-def longest(chosen: Option, case: Case, kind: str | None = None) -> int:
+def longest(chosen: Candidate, case: SearchContext, kind: str | None = None) -> int:
     """Tokens of each sequence, in whole 1024, with a cache of ``kind`` (as it is if ``None``); 0 where not
     even the first 1024 hold. At most what the model was trained for."""
     flags = chosen.flags
@@ -38,7 +38,7 @@ def longest(chosen: Option, case: Case, kind: str | None = None) -> int:
     return low * STEP_TOKENS
 
 
-def _of_vllm(chosen: Option, flags: VllmFlags, case: Case) -> int:
+def _of_vllm(chosen: Candidate, flags: VllmFlags, case: SearchContext) -> int:
     laid = vllm_estimate.lay_out(chosen.candidate.shape, flags, case.hardware)
     native = vllm_config.read(chosen.candidate.shape).native_context
     room: int | None = None

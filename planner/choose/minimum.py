@@ -3,16 +3,16 @@
 from dataclasses import replace
 
 from domain.errors import UsageError
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.plan import VLLM, VllmFlags
 from planner.llama_cpp import search
 from planner.llama_cpp.estimate import lay_out
-from planner.llama_cpp.search import Case
+from planner.llama_cpp.search import SearchContext
 from planner.vllm import estimate as vllm
 from planner.vllm.options import cache_bytes
 
 
-def least_bytes(candidate: Candidate, context_tokens: int, case: Case) -> int:
+def least_bytes(candidate: ResolvedModel, context_tokens: int, case: SearchContext) -> int:
     """At the smallest KV type."""
     if candidate.engine == VLLM:
         return _of_vllm(candidate, context_tokens, case)
@@ -20,7 +20,7 @@ def least_bytes(candidate: Candidate, context_tokens: int, case: Case) -> int:
     return sum(row.needed_bytes for row in lay_out(candidate.shape, flags, case.hardware).rows)
 
 
-def _of_vllm(candidate: Candidate, context_tokens: int, case: Case) -> int:
+def _of_vllm(candidate: ResolvedModel, context_tokens: int, case: SearchContext) -> int:
     flags = VllmFlags(max_model_len=context_tokens, enforce_eager=not case.hardware.gpus)
     try:
         cache = vllm.lay_out(candidate.shape, flags, case.hardware).cache

@@ -1,7 +1,7 @@
 """How much a quant loses against the original weights."""
 
 from domain.errors import UsageError
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.plan import VLLM
 
 # Perplexity that a quant adds on Llama-3-8B. Source: the table in llama.cpp ``tools/quantize``; IQ types
@@ -69,7 +69,7 @@ NATIVE_SHARE = 0.5
 REST_OF_NATIVE = 0.1
 
 
-def loss(candidate: Candidate) -> float:
+def loss(candidate: ResolvedModel) -> float:
     """Added perplexity, comparable between quants of one model only."""
     if candidate.engine == VLLM:
         return OF_SAFETENSORS.get(stored_in(candidate), UNKNOWN_LOSS)
@@ -79,7 +79,7 @@ def loss(candidate: Candidate) -> float:
     return ADDED_PERPLEXITY.get(name, UNKNOWN_LOSS)
 
 
-def stored_in(candidate: Candidate) -> str:
+def stored_in(candidate: ResolvedModel) -> str:
     """A key of ``OF_SAFETENSORS``. Where config.json names MXFP4 as its method, and no tool that made it so,
     the model was trained in it."""
     kind = candidate.weights.quant.lower().replace("fp16", "f16").replace("fp32", "f32")
@@ -96,13 +96,13 @@ def plain(quant: str) -> str:
     return "Q2_K" if name == "Q2_K_L" else "Q6_K" if name == "Q6_K_L" else name
 
 
-def is_native(candidate: Candidate) -> bool:
+def is_native(candidate: ResolvedModel) -> bool:
     """Whether most bytes are MXFP4, the type that such models were trained in."""
     native = sum(tensor.size_bytes for tensor in candidate.shape.tensors if tensor.type == "MXFP4")
     return native > NATIVE_SHARE * sum(tensor.size_bytes for tensor in candidate.shape.tensors)
 
 
-def wanted(candidates: tuple[Candidate, ...], quality: str | None) -> tuple[Candidate, ...]:
+def wanted(candidates: tuple[ResolvedModel, ...], quality: str | None) -> tuple[ResolvedModel, ...]:
     """Those of a quant by name, or no worse than a word says. Raises: UsageError with what there is."""
     if quality is None:
         return candidates

@@ -5,24 +5,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.plan import LLAMA_CPP, Alternative, LlamaFlags
 from domain.units import gib, rate
 from planner.choose import max_context, minimum, quality
-from planner.choose.candidates import Option
+from planner.choose.candidates import Candidate
 from planner.llama_cpp import search, split_search
-from planner.llama_cpp.search import Case
+from planner.llama_cpp.search import SearchContext
 
 MOST = 3
 FASTER = 1.1  # below that a worse quant buys nothing
 
 
 def alternatives(
-    chosen: Option,
-    found: Sequence[Option],
-    candidates: Sequence[Candidate],
-    priced: Sequence[Option],
-    case: Case,
+    chosen: Candidate,
+    found: Sequence[Candidate],
+    candidates: Sequence[ResolvedModel],
+    priced: Sequence[Candidate],
+    case: SearchContext,
 ) -> tuple[Alternative, ...]:
     """The three best: the next better quant, another type of cache, the best faster quant; more of the same
     where one is missing. The other engine comes on top."""
@@ -36,7 +36,7 @@ def alternatives(
 
 
 def _better(
-    chosen: Option, found: Sequence[Option], candidates: Sequence[Candidate], case: Case
+    chosen: Candidate, found: Sequence[Candidate], candidates: Sequence[ResolvedModel], case: SearchContext
 ) -> Iterator[Alternative]:
     """The nearest first. Of a quant with several options the fastest."""
     same = [one for one in candidates if one.engine == chosen.engine]
@@ -50,7 +50,7 @@ def _better(
             yield _unfit(one, chosen, case)
 
 
-def _alike(option: Option, chosen: Option, case: Case) -> Option:
+def _alike(option: Candidate, chosen: Candidate, case: SearchContext) -> Candidate:
     """``option`` with the batch of ``chosen`` where weights stay on the host, so that prices are of one kind;
     as it is where that batch does not hold."""
     ours, own = chosen.flags, option.flags
@@ -61,7 +61,7 @@ def _alike(option: Option, chosen: Option, case: Case) -> Option:
     return search.at_batch(option, ours.ubatch or search.UBATCH, case) or option
 
 
-def _slower(option: Option, chosen: Option) -> Alternative:
+def _slower(option: Candidate, chosen: Candidate) -> Alternative:
     more = option.needed_bytes - chosen.needed_bytes
     parts = [f"needs {gib(more)} more"] if more > 0 else []
     if option.pace and chosen.pace and option.pace < chosen.pace:
@@ -69,7 +69,7 @@ def _slower(option: Option, chosen: Option) -> Alternative:
     return _priced(option, option.quant, " and ".join(parts) or "gains nothing that counts")
 
 
-def _unfit(one: Candidate, chosen: Option, case: Case) -> Alternative:
+def _unfit(one: ResolvedModel, chosen: Candidate, case: SearchContext) -> Alternative:
     needed = minimum.least_bytes(one, chosen.context_tokens, case)
     room = split_search.total_room_bytes(case.hardware, case.reserve)
     lacks = None if room is None else needed - room
@@ -80,14 +80,14 @@ def _unfit(one: Candidate, chosen: Option, case: Case) -> Alternative:
     return Alternative(one.weights.quant, why, None, needed)
 
 
-def _from_disk(one: Candidate, chosen: Option, case: Case) -> Option | None:
+def _from_disk(one: ResolvedModel, chosen: Candidate, case: SearchContext) -> Candidate | None:
     if one.engine != LLAMA_CPP:
         return None
     lazy = replace(case, from_disk=True, taken={})
     return next(iter(search.options(one, chosen.context_tokens, lazy)), None)
 
 
-def _other_cache(chosen: Option, found: Sequence[Option], case: Case) -> Iterator[Alternative]:
+def _other_cache(chosen: Candidate, found: Sequence[Candidate], case: SearchContext) -> Iterator[Alternative]:
     for kind in max_context.kinds(chosen.flags):
         if kind == chosen.cache_type:
             continue
@@ -111,7 +111,7 @@ def _other_cache(chosen: Option, found: Sequence[Option], case: Case) -> Iterato
         yield Alternative(what, why, own.decode if own else None, own.needed_bytes if own else None)
 
 
-def _faster(chosen: Option, found: Sequence[Option], case: Case) -> Iterator[Alternative]:
+def _faster(chosen: Candidate, found: Sequence[Candidate], case: SearchContext) -> Iterator[Alternative]:
     """The least loss first. A larger batch only takes room, so that what is too slow with a small one is
     not tried with it."""
     seen = set()
@@ -133,7 +133,9 @@ def _faster(chosen: Option, found: Sequence[Option], case: Case) -> Iterator[Alt
         )
 
 
-def _other_engine(chosen: Option, options: Sequence[Option], case: Case) -> Iterator[Alternative]:
+def _other_engine(
+    chosen: Candidate, options: Sequence[Candidate], case: SearchContext
+) -> Iterator[Alternative]:
     """The best of the other engine's quants that are good as this one; else its best."""
     others = [one for one in options if one.engine != chosen.engine]
     if not others:
@@ -152,5 +154,5 @@ def _other_engine(chosen: Option, options: Sequence[Option], case: Case) -> Iter
     yield _priced(option, f"{option.engine} with {option.quant}", ", ".join(parts))
 
 
-def _priced(option: Option, what: str, why: str) -> Alternative:
+def _priced(option: Candidate, what: str, why: str) -> Alternative:
     return Alternative(what, why, option.decode, option.needed_bytes)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.plan import VLLM
 from domain.units import gib, rate
 from planner.choose import minimum
-from planner.choose.candidates import Option
+from planner.choose.candidates import Candidate
 from planner.llama_cpp import search, split_search
-from planner.llama_cpp.search import Case
+from planner.llama_cpp.search import SearchContext
 from planner.vllm import options as vllm_options
 
 CONTEXTS = (65536, 32768, 16384, 8192, 4096, 2048)
@@ -21,7 +21,9 @@ class Why(TypedDict):
     instead: str
 
 
-def why(candidates: Sequence[Candidate], case: Case, context_tokens: int, from_disk: Option | None) -> Why:
+def why(
+    candidates: Sequence[ResolvedModel], case: SearchContext, context_tokens: int, from_disk: Candidate | None
+) -> Why:
     """``from_disk``: the smallest quant with weights left on the disk, which has to be asked for."""
     smallest = min(candidates, key=_size)
     return Why(
@@ -33,12 +35,12 @@ def why(candidates: Sequence[Candidate], case: Case, context_tokens: int, from_d
     )
 
 
-def _read(option: Option) -> str:
+def _read(option: Candidate) -> str:
     speed = f"about {rate(option.decode)} tokens/s" if option.decode else "at a speed that is not known"
     return f"with --from-disk {option.quant} would run from the disk, {speed}"
 
 
-def instead(candidates: Sequence[Candidate], case: Case, context_tokens: int) -> str:
+def instead(candidates: Sequence[ResolvedModel], case: SearchContext, context_tokens: int) -> str:
     """The largest smaller context that fits, in words; else what the memory lacks."""
     ranked = sorted(candidates, key=_size)
     of = vllm_options.options if ranked[0].engine == VLLM else search.options
@@ -53,5 +55,5 @@ def instead(candidates: Sequence[Candidate], case: Case, context_tokens: int) ->
     return f"no smaller context helps: the weights alone are {names}; a smaller model or quant is needed"
 
 
-def _size(candidate: Candidate) -> int:
+def _size(candidate: ResolvedModel) -> int:
     return candidate.shape.file_bytes or candidate.weights.size_bytes

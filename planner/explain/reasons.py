@@ -5,20 +5,22 @@ from collections.abc import Sequence
 from domain.plan import HOST, LlamaFlags, VllmFlags
 from domain.units import gib, rate
 from planner.choose import max_context, quality
-from planner.choose.candidates import Option
+from planner.choose.candidates import Candidate
 from planner.llama_cpp.context_params import ALL_LAYERS
-from planner.llama_cpp.search import Case
+from planner.llama_cpp.search import SearchContext
 from planner.model import hparams
-from planner.model.layer_sizes import table
+from planner.model.layer_sizes import layer_sizes
 from planner.vllm import model_config, weights
 
 
-def layers(chosen: Option) -> int:
+def layers(chosen: Candidate) -> int:
     """As ``-ngl`` counts them."""
     return len(hparams.read(chosen.candidate.shape).layers) + 1
 
 
-def reasons(chosen: Option, found: Sequence[Option], case: Case, wanted_context: int) -> list[str]:
+def reasons(
+    chosen: Candidate, found: Sequence[Candidate], case: SearchContext, wanted_context: int
+) -> list[str]:
     flags = chosen.flags
     said = [_quant(chosen, found), _context(chosen, case, wanted_context)]
     said.append(_ranks(flags) if isinstance(flags, VllmFlags) else _split(chosen, flags))
@@ -33,7 +35,7 @@ def reasons(chosen: Option, found: Sequence[Option], case: Case, wanted_context:
     return [line for line in said if line]
 
 
-def _quant(chosen: Option, found: Sequence[Option]) -> str:
+def _quant(chosen: Candidate, found: Sequence[Candidate]) -> str:
     loss = (
         f"adds {chosen.loss:.2g} to the perplexity"
         if chosen.loss > quality.SAME
@@ -45,7 +47,7 @@ def _quant(chosen: Option, found: Sequence[Option]) -> str:
     return f"{chosen.quant} ({gib(chosen.candidate.weights.size_bytes)}) {loss}{among}{speed}"
 
 
-def _context(chosen: Option, case: Case, wanted_context: int) -> str:
+def _context(chosen: Candidate, case: SearchContext, wanted_context: int) -> str:
     kind = cache_type(chosen)
     cache = sum(row.kv_cache_bytes for row in chosen.estimate.memory)
     each = f" for each of {case.parallel} at once" if case.parallel > 1 else ""
@@ -55,7 +57,7 @@ def _context(chosen: Option, case: Case, wanted_context: int) -> str:
     return f"context {chosen.context_tokens} tokens{each}{less}, {kind} cache of {gib(cache)}{up}"
 
 
-def _split(chosen: Option, flags: LlamaFlags) -> str:
+def _split(chosen: Candidate, flags: LlamaFlags) -> str:
     every = layers(chosen)
     used = [row for row in chosen.estimate.memory if row.device != HOST and row.weights_bytes]
     if not used:
@@ -65,13 +67,15 @@ def _split(chosen: Option, flags: LlamaFlags) -> str:
         return f"all {every} layers on {where}"
     if flags.gpu_layers == ALL_LAYERS:
         moved = sum(
-            table(chosen.candidate.shape, hparams.read(chosen.candidate.shape)).experts[: flags.n_cpu_moe]
+            layer_sizes(chosen.candidate.shape, hparams.read(chosen.candidate.shape)).experts[
+                : flags.n_cpu_moe
+            ]
         )
         return f"{where}; the experts of {flags.n_cpu_moe} of {every - 1} blocks ({gib(moved)}) on the CPU"
     return f"{flags.gpu_layers} of {every} layers on {where}, the rest on the CPU"
 
 
-def _memory(chosen: Option) -> str:
+def _memory(chosen: Candidate) -> str:
     parts = [
         f"{row.device} {gib(row.needed_bytes)}"
         + (f" of {gib(row.free_bytes)} free" if row.free_bytes is not None else "")
@@ -94,13 +98,13 @@ def _eager(flags: VllmFlags) -> str:
     return "eager, bfloat16: compiled bfloat16 gave wrong text on a CPU" if flags.enforce_eager else ""
 
 
-def _at_once(chosen: Option) -> list[str]:
+def _at_once(chosen: Candidate) -> list[str]:
     if chosen.together is None:
         return []
     return [f"{chosen.parallel} at once get about {rate(chosen.together)} tokens/s in all"]
 
 
-def _threads(flags: LlamaFlags, case: Case) -> str:
+def _threads(flags: LlamaFlags, case: SearchContext) -> str:
     count, why = flags.threads, "cores this process may use"
     if case.wish.threads:
         why = "as asked"
@@ -118,7 +122,7 @@ def _threads(flags: LlamaFlags, case: Case) -> str:
 _SHORT = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "half": "f16", "float": "f32"}
 
 
-def cache_type(chosen: Option) -> str:
+def cache_type(chosen: Candidate) -> str:
     if chosen.cache_type != "auto" or not isinstance(chosen.flags, VllmFlags):
         return chosen.cache_type
     dtype = weights.served_dtype(model_config.read(chosen.candidate.shape), chosen.flags.dtype)

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from domain.model import ModelShape
 from planner.llama_cpp import compute_upper_bound
-from planner.llama_cpp.context_params import Resolved
+from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.graph.context import Context, NotLaidOutError
 from planner.llama_cpp.graph.model import build
 from planner.llama_cpp.graph.recipe import recipe
@@ -31,7 +31,7 @@ class Job:
     """One graph to lay out. What decides the sizes is compared, what carries it is not: two quants of
     a model share their graph."""
 
-    run: Resolved
+    run: ContextParams
     widths: tuple[int, ...]
     layers: tuple[Layer, ...]
     blocks: tuple[Standing, ...]
@@ -47,7 +47,7 @@ class Job:
 
 
 def per_device(
-    shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement, *, whole: bool = False
+    shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement, *, whole: bool = False
 ) -> dict[int, int]:
     """Bytes by device number; a bound from above where the graph is not known. ``whole``: walk through
     every block."""
@@ -60,13 +60,13 @@ def per_device(
     return {HOST_ID: sizes[-1], **dict(enumerate(sizes[:-1]))}
 
 
-def is_laid_out(shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement) -> bool:
+def is_laid_out(shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement) -> bool:
     """Whether ``per_device`` gives the engine's own graph, not a bound."""
     return _sizes(_job(shape, hparams, run, placement, telling(hparams, placement))) is not None
 
 
 def _job(
-    shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement, numbers: tuple[int, ...]
+    shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement, numbers: tuple[int, ...]
 ) -> Job:
     backends = tuple(device.backend for device in placement.devices)
     return Job(
@@ -110,7 +110,7 @@ def _scheduler(job: Job) -> Scheduler:
     )
 
 
-def settled(shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement) -> Resolved:
+def settled(shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement) -> ContextParams:
     """``run`` with flash attention as ``-fa auto`` leaves it: off where one of its nodes would not run
     on its layer's device, which happens where caches or states stand on the host.
 
@@ -135,7 +135,7 @@ def _is_fused_at_home(job: Job) -> bool:
     return all(node.backend == home for (node, _), home in zip(context.fused, at_home, strict=True))
 
 
-def is_pipelined(hparams: Hparams, run: Resolved, placement: Placement) -> bool:
+def is_pipelined(hparams: Hparams, run: ContextParams, placement: Placement) -> bool:
     """Source: ``llama_context``: several devices, all layers on them, no overrides, cache with them."""
     return (
         len(placement.devices) > 1

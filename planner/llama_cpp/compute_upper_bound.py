@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from domain.model import ModelShape, Tensor
 from planner.llama_cpp import kv_cache
-from planner.llama_cpp.context_params import Resolved
+from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.graph.schedule import PIPELINE_COPIES
 from planner.llama_cpp.placement import HOST_ID, INPUT, Placement, block_of, expert_layer
 from planner.machine.devices import Backend
@@ -24,7 +24,7 @@ OUTPUTS = 2  # logits, and logits scaled or capped
 
 
 def per_device(
-    shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement, *, pipelined: bool
+    shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement, *, pipelined: bool
 ) -> dict[int, int]:
     """Bytes by device number."""
     tokens = -(-run.ubatch // run.sequences) * run.sequences
@@ -48,7 +48,7 @@ def per_device(
     return found
 
 
-def _may_have_scores(shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement) -> bool:
+def _may_have_scores(shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement) -> bool:
     """Whether flash attention is off or might be: for scores that are capped, or under ``-fa auto``
     with caches or states on the host (``compute.settled``)."""
     if not run.flash_attention or shape.get("attn_logit_softcapping") is not None:
@@ -58,7 +58,7 @@ def _may_have_scores(shape: ModelShape, hparams: Hparams, run: Resolved, placeme
 
 
 def _blocks(
-    shape: ModelShape, hparams: Hparams, run: Resolved, tokens: int, *, scores: bool
+    shape: ModelShape, hparams: Hparams, run: ContextParams, tokens: int, *, scores: bool
 ) -> Iterator[int]:
     widths = [0] * len(hparams.layers)
     for tensor in shape.tensors:
@@ -81,7 +81,7 @@ def _result_width(tensor: Tensor, hparams: Hparams) -> int:
     return rows
 
 
-def _mixer(layer: Layer, hparams: Hparams, run: Resolved, tokens: int, *, scores: bool) -> int:
+def _mixer(layer: Layer, hparams: Hparams, run: ContextParams, tokens: int, *, scores: bool) -> int:
     """Attention over all cells, and the states of all sequences, read and written. ``scores``: whether
     those of all heads may stand somewhere; some that cap them have no flash attention."""
     heads = max(1, layer.heads)
@@ -92,7 +92,7 @@ def _mixer(layer: Layer, hparams: Hparams, run: Resolved, tokens: int, *, scores
     return F32 * tokens * values + states
 
 
-def _inputs(hparams: Hparams, run: Resolved, tokens: int) -> int:
+def _inputs(hparams: Hparams, run: ContextParams, tokens: int) -> int:
     """Masks over all cells, and where each value of a transposed V goes."""
     cells = max((kv_cache.cells(layer, hparams, run) for layer in hparams.layers), default=0)
     mask = F32 * cells * tokens

@@ -36,7 +36,7 @@ class Reader(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ContextParams:
     """``context`` counts the cells of all sequences together, ``context_per_sequence`` of one stream.
 
     ``logits_rows``: for how many tokens of a batch the graph keeps logits. ``pinned``: nodes that the
@@ -71,7 +71,7 @@ def padded(value: int, to: int) -> int:
     return -(-value // to) * to
 
 
-def guessed(flags: LlamaFlags) -> int:
+def speculative_tokens(flags: LlamaFlags) -> int:
     """Tokens put up at a time, each of which has its logits. Source: ``common_speculative_n_max``."""
     most = DEFAULT_DRAFT_MAX if flags.draft_max is None else flags.draft_max
     return max(
@@ -81,7 +81,7 @@ def guessed(flags: LlamaFlags) -> int:
 
 def resolve(
     flags: LlamaFlags, hparams: Hparams, *, reader: Reader = Reader.SERVER, build: int | None = None
-) -> Resolved:
+) -> ContextParams:
     """``flags`` as this reader of the command line takes them. ``build``: llama.cpp's number, ``None``
     for one of today."""
     unified = flags.kv_unified if flags.kv_unified is not None else flags.parallel is None
@@ -96,7 +96,7 @@ def resolve(
         context = per_sequence * sequences
     tokens = min(context, ubatch)
     flash = flags.flash_attention != "off" and hparams.architecture not in UNFLASHED
-    return Resolved(
+    return ContextParams(
         gpu_layers=ALL_LAYERS if flags.gpu_layers is None else flags.gpu_layers,
         context=context,
         context_per_sequence=per_sequence,
@@ -104,7 +104,9 @@ def resolve(
         streams=1 if unified else sequences,
         batch=batch,
         ubatch=tokens,
-        logits_rows=tokens if reader is Reader.FIT_PARAMS else min(tokens, sequences * (1 + guessed(flags))),
+        logits_rows=tokens
+        if reader is Reader.FIT_PARAMS
+        else min(tokens, sequences * (1 + speculative_tokens(flags))),
         pinned=reader is Reader.SERVER,
         mixed=build is None or build > LAST_UNMIXED_BUILD,
         flash_attention=flash,

@@ -9,7 +9,7 @@ from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
 from planner.llama_cpp import compute_buffers, context_params, host_memory, kv_cache, placement
-from planner.llama_cpp.context_params import Reader, Resolved
+from planner.llama_cpp.context_params import ContextParams, Reader
 from planner.machine import devices
 from planner.machine.devices import Device
 from planner.model import hparams
@@ -27,7 +27,7 @@ class Companion:
     notes: tuple[str, ...] = ()
 
 
-def draft_line(flags: LlamaFlags, main: Resolved) -> LlamaFlags:
+def draft_line(flags: LlamaFlags, main: ContextParams) -> LlamaFlags:
     """With as many cells as the model has (``main``), on its devices unless said otherwise."""
     return replace(
         flags,
@@ -44,7 +44,7 @@ def draft_line(flags: LlamaFlags, main: Resolved) -> LlamaFlags:
     )
 
 
-def draft(shape: ModelShape, flags: LlamaFlags, main: Resolved, hardware: Hardware) -> Companion:
+def draft(shape: ModelShape, flags: LlamaFlags, main: ContextParams, hardware: Hardware) -> Companion:
     own = draft_line(flags, main)
     model = hparams.read(shape)
     run = context_params.resolve(own, model, reader=Reader.SERVER, build=devices.build_of(hardware))

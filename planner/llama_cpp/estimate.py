@@ -17,7 +17,7 @@ from planner.llama_cpp import (
     projectors,
     tensor_split,
 )
-from planner.llama_cpp.context_params import Reader, Resolved
+from planner.llama_cpp.context_params import ContextParams, Reader
 from planner.llama_cpp.draft_models import Companion
 from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.llama_cpp.speed import roofline
@@ -79,7 +79,7 @@ def estimate(
 
 
 def _drafting(
-    shape: ModelShape | None, flags: LlamaFlags, main: Resolved, hardware: Hardware, depth_tokens: int
+    shape: ModelShape | None, flags: LlamaFlags, main: ContextParams, hardware: Hardware, depth_tokens: int
 ) -> Draft | None:
     if shape is None or not _drafts(flags):
         return None
@@ -87,7 +87,10 @@ def _drafting(
     laid = lay_out(shape, line, hardware)
     work = per_device(shape, laid.model, laid.run, laid.placement, depth_tokens)
     return Draft(
-        work, roofline.box_of(line, laid.placement, hardware), laid.run, context_params.guessed(flags)
+        work,
+        roofline.machine_model(line, laid.placement, hardware),
+        laid.run,
+        context_params.speculative_tokens(flags),
     )
 
 
@@ -125,7 +128,7 @@ class LaidOut:
     """One command line resolved and placed, with what each device must hold."""
 
     model: Hparams
-    run: Resolved
+    run: ContextParams
     placement: Placement
     rows: tuple[DeviceMemory, ...]
     notes: tuple[str, ...] = ()

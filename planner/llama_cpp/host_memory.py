@@ -8,7 +8,7 @@ from domain.model import ModelShape
 from domain.plan import LlamaFlags
 from domain.units import MIB, gib
 from planner.llama_cpp import kv_cache
-from planner.llama_cpp.context_params import DEFAULT_CACHE_RAM_MIB, DEFAULT_CHECKPOINTS, Resolved
+from planner.llama_cpp.context_params import DEFAULT_CACHE_RAM_MIB, DEFAULT_CHECKPOINTS, ContextParams
 from planner.model.hparams import Hparams
 
 # llama-server b10434 without a model is 40 MiB resident (RSS, seen on Debian 12); slots and HTTP
@@ -22,14 +22,14 @@ F32 = 4
 TOLD_BYTES = 64 * MIB
 
 
-def heap_bytes(shape: ModelShape, hparams: Hparams, run: Resolved) -> int:
+def heap_bytes(shape: ModelShape, hparams: Hparams, run: ContextParams) -> int:
     """Process, vocabulary, tensor records, and the output rows that live outside the graph."""
     vocabulary = shape.array_lengths.get("tokenizer.ggml.tokens", hparams.vocab)
     rows = run.sequences * hparams.vocab * F32
     return BASE_HEAP_BYTES + vocabulary * HEAP_BYTES_PER_TOKEN + rows + run.sequences * MIB
 
 
-def checkpoints(hparams: Hparams, run: Resolved, flags: LlamaFlags) -> int:
+def checkpoints(hparams: Hparams, run: ContextParams, flags: LlamaFlags) -> int:
     """How many checkpoints a slot can keep: the limit, and a full context's worth of spacings."""
     limit = DEFAULT_CHECKPOINTS if flags.ctx_checkpoints is None else flags.ctx_checkpoints
     if kv_cache.checkpoint_bytes(hparams, run) == 0:
@@ -37,13 +37,13 @@ def checkpoints(hparams: Hparams, run: Resolved, flags: LlamaFlags) -> int:
     return min(limit, run.context_per_sequence // CHECKPOINT_SPACING_TOKENS + 2)
 
 
-def checkpoint_bytes(hparams: Hparams, run: Resolved, flags: LlamaFlags) -> int:
+def checkpoint_bytes(hparams: Hparams, run: ContextParams, flags: LlamaFlags) -> int:
     """Of all slots together."""
     each = kv_cache.checkpoint_bytes(hparams, run)
     return checkpoints(hparams, run, flags) * each * run.sequences
 
 
-def prompt_cache_bytes(hparams: Hparams, run: Resolved, flags: LlamaFlags) -> int:
+def prompt_cache_bytes(hparams: Hparams, run: ContextParams, flags: LlamaFlags) -> int:
     """The most that saved prompts can take. Without a limit the server keeps at most as many tokens
     as its context has. Source: ``server_prompt_cache::update``."""
     if flags.cache_ram_mib == 0:
@@ -54,7 +54,7 @@ def prompt_cache_bytes(hparams: Hparams, run: Resolved, flags: LlamaFlags) -> in
     return limit * MIB
 
 
-def words(hparams: Hparams, run: Resolved, flags: LlamaFlags) -> tuple[str, ...]:
+def words(hparams: Hparams, run: ContextParams, flags: LlamaFlags) -> tuple[str, ...]:
     """The parts of the host's overhead that an owner can turn down, with what turns them."""
     found = []
     cache = prompt_cache_bytes(hparams, run, flags)
@@ -70,7 +70,7 @@ def words(hparams: Hparams, run: Resolved, flags: LlamaFlags) -> tuple[str, ...]
     return tuple(found)
 
 
-def overhead_bytes(shape: ModelShape, hparams: Hparams, run: Resolved, flags: LlamaFlags) -> int:
+def overhead_bytes(shape: ModelShape, hparams: Hparams, run: ContextParams, flags: LlamaFlags) -> int:
     return (
         heap_bytes(shape, hparams, run)
         + checkpoint_bytes(hparams, run, flags)

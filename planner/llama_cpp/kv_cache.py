@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from domain.errors import UsageError
 from domain.ggml import BY_NAME, GgmlType
-from planner.llama_cpp.context_params import CELL_PADDING, Resolved, padded
+from planner.llama_cpp.context_params import CELL_PADDING, ContextParams, padded
 from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.model.hparams import Hparams, Layer
 
 STATE_BYTES = 4  # recurrent states are F32
 
 
-def window_cells(hparams: Hparams, run: Resolved) -> int:
+def window_cells(hparams: Hparams, run: ContextParams) -> int:
     """Cells per stream that a sliding-window layer keeps: the window of each sequence and one ubatch."""
     if run.swa_full:
         return run.context_per_sequence
@@ -24,7 +24,7 @@ def window_cells(hparams: Hparams, run: Resolved) -> int:
     return padded(min(run.context_per_sequence, wanted), CELL_PADDING)
 
 
-def cells(layer: Layer, hparams: Hparams, run: Resolved) -> int:
+def cells(layer: Layer, hparams: Hparams, run: ContextParams) -> int:
     """Cells per stream of one attention layer."""
     return window_cells(hparams, run) if layer.window else run.context_per_sequence
 
@@ -36,7 +36,7 @@ def cache_type(name: str) -> GgmlType:
         raise UsageError(f"{name.lower()} is no type of a KV cache") from None
 
 
-def token_bytes(layer: Layer, hparams: Hparams, run: Resolved) -> int:
+def token_bytes(layer: Layer, hparams: Hparams, run: ContextParams) -> int:
     """Bytes that one cell of this layer takes, K and V."""
     if not layer.has_kv:
         return 0
@@ -60,12 +60,12 @@ def state_bytes(layer: Layer) -> int:
     return (layer.recurrent_r + layer.recurrent_s) * STATE_BYTES
 
 
-def layer_bytes(layer: Layer, hparams: Hparams, run: Resolved) -> int:
+def layer_bytes(layer: Layer, hparams: Hparams, run: ContextParams) -> int:
     attention = token_bytes(layer, hparams, run) * cells(layer, hparams, run) * run.streams
     return attention + state_bytes(layer) * run.sequences
 
 
-def per_device(hparams: Hparams, run: Resolved, placement: Placement) -> dict[int, int]:
+def per_device(hparams: Hparams, run: ContextParams, placement: Placement) -> dict[int, int]:
     """Bytes by device number; all on the host without --kv-offload."""
     found = dict.fromkeys([HOST_ID, *range(len(placement.devices))], 0)
     plain = not (hparams.is_mla or hparams.is_hybrid or hparams.window)
@@ -77,13 +77,13 @@ def per_device(hparams: Hparams, run: Resolved, placement: Placement) -> dict[in
     return found
 
 
-def read_bytes(layer: Layer, hparams: Hparams, run: Resolved, depth_tokens: int) -> int:
+def read_bytes(layer: Layer, hparams: Hparams, run: ContextParams, depth_tokens: int) -> int:
     """Bytes that one token at this depth reads of what the layer keeps."""
     seen = min(depth_tokens, layer.window) if layer.window else depth_tokens
     return token_bytes(layer, hparams, run) * seen + state_bytes(layer)
 
 
-def sequence_bytes(hparams: Hparams, run: Resolved) -> int:
+def sequence_bytes(hparams: Hparams, run: ContextParams) -> int:
     """Bytes of one full sequence when it is saved to the prompt cache."""
     return sum(
         token_bytes(layer, hparams, run) * min(cells(layer, hparams, run), run.context_per_sequence)
@@ -92,7 +92,7 @@ def sequence_bytes(hparams: Hparams, run: Resolved) -> int:
     )
 
 
-def checkpoint_bytes(hparams: Hparams, run: Resolved) -> int:
+def checkpoint_bytes(hparams: Hparams, run: ContextParams) -> int:
     """Bytes of one context checkpoint: what cannot be rolled back, windows and states."""
     if hparams.can_roll_back or run.swa_full:
         return 0

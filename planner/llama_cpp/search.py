@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, replace
 
 from domain.hardware import Hardware, MemoryKind
-from domain.model import Candidate, Chat
-from domain.plan import HOST, DeviceMemory, Estimate, LlamaFlags, Wish
+from domain.model import Chat, ResolvedModel
+from domain.plan import HOST, DeviceMemory, Estimate, LaunchOptions, LlamaFlags
 from domain.units import MIB
-from planner.choose.candidates import Option
+from planner.choose.candidates import Candidate
 from planner.llama_cpp import context_params, kv_cache, split_search
 from planner.llama_cpp.estimate import estimate, lay_out
 from planner.machine import budget, threads
@@ -14,7 +14,7 @@ from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
 from planner.model import hparams
 from planner.model.hparams import Hparams
-from planner.model.layer_sizes import cache_per_layer, table
+from planner.model.layer_sizes import cache_per_layer, layer_sizes
 
 KV_TYPES = ("f16", "q8_0")
 UBATCH = 512
@@ -36,15 +36,15 @@ Rows = tuple[DeviceMemory, ...]  # GPUs in the engine's order, the host last
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class SearchContext:
     """What all options of one search share. ``taken``: see ``split.Taken``; ``from_disk``: the host's
     weights need no memory."""
 
     hardware: Hardware
-    wish: Wish
+    wish: LaunchOptions
     calibration: Calibration
     reserve: Reserve
-    taken: split_search.Taken = field(default_factory=dict, compare=False)
+    taken: split_search.Allocation = field(default_factory=dict, compare=False)
     from_disk: bool = False
 
     @property
@@ -60,14 +60,14 @@ class Case:
         """What is not known is not slow."""
         return decode is not None and decode < self.target
 
-    def on_the_cpu(self) -> "Case":
+    def on_the_cpu(self) -> "SearchContext":
         return replace(self, hardware=replace(self.hardware, gpus=()))
 
 
-def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Option, ...]:
+def options(candidate: ResolvedModel, context_tokens: int, case: SearchContext) -> tuple[Candidate, ...]:
     """Of this quant at this context per sequence, the plainest KV type first. Empty: does not fit."""
     read = _read(candidate)
-    found: list[Option] = []
+    found: list[Candidate] = []
     for kind in KV_TYPES:
         plain = _for_chat(base(kind, context_tokens, case), candidate.chat)
         if not _can_hold(read, plain, case):
@@ -80,19 +80,19 @@ def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Opti
     return tuple(found)
 
 
-def _read(candidate: Candidate) -> split_search.Model:
+def _read(candidate: ResolvedModel) -> split_search.Model:
     model = hparams.read(candidate.shape)
-    return split_search.Model(candidate.shape, model, table(candidate.shape, model))
+    return split_search.Model(candidate.shape, model, layer_sizes(candidate.shape, model))
 
 
-def _can_hold(read: split_search.Model, flags: LlamaFlags, case: Case) -> bool:
+def _can_hold(read: split_search.Model, flags: LlamaFlags, case: SearchContext) -> bool:
     """Whether all memory together holds weights and cache: a quick no for what never fits."""
     total = None if case.from_disk else split_search.total_room_bytes(case.hardware, case.reserve)
     run = context_params.resolve(flags, read.hparams)
     return total is None or read.sizes.weights + sum(cache_per_layer(read.hparams, run)) <= total
 
 
-def base(kind: str, context_tokens: int, case: Case, ubatch: int = UBATCH) -> LlamaFlags:
+def base(kind: str, context_tokens: int, case: SearchContext, ubatch: int = UBATCH) -> LlamaFlags:
     plain = LlamaFlags(
         gpu_layers=0,
         context_tokens=context_tokens * case.parallel,
@@ -121,7 +121,7 @@ def with_cache(flags: LlamaFlags, kind: str) -> LlamaFlags:
     )
 
 
-def with_larger_batch(chosen: Option, case: Case) -> Option:
+def with_larger_batch(chosen: Candidate, case: SearchContext) -> Candidate:
     """``chosen``, with a larger batch where weights are pulled to a GPU for prompts and a whole turn gains.
     It takes room that layers or experts could have: never so much that decoding becomes too slow."""
     if not isinstance(chosen.flags, LlamaFlags) or not chosen.has_host_weights:
@@ -137,7 +137,7 @@ def with_larger_batch(chosen: Option, case: Case) -> Option:
     return max(tried, key=_worth)
 
 
-def at_batch(option: Option, ubatch: int, case: Case) -> Option | None:
+def at_batch(option: Candidate, ubatch: int, case: SearchContext) -> Candidate | None:
     """``option`` with the best split for another batch; ``None`` where that does not hold."""
     if not isinstance(option.flags, LlamaFlags):
         return option
@@ -147,9 +147,13 @@ def at_batch(option: Option, ubatch: int, case: Case) -> Option | None:
 
 
 def _over_splits(
-    candidate: Candidate, read: split_search.Model, plain: LlamaFlags, context_tokens: int, case: Case
-) -> Option | None:
-    found: list[Option] = []
+    candidate: ResolvedModel,
+    read: split_search.Model,
+    plain: LlamaFlags,
+    context_tokens: int,
+    case: SearchContext,
+) -> Candidate | None:
+    found: list[Candidate] = []
     for flags in split_search.splits(read, plain, case.hardware, case.reserve, case.taken):
         if found and not flags.gpu_layers:
             break  # the CPU alone is for what no GPU holds a part of
@@ -159,13 +163,13 @@ def _over_splits(
     return max(found, key=_worth, default=None)
 
 
-def _worth(option: Option) -> float:
+def _worth(option: Candidate) -> float:
     return option.quickness or 0.0
 
 
 def _complete(
-    candidate: Candidate, model: Hparams, flags: LlamaFlags, context_tokens: int, case: Case
-) -> Option | None:
+    candidate: ResolvedModel, model: Hparams, flags: LlamaFlags, context_tokens: int, case: SearchContext
+) -> Candidate | None:
     """``flags`` with threads, prompt cache, checkpoints and load mode; ``None`` where it overflows."""
     cpu = case.hardware.cpu
     on_host = flags.gpu_layers != context_params.ALL_LAYERS or bool(flags.n_cpu_moe)
@@ -185,10 +189,12 @@ def _complete(
     )
     found = estimate(candidate.shape, flags, case.hardware, calibration=case.calibration)
     together = _together(candidate, flags, found, case)
-    return Option(candidate, flags, found, context_tokens, case.parallel, together)
+    return Candidate(candidate, flags, found, context_tokens, case.parallel, together)
 
 
-def _together(candidate: Candidate, flags: LlamaFlags, alone: Estimate, case: Case) -> float | None:
+def _together(
+    candidate: ResolvedModel, flags: LlamaFlags, alone: Estimate, case: SearchContext
+) -> float | None:
     """Tokens/s of all sequences: a step is a batch with a token of each."""
     decode = alone.speed.decode_tokens_per_s
     if case.parallel == 1 or decode is None:
@@ -209,7 +215,7 @@ def with_checkpoints(model: Hparams, flags: LlamaFlags) -> LlamaFlags:
     return replace(flags, ctx_checkpoints=min(context_params.DEFAULT_CHECKPOINTS, spacings))
 
 
-def holds(memory: Rows, case: Case) -> bool:
+def holds(memory: Rows, case: SearchContext) -> bool:
     """Within what each device has, margins kept. A host of unknown size is taken to hold."""
     for row in memory:
         if row.free_bytes is None:
@@ -221,7 +227,7 @@ def holds(memory: Rows, case: Case) -> bool:
     return True
 
 
-def margin_bytes(device: str, case: Case) -> int:
+def margin_bytes(device: str, case: SearchContext) -> int:
     """On a host that shares its pool with a GPU the margin is kept once, on the host's row."""
     if device == HOST:
         return case.reserve.host_bytes
@@ -231,7 +237,7 @@ def margin_bytes(device: str, case: Case) -> int:
     return 0 if room is None or free is None else free - room
 
 
-def _cache_ram_mib(rows: Rows, flags: LlamaFlags, model: Hparams, case: Case) -> int:
+def _cache_ram_mib(rows: Rows, flags: LlamaFlags, model: Hparams, case: SearchContext) -> int:
     """Four full contexts, at most a quarter of the RAM that is left, and never more than the engine's
     own default."""
     run = context_params.resolve(flags, model)
@@ -245,7 +251,7 @@ def _cache_ram_mib(rows: Rows, flags: LlamaFlags, model: Hparams, case: Case) ->
     return min(MOST_CACHE_MIB, wanted // MIB, left // MIB)
 
 
-def _load_mode(rows: Rows, flags: LlamaFlags, case: Case) -> str:
+def _load_mode(rows: Rows, flags: LlamaFlags, case: SearchContext) -> str:
     """Locked where the limit allows and RAM has room; read without a map where RAM is the GPU's too,
     so that the page cache does not hold the weights a second time."""
     memory, host = case.hardware.memory, rows[-1]

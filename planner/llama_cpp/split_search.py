@@ -17,7 +17,7 @@ from planner.machine import budget
 from planner.machine.budget import Reserve
 from planner.machine.devices import Device, devices
 from planner.model.hparams import Hparams
-from planner.model.layer_sizes import Table, cache_per_layer, fill
+from planner.model.layer_sizes import LayerSizes, cache_per_layer, fill
 
 TRIES = 5
 ALIKE = 0.9  # GPUs with bandwidths this close are treated as equals
@@ -29,30 +29,30 @@ class Model:
 
     shape: ModelShape
     hparams: Hparams
-    sizes: Table
+    sizes: LayerSizes
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Budget:
     """A device that a plan may use, and what it may take there."""
 
     device: Device
     room_bytes: int
 
 
-def rooms(hardware: Hardware, reserve: Reserve) -> tuple[Room, ...]:
+def budgets(hardware: Hardware, reserve: Reserve) -> tuple[Budget, ...]:
     """GPUs of known size, the driver's own share taken off. A size that is not known is not used."""
     found = []
     for device in devices(hardware, LlamaFlags()):
         room = budget.room_bytes(device.gpu, hardware, reserve)
         if room is not None:
-            found.append(Room(device, max(0, room - device.backend.context_bytes)))
+            found.append(Budget(device, max(0, room - device.backend.context_bytes)))
     return tuple(found)
 
 
 # Bytes that earlier tries needed beside weights and cache, per device of a group, for a batch and a cache
 # type: the first guess of the next quant of the same model.
-Taken = dict[tuple[object, ...], list[int]]
+Allocation = dict[tuple[object, ...], list[int]]
 
 
 def total_room_bytes(hardware: Hardware, reserve: Reserve) -> int | None:
@@ -60,14 +60,14 @@ def total_room_bytes(hardware: Hardware, reserve: Reserve) -> int | None:
     host = budget.host_room_bytes(hardware, reserve)
     if host is None:
         return None
-    return host + sum(room.room_bytes for room in rooms(hardware, reserve) if not room.device.is_unified)
+    return host + sum(room.room_bytes for room in budgets(hardware, reserve) if not room.device.is_unified)
 
 
 def splits(
-    case: Model, base: LlamaFlags, hardware: Hardware, reserve: Reserve, taken: Taken
+    case: Model, base: LlamaFlags, hardware: Hardware, reserve: Reserve, taken: Allocation
 ) -> Iterator[LlamaFlags]:
     """Splits that hold on the GPUs by weights, cache and compute, best first; without a GPU last."""
-    found = rooms(hardware, reserve)
+    found = budgets(hardware, reserve)
     for group in _groups(found):
         flags = _on_group(group, found, case, base, hardware, taken)
         if flags is not None:
@@ -77,7 +77,7 @@ def splits(
     yield replace(base, gpu_layers=0, devices=("none",) if hardware.gpus else ())
 
 
-def _groups(found: Sequence[Room]) -> Iterator[tuple[Room, ...]]:
+def _groups(found: Sequence[Budget]) -> Iterator[tuple[Budget, ...]]:
     """One GPU, the fastest first; then two, and so on."""
     ranked = sorted(found, key=lambda room: (-(room.device.gpu.bandwidth_bytes_per_s or 0), -room.room_bytes))
     for count in range(1, len(ranked) + 1):
@@ -85,12 +85,12 @@ def _groups(found: Sequence[Room]) -> Iterator[tuple[Room, ...]]:
 
 
 def _on_group(
-    group: Sequence[Room],
-    found: Sequence[Room],
+    group: Sequence[Budget],
+    found: Sequence[Budget],
     case: Model,
     base: LlamaFlags,
     hardware: Hardware,
-    taken: Taken,
+    taken: Allocation,
 ) -> LlamaFlags | None:
     """The most of the model that this group holds: all, or all but experts, or the last layers. What
     one try needs beside weights and cache is taken off the room of the next."""
@@ -111,7 +111,7 @@ def _on_group(
 
 
 def _lacking(
-    group: Sequence[Room], case: Model, flags: LlamaFlags, hardware: Hardware, beside: Sequence[int]
+    group: Sequence[Budget], case: Model, flags: LlamaFlags, hardware: Hardware, beside: Sequence[int]
 ) -> list[int] | None:
     """What each device of the group needs beside weights and cache, where one lacks room; at least as much
     more than was thought as it lacks: a layer weighs much, so that less would change nothing."""
@@ -128,7 +128,7 @@ def _lacking(
 
 
 def _fill_group(
-    group: Sequence[Room], space: Sequence[int], found: Sequence[Room], case: Model, flags: LlamaFlags
+    group: Sequence[Budget], space: Sequence[int], found: Sequence[Budget], case: Model, flags: LlamaFlags
 ) -> LlamaFlags | None:
     sizes = case.sizes
     blocks = len(sizes.dense)
@@ -165,7 +165,7 @@ def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:
 
 
 def _even(
-    costs: Sequence[int], space: Sequence[int], last: int, group: Sequence[Room]
+    costs: Sequence[int], space: Sequence[int], last: int, group: Sequence[Budget]
 ) -> tuple[int, ...] | None:
     """Equal GPUs share in proportion to their room; of unequal ones the faster is filled first."""
     if fill(costs, space, last) is None:
@@ -199,14 +199,14 @@ def _filling(fastest: int, costs: Sequence[int], space: Sequence[int], last: int
     return fill(costs, part, last)
 
 
-def _single(base: LlamaFlags, room: Room) -> LlamaFlags:
+def _single(base: LlamaFlags, room: Budget) -> LlamaFlags:
     return replace(base, split_mode="none", main_gpu=room.device.index)
 
 
 def _with(
     flags: LlamaFlags,
-    group: Sequence[Room],
-    found: Sequence[Room],
+    group: Sequence[Budget],
+    found: Sequence[Budget],
     counts: tuple[int, ...] | None,
     *,
     layers: int,

@@ -14,7 +14,7 @@ from itertools import pairwise
 from domain.model import ModelShape, Tensor
 from domain.plan import LlamaFlags
 from planner.llama_cpp import compute_buffers, kv_cache, placement
-from planner.llama_cpp.context_params import Resolved
+from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.draft_models import Companion
 from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.model.hparams import Hparams
@@ -29,7 +29,12 @@ def is_across(flags: LlamaFlags, where: Placement) -> bool:
 
 
 def companion(
-    shape: ModelShape, hparams: Hparams, run: Resolved, flags: LlamaFlags, where: Placement, overhead: int
+    shape: ModelShape,
+    hparams: Hparams,
+    run: ContextParams,
+    flags: LlamaFlags,
+    where: Placement,
+    overhead: int,
 ) -> Companion:
     shares = _shares(flags, where)
     weights = dict.fromkeys(range(len(shares)), 0)

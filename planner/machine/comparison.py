@@ -28,7 +28,7 @@ def run_of(
     laid = lay_out(shape, short, hardware)
     work = per_device(shape, laid.model, laid.run, laid.placement, prompt_tokens)
     prompt = per_device(shape, laid.model, laid.run, laid.placement, 0)
-    box = roofline.box_of(short, laid.placement, hardware)
+    box = roofline.machine_model(short, laid.placement, hardware)
     return Run(
         kind=roofline.broadly(roofline.class_of(work, box)),
         model=shape.file_bytes,

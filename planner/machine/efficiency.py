@@ -15,7 +15,7 @@ from planner.machine.devices import Backend
 
 
 @dataclass(frozen=True, slots=True)
-class GpuCeilings:
+class GpuEfficiency:
     """Decode: ``read`` of dense matrices, ``expert_read`` of routed experts, ``kv_read`` of the cache;
     ``attention`` operations per byte of bandwidth where heads that share a KV head read it again;
     ``op_s`` for each tensor's launch and wait, ``moe_layer_s`` for choosing experts, ``token_s`` once a
@@ -67,23 +67,23 @@ _INTEL_SLOW = {**_CODEBOOKS, "MXFP4": 3.0}
 
 # FP16 operations per byte of bandwidth of a kind, for a GPU whose rate is not known: GeForce 30 to 50 have
 # 76 to 164, Radeon 115 to 300, GB10 458 (a quarter of its 500 dense FP4 TFLOP/s), Apple M1 to M4 26 to 35.
-CUDA = GpuCeilings(
+CUDA = GpuEfficiency(
     read=0.85, expert_read=0.75, kv_read=0.76, attention=8.0, token_s=270e-6, op_s=3.2e-6, moe_layer_s=16e-6,
     flops=0.9, expert_flops=0.5, prompt_attention=1.3, flops_per_byte=110.0, slow=_CODEBOOKS,
 )  # fmt: skip
-CUDA_UNIFIED = GpuCeilings(
+CUDA_UNIFIED = GpuEfficiency(
     read=0.85, expert_read=0.95, kv_read=0.79, attention=8.0, token_s=180e-6, op_s=3e-6, moe_layer_s=15e-6,
     flops=0.32, expert_flops=0.20, prompt_attention=0.33, flops_per_byte=458.0, slow=_CODEBOOKS,
 )  # fmt: skip
-METAL = GpuCeilings(
+METAL = GpuEfficiency(
     read=0.87, expert_read=0.74, kv_read=0.8, attention=2.9, token_s=220e-6, op_s=7.3e-6, moe_layer_s=23e-6,
     flops=0.66, expert_flops=0.63, prompt_attention=0.46, flops_per_byte=34.0, slow=_METAL_SLOW, slow_at=34.0,
 )  # fmt: skip
-HIP = GpuCeilings(
+HIP = GpuEfficiency(
     read=0.8, expert_read=0.79, kv_read=0.45, attention=15.0, token_s=210e-6, op_s=7.1e-6, moe_layer_s=16e-6,
     flops=0.27, expert_flops=0.11, prompt_attention=0.09, flops_per_byte=150.0, slow=_CODEBOOKS,
 )  # fmt: skip
-VULKAN = GpuCeilings(
+VULKAN = GpuEfficiency(
     read=0.85, expert_read=0.79, kv_read=0.7, attention=14.0, token_s=230e-6, op_s=4.7e-6, moe_layer_s=14e-6,
     flops=0.177, expert_flops=0.14, prompt_attention=0.038, flops_per_byte=150.0,
     flash_latent=False, slow=_VULKAN_SLOW,
@@ -91,13 +91,13 @@ VULKAN = GpuCeilings(
 # AMDVLK gives 32 KiB of shared memory where RADV gives 64, so tiles of matrices are smaller
 # (GPUOpen-Drivers/AMDVLK#420); llama.cpp of 2026 is then slower than that of 2025 was.
 AMDVLK = replace(VULKAN, flops=0.056, prompt_attention=0.05)
-INTEL = GpuCeilings(
+INTEL = GpuEfficiency(
     read=0.75, expert_read=0.43, kv_read=0.5, attention=3.0, token_s=180e-6, op_s=4.1e-6, moe_layer_s=23e-6,
     flops=0.087, expert_flops=0.08, prompt_attention=0.027, flops_per_byte=200.0,
     flash_latent=False, slow=_INTEL_SLOW,
 )  # fmt: skip
 
-BY_KIND: Mapping[str, GpuCeilings] = {
+BY_KIND: Mapping[str, GpuEfficiency] = {
     "cuda": CUDA, "cuda unified": CUDA_UNIFIED, "metal": METAL, "hip": HIP, "vulkan": VULKAN,
     "amdvlk": AMDVLK, "intel": INTEL, "rpc": VULKAN,
 }  # fmt: skip
@@ -119,7 +119,7 @@ def kind_of(gpu: Gpu, backend: Backend, build: int | None = None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class CpuCeilings:
+class CpuEfficiency:
     """``read``: share of the RAM's bandwidth up to ``knee_bytes_per_s``, ``read_beyond`` of what is above:
     the mesh of a server chip with many channels carries less than they give. ``ring_read``: of chips
     whose cores reach RAM over one ring (``RING``). ``core_values_per_s``: quantized values that a core
@@ -151,7 +151,7 @@ RING = re.compile(r"\b(Core Ultra|Ultra \d|i[3579]-\d{4,5}(?![\dX]))")
 # (ggml-cpu/arch/x86/quants.c): a Xeon E5-1620 v4 reads gpt-oss-120b at 16 tokens/s of 28.
 DOT = frozenset({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"})
 
-CPU = CpuCeilings(
+CPU = CpuEfficiency(
     read=0.60,
     ring_read=0.80,
     read_beyond=0.44,
@@ -171,16 +171,16 @@ STREAM_BYTES_PER_S = 13e9
 
 
 @dataclass(frozen=True, slots=True)
-class Ceilings:
+class Efficiency:
     """``by_kind``: keys as ``kind_of`` gives them. ``stream_bytes_per_s``: weights on the host, as a GPU
     pulls them over its link during a prompt."""
 
-    by_kind: Mapping[str, GpuCeilings]
-    cpu: CpuCeilings
+    by_kind: Mapping[str, GpuEfficiency]
+    cpu: CpuEfficiency
     stream_bytes_per_s: float
 
 
-FITTED = Ceilings(BY_KIND, CPU, STREAM_BYTES_PER_S)
+FITTED = Efficiency(BY_KIND, CPU, STREAM_BYTES_PER_S)
 
 # How far from the expected figure nine of ten of the published runs are: 0.3 is from 1 / 1.3 to 1.3 times.
 DECODE_SPREAD: Mapping[str, float] = {

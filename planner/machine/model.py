@@ -5,23 +5,23 @@ from dataclasses import dataclass
 from domain.hardware import BandwidthSource, Hardware
 from planner.machine import efficiency
 from planner.machine.devices import Device, build_of
-from planner.machine.efficiency import Ceilings, GpuCeilings
+from planner.machine.efficiency import Efficiency, GpuEfficiency
 
 # A measured bandwidth is what a plain read reaches; matrices reach a little less.
 OF_MEASURED = 0.90
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class MachineModel:
     """``reach``: shares of the data sheets, by back end and of cores."""
 
     hardware: Hardware
     devices: tuple[Device, ...]
     threads: int
     batch_threads: int
-    reach: Ceilings = efficiency.FITTED
+    reach: Efficiency = efficiency.FITTED
 
-    def ceilings(self, device: int) -> GpuCeilings:
+    def ceilings(self, device: int) -> GpuEfficiency:
         return self.reach.by_kind[self.kind(device)]
 
     def kind(self, device: int) -> str:

@@ -4,7 +4,7 @@ from domain.errors import BadModelError
 from domain.model import ModelShape
 
 
-class Keys:
+class HeaderReader:
     """Header values of an architecture, by key. Raises: BadModelError for values that can't be."""
 
     def __init__(self, shape: ModelShape) -> None:

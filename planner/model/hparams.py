@@ -10,7 +10,7 @@ from domain.errors import BadModelError
 from domain.model import ModelShape
 from planner.llama_cpp.graph.recipe import recipe
 from planner.model import sliding_window
-from planner.model.header import Keys
+from planner.model.header import HeaderReader
 
 RECURRENT = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
 # Hybrids whose recurrent layers are those without KV heads. Source: ``is_recr_impl`` in ``src/models``.
@@ -90,7 +90,7 @@ def _vocab_rows(tensors: tuple[object, ...]) -> int | None:
 
 def read(shape: ModelShape) -> Hparams:
     """Raises: BadModelError where the header lacks what every model has."""
-    keys = Keys(shape)
+    keys = HeaderReader(shape)
     arch = shape.architecture
     count = keys.one("block_count")
     if not 0 < count <= 1024:
@@ -143,7 +143,7 @@ def read(shape: ModelShape) -> Hparams:
 
 
 def _layers(
-    keys: Keys, arch: str, count: int, trunk: int, embd: int, heads: tuple[int, ...], window: int
+    keys: HeaderReader, arch: str, count: int, trunk: int, embd: int, heads: tuple[int, ...], window: int
 ) -> tuple[Layer, ...]:
     default_kv = max(heads)
     kv_heads = (
@@ -180,7 +180,7 @@ def _layers(
     )
 
 
-def _as_both(layer: Layer, keys: Keys, embd: int) -> Layer:
+def _as_both(layer: Layer, keys: HeaderReader, embd: int) -> Layer:
     """The most that one layer of an unknown kind can keep. An indexer beside the heads has keys, too."""
     r, s = _state(keys, embd, layer.heads)
     heads, indexer = layer.kv_heads, keys.one("attention.indexer.key_length", 0)
@@ -197,14 +197,14 @@ def _has_kv(arch: str, index: int, trunk: int, recurrent: bool, kv_heads: int, f
     return arch == "falcon-h1" or not recurrent
 
 
-def _kv_until(keys: Keys, arch: str, count: int) -> int:
+def _kv_until(keys: HeaderReader, arch: str, count: int) -> int:
     """From this layer on, caches of earlier layers are used again."""
     shared = keys.one("attention.shared_kv_layers", 0)
     return count - shared if shared else min(count, SHARED_KV_FROM.get(arch, count))
 
 
 def _recurrent(
-    keys: Keys, arch: str, count: int, trunk: int, kv_heads: tuple[int, ...], ffn: tuple[int, ...]
+    keys: HeaderReader, arch: str, count: int, trunk: int, kv_heads: tuple[int, ...], ffn: tuple[int, ...]
 ) -> tuple[bool, ...]:
     if arch in RECURRENT or arch == "falcon-h1":
         return (True,) * count
@@ -221,7 +221,7 @@ def _recurrent(
     return (False,) * count
 
 
-def _state(keys: Keys, embd: int, heads: int) -> tuple[int, int]:
+def _state(keys: HeaderReader, embd: int, heads: int) -> tuple[int, int]:
     """Values that a recurrent layer keeps per sequence: convolution rows, and the state itself.
 
     Source: ``llama_hparams::n_embd_r`` and ``n_embd_s``.

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from domain.model import ModelShape
 from planner.llama_cpp import kv_cache
-from planner.llama_cpp.context_params import Resolved
+from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.placement import INPUT, block_of, expert_layer, is_tied
 from planner.model.hparams import Hparams
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class LayerSizes:
     """``dense`` and ``experts`` of each block; ``output`` what stands with the last layer, ``input``
     on the host always."""
 
@@ -29,7 +29,7 @@ class Table:
         return any(self.experts)
 
 
-def table(shape: ModelShape, hparams: Hparams) -> Table:
+def layer_sizes(shape: ModelShape, hparams: Hparams) -> LayerSizes:
     blocks = len(hparams.layers)
     dense, experts = [0] * blocks, [0] * blocks
     output = first = embedding = 0
@@ -47,10 +47,10 @@ def table(shape: ModelShape, hparams: Hparams) -> Table:
             output += tensor.size_bytes
     if is_tied(shape.tensors):
         output += embedding
-    return Table(tuple(dense), tuple(experts), output, first)
+    return LayerSizes(tuple(dense), tuple(experts), output, first)
 
 
-def cache_per_layer(hparams: Hparams, run: Resolved) -> tuple[int, ...]:
+def cache_per_layer(hparams: Hparams, run: ContextParams) -> tuple[int, ...]:
     return tuple(kv_cache.layer_bytes(layer, hparams, run) for layer in hparams.layers)
 
 

@@ -3,7 +3,7 @@
 Source: the ``load_swa_pattern`` calls of llama.cpp's ``src/models``.
 """
 
-from planner.model.header import Keys
+from planner.model.header import HeaderReader
 
 # Layers in a period of sliding-window attention where the file does not say; and whether the full
 # layer comes first in it. Source: the ``load_swa_pattern`` calls of llama.cpp's ``src/models``.
@@ -32,7 +32,7 @@ SWA_WINDOWS = {"gemma2": 4096, "exaone4": 4096, "exaone-moe": 128, "llama4": 819
 EXAONE4_LARGE = 64  # blocks of the one size with windows, which the engine knows it by
 
 
-def window(keys: Keys, arch: str) -> int:
+def window(keys: HeaderReader, arch: str) -> int:
     if arch not in SWA_PERIODS and arch not in SWA_LISTED and arch not in {"lfm2", "lfm2moe"}:
         return 0
     if arch == "llama4":
@@ -42,7 +42,7 @@ def window(keys: Keys, arch: str) -> int:
     return keys.one("attention.sliding_window", SWA_WINDOWS.get(arch, 0))
 
 
-def sliding(keys: Keys, arch: str, count: int, trunk: int) -> tuple[bool, ...]:
+def sliding(keys: HeaderReader, arch: str, count: int, trunk: int) -> tuple[bool, ...]:
     pattern = keys.shape.get("attention.sliding_window_pattern")
     if isinstance(pattern, tuple) and len(pattern) >= count:
         return tuple(bool(item) for item in pattern[:count])

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from domain.hardware import Gpu, Hardware
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.plan import VLLM
 from planner.vllm import model_config
 from planner.vllm.weights import family
@@ -49,7 +49,7 @@ class Verdict:
         return not self.why_not
 
 
-def of_gpu(gpu: Gpu, hardware: Hardware, candidate: Candidate | None = None) -> Verdict:
+def of_gpu(gpu: Gpu, hardware: Hardware, candidate: ResolvedModel | None = None) -> Verdict:
     """Whether vLLM has kernels for these weights on this GPU; for any at all where none are given."""
     vendor = gpu.vendor.lower()
     kind = None if candidate is None else kind_of(candidate)
@@ -64,14 +64,14 @@ def of_gpu(gpu: Gpu, hardware: Hardware, candidate: Candidate | None = None) -> 
     return Verdict(f"vLLM does not run on {gpu.name}")
 
 
-def of_cpu(candidate: Candidate) -> Verdict:
+def of_cpu(candidate: ResolvedModel) -> Verdict:
     kind = kind_of(candidate)
     if kind is not None and kind not in CPU_METHODS:
         return Verdict(f"vLLM has no {kind} kernel for CPUs")
     return Verdict()
 
 
-def kind_of(candidate: Candidate) -> str | None:
+def kind_of(candidate: ResolvedModel) -> str | None:
     """The family of the quantization; ``None`` of plain weights."""
     method = model_config.method(candidate.shape)
     if method is None and candidate.weights.quant.upper() in PLAIN:

@@ -5,11 +5,11 @@ from dataclasses import replace
 from math import ceil
 
 from domain.hardware import Hardware
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.plan import VllmFlags
 from domain.units import MIB
-from planner.choose.candidates import Option
-from planner.llama_cpp.search import Case, holds
+from planner.choose.candidates import Candidate
+from planner.llama_cpp.search import SearchContext, holds
 from planner.machine import budget
 from planner.vllm import kernels, speed, weights
 from planner.vllm import model_config as configs
@@ -22,14 +22,14 @@ SPARE_CACHE = 1.1  # for prefixes of earlier requests, which are kept while ther
 SHARE_STEPS = 1000
 
 
-def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Option, ...]:
+def options(candidate: ResolvedModel, context_tokens: int, case: SearchContext) -> tuple[Candidate, ...]:
     """At this context per sequence, the fewest ranks first. Empty: does not fit, or no kernels."""
     config = configs.read(candidate.shape)
     if context_tokens > config.native_context:
         return ()
     if not on_gpus(candidate, case.hardware):
         return _on_cpu(candidate, context_tokens, case)
-    found: list[Option] = []
+    found: list[Candidate] = []
     for ranks in groups(config, candidate, case):
         for cache_dtype in _cache_dtypes(case.hardware, ranks):
             option = _option(candidate, ranks, cache_dtype, context_tokens, case)
@@ -41,12 +41,12 @@ def options(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Opti
     return tuple(found)
 
 
-def on_gpus(candidate: Candidate, hardware: Hardware) -> bool:
+def on_gpus(candidate: ResolvedModel, hardware: Hardware) -> bool:
     """Whether a GPU here may serve it."""
     return bool(hardware.gpus) and not kernels.is_cpu_build(hardware) and bool(_runs(candidate, hardware))
 
 
-def _runs(candidate: Candidate, hardware: Hardware) -> list[int]:
+def _runs(candidate: ResolvedModel, hardware: Hardware) -> list[int]:
     return [
         index
         for index, gpu in enumerate(hardware.gpus)
@@ -54,11 +54,11 @@ def _runs(candidate: Candidate, hardware: Hardware) -> list[int]:
     ]
 
 
-def _dtype(candidate: Candidate) -> str:
+def _dtype(candidate: ResolvedModel) -> str:
     return weights.served_dtype(configs.read(candidate.shape), "auto")
 
 
-def groups(config: Config, candidate: Candidate, case: Case) -> Iterator[tuple[int, ...]]:
+def groups(config: Config, candidate: ResolvedModel, case: SearchContext) -> Iterator[tuple[int, ...]]:
     """Like GPUs, as many as divide the heads, the fewest first; of several kinds the faster first."""
     hardware = case.hardware
     usable = [
@@ -85,12 +85,12 @@ def _cache_dtypes(hardware: Hardware, ranks: tuple[int, ...]) -> tuple[str, ...]
 
 
 def _option(
-    candidate: Candidate,
+    candidate: ResolvedModel,
     ranks: tuple[int, ...],
     cache_dtype: str,
     context_tokens: int,
-    case: Case,
-) -> Option | None:
+    case: SearchContext,
+) -> Candidate | None:
     flags = VllmFlags(
         max_model_len=context_tokens,
         tensor_parallel=max(1, len(ranks)),
@@ -112,10 +112,10 @@ def _option(
         return None
     flags = replace(flags, gpu_memory_utilization=_share(flags, ranks, candidate, case))
     found = estimate(candidate.shape, flags, case.hardware, quant=candidate.weights.quant)
-    return Option(candidate, flags, found, context_tokens, case.parallel, _together(candidate, laid, case))
+    return Candidate(candidate, flags, found, context_tokens, case.parallel, _together(candidate, laid, case))
 
 
-def _together(candidate: Candidate, laid: LaidOut, case: Case) -> float | None:
+def _together(candidate: ResolvedModel, laid: LaidOut, case: SearchContext) -> float | None:
     """Tokens/s of all sequences: each step gives one to each."""
     if case.parallel == 1:
         return None
@@ -125,7 +125,7 @@ def _together(candidate: Candidate, laid: LaidOut, case: Case) -> float | None:
     return case.parallel / step if step else None
 
 
-def _on_cpu(candidate: Candidate, context_tokens: int, case: Case) -> tuple[Option, ...]:
+def _on_cpu(candidate: ResolvedModel, context_tokens: int, case: SearchContext) -> tuple[Candidate, ...]:
     if not kernels.of_cpu(candidate):
         return ()
     option = _option(candidate, (), "auto", context_tokens, case.on_the_cpu())
@@ -137,7 +137,9 @@ def cache_bytes(cache: Cache, context_tokens: int, parallel: int) -> int:
     return ceil(cache.needed_bytes(context_tokens, parallel) * SPARE_CACHE / MIB) * MIB
 
 
-def _share(flags: VllmFlags, ranks: tuple[int, ...], candidate: Candidate, case: Case) -> float | None:
+def _share(
+    flags: VllmFlags, ranks: tuple[int, ...], candidate: ResolvedModel, case: SearchContext
+) -> float | None:
     """What must be free at the start, of each GPU's whole memory: vLLM checks that share even where the
     cache is given in bytes, and its own default is 0.92 (``v1/worker/utils.py``, request_memory)."""
     if not ranks:

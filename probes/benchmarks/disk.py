@@ -12,7 +12,7 @@ from pathlib import Path
 from domain.host import StorageKind
 from domain.units import MIB
 from probes import storage
-from probes.memo import Kept
+from probes.memo import Memo
 
 BUDGET_S = 0.25
 CHUNK_BYTES = 8 * MIB
@@ -38,7 +38,7 @@ def measure(root: Path, models_dir: Path) -> ReadRate | None:
     weights and no right to write, a disk that is nearly full."""
     if not hasattr(os, "O_DIRECT"):
         return None
-    if storage.probe(root, models_dir, Kept()).value.device_kind is StorageKind.MEMORY:
+    if storage.probe(root, models_dir, Memo()).value.device_kind is StorageKind.MEMORY:
         return None
     weights = largest_weights(models_dir)
     if weights is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.host import CoreKind
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from probes import sysfs
 
 CPUS = Path("sys/devices/system/cpu")
@@ -15,12 +15,14 @@ CPUS = Path("sys/devices/system/cpu")
 # 0.71, i7-1370P E-cores 0.75, favoured P-cores against plain ones 0.96, GB10 X925 of two clusters 0.97
 PERFORMANCE_SHARE = 0.85
 
-PMU_TOLD = Told("sysfs", note="devices/cpu_core and cpu_atom: one PMU per kind of core")
+PMU_TOLD = Provenance("sysfs", note="devices/cpu_core and cpu_atom: one PMU per kind of core")
 SPEED_TOLD = {
-    "capacity": Told("sysfs", Certainty.DERIVED, "cpu_capacity of each core"),
-    "max_khz": Told("sysfs", Certainty.DERIVED, "cpufreq/cpuinfo_max_freq of each core"),
+    "capacity": Provenance("sysfs", Certainty.DERIVED, "cpu_capacity of each core"),
+    "max_khz": Provenance("sysfs", Certainty.DERIVED, "cpufreq/cpuinfo_max_freq of each core"),
     # the firmware ranks cores of one kind, too, so that the best of them is given work first
-    "highest_perf": Told("sysfs", Certainty.ASSUMED, "acpi_cppc/highest_perf: ranks cores of one kind, too"),
+    "highest_perf": Provenance(
+        "sysfs", Certainty.ASSUMED, "acpi_cppc/highest_perf: ranks cores of one kind, too"
+    ),
 }
 
 
@@ -43,7 +45,7 @@ class Cores:
     physical: int | None = None
     performance: int | None = None
     kinds: tuple[CoreKind, ...] = ()
-    told: Told | None = None
+    told: Provenance | None = None
 
 
 def read(root: Path, online: Iterable[int], designs: Mapping[int, str]) -> Cores:
@@ -94,7 +96,7 @@ def sort_out(logical: Sequence[LogicalCpu], core_cpus: frozenset[int], atom_cpus
     return _cores(physical, kinds, SPEED_TOLD[measure])
 
 
-def _cores(physical: int | None, kinds: Iterable[CoreKind | None], told: Told) -> Cores:
+def _cores(physical: int | None, kinds: Iterable[CoreKind | None], told: Provenance) -> Cores:
     found = tuple(kind for kind in kinds if kind)
     performance = sum(kind.cores for kind in found if kind.is_performance)
     return Cores(physical, performance or None, found, told)

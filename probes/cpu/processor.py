@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.hardware import Cpu, Problem
-from domain.provenance import Told
+from domain.provenance import Provenance
 from probes import sysfs
 from probes.cpu import core_types, numa
 from probes.cpu.core_types import CPUS, parse_cpu_list
-from probes.memo import Kept
+from probes.memo import Memo
 from probes.memory.cgroup import Limits
-from probes.result import Answer
+from probes.result import Reading
 
 # What llama.cpp's CPU variants and vLLM's CPU kernels ask for (ggml/src/ggml-cpu/CMakeLists.txt), by the
 # names of /proc/cpuinfo: x86 first, then ARM
@@ -35,16 +35,16 @@ ARM_CORES = {
 }  # fmt: skip
 
 TOLD = {
-    "model": Told("cpuinfo"),
-    "physical_cores": Told("sysfs", note="topology/core_cpus_list"),
-    "logical_cpus": Told("sysfs", note="cpu/online"),
-    "usable_cpus": Told("proc", note="Cpus_allowed_list: affinity and cpusets"),
-    "quota_cpus": Told("cgroup", note="the tightest of this group and all above it"),
-    "isa": Told("cpuinfo", note="what every core has"),
-    "numa_nodes": Told("sysfs", note="node/has_cpu"),
-    "kinds": Told("cpuinfo", note="the design of each ARM core"),
-    "numa": Told("sysfs", note="node/node*/cpulist and meminfo"),
-    "throttled_count": Told("sysfs", note="thermal_throttle/*_throttle_count since the boot"),
+    "model": Provenance("cpuinfo"),
+    "physical_cores": Provenance("sysfs", note="topology/core_cpus_list"),
+    "logical_cpus": Provenance("sysfs", note="cpu/online"),
+    "usable_cpus": Provenance("proc", note="Cpus_allowed_list: affinity and cpusets"),
+    "quota_cpus": Provenance("cgroup", note="the tightest of this group and all above it"),
+    "isa": Provenance("cpuinfo", note="what every core has"),
+    "numa_nodes": Provenance("sysfs", note="node/has_cpu"),
+    "kinds": Provenance("cpuinfo", note="the design of each ARM core"),
+    "numa": Provenance("sysfs", note="node/node*/cpulist and meminfo"),
+    "throttled_count": Provenance("sysfs", note="thermal_throttle/*_throttle_count since the boot"),
 }
 
 
@@ -59,7 +59,7 @@ class Cpuinfo:
     designs: Mapping[int, str]
 
 
-def probe(root: Path, limits: Limits, kept: Kept) -> Answer[Cpu]:
+def probe(root: Path, limits: Limits, kept: Memo) -> Reading[Cpu]:
     """Temperature and power are not of these files: the snapshot adds them."""
     online_text = sysfs.read(root / CPUS / "online")
     online = parse_cpu_list(online_text)
@@ -88,8 +88,8 @@ def probe(root: Path, limits: Limits, kept: Kept) -> Answer[Cpu]:
     missing = [name for name in ("model", "physical_cores", "usable_cpus") if getattr(cpu, name) is None]
     if missing:
         what = f"not told below {root}: {', '.join(missing)}"
-        return Answer(cpu, (Problem("cpu", what, "mount /proc and /sys in this container"),), told)
-    return Answer(cpu, told=told)
+        return Reading(cpu, (Problem("cpu", what, "mount /proc and /sys in this container"),), told)
+    return Reading(cpu, told=told)
 
 
 def throttled(root: Path, online: Iterable[int]) -> int | None:

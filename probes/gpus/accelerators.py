@@ -6,17 +6,17 @@ from pathlib import Path
 
 from domain.catalogue_types import KnownGpu
 from domain.hardware import Gpu, Npu, Problem, Stacks, Thermal
-from domain.provenance import Told
+from domain.provenance import Provenance
 from probes.gpus import drm_clients, intel, npu, pci
 from probes.gpus.amd import probe as amd
 from probes.gpus.apple import probe as apple
 from probes.gpus.nvidia import probe as nvidia
 from probes.gpus.pci import PciDevice
 from probes.isolate import Guard
-from probes.memo import Kept
+from probes.memo import Memo
 from probes.memory import reserved
 from probes.memory.ram import Meminfo
-from probes.result import Answer, Found, sources
+from probes.result import Found, Reading, sources
 from probes.runtimes import versions
 
 NONE: tuple[Problem, ...] = ()
@@ -27,7 +27,7 @@ FIRMWARE_DRIVERS = ("amdgpu", "xe", "i915", "amdxdna")
 class Accelerators:
     vendors: tuple[Found, ...]
     npus: tuple[Npu, ...]
-    stacks: Answer[Stacks]
+    stacks: Reading[Stacks]
     carve_out_bytes: int | None = None
 
     @property
@@ -46,7 +46,7 @@ class Accelerators:
     def problems(self) -> tuple[Problem, ...]:
         return tuple(problem for vendor in self.vendors for problem in vendor.problems)
 
-    def sources(self) -> dict[str, Told]:
+    def sources(self) -> dict[str, Provenance]:
         found = self.stacks.sources("stacks")
         for vendor in self.vendors:
             found |= vendor.sources()
@@ -56,7 +56,7 @@ class Accelerators:
 
 
 def probe(
-    root: Path, meminfo: Meminfo, known_gpus: Sequence[KnownGpu], kept: Kept, ask: Guard
+    root: Path, meminfo: Meminfo, known_gpus: Sequence[KnownGpu], kept: Memo, ask: Guard
 ) -> Accelerators:
     devices: tuple[PciDevice, ...] = ask("pci", lambda: pci.probe(root), ())
     sharing = [one.slot for one in devices if one.driver == "amdgpu" and amd.is_apu(one, known_gpus)]
@@ -71,7 +71,7 @@ def probe(
         ask("apple", lambda: apple.probe(root, meminfo, known_gpus), Found()),
     )
     loaded = any(device.driver in FIRMWARE_DRIVERS for device in devices)
-    told = ask("stacks", lambda: versions.probe(root, kept, with_firmware=loaded), Answer(Stacks()))
+    told = ask("stacks", lambda: versions.probe(root, kept, with_firmware=loaded), Reading(Stacks()))
     cuda = next((vendor.cuda for vendor in vendors if vendor.cuda), None)
     return Accelerators(
         vendors,

@@ -9,22 +9,22 @@ from dataclasses import replace
 
 from domain.catalogue_types import KnownGpu
 from domain.hardware import BandwidthSource, Gpu, MemoryKind
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from probes.gpus.pci import VENDORS, PciDevice
 
 # Drivers keep up to 7 % for themselves or for ECC (L40S: 46068 of 49152 MiB)
 LEAST_REPORTED_SHARE = 0.92
 
 TOLD = {
-    "name": Told("table", note="by PCI id, revision and reported memory"),
-    "memory_total_bytes": Told("table", Certainty.RATED),
-    "bandwidth_bytes_per_s": Told("table", Certainty.RATED),
-    "arch": Told("table"),
-    "fp16_flops_per_s": Told("table", Certainty.RATED, "dense, adding up in FP32"),
-    "driver": Told("sysfs"),
-    "memory_kind": Told("table"),
-    "is_integrated": Told("sysfs", Certainty.DERIVED, "its place on the bus, and the table"),
-    "set_aside": Told("sysfs", Certainty.DERIVED, "what kind of GPU it is"),
+    "name": Provenance("table", note="by PCI id, revision and reported memory"),
+    "memory_total_bytes": Provenance("table", Certainty.RATED),
+    "bandwidth_bytes_per_s": Provenance("table", Certainty.RATED),
+    "arch": Provenance("table"),
+    "fp16_flops_per_s": Provenance("table", Certainty.RATED, "dense, adding up in FP32"),
+    "driver": Provenance("sysfs"),
+    "memory_kind": Provenance("table"),
+    "is_integrated": Provenance("sysfs", Certainty.DERIVED, "its place on the bus, and the table"),
+    "set_aside": Provenance("sysfs", Certainty.DERIVED, "what kind of GPU it is"),
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from domain.catalogue_types import KnownGpu
 from domain.hardware import Gpu, MemoryKind
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from domain.units import MIB
 from probes import sysfs
 from probes.gpus import device_table, pci, pcie_link
@@ -36,17 +36,17 @@ THROTTLE_FILES = ("tile*/gt*/freq0/throttle/reason_", "drm/card*/gt/gt*/throttle
 
 TOLD = {
     **device_table.TOLD,
-    "temperature_c": Told("hwmon", note="of the package"),
-    "power_limit_w": Told("hwmon", note="power1_cap, else power1_max"),
-    "fan_rpm": Told("hwmon", note="the fastest"),
-    "throttled_by": Told("sysfs", note="throttle reasons of every GT"),
+    "temperature_c": Provenance("hwmon", note="of the package"),
+    "power_limit_w": Provenance("hwmon", note="power1_cap, else power1_max"),
+    "fan_rpm": Provenance("hwmon", note="the fastest"),
+    "throttled_by": Provenance("sysfs", note="throttle reasons of every GT"),
     "link": pcie_link.TOLD,
     "pcie_bytes_per_s": pcie_link.RATE_TOLD,
-    "display_attached": Told("drm"),
-    "tenants": Told("proc", note="fdinfo of the processes that this user may look into"),
+    "display_attached": Provenance("drm"),
+    "tenants": Provenance("proc", note="fdinfo of the processes that this user may look into"),
 }
-FROM_WINDOW = Told("sysfs", Certainty.DERIVED, "the window of the PCI bus, which may be larger")
-FROM_FILE = Told("sysfs")
+FROM_WINDOW = Provenance("sysfs", Certainty.DERIVED, "the window of the PCI bus, which may be larger")
+FROM_FILE = Provenance("sysfs")
 
 
 def probe(
@@ -97,7 +97,7 @@ def _awake(gpu: Gpu, card: PciDevice) -> tuple[Gpu, ToldBy]:
     return gpu, {**TOLD, "memory_total_bytes": told}
 
 
-def memory_bytes(card: PciDevice, rated: int | None) -> tuple[int | None, Told]:
+def memory_bytes(card: PciDevice, rated: int | None) -> tuple[int | None, Provenance]:
     """A driver's own figure, else the table's, else the window's that the card's memory is seen through."""
     for pattern in SIZE_FILES:
         for path in sorted(card.path.glob(pattern)):

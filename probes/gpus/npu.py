@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from domain.hardware import Npu
-from domain.provenance import Told
+from domain.provenance import Provenance
 from probes import sysfs
 from probes.gpus import pci
 from probes.gpus.pci import PciDevice
@@ -21,9 +21,9 @@ NAMES = {
 DRIVERS = {"intel_vpu": "Intel NPU", "qaic": "Qualcomm Cloud AI 100", "habanalabs": "Habana Gaudi"}
 
 TOLD = {
-    "name": Told("table", note="by PCI id and revision"),
-    "driver": Told("sysfs"),
-    "firmware": Told("sysfs", note="what the driver read when it loaded"),
+    "name": Provenance("table", note="by PCI id and revision"),
+    "driver": Provenance("sysfs"),
+    "firmware": Provenance("sysfs", note="what the driver read when it loaded"),
 }
 
 

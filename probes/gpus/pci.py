@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.hardware import Problem, Trouble
+from domain.hardware import Problem, ProblemKind
 from probes import sysfs
 
 # Vendors of GPUs and NPUs; the graphics of servers and virtual machines are none
@@ -114,12 +114,12 @@ def _unusable(device: PciDevice) -> Problem:
     what = f"{VENDORS[device.vendor]} GPU {device.pci_id} at {device.slot} is present, unusable: "
     if device.driver is None:
         return Problem(
-            "pci", f"{what}no driver is bound", f"install or load the {needed} driver", Trouble.DRIVER
+            "pci", f"{what}no driver is bound", f"install or load the {needed} driver", ProblemKind.DRIVER
         )
     if device.driver == "vfio-pci":
         hint = "it is set aside for a virtual machine; take it out of the vfio-pci ids to use it here"
         return Problem("pci", f"{what}vfio-pci has it", hint)
-    return Problem("pci", f"{what}the driver is {device.driver}", f"it needs {needed}", Trouble.DRIVER)
+    return Problem("pci", f"{what}the driver is {device.driver}", f"it needs {needed}", ProblemKind.DRIVER)
 
 
 def window_bytes(device: PciDevice, number: int) -> int | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.accelerator import PcieLink
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.gpus.pci import PciDevice
 
@@ -26,8 +26,8 @@ GENERATIONS = {speed: generation for generation, speed in enumerate(LANE_BYTES_P
 PLACEHOLDER = (1, 1)  # cards with a switch of their own (Arc) and GB10 show this whatever the slot is
 WIDEST = 32
 
-TOLD = Told("sysfs", note="max_ and current_link_* of every port up to the root, the narrowest")
-RATE_TOLD = Told("sysfs", Certainty.DERIVED, "the most that both ends can do, over the lanes in use")
+TOLD = Provenance("sysfs", note="max_ and current_link_* of every port up to the root, the narrowest")
+RATE_TOLD = Provenance("sysfs", Certainty.DERIVED, "the most that both ends can do, over the lanes in use")
 
 
 @dataclass(frozen=True, slots=True)

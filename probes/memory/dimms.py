@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.host import MemoryModule
-from domain.provenance import Told
+from domain.provenance import Provenance
 from probes import sysfs
 
 UDEV_COPY = Path("run/udev/data/+dmi:id")
@@ -23,7 +23,10 @@ KINDS = {
     0x20: "HBM", 0x21: "HBM2", 0x22: "DDR5", 0x23: "LPDDR5", 0x24: "HBM3",
 }  # fmt: skip
 
-COPY, TABLES = Told("dmi", note="type 17, as udev copied it at the boot"), Told("dmi", note="type 17")
+COPY, TABLES = (
+    Provenance("dmi", note="type 17, as udev copied it at the boot"),
+    Provenance("dmi", note="type 17"),
+)
 UNKNOWN_WORD = 0xFFFF
 MIB, KIB = 1024**2, 1024
 
@@ -41,7 +44,7 @@ class Slots:
     """The populated ones; () where nobody may tell."""
 
     slots: tuple[Slot, ...] = ()
-    told: Told = TABLES
+    told: Provenance = TABLES
 
     @property
     def modules(self) -> tuple[MemoryModule, ...]:

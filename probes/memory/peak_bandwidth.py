@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from domain.hardware import BandwidthSource, Memory
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from probes.memory.dimms import Slot
-from probes.result import Answer
+from probes.result import Reading
 
 # How firmware names channels: "P0 CHANNEL A" (AMD), "Controller0-ChannelA-DIMM0" (Intel), "DIMM_A1", "A1"
 SOCKET = re.compile(r"(?:\bP|CPU|PROC|NODE)[ _]?([0-9])", re.IGNORECASE)
@@ -23,15 +23,15 @@ CHANNELS = (
 SOLDERED = ("LPDDR", "HBM")
 MOST_PLAIN_MODULES = 2  # of a board whose channels have no name: each is taken for a channel of its own
 
-SURE = Told("dmi", Certainty.DERIVED, "configured speed x width of the channels that have modules")
-GUESSED = Told("dmi", Certainty.ASSUMED, "channels have no name here: each module is taken for one")
+SURE = Provenance("dmi", Certainty.DERIVED, "configured speed x width of the channels that have modules")
+GUESSED = Provenance("dmi", Certainty.ASSUMED, "channels have no name here: each module is taken for one")
 
 
 @dataclass(frozen=True, slots=True)
 class Peak:
     bytes_per_s: float | None = None
     bus_bits: int | None = None
-    told: Told = SURE
+    told: Provenance = SURE
 
 
 def of_modules(slots: Sequence[Slot]) -> Peak:
@@ -44,7 +44,7 @@ def of_modules(slots: Sequence[Slot]) -> Peak:
     return Peak(min(known) * bits / 8, bits, told)
 
 
-def bounded(ram: Answer[Memory], rated_bytes_per_s: float | None, rated_told: Told) -> Answer[Memory]:
+def bounded(ram: Reading[Memory], rated_bytes_per_s: float | None, rated_told: Provenance) -> Reading[Memory]:
     """``ram`` with the peak of the chip that it is soldered to, where that is lower or the only one."""
     peak = ram.value.peak_bandwidth_bytes_per_s
     if rated_bytes_per_s is None or (peak is not None and peak <= rated_bytes_per_s):
@@ -59,7 +59,7 @@ def bounded(ram: Answer[Memory], rated_bytes_per_s: float | None, rated_told: To
     return replace(ram, value=value, told={**ram.told, **dict.fromkeys(fields, rated_told)})
 
 
-def bus_bits(slots: Sequence[Slot]) -> tuple[int | None, Told]:
+def bus_bits(slots: Sequence[Slot]) -> tuple[int | None, Provenance]:
     """Bits of all channels that have a module, and how sure that is.
 
     Two modules of one channel take turns: four of them on a desktop board are still 128 bits.

@@ -9,26 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.hardware import BandwidthSource, Memory, Problem
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from probes import sysfs
-from probes.memo import Kept
+from probes.memo import Memo
 from probes.memory import dimms, peak_bandwidth
 from probes.memory import swap as swaps
 from probes.memory.cgroup import Limits, parse_membership
 from probes.memory.swap import Swaps
-from probes.result import Answer, ToldBy
+from probes.result import Reading, ToldBy
 
 CAP_IPC_LOCK = 14  # linux/capability.h; mm/mlock.c can_do_mlock() lets it pass any limit
 MEMLOCK = re.compile(r"^Max locked memory\s+(\S+)", re.MULTILINE)
 TOLD = {
-    "total_bytes": Told("meminfo", note="MemTotal: without what the firmware gave a GPU"),
-    "available_bytes": Told("meminfo", note="MemAvailable, never more than MemTotal"),
-    "hugepages_total_bytes": Told("meminfo", note="of the default size"),
-    "hugepages_free_bytes": Told("meminfo"),
-    "cgroup_limit_bytes": Told("cgroup", note="the tightest of this group and all above it"),
-    "cgroup_available_bytes": Told("cgroup", Certainty.DERIVED, "limit - usage + inactive file pages"),
-    "zram_total_bytes": Told("swaps", note="before compression"),
-    "zram_free_bytes": Told("swaps"),
+    "total_bytes": Provenance("meminfo", note="MemTotal: without what the firmware gave a GPU"),
+    "available_bytes": Provenance("meminfo", note="MemAvailable, never more than MemTotal"),
+    "hugepages_total_bytes": Provenance("meminfo", note="of the default size"),
+    "hugepages_free_bytes": Provenance("meminfo"),
+    "cgroup_limit_bytes": Provenance("cgroup", note="the tightest of this group and all above it"),
+    "cgroup_available_bytes": Provenance("cgroup", Certainty.DERIVED, "limit - usage + inactive file pages"),
+    "zram_total_bytes": Provenance("swaps", note="before compression"),
+    "zram_free_bytes": Provenance("swaps"),
 }
 BANDWIDTH = ("bandwidth_bytes_per_s", "bandwidth_source", "peak_bandwidth_bytes_per_s", "bus_bits")
 WHOLE_UID_RANGE = ["0", "0", "4294967295"]
@@ -85,7 +85,7 @@ def parse_meminfo(text: str) -> Meminfo:
     )
 
 
-def probe(root: Path, meminfo: Meminfo, limits: Limits, kept: Kept) -> Answer[Memory]:
+def probe(root: Path, meminfo: Meminfo, limits: Limits, kept: Memo) -> Reading[Memory]:
     """Bandwidth and the carve-out hang on the GPUs, too: the snapshot adds them."""
     limit, unlimited = memlock(root)
     slots = kept("modules", None, lambda: dimms.read(root))
@@ -116,14 +116,14 @@ def probe(root: Path, meminfo: Meminfo, limits: Limits, kept: Kept) -> Answer[Me
     missing = [name for name in ("total_bytes", "available_bytes") if getattr(memory, name) is None]
     if missing:
         what = f"{root / 'proc/meminfo'} does not tell {' and '.join(missing)}"
-        return Answer(memory, (Problem("memory", what, "mount /proc in this container"),), told)
-    return Answer(memory, told=told)
+        return Reading(memory, (Problem("memory", what, "mount /proc in this container"),), told)
+    return Reading(memory, told=told)
 
 
-def _told(root: Path, memory: Memory, swap: Swaps | None, modules: Told, peak: Told) -> ToldBy:
+def _told(root: Path, memory: Memory, swap: Swaps | None, modules: Provenance, peak: Provenance) -> ToldBy:
     """What differs from machine to machine, beside what doesn't."""
-    lock = Told("proc", note=f"of {unit(root)}, whose engines inherit it")
-    swapped = Told("swaps") if swap else Told("meminfo", note="with zram, if there is any")
+    lock = Provenance("proc", note=f"of {unit(root)}, whose engines inherit it")
+    swapped = Provenance("swaps") if swap else Provenance("meminfo", note="with zram, if there is any")
     return {
         **TOLD,
         "memlock_unlimited" if memory.memlock_unlimited else "memlock_limit_bytes": lock,

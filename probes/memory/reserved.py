@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from domain.catalogue_types import KnownGpu
-from domain.provenance import Told
+from domain.provenance import Provenance
 from probes.gpus.amd import apu
 from probes.gpus.amd import probe as amd
 from probes.gpus.pci import PciDevice
 
-TOLD = Told("sysfs", note="mem_info_vram_total of the integrated GPU")
+TOLD = Provenance("sysfs", note="mem_info_vram_total of the integrated GPU")
 
 
 def probe(root: Path, devices: Sequence[PciDevice], table: Sequence[KnownGpu]) -> int | None:

@@ -8,14 +8,18 @@ from typing import Any
 
 from domain.accelerator import RuntimeDevice
 from domain.hardware import Problem
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 
 TOLD = {
-    "vulkan": Told("libvulkan", note="the loader's, asked by a child once a boot"),
-    "vulkan_devices": Told("libvulkan", note="without processors; each card once, by its place on the bus"),
-    "level_zero": Told("libze_loader", note="the driver's, asked by a child once a boot"),
-    "level_zero_devices": Told("libze_loader"),
-    "vulkan_driver_files": Told("environment", Certainty.READ, "of this daemon, whose engines inherit it"),
+    "vulkan": Provenance("libvulkan", note="the loader's, asked by a child once a boot"),
+    "vulkan_devices": Provenance(
+        "libvulkan", note="without processors; each card once, by its place on the bus"
+    ),
+    "level_zero": Provenance("libze_loader", note="the driver's, asked by a child once a boot"),
+    "level_zero_devices": Provenance("libze_loader"),
+    "vulkan_driver_files": Provenance(
+        "environment", Certainty.READ, "of this daemon, whose engines inherit it"
+    ),
 }
 ANSWERS_WITHIN_S = 15.0  # a cold driver cache takes seconds (github.com/lutris/lutris/issues/6901)
 

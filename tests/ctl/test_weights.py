@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from domain.launch import Progress, Step
-from domain.local_model import Checked, StoredRow
+from domain.local_model import LocalModelRow, VerifyProgress
 from domain.model import Source
 from domain.serialization import to_json
 from domain.units import GIB, MIB
@@ -15,7 +15,7 @@ from tests.ctl.test_completion import completed
 from tests.fakes.daemon_server import Answer, FakeDaemon
 
 NAME = "o/toy-GGUF:Q8_0"
-ROW = StoredRow(NAME, Source.HUB, "o/toy-GGUF", "0" * 40, "Q8_0", 3 * GIB, ("toy-Q8_0.gguf",), "/m/toy")
+ROW = LocalModelRow(NAME, Source.HUB, "o/toy-GGUF", "0" * 40, "Q8_0", 3 * GIB, ("toy-Q8_0.gguf",), "/m/toy")
 FREED = {"models": [NAME], "leftovers": 0, "freed_bytes": 3 * GIB, "free_bytes": 9 * GIB, "short_bytes": 0}
 
 
@@ -150,8 +150,8 @@ def test_gc_tells_what_is_missing_and_fails_then(ctl: Ctl, daemon: FakeDaemon) -
 
 
 def test_verify_fails_where_something_is_damaged(ctl: Ctl, daemon: FakeDaemon) -> None:
-    sound = Checked(NAME, "toy-Q8_0.gguf", 10, 10, ended=True, known=True)
-    unknown = Checked("p", "p.gguf", 10, 10, ended=True)
+    sound = VerifyProgress(NAME, "toy-Q8_0.gguf", 10, 10, ended=True, known=True)
+    unknown = VerifyProgress("p", "p.gguf", 10, 10, ended=True)
     daemon.on("GET /v1/models/verify", streamed(*(json.dumps(to_json(step)) for step in (sound, unknown))))
     done = ctl("verify")
     assert done.returncode == 0

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from config.settings import Settings, load
-from daemon.app import Node, Rooms, real_rooms
+from daemon.app import Adapters, App, real_adapters
 from daemon.main import running
-from daemon.systemd_notify import Notify
+from daemon.systemd_notify import SystemdNotifier
 from domain.errors import EngineError
 from domain.hardware import EngineFound
 from domain.plan import LLAMA_CPP, VLLM, Plan
@@ -96,11 +96,11 @@ def launcher() -> FakeLauncher:
     return FakeLauncher()
 
 
-def fake_rooms(settings: Settings, launcher: FakeLauncher) -> Rooms:
-    """The real rooms, with another engine and without the second of measuring RAM and disk."""
+def fake_adapters(settings: Settings, launcher: FakeLauncher) -> Adapters:
+    """The real adapters, with another engine and without the second of measuring RAM and disk."""
     caps = Capabilities(LLAMA_CPP, str(FAKE), version="fake")
     return replace(
-        real_rooms(settings),
+        real_adapters(settings),
         measure_bandwidth=lambda: 20e9,
         measure_read_rate=lambda: ReadRate(2e9, of_weights=True),
         ask_runtimes=Runtimes,
@@ -111,8 +111,8 @@ def fake_rooms(settings: Settings, launcher: FakeLauncher) -> Rooms:
 
 
 @pytest.fixture
-def rooms(settings: Settings, launcher: FakeLauncher) -> Rooms:
-    return fake_rooms(settings, launcher)
+def adapters(settings: Settings, launcher: FakeLauncher) -> Adapters:
+    return fake_adapters(settings, launcher)
 
 
 @dataclass
@@ -120,7 +120,7 @@ class Api:
     """The daemon as node-ctl sees it."""
 
     http: httpx.AsyncClient
-    node: Node
+    app: App
 
     async def get(self, path: str) -> Any:
         return (await self.http.get(path)).json()
@@ -158,17 +158,17 @@ Running = Callable[..., AbstractAsyncContextManager[Api]]
 
 
 @pytest.fixture
-def daemon(settings: Settings, rooms: Rooms) -> Running:
-    """Starts a daemon on the same state each time it is called, with other rooms where given."""
+def daemon(settings: Settings, adapters: Adapters) -> Running:
+    """Starts a daemon on the same state each time it is called, with other adapters where given."""
 
     @asynccontextmanager
-    async def run(other: Rooms | None = None) -> AsyncIterator[Api]:
+    async def run(other: Adapters | None = None) -> AsyncIterator[Api]:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         transport = httpx.AsyncHTTPTransport(uds=str(settings.socket))
         async with (
-            running(settings, Notify({}), other or rooms) as node,
+            running(settings, SystemdNotifier({}), other or adapters) as app,
             httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=30) as http,
         ):
-            yield Api(http, node)
+            yield Api(http, app)
 
     return run

@@ -13,8 +13,8 @@ import httpx
 
 from config.settings import Settings, load
 from daemon.main import running
-from daemon.systemd_notify import Notify
-from tests.daemon.conftest import Api, FakeLauncher, fake_rooms
+from daemon.systemd_notify import SystemdNotifier
+from tests.daemon.conftest import Api, FakeLauncher, fake_adapters
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -33,10 +33,10 @@ async def serve(settings: Settings, model: Path) -> None:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     transport = httpx.AsyncHTTPTransport(uds=str(settings.socket))
     async with (
-        running(settings, Notify({}), fake_rooms(settings, FakeLauncher())) as node,
+        running(settings, SystemdNotifier({}), fake_adapters(settings, FakeLauncher())) as app,
         httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=30) as http,
     ):
-        print(json.dumps(await Api(http, node).launched(model, name="tiny")), flush=True)
+        print(json.dumps(await Api(http, app).launched(model, name="tiny")), flush=True)
         await asyncio.sleep(600)
 
 

@@ -5,13 +5,13 @@ import threading
 
 import pytest
 
-from daemon.app import Rooms
+from daemon.app import Adapters
 from domain.hardware import Hardware
 from tests.daemon.conftest import Running
 
 
 async def test_a_look_that_a_stop_breaks_off_is_no_error(
-    daemon: Running, rooms: Rooms, caplog: pytest.LogCaptureFixture
+    daemon: Running, adapters: Adapters, caplog: pytest.LogCaptureFixture
 ) -> None:
     began, may_end = threading.Event(), threading.Event()
 
@@ -20,7 +20,7 @@ async def test_a_look_that_a_stop_breaks_off_is_no_error(
         may_end.wait(10)
         return Hardware()
 
-    object.__setattr__(rooms, "probe", probe)
+    object.__setattr__(adapters, "probe", probe)
     async with daemon():
         assert await asyncio.to_thread(began.wait, 10)
     may_end.set()

@@ -14,27 +14,27 @@ from typing import cast
 import pytest
 
 from daemon.api.errors import STATUS
-from daemon.app import Node, Seen, environments
-from daemon.events.broadcast import Changes
-from daemon.events.event_log import Diary
-from daemon.events.progress_log import Track
+from daemon.app import App, HardwareCache, environments
+from daemon.events.broadcast import Broadcast
+from daemon.events.event_log import EventLog
+from daemon.events.progress_log import ProgressLog
 from daemon.launches import log_tail
-from daemon.launches.launch import Live
+from daemon.launches.launch import Launch
 from daemon.launches.log_tail import read
 from daemon.launches.service import name_of
 from daemon.log_format import JournalFormatter, goes_to_journal
-from daemon.machine.snapshot import look, without_engines
+from daemon.machine.snapshot import probe_now, without_engines
 from daemon.resources import ledger
 from daemon.resources.ledger import Ledger, free_bytes, host_held_bytes, without
-from daemon.state.records import Request
-from daemon.systemd_notify import Notify
-from daemon.weights.transfer_rate import Meter
+from daemon.state.records import LaunchRequest
+from daemon.systemd_notify import SystemdNotifier
+from daemon.weights.transfer_rate import TransferRate
 from domain import errors
 from domain.accelerator import Tenant
-from domain.download import Fetched
+from domain.download import DownloadProgress
 from domain.hardware import Gpu, Hardware, Memory
 from domain.launch import Progress, Step
-from domain.plan import DeviceMemory, Wish
+from domain.plan import DeviceMemory, LaunchOptions
 from domain.serialization import to_json
 from launchers import query
 from tests.daemon.state.test_store import PLAN
@@ -48,7 +48,7 @@ def bytes_line(done: int) -> Progress:
 
 
 async def test_who_follows_late_sees_only_the_last_count_of_bytes() -> None:
-    track = Track()
+    track = ProgressLog()
     track.say(Step.DOWNLOAD, "begins")
     for done in (1, 2, 3):
         track.add(bytes_line(done))
@@ -56,7 +56,7 @@ async def test_who_follows_late_sees_only_the_last_count_of_bytes() -> None:
 
 
 async def test_who_follows_from_the_start_sees_each_line_once_and_the_end() -> None:
-    track = Track()
+    track = ProgressLog()
     seen: list[Progress] = []
 
     async def follow() -> None:
@@ -71,7 +71,7 @@ async def test_who_follows_from_the_start_sees_each_line_once_and_the_end() -> N
 
 
 async def test_following_ends_when_the_daemon_does() -> None:
-    track = Track()
+    track = ProgressLog()
     following = asyncio.create_task(anext(track.follow(), None))
     await asyncio.sleep(0.01)
     track.close()
@@ -129,13 +129,13 @@ def test_a_manager_at_an_abstract_address_is_told() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("\0node-daemon-test-" + str(os.getpid()))
         manager.settimeout(5)
-        Notify({"NOTIFY_SOCKET": f"@node-daemon-test-{os.getpid()}"})("READY=1", "STATUS=fine")
+        SystemdNotifier({"NOTIFY_SOCKET": f"@node-daemon-test-{os.getpid()}"})("READY=1", "STATUS=fine")
         assert manager.recv(100) == b"READY=1\nSTATUS=fine"
 
 
 def test_a_manager_that_is_gone_is_no_trouble(tmp_path: Path) -> None:
-    Notify({"NOTIFY_SOCKET": str(tmp_path / "gone")})("READY=1")
-    Notify({})("READY=1")
+    SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "gone")})("READY=1")
+    SystemdNotifier({})("READY=1")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_manager_that_is_gone_is_no_trouble(tmp_path: Path) -> None:
     ],
 )
 def test_the_watchdog_is_fed_when_it_is_meant_for_us(environ: dict[str, str], period_s: float) -> None:
-    assert Notify(environ).watchdog_s == period_s
+    assert SystemdNotifier(environ).watchdog_s == period_s
 
 
 def test_the_journal_gets_levels_and_no_times() -> None:
@@ -162,17 +162,17 @@ def test_the_journal_gets_levels_and_no_times() -> None:
 
 
 def test_a_download_tells_its_rate_and_the_time_left() -> None:
-    meter = Meter()
-    assert meter.line(Fetched(0, 1000), 10.0) is not None
-    assert meter.line(Fetched(100, 1000), 10.1) is None, "not more often than an eye can follow"
-    line = meter.line(Fetched(400, 1000), 11.0)
+    meter = TransferRate()
+    assert meter.line(DownloadProgress(0, 1000), 10.0) is not None
+    assert meter.line(DownloadProgress(100, 1000), 10.1) is None, "not more often than an eye can follow"
+    line = meter.line(DownloadProgress(400, 1000), 11.0)
     assert line is not None
     assert (line.bytes_done, line.rate_bytes_per_s, line.eta_s) == (400, 400.0, 1.5)
-    assert meter.line(Fetched(1000, 1000), 11.01) is not None, "the last one is always told"
+    assert meter.line(DownloadProgress(1000, 1000), 11.01) is not None, "the last one is always told"
 
 
 async def test_a_log_is_followed_over_its_rotation(tmp_path: Path) -> None:
-    path, ended = tmp_path / "engine.log", Changes()
+    path, ended = tmp_path / "engine.log", Broadcast()
     path.write_text("".join(f"line {number}\n" for number in range(5000)))
     tail = read(path, 2, follow=True, ended=ended)
     assert await anext(tail) == b"line 4998\nline 4999\n"
@@ -186,7 +186,7 @@ async def test_a_quiet_log_is_followed_without_a_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_tail, "POLL_S", 0.01)
-    ended = Changes()
+    ended = Broadcast()
     before = len(asyncio.all_tasks())
 
     async def follow() -> None:
@@ -203,15 +203,15 @@ async def test_a_quiet_log_is_followed_without_a_trace(
 
 
 async def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    assert [part async for part in read(tmp_path / "none", 5, follow=False, ended=Changes())] == []
+    assert [part async for part in read(tmp_path / "none", 5, follow=False, ended=Broadcast())] == []
 
 
 def test_an_address_is_shown_without_its_secrets() -> None:
     address = "https://me:pass@example.org/m/a.gguf?sig=s3cret"
     plan = replace(PLAN, model=address, weights=replace(PLAN.weights, repo=address))
-    live = Live(Request(name_of(address), address, Wish()), plan=plan)
-    shown = json.dumps(to_json(live.details()))
-    assert live.name == "a"
+    launch = Launch(LaunchRequest(name_of(address), address, LaunchOptions()), plan=plan)
+    shown = json.dumps(to_json(launch.details()))
+    assert launch.name == "a"
     assert "example.org/m/a.gguf" in shown
     assert "pass" not in shown
     assert "s3cret" not in shown
@@ -222,15 +222,21 @@ async def test_an_engine_is_asked_again_once_the_devices_are_others() -> None:
     question = ("date", "+%s%N")
     first = await asyncio.to_thread(query.answer, path, question)
     machines = iter((Hardware(), Hardware(), Hardware(gpus=(Gpu("x", "amd", "X"),))))
-    rooms = SimpleNamespace(probe=lambda: next(machines), engines=tuple, measure_bandwidth=lambda: None)
+    adapters = SimpleNamespace(probe=lambda: next(machines), engines=tuple, measure_bandwidth=lambda: None)
     store = SimpleNamespace(fact=lambda key: None, put_fact=lambda key, value: None, add_event=print)
-    node = SimpleNamespace(rooms=rooms, store=store, seen=Seen(), measuring=asyncio.Lock(), boot_id=None)
-    node.live, node.diary = {}, Diary(store)
-    node.settings = SimpleNamespace(models_dir=None, sysroot=Path("/"))
+    app = SimpleNamespace(
+        adapters=adapters,
+        store=store,
+        hardware_cache=HardwareCache(),
+        measuring_lock=asyncio.Lock(),
+        boot_id=None,
+    )
+    app.launches, app.events = {}, EventLog(store)
+    app.settings = SimpleNamespace(models_dir=None, sysroot=Path("/"))
     for _ in range(2):
-        await look(cast("Node", node))
+        await probe_now(cast("App", app))
     assert await asyncio.to_thread(query.answer, path, question) == first
-    await look(cast("Node", node))
+    await probe_now(cast("App", app))
     assert await asyncio.to_thread(query.answer, path, question) != first
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.redact import Private, anonymous, without_secrets
+from domain.redact import Private, anonymize, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ BOX = Private(
     ],
 )
 def test_whose_machine_it_is_is_not_shown(text: str, shown: str) -> None:
-    assert anonymous(text, BOX) == shown
+    assert anonymize(text, BOX) == shown
 
 
 def test_what_is_anonymous_stays_as_it_is() -> None:
-    once = anonymous("ada at attic, /home/ada, PF4XK2LM, 10.0.0.1, hf_abcdefghijklmnop", BOX)
-    assert anonymous(once, BOX) == once
+    once = anonymize("ada at attic, /home/ada, PF4XK2LM, 10.0.0.1, hf_abcdefghijklmnop", BOX)
+    assert anonymize(once, BOX) == once

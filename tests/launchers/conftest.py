@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from domain.plan import LLAMA_CPP
 from launchers import llama_cpp, ports
-from launchers.base import Capabilities, Places
+from launchers.base import Capabilities, SearchPaths
 from launchers.command import Command, StopPolicy
 from launchers.process.engine import EngineProcess
 from launchers.registry import choose
@@ -32,7 +32,7 @@ def port() -> int:
 @pytest.fixture(scope="session")
 def engine() -> Capabilities:
     """The real llama-server that this machine would use."""
-    return choose(LLAMA_CPP, Places(search_path=os.environ["PATH"]))
+    return choose(LLAMA_CPP, SearchPaths(search_path=os.environ["PATH"]))
 
 
 @pytest_asyncio.fixture

@@ -10,7 +10,7 @@ from domain.errors import EngineError, UsageError
 from domain.model import Source, WeightFile, Weights
 from domain.plan import VLLM, Confidence, LlamaFlags, Plan, Speed, VllmFlags
 from launchers import query, vllm
-from launchers.base import Capabilities, Places
+from launchers.base import Capabilities, SearchPaths
 from launchers.command import Exit
 from launchers.registry import choose
 from launchers.vllm.capabilities import parse_choices, parse_help
@@ -76,7 +76,7 @@ def test_a_known_version_is_read_without_starting_it(
     tmp_path: Path, version: str, torch: str, backends: tuple[str, ...]
 ) -> None:
     command = environment(tmp_path / "env", version=version, torch=torch)
-    (found,) = vllm.find(Places(environments=(tmp_path / "env",)))
+    (found,) = vllm.find(SearchPaths(environments=(tmp_path / "env",)))
     assert (found.path, found.version, found.backends) == (str(command), version, backends)
     assert "--kv-cache-memory-bytes" in vllm.ask(str(command)).flags
 
@@ -97,7 +97,7 @@ def test_an_unknown_version_is_asked_once_and_remembered_on_disk(tmp_path: Path)
 
 def test_an_environment_that_does_not_work_is_listed_with_its_problem(tmp_path: Path) -> None:
     environment(tmp_path / "env", version="0.99.0", torch="2.13.0", script="import sys; sys.exit('broken')")
-    places = Places(environments=(tmp_path / "env",))
+    places = SearchPaths(environments=(tmp_path / "env",))
     (found,) = vllm.find(places)
     assert "exited 1" in str(found.problem)
     with pytest.raises(EngineError, match="exited 1"):

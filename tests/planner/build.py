@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind, Storage
-from domain.model import Candidate, MetadataValue, ModelShape, Source, Tensor, WeightFile, Weights
+from domain.model import MetadataValue, ModelShape, ResolvedModel, Source, Tensor, WeightFile, Weights
 from domain.plan import VLLM
 from domain.units import GIB
 from planner.llama_cpp.graph.recipe import recipe
@@ -53,14 +53,14 @@ def shape(model: str, quant: str) -> ModelShape:
     return shape_from_facts(truth()["models"][model], quant)
 
 
-def candidate(model: str, quant: str) -> Candidate:
+def candidate(model: str, quant: str) -> ResolvedModel:
     made = shape(model, quant)
     files = (WeightFile(f"{model}-{quant}.gguf", made.file_bytes),)
     weights = Weights(Source.HUB, f"someone/{model}-GGUF", "main", files, quant, made.file_bytes)
-    return Candidate(weights, made)
+    return ResolvedModel(weights, made)
 
 
-def candidates(model: str, *quants: str) -> tuple[Candidate, ...]:
+def candidates(model: str, *quants: str) -> tuple[ResolvedModel, ...]:
     return tuple(candidate(model, quant) for quant in quants)
 
 
@@ -149,7 +149,7 @@ LARGE = {
 
 def folder(
     facts: Mapping[str, MetadataValue], size_bytes: int, quant: str = "BF16", *, method: str | None = None
-) -> Candidate:
+) -> ResolvedModel:
     """A folder of safetensors: config.json's ``facts``, and one tensor that is cut among ranks."""
     metadata = {f"llama.{key}": value for key, value in facts.items()}
     if method:
@@ -158,4 +158,4 @@ def folder(
     shape = ModelShape("llama", (tensor,), size_bytes, metadata)
     files = (WeightFile("model.safetensors", size_bytes),)
     weights = Weights(Source.FILE, "here", None, files, quant, size_bytes, "/models/here")
-    return Candidate(weights, shape, engine=VLLM)
+    return ResolvedModel(weights, shape, engine=VLLM)

@@ -8,7 +8,7 @@ import pytest
 from domain.errors import DoesNotFitError, UnknownModelError, UsageError
 from domain.hardware import Hardware
 from domain.model import Chat
-from domain.plan import HOST, LlamaFlags, Plan, Wish
+from domain.plan import HOST, LaunchOptions, LlamaFlags, Plan
 from domain.units import GIB
 from planner.choose.choose import Reserve, plan
 from planner.llama_cpp import compute_buffers
@@ -66,7 +66,7 @@ def flags_of(found: Plan) -> LlamaFlags:
 def test_picks_quant_and_split(
     models: tuple[object, ...], machine: Hardware, quant: str, gpu_layers: int, on_cpu: bool
 ) -> None:
-    found = plan("a model", models, machine, Wish())  # type: ignore[arg-type]
+    found = plan("a model", models, machine, LaunchOptions())  # type: ignore[arg-type]
     flags = flags_of(found)
     assert (found.weights.quant, flags.gpu_layers) == (quant, gpu_layers)
     assert bool(flags.n_cpu_moe or not flags.gpu_layers) is on_cpu
@@ -78,20 +78,20 @@ def test_picks_quant_and_split(
     "machine", [build.CARD_24, build.CARD_9, build.TWO_3090, build.UNEQUAL, build.GB10, build.SMALL_CPU]
 )
 def test_the_figures_of_a_plan_are_those_of_its_command(machine: Hardware) -> None:
-    found = plan("a model", MOE, machine, Wish())
+    found = plan("a model", MOE, machine, LaunchOptions())
     again = estimate(next(one.shape for one in MOE if one.weights is found.weights), flags_of(found), machine)
     assert (again.memory, again.speed) == (found.memory, found.speed)
 
 
 def test_every_flag_that_the_engine_would_fit_is_said() -> None:
-    flags = flags_of(plan("a model", LLAMA, build.CARD_24, Wish()))
+    flags = flags_of(plan("a model", LLAMA, build.CARD_24, LaunchOptions()))
     assert flags.fit is False
     said = (flags.gpu_layers, flags.context_tokens, flags.parallel, flags.threads, flags.threads_batch)
     assert None not in (*said, flags.cache_ram_mib, flags.ctx_checkpoints, flags.load_mode, flags.kv_unified)
 
 
 def test_the_faster_of_two_unequal_gpus_is_filled_first() -> None:
-    found = plan("a model", QWEN_32B, build.UNEQUAL, Wish(quality="Q8_0"))
+    found = plan("a model", QWEN_32B, build.UNEQUAL, LaunchOptions(quality="Q8_0"))
     fast, slow = found.memory[0], found.memory[1]
     assert fast.weights_bytes > slow.weights_bytes > 0
     assert fast.free_bytes is not None
@@ -99,31 +99,31 @@ def test_the_faster_of_two_unequal_gpus_is_filled_first() -> None:
 
 
 def test_equal_gpus_share_evenly() -> None:
-    found = plan("a model", QWEN_32B, build.TWO_3090, Wish(quality="Q8_0"))
+    found = plan("a model", QWEN_32B, build.TWO_3090, LaunchOptions(quality="Q8_0"))
     first, second = (row.needed_bytes for row in found.memory[:2])
     assert abs(first - second) < 0.1 * first
 
 
 def test_one_gpu_is_enough_for_what_it_holds() -> None:
-    found = plan("a model", LLAMA, build.TWO_3090, Wish())
+    found = plan("a model", LLAMA, build.TWO_3090, LaunchOptions())
     assert [row.device for row in found.memory] == ["GPU0", HOST]
 
 
 def test_a_display_costs_its_gpu_some_room() -> None:
     """Windows come and go while a model stays."""
     machine = build.hardware(build.gpu(24, display=True))
-    gpu = plan("a model", OSS, machine, Wish()).memory[0]
+    gpu = plan("a model", OSS, machine, LaunchOptions()).memory[0]
     assert gpu.free_bytes is not None
     assert gpu.free_bytes - gpu.needed_bytes >= 1.5 * GIB
     tight = [
-        plan("a model", QWEN_32B, one, Wish()).memory[0].weights_bytes
+        plan("a model", QWEN_32B, one, LaunchOptions()).memory[0].weights_bytes
         for one in (build.hardware(build.gpu(16)), build.hardware(build.gpu(16, display=True)))
     ]
     assert tight[0] > tight[1]
 
 
 def test_unified_memory_is_one_pool() -> None:
-    found = plan("a model", OSS, build.GB10, Wish())
+    found = plan("a model", OSS, build.GB10, LaunchOptions())
     gpu, host = found.memory
     assert gpu.free_bytes is not None
     assert host.free_bytes == gpu.free_bytes - gpu.needed_bytes
@@ -132,14 +132,14 @@ def test_unified_memory_is_one_pool() -> None:
 
 def test_a_gpu_of_unknown_size_is_not_used_and_that_is_said() -> None:
     machine = build.hardware(build.gpu(None))
-    found = plan("a model", LLAMA, machine, Wish())
+    found = plan("a model", LLAMA, machine, LaunchOptions())
     assert flags_of(found).gpu_layers == 0
     assert any("GPU0 is not used" in reason for reason in found.reasons)
 
 
 def test_unknown_bandwidth_gives_a_plan_without_a_speed() -> None:
     machine = build.hardware(gb_per_s=None)
-    found = plan("a model", LLAMA, machine, Wish())
+    found = plan("a model", LLAMA, machine, LaunchOptions())
     assert found.speed.decode_tokens_per_s is None
     assert "speed not known" in found.reasons[0]
 
@@ -147,48 +147,65 @@ def test_unknown_bandwidth_gives_a_plan_without_a_speed() -> None:
 @pytest.mark.parametrize(
     ("machine", "wish", "calibration", "threads"),
     [
-        pytest.param(build.hardware(cores=8), Wish(), Calibration(), 8, id="one for each core"),
+        pytest.param(build.hardware(cores=8), LaunchOptions(), Calibration(), 8, id="one for each core"),
         pytest.param(
-            build.hardware(cores=8, quota_cpus=1.5), Wish(), Calibration(), 1, id="a quota of 1.5 CPUs is one"
+            build.hardware(cores=8, quota_cpus=1.5),
+            LaunchOptions(),
+            Calibration(),
+            1,
+            id="a quota of 1.5 CPUs is one",
         ),
         pytest.param(
-            build.hardware(cores=8), Wish(), Calibration(threads=5), 5, id="what was measured the fastest"
+            build.hardware(cores=8),
+            LaunchOptions(),
+            Calibration(threads=5),
+            5,
+            id="what was measured the fastest",
         ),
         pytest.param(
-            build.hardware(cores=8), Wish(threads=3), Calibration(threads=5), 3, id="what the owner asks for"
+            build.hardware(cores=8),
+            LaunchOptions(threads=3),
+            Calibration(threads=5),
+            3,
+            id="what the owner asks for",
         ),
-        pytest.param(build.CARD_24, Wish(), Calibration(), 4, id="few where the GPU does the work"),
+        pytest.param(build.CARD_24, LaunchOptions(), Calibration(), 4, id="few where the GPU does the work"),
     ],
 )
-def test_threads(machine: Hardware, wish: Wish, calibration: Calibration, threads: int) -> None:
+def test_threads(machine: Hardware, wish: LaunchOptions, calibration: Calibration, threads: int) -> None:
     assert flags_of(plan("a model", TINY, machine, wish, calibration=calibration)).threads == threads
 
 
 def test_performance_cores_bound_the_threads() -> None:
     machine = build.hardware(cores=14)
     machine = replace(machine, cpu=replace(machine.cpu, performance_cores=6))
-    assert flags_of(plan("a model", TINY, machine, Wish())).threads == 6
+    assert flags_of(plan("a model", TINY, machine, LaunchOptions())).threads == 6
 
 
 def test_a_wish_for_context_and_slots_is_kept() -> None:
-    found = plan("a model", LLAMA, build.CARD_24, Wish(context_tokens=8192, parallel=4))
+    found = plan("a model", LLAMA, build.CARD_24, LaunchOptions(context_tokens=8192, parallel=4))
     flags = flags_of(found)
     assert (found.context_tokens, found.parallel, flags.context_tokens) == (8192, 4, 32768)
 
 
 def test_less_context_is_chosen_only_where_none_was_asked_for() -> None:
     machine = build.hardware(ram_gib=8, available_gib=7.2)
-    found = plan("a model", build.candidates("llama-3.1-8b", "Q4_K_M"), machine, Wish())
+    found = plan("a model", build.candidates("llama-3.1-8b", "Q4_K_M"), machine, LaunchOptions())
     assert found.context_tokens < 32768
     assert any(f"less than {32768}" in reason for reason in found.reasons)
     with pytest.raises(DoesNotFitError) as refused:
-        plan("a model", build.candidates("llama-3.1-8b", "Q4_K_M"), machine, Wish(context_tokens=131072))
+        plan(
+            "a model",
+            build.candidates("llama-3.1-8b", "Q4_K_M"),
+            machine,
+            LaunchOptions(context_tokens=131072),
+        )
     assert "--context" in refused.value.hint
 
 
 def test_a_refusal_has_the_numbers_and_what_would_help() -> None:
     with pytest.raises(DoesNotFitError) as refused:
-        plan("gpt-oss-120b", OSS, build.SMALL_CPU, Wish())
+        plan("gpt-oss-120b", OSS, build.SMALL_CPU, LaunchOptions())
     error = refused.value
     assert error.needs_bytes > 59 * GIB
     assert 20 * GIB < error.has_bytes < 22 * GIB
@@ -199,61 +216,63 @@ def test_a_refusal_has_the_numbers_and_what_would_help() -> None:
 def test_a_cgroup_bounds_the_host() -> None:
     machine = build.hardware(ram_gib=64, cgroup_gib=4)
     with pytest.raises(DoesNotFitError) as refused:
-        plan("a model", build.candidates("llama-3.1-8b", "Q4_K_M"), machine, Wish(context_tokens=4096))
+        plan(
+            "a model", build.candidates("llama-3.1-8b", "Q4_K_M"), machine, LaunchOptions(context_tokens=4096)
+        )
     assert refused.value.has_bytes == 3 * GIB
 
 
 def test_weights_are_locked_only_where_it_is_allowed_and_ram_has_room() -> None:
     modes = [
-        flags_of(plan("a model", TINY, machine, Wish())).load_mode
+        flags_of(plan("a model", TINY, machine, LaunchOptions())).load_mode
         for machine in (build.hardware(memlock=True), build.hardware(memlock=False))
     ]
     assert modes == ["mmap+mlock", "mmap"]
 
 
 def test_a_slow_best_quant_yields_to_a_quick_one() -> None:
-    slow = plan("a model", LLAMA, build.CARD_24, Wish(min_decode_tokens_per_s=100))
+    slow = plan("a model", LLAMA, build.CARD_24, LaunchOptions(min_decode_tokens_per_s=100))
     assert slow.weights.quant == "Q4_K_M"
     assert slow.speed.decode_tokens_per_s is not None
     assert slow.speed.decode_tokens_per_s.expected > 100
 
 
 def test_alternatives_name_their_price() -> None:
-    found = plan("a model", QWEN_32B, build.CARD_24, Wish())
+    found = plan("a model", QWEN_32B, build.CARD_24, LaunchOptions())
     assert 1 <= len(found.alternatives) <= 3
     assert all(one.why_not for one in found.alternatives)
     assert any(one.needed_bytes for one in found.alternatives)
 
 
 def test_the_prompt_cache_leaves_room() -> None:
-    found = plan("a model", LLAMA, build.hardware(ram_gib=16), Wish())
+    found = plan("a model", LLAMA, build.hardware(ram_gib=16), LaunchOptions())
     cache = flags_of(found).cache_ram_mib
     assert cache is not None
     assert 0 < cache < 8192
 
 
 def test_quality_by_name_or_by_word() -> None:
-    assert plan("a model", LLAMA, build.CARD_24, Wish(quality="q4_k_m")).weights.quant == "Q4_K_M"
-    assert plan("a model", LLAMA, build.CARD_24, Wish(quality="high")).weights.quant == "Q8_0"
+    assert plan("a model", LLAMA, build.CARD_24, LaunchOptions(quality="q4_k_m")).weights.quant == "Q4_K_M"
+    assert plan("a model", LLAMA, build.CARD_24, LaunchOptions(quality="high")).weights.quant == "Q8_0"
     with pytest.raises(UsageError, match="no quant IQ1_S"):
-        plan("a model", LLAMA, build.CARD_24, Wish(quality="IQ1_S"))
+        plan("a model", LLAMA, build.CARD_24, LaunchOptions(quality="IQ1_S"))
 
 
 def test_nothing_to_choose_from_is_said() -> None:
     with pytest.raises(UnknownModelError):
-        plan("a model", LLAMA, build.CARD_24, Wish(engine="vllm"))
+        plan("a model", LLAMA, build.CARD_24, LaunchOptions(engine="vllm"))
 
 
 def test_the_margin_of_the_owner_is_kept() -> None:
     reserve = Reserve(host_bytes=4 * GIB, gpu_bytes=3 * GIB)
-    gpu = plan("a model", OSS, build.CARD_24, Wish(), reserve=reserve).memory[0]
+    gpu = plan("a model", OSS, build.CARD_24, LaunchOptions(), reserve=reserve).memory[0]
     assert gpu.free_bytes is not None
     assert gpu.free_bytes - gpu.needed_bytes >= 3 * GIB
 
 
 def test_memory_kind_decides_not_the_name() -> None:
     unknown = build.hardware(replace(build.gpu(24), memory_kind=None))
-    assert flags_of(plan("a model", LLAMA, unknown, Wish())).gpu_layers == ALL_LAYERS
+    assert flags_of(plan("a model", LLAMA, unknown, LaunchOptions())).gpu_layers == ALL_LAYERS
 
 
 def test_a_plan_over_many_quants_is_quick() -> None:
@@ -265,14 +284,14 @@ def test_a_plan_over_many_quants_is_quick() -> None:
     for _ in range(3):
         compute_buffers._sizes.cache_clear()
         start_s = time.process_time()
-        plan("a model", models, build.UNEQUAL, Wish())
+        plan("a model", models, build.UNEQUAL, LaunchOptions())
         took_s.append(time.process_time() - start_s)
     assert min(took_s) < 0.25
 
 
 def test_what_the_catalogue_says_of_chats_reaches_the_flags() -> None:
     told = replace(TINY[0], chat=Chat(jinja=False, reasoning_format="auto"))
-    flags = flags_of(plan("m", (told,), build.CARD_24, Wish()))
+    flags = flags_of(plan("m", (told,), build.CARD_24, LaunchOptions()))
     assert (flags.jinja, flags.reasoning_format) == (False, "auto")
-    plain = flags_of(plan("m", TINY[:1], build.CARD_24, Wish()))
+    plain = flags_of(plan("m", TINY[:1], build.CARD_24, LaunchOptions()))
     assert (plain.jinja, plain.reasoning_format) == (True, None)

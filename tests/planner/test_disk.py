@@ -7,14 +7,14 @@ import pytest
 from domain import units
 from domain.errors import DoesNotFitError
 from domain.hardware import Storage
-from domain.plan import LlamaFlags, Plan, Wish
+from domain.plan import LaunchOptions, LlamaFlags, Plan
 from planner.choose.choose import plan
 from planner.llama_cpp.estimate import estimate
 from tests.planner import build
 
 OSS = build.candidates("gpt-oss-120b", "MXFP4")
 DENSE = build.candidates("qwen3-32b", "F16", "Q8_0", "Q4_K_M")
-ASKED = Wish(from_disk=True)
+ASKED = LaunchOptions(from_disk=True)
 CARD = build.hardware(build.gpu(24), ram_gib=32)
 
 
@@ -25,7 +25,7 @@ def rate(found: Plan) -> float:
 
 def test_a_refusal_offers_the_disk_with_its_speed() -> None:
     with pytest.raises(DoesNotFitError) as refused:
-        plan("gpt-oss-120b", OSS, CARD, Wish())
+        plan("gpt-oss-120b", OSS, CARD, LaunchOptions())
     speed = rate(plan("gpt-oss-120b", OSS, CARD, ASKED))
     offered = f"with --from-disk MXFP4 would run from the disk, about {units.rate(speed)} tokens/s"
     assert offered in refused.value.hint
@@ -46,7 +46,7 @@ def test_asked_for_it_is_planned_mapped_and_says_what_stays_on_the_disk() -> Non
 
 def test_what_holds_in_memory_is_not_read_from_the_disk() -> None:
     box = build.hardware(build.gpu(24), ram_gib=128)
-    assert plan("gpt-oss-120b", OSS, box, ASKED) == plan("gpt-oss-120b", OSS, box, Wish())
+    assert plan("gpt-oss-120b", OSS, box, ASKED) == plan("gpt-oss-120b", OSS, box, LaunchOptions())
 
 
 def test_a_faster_disk_and_more_memory_are_quicker() -> None:
@@ -63,7 +63,7 @@ def test_an_unknown_disk_gives_a_plan_without_a_speed() -> None:
     box = replace(CARD, storage=None)
     assert plan("m", OSS, box, ASKED).speed.decode_tokens_per_s is None
     with pytest.raises(DoesNotFitError) as refused:
-        plan("m", OSS, box, Wish())
+        plan("m", OSS, box, LaunchOptions())
     assert "at a speed that is not known" in refused.value.hint
 
 

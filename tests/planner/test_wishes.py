@@ -3,30 +3,33 @@
 import pytest
 
 from domain.errors import UsageError
-from domain.plan import Wish
+from domain.plan import LaunchOptions
 from planner.choose.choose import plan
 from tests.planner import build
 
 LLAMA = build.candidates("llama-3.1-8b", "F16", "Q8_0", "Q4_K_M")
 
 
-@pytest.mark.parametrize("wish", [Wish(quality="q9"), Wish(quality="better"), Wish(context_tokens=10**6)])
-def test_a_wish_that_no_one_can_grant_is_refused_with_what_there_is(wish: Wish) -> None:
+@pytest.mark.parametrize(
+    "wish",
+    [LaunchOptions(quality="q9"), LaunchOptions(quality="better"), LaunchOptions(context_tokens=10**6)],
+)
+def test_a_wish_that_no_one_can_grant_is_refused_with_what_there_is(wish: LaunchOptions) -> None:
     with pytest.raises(UsageError) as refused:
         plan("a model", LLAMA, build.CARD_24, wish)
     assert "Q8_0" in refused.value.hint or "131072" in refused.value.hint
 
 
 def test_a_wished_speed_costs_quality_unless_that_is_wished_for_too() -> None:
-    quick = plan("a model", LLAMA, build.CARD_24, Wish(min_decode_tokens_per_s=100))
+    quick = plan("a model", LLAMA, build.CARD_24, LaunchOptions(min_decode_tokens_per_s=100))
     assert quick.weights.quant == "Q4_K_M"
     with pytest.raises(UsageError, match="does not reach 100 tokens/s here: Q8_0 is expected"):
-        plan("a model", LLAMA, build.CARD_24, Wish(min_decode_tokens_per_s=100, quality="best"))
+        plan("a model", LLAMA, build.CARD_24, LaunchOptions(min_decode_tokens_per_s=100, quality="best"))
 
 
 def test_a_speed_that_is_out_of_reach_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="does not reach 5000 tokens/s here: Q4_K_M is expected at") as no:
-        plan("a model", LLAMA, build.CARD_24, Wish(min_decode_tokens_per_s=5000))
+        plan("a model", LLAMA, build.CARD_24, LaunchOptions(min_decode_tokens_per_s=5000))
     assert "--min-decode" in no.value.hint
     unknown = build.hardware(gb_per_s=None)
-    assert plan("a model", LLAMA, unknown, Wish(min_decode_tokens_per_s=5000)).fits
+    assert plan("a model", LLAMA, unknown, LaunchOptions(min_decode_tokens_per_s=5000)).fits

@@ -7,7 +7,7 @@ from domain.host import NumaNode
 from domain.provenance import Certainty
 from probes.cpu import core_types, numa, processor
 from probes.cpu.core_types import parse_cpu_list
-from probes.memo import Kept
+from probes.memo import Memo
 from probes.memory.cgroup import Limits
 from tests.rigs.trees import plant
 
@@ -27,7 +27,7 @@ from tests.rigs.trees import plant
     ],
 )
 def test_knows_the_cores_of(machine, name, model, physical, performance, logical):
-    answer = processor.probe(machine(name), Limits(), Kept())
+    answer = processor.probe(machine(name), Limits(), Memo())
     seen, problems = answer.value, answer.problems
     assert (seen.model, seen.physical_cores, seen.performance_cores) == (model, physical, performance)
     assert (seen.logical_cpus, seen.usable_cpus, seen.numa_nodes) == (logical, logical, 1)
@@ -51,7 +51,7 @@ def test_knows_the_cores_of(machine, name, model, physical, performance, logical
     ],
 )
 def test_kinds_of_cores(machine, name, kinds):
-    seen = processor.probe(machine(name), Limits(), Kept()).value
+    seen = processor.probe(machine(name), Limits(), Memo()).value
     assert (
         tuple((one.cpus, one.cores, one.name, one.max_hz, one.is_performance) for one in seen.kinds) == kinds
     )
@@ -73,11 +73,11 @@ def test_heat_is_counted_once_a_core_and_once_a_package(machine):
         plant(root, {f"{folder}/thermal_throttle/core_throttle_count": "3"})
         plant(root, {f"{folder}/thermal_throttle/package_throttle_count": "5"})
         plant(root, {f"{folder}/topology/physical_package_id": "0"})
-    assert processor.probe(root, Limits(), Kept()).value.throttled_count == 3 + 3 + 5
+    assert processor.probe(root, Limits(), Memo()).value.throttled_count == 3 + 3 + 5
 
 
 def test_nothing_that_counts_heat_is_unknown_not_zero(machine):
-    assert processor.probe(machine("strix-halo-128"), Limits(), Kept()).value.throttled_count is None
+    assert processor.probe(machine("strix-halo-128"), Limits(), Memo()).value.throttled_count is None
 
 
 def test_numa_nodes_and_one_without_cpus(tmp_path):
@@ -91,7 +91,7 @@ def test_numa_nodes_and_one_without_cpus(tmp_path):
 
 
 def test_what_cannot_change_is_read_once(machine, opened):
-    root, kept = machine("i7-1370p"), Kept()
+    root, kept = machine("i7-1370p"), Memo()
     first = processor.probe(root, Limits(), kept)
     opened.clear()
     assert processor.probe(root, Limits(), kept) == first
@@ -99,7 +99,7 @@ def test_what_cannot_change_is_read_once(machine, opened):
 
 
 def test_a_core_that_goes_off_is_seen_by_the_next_look(machine):
-    root, kept = machine("strix-halo-128"), Kept()
+    root, kept = machine("strix-halo-128"), Memo()
     assert processor.probe(root, Limits(), kept).value.physical_cores == 16
     plant(root, {"sys/devices/system/cpu/online": "0-3,16-19"})
     assert processor.probe(root, Limits(), kept).value.physical_cores == 4
@@ -109,17 +109,17 @@ def test_without_pmu_folders_the_clocks_tell_the_kinds_apart(machine):
     root = machine("i7-1370p")
     (root / "sys/devices/cpu_core/cpus").unlink()
     (root / "sys/devices/cpu_atom/cpus").unlink()
-    seen = processor.probe(root, Limits(), Kept()).value
+    seen = processor.probe(root, Limits(), Memo()).value
     assert seen.performance_cores == 6
 
 
 def test_instruction_sets_are_those_that_engines_ask_for(machine):
-    seen = processor.probe(machine("n100"), Limits(), Kept()).value
+    seen = processor.probe(machine("n100"), Limits(), Memo()).value
     assert seen.isa == ("sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx_vnni")
 
 
 def test_arm_instruction_sets(machine):
-    seen = processor.probe(machine("dgx-spark"), Limits(), Kept()).value
+    seen = processor.probe(machine("dgx-spark"), Limits(), Memo()).value
     assert {"asimddp", "i8mm", "bf16", "sve2"} <= set(seen.isa)
     assert "aes" not in seen.isa
 
@@ -132,19 +132,19 @@ def test_only_what_every_core_has_counts():
 def test_affinity_and_quota_bound_what_is_usable(machine):
     root = machine("strix-halo-128")
     plant(root, {"proc/self/status": "Cpus_allowed_list:\t0-7,64-127\n"})
-    seen = processor.probe(root, Limits(quota_cpus=1.5), Kept()).value
+    seen = processor.probe(root, Limits(quota_cpus=1.5), Memo()).value
     assert (seen.usable_cpus, seen.quota_cpus) == (8, 1.5)
 
 
 def test_a_core_that_is_off_is_not_counted(machine):
     root = machine("strix-halo-128")
     plant(root, {"sys/devices/system/cpu/online": "0-3,16-19"})
-    seen = processor.probe(root, Limits(), Kept()).value
+    seen = processor.probe(root, Limits(), Memo()).value
     assert (seen.physical_cores, seen.logical_cpus, seen.usable_cpus) == (4, 8, 8)
 
 
 def test_an_empty_tree_is_unknown_and_says_so(tmp_path):
-    answer = processor.probe(tmp_path, Limits(), Kept())
+    answer = processor.probe(tmp_path, Limits(), Memo())
     seen, problems = answer.value, answer.problems
     assert seen == Cpu()
     assert "model, physical_cores, usable_cpus" in problems[0].what

@@ -20,7 +20,7 @@ from probes.runtimes import versions
 from probes.sensors.power import Meter
 from probes.system import boot_id as boot
 from probes.system import setup, systemd
-from probes.system.host import Before
+from probes.system.host import ProbeState
 from tests.probes.table import TABLE
 from tests.rigs.trees import plant, plant_machine
 
@@ -80,7 +80,7 @@ def test_a_machine_with_other_contents_is_still_seen(trees, data):
     changed = data.draw(st.dictionaries(st.sampled_from(sorted(kept)), CONTENT, min_size=1, max_size=6))
     plant(root, changed)
     try:
-        before = Before(meter=METER)
+        before = ProbeState(meter=METER)
         seen = snapshot.probe(root=root, models_dir=root, known_gpus=TABLE, before=before)
     finally:
         plant(root, {name: kept[name] for name in changed})

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.hardware import BandwidthSource
-from probes.memo import Kept
+from probes.memo import Memo
 from probes.memory import ram as memory
 from probes.memory.cgroup import Limits
 from probes.memory.ram import Meminfo
@@ -17,7 +17,7 @@ WITH_IPC_LOCK, WITHOUT = "CapEff:\t000001ffffffffff\n", "CapEff:\t00000000a80425
 
 def test_ram_of_a_dgx_spark(machine):
     root = machine("dgx-spark")
-    answer = memory.probe(root, memory.read_meminfo(root), Limits(64 * MIB, 32 * MIB), Kept())
+    answer = memory.probe(root, memory.read_meminfo(root), Limits(64 * MIB, 32 * MIB), Memo())
     seen, problems = answer.value, answer.problems
     assert (seen.total_bytes, seen.available_bytes) == (125508468 * 1024, 121737812 * 1024)
     assert (seen.swap_total_bytes, seen.swap_free_bytes) == (16777212 * 1024, 16541600 * 1024)
@@ -41,7 +41,7 @@ def test_reserved_huge_pages_are_shown_and_gone_from_what_is_available(machine):
     root = machine("dgx-spark")
     pages = "HugePages_Total: 4096\nHugePages_Free: 4000\nHugepagesize: 2048 kB\n"
     plant(root, {"proc/meminfo": f"MemTotal: 90000 kB\nMemAvailable: 9000 kB\n{pages}"})
-    seen = memory.probe(root, memory.read_meminfo(root), Limits(), Kept()).value
+    seen = memory.probe(root, memory.read_meminfo(root), Limits(), Memo()).value
     assert (seen.hugepages_total_bytes, seen.hugepages_free_bytes) == (8192 * MIB, 8000 * MIB)
     assert seen.available_bytes == 9000 * 1024
 
@@ -52,7 +52,7 @@ def test_swap_of_a_disk_and_swap_in_ram_are_kept_apart(tmp_path):
         "/swap\\040file file 8192 8192 -2\n/dev/sda3 partition 1024 0 -3\nnonsense\n/x file y z -1\n"
     )
     plant(tmp_path, {"proc/swaps": table, "proc/meminfo": "SwapTotal: 13312 kB\nSwapFree: 4096 kB\n"})
-    seen = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits(), Kept()).value
+    seen = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits(), Memo()).value
     assert (seen.swap_total_bytes, seen.swap_free_bytes) == (9216 * 1024, 1024 * 1024)
     assert (seen.zram_total_bytes, seen.zram_free_bytes) == (4096 * 1024, 3072 * 1024)
 
@@ -60,7 +60,7 @@ def test_swap_of_a_disk_and_swap_in_ram_are_kept_apart(tmp_path):
 def test_the_limit_of_locked_memory_names_the_unit_whose_engines_inherit_it(tmp_path):
     plant(tmp_path, {"proc/self/cgroup": "0::/system.slice/node-daemon.service"})
     plant(tmp_path, {"proc/self/limits": f"{LIMITS}8388608   8388608   bytes\n"})
-    answer = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits(), Kept())
+    answer = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits(), Memo())
     told = answer.sources("memory")["memory.memlock_limit_bytes"]
     assert told.note == "of node-daemon.service, whose engines inherit it"
     plant(tmp_path, {"proc/self/cgroup": "0::/user.slice"})
@@ -71,13 +71,13 @@ def test_modules_give_what_is_installed_and_a_peak(tmp_path):
     copy = "E:MEMORY_DEVICE_{0}_SIZE=17179869184\nE:MEMORY_DEVICE_{0}_DATA_WIDTH=64\n"
     copy += "E:MEMORY_DEVICE_{0}_CONFIGURED_SPEED_MTS=3200\nE:MEMORY_DEVICE_{0}_LOCATOR=DIMM_{1}1\n"
     plant(tmp_path, {"run/udev/data/+dmi:id": copy.format(0, "A") + copy.format(1, "B")})
-    seen = memory.probe(tmp_path, Meminfo(), Limits(), Kept()).value
+    seen = memory.probe(tmp_path, Meminfo(), Limits(), Memo()).value
     assert (seen.installed_bytes, seen.bus_bits) == (32768 * MIB, 128)
     assert (seen.peak_bandwidth_bytes_per_s, seen.bandwidth_source) == (51.2e9, BandwidthSource.PEAK)
 
 
 def test_without_meminfo_ram_is_unknown_and_says_so(tmp_path):
-    answer = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits(), Kept())
+    answer = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits(), Memo())
     seen, problems = answer.value, answer.problems
     assert memory.read_meminfo(tmp_path) == Meminfo()
     assert (seen.total_bytes, seen.available_bytes) == (None, None)

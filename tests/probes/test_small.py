@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from probes import storage, sysfs
-from probes.memo import Kept
+from probes.memo import Memo
 from probes.runtimes import versions
 from probes.system import boot_id as boot
 from tests.rigs.trees import plant
@@ -38,7 +38,7 @@ def test_rocm_in_all_its_places(tmp_path, tree, version):
 
 
 def test_storage_of_a_folder_that_does_not_exist_yet(tmp_path):
-    answer = storage.probe(Path("/"), tmp_path / "models" / "deep", Kept())
+    answer = storage.probe(Path("/"), tmp_path / "models" / "deep", Memo())
     seen, problems = answer.value, answer.problems
     stat = os.statvfs(tmp_path)
     assert seen.path == str(tmp_path / "models" / "deep")

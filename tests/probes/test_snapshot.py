@@ -13,7 +13,7 @@ from domain.serialization import from_json, to_json
 from domain.units import GIB, MIB
 from probes import snapshot
 from probes.gpus.amd import probe as amd
-from probes.system.host import Before
+from probes.system.host import ProbeState
 from tests.rigs import nvml
 from tests.rigs.trees import plant
 
@@ -73,7 +73,7 @@ def test_the_peak_of_a_soldered_chip_bounds_what_the_firmware_says(machine, see)
 
 
 def test_the_second_look_reads_less_and_sees_the_same(machine, opened):
-    root, before = machine("i7-1370p"), Before()
+    root, before = machine("i7-1370p"), ProbeState()
     looks, counts = [], []
     for _ in range(3):
         looks.append(snapshot.probe(root=root, models_dir=root, known_gpus=(), before=before))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.memo import Kept
+from probes.memo import Memo
 from probes.runtimes import versions
 from probes.system import firmware
 from tests.rigs.trees import plant
@@ -119,9 +119,9 @@ def test_a_torn_header_is_no_version():
 def test_packages_are_looked_up_where_a_driver_loads_firmware_and_once(machine, see, opened):
     root = plant(machine("strix-halo-128"), {"var/lib/dpkg/status": STATUS})
     assert see(root).stacks.linux_firmware == "20250410-2"
-    kept = Kept()
+    kept = Memo()
     versions.probe(root, kept, with_firmware=True)
     opened.clear()
     assert versions.probe(root, kept, with_firmware=True).value.linux_firmware == "20250410-2"
     assert [path for path in opened if "dpkg" in path] == []
-    assert versions.probe(root, Kept(), with_firmware=False).value.linux_firmware is None
+    assert versions.probe(root, Memo(), with_firmware=False).value.linux_firmware is None

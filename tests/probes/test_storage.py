@@ -9,7 +9,7 @@ from domain.host import StorageKind
 from domain.units import MIB
 from probes import storage
 from probes.benchmarks import disk as read_rate
-from probes.memo import Kept
+from probes.memo import Memo
 from probes.storage import MountPoint
 from tests.rigs.trees import plant
 
@@ -141,6 +141,6 @@ def test_a_folder_that_cannot_be_written_and_has_no_weights_is_unknown():
 
 
 def test_this_machine_says_what_the_folder_lies_on(tmp_path):
-    seen = storage.probe(Path("/"), tmp_path, Kept()).value
+    seen = storage.probe(Path("/"), tmp_path, Memo()).value
     with Path("/proc/mounts").open() as mounts:
         assert (seen.mounted_at, seen.filesystem) in {tuple(line.split()[1:3]) for line in mounts}

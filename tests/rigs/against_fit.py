@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from catalog.candidates import of_gguf_file
+from catalog.resolved_models import of_gguf_file
 from domain.hardware import EngineFound, Gpu, MemoryKind
-from domain.plan import LLAMA_CPP, LlamaFlags, Wish
+from domain.plan import LLAMA_CPP, LaunchOptions, LlamaFlags
 from domain.units import MIB
 from launchers import llama_cpp, ports
 from launchers.base import Capabilities
@@ -72,7 +72,7 @@ def our_flags(box: Box, engine: Capabilities) -> LlamaFlags:
     machine = replace(
         build.SMALL_CPU, gpus=gpus, engines=(EngineFound(LLAMA_CPP, engine.path, engine.version),)
     )
-    wish = Wish(context_tokens=CONTEXT_TOKENS, parallel=1, threads=1)
+    wish = LaunchOptions(context_tokens=CONTEXT_TOKENS, parallel=1, threads=1)
     flags = plan(box.name, [of_gguf_file(box.model)], machine, wish).flags
     assert isinstance(flags, LlamaFlags)
     return flags

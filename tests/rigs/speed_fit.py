@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from planner.llama_cpp import estimate
-from planner.llama_cpp.context_params import Resolved
+from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.speed import roofline, traffic
 from planner.llama_cpp.speed.decode import decode_s
 from planner.llama_cpp.speed.prefill import prefill_s
 from planner.machine import efficiency
-from planner.machine.efficiency import Ceilings
-from planner.machine.model import Box
+from planner.machine.efficiency import Efficiency
+from planner.machine.model import MachineModel
 from tests.rigs.speed_rows import Row, rows
 
 FOLDS = 5
@@ -41,11 +41,11 @@ class Case:
     what: str
     measured: float
     kind: str
-    box: Box
-    run: Resolved
+    box: MachineModel
+    run: ContextParams
     work: Mapping[int, traffic.Traffic]
 
-    def predicted(self, reach: Ceilings) -> float | None:
+    def predicted(self, reach: Efficiency) -> float | None:
         box = replace(self.box, reach=reach)
         seconds = decode_s(self.work, box) if self.what == "decode" else prefill_s(self.work, box, self.run)
         return 1 / seconds if seconds else None
@@ -59,7 +59,7 @@ def cases() -> tuple[Case, ...]:
 def _cases(row: Row) -> Iterable[Case]:
     laid = estimate.lay_out(row.shape, row.flags, row.hardware)
     work = traffic.per_device(row.shape, laid.model, laid.run, laid.placement, row.depth_tokens)
-    box = roofline.box_of(row.flags, laid.placement, row.hardware)
+    box = roofline.machine_model(row.flags, laid.placement, row.hardware)
     kind = roofline.class_of(work, box)
     if row.decode_tokens_per_s:
         yield Case(row, "decode", row.decode_tokens_per_s, kind, box, laid.run, work)
@@ -81,7 +81,7 @@ def folded(what: str) -> tuple[tuple[Case, float], ...]:
     return tuple(found)
 
 
-def fitted(kind: str, what: str, known: Sequence[Case]) -> Ceilings:
+def fitted(kind: str, what: str, known: Sequence[Case]) -> Efficiency:
     """Coordinate descent on the shares of one back end."""
     values = dict(NEUTRAL[what])
     best = _loss(kind, what, values, known)
@@ -99,7 +99,7 @@ def fitted(kind: str, what: str, known: Sequence[Case]) -> Ceilings:
     return _with(kind, values)
 
 
-def _with(kind: str, values: Mapping[str, float]) -> Ceilings:
+def _with(kind: str, values: Mapping[str, float]) -> Efficiency:
     one = replace(efficiency.BY_KIND[kind], **values)  # type: ignore[arg-type]
     return replace(efficiency.FITTED, by_kind={**efficiency.BY_KIND, kind: one})
 

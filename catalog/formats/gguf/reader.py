@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.formats.buffered_reader import Window
+from catalog.formats.buffered_reader import BufferedReader
 from catalog.formats.byte_source import ByteSource, FileSource
-from catalog.formats.gguf.tensor_index import Placed, read_tensors
+from catalog.formats.gguf.tensor_index import TensorLocation, read_tensors
 from domain.errors import BadModelError
 from domain.model import MetadataValue, ModelShape
 
@@ -30,7 +30,7 @@ class Header:
 
     metadata: dict[str, MetadataValue]
     array_lengths: dict[str, int]
-    tensors: tuple[Placed, ...]
+    tensors: tuple[TensorLocation, ...]
     file_bytes: int
     counts: tuple[int, int]
     table_start: int
@@ -94,7 +94,7 @@ def part_names(name: str) -> tuple[str, ...]:
 
 def read_header(source: ByteSource) -> Header:
     """The header of one file. Raises: BadModelError."""
-    window = Window(source)
+    window = BufferedReader(source)
     counts = tensor_count, key_count = _start(window)
     metadata: dict[str, MetadataValue] = {}
     array_lengths: dict[str, int] = {}
@@ -114,7 +114,7 @@ def read_header(source: ByteSource) -> Header:
 
 
 def _like_one_of(known: list[Header], source: ByteSource) -> Header:
-    counts = _start(Window(source, chunk_bytes=START_BYTES))
+    counts = _start(BufferedReader(source, chunk_bytes=START_BYTES))
     for other in list(known):
         if other.counts == counts and (header := _like(other, source)):
             return header
@@ -127,7 +127,7 @@ def _like(other: Header, source: ByteSource) -> Header | None:
     """The header of ``source``, of as many keys and tensors, if it has its table where ``other`` has
     it, else None. That it is no chance hit is sure: the same tensors, of the same dimensions, are
     found there."""
-    window = Window(source)
+    window = BufferedReader(source)
     window.go_to(other.table_start, chunk_bytes=other.table_bytes)
     try:
         tensors = read_tensors(window, other.counts[0], other.metadata.get("general.alignment", 32))
@@ -139,18 +139,18 @@ def _like(other: Header, source: ByteSource) -> Header | None:
     return dataclasses.replace(other, metadata=metadata, tensors=tensors, file_bytes=source.size_bytes)
 
 
-def _outline(tensors: tuple[Placed, ...]) -> list[tuple[str, tuple[int, ...]]]:
+def _outline(tensors: tuple[TensorLocation, ...]) -> list[tuple[str, tuple[int, ...]]]:
     return [(placed.tensor.name, placed.tensor.shape) for placed in tensors]
 
 
-def _start(window: Window) -> tuple[int, int]:
+def _start(window: BufferedReader) -> tuple[int, int]:
     """How many tensors and keys there are, by the first bytes of the file."""
     _check_magic(window)
     tensor_count = window.count("tensors", each_bytes=8 + 4 + 8 + 4 + 8, most=1 << 17)
     return tensor_count, window.count("keys", each_bytes=8 + 4 + 1, most=MAX_KEYS)
 
 
-def _check_magic(window: Window) -> None:
+def _check_magic(window: BufferedReader) -> None:
     if window.left_bytes < START_BYTES:
         raise window.bad(f"it has {window.left_bytes} bytes, a header alone takes {START_BYTES}")
     magic = window.take(4)
@@ -163,7 +163,7 @@ def _check_magic(window: Window) -> None:
         raise window.bad(f"its version is {version}, not 2 or 3")
 
 
-def _name(window: Window, what: str) -> str:
+def _name(window: BufferedReader, what: str) -> str:
     data = window.text(what)
     try:
         return data.decode()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-from catalog.formats.buffered_reader import Window
+from catalog.formats.buffered_reader import BufferedReader
 from domain.ggml import BY_ID
 from domain.model import MetadataValue, Tensor
 
@@ -12,14 +12,14 @@ MAX_VALUES = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class TensorLocation:
     """A tensor and its offset in the data part of its file."""
 
     tensor: Tensor
     offset: int
 
 
-def read_tensors(window: Window, count: int, alignment: MetadataValue) -> tuple[Placed, ...]:
+def read_tensors(window: BufferedReader, count: int, alignment: MetadataValue) -> tuple[TensorLocation, ...]:
     """The table that follows the keys, checked against the length of the file."""
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
         raise window.bad(f"its alignment of {alignment!r} is no power of two")
@@ -31,7 +31,7 @@ def read_tensors(window: Window, count: int, alignment: MetadataValue) -> tuple[
     return tensors
 
 
-def _tensor(window: Window, alignment: int) -> Placed:
+def _tensor(window: BufferedReader, alignment: int) -> TensorLocation:
     name = window.text("a tensor's name").decode(errors="replace")
     dimensions = window.number("I")
     if not 1 <= dimensions <= MAX_DIMENSIONS:
@@ -49,10 +49,10 @@ def _tensor(window: Window, alignment: int) -> Placed:
         size_bytes = kind.row_bytes(shape[0]) * prod(shape[1:])
     except ValueError as error:
         raise window.bad(f"the tensor {name!r}: {error}") from error
-    return Placed(Tensor(name, kind.name, shape, size_bytes), offset)
+    return TensorLocation(Tensor(name, kind.name, shape, size_bytes), offset)
 
 
-def _check_names(window: Window, tensors: tuple[Placed, ...]) -> None:
+def _check_names(window: BufferedReader, tensors: tuple[TensorLocation, ...]) -> None:
     names: set[str] = set()
     for placed in tensors:
         if placed.tensor.name in names:
@@ -60,8 +60,10 @@ def _check_names(window: Window, tensors: tuple[Placed, ...]) -> None:
         names.add(placed.tensor.name)
 
 
-def _check_places(window: Window, tensors: tuple[Placed, ...], file_bytes: int, data_start: int) -> None:
-    before: Placed | None = None
+def _check_places(
+    window: BufferedReader, tensors: tuple[TensorLocation, ...], file_bytes: int, data_start: int
+) -> None:
+    before: TensorLocation | None = None
     for placed in sorted(tensors, key=lambda item: item.offset):
         if before is not None and before.offset + before.tensor.size_bytes > placed.offset:
             raise window.bad(f"the tensors {before.tensor.name!r} and {placed.tensor.name!r} overlap")

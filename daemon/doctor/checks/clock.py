@@ -1,10 +1,10 @@
 """Does the clock follow a time server?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
+from daemon.doctor.checks.input import DoctorInput
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     if facts.clock_synchronised is None:
         return not_known("whether the clock is synchronised: the kernel may not be asked here")
     if facts.clock_synchronised:

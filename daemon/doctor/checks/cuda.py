@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, Verdict, error, not_known
+from daemon.doctor.checks.input import DoctorInput
 from daemon.doctor.checks.versions import numbers
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     archs = sorted({gpu.arch for gpu in facts.hardware.gpus if gpu.vendor == "nvidia" and gpu.arch})
     if not any(gpu.vendor == "nvidia" for gpu in facts.hardware.gpus):
         return ()
@@ -20,7 +20,7 @@ def check(facts: Facts) -> tuple[Finding, ...]:
     return tuple(finding for one in engines for finding in _engine(facts, one.path, level, archs))
 
 
-def _engine(facts: Facts, path: str, level: str, archs: list[str]) -> tuple[Finding, ...]:
+def _engine(facts: DoctorInput, path: str, level: str, archs: list[str]) -> tuple[Finding, ...]:
     build = facts.builds.get(path)
     if build is None or build.cuda is None:
         return not_known(f"with which CUDA {Path(path).name} was made")
@@ -46,7 +46,7 @@ def _engine(facts: Facts, path: str, level: str, archs: list[str]) -> tuple[Find
     return (Finding(Verdict.OK, f"{Path(path).name} made with CUDA {build.cuda}, the driver offers {level}"),)
 
 
-def _too_new(facts: Facts, arch: str, made_with: str) -> bool:
+def _too_new(facts: DoctorInput, arch: str, made_with: str) -> bool:
     """Where only the major version is known, the newest of it is assumed."""
     since, made = facts.cuda_since.get(arch), numbers(made_with)
     return since is not None and made < numbers(since)[: len(made)]

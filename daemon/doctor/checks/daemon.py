@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, error, not_known, ok, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.units import duration
 
 # Kinds of the events that a start writes when the last daemon had no orderly end
@@ -12,7 +12,7 @@ MACHINE_DIED = "machine_died"
 LATELY = timedelta(days=7)
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     if facts.daemon.silent:
         return (_silent(facts),)
     if facts.events is None:
@@ -21,7 +21,7 @@ def check(facts: Facts) -> tuple[Finding, ...]:
     return found or ok(f"answers, up {duration(facts.daemon.uptime_s)}")
 
 
-def _silent(facts: Facts) -> Finding:
+def _silent(facts: DoctorInput) -> Finding:
     unit = facts.unit
     if unit and unit.active == "active":
         why = "the service runs, and node-ctl can't ask it"
@@ -31,7 +31,7 @@ def _silent(facts: Facts) -> Finding:
     return error(f"{facts.daemon.silent}{ended}", why=why, fix=facts.daemon.hint)
 
 
-def _died(facts: Facts) -> tuple[Finding, ...]:
+def _died(facts: DoctorInput) -> tuple[Finding, ...]:
     last = _lately(facts, DAEMON_DIED)
     if not last:
         return ()
@@ -45,7 +45,7 @@ def _died(facts: Facts) -> tuple[Finding, ...]:
     )
 
 
-def _went_down(facts: Facts) -> tuple[Finding, ...]:
+def _went_down(facts: DoctorInput) -> tuple[Finding, ...]:
     last = _lately(facts, MACHINE_DIED)
     if not last:
         return ()
@@ -58,7 +58,7 @@ def _went_down(facts: Facts) -> tuple[Finding, ...]:
     )
 
 
-def _restarted(facts: Facts) -> tuple[Finding, ...]:
+def _restarted(facts: DoctorInput) -> tuple[Finding, ...]:
     restarts = facts.unit.restarts if facts.unit and facts.daemon.as_service else None
     if not restarts:
         return ()
@@ -71,7 +71,7 @@ def _restarted(facts: Facts) -> tuple[Finding, ...]:
     )
 
 
-def _lately(facts: Facts, kind: str) -> str:
+def _lately(facts: DoctorInput, kind: str) -> str:
     """``"twice in 7 days, last 2026-11-20T..."``; empty where it did not happen."""
     now = datetime.fromisoformat(facts.now)
     times = [one.at for one in facts.events or () if one.kind == kind]

@@ -1,18 +1,18 @@
 """Is there room for state and weights, and may they be written?"""
 
-from daemon.doctor.checks.facts import Disk, Facts
 from daemon.doctor.checks.finding import Finding, Verdict, error, not_known, warning
+from daemon.doctor.checks.input import Disk, DoctorInput
 from domain.units import gib
 
 SLOW = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p")
 VOLATILE = ("tmpfs", "ramfs")
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     return (*(finding for disk in facts.disks for finding in _disk(facts, disk)), *_filesystem(facts))
 
 
-def _disk(facts: Facts, disk: Disk) -> tuple[Finding, ...]:
+def _disk(facts: DoctorInput, disk: Disk) -> tuple[Finding, ...]:
     if disk.free_bytes is None:
         return not_known(f"how much is free for {disk.holds} at {disk.path}")
     if disk.writable is False:
@@ -30,7 +30,7 @@ def _disk(facts: Facts, disk: Disk) -> tuple[Finding, ...]:
     )
 
 
-def _filesystem(facts: Facts) -> tuple[Finding, ...]:
+def _filesystem(facts: DoctorInput) -> tuple[Finding, ...]:
     storage = facts.hardware.storage
     kind = storage.filesystem if storage else None
     if storage is None or kind not in (*SLOW, *VOLATILE):

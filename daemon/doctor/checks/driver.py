@@ -1,16 +1,16 @@
 """Do the GPUs have their drivers, and do the drivers fit their libraries?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, error, not_known, ok
-from domain.hardware import Trouble
+from daemon.doctor.checks.input import DoctorInput
+from domain.hardware import ProblemKind
 
 WHY = {
-    Trouble.DRIVER: "no engine that starts now can use the GPU",
-    Trouble.LOST: "the GPU fell off the bus: what ran on it is gone, and a reset rarely brings it back",
+    ProblemKind.DRIVER: "no engine that starts now can use the GPU",
+    ProblemKind.LOST: "the GPU fell off the bus: what ran on it is gone, and a reset rarely brings it back",
 }
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     bad = tuple(
         error(problem.what, why=WHY[problem.trouble], fix=problem.hint)
         for problem in facts.hardware.problems

@@ -1,11 +1,11 @@
 """Does something end a process before a GPU that shares the RAM has taken all of it?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, ok, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import MemoryKind
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     if not any(gpu.memory_kind is MemoryKind.UNIFIED for gpu in facts.hardware.gpus):
         return ()
     if facts.system.oom_guards:

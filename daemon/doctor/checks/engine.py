@@ -1,7 +1,7 @@
 """Is there an engine that can serve, and one that can use the GPU?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, Verdict, error, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import EngineFound
 from domain.plan import LLAMA_CPP
 from launchers.registry import INSTALL
@@ -14,7 +14,7 @@ BACKENDS = {
 }
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     found = facts.hardware.engines
     broken = tuple(
         warning(
@@ -32,7 +32,7 @@ def check(facts: Facts) -> tuple[Finding, ...]:
     return (*broken, *_blind(facts, usable), *(Finding(Verdict.OK, _words(one)) for one in usable))
 
 
-def _blind(facts: Facts, usable: list[EngineFound]) -> tuple[Finding, ...]:
+def _blind(facts: DoctorInput, usable: list[EngineFound]) -> tuple[Finding, ...]:
     """GPUs that no engine here has code for; one that doesn't say what it has may have it."""
     if any(not engine.backends for engine in usable):
         return ()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from daemon.doctor.checks.facts import Facts
+from daemon.doctor.checks.input import DoctorInput
 
 
 class Verdict(StrEnum):
@@ -27,7 +27,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class NamedFinding:
     """A finding as ``node-ctl doctor --json`` has it: with the check's name, and what to type once the
     fix is made."""
 
@@ -39,7 +39,7 @@ class Told:
     recheck: str
 
 
-Check = Callable[[Facts], tuple[Finding, ...]]
+Check = Callable[[DoctorInput], tuple[Finding, ...]]
 
 
 def ok(found: str) -> tuple[Finding, ...]:

@@ -1,7 +1,7 @@
 """Thermal paste weather: is something hot that idles, near its limit, or slowed down for heat?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, Verdict, error, not_known, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import Gpu, Hardware, Thermal
 
 # Rules of thumb, of no other source: a sound cooler keeps an idle chip below 60 °C in a warm room
@@ -13,7 +13,7 @@ CPU_SENSORS = ("coretemp/", "k10temp/", "zenpower/")
 CLEAN = "clean fans and filters and see that they turn; paste older than some years dries out: renew it"
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     box = facts.hardware
     found = [
         *(finding for gpu in box.gpus for finding in _slowed(gpu)),
@@ -69,7 +69,7 @@ def _hot_while_idle(gpu: Gpu) -> tuple[Finding, ...]:
     )
 
 
-def _cpu(facts: Facts) -> tuple[Finding, ...]:
+def _cpu(facts: DoctorInput) -> tuple[Finding, ...]:
     cpus, load = facts.hardware.cpu.logical_cpus, facts.system.load
     hottest = _cpu_temperature(facts.hardware)
     if cpus is None or load is None or hottest is None or load > IDLE_LOAD_SHARE * cpus:

@@ -1,10 +1,10 @@
 """Can models be fetched? Looked at only when it is asked for: --hub."""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, error, not_known, ok
+from daemon.doctor.checks.input import DoctorInput
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     if facts.hub is None:
         return ()
     if not facts.hub.asked:

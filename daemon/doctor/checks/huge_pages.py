@@ -1,14 +1,14 @@
 """Are huge pages reserved that no engine uses?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import MemoryKind
 from domain.units import gib
 
 FREE_THEM = "sudo sysctl vm.nr_hugepages=0, and take it out of /etc/sysctl.d and the kernel command line"
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     memory = facts.hardware.memory
     reserved_bytes, free_bytes = memory.hugepages_total_bytes, memory.hugepages_free_bytes
     if reserved_bytes is None:

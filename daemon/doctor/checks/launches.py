@@ -1,13 +1,13 @@
 """Is what was launched served?"""
 
-from daemon.doctor.checks.facts import Facts, Watched
 from daemon.doctor.checks.finding import Finding, error, not_known, ok, warning
+from daemon.doctor.checks.input import DoctorInput, LaunchHealth
 from domain.launch import LaunchState
 
 BAD = (LaunchState.FAILED, LaunchState.DEGRADED)
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     if facts.launches is None:
         return not_known("the state of the launches can't be read", fix="sudo node-ctl doctor reads it")
     bad = tuple(_bad(one) for one in facts.launches if one.state in BAD)
@@ -19,7 +19,7 @@ def check(facts: Facts) -> tuple[Finding, ...]:
     return ok(f"{len(wanted)} wanted, none failed" if wanted else "nothing is launched")
 
 
-def _bad(one: Watched) -> Finding:
+def _bad(one: LaunchHealth) -> Finding:
     said = one.last_error or "no cause is known"
     if not one.wanted:
         return warning(

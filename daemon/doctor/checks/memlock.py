@@ -1,11 +1,11 @@
 """May engines lock their weights in RAM?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.units import gib
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     """Of the unit that runs the engines where another process looks, else of this process, whose
     engines inherit it."""
     unit, memory = facts.unit, facts.hardware.memory

@@ -1,13 +1,13 @@
 """Is RAM free?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.units import gib
 
 LITTLE_SHARE = 0.1  # of all RAM: an owner's threshold, of no other source
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     memory = facts.hardware.memory
     total_bytes, free_bytes = memory.total_bytes, memory.available_bytes
     if total_bytes is None or free_bytes is None:

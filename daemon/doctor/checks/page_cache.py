@@ -1,7 +1,7 @@
 """DGX Spark: does cached data look like used memory to CUDA?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import MemoryKind
 from domain.units import gib
 
@@ -10,7 +10,7 @@ LARGE_SHARE = 0.25
 FREE_SHARE = 0.5
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     shares = [gpu for gpu in facts.hardware.gpus if gpu.memory_kind is MemoryKind.UNIFIED]
     if not any(gpu.vendor == "nvidia" for gpu in shares):
         return ()

@@ -1,7 +1,7 @@
 """Does the PCIe link of a card do what card and slot can?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, Verdict, not_known, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.accelerator import PcieLink
 from domain.hardware import Gpu, MemoryKind
 
@@ -10,7 +10,7 @@ from domain.hardware import Gpu, MemoryKind
 LOADED_SHARE = 0.4
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     cards = [gpu for gpu in facts.hardware.gpus if gpu.memory_kind is MemoryKind.DEDICATED and not gpu.parent]
     return tuple(finding for gpu in cards for finding in _card(gpu))
 

@@ -1,13 +1,13 @@
 """Is a GPU held below the power that its maker gave it?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, Verdict, not_known, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import Gpu, MemoryKind
 
 NEARLY = 0.99  # limits are rounded
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     cards = [gpu for gpu in facts.hardware.gpus if gpu.memory_kind is MemoryKind.DEDICATED and not gpu.parent]
     return tuple(finding for gpu in cards for finding in _card(gpu))
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, Verdict, error, not_known, warning
+from daemon.doctor.checks.input import DoctorInput
 
 HIP = frozenset({"rocm", "hip"})
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     archs = sorted({gpu.arch for gpu in facts.hardware.gpus if gpu.vendor == "amd" and gpu.arch})
     if not archs:
         return ()
@@ -21,7 +21,7 @@ def check(facts: Facts) -> tuple[Finding, ...]:
     return (*_override(facts, archs), *found)
 
 
-def _engine(facts: Facts, path: str, archs: list[str]) -> tuple[Finding, ...]:
+def _engine(facts: DoctorInput, path: str, archs: list[str]) -> tuple[Finding, ...]:
     build = facts.builds.get(path)
     if build is None or not build.hip_targets:
         return not_known(f"for which GPUs {Path(path).name} was built")
@@ -37,7 +37,7 @@ def _engine(facts: Facts, path: str, archs: list[str]) -> tuple[Finding, ...]:
     )
 
 
-def _override(facts: Facts, archs: list[str]) -> tuple[Finding, ...]:
+def _override(facts: DoctorInput, archs: list[str]) -> tuple[Finding, ...]:
     """github.com/ollama/ollama docs: the variable without a number is for all GPUs at once."""
     if facts.gfx_override is None:
         return ()

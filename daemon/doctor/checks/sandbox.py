@@ -1,8 +1,8 @@
 """Does a sandbox hide a GPU from the engines?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, error, not_known, ok
-from domain.hardware import Problem, Trouble
+from daemon.doctor.checks.input import DoctorInput
+from domain.hardware import Problem, ProblemKind
 from probes.system.systemd import Unit
 
 # The names of character devices in /proc/devices, as DeviceAllow= takes them. Drivers before 550 called the
@@ -22,11 +22,11 @@ WHY = "the driver answers as if there were no GPU, and models run on the CPU"
 UVM = "/dev/nvidia-uvm"
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     hidden = tuple(
         error(problem.what, why=WHY, fix=_let_through(facts, problem))
         for problem in facts.hardware.problems
-        if problem.trouble is Trouble.HIDDEN
+        if problem.trouble is ProblemKind.HIDDEN
     )
     vendors = sorted({gpu.vendor for gpu in facts.hardware.gpus} & NEEDED.keys())
     found = (*hidden, *_by_the_unit(facts.unit, vendors, hidden=bool(hidden)), *_without_uvm(facts))
@@ -37,7 +37,7 @@ def check(facts: Facts) -> tuple[Finding, ...]:
     return ok("nothing hides a GPU")
 
 
-def _let_through(facts: Facts, problem: Problem) -> str:
+def _let_through(facts: DoctorInput, problem: Problem) -> str:
     if facts.daemon.as_service:
         return problem.hint
     return f"in a container, start it with the GPU's devices (--gpus all, --device); {problem.hint}"
@@ -65,7 +65,7 @@ def _by_the_unit(unit: Unit | None, vendors: list[str], *, hidden: bool) -> tupl
     )
 
 
-def _without_uvm(facts: Facts) -> tuple[Finding, ...]:
+def _without_uvm(facts: DoctorInput) -> tuple[Finding, ...]:
     paths = {node.path for node in facts.system.nodes}
     if "/dev/nvidiactl" not in paths or UVM in paths:
         return ()

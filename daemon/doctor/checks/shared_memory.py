@@ -3,9 +3,9 @@
 import difflib
 from collections.abc import Mapping
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
-from domain.hardware import Gpu, MemoryKind, Trouble
+from daemon.doctor.checks.input import DoctorInput
+from domain.hardware import Gpu, MemoryKind, ProblemKind
 from domain.units import GIB, MIB, gib
 from probes.gpus.amd.apu import PAGE_BYTES
 
@@ -17,14 +17,14 @@ NEAR = 0.75  # likeness from which an unknown parameter is a misspelt one
 WHY = "models that would fit are refused or run partly on the CPU"
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     gpus = [
         one for one in facts.hardware.gpus if one.vendor == "amd" and one.memory_kind is MemoryKind.UNIFIED
     ]
     split = tuple(
         warning(problem.what, why="memory is lost, or runs out before the driver says so", fix=problem.hint)
         for problem in facts.hardware.problems
-        if problem.trouble is Trouble.SHARED_MEMORY
+        if problem.trouble is ProblemKind.SHARED_MEMORY
     )
     if not gpus and not split:
         return ()
@@ -32,7 +32,7 @@ def check(facts: Facts) -> tuple[Finding, ...]:
     return (*split, *sized, *_misspelt(facts), *_two_limits(facts))
 
 
-def _pool(facts: Facts, gpu: Gpu) -> tuple[Finding, ...]:
+def _pool(facts: DoctorInput, gpu: Gpu) -> tuple[Finding, ...]:
     pool_bytes, ram_bytes = gpu.memory_total_bytes, facts.hardware.memory.total_bytes
     if pool_bytes is None or ram_bytes is None:
         return not_known(f"how much of the RAM {gpu.name} may have")
@@ -55,7 +55,7 @@ def _pool(facts: Facts, gpu: Gpu) -> tuple[Finding, ...]:
     )
 
 
-def _misspelt(facts: Facts) -> tuple[Finding, ...]:
+def _misspelt(facts: DoctorInput) -> tuple[Finding, ...]:
     """As amdgpu.gtt_size, which the kernel ignored in silence: github.com/ROCm/ROCm/issues/5595."""
     found = []
     for name in given(facts.system.command_line):
@@ -71,7 +71,7 @@ def _misspelt(facts: Facts) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _two_limits(facts: Facts) -> tuple[Finding, ...]:
+def _two_limits(facts: DoctorInput) -> tuple[Finding, ...]:
     """``amdgpu.gttsize`` (MiB) is deprecated; where both are set, the smaller one counts."""
     said = given(facts.system.command_line)
     size = said.get("amdgpu.gttsize", "")

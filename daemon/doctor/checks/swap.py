@@ -1,14 +1,14 @@
 """Is anything swapped out?"""
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
+from daemon.doctor.checks.input import DoctorInput
 from domain.units import gib
 
 # Of the swap. A rule of thumb, of no other source: cold pages of idle programs rarely fill that much
 SWAPPED_SHARE = 0.5
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     memory = facts.hardware.memory
     swap_bytes, left_bytes = memory.swap_total_bytes, memory.swap_free_bytes
     if swap_bytes is None or left_bytes is None:

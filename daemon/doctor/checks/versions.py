@@ -2,16 +2,16 @@
 
 import re
 
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
-from domain.catalogue_types import KnownTrouble
+from daemon.doctor.checks.input import DoctorInput
+from domain.catalogue_types import KnownIssue
 
 CALLED = {"kernel": "kernel", "linux_firmware": "linux-firmware", "rocm": "ROCm"}
 ELSEWHERE = frozenset({"rocm"})  # not installed is no version, and no trouble
 NUMBERS = re.compile(r"[0-9]{1,9}")
 
 
-def check(facts: Facts) -> tuple[Finding, ...]:
+def check(facts: DoctorInput) -> tuple[Finding, ...]:
     archs = {gpu.arch for gpu in facts.hardware.gpus if gpu.arch}
     known = [one for one in facts.known_troubles if not one.archs or archs & set(one.archs)]
     if not known:
@@ -28,7 +28,7 @@ def check(facts: Facts) -> tuple[Finding, ...]:
     return bad or ok(f"nothing is known against {said}")
 
 
-def is_bad(version: str, trouble: KnownTrouble) -> bool:
+def is_bad(version: str, trouble: KnownIssue) -> bool:
     number = numbers(version)
     since, before = trouble.since, trouble.before
     return not (since and number < numbers(since)) and not (before and number >= numbers(before))
@@ -39,7 +39,7 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in NUMBERS.findall(version.partition("-")[0]))
 
 
-def _bad(trouble: KnownTrouble, version: str) -> Finding:
+def _bad(trouble: KnownIssue, version: str) -> Finding:
     return warning(
         f"{CALLED[trouble.what]} {version}", why=f"{trouble.why} ({trouble.source})", fix=trouble.fix
     )

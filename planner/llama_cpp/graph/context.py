@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from domain.ggml import BY_NAME
 from domain.model import MetadataValue, ModelShape
 from planner.llama_cpp import kv_cache
-from planner.llama_cpp.context_params import ALL_LAYERS, Resolved
+from planner.llama_cpp.context_params import ALL_LAYERS, ContextParams
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.recipe import Recipe
 from planner.llama_cpp.graph.tensor import F16, F32, I32, I64, Graph, Tensor, dims
@@ -24,7 +24,7 @@ class Context:
         self,
         shape: ModelShape,
         hparams: Hparams,
-        run: Resolved,
+        run: ContextParams,
         placement: Placement,
         recipe: Recipe,
         blocks: tuple[int, ...],

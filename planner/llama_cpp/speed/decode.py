@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from domain.ggml import BY_NAME
 from planner.llama_cpp.placement import HOST_ID
 from planner.llama_cpp.speed.traffic import Traffic
-from planner.machine.efficiency import CpuCeilings, GpuCeilings
-from planner.machine.model import Box
+from planner.machine.efficiency import CpuEfficiency, GpuEfficiency
+from planner.machine.model import MachineModel
 
 # A change of device in the middle of a token: copy of one row and a synchronisation.
 HOP_S = 60e-6
 
 
-def decode_s(traffic: Mapping[int, Traffic], box: Box, tokens: int = 1) -> float | None:
+def decode_s(traffic: Mapping[int, Traffic], box: MachineModel, tokens: int = 1) -> float | None:
     """Seconds of ``tokens`` that are decoded at once, as drafted ones are; ``None`` where a bandwidth is not
     known. Weights and cache are read once for all of them, experts as many as they touch together."""
     total, used = 0.0, 0
@@ -28,7 +28,7 @@ def decode_s(traffic: Mapping[int, Traffic], box: Box, tokens: int = 1) -> float
     return total + HOP_S * max(0, used - 1)
 
 
-def _gpu(one: Traffic, device: int, box: Box, tokens: int) -> float | None:
+def _gpu(one: Traffic, device: int, box: MachineModel, tokens: int) -> float | None:
     peak, reach = box.peak(device), box.ceilings(device)
     if peak is None:
         return None
@@ -40,12 +40,12 @@ def _gpu(one: Traffic, device: int, box: Box, tokens: int) -> float | None:
     return (weights + attention) / peak + fixed
 
 
-def read(types: Mapping[str, int], reach: GpuCeilings, unpacking: float = 1.0) -> float:
+def read(types: Mapping[str, int], reach: GpuEfficiency, unpacking: float = 1.0) -> float:
     """Bytes, those of types that are slow to unpack counted as more."""
     return sum(size * reach.slow.get(kind, 1.0 / unpacking) * unpacking for kind, size in types.items())
 
 
-def _host(one: Traffic, box: Box, tokens: int) -> float | None:
+def _host(one: Traffic, box: MachineModel, tokens: int) -> float | None:
     rate, cpu = box.host_rate(), box.reach.cpu
     if rate is None:
         return None
@@ -57,7 +57,7 @@ def _host(one: Traffic, box: Box, tokens: int) -> float | None:
     return weights + attention + cpu.layer_s * one.layers + cpu.moe_layer_s * one.moe_layers
 
 
-def _values(types: Mapping[str, int], cpu: CpuCeilings) -> float:
+def _values(types: Mapping[str, int], cpu: CpuEfficiency) -> float:
     """Quantized values, by what multiplying them costs a core."""
     return sum(
         size * BY_NAME[kind].block / BY_NAME[kind].block_bytes * cpu.cost.get(kind, 1.0)

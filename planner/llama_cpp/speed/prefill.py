@@ -3,19 +3,19 @@ over its link."""
 
 from collections.abc import Mapping
 
-from planner.llama_cpp.context_params import Resolved
+from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.placement import HOST_ID
 from planner.llama_cpp.speed.decode import read
 from planner.llama_cpp.speed.traffic import Traffic
 from planner.machine import efficiency
-from planner.machine.efficiency import GpuCeilings
-from planner.machine.model import Box
+from planner.machine.efficiency import GpuEfficiency
+from planner.machine.model import MachineModel
 
 PCIE_OF_PEAK = 0.75
 LEAST_OFFLOADED_TOKENS = 32  # ggml's back ends take host weights from this batch on
 
 
-def prefill_s(traffic: Mapping[int, Traffic], box: Box, run: Resolved) -> float | None:
+def prefill_s(traffic: Mapping[int, Traffic], box: MachineModel, run: ContextParams) -> float | None:
     """Seconds per token; ``None`` where a bandwidth is not known."""
     total = 0.0
     for device, one in traffic.items():
@@ -28,7 +28,7 @@ def prefill_s(traffic: Mapping[int, Traffic], box: Box, run: Resolved) -> float 
     return total or None
 
 
-def _gpu(one: Traffic, device: int, box: Box, run: Resolved) -> float | None:
+def _gpu(one: Traffic, device: int, box: MachineModel, run: ContextParams) -> float | None:
     peak, reach = box.peak(device), box.ceilings(device)
     if peak is None:
         return None
@@ -38,7 +38,7 @@ def _gpu(one: Traffic, device: int, box: Box, run: Resolved) -> float | None:
     return (weights / peak + launches) / run.ubatch + _arithmetic_s(one, device, box, peak)
 
 
-def _arithmetic_s(one: Traffic, device: int, box: Box, peak: float) -> float:
+def _arithmetic_s(one: Traffic, device: int, box: MachineModel, peak: float) -> float:
     reach = box.ceilings(device)
     rate = box.devices[device].gpu.fp16_flops_per_s or peak * reach.flops_per_byte
     dense = one.prompt_flops * _slowness(one.dense, reach) / reach.flops
@@ -47,11 +47,11 @@ def _arithmetic_s(one: Traffic, device: int, box: Box, peak: float) -> float:
     return (dense + one.prompt_attention_flops / attention) / rate
 
 
-def _slowness(types: Mapping[str, int], reach: GpuCeilings) -> float:
+def _slowness(types: Mapping[str, int], reach: GpuEfficiency) -> float:
     return read(types, reach) / (sum(types.values()) or 1)
 
 
-def _host(one: Traffic, box: Box, run: Resolved) -> float | None:
+def _host(one: Traffic, box: MachineModel, run: ContextParams) -> float | None:
     """On the cores; or on the GPU that pulls the weights over, whichever the engine does."""
     gpu = next(
         (number for number, device in enumerate(box.devices) if device.backend.offloads_host_weights), None

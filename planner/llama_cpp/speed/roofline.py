@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from domain.hardware import Cpu, Hardware
 from domain.model import ModelShape
 from domain.plan import LlamaFlags, Range, Speed
-from planner.llama_cpp.context_params import Resolved
+from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.llama_cpp.speed import speculation
 from planner.llama_cpp.speed.decode import decode_s
@@ -15,7 +15,7 @@ from planner.llama_cpp.speed.speculation import Draft
 from planner.llama_cpp.speed.traffic import Traffic, per_device
 from planner.machine import efficiency
 from planner.machine.calibration import Calibration, Correction, corrections
-from planner.machine.model import Box
+from planner.machine.model import MachineModel
 from planner.model.hparams import Hparams
 
 CPU_OF_PEAK = efficiency.CPU.read
@@ -29,7 +29,7 @@ def threads_of(flags: LlamaFlags, cpu: Cpu) -> int:
 def predict(
     shape: ModelShape,
     hparams: Hparams,
-    run: Resolved,
+    run: ContextParams,
     flags: LlamaFlags,
     placement: Placement,
     hardware: Hardware,
@@ -38,7 +38,7 @@ def predict(
     calibration: Calibration,
     draft: Draft | None = None,
 ) -> Speed:
-    box = box_of(flags, placement, hardware)
+    box = machine_model(flags, placement, hardware)
     traffic = per_device(shape, hparams, run, placement, depth_tokens)
     kind = class_of(traffic, box)
     decode, prefill = corrections(
@@ -68,12 +68,12 @@ def predict(
     )
 
 
-def box_of(flags: LlamaFlags, placement: Placement, hardware: Hardware) -> Box:
+def machine_model(flags: LlamaFlags, placement: Placement, hardware: Hardware) -> MachineModel:
     threads = threads_of(flags, hardware.cpu)
-    return Box(hardware, placement.devices, threads, flags.threads_batch or threads)
+    return MachineModel(hardware, placement.devices, threads, flags.threads_batch or threads)
 
 
-def class_of(traffic: Mapping[int, Traffic], box: Box) -> str:
+def class_of(traffic: Mapping[int, Traffic], box: MachineModel) -> str:
     """How far off a prediction may be: by what does the work."""
     host = bool(traffic[HOST_ID].dense or traffic[HOST_ID].experts)
     gpus = [device for device in range(len(box.devices)) if not traffic[device].is_idle]

@@ -7,7 +7,7 @@ from math import prod
 
 from domain.model import ModelShape, Tensor
 from planner.llama_cpp import kv_cache
-from planner.llama_cpp.context_params import Resolved
+from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.placement import HOST_ID, Placement, block_of, expert_layer
 from planner.model.hparams import Hparams, Layer
 
@@ -48,7 +48,7 @@ class Traffic:
 
 
 def per_device(
-    shape: ModelShape, hparams: Hparams, run: Resolved, placement: Placement, depth_tokens: int
+    shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement, depth_tokens: int
 ) -> dict[int, Traffic]:
     """By device number. Blocks that only predict further tokens are not run."""
     share = hparams.experts_used / hparams.experts if hparams.experts else 1.0
@@ -81,7 +81,7 @@ def per_device(
 
 
 def _add_attention(
-    sums: Mapping[int, Traffic], hparams: Hparams, run: Resolved, placement: Placement, depth_tokens: int
+    sums: Mapping[int, Traffic], hparams: Hparams, run: ContextParams, placement: Placement, depth_tokens: int
 ) -> None:
     middle = depth_tokens + run.ubatch // 2  # of the tokens of a ubatch
     for layer, device in list(zip(hparams.layers, placement.layer_device, strict=True))[: hparams.trunk]:

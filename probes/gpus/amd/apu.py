@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Trouble
-from domain.provenance import Certainty, Told
+from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
+from domain.provenance import Certainty, Provenance
 from domain.units import GIB, gib
 from probes import sysfs
 from probes.gpus.amd.kfd import Node, Topology
@@ -15,9 +15,9 @@ PAGE_BYTES = 4096
 LARGE_CARVE_OUT_BYTES = 4 * GIB  # what some boards take at their smallest setting
 
 TOLD = {
-    "memory_total_bytes": Told("kfd", note="the pool that the kernel chose; without KFD by its rule"),
-    "memory_free_bytes": Told("sysfs", Certainty.DERIVED, "pool - used; of GTT at most MemAvailable"),
-    "power_w": Told("hwmon", note="of the whole package, CPU cores too"),
+    "memory_total_bytes": Provenance("kfd", note="the pool that the kernel chose; without KFD by its rule"),
+    "memory_free_bytes": Provenance("sysfs", Certainty.DERIVED, "pool - used; of GTT at most MemAvailable"),
+    "power_w": Provenance("hwmon", note="of the whole package, CPU cores too"),
 }
 
 
@@ -97,11 +97,11 @@ def _problems(gpu: Gpu, pools: Pools, meminfo: Meminfo, *, in_carve_out: bool) -
     if not in_carve_out and carved is not None and carved > LARGE_CARVE_OUT_BYTES:
         what = f"the BIOS carve-out of {gib(carved)} is lost: {gpu.id} works in {gib(total)} of GTT"
         hint = "set the carve-out (UMA frame buffer) to its minimum, or GTT (amdgpu.gttsize) below it"
-        problems.append(Problem("amd", what, hint, Trouble.SHARED_MEMORY))
+        problems.append(Problem("amd", what, hint, ProblemKind.SHARED_MEMORY))
     if not in_carve_out and ram is not None and total > ram:
         what = f"{gpu.id} may map {gib(total)} of {gib(ram)} RAM: filling it ends in an OOM kill"
         hint = "set ttm.pages_limit below the RAM that the system shows"
-        problems.append(Problem("amd", what, hint, Trouble.SHARED_MEMORY))
+        problems.append(Problem("amd", what, hint, ProblemKind.SHARED_MEMORY))
     return problems
 
 

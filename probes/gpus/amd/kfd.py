@@ -6,7 +6,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from domain.hardware import Problem, Trouble
+from domain.hardware import Problem, ProblemKind
 from probes import sysfs
 
 NODES = Path("sys/class/kfd/kfd/topology/nodes")
@@ -81,7 +81,7 @@ def _hidden(names: list[str]) -> tuple[Problem, ...]:
         return ()
     what = f"KFD node {', '.join(names)} may not be read: a GPU is there and is hidden from this process"
     hint = "a unit's sandbox may hide it: DeviceAllow=char-kfd and DeviceAllow=char-drm let it through"
-    return (Problem("kfd", what, hint, Trouble.HIDDEN),)
+    return (Problem("kfd", what, hint, ProblemKind.HIDDEN),)
 
 
 def parse_bank(text: str | None) -> Bank:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from domain.accelerator import Tenant
 from domain.catalogue_types import KnownGpu
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Trouble
-from domain.provenance import Certainty, Told
+from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
+from domain.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.gpus import device_table, pci, pcie_link
 from probes.gpus.amd import apu, kfd, sensors
@@ -25,30 +25,32 @@ DISPLAY_ONLY_CUS = 2
 DISPLAY_ONLY_IDS = frozenset({"1002:164e", "1002:13c0"})
 DISPLAY_ONLY = "an integrated display output, slower than the CPU"
 
-OWN = Told("sysfs", Certainty.DERIVED, "board_info: only cards with memory of their own have it")
+OWN = Provenance("sysfs", Certainty.DERIVED, "board_info: only cards with memory of their own have it")
 TOLD = {
     **device_table.TOLD,
     **dict.fromkeys(("memory_kind", "is_integrated"), OWN),
-    "memory_total_bytes": Told("sysfs", note="mem_info_vram_total"),
-    "memory_free_bytes": Told("sysfs", Certainty.DERIVED, "mem_info_vram_total - mem_info_vram_used"),
-    "arch": Told("kfd", note="gfx_target_version"),
-    "uuid": Told("sysfs", note="unique_id"),
-    "compute_units": Told("kfd", Certainty.DERIVED, "simd_count / simd_per_cu"),
-    "driver": Told("sysfs"),
-    "temperature_c": Told("hwmon", note="edge"),
-    "power_w": Told("hwmon"),
-    "power_limit_w": Told("hwmon", note="power1_cap"),
-    "power_default_w": Told("hwmon", note="power1_cap_default"),
-    "throttled_by": Told("sysfs", note="gpu_metrics; the hotspot's bit counts from 90 °C on"),
+    "memory_total_bytes": Provenance("sysfs", note="mem_info_vram_total"),
+    "memory_free_bytes": Provenance("sysfs", Certainty.DERIVED, "mem_info_vram_total - mem_info_vram_used"),
+    "arch": Provenance("kfd", note="gfx_target_version"),
+    "uuid": Provenance("sysfs", note="unique_id"),
+    "compute_units": Provenance("kfd", Certainty.DERIVED, "simd_count / simd_per_cu"),
+    "driver": Provenance("sysfs"),
+    "temperature_c": Provenance("hwmon", note="edge"),
+    "power_w": Provenance("hwmon"),
+    "power_limit_w": Provenance("hwmon", note="power1_cap"),
+    "power_default_w": Provenance("hwmon", note="power1_cap_default"),
+    "throttled_by": Provenance("sysfs", note="gpu_metrics; the hotspot's bit counts from 90 °C on"),
     "link": pcie_link.TOLD,
     "pcie_bytes_per_s": pcie_link.RATE_TOLD,
-    "display_attached": Told("drm"),
-    "tenants": Told("proc", note="fdinfo of the processes that this user may look into; KFD's counts of all"),
+    "display_attached": Provenance("drm"),
+    "tenants": Provenance(
+        "proc", note="fdinfo of the processes that this user may look into; KFD's counts of all"
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class ProbeContext:
     """What every card is seen with. ``users`` are bytes by slot and process id."""
 
     root: Path
@@ -68,7 +70,7 @@ def probe(
     cards = [one for one in devices if one.vendor == "1002" and one.is_gpu and one.driver == "amdgpu"]
     if not cards:
         return Found()
-    ground = Ground(root, kfd.probe(root), meminfo, table, users or {})
+    ground = ProbeContext(root, kfd.probe(root), meminfo, table, users or {})
     version = sysfs.read(root / "sys/module/amdgpu/version") or sysfs.read(root / "proc/sys/kernel/osrelease")
     found = Found(problems=(*ground.topology.problems, *_permissions(root)))
     for card in cards:
@@ -84,7 +86,7 @@ def probe(
     return found
 
 
-def _card(ground: Ground, card: PciDevice) -> Found:
+def _card(ground: ProbeContext, card: PciDevice) -> Found:
     node = ground.topology.gpu(card.slot)
     if _display_only(card, node):
         gpu = replace(device_table.identity(card, ground.table), is_integrated=True, set_aside=DISPLAY_ONLY)
@@ -107,7 +109,9 @@ def _display_only(card: PciDevice, node: Node | None) -> bool:
     return card.pci_id in DISPLAY_ONLY_IDS
 
 
-def _awake(ground: Ground, card: PciDevice, node: Node | None) -> tuple[Gpu, tuple[Problem, ...], ToldBy]:
+def _awake(
+    ground: ProbeContext, card: PciDevice, node: Node | None
+) -> tuple[Gpu, tuple[Problem, ...], ToldBy]:
     pools = apu.read(ground.root, card)
     shares_ram = is_apu(card, ground.table)
     gpu = device_table.identity(card, ground.table, None if shares_ram else pools.vram_bytes)
@@ -161,7 +165,7 @@ def _partition(card: Gpu, node: Node, number: int, count: int) -> Gpu:
     )
 
 
-def _tenants(ground: Ground, card: PciDevice, node: Node | None) -> tuple[Tenant, ...]:
+def _tenants(ground: ProbeContext, card: PciDevice, node: Node | None) -> tuple[Tenant, ...]:
     """KFD and the DRM clients count the same buffers of a ROCm process: the larger figure has all."""
     held: dict[int, int | None] = dict(ground.users.get(card.slot, {}))
     for pid, size in (kfd.processes(ground.root, node) if node else {}).items():
@@ -203,7 +207,7 @@ def _permissions(root: Path) -> tuple[Problem, ...]:
         return ()
     what = f"the GPU is present and this user may not open {', '.join(closed)}"
     hint = "sudo usermod -aG render,video $USER, then log in again"
-    return (Problem("amd", what, hint, Trouble.CLOSED),)
+    return (Problem("amd", what, hint, ProblemKind.CLOSED),)
 
 
 def _closed(node: Path) -> bool:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from domain.catalogue_types import KnownGpu
 from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind, Problem, Storage
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from domain.units import GIB, MIB
 from probes import storage, sysfs
-from probes.memo import Kept
+from probes.memo import Memo
 from probes.result import sources
 
 KEYS = (
@@ -26,20 +26,20 @@ KEYS = (
 # otherwise: recommendedMaxWorkingSetSize as llama.cpp prints it, 22906 MB of 32 GiB, 51539 MB of 64 GiB
 SMALL_BYTES, SMALL_SHARE, LARGE_SHARE = 36 * GIB, 2 / 3, 3 / 4
 
-SYSCTL = Told("sysctl")
-RATED = Told("table", Certainty.RATED, "by the chip's name: the RAM is the GPU's memory")
+SYSCTL = Provenance("sysctl")
+RATED = Provenance("table", Certainty.RATED, "by the chip's name: the RAM is the GPU's memory")
 CPU_TOLD = dict.fromkeys(
     ("model", "physical_cores", "performance_cores", "logical_cpus", "usable_cpus"), SYSCTL
 )
 MEMORY_TOLD = {
     "total_bytes": SYSCTL,
-    "available_bytes": Told("psutil"),
+    "available_bytes": Provenance("psutil"),
     **dict.fromkeys(("bandwidth_bytes_per_s", "bandwidth_source", "peak_bandwidth_bytes_per_s"), RATED),
 }
 TOLD = {
     **dict.fromkeys(("name", "driver", "memory_kind", "is_integrated"), SYSCTL),
-    "memory_total_bytes": Told("sysctl", Certainty.ASSUMED, "the share that Metal lends by default"),
-    "memory_free_bytes": Told("psutil", Certainty.DERIVED, "what is available, at most that share"),
+    "memory_total_bytes": Provenance("sysctl", Certainty.ASSUMED, "the share that Metal lends by default"),
+    "memory_free_bytes": Provenance("psutil", Certainty.DERIVED, "what is available, at most that share"),
     **dict.fromkeys(("bandwidth_bytes_per_s", "bandwidth_source"), RATED),
 }
 Run = Callable[[Sequence[str]], str]
@@ -78,7 +78,7 @@ def probe(
     gpus = (_gpu(said, total, free, peak),) if chip and chip.startswith("Apple") else ()
     missing = [key for key in KEYS[:3] if key not in said]
     problem = Problem("sysctl", f"not told: {', '.join(missing)}", "is sysctl on the PATH?")
-    disk = storage.probe(Path("/"), models_dir, Kept())
+    disk = storage.probe(Path("/"), models_dir, Memo())
     processor, memory = _cpu(said), Memory(total, free, peak, source, peak_bandwidth_bytes_per_s=peak)
     return Hardware(
         cpu=processor,

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from domain.catalogue_types import KnownGpu
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, Trouble
-from domain.provenance import Certainty, Told
+from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
+from domain.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.gpus import device_table
 from probes.memory.ram import Meminfo
@@ -22,9 +22,9 @@ DRIVER = Path("sys/module/asahi")
 
 TOLD = {
     **device_table.TOLD,
-    "name": Told("table", note="by the chip's name in the device tree"),
-    "memory_total_bytes": Told("meminfo", Certainty.DERIVED, "the RAM is its memory"),
-    "memory_free_bytes": Told("meminfo", Certainty.DERIVED, "MemAvailable"),
+    "name": Provenance("table", note="by the chip's name in the device tree"),
+    "memory_total_bytes": Provenance("meminfo", Certainty.DERIVED, "the RAM is its memory"),
+    "memory_free_bytes": Provenance("meminfo", Certainty.DERIVED, "MemAvailable"),
 }
 
 
@@ -39,7 +39,7 @@ def probe(root: Path, meminfo: Meminfo, table: Sequence[KnownGpu]) -> Found:
     if not sysfs.exists(root / DRIVER):
         what = f"the GPU of {name} is present, unusable: its driver is not loaded"
         hint = "it needs the asahi driver, which the kernels of Asahi Linux have"
-        return Found(problems=(Problem("apple", what, hint, Trouble.DRIVER),))
+        return Found(problems=(Problem("apple", what, hint, ProblemKind.DRIVER),))
     release = sysfs.read(root / "proc/sys/kernel/osrelease")
     gpu = Gpu(
         id=f"soc:{row.chips[0] if row else unnamed}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from domain.accelerator import PcieLink
 from domain.catalogue_types import KnownGpu
 from domain.hardware import BandwidthSource, Gpu, MemoryKind, Thermal
-from domain.provenance import Certainty, Told
+from domain.provenance import Certainty, Provenance
 from probes.gpus import device_table, pci, pcie_link
 from probes.gpus.nvidia.nvml import DeviceAnswers
 from probes.gpus.pci import PciDevice
@@ -28,22 +28,26 @@ THROTTLES = {0x20: "sw_thermal", 0x40: "hw_thermal", 0x80: "hw_power_brake"}
 
 SAID = """name memory_total_bytes memory_free_bytes memory_reserved_bytes arch driver uuid temperature_c
 temperature_margin_c power_w power_limit_w power_default_w fan_percent fan_rpm persistence tenants peers"""
-KIND = Told("nvml", Certainty.DERIVED, "memory of its own, the addressing mode, the PCI id")
+KIND = Provenance("nvml", Certainty.DERIVED, "memory of its own, the addressing mode, the PCI id")
 TOLD = {
     **device_table.TOLD,
     **dict.fromkeys(("memory_kind", "is_integrated"), KIND),
-    **dict.fromkeys(SAID.split(), Told("nvml")),
-    "throttled_by": Told("nvml", Certainty.DERIVED, "without idleness, power cap and an owner's clocks"),
+    **dict.fromkeys(SAID.split(), Provenance("nvml")),
+    "throttled_by": Provenance(
+        "nvml", Certainty.DERIVED, "without idleness, power cap and an owner's clocks"
+    ),
     "link": pcie_link.TOLD,
     "pcie_bytes_per_s": pcie_link.RATE_TOLD,
-    "display_attached": Told("drm", note="else NVML's active display"),
+    "display_attached": Provenance("drm", note="else NVML's active display"),
 }
 RAM = "the RAM is its memory, and NVML tells none or a part of it"
 UNIFIED_TOLD = {
-    "memory_total_bytes": Told("meminfo", Certainty.DERIVED, RAM),
-    "memory_free_bytes": Told("meminfo", Certainty.DERIVED, "MemAvailable, or huge pages where they are set"),
+    "memory_total_bytes": Provenance("meminfo", Certainty.DERIVED, RAM),
+    "memory_free_bytes": Provenance(
+        "meminfo", Certainty.DERIVED, "MemAvailable, or huge pages where they are set"
+    ),
 }
-FROM_CLOCK = Told("nvml", Certainty.DERIVED, "2 x memory clock x bus width / 8")
+FROM_CLOCK = Provenance("nvml", Certainty.DERIVED, "2 x memory clock x bus width / 8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def gpu(device: DeviceAnswers, index: int, card: PciDevice | None, host: Host) -
     return _with_state(found, device, None if kind is MemoryKind.UNIFIED else _link(device, card))
 
 
-def told(gpu: Gpu, host: Host) -> dict[str, Told]:
+def told(gpu: Gpu, host: Host) -> dict[str, Provenance]:
     """Who told what of a card: of its bandwidth the device table, if it has the card."""
     found = dict(TOLD)
     if gpu.memory_kind is MemoryKind.UNIFIED:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from domain.accelerator import Peer, Tenant
 from domain.catalogue_types import KnownGpu
-from domain.hardware import Gpu, Problem, Trouble
+from domain.hardware import Gpu, Problem, ProblemKind
 from probes import sysfs
 from probes.gpus import device_table
 from probes.gpus.nvidia import gpu as nvidia_gpu
@@ -159,15 +159,15 @@ def refused(code: int, module: str | None, *, sure: bool) -> tuple[Problem, ...]
         nvml.DRIVER_NOT_LOADED: "the NVIDIA driver is not loaded",
         nvml.VERSION_MISMATCH: f"the NVIDIA libraries don't match the loaded module {module or ''}".strip(),
     }.get(code, f"NVML does not start (code {code})")
-    return (Problem("nvidia", what, HINTS.get(code, "see dmesg for lines of NVRM"), Trouble.DRIVER),)
+    return (Problem("nvidia", what, HINTS.get(code, "see dmesg for lines of NVRM"), ProblemKind.DRIVER),)
 
 
 def _lost(place: str, code: int | None) -> Problem:
     if code is None:
         what = f"the GPU at {place} has its driver and is not shown by NVML"
-        return Problem("nvidia", what, HIDDEN, Trouble.HIDDEN)
+        return Problem("nvidia", what, HIDDEN, ProblemKind.HIDDEN)
     if code == nvml.GPU_IS_LOST:
-        return Problem("nvidia", f"the GPU at {place} is lost", HINTS[code], Trouble.LOST)
+        return Problem("nvidia", f"the GPU at {place} is lost", HINTS[code], ProblemKind.LOST)
     what = f"the GPU at {place} can't be opened (NVML code {code})"
-    trouble = Trouble.CLOSED if code == nvml.NO_PERMISSION else Trouble.HIDDEN
+    trouble = ProblemKind.CLOSED if code == nvml.NO_PERMISSION else ProblemKind.HIDDEN
     return Problem("nvidia", what, HINTS.get(code, HIDDEN), trouble)

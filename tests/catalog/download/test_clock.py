@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from catalog.download import process
-from domain.download import Fetched, Terms, window
+from domain.download import DownloadPolicy, DownloadProgress, window
 from domain.units import MIB
 from tests.catalog.fetched import BIG, content, weights
 from tests.rigs.hub import Hub
 
 LIBRARY = Path("/usr/lib", str(sysconfig.get_config_var("MULTIARCH")), "faketime", "libfaketime.so.1")
-NIGHT = Terms(limit_bytes_per_s=MIB, window=window("01:00-06:00"))
+NIGHT = DownloadPolicy(limit_bytes_per_s=MIB, window=window("01:00-06:00"))
 
 
 class Clock:
@@ -42,11 +42,11 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
     return found
 
 
-def until_it_waits(steps: Iterator[Fetched]) -> str:
+def until_it_waits(steps: Iterator[DownloadProgress]) -> str:
     return next(step.waiting for step in steps if step.waiting)
 
 
-def until_it_moves(steps: Iterator[Fetched], beyond_bytes: int = 0) -> int:
+def until_it_moves(steps: Iterator[DownloadProgress], beyond_bytes: int = 0) -> int:
     return next(step.bytes_done for step in steps if step.bytes_done > beyond_bytes and not step.waiting)
 
 

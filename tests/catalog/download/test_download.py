@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import scan_cache_dir, try_to_load_from_cache
 
 from catalog.download.download import fetch
-from domain.download import Terms
+from domain.download import DownloadPolicy
 from domain.errors import BadModelError, DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
 from domain.units import MIB
@@ -82,7 +82,7 @@ def test_closing_keeps_what_is_here_and_the_next_fetch_resumes(tmp_path: Path, h
 
 def test_a_full_disk_is_refused_before_the_first_byte(tmp_path: Path, hub: Hub) -> None:
     with pytest.raises(DiskFullError, match="free, the download needs") as caught:
-        list(fetch(weights(hub), tmp_path, Terms(reserve_bytes=10 * MIB), free=lambda _: MIB))
+        list(fetch(weights(hub), tmp_path, DownloadPolicy(reserve_bytes=10 * MIB), free=lambda _: MIB))
     assert caught.value.free_bytes == MIB
     assert caught.value.needs_bytes == len(BIG) + len(SMALL) + 64 * MIB + 10 * MIB
     assert "10 MiB of it kept in reserve" in str(caught.value)

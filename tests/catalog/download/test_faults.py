@@ -13,10 +13,10 @@ import pytest
 from catalog.download import partial_file
 from catalog.download import throttle as pacing
 from catalog.download.download import fetch
-from catalog.download.throttle import Pace
+from catalog.download.throttle import Throttle
 from catalog.hub import retry
 from catalog.hub.retry import retry_after_s
-from domain.download import Terms, window
+from domain.download import DownloadPolicy, window
 from domain.errors import DownloadError
 from domain.units import GIB, MIB
 from tests.catalog.fetched import BIG, SLOW, blob, close, content, last, parts, plain, weights
@@ -197,8 +197,10 @@ def test_out_of_hours_nothing_comes_and_at_the_hour_it_goes_on(
 ) -> None:
     monkeypatch.setattr(pacing, "LOOK_EVERY_S", 0.0)
     minutes = [90]
-    terms = Terms(limit_bytes_per_s=8 * MIB, window=window("01:00-06:00"))
-    steps = fetch(weights(hub, {"a.gguf": BIG}), tmp_path, terms, pace=Pace(terms, minute=lambda: minutes[0]))
+    terms = DownloadPolicy(limit_bytes_per_s=8 * MIB, window=window("01:00-06:00"))
+    steps = fetch(
+        weights(hub, {"a.gguf": BIG}), tmp_path, terms, pace=Throttle(terms, minute=lambda: minutes[0])
+    )
     while not next(steps).bytes_done:
         pass
     minutes[0] = 360

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from catalog.download import process
-from domain.download import Fetched, Terms
+from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import BadModelError, DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
 from domain.serialization import to_json
@@ -24,7 +24,7 @@ from tests.catalog.fetched import BIG, SLOW, close, content, last, parts, weight
 from tests.rigs.hub import Hub
 
 LONG_BYTES = 12 * MIB
-CRAWLING = Terms(limit_bytes_per_s=2 * MIB)
+CRAWLING = DownloadPolicy(limit_bytes_per_s=2 * MIB)
 
 
 def processes() -> list[psutil.Process]:
@@ -46,7 +46,7 @@ def until(check: Callable[[], object], timeout_s: float = 20) -> None:
         time.sleep(0.01)
 
 
-def begun(steps: Iterator[Fetched]) -> None:
+def begun(steps: Iterator[DownloadProgress]) -> None:
     while not next(steps).bytes_done:
         pass
 
@@ -77,7 +77,7 @@ def test_ten_kills_at_random_moments_and_the_digest_is_right(
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        done = last(process.fetch(wanted, tmp_path, Terms(limit_bytes_per_s=4 * MIB)))
+        done = last(process.fetch(wanted, tmp_path, DownloadPolicy(limit_bytes_per_s=4 * MIB)))
     finally:
         over.set()
         killer.join()
@@ -95,7 +95,7 @@ def test_a_stop_ends_the_process_at_once_and_keeps_what_is_here(tmp_path: Path, 
     close(steps)
     assert not child.is_running()
     assert parts(tmp_path)[0].stat().st_size > 0
-    assert content(last(process.fetch(wanted, tmp_path, Terms()))) == BIG
+    assert content(last(process.fetch(wanted, tmp_path, DownloadPolicy()))) == BIG
 
 
 def test_a_process_that_hangs_is_killed(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_it_ends_with_the_daemon_that_started_it_and_the_next_one_resumes(tmp_pa
     os.kill(daemon.pid, signal.SIGKILL)
     daemon.wait()
     until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-    assert content(last(process.fetch(wanted, tmp_path, Terms()))) == BIG
+    assert content(last(process.fetch(wanted, tmp_path, DownloadPolicy()))) == BIG
     assert hub.gets("/cdn/")[-1].headers.get("Range", "").startswith("bytes=")
 
 
@@ -141,15 +141,15 @@ def test_two_processes_that_want_the_same_file_fetch_it_once(tmp_path: Path, hub
 def test_errors_come_through_with_their_numbers(tmp_path: Path, hub: Hub) -> None:
     hub.faults.gated = {"o/r"}
     with pytest.raises(DownloadError, match="gated") as gated:
-        list(process.fetch(weights(hub), tmp_path, Terms()))
+        list(process.fetch(weights(hub), tmp_path, DownloadPolicy()))
     assert "accept it at" in gated.value.hint
     with pytest.raises(DiskFullError) as full:
-        list(process.fetch(weights(hub), tmp_path, Terms(reserve_bytes=1 << 60)))
+        list(process.fetch(weights(hub), tmp_path, DownloadPolicy(reserve_bytes=1 << 60)))
     assert full.value.reserve_bytes == 1 << 60
     assert full.value.needs_bytes > 1 << 60 > full.value.free_bytes
     out = Weights(Source.HUB, "o/r", "0" * 40, (WeightFile("../out", 10),), "Q8_0", 10)
     with pytest.raises(BadModelError, match="leads out"):
-        list(process.fetch(out, tmp_path, Terms()))
+        list(process.fetch(out, tmp_path, DownloadPolicy()))
 
 
 def test_a_process_that_can_not_live_is_not_started_for_ever(
@@ -157,4 +157,4 @@ def test_a_process_that_can_not_live_is_not_started_for_ever(
 ) -> None:
     monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "import os; os.abort()"))
     with pytest.raises(DownloadError, match="died 5 times: signal 6"):
-        list(process.fetch(weights(hub), tmp_path, Terms()))
+        list(process.fetch(weights(hub), tmp_path, DownloadPolicy()))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from catalog.download import process
-from domain.download import Terms
+from domain.download import DownloadPolicy
 from domain.errors import DiskFullError
 from domain.units import MIB
 from tests.catalog.fetched import close, weights
@@ -17,7 +17,7 @@ from tests.rigs.hub import Hub, sha256
 
 pytestmark = pytest.mark.root
 DATA = os.urandom(16 * MIB)
-TERMS = Terms(limit_bytes_per_s=8 * MIB)
+TERMS = DownloadPolicy(limit_bytes_per_s=8 * MIB)
 
 
 @pytest.fixture
@@ -81,5 +81,5 @@ def test_a_stop_while_it_is_paused_keeps_what_is_here(tmp_path: Path, hub: Hub, 
     (part,) = disk.rglob("*.incomplete")
     kept_bytes = part.stat().st_size
     filler.unlink()
-    assert list(process.fetch(wanted, tmp_path, Terms()))[-1].weights is not None
+    assert list(process.fetch(wanted, tmp_path, DownloadPolicy()))[-1].weights is not None
     assert hub.gets("/cdn/")[-1].headers["Range"] == f"bytes={kept_bytes}-"

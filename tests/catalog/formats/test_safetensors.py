@@ -9,9 +9,9 @@ import pytest
 from catalog.formats.byte_source import FileSource
 from catalog.formats.safetensors import reader
 from catalog.formats.safetensors.reader import read_tensors
-from catalog.resolve import candidates
+from catalog.resolve import resolve
 from domain.errors import BadModelError
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from tests.catalog.build import safetensors
 from tests.rigs.hub import Hub
 
@@ -39,7 +39,7 @@ def model(folder: Path, *, config: object = CONFIG, shards: int = 2, there: int 
 
 def test_a_folder_is_a_candidate_for_vllm(tmp_path: Path) -> None:
     folder = model(tmp_path / "m")
-    (found,) = candidates(str(folder), catalogue={}, models_dir=tmp_path / "models", offline=True)
+    (found,) = resolve(str(folder), catalogue={}, models_dir=tmp_path / "models", offline=True)
     assert found.engine == "vllm"
     assert found.exact
     assert found.weights.quant == "awq"
@@ -55,7 +55,7 @@ def test_a_folder_is_a_candidate_for_vllm(tmp_path: Path) -> None:
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", shards=3)
     with pytest.raises(BadModelError, match="model-00003-of-00003"):
-        candidates(str(folder), catalogue={}, models_dir=tmp_path, offline=True)
+        resolve(str(folder), catalogue={}, models_dir=tmp_path, offline=True)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path, data: bytes, says
 def test_a_config_without_a_type_is_refused(tmp_path: Path, config: object) -> None:
     folder = model(tmp_path / "m", config=config)
     with pytest.raises(BadModelError, match=r"config\.json"):
-        candidates(str(folder), catalogue={}, models_dir=tmp_path, offline=True)
+        resolve(str(folder), catalogue={}, models_dir=tmp_path, offline=True)
 
 
-def place(folder: Path, config: object, *names: str, more: dict[str, object] | None = None) -> Candidate:
+def place(folder: Path, config: object, *names: str, more: dict[str, object] | None = None) -> ResolvedModel:
     """A folder in which each safetensors file holds a tensor of its own name, 64 bytes."""
     folder.mkdir()
     files: dict[str, object] = {"config.json": config, **(more or {})}
@@ -100,14 +100,14 @@ def place(folder: Path, config: object, *names: str, more: dict[str, object] | N
         (folder / name).write_text(json.dumps(value))
     for name in names:
         (folder / name).write_bytes(safetensors({name: ("BF16", (4, 8), 64)}))
-    (found,) = candidates(str(folder), catalogue={}, models_dir=folder / "models", offline=True)
+    (found,) = resolve(str(folder), catalogue={}, models_dir=folder / "models", offline=True)
     return found
 
 
 PLAIN = {"model_type": "llama"}
 
 
-def tensors(found: Candidate) -> set[str]:
+def tensors(found: ResolvedModel) -> set[str]:
     return {tensor.name for tensor in found.shape.tensors}
 
 
@@ -229,7 +229,7 @@ def test_a_repository_is_read_by_ranges_tensor_by_tensor(tmp_path: Path, hub: Hu
         "o/r",
         {"config.json": json.dumps(PLAIN).encode(), **shards, "original/consolidated.00.pth": b"x" * 9000},
     )
-    (found,) = candidates("o/r", catalogue={}, models_dir=tmp_path, engine="vllm")
+    (found,) = resolve("o/r", catalogue={}, models_dir=tmp_path, engine="vllm")
     assert {(tensor.name, tensor.type, tensor.shape) for tensor in found.shape.tensors} == {
         (f"t{number}", "BF16", (1024, 1024)) for number in (1, 2, 3)
     }
@@ -242,7 +242,7 @@ def test_a_repository_is_read_by_ranges_tensor_by_tensor(tmp_path: Path, hub: Hu
 def test_a_header_longer_than_the_first_read_is_read_whole(tmp_path: Path, hub: Hub) -> None:
     many = {f"model.layers.{number}.weight": ("BF16", (4, 8), 64) for number in range(2000)}
     hub.add("o/r", {"config.json": json.dumps(PLAIN).encode(), "model.safetensors": safetensors(many)})
-    (found,) = candidates("o/r", catalogue={}, models_dir=tmp_path)
+    (found,) = resolve("o/r", catalogue={}, models_dir=tmp_path)
     assert len(found.shape.tensors) == 2000
 
 
@@ -252,5 +252,5 @@ def test_a_tensor_that_two_shards_hold_counts_once(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(PLAIN))
     for name in ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"):
         (folder / name).write_bytes(safetensors({"lm_head.weight": ("BF16", (4, 8), 64)}))
-    (found,) = candidates(str(folder), catalogue={}, models_dir=tmp_path, offline=True)
+    (found,) = resolve(str(folder), catalogue={}, models_dir=tmp_path, offline=True)
     assert len(found.shape.tensors) == 1

@@ -6,15 +6,15 @@ import pytest
 
 from catalog.hub import client
 from catalog.hub.cache import Cache
-from catalog.resolve import candidates
+from catalog.resolve import resolve
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from tests.catalog.build import gguf_file, safetensors
 from tests.rigs.hub import Hub
 
 
-def resolve(name: str, tmp_path: Path, cache: Cache | None = None) -> tuple[Candidate, ...]:
-    return candidates(name, catalogue={}, models_dir=tmp_path / "models", cache=cache)
+def resolve_here(name: str, tmp_path: Path, cache: Cache | None = None) -> tuple[ResolvedModel, ...]:
+    return resolve(name, catalogue={}, models_dir=tmp_path / "models", cache=cache)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def published(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 def refused(name: str, tmp_path: Path) -> NodeError:
     with pytest.raises(NodeError) as caught:
-        resolve(name, tmp_path)
+        resolve_here(name, tmp_path)
     return caught.value
 
 
@@ -92,7 +92,7 @@ def test_a_revision_that_does_not_exist_is_told_apart_from_a_repository(
     assert str(error) == "o/r has no branch, tag or commit 'v9'"
     assert f"{published.url}/o/r/tree/main lists them" in error.hint
     published.revisions["o/r"].add("v9")
-    (found,) = resolve("o/r@v9", tmp_path)
+    (found,) = resolve_here("o/r@v9", tmp_path)
     assert found.weights.revision == published.commit("o/r")
 
 
@@ -112,10 +112,10 @@ def test_a_hub_that_wants_to_be_left_alone_is_told(
 
 def test_a_hub_that_is_down_or_busy_leaves_what_was_seen(published: Hub, tmp_path: Path) -> None:
     cache = Cache(tmp_path / "seen")
-    resolve("o/r", tmp_path, cache)
+    resolve_here("o/r", tmp_path, cache)
     for status in (429, 500, 503):
         published.faults.answer_status += [status] * 20
-        (found,) = resolve("o/r", tmp_path, cache)
+        (found,) = resolve_here("o/r", tmp_path, cache)
         assert found.as_of
         published.faults.answer_status.clear()
 

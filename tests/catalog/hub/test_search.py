@@ -8,13 +8,13 @@ from catalog.hub.errors import HubSilentError
 from catalog.hub.search import search
 from config.data import catalogue
 from domain.errors import DownloadError, UsageError
-from domain.search_result import FoundModel
+from domain.search_result import SearchResult
 from tests.rigs.hub import Hub
 
 CATALOGUE = catalogue()
 
 
-def found(words: str, **options: object) -> tuple[FoundModel, ...]:
+def found(words: str, **options: object) -> tuple[SearchResult, ...]:
     return search(words, catalogue=CATALOGUE, **{"limit": 20, **options})  # type: ignore[arg-type]
 
 
@@ -40,7 +40,7 @@ def published(hub: Hub) -> Hub:
 @pytest.mark.usefixtures("published")
 def test_what_engines_here_load_is_listed_the_most_downloaded_first() -> None:
     assert found("qwen3 32b") == (
-        FoundModel(
+        SearchResult(
             "Qwen/Qwen3-32B",
             ("gguf", "safetensors"),
             downloads=900_000,
@@ -49,7 +49,7 @@ def test_what_engines_here_load_is_listed_the_most_downloaded_first() -> None:
             gated=True,
             alias="qwen3-32b",
         ),
-        FoundModel(
+        SearchResult(
             "unsloth/Qwen3-32B-GGUF",
             ("gguf",),
             downloads=250_000,

@@ -12,7 +12,7 @@ from catalog.download.download import fetch
 from catalog.local import adoption, delete, inventory, verify
 from config.data import catalogue
 from domain.errors import BadModelError, DownloadError, UnknownModelError
-from domain.local_model import Stored
+from domain.local_model import LocalModel
 from domain.model import Source, WeightFile, Weights
 from tests.catalog.build import gguf_file
 from tests.catalog.fetched import BIG, last, weights
@@ -36,7 +36,7 @@ def models(tmp_path: Path, hub: Hub) -> Path:
     return tmp_path / "models"
 
 
-def called(models: Path, name: str) -> Stored:
+def called(models: Path, name: str) -> LocalModel:
     return next(one for one in inventory.stored(models) if one.name == name)
 
 

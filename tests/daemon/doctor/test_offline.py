@@ -10,7 +10,7 @@ import pytest
 
 from config.settings import Settings
 from tests.conftest import ROOT
-from tests.daemon.conftest import FakeLauncher, Running, fake_rooms
+from tests.daemon.conftest import FakeLauncher, Running, fake_adapters
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_it_says_first_that_no_daemon_answers(home: dict[str, str]) -> None:
 async def test_it_reads_the_launches_of_the_last_daemon_from_a_copy(
     daemon: Running, settings: Settings, smollm2: Path, home: dict[str, str]
 ) -> None:
-    async with daemon(fake_rooms(settings, FakeLauncher())) as api:
+    async with daemon(fake_adapters(settings, FakeLauncher())) as api:
         await api.launched(smollm2, name="tiny")
     before = sorted(path.name for path in settings.state_dir.iterdir())
     (told,) = examined(home, "--check", "launches")["findings"]

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from daemon.app import Rooms
+from daemon.app import Adapters
 from daemon.doctor import collect
-from daemon.doctor.checks.facts import Facts
 from daemon.doctor.checks.finding import Finding, Verdict
+from daemon.doctor.checks.input import DoctorInput
 from daemon.doctor.service import CHECKS, findings
-from domain.hardware import Problem, Trouble
+from domain.hardware import Problem, ProblemKind
 from probes import identifiers
-from tests.daemon.conftest import FakeLauncher, Running, fake_rooms
+from tests.daemon.conftest import FakeLauncher, Running, fake_adapters
 from tests.daemon.doctor.checks.build import WELL
 from tests.daemon.killed import served_by_a_killed_daemon
 from tests.rigs.trees import plant
@@ -43,10 +43,10 @@ async def test_every_finding_has_the_documented_shape(daemon: Running) -> None:
         assert bool(one["recheck"]) == (one["status"] != "ok")
 
 
-async def test_one_check_is_run_again_once_it_is_fixed(daemon: Running, rooms: Rooms) -> None:
-    mismatch = Problem("nvidia", "the libraries don't match the module", "reboot", Trouble.DRIVER)
+async def test_one_check_is_run_again_once_it_is_fixed(daemon: Running, adapters: Adapters) -> None:
+    mismatch = Problem("nvidia", "the libraries don't match the module", "reboot", ProblemKind.DRIVER)
     seen = [(mismatch,), ()]
-    sick = replace(rooms, probe=lambda: replace(rooms.probe(), problems=seen[0]))
+    sick = replace(adapters, probe=lambda: replace(adapters.probe(), problems=seen[0]))
     async with daemon(sick) as api:
         before = await api.get("/v1/doctor?check=driver")
         seen.pop(0)
@@ -64,7 +64,7 @@ async def test_a_check_that_does_not_exist_is_refused_with_those_that_do(daemon:
 
 
 async def test_a_launch_that_failed_is_told(daemon: Running, settings: Settings, smollm2: Path) -> None:
-    async with daemon(fake_rooms(settings, FakeLauncher(("--die", "7")))) as api:
+    async with daemon(fake_adapters(settings, FakeLauncher(("--die", "7")))) as api:
         await api.progress(await api.launch(smollm2, name="tiny"))
         told = of(await api.get("/v1/doctor?check=launches"), "launches")
     assert told["status"] == "warning"
@@ -90,9 +90,9 @@ async def test_an_orderly_end_is_no_death(daemon: Running) -> None:
     assert told["status"] == "ok"
 
 
-async def test_a_machine_that_went_down_is_told(daemon: Running, rooms: Rooms) -> None:
+async def test_a_machine_that_went_down_is_told(daemon: Running, adapters: Adapters) -> None:
     async with daemon() as api:
-        store = api.node.store
+        store = api.app.store
     await asyncio.to_thread(store.put_fact, "daemon", {"since": "then", "ended": False}, boot_id="another")
     async with daemon() as api:
         told = of(await api.get("/v1/doctor?check=daemon"), "daemon")
@@ -139,12 +139,12 @@ async def test_a_report_holds_what_helps_and_nothing_of_whose_it_is(
     daemon: Running, settings: Settings, smollm2: Path, tmp_path: Path
 ) -> None:
     root = await asyncio.to_thread(plant, tmp_path / "root", SECRETS)
-    rooms = fake_rooms(settings, FakeLauncher(("--die", "7")))
-    async with daemon(rooms) as api:
-        object.__setattr__(api.node, "settings", settings.model_copy(update={"sysroot": root}))
+    adapters = fake_adapters(settings, FakeLauncher(("--die", "7")))
+    async with daemon(adapters) as api:
+        object.__setattr__(api.app, "settings", settings.model_copy(update={"sysroot": root}))
         await api.progress(await api.launch(smollm2, name="tiny"))
-        await asyncio.to_thread(api.node.log_path("tiny").write_text, LOG)
-        await api.node.diary.write("disk_low", "/home/secret-place has 1 GiB free")
+        await asyncio.to_thread(api.app.log_path("tiny").write_text, LOG)
+        await api.app.events.append("disk_low", "/home/secret-place has 1 GiB free")
         report = await api.get("/v1/doctor/report")
     text = report["text"]
     assert text.startswith("# node-daemon report\n")
@@ -170,7 +170,7 @@ async def test_a_report_is_anonymous_on_this_machine_too(daemon: Running) -> Non
 
 
 def test_a_check_that_breaks_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: Facts) -> tuple[Finding, ...]:
+    def broken(_: DoctorInput) -> tuple[Finding, ...]:
         raise KeyError("sm_999")
 
     monkeypatch.setitem(CHECKS, "cuda", broken)

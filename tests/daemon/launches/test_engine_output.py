@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from daemon.app import Rooms, real_rooms
+from daemon.app import Adapters, real_adapters
 from domain.errors import EngineError
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.units import MIB
 from tests.daemon.conftest import Api, FakeLauncher, Running
 
@@ -58,12 +58,12 @@ async def test_an_engine_that_dies_later_is_told_with_its_line(
 
 
 async def test_an_error_of_the_api_has_the_line_beside_message_and_hint(
-    daemon: Running, rooms: Rooms, smollm2: Path
+    daemon: Running, adapters: Adapters, smollm2: Path
 ) -> None:
-    def unanswered(name: str, **_: object) -> tuple[Candidate, ...]:
+    def unanswered(name: str, **_: object) -> tuple[ResolvedModel, ...]:
         raise EngineError("llama.cpp exited 127", hint="install it again", line="libfoo.so: not found")
 
-    object.__setattr__(rooms, "candidates", unanswered)
+    object.__setattr__(adapters, "candidates", unanswered)
     async with daemon() as api:
         answer = await api.post("/v1/plan", model=str(smollm2))
         other = await api.http.get("/v1/launches/absent")
@@ -79,12 +79,12 @@ async def test_an_error_of_the_api_has_the_line_beside_message_and_hint(
 
 @pytest.mark.engine
 async def test_the_real_engine_says_what_it_cannot_read(
-    daemon: Running, rooms: Rooms, settings: Settings, smollm2: Path, tmp_path: Path
+    daemon: Running, adapters: Adapters, settings: Settings, smollm2: Path, tmp_path: Path
 ) -> None:
     """A header that the planner understands, and a tokenizer of which no build has heard."""
-    real = real_rooms(settings)
+    real = real_adapters(settings)
     for name in ("launchers", "engines", "engine"):
-        object.__setattr__(rooms, name, getattr(real, name))
+        object.__setattr__(adapters, name, getattr(real, name))
     model = tmp_path / "odd.gguf"
     await asyncio.to_thread(with_another_tokenizer, smollm2, model)
     async with daemon() as api:

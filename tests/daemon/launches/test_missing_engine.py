@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app import Rooms
-from domain.model import Candidate
+from daemon.app import Adapters
+from domain.model import ResolvedModel
 from domain.plan import VLLM
 from launchers import registry
-from launchers.base import Places
+from launchers.base import SearchPaths
 from tests.catalog.build import safetensors
 from tests.daemon.conftest import Api
 
@@ -39,14 +39,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def without_vllm(rooms: Rooms) -> Rooms:
-    nowhere = Places(search_path="")
-    launchers = {**rooms.launchers, VLLM: registry.LAUNCHERS[VLLM]}
-    return replace(rooms, launchers=launchers, engine=lambda name: registry.choose(name, nowhere))
+def without_vllm(adapters: Adapters) -> Adapters:
+    nowhere = SearchPaths(search_path="")
+    launchers = {**adapters.launchers, VLLM: registry.LAUNCHERS[VLLM]}
+    return replace(adapters, launchers=launchers, engine=lambda name: registry.choose(name, nowhere))
 
 
 async def test_a_plan_and_a_launch_say_how_to_get_vllm(
-    daemon: Daemon, without_vllm: Rooms, folder: Path
+    daemon: Daemon, without_vllm: Adapters, folder: Path
 ) -> None:
     async with daemon(without_vllm) as api:
         plan = (await api.post("/v1/plan", model=str(folder))).json()
@@ -60,14 +60,14 @@ async def test_a_plan_and_a_launch_say_how_to_get_vllm(
 
 
 async def test_a_wished_quality_is_told_to_who_looks_for_weights(
-    daemon: Daemon, rooms: Rooms, smollm2: Path
+    daemon: Daemon, adapters: Adapters, smollm2: Path
 ) -> None:
     wished: list[object] = []
 
-    def looked(name: str, **told: object) -> tuple[Candidate, ...]:
+    def looked(name: str, **told: object) -> tuple[ResolvedModel, ...]:
         wished.append(told["quality"])
-        return rooms.candidates(name, **told)  # type: ignore[arg-type]
+        return adapters.candidates(name, **told)  # type: ignore[arg-type]
 
-    async with daemon(replace(rooms, candidates=looked)) as api:
+    async with daemon(replace(adapters, candidates=looked)) as api:
         await api.post("/v1/plan", model=str(smollm2), quality="Q4_1")
     assert wished == ["Q4_1"]

@@ -14,7 +14,7 @@ from daemon.launches.pipeline import changed
 from daemon.planning.plan import fingerprint
 from daemon.state.store import Store
 from domain.hardware import Hardware, Memory
-from domain.plan import DeviceMemory, Plan, Wish
+from domain.plan import DeviceMemory, LaunchOptions, Plan
 from domain.units import GIB, MIB
 from launchers.base import Capabilities
 from launchers.command import Command
@@ -52,7 +52,7 @@ def launcher(request: pytest.FixtureRequest, tmp_path: Path) -> FakeLauncher:
 async def test_the_second_pid_of_a_start_is_written_down(daemon: Running, smollm2: Path) -> None:
     async with daemon() as api:
         row = await api.launched(smollm2, name="tiny")
-        (run,) = await asyncio.to_thread(api.node.store.open_runs)
+        (run,) = await asyncio.to_thread(api.app.store.open_runs)
     assert run.identity is not None
     assert run.identity.pid == row["pid"]
 
@@ -77,13 +77,13 @@ async def test_launches_at_once_have_ports_of_their_own(daemon: Running, smollm2
     names = ("a", "b", "c")
 
     async with daemon() as api:
-        write_down = api.node.store.open_run
+        write_down = api.app.store.open_run
 
         def late(launch: str, command: Command, *, port: int, engine_version: str | None) -> int:
             time.sleep(0.8)  # longer than a plan takes: the others choose meanwhile
             return write_down(launch, command, port=port, engine_version=engine_version)
 
-        api.node.store.open_run = late  # type: ignore[method-assign]
+        api.app.store.open_run = late  # type: ignore[method-assign]
         await asyncio.gather(*(api.launch(smollm2, name=name, context_tokens=512) for name in names))
         for name in names:
             assert (await api.progress(name))[-1]["step"] == "ready"
@@ -141,7 +141,7 @@ def test_repositories_of_the_catalogue_are_asked_for_the_word() -> None:
 def test_a_kernel_that_keeps_some_more_ram_changes_no_plan() -> None:
     def of(total_bytes: int) -> str:
         machine = Hardware(memory=Memory(total_bytes=total_bytes))
-        return fingerprint(machine, "llama.cpp", "b1", "/x", Wish())
+        return fingerprint(machine, "llama.cpp", "b1", "/x", LaunchOptions())
 
     assert of(31 * GIB + 100 * MIB) == of(31 * GIB + 90 * MIB)
     assert of(31 * GIB) != of(15 * GIB)
@@ -152,7 +152,7 @@ async def test_a_desired_launch_that_comes_back_smaller_is_told(
 ) -> None:
     async with daemon() as api:
         row = await api.launched(smollm2, name="tiny", context_tokens=1024)
-        told = await asyncio.to_thread(api.node.store.launch, "tiny")
+        told = await asyncio.to_thread(api.app.store.launch, "tiny")
     assert told is not None
     assert told.plan is not None
     old = replace(told, plan=replace(told.plan, context_tokens=8192), fingerprint="of another engine")

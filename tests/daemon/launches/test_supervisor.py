@@ -54,7 +54,7 @@ async def test_an_engine_that_keeps_dying_is_failed_and_tried_all_the_same(
         launcher.args = ()
         well = await api.row("tiny", is_ready)
         assert well["last_error"] is None
-        told = await asyncio.to_thread(api.node.store.launch, "tiny")
+        told = await asyncio.to_thread(api.app.store.launch, "tiny")
     assert told is not None
     assert told.desired
 
@@ -89,7 +89,7 @@ async def test_serving_for_long_begins_the_waits_anew(
         for restarts in (1, 2, 3):
             os.kill(row["pid"], signal.SIGKILL)
             row = await api.row("tiny", lambda row, n=restarts: is_ready(row) and row["restarts"] == n)  # type: ignore[misc]
-            assert api.node.live["tiny"].failures == 1
+            assert api.app.launches["tiny"].failures == 1
 
 
 @pytest_asyncio.fixture
@@ -120,7 +120,7 @@ async def test_a_survivor_that_nobody_wants_is_ended(
     async with daemon() as api:
         assert (await api.get("/v1/launches"))[0]["state"] == "stopped"
         assert not alive(survivor["pid"])
-        assert await asyncio.to_thread(api.node.store.open_runs) == ()
+        assert await asyncio.to_thread(api.app.store.open_runs) == ()
 
 
 async def test_an_engine_whose_pid_was_never_written_down_is_found(

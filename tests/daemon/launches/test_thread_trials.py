@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from daemon.app import Rooms
+from daemon.app import Adapters
 from daemon.state.store import Store
 from domain.hardware import Cpu
 from domain.plan import Plan
@@ -27,10 +27,10 @@ class DiesInTrials(FakeLauncher):
 
 
 @pytest.fixture
-def rooms(rooms: Rooms) -> Rooms:
+def adapters(adapters: Adapters) -> Adapters:
     """A machine of two CPUs, however many this one has."""
-    real = rooms.probe
-    return replace(rooms, probe=lambda: replace(real(), cpu=Cpu(model="a CPU", usable_cpus=2)))
+    real = adapters.probe
+    return replace(adapters, probe=lambda: replace(real(), cpu=Cpu(model="a CPU", usable_cpus=2)))
 
 
 async def trial(api: Api, smollm2: Path) -> int:
@@ -38,7 +38,7 @@ async def trial(api: Api, smollm2: Path) -> int:
     await api.post("/v1/launches", model=str(smollm2), name="tiny")
     async with asyncio.timeout(15):
         while True:
-            runs = await asyncio.to_thread(api.node.store.open_runs)
+            runs = await asyncio.to_thread(api.app.store.open_runs)
             if runs and runs[0].identity is not None:
                 return runs[0].identity.pid
             await asyncio.sleep(0.02)
@@ -55,8 +55,8 @@ async def test_a_trials_engine_is_written_down_while_it_runs(
         answer = await asyncio.wait_for(plan, 10)
         assert answer.status_code == 200, "a question is answered while threads are tried"
         await api.post("/v1/launches/tiny/stop")
-        assert await asyncio.to_thread(api.node.store.open_runs) == ()
-        assert await asyncio.to_thread(api.node.store.last_port, "tiny") is None
+        assert await asyncio.to_thread(api.app.store.open_runs) == ()
+        assert await asyncio.to_thread(api.app.store.last_port, "tiny") is None
     assert not alive(pid)
 
 
@@ -82,9 +82,9 @@ async def test_a_trial_that_outlived_its_daemon_is_ended(settings: Settings, dae
 
 
 async def test_a_trial_that_fails_leaves_the_planned_threads(
-    daemon: Running, smollm2: Path, rooms: Rooms
+    daemon: Running, smollm2: Path, adapters: Adapters
 ) -> None:
-    object.__setattr__(rooms, "launchers", {"llama.cpp": DiesInTrials()})
+    object.__setattr__(adapters, "launchers", {"llama.cpp": DiesInTrials()})
     async with daemon() as api:
         planned = (await api.post("/v1/plan", model=str(smollm2))).json()
         await api.post("/v1/launches", model=str(smollm2), name="tiny")

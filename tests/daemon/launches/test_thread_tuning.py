@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app import Rooms
-from daemon.events.progress_log import Track
+from daemon.app import Adapters
+from daemon.events.progress_log import ProgressLog
 from daemon.launches.thread_tuning import cpu_matters, with_threads, worth_it
 from daemon.planning.speed_history import box_key, calibration, fact_key
 from domain.hardware import Cpu, Hardware
@@ -22,10 +22,10 @@ TWO_CPUS = Cpu(model="a CPU", usable_cpus=2)
 
 
 @pytest.fixture
-def rooms(rooms: Rooms) -> Rooms:
+def adapters(adapters: Adapters) -> Adapters:
     """A machine of two CPUs, however many this one has."""
-    real = rooms.probe
-    return replace(rooms, probe=lambda: replace(real(), cpu=TWO_CPUS))
+    real = adapters.probe
+    return replace(adapters, probe=lambda: replace(real(), cpu=TWO_CPUS))
 
 
 async def test_threads_are_measured_once_and_the_planner_hears_of_it(daemon: Running, smollm2: Path) -> None:
@@ -35,7 +35,7 @@ async def test_threads_are_measured_once_and_the_planner_hears_of_it(daemon: Run
         first = [step["step"] for step in await api.progress("tiny")]
         detail = await api.get("/v1/launches/tiny")
         best = detail["plan"]["flags"]["threads"]
-        known = await calibration(api.node, Hardware(cpu=TWO_CPUS))
+        known = await calibration(api.app, Hardware(cpu=TWO_CPUS))
         await api.post("/v1/launches/tiny/stop", forget=True)
         await api.post("/v1/launches", model=str(smollm2), name="tiny")
         second = [step["step"] for step in await api.progress("tiny")]
@@ -52,14 +52,14 @@ async def test_a_stop_while_threads_are_tried_leaves_nothing(daemon: Running, sm
     async with daemon() as api:
         await api.post("/v1/launches", model=str(smollm2), name="tiny")
         async with asyncio.timeout(10):
-            steps = [line.step async for line in until_tune(api.node.live["tiny"].track)]
+            steps = [line.step async for line in until_tune(api.app.launches["tiny"].track)]
         assert steps[-1] == "tune"
         row = (await api.post("/v1/launches/tiny/stop")).json()
         assert row["state"] == "stopped"
-        assert api.node.ledger.promised == {}
+        assert api.app.ledger.promised == {}
 
 
-async def until_tune(track: Track) -> AsyncIterator[Progress]:
+async def until_tune(track: ProgressLog) -> AsyncIterator[Progress]:
     async for line in track.follow():
         yield line
         if line.step is Step.TUNE:

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from daemon.app import Node
+from daemon.app import App
 from daemon.machine import bandwidth as measured
 from daemon.state.store import Store
 from domain.hardware import BandwidthSource, Hardware, Memory, Storage
@@ -42,12 +42,12 @@ async def store(tmp_path: Path) -> Store:
     return await asyncio.to_thread(Store, tmp_path / "state.db")
 
 
-def node(store: Store, bench: Bench, boot_id: str = "one", models_dir: str = "/models") -> Node:
+def app(store: Store, bench: Bench, boot_id: str = "one", models_dir: str = "/models") -> App:
     settings = SimpleNamespace(models_dir=Path(models_dir))
     made = SimpleNamespace(
-        store=store, rooms=bench, boot_id=boot_id, settings=settings, measuring=asyncio.Lock()
+        store=store, adapters=bench, boot_id=boot_id, settings=settings, measuring=asyncio.Lock()
     )
-    return cast("Node", made)
+    return cast("App", made)
 
 
 @pytest.mark.parametrize(("of_weights", "words"), [(True, "of weights"), (False, "there were no weights")])
@@ -56,42 +56,42 @@ async def test_the_rate_of_the_disk_is_measured_once_a_boot(
 ) -> None:
     bench = Bench(rate=ReadRate(2e9, of_weights))
     for _ in range(2):  # two daemons of one boot
-        await measured.measure_read_rate(node(store, bench))
-    seen = await measured.with_measured(node(store, bench), SEEN, None)
+        await measured.measure_read_rate(app(store, bench))
+    seen = await measured.with_measured(app(store, bench), SEEN, None)
     assert bench.counted == ["disk"]
     assert seen.storage is not None
     assert seen.storage.read_bytes_per_s == 2e9
     told = seen.sources["storage.read_bytes_per_s"]
     assert told.certainty is Certainty.MEASURED
     assert words in told.note
-    later = node(store, bench, boot_id="two")
+    later = app(store, bench, boot_id="two")
     assert (await measured.with_measured(later, SEEN, None)).storage == SEEN.storage
     await measured.measure_read_rate(later)
-    await measured.measure_read_rate(node(store, bench, models_dir="/elsewhere"))
+    await measured.measure_read_rate(app(store, bench, models_dir="/elsewhere"))
     assert bench.counted == ["disk"] * 3
 
 
 async def test_a_disk_that_cannot_be_measured_is_unknown_and_not_written_to_again(store: Store) -> None:
     bench = Bench(rate=None)
     for _ in range(2):
-        await measured.measure_read_rate(node(store, bench))
+        await measured.measure_read_rate(app(store, bench))
     assert bench.counted == ["disk"]
-    assert (await measured.with_measured(node(store, bench), SEEN, None)).storage == SEEN.storage
+    assert (await measured.with_measured(app(store, bench), SEEN, None)).storage == SEEN.storage
 
 
 async def test_ram_that_was_too_full_is_measured_by_a_later_look(store: Store) -> None:
     bench = Bench()
-    one = node(store, bench)
+    one = app(store, bench)
     assert await measured.bandwidth(one) is None
     bench.bandwidth = 40e9
     assert await asyncio.gather(measured.bandwidth(one), measured.bandwidth(one)) == [40e9, 40e9]
-    assert await measured.bandwidth(node(store, bench)) == 40e9
+    assert await measured.bandwidth(app(store, bench)) == 40e9
     assert bench.counted == ["RAM", "RAM"], "two at once share one measurement"
 
 
 async def test_what_is_measured_leaves_the_peak_beside_it(store: Store) -> None:
-    seen = (await measured.with_measured(node(store, Bench()), SEEN, 40e9)).memory
+    seen = (await measured.with_measured(app(store, Bench()), SEEN, 40e9)).memory
     assert (seen.bandwidth_bytes_per_s, seen.bandwidth_source) == (40e9, BandwidthSource.MEASURED)
     assert seen.peak_bandwidth_bytes_per_s == 51e9
-    nothing = await measured.with_measured(node(store, Bench()), SEEN, None)
+    nothing = await measured.with_measured(app(store, Bench()), SEEN, None)
     assert nothing.memory == SEEN.memory

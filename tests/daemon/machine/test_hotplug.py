@@ -11,13 +11,13 @@ from typing import cast
 
 import pytest
 
-from daemon.app import Node, Rooms
-from daemon.launches.launch import Live
+from daemon.app import Adapters, App
+from daemon.launches.launch import Launch
 from daemon.machine import device_changes, hotplug
-from daemon.state.records import Request
+from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
 from domain.hardware import Gpu, Hardware, Problem
-from domain.plan import DeviceMemory, Plan, Wish
+from domain.plan import DeviceMemory, LaunchOptions, Plan
 from domain.units import GIB
 from launchers.process.engine import EngineProcess
 from tests.daemon.conftest import Running
@@ -80,14 +80,14 @@ def test_the_daemon_sees_the_machine_and_all_that_happens_to_it(daemon_there: Ch
 
 
 async def test_without_udev_the_looks_of_the_schedule_are_compared(
-    daemon: Running, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+    daemon: Running, adapters: Adapters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_udev() -> None:
         raise ImportError("No library named udev")
 
     monkeypatch.setattr(hotplug, "_context", no_udev)
     machines = [Hardware(gpus=(CARD,)), Hardware()]
-    seldom = replace(rooms, probe=lambda: machines[0] if len(machines) == 2 else machines[-1])
+    seldom = replace(adapters, probe=lambda: machines[0] if len(machines) == 2 else machines[-1])
     async with daemon(seldom) as api:
         assert hotplug.open_monitors() == ()
         assert (await api.get("/v1/probe"))["gpus"][0]["id"] == CARD.id
@@ -105,72 +105,80 @@ async def store(tmp_path: Path) -> Store:
     return await asyncio.to_thread(Store, tmp_path / "state.db")
 
 
-class Diary:
+class FakeEventLog:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, str | None]] = []
 
-    async def write(self, kind: str, message: str, *, launch: str | None = None) -> None:
+    async def append(self, kind: str, message: str, *, launch: str | None = None) -> None:
         self.lines.append((kind, message, launch))
 
 
-def launch(name: str, device: str, needed_bytes: int) -> Live:
+def launched(name: str, device: str, needed_bytes: int) -> Launch:
     memory = (DeviceMemory(device, 0, 0, 0, 0, needed_bytes, None),)
     plan = cast("Plan", SimpleNamespace(memory=memory))
-    return Live(Request(name, name, Wish()), plan=plan, process=cast("EngineProcess", object()))
+    return Launch(
+        LaunchRequest(name, name, LaunchOptions()), plan=plan, process=cast("EngineProcess", object())
+    )
 
 
 async def test_launches_on_a_device_that_went_are_told(store: Store) -> None:
     other = replace(CARD, id="pci:0000:02:00.0")
-    live = {
+    launches = {
         one.name: one
-        for one in (launch("big", "GPU1", 20 * GIB), launch("small", "GPU0", GIB), launch("cpu", "host", GIB))
+        for one in (
+            launched("big", "GPU1", 20 * GIB),
+            launched("small", "GPU0", GIB),
+            launched("cpu", "host", GIB),
+        )
     }
-    diary = Diary()
-    node = cast("Node", SimpleNamespace(diary=diary, live=live, store=store))
+    events = FakeEventLog()
+    app = cast("App", SimpleNamespace(events=events, launches=launches, store=store))
     lost = Problem("nvidia", "the GPU at 0000:02:00.0 is lost")
     before, after = Hardware(gpus=(CARD, other)), Hardware(gpus=(CARD,), problems=(lost,))
-    assert await device_changes.tell(node, before, after)
+    assert await device_changes.report_changes(app, before, after)
     words = "RTX (pci:0000:02:00.0) is gone: the GPU at 0000:02:00.0 is lost"
-    assert diary.lines == [
+    assert events.lines == [
         ("device_gone", words, None),
         ("device_gone", f"{words}; it has 20.0 GiB there", "big"),
     ]
-    assert not await device_changes.tell(node, after, after)
+    assert not await device_changes.report_changes(app, after, after)
 
 
 async def test_a_plan_counts_the_gpus_of_its_start(store: Store) -> None:
     """One that went since shifts the others, and no launch to another card."""
     other = replace(CARD, id="pci:0000:02:00.0")
-    big, small = launch("big", "GPU1", 20 * GIB), launch("small", "GPU0", GIB)
+    big, small = launched("big", "GPU1", 20 * GIB), launched("small", "GPU0", GIB)
     big.gpus = small.gpus = (CARD.id, other.id)
-    diary = Diary()
-    live = {"big": big, "small": small}
-    node = cast("Node", SimpleNamespace(diary=diary, live=live, store=store))
-    await device_changes.tell(node, Hardware(gpus=(CARD, other)), Hardware(gpus=(other,)))
-    await device_changes.tell(node, Hardware(gpus=(other,)), Hardware())
-    assert [launch for _, _, launch in diary.lines] == [None, "small", None, "big"]
+    events = FakeEventLog()
+    launches = {"big": big, "small": small}
+    app = cast("App", SimpleNamespace(events=events, launches=launches, store=store))
+    await device_changes.report_changes(app, Hardware(gpus=(CARD, other)), Hardware(gpus=(other,)))
+    await device_changes.report_changes(app, Hardware(gpus=(other,)), Hardware())
+    assert [launch for _, _, launch in events.lines] == [None, "small", None, "big"]
 
 
 async def test_an_engine_that_was_taken_over_had_the_devices_of_the_last_daemon(store: Store) -> None:
-    diary = Diary()
-    live = {"big": launch("big", "GPU0", 20 * GIB)}
-    node = cast("Node", SimpleNamespace(diary=diary, live=live, store=store))
-    await device_changes.tell(node, None, Hardware(gpus=(CARD,)))
-    await device_changes.tell(node, None, Hardware())
-    assert [launch for _, _, launch in diary.lines] == [None, "big"]
+    events = FakeEventLog()
+    launches = {"big": launched("big", "GPU0", 20 * GIB)}
+    app = cast("App", SimpleNamespace(events=events, launches=launches, store=store))
+    await device_changes.report_changes(app, None, Hardware(gpus=(CARD,)))
+    await device_changes.report_changes(app, None, Hardware())
+    assert [launch for _, _, launch in events.lines] == [None, "big"]
 
 
 async def test_what_went_while_no_daemon_was_there_is_told_by_the_next(store: Store) -> None:
-    diary = Diary()
-    node = cast("Node", SimpleNamespace(diary=diary, live={}, store=store))
-    assert not await device_changes.tell(node, None, Hardware(gpus=(CARD,)))
-    assert not await device_changes.tell(node, None, Hardware(gpus=(CARD,)))
-    assert await device_changes.tell(node, None, Hardware())
-    assert diary.lines == [("device_gone", "RTX (pci:0000:01:00.0) is gone", None)]
-    assert not await device_changes.tell(node, None, Hardware())
+    events = FakeEventLog()
+    app = cast("App", SimpleNamespace(events=events, launches={}, store=store))
+    assert not await device_changes.report_changes(app, None, Hardware(gpus=(CARD,)))
+    assert not await device_changes.report_changes(app, None, Hardware(gpus=(CARD,)))
+    assert await device_changes.report_changes(app, None, Hardware())
+    assert events.lines == [("device_gone", "RTX (pci:0000:01:00.0) is gone", None)]
+    assert not await device_changes.report_changes(app, None, Hardware())
 
 
-async def test_a_look_that_began_earlier_does_not_undo_a_later_one(daemon: Running, rooms: Rooms) -> None:
+async def test_a_look_that_began_earlier_does_not_undo_a_later_one(
+    daemon: Running, adapters: Adapters
+) -> None:
     machines, began, may_end = [Hardware()], threading.Event(), threading.Event()
 
     def probe() -> Hardware:
@@ -180,7 +188,7 @@ async def test_a_look_that_began_earlier_does_not_undo_a_later_one(daemon: Runni
             may_end.wait(10)
         return machine
 
-    async with daemon(replace(rooms, probe=probe)) as api:
+    async with daemon(replace(adapters, probe=probe)) as api:
         await api.get("/v1/probe")
         machines.append(Hardware(gpus=(CARD,)))
         slow = asyncio.create_task(api.get("/v1/probe?refresh=true"))
@@ -193,7 +201,7 @@ async def test_a_look_that_began_earlier_does_not_undo_a_later_one(daemon: Runni
         assert (await api.http.get("/v1/events")).text == ""
 
 
-async def test_a_look_that_breaks_ends_no_listening(daemon: Running, rooms: Rooms) -> None:
+async def test_a_look_that_breaks_ends_no_listening(daemon: Running, adapters: Adapters) -> None:
     looks = 0
     again = threading.Event()
 
@@ -206,10 +214,10 @@ async def test_a_look_that_breaks_ends_no_listening(daemon: Running, rooms: Room
             again.set()
         return Hardware()
 
-    async with daemon(replace(rooms, probe=probe)) as api:
+    async with daemon(replace(adapters, probe=probe)) as api:
         await api.get("/v1/probe")
-        ears = hotplug.Ears()
-        listening = asyncio.create_task(hotplug.look_when_heard(api.node, ears))
+        ears = hotplug.DeviceMonitor()
+        listening = asyncio.create_task(hotplug.look_when_heard(api.app, ears))
         for _ in range(2):
             ears.news.set()
             await asyncio.sleep(2 * hotplug.SETTLE_S)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from daemon.app import Rooms
+from daemon.app import Adapters
 from daemon.machine import snapshot
 from domain.accelerator import RuntimeDevice
 from domain.hardware import Gpu, Hardware, Problem
@@ -17,27 +17,29 @@ FOUND = Runtimes(Runtime("1.3.289", (CARD,)), Runtime(problems=(Problem("level_z
 BOX = Hardware(gpus=(Gpu("pci:0000:01:00.0", "amd", "X"),))
 
 
-async def test_what_was_asked_is_told_by_every_look_and_asked_once(daemon: Running, rooms: Rooms) -> None:
+async def test_what_was_asked_is_told_by_every_look_and_asked_once(
+    daemon: Running, adapters: Adapters
+) -> None:
     asked, machine = [], [BOX]
 
     def ask() -> Runtimes:
         asked.append(1)
         return FOUND
 
-    async with daemon(replace(rooms, probe=lambda: machine[0], ask_runtimes=ask)) as api:
+    async with daemon(replace(adapters, probe=lambda: machine[0], ask_runtimes=ask)) as api:
         for _ in range(2):
-            await snapshot.refresh(api.node)
-        seen = await snapshot.look(api.node)
+            await snapshot.refresh(api.app)
+        seen = await snapshot.probe_now(api.app)
         assert (seen.stacks.vulkan, seen.stacks.vulkan_devices) == ("1.3.289", (CARD,))
         assert [problem.what for problem in seen.problems if problem.source == "level_zero"] == ["crashed"]
         assert len(asked) == 1
         machine[0] = Hardware()
-        await snapshot.refresh(api.node)
+        await snapshot.refresh(api.app)
         assert len(asked) == 2
 
 
 async def test_a_gpu_that_sleeps_is_left_asleep_and_what_is_known_stays(
-    daemon: Running, rooms: Rooms
+    daemon: Running, adapters: Adapters
 ) -> None:
     asked, machine = [], [BOX]
 
@@ -45,9 +47,9 @@ async def test_a_gpu_that_sleeps_is_left_asleep_and_what_is_known_stays(
         asked.append(machine[0])
         return FOUND
 
-    async with daemon(replace(rooms, probe=lambda: machine[0], ask_runtimes=ask)) as api:
-        await snapshot.refresh(api.node)
+    async with daemon(replace(adapters, probe=lambda: machine[0], ask_runtimes=ask)) as api:
+        await snapshot.refresh(api.app)
         machine[0] = Hardware(gpus=(replace(BOX.gpus[0], asleep=True),))
-        await snapshot.refresh(api.node)
-        assert (await snapshot.look(api.node)).stacks.vulkan == "1.3.289"
+        await snapshot.refresh(api.app)
+        assert (await snapshot.probe_now(api.app)).stacks.vulkan == "1.3.289"
         assert asked == [BOX]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config import data
-from daemon.app import Rooms
+from daemon.app import Adapters
 from domain.plan import Plan
 from domain.serialization import from_json, to_json
 from domain.units import GIB
@@ -68,10 +68,10 @@ async def test_a_wrong_question_is_refused(
 
 
 async def test_the_command_of_another_box_starts_its_engine_by_the_plain_name(
-    daemon: Callable[..., AbstractAsyncContextManager[Api]], rooms: Rooms
+    daemon: Callable[..., AbstractAsyncContextManager[Api]], adapters: Adapters
 ) -> None:
     """The path of the engine that is here says nothing of a machine that isn't."""
-    async with daemon(replace(rooms, launchers=LAUNCHERS)) as api:
+    async with daemon(replace(adapters, launchers=LAUNCHERS)) as api:
         there = (await api.post("/v1/plan", model="gpt-oss-20b", on=BOXES["rtx-3090"])).json()
     assert there["argv"][0] == "llama-server"
     assert not any("no llama.cpp" in reason for reason in there["reasons"])

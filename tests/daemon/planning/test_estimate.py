@@ -9,7 +9,7 @@ import pytest
 
 from config import data
 from daemon.planning.estimate import beyond
-from domain.model import Candidate, ModelShape, Source, Weights
+from domain.model import ModelShape, ResolvedModel, Source, Weights
 from domain.plan import LlamaFlags
 from domain.serialization import to_json
 from domain.units import MIB
@@ -162,7 +162,7 @@ async def test_a_context_longer_than_trained_for_is_noted(
 
 def test_of_a_header_that_does_not_tell_its_context_nothing_is_noted() -> None:
     shape = ModelShape("llama", (), 0, {"llama.block_count": 1})
-    own = Candidate(Weights(Source.FILE, "m", None, (), "", 0), shape)
+    own = ResolvedModel(Weights(Source.FILE, "m", None, (), "", 0), shape)
     assert beyond(own, LlamaFlags(context_tokens=10**9)) == ()
 
 

@@ -7,15 +7,15 @@ import pytest
 
 from config.data import catalogue, profile
 from config.settings import Settings
-from daemon.app import Rooms
+from daemon.app import Adapters
 from daemon.main import running
 from daemon.planning.estimate import estimate
 from daemon.planning.plan import plan
-from daemon.systemd_notify import Notify
+from daemon.systemd_notify import SystemdNotifier
 from daemon.weights.hub_search import search
 from domain.errors import DoesNotFitError, DownloadError
-from domain.plan import Wish
-from tests.daemon.conftest import FakeLauncher, fake_rooms
+from domain.plan import LaunchOptions
+from tests.daemon.conftest import FakeLauncher, fake_adapters
 from tests.rigs import published
 from tests.rigs.hub import Hub
 
@@ -37,8 +37,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 class Daemons:
     """Of one state: with the hub, and without. Each is started by ``running``."""
 
-    online: tuple[Settings, Notify, Rooms]
-    offline: tuple[Settings, Notify, Rooms]
+    online: tuple[Settings, SystemdNotifier, Adapters]
+    offline: tuple[Settings, SystemdNotifier, Adapters]
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def daemons(settings: Settings, launcher: FakeLauncher) -> Daemons:
     settings.state_dir.mkdir(parents=True)
     online = settings.model_copy(update={"offline": False})
     return Daemons(
-        (online, Notify({}), fake_rooms(online, launcher)),
-        (settings, Notify({}), fake_rooms(settings, launcher)),
+        (online, SystemdNotifier({}), fake_adapters(online, launcher)),
+        (settings, SystemdNotifier({}), fake_adapters(settings, launcher)),
     )
 
 
@@ -56,14 +56,14 @@ def files_read(hub: Hub) -> set[str]:
 
 
 async def test_without_a_hub_a_plan_is_that_of_what_was_seen_and_says_so(hub: Hub, daemons: Daemons) -> None:
-    async with running(*daemons.online) as node:
-        seen = await plan(node, REPO, Wish(), on=LARGE)
+    async with running(*daemons.online) as app:
+        seen = await plan(app, REPO, LaunchOptions(), on=LARGE)
     hub.requests.clear()
-    async with running(*daemons.offline) as node:
-        again = await plan(node, REPO, Wish(), on=LARGE)
-        told = await estimate(node, REPO, [], on=LARGE)
+    async with running(*daemons.offline) as app:
+        again = await plan(app, REPO, LaunchOptions(), on=LARGE)
+        told = await estimate(app, REPO, [], on=LARGE)
         with pytest.raises(DownloadError, match="offline"):
-            await plan(node, "owner/other", Wish(), on=LARGE)
+            await plan(app, "owner/other", LaunchOptions(), on=LARGE)
     assert hub.requests == []
     assert not any("as seen at" in reason for reason in seen.reasons)
     assert any(f"{REPO} is planned as seen at 20" in reason for reason in again.reasons)
@@ -72,31 +72,31 @@ async def test_without_a_hub_a_plan_is_that_of_what_was_seen_and_says_so(hub: Hu
 
 
 async def test_a_small_box_is_told_from_the_smallest_header(hub: Hub, daemons: Daemons) -> None:
-    async with running(*daemons.online) as node:
+    async with running(*daemons.online) as app:
         with pytest.raises(DoesNotFitError, match="GiB"):
-            await plan(node, REPO, Wish(), on=SMALL)
+            await plan(app, REPO, LaunchOptions(), on=SMALL)
         assert files_read(hub) == {"qwen3-30b-a3b-Q4_0.gguf"}
         with pytest.raises(DoesNotFitError, match="GiB"):  # named, it is read, for its own numbers
-            await plan(node, REPO, Wish(quality="Q8_0"), on=SMALL)
+            await plan(app, REPO, LaunchOptions(quality="Q8_0"), on=SMALL)
         assert "qwen3-30b-a3b-Q8_0.gguf" in files_read(hub)
 
 
 async def test_an_estimate_of_a_quant_reads_one_header(hub: Hub, daemons: Daemons) -> None:
-    async with running(*daemons.online) as node:
-        found = await estimate(node, f"{REPO}:Q4_0", ["-c", "4096"], on=LARGE)
+    async with running(*daemons.online) as app:
+        found = await estimate(app, f"{REPO}:Q4_0", ["-c", "4096"], on=LARGE)
         assert files_read(hub) == {"qwen3-30b-a3b-Q4_0.gguf"}
-        chosen = await plan(node, REPO, Wish(), on=LARGE)
-        without = await estimate(node, REPO, ["-c", "4096"], on=LARGE)
+        chosen = await plan(app, REPO, LaunchOptions(), on=LARGE)
+        without = await estimate(app, REPO, ["-c", "4096"], on=LARGE)
     assert found.notes[-1].startswith(f"of {REPO} Q4_0")
     assert without.notes[-1].startswith(f"of {REPO} {chosen.weights.quant}")
 
 
 async def test_a_search_asks_the_hub_and_offline_says_so(hub: Hub, daemons: Daemons) -> None:
-    async with running(*daemons.online) as node:
-        (found,) = await search(node, "qwen3 gguf", limit=5, formats=())
+    async with running(*daemons.online) as app:
+        (found,) = await search(app, "qwen3 gguf", limit=5, formats=())
     assert (found.repo, found.formats) == (REPO, ("gguf",))
     hub.requests.clear()
-    async with running(*daemons.offline) as node:
+    async with running(*daemons.offline) as app:
         with pytest.raises(DownloadError, match="offline is set"):
-            await search(node, "qwen3 gguf", limit=5, formats=())
+            await search(app, "qwen3 gguf", limit=5, formats=())
     assert hub.requests == []

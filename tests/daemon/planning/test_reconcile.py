@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from catalog.candidates import of_gguf_file
+from catalog.resolved_models import of_gguf_file
 from catalog.synthetic.replica import write
 from daemon.planning import reconcile
 from domain.hardware import EngineFound, Gpu, Hardware, MemoryKind
-from domain.model import Candidate
+from domain.model import ResolvedModel
 from domain.plan import HOST, LLAMA_CPP, DeviceMemory
 from domain.units import GIB, MIB
 from launchers import llama_cpp
-from launchers.base import Capabilities, Places
+from launchers.base import Capabilities, SearchPaths
 from launchers.llama_cpp import dry_run
 from launchers.registry import choose
 from planner.llama_cpp.context_params import Reader
@@ -41,7 +41,7 @@ def facts() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def engine() -> Capabilities:
-    return choose(LLAMA_CPP, Places(search_path=os.environ["PATH"]))
+    return choose(LLAMA_CPP, SearchPaths(search_path=os.environ["PATH"]))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def box(engine: Capabilities, count: int) -> Hardware:
     return Hardware(gpus=gpus, engines=(EngineFound(LLAMA_CPP, engine.path, engine.version),))
 
 
-def model(name: str, quant: str, folder: Path) -> Candidate:
+def model(name: str, quant: str, folder: Path) -> ResolvedModel:
     return of_gguf_file(
         write_replica(folder / f"{name}-{quant}.gguf", shape_from_facts(facts()[name], quant))
     )

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from daemon.app import Node, Rooms, real_rooms
+from daemon.app import Adapters, App, real_adapters
 from daemon.machine import snapshot
 from daemon.planning import plan
-from daemon.planning.speed_history import REMEMBERED, calibration, keep_speed, runs, speed_key
+from daemon.planning.speed_history import REMEMBERED, calibration, record_speed, runs, speed_key
 from daemon.state.store import Store
-from domain.plan import LLAMA_CPP, Plan, Range, SpeedSource, Wish
+from domain.plan import LLAMA_CPP, LaunchOptions, Plan, Range, SpeedSource
 from launchers.base import Capabilities
 from launchers.readiness import Ready
 from planner.machine.calibration import Run
 from probes.benchmarks.disk import ReadRate
 from tests.daemon.conftest import Running
 
-ONE_THREAD = Wish(threads=1)
+ONE_THREAD = LaunchOptions(threads=1)
 
 
 def known(found: Range | None) -> float:
@@ -27,21 +27,21 @@ def known(found: Range | None) -> float:
     return found.expected
 
 
-async def planned(node: Node, model: Path) -> Plan:
-    return await plan.plan(node, str(model), ONE_THREAD)
+async def planned(app: App, model: Path) -> Plan:
+    return await plan.plan(app, str(model), ONE_THREAD)
 
 
 async def test_what_a_launch_measured_is_in_the_next_plan(daemon: Running, smollm2: Path) -> None:
     """Also after a restart of the daemon: it is in the store."""
     async with daemon() as api:
-        first = await planned(api.node, smollm2)
+        first = await planned(api.app, smollm2)
         await api.launched(smollm2, name="tiny")
-        kept = (await calibration(api.node, await snapshot.look(api.node))).runs
+        kept = (await calibration(api.app, await snapshot.probe_now(api.app))).runs
     async with daemon() as api:
-        second = await planned(api.node, smollm2)
-        machine = await snapshot.look(api.node)
-        other = replace(api.node.rooms.engine(LLAMA_CPP), version="another build")
-        assert await asyncio.to_thread(runs, api.node.store, speed_key(machine, other)) == ()
+        second = await planned(api.app, smollm2)
+        machine = await snapshot.probe_now(api.app)
+        other = replace(api.app.adapters.engine(LLAMA_CPP), version="another build")
+        assert await asyncio.to_thread(runs, api.app.store, speed_key(machine, other)) == ()
     assert first.speed.decode_source is SpeedSource.PREDICTED
     assert [one.kind for one in kept] == ["cpu"]
     assert kept[0].decode is not None
@@ -54,15 +54,15 @@ async def test_a_measured_speed_is_compared_with_the_rules_and_not_with_the_last
 ) -> None:
     """Else a box would drift: each run would correct what was corrected before."""
     async with daemon() as api:
-        first = await planned(api.node, smollm2)
+        first = await planned(api.app, smollm2)
         await api.launched(smollm2, name="tiny")
-        local = api.node.live["tiny"].plan
+        local = api.app.launches["tiny"].plan
         assert local is not None
         ready = Ready("", decode_tokens_per_s=0.7 * known(first.speed.decode_tokens_per_s), prompt_tokens=64)
-        caps = api.node.rooms.engine(LLAMA_CPP)
+        caps = api.app.adapters.engine(LLAMA_CPP)
         for _ in range(5):
-            await keep_speed(api.node, local, ready, caps)
-        last = await planned(api.node, smollm2)
+            await record_speed(api.app, local, ready, caps)
+        last = await planned(api.app, smollm2)
     assert known(last.speed.decode_tokens_per_s) == pytest.approx(known(ready_rate(ready)), rel=0.1)
 
 
@@ -84,14 +84,14 @@ async def test_a_kept_plan_is_started_again_with_what_was_measured(daemon: Runni
 async def test_a_speed_that_cannot_be_kept_costs_no_launch(daemon: Running, smollm2: Path) -> None:
     async with daemon() as api:
         await api.launched(smollm2, name="tiny")
-        local = api.node.live["tiny"].plan
+        local = api.app.launches["tiny"].plan
         assert local is not None
         gone = replace(local, weights=replace(local.weights, location=str(smollm2.parent / "gone")))
-        caps = api.node.rooms.engine(LLAMA_CPP)
-        before = (await calibration(api.node, await snapshot.look(api.node))).runs
-        await keep_speed(api.node, gone, Ready("", 10.0, 10.0, prompt_tokens=8), caps)
-        await keep_speed(api.node, local, Ready("", 10.0, 10.0), caps)  # of a prompt that nobody counted
-        after = (await calibration(api.node, await snapshot.look(api.node))).runs
+        caps = api.app.adapters.engine(LLAMA_CPP)
+        before = (await calibration(api.app, await snapshot.probe_now(api.app))).runs
+        await record_speed(api.app, gone, Ready("", 10.0, 10.0, prompt_tokens=8), caps)
+        await record_speed(api.app, local, Ready("", 10.0, 10.0), caps)  # of a prompt that nobody counted
+        after = (await calibration(api.app, await snapshot.probe_now(api.app))).runs
     assert after == before
 
 
@@ -106,33 +106,33 @@ def test_runs_of_another_shape_count_as_none(tmp_path: Path) -> None:
 async def test_only_the_latest_runs_are_kept(daemon: Running, smollm2: Path) -> None:
     async with daemon() as api:
         await api.launched(smollm2, name="tiny")
-        machine = await snapshot.look(api.node)
-        caps: Capabilities = api.node.rooms.engine(LLAMA_CPP)
+        machine = await snapshot.probe_now(api.app)
+        caps: Capabilities = api.app.adapters.engine(LLAMA_CPP)
         key = speed_key(machine, caps)
         many = tuple(Run("cpu", one, "", "", 1.0) for one in range(REMEMBERED))
-        await asyncio.to_thread(api.node.store.put_fact, key, many)
-        local = api.node.live["tiny"].plan
+        await asyncio.to_thread(api.app.store.put_fact, key, many)
+        local = api.app.launches["tiny"].plan
         assert local is not None
-        await keep_speed(api.node, local, Ready("", 10.0, 10.0, prompt_tokens=8), caps)
-        kept = await asyncio.to_thread(runs, api.node.store, key)
+        await record_speed(api.app, local, Ready("", 10.0, 10.0, prompt_tokens=8), caps)
+        kept = await asyncio.to_thread(runs, api.app.store, key)
     assert len(kept) == REMEMBERED
     assert kept[0].model == 1
 
 
 @pytest.fixture
-def real(settings: Settings) -> Rooms:
+def real(settings: Settings) -> Adapters:
     """The engine of this environment; the disk is not measured."""
-    return replace(real_rooms(settings), measure_read_rate=lambda: ReadRate(2e9, of_weights=True))
+    return replace(real_adapters(settings), measure_read_rate=lambda: ReadRate(2e9, of_weights=True))
 
 
 async def test_with_the_real_engine_the_second_plan_is_nearer_to_what_was_measured(
-    daemon: Running, real: Rooms, smollm2: Path
+    daemon: Running, real: Adapters, smollm2: Path
 ) -> None:
     async with daemon(real) as api:
-        first = await planned(api.node, smollm2)
+        first = await planned(api.app, smollm2)
         await api.launched(smollm2, name="tiny")
-        ready = api.node.live["tiny"].ready
-        second = await planned(api.node, smollm2)
+        ready = api.app.launches["tiny"].ready
+        second = await planned(api.app, smollm2)
     assert ready is not None
     for measured, before, after in (
         (ready.decode_tokens_per_s, first.speed.decode_tokens_per_s, second.speed.decode_tokens_per_s),

@@ -8,7 +8,7 @@ import pytest
 from daemon.planning import suggestions
 from domain.catalogue_types import KnownModel, KnownQuant
 from domain.hardware import BandwidthSource, Cpu, Hardware, Memory
-from domain.plan import Wish
+from domain.plan import LaunchOptions
 from domain.serialization import to_json
 from domain.units import GIB
 from planner.choose import choose
@@ -73,7 +73,7 @@ async def test_a_bug_in_another_models_plan_takes_no_answer_away(
     machine = box(24, 20e9)
     async with daemon() as api:
         monkeypatch.setattr(choose, "plan", broken)
-        found = suggestions.instead_of(
-            api.node, (), machine, Wish(), calibration=Calibration(), reserve=Reserve()
+        found = suggestions.suggest(
+            api.app, (), machine, LaunchOptions(), calibration=Calibration(), reserve=Reserve()
         )
     assert found == ""

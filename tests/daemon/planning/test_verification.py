@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from daemon.app import Rooms, real_rooms
+from daemon.app import Adapters, real_adapters
 from domain.errors import EngineError
 from domain.hardware import Hardware, Memory
 from domain.model import Weights
@@ -17,7 +17,7 @@ from domain.units import MIB
 from launchers import llama_cpp
 from launchers.base import Capabilities
 from launchers.llama_cpp import dry_run
-from launchers.llama_cpp.dry_run import Held, Told
+from launchers.llama_cpp.dry_run import DeviceUsage, DryRunReport
 from tests.daemon.conftest import Running
 
 CONTEXT = 8192  # what the model was trained for, and what a plan takes without a wish
@@ -31,12 +31,12 @@ class Judge:
         self.more_bytes = 0
         self.of: tuple[str, ...] = ("f16", "q8_0")
 
-    def __call__(self, flags: LlamaFlags, caps: Capabilities, replica: Path) -> Told:
+    def __call__(self, flags: LlamaFlags, caps: Capabilities, replica: Path) -> DryRunReport:
         self.asked.append(flags)
         row_bytes = {"f16": 128, "q8_0": 68}[flags.cache_type_k]
         cache_bytes = (flags.context_tokens or 0) * 30 * 2 * 3 * row_bytes  # layers, K and V, heads
         more = self.more_bytes if flags.cache_type_k in self.of else 0
-        return Told("llama-server", (Held("Host", 92 * MIB, cache_bytes, 22 * MIB + more),))
+        return DryRunReport("llama-server", (DeviceUsage("Host", 92 * MIB, cache_bytes, 22 * MIB + more),))
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def judge() -> Judge:
 
 
 @pytest.fixture
-def rooms(rooms: Rooms, judge: Judge) -> Rooms:
-    return replace(rooms, ask_memory=judge)
+def adapters(adapters: Adapters, judge: Judge) -> Adapters:
+    return replace(adapters, ask_memory=judge)
 
 
 def box(available_mib: int) -> Hardware:
@@ -89,10 +89,10 @@ async def test_the_engines_figures_take_the_place_of_the_rules(
 
 
 async def test_what_does_not_fit_by_the_engines_figures_is_planned_again(
-    daemon: Running, rooms: Rooms, judge: Judge, smollm2: Path
+    daemon: Running, adapters: Adapters, judge: Judge, smollm2: Path
 ) -> None:
     judge.more_bytes, judge.of = 400 * MIB, ("f16",)
-    async with daemon(replace(rooms, probe=lambda: box(700))) as api:
+    async with daemon(replace(adapters, probe=lambda: box(700))) as api:
         plan = (await api.post("/v1/plan", model=str(smollm2))).json()
     assert [flags.cache_type_k for flags in judge.asked] == ["f16", "q8_0"]
     assert plan["kv_cache_type"] == "q8_0"
@@ -104,10 +104,10 @@ async def test_what_does_not_fit_by_the_engines_figures_is_planned_again(
 
 
 async def test_what_fits_by_the_rules_alone_is_refused(
-    daemon: Running, rooms: Rooms, judge: Judge, smollm2: Path
+    daemon: Running, adapters: Adapters, judge: Judge, smollm2: Path
 ) -> None:
     judge.more_bytes = 600 * MIB
-    async with daemon(replace(rooms, probe=lambda: box(700))) as api:
+    async with daemon(replace(adapters, probe=lambda: box(700))) as api:
         refused = await api.post("/v1/plan", model=str(smollm2))
     assert refused.status_code == 409
     assert refused.json()["error"]["code"] == "does_not_fit"
@@ -124,16 +124,16 @@ def odd_build(folder: Path, text: str) -> Capabilities:
 
 @pytest.mark.parametrize("text", ["import time; time.sleep(60)", "print('nothing that is known')"])
 async def test_a_plan_stands_where_the_engine_does_not_tell(
-    text: str, daemon: Running, rooms: Rooms, smollm2: Path, tmp_path: Path
+    text: str, daemon: Running, adapters: Adapters, smollm2: Path, tmp_path: Path
 ) -> None:
     caps = odd_build(tmp_path, text)
     asked = []
 
-    def ask(flags: LlamaFlags, caps: Capabilities, replica: Path) -> Told:
+    def ask(flags: LlamaFlags, caps: Capabilities, replica: Path) -> DryRunReport:
         asked.append(flags)
         return dry_run.ask(flags, caps, replica, timeout_s=1.0)
 
-    async with daemon(replace(rooms, engine=lambda name: caps, ask_memory=ask)) as api:
+    async with daemon(replace(adapters, engine=lambda name: caps, ask_memory=ask)) as api:
         plan = (await api.post("/v1/plan", model=str(smollm2))).json()
         again = (await api.post("/v1/plan", model=str(smollm2))).json()
     assert len(asked) == 1, "it was waited for a second time"
@@ -145,16 +145,16 @@ async def test_a_plan_stands_where_the_engine_does_not_tell(
 
 
 async def test_what_was_learnt_of_one_context_corrects_another_that_can_not_be_asked(
-    daemon: Running, rooms: Rooms, judge: Judge, smollm2: Path
+    daemon: Running, adapters: Adapters, judge: Judge, smollm2: Path
 ) -> None:
     judge.more_bytes = 100 * MIB
 
-    def once(flags: LlamaFlags, caps: Capabilities, replica: Path) -> Told:
+    def once(flags: LlamaFlags, caps: Capabilities, replica: Path) -> DryRunReport:
         if judge.asked:
             raise EngineError("it is gone")
         return judge(flags, caps, replica)
 
-    async with daemon(replace(rooms, ask_memory=once)) as api:
+    async with daemon(replace(adapters, ask_memory=once)) as api:
         await api.post("/v1/plan", model=str(smollm2))
         plan = (await api.post("/v1/plan", model=str(smollm2), context_tokens=4096)).json()
     assert plan["confidence"] == "estimated"
@@ -163,12 +163,12 @@ async def test_what_was_learnt_of_one_context_corrects_another_that_can_not_be_a
 
 
 async def test_a_shape_from_the_catalogue_is_not_put_before_the_engine(
-    daemon: Running, rooms: Rooms, judge: Judge, smollm2: Path
+    daemon: Running, adapters: Adapters, judge: Judge, smollm2: Path
 ) -> None:
     def guessed(name: str, **kwargs: object) -> tuple[object, ...]:
-        return tuple(replace(one, exact=False) for one in rooms.candidates(name, **kwargs))  # type: ignore[arg-type]
+        return tuple(replace(one, exact=False) for one in adapters.candidates(name, **kwargs))  # type: ignore[arg-type]
 
-    async with daemon(replace(rooms, candidates=guessed)) as api:  # type: ignore[arg-type]
+    async with daemon(replace(adapters, candidates=guessed)) as api:  # type: ignore[arg-type]
         plan = (await api.post("/v1/plan", model=str(smollm2))).json()
     assert plan["confidence"] == "estimated"
     assert "header can't be read yet" in plan["reasons"][-1]
@@ -190,7 +190,7 @@ async def test_a_plan_stands_where_no_replica_can_be_written(
 async def test_a_real_launch_is_checked_before_and_measured_after(
     daemon: Running, settings: Settings, smollm2: Path
 ) -> None:
-    real = replace(real_rooms(settings), measure_bandwidth=lambda: 20e9)
+    real = replace(real_adapters(settings), measure_bandwidth=lambda: 20e9)
     asked: list[Weights] = []
 
     def replica(weights: Weights, folder: Path, within_s: float) -> Path:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from daemon.state import store as subject
-from daemon.state.records import Remembered, Request
+from daemon.state.records import LaunchRecord, LaunchRequest
 from daemon.state.store import Store
 from domain.errors import ConfigError, StateError
 from domain.launch import LaunchState
 from domain.model import Source, WeightFile, Weights
-from domain.plan import Confidence, DeviceMemory, LlamaFlags, Plan, Range, Speed, VllmFlags, Wish
+from domain.plan import Confidence, DeviceMemory, LaunchOptions, LlamaFlags, Plan, Range, Speed, VllmFlags
 from launchers.command import Command, StopPolicy
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready
@@ -32,8 +32,8 @@ PLAN = Plan(
     flags=LlamaFlags(gpu_layers=3, overrides=(("a", "CPU"),)),
     env={"A": "b"},
 )
-LAUNCH = Remembered(
-    request=Request("tiny", "o/r", Wish(context_tokens=512)),
+LAUNCH = LaunchRecord(
+    request=LaunchRequest("tiny", "o/r", LaunchOptions(context_tokens=512)),
     desired=True,
     state=LaunchState.READY,
     since="2026-01-01T00:00:00+00:00",
@@ -64,7 +64,7 @@ def test_a_vllm_plan_keeps_its_own_kind_of_flags(store: Store) -> None:
 
 def test_launches_come_in_the_order_of_their_first_launch(store: Store) -> None:
     for name in ("b", "a", "c", "b"):
-        store.save_launch(replace(LAUNCH, request=Request(name, "m", Wish())))
+        store.save_launch(replace(LAUNCH, request=LaunchRequest(name, "m", LaunchOptions())))
     assert [launch.request.name for launch in store.launches()] == ["b", "a", "c"]
     store.forget_launch("a")
     assert store.launch("a") is None
@@ -146,7 +146,7 @@ def test_a_plan_that_can_not_be_read_costs_the_plan_alone(store: Store) -> None:
 
 def test_a_row_that_can_not_be_read_is_told_and_keeps_no_other(store: Store) -> None:
     for name in ("a", "b"):
-        store.save_launch(replace(LAUNCH, request=Request(name, "m", Wish())))
+        store.save_launch(replace(LAUNCH, request=LaunchRequest(name, "m", LaunchOptions())))
         store.open_run(name, Command(("/bin/engine",), 1, name), port=1, engine_version=None)
     damage(store, "UPDATE launches SET request = '[]' WHERE name = 'a'")
     damage(store, "UPDATE runs SET command = '{}' WHERE launch = 'a'")

@@ -109,7 +109,7 @@ async def test_a_cancel_keeps_what_is_here_and_the_next_pull_goes_on(api: Api, h
     await moving(api)
     row = (await api.post(f"/v1/pulls/{number}/cancel")).json()
     assert row["last"]["step"] == "stopped"
-    (part,) = api.node.settings.models_dir.rglob("*.incomplete")
+    (part,) = api.app.settings.models_dir.rglob("*.incomplete")
     assert part.stat().st_size
     assert (await ended(api, await pulled(api)))["step"] == "done"
     assert hub.gets("/cdn/")[-1].headers["Range"].startswith("bytes=")
@@ -147,7 +147,7 @@ async def test_the_next_daemon_goes_on_where_the_last_one_stopped(daemon: Runnin
     async with daemon() as api:
         assert (await ended(api, 1))["step"] == "done"
         assert hub.gets("/cdn/")[-1].headers["Range"].startswith("bytes=")
-        assert await asyncio.to_thread(api.node.store.pulls) == ()
+        assert await asyncio.to_thread(api.app.store.pulls) == ()
 
 
 async def test_a_pause_is_told_and_an_event(api: Api) -> None:
@@ -172,7 +172,7 @@ async def test_what_can_not_be_is_told_with_its_code(api: Api) -> None:
 
 async def test_offline_it_says_what_is_missing(daemon: Running, hub: Hub, settings: Settings) -> None:
     async with daemon() as api:
-        object.__setattr__(api.node.settings, "offline", True)
+        object.__setattr__(api.app.settings, "offline", True)
         answer = await api.post("/v1/pulls", model=NAME)
         last = await ended(api, answer.json()["id"])
         assert (last["step"], last["code"]) == ("failed", "download_failed")

@@ -2,14 +2,14 @@
 
 import pytest
 
-from daemon.weights.retention import to_go
-from domain.local_model import Note, Stored, StoredFile
+from daemon.weights.retention import select_deletions
+from domain.local_model import LocalModel, ModelNote, StoredFile
 from domain.model import Source
 
 
-def stored(name: str, size_bytes: int = 10, **more: object) -> Stored:
+def stored(name: str, size_bytes: int = 10, **more: object) -> LocalModel:
     files = (StoredFile(name, name, name, size_bytes),)
-    return Stored(name, Source.HUB, name, "0", "Q8_0", "/m", files, "2026-01-02", **more)  # type: ignore[arg-type]
+    return LocalModel(name, Source.HUB, name, "0", "Q8_0", "/m", files, "2026-01-02", **more)  # type: ignore[arg-type]
 
 
 STORED = (
@@ -22,9 +22,9 @@ STORED = (
     stored("never used"),
 )
 NOTES = {
-    "new": Note("new", used_at="2026-03-01"),
-    "old": Note("old", used_at="2026-01-01"),
-    "pinned": Note("pinned", pinned=True),
+    "new": ModelNote("new", used_at="2026-03-01"),
+    "old": ModelNote("old", used_at="2026-01-01"),
+    "pinned": ModelNote("pinned", pinned=True),
 }
 
 
@@ -39,4 +39,6 @@ NOTES = {
     ],
 )
 def test_what_goes(lacking_bytes: int, gone: list[str]) -> None:
-    assert [one.name for one in to_go(STORED, NOTES, used={"used"}, lacking_bytes=lacking_bytes)] == gone
+    assert [
+        one.name for one in select_deletions(STORED, NOTES, used={"used"}, lacking_bytes=lacking_bytes)
+    ] == gone

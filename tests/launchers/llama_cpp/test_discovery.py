@@ -11,7 +11,7 @@ import pytest
 from domain.errors import EngineError
 from domain.plan import LLAMA_CPP
 from launchers import llama_cpp, query
-from launchers.base import Capabilities, Places
+from launchers.base import Capabilities, SearchPaths
 from launchers.llama_cpp.build import lacking, unwrapped
 from launchers.llama_cpp.capabilities import parse_devices, parse_version
 from launchers.llama_cpp.help import options
@@ -107,7 +107,7 @@ def test_places_are_searched_in_order_and_each_binary_is_listed_once(
     on_path = answering(tmp_path / "bin" / "llama-server", counter)
     made = answering(tmp_path / "env" / "bin" / "llama-server", counter)
     (tmp_path / "bin" / "llama-server-vulkan").symlink_to(settings)
-    places = Places(settings, None, str(tmp_path / "bin"), (tmp_path / "env",), embedded=False)
+    places = SearchPaths(settings, None, str(tmp_path / "bin"), (tmp_path / "env",), embedded=False)
     found = llama_cpp.find(places)
     assert [binary.path for binary in found] == [str(settings), str(on_path), str(made)]
     assert all(binary.problem is None and binary.version == "7e4c0a9" for binary in found)
@@ -159,12 +159,12 @@ def test_a_build_for_another_cpu_is_listed_and_not_chosen(
 ) -> None:
     anyones_cpu.write_text("flags\t: pni avx2\n")
     newer = answering(tmp_path / "bin" / "llama-server", tmp_path / "starts")
-    places = Places(search_path=str(newer.parent), embedded=False)
+    places = SearchPaths(search_path=str(newer.parent), embedded=False)
     assert llama_cpp.find(places)[0].problem == "built for a CPU with AVX_VNNI, which this one lacks"
     with pytest.raises(EngineError, match="AVX_VNNI"):
         choose(LLAMA_CPP, places)
     with pytest.raises(EngineError, match="AVX_VNNI"):  # named by the owner: never passed over in silence
-        choose(LLAMA_CPP, Places(llama_server=newer))
+        choose(LLAMA_CPP, SearchPaths(llama_server=newer))
 
 
 def test_instructions_are_compared_by_the_kernels_names() -> None:
@@ -190,21 +190,21 @@ def test_a_binary_that_gives_no_answer_is_listed_with_its_problem(
 ) -> None:
     monkeypatch.setattr("launchers.llama_cpp.capabilities.QUESTION_TIMEOUT_S", 0.5)
     broken = program(tmp_path / "bin" / "llama-server", script)
-    (found,) = llama_cpp.find(Places(search_path=str(broken.parent), embedded=False))
+    (found,) = llama_cpp.find(SearchPaths(search_path=str(broken.parent), embedded=False))
     assert found.version is None
     assert says in str(found.problem)
 
 
 def test_no_engine_at_all_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"no llama\.cpp is installed") as failed:
-        choose(LLAMA_CPP, Places(embedded=False))
+        choose(LLAMA_CPP, SearchPaths(embedded=False))
     assert "llama_server" in failed.value.hint
     with pytest.raises(EngineError, match="can't be started"):
-        choose(LLAMA_CPP, Places(llama_server=tmp_path / "absent"))
+        choose(LLAMA_CPP, SearchPaths(llama_server=tmp_path / "absent"))
 
 
 def test_the_embedded_wheel_is_found_without_any_place() -> None:
-    found = llama_cpp.find(Places())
+    found = llama_cpp.find(SearchPaths())
     assert found
     assert found[0].version is not None
     assert shutil.which(found[0].path)

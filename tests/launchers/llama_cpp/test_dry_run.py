@@ -13,7 +13,7 @@ from domain.units import MIB
 from launchers.base import Capabilities, EngineDevice
 from launchers.bounded_child import run_until
 from launchers.llama_cpp import dry_run
-from launchers.llama_cpp.dry_run import Held
+from launchers.llama_cpp.dry_run import DeviceUsage
 from tests.conftest import ROOT
 
 CAPTURES = ROOT / "tests" / "captures" / "llama.cpp"
@@ -24,9 +24,9 @@ def captured(name: str) -> str:
     return (CAPTURES / name).read_text()
 
 
-def mib(name: str, model: int | None, context: int, compute: int, *, is_device: bool = False) -> Held:
+def mib(name: str, model: int | None, context: int, compute: int, *, is_device: bool = False) -> DeviceUsage:
     model_bytes = None if model is None else model * MIB
-    return Held(name, model_bytes, context * MIB, compute * MIB, is_device)
+    return DeviceUsage(name, model_bytes, context * MIB, compute * MIB, is_device)
 
 
 @pytest.mark.parametrize("build", ["b10068", "b10434"])

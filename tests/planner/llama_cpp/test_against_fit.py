@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.plan import LLAMA_CPP
-from launchers.base import Places
+from launchers.base import SearchPaths
 from launchers.registry import choose
 from tests.rigs import rpc
 from tests.rigs.against_fit import Box, interleaved
@@ -27,7 +27,7 @@ def test_a_plan_runs_within_the_memory_given(
     experts: bool, rooms_mib: tuple[int, ...], smollm2: Path, tmp_path: Path
 ) -> None:
     worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
-    engine = choose(LLAMA_CPP, Places(search_path=os.environ["PATH"]))
+    engine = choose(LLAMA_CPP, SearchPaths(search_path=os.environ["PATH"]))
     model = write_moe(smollm2, tmp_path / "moe.gguf") if experts else smollm2
     box = Box("the small model", model, rooms_mib)
     first_port = 28000 + 300 * worker

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from domain.hardware import Hardware
-from domain.plan import LlamaFlags, Plan, Wish
+from domain.plan import LaunchOptions, LlamaFlags, Plan
 from planner.choose.choose import plan
 from planner.llama_cpp.estimate import estimate
 from tests.planner import build
@@ -25,14 +25,14 @@ def test_a_small_fast_card_is_filled_before_a_large_slow_one() -> None:
     machine = build.hardware(
         build.gpu(24, gb_per_s=288, name="slow"), build.gpu(12, gb_per_s=1008, name="fast"), ram_gib=64
     )
-    found = plan("a model", QWEN_32B, machine, Wish(quality="Q4_K_M", context_tokens=8192))
+    found = plan("a model", QWEN_32B, machine, LaunchOptions(quality="Q4_K_M", context_tokens=8192))
     slow, fast = found.memory[0], found.memory[1]
     assert fast.free_bytes is not None
     assert fast.needed_bytes > 0.85 * fast.free_bytes
     layers = flags_of(found).tensor_split
     assert sum(layers) == 65
     alone = replace(machine, gpus=machine.gpus[:1])
-    other = plan("a model", QWEN_32B, alone, Wish(quality="Q4_K_M", context_tokens=8192))
+    other = plan("a model", QWEN_32B, alone, LaunchOptions(quality="Q4_K_M", context_tokens=8192))
     assert found.speed.decode_tokens_per_s is not None
     assert other.speed.decode_tokens_per_s is not None
     assert found.speed.decode_tokens_per_s.expected > 1.2 * other.speed.decode_tokens_per_s.expected
@@ -56,14 +56,14 @@ def test_a_small_fast_card_is_filled_before_a_large_slow_one() -> None:
 def test_a_larger_batch_where_a_whole_turn_gains(
     models: tuple[object, ...], machine: Hardware, least: int
 ) -> None:
-    flags = flags_of(plan("a model", models, machine, Wish()))  # type: ignore[arg-type]
+    flags = flags_of(plan("a model", models, machine, LaunchOptions()))  # type: ignore[arg-type]
     assert flags.ubatch >= least
     assert (flags.ubatch == 512) is (least == 512)
 
 
 def test_a_larger_batch_takes_no_more_than_it_gives() -> None:
     """A turn of 1024 new tokens and 256 answered is never longer than with the plain batch."""
-    found = plan("a model", OSS, build.CARD_24, Wish())
+    found = plan("a model", OSS, build.CARD_24, LaunchOptions())
     plain = estimate(OSS[0].shape, replace(flags_of(found), ubatch=512), build.CARD_24)
     turns_s = []
     for speed in (found.speed, plain.speed):
@@ -81,4 +81,4 @@ def test_native_mxfp4_is_not_requantized_for_a_hundredth_of_its_size() -> None:
         weights=replace(native.weights, quant="Q4_K_M", size_bytes=int(native.weights.size_bytes * 0.99)),
     )
     for machine in (build.CARD_24, build.GB10, build.STRIX_HALO):
-        assert plan("m", (smaller, native), machine, Wish()).weights.quant == "MXFP4"
+        assert plan("m", (smaller, native), machine, LaunchOptions()).weights.quant == "MXFP4"

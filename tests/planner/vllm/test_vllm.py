@@ -6,8 +6,8 @@ import pytest
 
 from domain.errors import BadModelError, DoesNotFitError, UsageError
 from domain.hardware import EngineFound, Gpu, Hardware, Stacks
-from domain.model import Candidate, Chat
-from domain.plan import LLAMA_CPP, VLLM, Plan, VllmFlags, Wish
+from domain.model import Chat, ResolvedModel
+from domain.plan import LLAMA_CPP, VLLM, LaunchOptions, Plan, VllmFlags
 from domain.units import GIB, MIB
 from planner.choose.choose import plan
 from planner.vllm.estimate import estimate
@@ -28,7 +28,11 @@ FP8 = folder(EIGHT_B, 9 * GIB, "fp8", method="fp8")
 AWQ = folder(EIGHT_B, 5 * GIB, "awq", method="awq")
 
 
-def planned(candidate: Candidate, machine: Hardware, wish: Wish = Wish()) -> tuple[Plan, VllmFlags]:  # noqa: B008
+def planned(
+    candidate: ResolvedModel,
+    machine: Hardware,
+    wish: LaunchOptions = LaunchOptions(),  # noqa: B008
+) -> tuple[Plan, VllmFlags]:
     found = plan("a model", (candidate,), machine, wish)
     assert isinstance(found.flags, VllmFlags)
     return found, found.flags
@@ -55,7 +59,9 @@ def test_on_a_cpu_it_is_eager_bfloat16_on_one_rank_with_kv_in_bytes() -> None:
 
 def test_kv_grows_with_slots() -> None:
     one, four = (
-        planned(folder(SMOL, 269 * MIB), build.SMALL_CPU, Wish(parallel=count))[1].kv_cache_memory_bytes
+        planned(folder(SMOL, 269 * MIB), build.SMALL_CPU, LaunchOptions(parallel=count))[
+            1
+        ].kv_cache_memory_bytes
         for count in (1, 4)
     )
     assert one is not None
@@ -66,7 +72,7 @@ def test_kv_grows_with_slots() -> None:
 def test_tensor_parallel_takes_the_fewest_like_gpus_that_hold_it() -> None:
     four = build.hardware(*(build.gpu(48, name="L40S") for _ in range(4)), ram_gib=256)
     assert planned(folder(SMOL, 269 * MIB), four)[1].tensor_parallel == 1
-    found, flags = planned(folder(LARGE, 141 * GIB), four, Wish(context_tokens=8192))
+    found, flags = planned(folder(LARGE, 141 * GIB), four, LaunchOptions(context_tokens=8192))
     assert flags.tensor_parallel == 4
     assert [row.device for row in found.memory] == ["GPU0", "GPU1", "GPU2", "GPU3", "host"]
     assert all(row.free_bytes is None or row.needed_bytes <= row.free_bytes for row in found.memory)
@@ -76,7 +82,7 @@ def test_more_ranks_are_taken_where_fewer_are_too_slow() -> None:
     four = build.hardware(*(build.gpu(48, gb_per_s=864, name="L40S") for _ in range(4)), ram_gib=256)
     model = folder(LARGE, 36 * GIB, "awq", method="awq")
     for least, ranks in ((10, 1), (25, 2), (32, 4)):
-        wish = Wish(context_tokens=8192, min_decode_tokens_per_s=least)
+        wish = LaunchOptions(context_tokens=8192, min_decode_tokens_per_s=least)
         assert planned(model, four, wish)[1].tensor_parallel == ranks
 
 
@@ -103,16 +109,16 @@ def test_the_share_that_must_be_free_at_the_start_is_derived_from_bytes() -> Non
 
 def test_a_smaller_cache_is_taken_where_the_gpu_can_multiply_it_and_the_plain_one_does_not_fit() -> None:
     box = build.hardware(card(11))
-    found, _ = planned(AWQ, box, Wish(context_tokens=32768))
+    found, _ = planned(AWQ, box, LaunchOptions(context_tokens=32768))
     assert found.kv_cache_type == "fp8"
     older = build.hardware(card(11, arch="sm_86"))
     with pytest.raises(DoesNotFitError):
-        planned(AWQ, older, Wish(context_tokens=32768))
+        planned(AWQ, older, LaunchOptions(context_tokens=32768))
 
 
 def test_a_refusal_names_the_context_that_would_fit() -> None:
     with pytest.raises(DoesNotFitError) as refused:
-        planned(folder(LARGE, 10 * GIB), build.SMALL_CPU, Wish(context_tokens=131072))
+        planned(folder(LARGE, 10 * GIB), build.SMALL_CPU, LaunchOptions(context_tokens=131072))
     assert "--context" in refused.value.hint
 
 
@@ -138,16 +144,16 @@ def test_the_figures_of_a_plan_are_those_of_its_command(machine: Hardware) -> No
     ],
 )
 def test_many_at_once_are_served_by_vllm_where_its_kernels_run(
-    arch: str | None, candidate: Candidate, engine_name: str, says: str
+    arch: str | None, candidate: ResolvedModel, engine_name: str, says: str
 ) -> None:
     box = build.hardware(card(arch=arch))
-    found = plan("a model", (*GGUF, candidate), box, Wish(parallel=16, context_tokens=4096))
+    found = plan("a model", (*GGUF, candidate), box, LaunchOptions(parallel=16, context_tokens=4096))
     assert found.engine == engine_name
     assert any(says in reason for reason in found.reasons)
 
 
 def test_one_sequence_is_served_by_llama_cpp_and_the_price_of_vllm_is_said() -> None:
-    found = plan("a model", (*GGUF, FP8), build.hardware(card()), Wish())
+    found = plan("a model", (*GGUF, FP8), build.hardware(card()), LaunchOptions())
     assert found.engine == LLAMA_CPP
     other = found.alternatives[-1]
     assert other.what == "vllm with fp8"
@@ -156,7 +162,9 @@ def test_one_sequence_is_served_by_llama_cpp_and_the_price_of_vllm_is_said() -> 
 
 
 def test_the_price_of_llama_cpp_is_said_beside_vllm() -> None:
-    found = plan("a model", (*GGUF, FP8), build.hardware(card()), Wish(parallel=16, context_tokens=4096))
+    found = plan(
+        "a model", (*GGUF, FP8), build.hardware(card()), LaunchOptions(parallel=16, context_tokens=4096)
+    )
     assert found.alternatives[-1].what == "llama.cpp with Q8_0"
     assert any("16 at once" in reason for reason in found.reasons)
 
@@ -198,7 +206,7 @@ def test_vllm_is_never_chosen_where_it_can_t_be_started(
     engines: tuple[EngineFound, ...], stacks: Stacks, gpu: Gpu, says: str
 ) -> None:
     box = replace(build.hardware(gpu), engines=engines, stacks=stacks)
-    found = plan("a model", (*GGUF, FP8), box, Wish(parallel=16, context_tokens=4096))
+    found = plan("a model", (*GGUF, FP8), box, LaunchOptions(parallel=16, context_tokens=4096))
     assert found.engine == LLAMA_CPP
     assert any(says in reason for reason in found.reasons)
 
@@ -206,15 +214,15 @@ def test_vllm_is_never_chosen_where_it_can_t_be_started(
 def test_a_cpu_is_left_to_llama_cpp_unless_vllm_is_asked_for_or_alone() -> None:
     small = folder(SMOL, 269 * MIB)
     both = (*build.candidates("qwen3-0.6b", "Q8_0"), small)
-    assert plan("a model", both, build.SMALL_CPU, Wish()).engine == LLAMA_CPP
-    assert plan("a model", both, build.SMALL_CPU, Wish(engine=VLLM)).engine == VLLM
-    assert plan("a model", (small,), build.SMALL_CPU, Wish()).engine == VLLM
+    assert plan("a model", both, build.SMALL_CPU, LaunchOptions()).engine == LLAMA_CPP
+    assert plan("a model", both, build.SMALL_CPU, LaunchOptions(engine=VLLM)).engine == VLLM
+    assert plan("a model", (small,), build.SMALL_CPU, LaunchOptions()).engine == VLLM
 
 
 def test_an_engine_that_is_asked_for_and_can_t_run_is_refused_with_the_reason() -> None:
     old = build.hardware(card(arch="sm_61"))
     with pytest.raises(UsageError, match=r"awq weights need compute capability 7\.5") as refused:
-        plan("a model", (*GGUF, AWQ), old, Wish(engine=VLLM))
+        plan("a model", (*GGUF, AWQ), old, LaunchOptions(engine=VLLM))
     assert "llama.cpp can" in refused.value.hint
 
 
@@ -230,11 +238,13 @@ def test_weights_without_kernels_on_this_gpu_are_passed_over() -> None:
     box = build.hardware(card(arch="sm_75"))
     native = replace(folder(SMOL, 2 * GIB, "mxfp4"), compute_capability=8.0)
     smaller = replace(folder(SMOL, 1 * GIB, "awq"), compute_capability=7.5)
-    assert plan("m", (native, smaller), box, Wish()).weights == smaller.weights
+    assert plan("m", (native, smaller), box, LaunchOptions()).weights == smaller.weights
     with pytest.raises(UsageError, match=r"mxfp4 weights need compute capability 8.0, a card has 7.5"):
-        plan("m", (native,), box, Wish())
-    assert plan("m", (native,), build.hardware(card(arch=None)), Wish()).weights == native.weights
-    assert plan("m", (native,), build.hardware(card(arch="sm_121")), Wish()).weights == native.weights
+        plan("m", (native,), box, LaunchOptions())
+    assert plan("m", (native,), build.hardware(card(arch=None)), LaunchOptions()).weights == native.weights
+    assert (
+        plan("m", (native,), build.hardware(card(arch="sm_121")), LaunchOptions()).weights == native.weights
+    )
 
 
 def test_a_gpu_without_bfloat16_serves_such_weights_as_float16() -> None:
@@ -265,6 +275,6 @@ def test_a_cpu_has_kernels_for_some_weights(quant: str, runs: bool) -> None:
 
 
 def test_a_folder_that_says_nothing_takes_no_plan_from_llama_cpp() -> None:
-    found = plan("m", (*GGUF, folder({"hidden_size": 4}, 1 * GIB)), build.hardware(card()), Wish())
+    found = plan("m", (*GGUF, folder({"hidden_size": 4}, 1 * GIB)), build.hardware(card()), LaunchOptions())
     assert found.engine == LLAMA_CPP
     assert any("config.json says nothing of" in reason for reason in found.reasons)

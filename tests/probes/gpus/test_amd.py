@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.hardware import BandwidthSource, MemoryKind, Trouble
+from domain.hardware import BandwidthSource, MemoryKind, ProblemKind
 from probes.gpus.amd import kfd
 from tests.probes.conftest import unprivileged
 from tests.rigs.trees import plant
@@ -103,7 +103,7 @@ def test_the_pool_of_an_apu(machine, see, settings, total, free, problem):
     (gpu,) = seen.gpus
     assert (gpu.memory_total_bytes, gpu.memory_free_bytes) == (total, free)
     assert problem in " ".join(one.what for one in seen.problems)
-    assert {one.trouble for one in seen.problems} == ({Trouble.SHARED_MEMORY} if problem else set())
+    assert {one.trouble for one in seen.problems} == ({ProblemKind.SHARED_MEMORY} if problem else set())
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_kfd_that_denies_is_a_problem_and_no_absence(machine, see):
     (problem,) = seen.problems
     assert (problem.source, "hidden from this process" in problem.what) == ("kfd", True)
     assert "DeviceAllow=char-kfd" in problem.hint
-    assert problem.trouble is Trouble.HIDDEN
+    assert problem.trouble is ProblemKind.HIDDEN
 
 
 def test_kfd_files_of_another_owner_are_a_problem(machine, see):
@@ -171,7 +171,7 @@ def test_a_user_outside_the_render_group_is_told(machine, see):
     assert len(seen.gpus) == 1
     assert seen.problems[0].what.endswith("may not open /dev/kfd, /dev/dri/renderD128")
     assert "usermod -aG render" in seen.problems[0].hint
-    assert seen.problems[0].trouble is Trouble.CLOSED
+    assert seen.problems[0].trouble is ProblemKind.CLOSED
 
 
 def test_the_display_output_of_a_desktop_ryzen_is_set_aside(machine, see):

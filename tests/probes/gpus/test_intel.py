@@ -8,7 +8,7 @@ from probes import snapshot
 from probes.gpus import intel
 from probes.gpus.pci import PciDevice
 from probes.sensors import power
-from probes.system.host import Before
+from probes.system.host import ProbeState
 from tests.rigs.trees import plant
 
 GIB, MIB = 1024**3, 1024**2
@@ -48,7 +48,7 @@ def test_a_card_draws_what_its_counter_of_energy_says(machine, monkeypatch, card
     now = [100.0]
     monkeypatch.setattr(power.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(power.time, "sleep", lambda _: None)
-    root, before = machine("arc-b580"), Before()
+    root, before = machine("arc-b580"), ProbeState()
     for after_s in (0, 10):
         now[0] = 100.0 + after_s
         for number, energy_uj in ((1, card_uj), (2, 600_000_000)):

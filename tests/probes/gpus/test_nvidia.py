@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.hardware import BandwidthSource, MemoryKind, Trouble
+from domain.hardware import BandwidthSource, MemoryKind, ProblemKind
 from tests.rigs.nvml import profile
 from tests.rigs.trees import plant
 
@@ -87,7 +87,7 @@ def test_bandwidth_without_a_table_row_is_computed_from_clock_and_bus(machine, s
 def test_a_newer_library_than_the_module_says_reboot(machine, see_with_nvml):
     seen = see_with_nvml(machine("dual-3090"), profile("dual-3090", {"init": "!18"}))
     (problem,) = seen.problems
-    assert (seen.gpus, problem.hint, problem.trouble) == ((), "reboot", Trouble.DRIVER)
+    assert (seen.gpus, problem.hint, problem.trouble) == ((), "reboot", ProblemKind.DRIVER)
     assert "580.95.05" in problem.what
 
 
@@ -131,7 +131,7 @@ def test_a_lost_card_leaves_the_other_one(machine, see_with_nvml, how):
     (problem,) = seen.problems
     assert problem.what == "the GPU at 0000:04:00.0 is lost"
     assert "power the machine off" in problem.hint
-    assert problem.trouble is Trouble.LOST
+    assert problem.trouble is ProblemKind.LOST
 
 
 def test_a_card_lost_between_two_questions_is_lost(machine, see_with_nvml):
@@ -167,7 +167,7 @@ def test_a_card_that_nvml_does_not_show_is_hidden_by_a_sandbox(machine, see_with
         "the GPU at 0000:04:00.0 has its driver and is not shown by NVML",
     ]
     assert "DeviceAllow=char-nvidia" in seen.problems[0].hint
-    assert seen.problems[0].trouble is Trouble.HIDDEN
+    assert seen.problems[0].trouble is ProblemKind.HIDDEN
 
 
 def test_one_function_that_fails_costs_one_value(machine, see_with_nvml):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.hardware import MemoryKind, Npu, Trouble
+from domain.hardware import MemoryKind, Npu, ProblemKind
 from probes.gpus import npu, pci
 from tests.probes.slots import CARD, behind
 from tests.rigs.trees import plant
@@ -37,7 +37,7 @@ def test_a_gpu_without_its_driver_is_present_and_unusable(tmp_path, see, driver,
     assert seen.gpus == ()
     assert problem.what == f"nvidia GPU 10de:2204 at 0000:01:00.0 is present, unusable: {what}"
     assert hint in problem.hint
-    assert problem.trouble is (None if driver == "vfio-pci" else Trouble.DRIVER)
+    assert problem.trouble is (None if driver == "vfio-pci" else ProblemKind.DRIVER)
 
 
 def test_graphics_of_servers_and_virtual_machines_are_none_of_ours(tmp_path):

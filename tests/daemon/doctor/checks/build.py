@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from daemon.doctor.checks.facts import Daemon, Facts
 from daemon.doctor.checks.finding import Check, Verdict
+from daemon.doctor.checks.input import Daemon, DoctorInput
 from domain.hardware import EngineFound, Gpu, Hardware, Memory, MemoryKind, Stacks
 from domain.units import GIB
 from probes import snapshot
@@ -79,7 +79,7 @@ BOX = Hardware(
     engines=(BUILD,),
     stacks=Stacks(cuda="13.0", kernel="6.18.9-200.fc43.x86_64", linux_firmware="20260110-1.fc43"),
 )
-WELL = Facts(
+WELL = DoctorInput(
     hardware=BOX,
     daemon=Daemon(uptime_s=3725.0),
     launches=(),
@@ -94,13 +94,13 @@ WELL = Facts(
 
 def facts(
     *gpus: Gpu, box: dict[str, Any] | None = None, memory: dict[str, Any] | None = None, **more: Any
-) -> Facts:
+) -> DoctorInput:
     """The well box with ``gpus``, and with fields of its hardware, its memory and the facts changed."""
     ram = replace(BOX.memory, **memory or {})
     return replace(WELL, hardware=replace(BOX, gpus=gpus, memory=ram, **box or {}), **more)
 
 
-def captured(name: str, change: Callable[[Path], object] | None = None) -> Facts:
+def captured(name: str, change: Callable[[Path], object] | None = None) -> DoctorInput:
     """Of ``tests/captures/machines/NAME.json``, as the probes see its files."""
     with TemporaryDirectory() as folder:
         root = plant_machine(Path(folder), name)
@@ -115,7 +115,7 @@ class Case:
     """A machine, the verdict of each finding on it, and words that are in what is told."""
 
     id: str
-    facts: Facts
+    facts: DoctorInput
     verdicts: tuple[Verdict, ...]
     words: tuple[str, ...] = ()
 

@@ -6,7 +6,7 @@ import pytest
 
 from config.versions import cuda_since
 from daemon.doctor.checks import cuda
-from daemon.doctor.checks.facts import Facts
+from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import Stacks
 from launchers.gpu_targets import Build
 from tests.daemon.doctor.checks.build import (
@@ -25,7 +25,7 @@ from tests.daemon.doctor.checks.build import (
 CUDA = replace(BUILD, backends=("cpu", "cuda"))
 
 
-def card(made_with: str | None, *, level: str = "13.0", arch: str = "sm_86") -> Facts:
+def card(made_with: str | None, *, level: str = "13.0", arch: str = "sm_86") -> DoctorInput:
     return facts(
         replace(RTX_3090, arch=arch),
         box={"engines": (CUDA,), "stacks": Stacks(cuda=level)},

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.doctor.checks import daemon
-from daemon.doctor.checks.facts import Daemon
+from daemon.doctor.checks.input import Daemon
 from daemon.state.records import Event
 from probes.system.systemd import Unit
 from tests.daemon.doctor.checks.build import ERROR, NOT_KNOWN, OK, WARNING, WELL, Case, facts, judge, name

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.doctor.checks import disk
-from daemon.doctor.checks.facts import Disk
+from daemon.doctor.checks.input import Disk
 from domain.hardware import Storage
 from domain.units import GIB
 from tests.daemon.doctor.checks.build import ERROR, NOT_KNOWN, OK, WARNING, WELL, Case, facts, judge, name

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.doctor.checks import driver
-from domain.hardware import Problem, Trouble
+from domain.hardware import Problem, ProblemKind
 from tests.daemon.doctor.checks.build import (
     ERROR,
     NOT_KNOWN,
@@ -31,7 +31,7 @@ CASES = [
                         "nvidia",
                         "the NVIDIA libraries don't match the loaded module 580.95.05",
                         "reboot",
-                        Trouble.DRIVER,
+                        ProblemKind.DRIVER,
                     ),
                 )
             }
@@ -52,7 +52,7 @@ CASES = [
             box={
                 "problems": (
                     Problem(
-                        "nvidia", "the GPU at 0000:04:00.0 is lost", "power the machine off", Trouble.LOST
+                        "nvidia", "the GPU at 0000:04:00.0 is lost", "power the machine off", ProblemKind.LOST
                     ),
                 )
             },

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from daemon.doctor.checks import groups
-from daemon.doctor.checks.facts import Daemon
-from domain.hardware import Problem, Trouble
+from daemon.doctor.checks.input import Daemon
+from domain.hardware import Problem, ProblemKind
 from probes.system.setup import DeviceNode, System
 from probes.system.systemd import Unit
 from tests.daemon.doctor.checks.build import (
@@ -27,7 +27,7 @@ from tests.daemon.doctor.checks.build import (
 KFD = DeviceNode("/dev/kfd", RENDER, 0o660)
 NODES = (KFD, DeviceNode("/dev/dri/renderD128", RENDER, 0o660))
 OPEN = System(nodes=NODES)
-CLOSED = System(nodes=tuple(replace(node, may_open=False) for node in NODES))
+CLOSED = System(nodes=tuple(replace(app, may_open=False) for app in NODES))
 UNIT = Unit("node-daemon.service", "active", user="node-daemon")
 
 CASES = [
@@ -94,7 +94,7 @@ CASES = [
         facts(
             box={
                 "problems": (
-                    Problem("nvidia", "the GPU can't be opened", "let this user in", Trouble.CLOSED),
+                    Problem("nvidia", "the GPU can't be opened", "let this user in", ProblemKind.CLOSED),
                 )
             }
         ),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.doctor.checks import heat
-from daemon.doctor.checks.facts import Facts
+from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import Cpu, Thermal
 from probes.system.setup import System
 from tests.daemon.doctor.checks.build import (
@@ -25,7 +25,7 @@ TCTL = Thermal("k10temp/0000:00:18.3/Tctl", 41.0)
 COOL = {"thermals": (TCTL,)}
 
 
-def cpu(*, load: float | None) -> Facts:
+def cpu(*, load: float | None) -> DoctorInput:
     hot = {"thermals": (replace(TCTL, temperature_c=78.0),), "cpu": Cpu(logical_cpus=32)}
     return facts(box=hot, system=System(load=load))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.doctor.checks import hub
-from daemon.doctor.checks.facts import Hub
+from daemon.doctor.checks.input import Hub
 from tests.daemon.doctor.checks.build import ERROR, NOT_KNOWN, OK, WELL, Case, facts, judge, name
 
 CASES = [

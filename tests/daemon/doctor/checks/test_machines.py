@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.doctor.checks.facts import Facts
+from daemon.doctor.checks.input import DoctorInput
 from daemon.doctor.service import CHECKS, findings
-from domain.hardware import Hardware, Problem, Trouble
+from domain.hardware import Hardware, Problem, ProblemKind
 from domain.serialization import from_json
 from probes.system import setup
 from tests.daemon.doctor.checks.build import BUILD, WELL, facts
@@ -34,7 +34,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return nvml.build(tmp_path_factory.mktemp("nvml"))
 
 
-def recorded(name: str, folder: Path, library: Path, changes: Mapping[str, str] | None = None) -> Facts:
+def recorded(name: str, folder: Path, library: Path, changes: Mapping[str, str] | None = None) -> DoctorInput:
     root = plant_machine(folder / "root", name)
     answers = folder / "answers.nvml"
     answers.write_text(nvml.profile(name, changes))
@@ -86,8 +86,8 @@ def test_what_is_wrong_with_nvidias_driver(
     assert all(fix in one.fix for one in bad)
 
 
-@pytest.mark.parametrize("trouble", [None, *Trouble])
-def test_no_problem_of_a_probe_gets_lost(trouble: Trouble | None) -> None:
+@pytest.mark.parametrize("trouble", [None, *ProblemKind])
+def test_no_problem_of_a_probe_gets_lost(trouble: ProblemKind | None) -> None:
     problem = Problem("a probe", "this very thing", "do that", trouble)
     told = findings(facts(box={"problems": (problem,)}))
     assert ["this very thing" in one.found and "do that" in one.fix for one in told].count(True) == 1
@@ -95,6 +95,6 @@ def test_no_problem_of_a_probe_gets_lost(trouble: Trouble | None) -> None:
 
 def test_a_machine_of_which_nothing_is_known_is_never_well() -> None:
     """But for what a daemon can say of itself."""
-    told = findings(Facts(now=WELL.now))
+    told = findings(DoctorInput(now=WELL.now))
     assert {one.check for one in told if one.status == "ok"} <= {"problems"}
     assert {one.check for one in told} <= set(CHECKS)

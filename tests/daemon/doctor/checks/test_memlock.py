@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from daemon.doctor.checks import memlock
-from daemon.doctor.checks.facts import Daemon
+from daemon.doctor.checks.input import Daemon
 from domain.units import GIB, MIB
 from probes.system.systemd import Unit
 from tests.daemon.doctor.checks.build import NOT_KNOWN, OK, WARNING, WELL, Case, facts, judge, name

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.doctor.checks import problems
-from domain.hardware import Problem, Trouble
+from domain.hardware import Problem, ProblemKind
 from tests.daemon.doctor.checks.build import OK, WARNING, WELL, Case, facts, judge, name
 
 CASES = [
@@ -22,7 +22,7 @@ CASES = [
     ),
     Case(
         "one that the driver's check tells",
-        facts(box={"problems": (Problem("nvidia", "no driver", "reboot", Trouble.DRIVER),)}),
+        facts(box={"problems": (Problem("nvidia", "no driver", "reboot", ProblemKind.DRIVER),)}),
         (OK,),
     ),
 ]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.doctor.checks import rocm
-from daemon.doctor.checks.facts import Facts
+from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import Stacks
 from launchers.gpu_targets import Build
 from tests.daemon.doctor.checks.build import (
@@ -26,7 +26,7 @@ from tests.daemon.doctor.checks.build import (
 HIP = replace(BUILD, backends=("cpu", "rocm"))
 
 
-def halo(*targets: str) -> Facts:
+def halo(*targets: str) -> DoctorInput:
     return facts(HALO, box={"engines": (HIP,)}, builds={HIP.path: Build(hip_targets=targets)})
 
 

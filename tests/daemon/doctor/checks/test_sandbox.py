@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from daemon.doctor.checks import sandbox
-from daemon.doctor.checks.facts import Daemon
-from domain.hardware import Problem, Trouble
+from daemon.doctor.checks.input import Daemon
+from domain.hardware import Problem, ProblemKind
 from probes.system.setup import DeviceNode, System
 from probes.system.systemd import Unit
 from tests.daemon.doctor.checks.build import (
@@ -33,13 +33,13 @@ CASES = [
             HALO,
             box={
                 "problems": (
-                    Problem("kfd", "KFD node 1 may not be read", "DeviceAllow=char-kfd", Trouble.HIDDEN),
+                    Problem("kfd", "KFD app 1 may not be read", "DeviceAllow=char-kfd", ProblemKind.HIDDEN),
                 )
             },
         ),
         (ERROR,),
         (
-            "KFD node 1 may not be read",
+            "KFD app 1 may not be read",
             "in a container, start it with the GPU's devices",
             "DeviceAllow=char-kfd",
         ),

@@ -6,13 +6,13 @@ import pytest
 
 from config.versions import FILE, cuda_since, known_troubles
 from daemon.doctor.checks import versions
-from daemon.doctor.checks.facts import Facts
-from domain.catalogue_types import KnownTrouble
+from daemon.doctor.checks.input import DoctorInput
+from domain.catalogue_types import KnownIssue
 from domain.hardware import Stacks
 from tests.daemon.doctor.checks.build import HALO, NOT_KNOWN, OK, RTX_3090, WARNING, Case, facts, judge, name
 
 
-def halo(**stacks: str | None) -> Facts:
+def halo(**stacks: str | None) -> DoctorInput:
     good = Stacks(kernel="6.18.9-200.fc43.x86_64", linux_firmware="20260110-1.fc43")
     return facts(HALO, box={"stacks": replace(good, **stacks)}, known_troubles=known_troubles())
 
@@ -66,4 +66,4 @@ def test_every_entry_names_what_it_is_for_and_its_source() -> None:
     [("1.9", False), ("2", True), ("2.0.1-3.fc43", True), ("2.1", False), ("10.0", False)],
 )
 def test_numbers_are_compared_as_numbers(version: str, bad: bool) -> None:
-    assert versions.is_bad(version, KnownTrouble("kernel", since="2", before="2.1")) is bad
+    assert versions.is_bad(version, KnownIssue("kernel", since="2", before="2.1")) is bad

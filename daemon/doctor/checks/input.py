@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from daemon.state.records import Event
-from domain.catalogue_types import KnownTrouble
+from domain.catalogue_types import KnownIssue
 from domain.hardware import Hardware
 from domain.launch import LaunchState
 from launchers.gpu_targets import Build
@@ -14,7 +14,7 @@ from probes.system.systemd import Unit
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class LaunchHealth:
     """A launch, and whether it is wanted: one that nobody wants may lie there failed."""
 
     name: str
@@ -58,7 +58,7 @@ class Hub:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DoctorInput:
     """``None`` is "not known", ``hub`` "not asked". ``runs_as`` is the user of the process that looked,
     ``unit_user`` that of the service, ``caller`` who typed the command; ``groups`` are names by number.
     ``builds`` tells of the GPU code in an engine, by the engine's path. ``disk_low_bytes`` and ``now``
@@ -69,7 +69,7 @@ class Facts:
     system: System = field(default_factory=System)
     daemon: Daemon = field(default_factory=Daemon)
     unit: Unit | None = None
-    launches: tuple[Watched, ...] | None = None
+    launches: tuple[LaunchHealth, ...] | None = None
     events: tuple[Event, ...] | None = None
     runs_as: Account | None = None
     unit_user: Account | None = None
@@ -80,7 +80,7 @@ class Facts:
     builds: Mapping[str, Build] = field(default_factory=dict)
     clock_synchronised: bool | None = None
     gfx_override: str | None = None
-    known_troubles: tuple[KnownTrouble, ...] = ()
+    known_troubles: tuple[KnownIssue, ...] = ()
     cuda_since: Mapping[str, str] = field(default_factory=dict)
     hub: Hub | None = None
     now: str = ""

