@@ -12,7 +12,7 @@ from daemon.app import log_path
 from daemon.doctor.anonymize import anonymize_machine
 from daemon.doctor.checks.finding import NamedFinding
 from daemon.doctor.checks.input import DoctorInput
-from daemon.launches.log_tail import last_lines
+from daemon.launches.log_tail import text_of
 from daemon.status import VERSION
 from domain.launch import LaunchState
 from domain.redact import Private, anonymize
@@ -23,6 +23,7 @@ from probes.system import systemd
 
 EVENTS = 50
 LOG_LINES = 60
+LOG_BYTES = 64 * 1024  # of a log with long lines
 HEAD = "# node-daemon report"
 
 
@@ -98,7 +99,7 @@ def _event(one: Mapping[str, Any]) -> str:
 
 def _tail(path: Path) -> str:
     try:
-        return last_lines(path, LOG_LINES)[0].decode("utf-8", "replace").strip()
+        return text_of(path, LOG_LINES, LOG_BYTES).decode("utf-8", "replace").strip()
     except OSError:
         return ""
 

@@ -1,26 +1,30 @@
-"""The last lines of a log, then those that come, past a rotation."""
+"""The last lines of a log, then those that come, past a rotation, in chunks: a line may be of any length."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 from daemon.events.broadcast import Broadcast
 
 POLL_S = 0.25
 CHUNK_BYTES = 64 * 1024
-LONGEST_LINE_BYTES = 1024  # of what is read back to find the last lines
 
 
 async def read(path: Path, lines: int, *, follow: bool, ended: Broadcast) -> AsyncIterator[bytes]:
-    """A log that does not exist yet is empty. Following ends with the daemon."""
-    text, position = await asyncio.to_thread(last_lines, path, lines)
-    if text:
+    """In chunks. A log that does not exist yet is empty. Following ends with the daemon."""
+    position, end = await asyncio.to_thread(last_lines, path, lines)
+    while position < end:
+        text = await asyncio.to_thread(_read, path, position, end - position)
+        if not text:
+            break
+        position += len(text)
         yield text
     ending = asyncio.ensure_future(ended.wait())
     try:
         while follow and not ended.closed:
-            text, position = await asyncio.to_thread(_from, path, position)
+            text, end = await asyncio.to_thread(_since, path, end)
             if text:
                 yield text
             else:
@@ -29,19 +33,54 @@ async def read(path: Path, lines: int, *, follow: bool, ended: Broadcast) -> Asy
         ending.cancel()
 
 
-def last_lines(path: Path, lines: int) -> tuple[bytes, int]:
-    """The last ``lines`` lines and where they end."""
+def last_lines(path: Path, lines: int) -> tuple[int, int]:
+    """Where the last ``lines`` lines begin and end, as offsets in the file. Blocks."""
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - max(1, lines) * LONGEST_LINE_BYTES))
-            wanted = file.read(size - file.tell()).splitlines(keepends=True)
+            end = file.seek(0, os.SEEK_END)
+            return _begin_of_last(file, end, lines), end
     except FileNotFoundError:
-        return b"", 0
-    return b"".join(wanted[-lines:] if lines else ()), size
+        return 0, 0
 
 
-def _from(path: Path, position: int) -> tuple[bytes, int]:
+def text_of(path: Path, lines: int, most_bytes: int) -> bytes:
+    """The last ``lines`` lines, of these the last ``most_bytes``. Blocks."""
+    begin, end = last_lines(path, lines)
+    begin = max(begin, end - most_bytes)
+    text = b""
+    while len(text) < end - begin and (chunk := _read(path, begin + len(text), end - begin - len(text))):
+        text += chunk
+    return text
+
+
+def _begin_of_last(file: BinaryIO, end: int, lines: int) -> int:
+    """Searches backwards for the newline before them; the one that ends the last line does not count."""
+    if lines == 0:
+        return end
+    wanted, position = lines, max(0, end - 1)
+    while position > 0:
+        begin = max(0, position - CHUNK_BYTES)
+        file.seek(begin)
+        chunk = file.read(position - begin)
+        found = len(chunk)
+        while (found := chunk.rfind(b"\n", 0, found)) >= 0:
+            wanted -= 1
+            if wanted == 0:
+                return begin + found + 1
+        position = begin
+    return 0
+
+
+def _read(path: Path, position: int, most_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            return file.read(min(most_bytes, CHUNK_BYTES))
+    except FileNotFoundError:
+        return b""
+
+
+def _since(path: Path, position: int) -> tuple[bytes, int]:
     """What was written since ``position``; from the start where the file was cut meanwhile."""
     try:
         with path.open("rb") as file:
