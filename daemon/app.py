@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,9 @@ from config import data
 from config.settings import Settings
 from daemon.events.broadcast import Broadcast
 from daemon.events.event_log import EventLog
+from daemon.keyed_locks import KeyedLocks
 from daemon.launches.launch import Launch
+from daemon.launches.watch import Watch
 from daemon.resources.ledger import Ledger
 from daemon.state.records import now
 from daemon.state.store import Store
@@ -28,8 +31,12 @@ from domain.hardware import EngineFound, Hardware
 from domain.model import ResolvedModel, Weights
 from domain.plan import LlamaFlags
 from launchers.base import Capabilities, Launcher, SearchPaths
+from launchers.command import Command
 from launchers.llama_cpp import dry_run
 from launchers.llama_cpp.dry_run import DeviceUsage, DryRunReport
+from launchers.process import orphans, procfs
+from launchers.process.engine import EngineProcess
+from launchers.process.procfs import Identity
 from launchers.registry import LAUNCHERS, choose
 from probes import snapshot
 from probes.benchmarks import disk, memory
@@ -38,6 +45,8 @@ from probes.runtimes import probe as runtimes
 from probes.runtimes.probe import Runtimes
 from probes.system import boot_id as boot
 from probes.system.host import ProbeState
+
+HUB_THREADS = 32  # names looked up at a time: who waits for a slow hub keeps nothing else from a thread
 
 
 class Resolve(Protocol):
@@ -56,7 +65,8 @@ class Resolve(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What the daemon asks of the adapters below. All of it blocks: call it in a thread."""
+    """What the daemon asks of the rooms below. All of it blocks (call it in a thread) but for the processes
+    of engines, which belong to the event loop."""
 
     probe: Callable[[], Hardware]
     boot_id: Callable[[], str | None]
@@ -71,6 +81,11 @@ class Adapters:
     replica: Callable[[Weights, Path, float], Path]
     ask_memory: Callable[[LlamaFlags, Capabilities, Path], DryRunReport]
     read_memory: Callable[[str], tuple[DeviceUsage, ...]]
+    find_process: Callable[[Command], Identity | None]
+    find_engines: Callable[[str], tuple[Identity, ...]]
+    new_process: Callable[[Command, Watch], EngineProcess]
+    adopt_process: Callable[[Identity, Command, Watch], Awaitable[EngineProcess | None]]
+    end_process: Callable[[Identity], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -86,9 +101,8 @@ class HardwareCache:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One daemon. Each lock admits one task at a time: ``admission_lock`` to read the free memory and
-    reserve of it, ``measuring_lock`` to load the machine for a measurement, ``verification_lock`` to
-    query an engine, ``port_lock`` to choose a port."""
+    """One daemon. ``measuring_lock`` lets one measurement at a time load the machine, ``verification_locks``
+    let a plan be verified once for all who ask; ``hub_threads`` are those that may wait for the hub."""
 
     settings: Settings
     store: Store
@@ -100,12 +114,11 @@ class App:
     ledger: Ledger = field(default_factory=Ledger)
     launches: dict[str, Launch] = field(default_factory=dict)
     hardware_cache: HardwareCache = field(default_factory=HardwareCache)
-    admission_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     measuring_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    verification_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    port_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    verification_locks: KeyedLocks = field(default_factory=KeyedLocks)
     downloads: dict[Key, Download] = field(default_factory=dict)
     pulls: dict[int, Pull] = field(default_factory=dict)
+    hub_threads: Executor = field(default_factory=lambda: ThreadPoolExecutor(HUB_THREADS, "hub"))
     stopping: Broadcast = field(default_factory=Broadcast)
 
     def log_path(self, launch: str) -> Path:
@@ -140,6 +153,34 @@ def real_adapters(settings: Settings) -> Adapters:
         replica=lambda weights, folder, within_s: replica.write(weights, folder, within_s=within_s),
         ask_memory=dry_run.ask,
         read_memory=dry_run.allocated,
+        find_process=lambda command: procfs.find(command.argv),
+        find_engines=orphans.engines_of,
+        new_process=_new_process,
+        adopt_process=_adopt_process,
+        end_process=orphans.end,
+    )
+
+
+def _new_process(command: Command, watch: Watch) -> EngineProcess:
+    return EngineProcess(
+        command,
+        log_path=watch.log_path,
+        diagnose=watch.diagnose,
+        degraded=watch.degraded,
+        expect=watch.expect,
+        log_limit_bytes=watch.log_limit_bytes,
+    )
+
+
+async def _adopt_process(identity: Identity, command: Command, watch: Watch) -> EngineProcess | None:
+    return await EngineProcess.adopt(
+        identity,
+        command,
+        log_path=watch.log_path,
+        diagnose=watch.diagnose,
+        degraded=watch.degraded,
+        expect=watch.expect,
+        log_limit_bytes=watch.log_limit_bytes,
     )
 
 

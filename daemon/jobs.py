@@ -10,6 +10,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from daemon.app import App
+from daemon.launches import persistence
 from daemon.machine import bandwidth, disk_space, snapshot
 
 
@@ -24,6 +25,7 @@ def scheduler(app: App) -> AsyncIOScheduler:
     jobs.add_job(
         stoppable(bandwidth.measure_read_rate), args=[app], id="measure-read-rate", next_run_time=at_once
     )
+    jobs.add_job(stoppable(persistence.flush), every, args=[app], id="flush-state")
     jobs.add_job(stoppable(disk_space.watch), every, args=[app], id="watch-disk")
     return jobs
 

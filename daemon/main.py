@@ -15,7 +15,7 @@ from config.settings import Settings
 from daemon import instance_lock, jobs, log_format, server, shutdown_marker, status
 from daemon.app import Adapters, App, build_app
 from daemon.launches.restore import restore
-from daemon.launches.stop import kill_all, stop_all
+from daemon.launches.service import kill_all, stop_all
 from daemon.machine import hotplug
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
@@ -69,7 +69,9 @@ async def running(
     """A daemon that serves while the block runs. The caller holds the lock on the state."""
     async with AsyncExitStack() as undo:  # each step leaves its opposite: the stop is the exact reverse
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
+        undo.push_async_callback(asyncio.to_thread, store.close)
         app = await asyncio.to_thread(build_app, settings, store, adapters)
+        undo.callback(app.hub_threads.shutdown, wait=False, cancel_futures=True)
         await shutdown_marker.mark_started(app)
         undo.push_async_callback(shutdown_marker.mark_stopped, app)
         undo.push_async_callback(stop_all, app)
@@ -105,7 +107,7 @@ def _close_streams(app: App) -> None:
     app.stopping.close()
     app.events.close()
     for track in (
-        *(launch.track for launch in app.launches.values()),
+        *(launch.progress for launch in app.launches.values()),
         *(pull.track for pull in app.pulls.values()),
     ):
         track.close()

@@ -39,7 +39,20 @@ async def status(app: App) -> Status:
         models_dir=str(app.settings.models_dir),
         socket=str(app.settings.socket),
         launches=dict(Counter(launch.state.value for launch in app.launches.values())),
-        problems=machine.problems,
+        problems=(*_problems(app), *machine.problems),
+    )
+
+
+def _problems(app: App) -> tuple[Problem, ...]:
+    why = app.store.database.read_only_because
+    if why is None:
+        return ()
+    return (
+        Problem(
+            "state",
+            f"{app.store.path} can't be written: {why}",
+            "free some space on its disk; what was desired is served meanwhile, nothing new can be launched",
+        ),
     )
 
 

@@ -22,6 +22,12 @@ def to_json(value: object) -> Any:
     return value
 
 
+def value_from_json(kind: type[T], data: object, where: str) -> T:
+    """As ``from_json``, for any type that a field may have. ``where`` names it in errors."""
+    value: T = _value(kind, data, where)
+    return value
+
+
 def from_json(kind: type[T], data: object) -> T:
     """A ``kind`` from what ``to_json`` gave. Unknown keys are ignored: a file of a newer version loads.
 

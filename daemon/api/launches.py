@@ -6,8 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from daemon.api.bodies import LaunchBody, StopBody
 from daemon.api.machine import app_of
-from daemon.launches.service import get, get_or_create
-from daemon.launches.stop import stop
+from daemon.launches import service
 from domain.serialization import to_json
 
 router = APIRouter(prefix="/v1/launches")
@@ -16,7 +15,7 @@ router = APIRouter(prefix="/v1/launches")
 @router.post("", status_code=202)
 async def post_launch(request: Request, response: Response, body: LaunchBody) -> Any:
     """Begins a launch, 202; 200 where the same one is desired already. Its progress tells the rest."""
-    launch, created = get_or_create(app_of(request), body.model, body.wish(), body.name)
+    launch, created = await service.launch(app_of(request), body.model, body.wish(), body.name)
     response.status_code = 202 if created else 200
     return {"name": launch.name, "created": created}
 
@@ -29,10 +28,10 @@ async def get_launches(request: Request) -> Any:
 @router.get("/{name}")
 async def get_launch(request: Request, name: str) -> Any:
     """The row, the plan, what was measured, and what was reused."""
-    return to_json(get(app_of(request), name).details())
+    return to_json(service.get(app_of(request), name).details())
 
 
 @router.post("/{name}/stop")
 async def post_stop(request: Request, name: str, body: StopBody | None = None) -> Any:
     """Ends it; it is no longer desired. With ``forget`` nothing of it is remembered, too."""
-    return to_json(await stop(app_of(request), name, forget=body is not None and body.forget))
+    return to_json(await service.stop(app_of(request), name, forget=body is not None and body.forget))

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from daemon.api.machine import app_of
-from daemon.launches import log_tail
-from daemon.launches.service import get
+from daemon.launches import log_tail, service
 from domain.serialization import to_json
 
 NDJSON = "application/x-ndjson"
@@ -20,7 +19,7 @@ router = APIRouter(prefix="/v1")
 @router.get("/launches/{name}/progress")
 async def get_progress(request: Request, name: str) -> StreamingResponse:
     """The lines of the current attempt, then those to come, until READY, FAILED or STOPPED."""
-    return StreamingResponse(lines(get(app_of(request), name).track.follow()), media_type=NDJSON)
+    return StreamingResponse(lines(service.get(app_of(request), name).progress.follow()), media_type=NDJSON)
 
 
 @router.get("/events")
@@ -38,7 +37,7 @@ async def get_log(
 ) -> StreamingResponse:
     """The engine's own last lines."""
     app = app_of(request)
-    launch = get(app, name)
+    launch = service.get(app, name)
     tail = log_tail.read(app.log_path(launch.name), lines, follow=follow, ended=app.stopping)
     return StreamingResponse(tail, media_type="text/plain; charset=utf-8")
 

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -79,9 +80,9 @@ def state(path: Path) -> State:
                 return (), ()
             for part in path.parent.glob(f"{path.name}*"):
                 shutil.copy(part, folder)
-            store = Store(Path(folder, path.name))
-            launches = store.launches()
-            return tuple(_watched(one) for one in launches), store.events()
+            with closing(Store(Path(folder, path.name))) as store:
+                launches = store.launches.all()
+                return tuple(_watched(one) for one in launches), store.events.since()
         except (OSError, NodeError, sqlite3.Error):
             return None, None
 

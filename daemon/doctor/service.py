@@ -37,6 +37,7 @@ from daemon.launches.launch import Launch
 from daemon.machine import snapshot
 from daemon.state.records import now
 from domain.errors import UsageError
+from domain.launch import LaunchState
 
 CHECKS: dict[str, Check] = {
     "daemon": daemon.check,
@@ -77,7 +78,7 @@ async def facts(app: App, *, caller_uid: int | None, ask_hub: bool) -> DoctorInp
             seen,
             Daemon(uptime_s=up.total_seconds()),
             launches=tuple(_watched(launch) for launch in app.launches.values()),
-            events=app.store.events(),
+            events=app.store.events.since(),
             caller_uid=caller_uid,
             ask_hub=ask_hub,
         )
@@ -118,4 +119,13 @@ def _bad(status: Verdict) -> bool:
 
 
 def _watched(launch: Launch) -> LaunchHealth:
-    return LaunchHealth(launch.name, launch.state, launch.kept, launch.restarts, launch.last_error)
+    attempts = launch.attempts
+    stuck = launch.state is LaunchState.STOPPING and attempts.last_error is not None
+    return LaunchHealth(
+        name=launch.name,
+        state=launch.state,
+        wanted=launch.lifecycle.desired,
+        restarts=attempts.restarts,
+        last_error=attempts.last_error,
+        stuck_pid=launch.pid if stuck else None,
+    )

@@ -23,7 +23,7 @@ class EventLog:
         """An event that can't be stored is logged all the same: it must not end what it tells of."""
         log.info("event: kind=%s launch=%s %s", kind, launch, message)
         try:
-            await asyncio.to_thread(self._store.add_event, kind, message, launch)
+            await self._store.run(self._store.events.append, kind, message, launch)
         except StateError as error:
             log.warning("event not stored: %s", error)
         self._broadcast.tell()
@@ -36,7 +36,7 @@ class EventLog:
         while True:
             news = asyncio.ensure_future(self._broadcast.wait())
             try:
-                for event in await asyncio.to_thread(self._store.events, since):
+                for event in await self._store.run(self._store.events.since, since):
                     since = event.id
                     yield event
                 if not follow or self._broadcast.closed:

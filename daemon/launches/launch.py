@@ -1,10 +1,13 @@
-"""One launch as it lives in this daemon: what is wanted, what runs, what it last said."""
+"""One launch as it lives in this daemon: what is wanted, what runs, how it came there."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
 
 from daemon.events.progress_log import ProgressLog
-from daemon.state.records import LaunchDetails, LaunchRecord, LaunchRequest, now
+from daemon.launches.lifecycle import Lifecycle
+from daemon.launches.orders import Orders
+from daemon.launches.state_machine import Event
+from daemon.state.records import LaunchDetails, LaunchRecord, LaunchRequest
 from domain.errors import NodeError
 from domain.launch import LaunchRow, LaunchState, Step
 from domain.plan import Plan
@@ -13,98 +16,143 @@ from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
 
 
-@dataclass(slots=True, eq=False)
-class Launch:
-    """Owned by the event loop. ``task`` keeps the engine alive; without one nobody wants it to run.
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine that runs, or is about to. ``run_id`` is ``None`` where the state could not be written;
+    a ``trial`` measures and never serves."""
 
-    ``failures`` counts attempts since the last time it served for long; ``kept`` is true once the
-    launch is desired: it is then started again whatever happens. ``forgotten``: its end leaves no row.
-    ``gpus`` are the ids of the GPUs as ``plan`` counts them, () for an engine that was taken over.
-    """
+    process: EngineProcess
+    port: int
+    run_id: int | None
+    trial: bool = False
 
-    request: LaunchRequest
-    state: LaunchState = LaunchState.QUEUED
-    since: str = field(default_factory=now)
-    track: ProgressLog = field(default_factory=ProgressLog)
-    plan: Plan | None = None
-    gpus: tuple[str, ...] = ()
-    fingerprint: str | None = None
-    process: EngineProcess | None = None
-    port: int | None = None
-    run_id: int | None = None
-    ready: Ready | None = None
-    reused: tuple[str, ...] = ()
+
+@dataclass(slots=True)
+class Attempts:
+    """``failures`` counts those in a row since it last served for long; ``attended``: see retry.next_try."""
+
     restarts: int = 0
     failures: int = 0
     last_error: str | None = None
-    kept: bool = False
-    task: asyncio.Task[None] | None = None
-    ending: asyncio.Task[LaunchRow] | None = None
-    forgotten: bool = False
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    retry_now: asyncio.Event = field(default_factory=asyncio.Event)
+    attended: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Launch:
+    """Its supervisor (``task``) alone changes it; others read it, and give ``orders``. Without a task it is
+    at rest: stopped, or given up.
+
+    ``gpu_ids`` are the ids of the GPUs as ``plan`` counts them, () for an engine that was taken over.
+    ``previous`` is what the store had of this name before. ``accepted`` is done once it is stored as desired.
+    ``stored``: the store has a row of it; ``unsaved``: that row, or the lack of one, is out of date.
+    """
+
+    request: LaunchRequest
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    orders: Orders = field(default_factory=Orders)
+    progress: ProgressLog = field(default_factory=ProgressLog)
+    attempts: Attempts = field(default_factory=Attempts)
+    plan: Plan | None = None
+    fingerprint: str | None = None
+    gpu_ids: tuple[str, ...] = ()
+    port: int | None = None
+    engine: Engine | None = None
+    ready: Ready | None = None
+    reused: tuple[str, ...] = ()
+    previous: LaunchRecord | None = None
+    stored: bool = False
+    unsaved: bool = False
+    accepted: "asyncio.Future[None] | None" = None
+    task: "asyncio.Task[None] | None" = None
 
     @classmethod
-    def of(cls, told: LaunchRecord) -> "Launch":
-        """As the last daemon left it."""
+    def from_record(cls, record: LaunchRecord) -> "Launch":
+        """As the last daemon left it: waiting to be served if desired, else at rest."""
         return cls(
-            request=told.request,
-            state=told.state,
-            since=told.since,
-            plan=told.plan,
-            fingerprint=told.fingerprint,
-            ready=told.ready,
-            reused=told.reused,
-            restarts=told.restarts,
-            last_error=told.last_error,
-            kept=told.desired,
+            request=record.request,
+            lifecycle=_lifecycle(record),
+            attempts=Attempts(record.restarts, last_error=record.last_error, attended=False),
+            plan=record.plan,
+            fingerprint=record.fingerprint,
+            ready=record.ready,
+            reused=record.reused,
+            stored=True,
         )
 
     @property
     def name(self) -> str:
         return self.request.name
 
-    def become(self, state: LaunchState) -> None:
-        if state is not self.state:
-            self.state, self.since = state, now()
+    @property
+    def state(self) -> LaunchState:
+        return self.lifecycle.state
+
+    @property
+    def process(self) -> EngineProcess | None:
+        return None if self.engine is None else self.engine.process
+
+    @property
+    def pid(self) -> int | None:
+        return None if self.engine is None else self.engine.process.pid
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self.task is None
+
+    def apply(self, event: Event) -> None:
+        """Raises: IllegalTransitionError."""
+        self.lifecycle.apply(event)
 
     def say(self, step: Step, message: str, *, error: NodeError | None = None) -> None:
-        self.track.say(step, message, error=error)
+        self.progress.say(step, message, error=error)
 
-    def remembered(self) -> LaunchRecord:
+    def reuse(self, what: str) -> None:
+        self.reused = (*self.reused, what)
+
+    def record(self, state: LaunchState | None = None) -> LaunchRecord:
+        """As it is, or as it will be in ``state``."""
         return LaunchRecord(
             request=self.request,
-            desired=self.kept,
-            state=self.state,
-            since=self.since,
+            desired=self.lifecycle.desired,
+            state=state or self.state,
+            since=self.lifecycle.since,
             plan=self.plan,
             fingerprint=self.fingerprint,
             ready=self.ready,
             reused=self.reused,
-            restarts=self.restarts,
-            last_error=self.last_error,
+            restarts=self.attempts.restarts,
+            last_error=self.attempts.last_error,
         )
 
     def row(self) -> LaunchRow:
-        plan, serves = self.plan, self.process is not None
+        plan = self.plan
         return LaunchRow(
             name=self.name,
             model=without_secrets(self.request.model),
-            engine=plan.engine if plan else self.request.wish.engine,
+            engine=plan.engine if plan else self.request.options.engine,
             state=self.state,
-            pid=self.process.pid if self.process else None,
-            endpoint=f"http://127.0.0.1:{self.port}" if serves else None,
+            pid=self.pid,
+            endpoint=None if self.engine is None else f"http://127.0.0.1:{self.engine.port}",
             quant=plan.weights.quant if plan else None,
             context_tokens=plan.context_tokens if plan else None,
             memory=plan.memory if plan else (),
             decode_tokens_per_s=self.ready.decode_tokens_per_s if self.ready else None,
-            restarts=self.restarts,
-            since=self.since,
-            last_error=self.last_error,
+            restarts=self.attempts.restarts,
+            since=self.lifecycle.since,
+            last_error=self.attempts.last_error,
         )
 
     def details(self) -> LaunchDetails:
-        return LaunchDetails(self.row(), _shown(self.plan), self.ready, self.reused)
+        return LaunchDetails(
+            self.row(), _shown(self.plan), self.ready, self.reused, tuple(self.lifecycle.history)
+        )
+
+
+def _lifecycle(record: LaunchRecord) -> Lifecycle:
+    if record.desired:
+        return Lifecycle()
+    state = LaunchState.FAILED if record.state is LaunchState.FAILED else LaunchState.STOPPED
+    return Lifecycle(state, desired=False, since=record.since)
 
 
 def _shown(plan: Plan | None) -> Plan | None:

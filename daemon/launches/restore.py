@@ -1,88 +1,88 @@
-"""At a start: what was desired comes back. Engines that outlived the last daemon are taken over, not
+"""At a start: what was desired is served again. Engines that outlived the last daemon are taken over, not
 started a second time; those that nobody desires any more are ended."""
 
 import asyncio
 import logging
-import os
 
 from daemon.app import App
-from daemon.launches.launch import Launch
-from daemon.launches.service import supervise
-from daemon.launches.start import adopted
-from daemon.launches.thread_tuning import launch_of
-from daemon.state.records import Run
-from domain.errors import EngineError
+from daemon.launches.engine import adopt_engine, launch_of
+from daemon.launches.launch import Engine, Launch
+from daemon.launches.lifecycle import Lifecycle
+from daemon.launches.supervisor import supervise
+from daemon.state.records import LaunchRequest, Run
+from domain.errors import EngineError, StateError
 from domain.launch import LaunchState
-from domain.plan import Plan
-from launchers.process import procfs
-from launchers.process.child import Child
-from launchers.process.engine import EngineProcess
-from launchers.process.procfs import Identity
+from domain.plan import LaunchOptions
 
 log = logging.getLogger(__name__)
 
 GONE = "ended while no daemon ran"
+UNKNOWN_MODEL = "unknown"  # of an engine whose launch is not in the store any more
 
 
 async def restore(app: App) -> None:
     """Returns when survivors are known and all that was desired is on its way, in its old order."""
-    for told in await asyncio.to_thread(app.store.launches):
-        app.launches[told.request.name] = Launch.of(told)
-    for run in await asyncio.to_thread(app.store.open_runs):
+    for record in await app.store.run(app.store.launches.all):
+        app.launches[record.request.name] = Launch.from_record(record)
+    for run in await app.store.run(app.store.runs.unfinished):
         await _settle(app, run)
-    for launch in app.launches.values():
-        if launch.kept:
-            launch.become(LaunchState.STARTING if launch.process else LaunchState.QUEUED)
+    await _end_unknown(app)
+    for launch in tuple(app.launches.values()):
+        if launch.lifecycle.desired:
             supervise(app, launch)
-        elif launch.state is not LaunchState.FAILED:
-            launch.become(LaunchState.STOPPED)
+        elif launch.engine is not None:
+            launch.orders.give_stop(forget=not launch.stored)
+            supervise(app, launch)
 
 
 async def _settle(app: App, run: Run) -> None:
-    """One run whose end nobody saw: taken over, ended, or found to have ended."""
-    launch = app.launches.get(run.launch)
-    if launch is None or launch.plan is None or not launch.kept or launch.process is not None:
-        await _end(app, run)
+    """One run whose end nobody saw: its engine is the launch's again, or is found to have ended."""
+    name = launch_of(run.launch)
+    launch = app.launches.get(name)
+    if launch is not None and launch.engine is not None:
+        return  # a launch has one engine: this run is closed with it
+    engine = await _survivor(app, run, launch)
+    if engine is None:
+        await _close(app, run)
         return
-    process = await _survivor(app, run, launch.plan)
-    if process is None or process.identity is None:
-        await asyncio.to_thread(app.store.close_run, run.id, GONE)
-        return
-    launch.process, launch.port, launch.run_id = process, run.port, run.id
-    await asyncio.to_thread(app.store.identify_run, run.id, process.identity)
-    app.ledger.reserve(launch.name, launch.plan)
-    log.info("adopted: launch=%s pid=%s port=%d", launch.name, process.pid, run.port)
+    if launch is None:
+        launch = app.launches[name] = _unknown(name)
+    launch.engine, launch.port = engine, engine.port
+    if launch.plan is not None:
+        app.ledger.reserve(launch.name, launch.plan)
+    log.info("adopted: launch=%s pid=%s port=%d", launch.name, launch.pid, engine.port)
 
 
-async def _survivor(app: App, run: Run, plan: Plan) -> EngineProcess | None:
-    """By the pid that was written down, else by its command: another may have been started since."""
-    if run.identity is not None and (found := await adopted(app, run, plan, run.identity)):
-        return found
-    unseen = await asyncio.to_thread(_started_unseen, run)
-    return None if unseen is None else await adopted(app, run, plan, unseen)
+async def _survivor(app: App, run: Run, launch: Launch | None) -> Engine | None:
+    """By the pid that was stored, else by its command: another may have been started since."""
+    plan = None if launch is None else launch.plan
+    if run.identity is not None and (engine := await adopt_engine(app, run, plan, run.identity)):
+        return engine
+    other = await asyncio.to_thread(app.adapters.find_process, run.command)
+    return None if other is None else await adopt_engine(app, run, plan, other)
 
 
-async def _end(app: App, run: Run) -> None:
-    """Ends an engine that nobody wants, of a launch that may be forgotten. One that can't be ended now
-    is tried again at the next start."""
-    outcome = GONE
-    log_path = app.log_path(launch_of(run.launch))
-    for identity in (run.identity, await asyncio.to_thread(_started_unseen, run)):
-        child = None if identity is None else await Child.adopt(identity, run.command, log_path)
-        if child is not None:
-            log.warning(
-                "survivor that nobody wants is ended: launch=%s pid=%d", run.launch, child.identity.pid
-            )
+async def _close(app: App, run: Run) -> None:
+    try:
+        await app.store.run(app.store.runs.end_one, run.id, GONE)
+    except StateError as error:
+        log.warning("run not closed: id=%d %s", run.id, error)
+
+
+def _unknown(name: str) -> Launch:
+    """For an engine whose launch is not in the store any more: it is ended, and forgotten."""
+    stopped = Lifecycle(LaunchState.STOPPED, desired=False)
+    return Launch(LaunchRequest(name, UNKNOWN_MODEL, LaunchOptions()), stopped)
+
+
+async def _end_unknown(app: App) -> None:
+    """Engines of this state that no run tells of: they were started while the state could not be written."""
+    owned = await asyncio.to_thread(app.adapters.find_engines, str(app.settings.state_dir))
+    adopted = {launch.pid for launch in app.launches.values()}
+    for identity in owned:
+        if identity.pid not in adopted:
+            log.warning("engine without a run is ended: pid=%d", identity.pid)
             try:
-                await child.stop()
+                await app.adapters.end_process(identity)
             except EngineError as error:
-                log.warning("not ended: launch=%s %s", run.launch, error)
-                return
-            outcome = "no longer wanted"
-    await asyncio.to_thread(app.store.close_run, run.id, outcome)
-
-
-def _started_unseen(run: Run) -> Identity | None:
-    """The process of a run that was written down before it had a pid: the last daemon died between."""
-    pids = (int(entry) for entry in os.listdir(procfs.PROC) if entry.isdigit())  # noqa: PTH208 - names are enough
-    return next((procfs.identity(pid) for pid in pids if procfs.runs(pid, run.command.argv)), None)
+                await app.events.append("engine_stuck", error.in_full)

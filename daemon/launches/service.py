@@ -1,92 +1,125 @@
-"""A wish to have a model served becomes one launch, however often it is wished."""
+"""What others ask of launches: the API to launch, look up and stop one, the end of the daemon to stop all."""
 
 import asyncio
-import re
+import contextlib
+import logging
+import os
+import signal
 
-from catalog import names
 from daemon.app import App
 from daemon.events.progress_log import ProgressLog
 from daemon.launches.launch import Launch
-from daemon.launches.supervisor import keep
+from daemon.launches.names import checked_name, name_of
+from daemon.launches.supervisor import supervise
 from daemon.state.records import LaunchRequest
-from domain.errors import BusyError, NodeError, UnknownLaunchError, UsageError
-from domain.launch import LaunchState
+from domain.errors import BusyError, UnknownLaunchError
+from domain.launch import LaunchRow, LaunchState
 from domain.plan import LaunchOptions
 from domain.redact import without_secrets
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+log = logging.getLogger(__name__)
+
 BETWEEN_TRIES = frozenset({LaunchState.DEGRADED, LaunchState.FAILED})
 
 
-def get_or_create(app: App, model: str, wish: LaunchOptions, name: str | None = None) -> tuple[Launch, bool]:
+async def launch(
+    app: App, model: str, options: LaunchOptions, name: str | None = None
+) -> tuple[Launch, bool]:
+    """The launch, and whether this call began it, once it is stored as desired.
+
+    Raises: as ``get_or_create``; StateError where it can't be stored, then nothing is begun.
+    """
+    found, created = get_or_create(app, model, options, name)
+    if found.accepted is not None:
+        await asyncio.shield(found.accepted)
+    return found, created
+
+
+def get_or_create(
+    app: App, model: str, options: LaunchOptions, name: str | None = None
+) -> tuple[Launch, bool]:
     """The launch, and whether this call began it. No await inside: two calls can't both begin it.
 
     The same request again begins nothing; one that waits for its next try tries now. Raises: BusyError
     for another request under a name in use, UsageError for a name that is none.
     """
-    request = LaunchRequest(name_of(model) if name is None else checked_name(name), model, wish)
-    launch = app.launches.get(request.name)
-    if launch is not None and launch.ending is not None:
-        raise BusyError(f"{request.name} is stopping", hint="launch it again once it is stopped")
-    if launch is not None and launch.task is not None:
-        if launch.request != request:
-            other = "with other options"
-            if launch.request.model != model:
-                other = f"for another model ({without_secrets(launch.request.model)})"
-            raise BusyError(
-                f"{request.name} is already launched {other}",
-                hint=f"node-ctl stop {request.name} first, or give this one another --name",
-            )
-        if launch.state in BETWEEN_TRIES and not launch.retry_now.is_set():
-            launch.track = ProgressLog()
-            launch.retry_now.set()
-        return launch, False
-    fresh = Launch(request)
-    if launch is not None and launch.request == request:
-        fresh.plan, fresh.fingerprint = launch.plan, launch.fingerprint
-    app.launches.pop(request.name, None)  # engines stop in the reverse order of this dict
-    app.launches[request.name] = fresh
-    supervise(app, fresh)
-    return fresh, True
-
-
-def supervise(app: App, launch: Launch) -> None:
-    """Gives ``launch`` its task. The app holds it, so that no caller that goes away can end it."""
-    launch.task = asyncio.create_task(keep(app, launch), name=f"keep {launch.name}")
-    launch.task.add_done_callback(lambda _: setattr(launch, "task", None))
+    request = LaunchRequest(name_of(model) if name is None else checked_name(name), model, options)
+    existing = app.launches.get(request.name)
+    if existing is None or existing.is_at_rest:
+        return _begin(app, request, existing), True
+    _check_joinable(existing, request)
+    if existing.state in BETWEEN_TRIES and not existing.orders.retry:
+        existing.progress = ProgressLog()
+        existing.orders.give_retry()
+    return existing, False
 
 
 def get(app: App, name: str) -> Launch:
     """Raises: UnknownLaunchError."""
-    launch = app.launches.get(name)
-    if launch is None:
-        known = ", ".join(sorted(app.launches)) or "none"
-        raise UnknownLaunchError(f"no launch is called {name!r}", hint=f"there are: {known}")
-    return launch
+    found = app.launches.get(name)
+    if found is None:
+        names = ", ".join(sorted(app.launches)) or "none"
+        raise UnknownLaunchError(f"no launch is called {name!r}", hint=f"there are: {names}")
+    return found
 
 
-def checked_name(name: str) -> str:
-    """Raises: UsageError for what can't be the name of a file, a unit and a model at once."""
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} can't be the name of a launch",
-            hint="lower-case letters, digits, '.', '_' and '-', at most 63 of them",
-        )
-    return name
+async def stop(app: App, name: str, *, forget: bool = False) -> LaunchRow:
+    """Nothing of ``name`` runs and it is no longer desired. Callers share one stop, and one that goes away
+    does not end it. Nothing of that name can begin before its end.
+
+    Raises: UnknownLaunchError; EngineError where its engine can't be killed, StateError where the stop
+    can't be stored.
+    """
+    found = get(app, name)
+    if found.is_at_rest and found.state is LaunchState.STOPPED and not forget and not found.unsaved:
+        return found.row()
+    stopped = found.orders.give_stop(forget=forget)
+    if found.is_at_rest:
+        supervise(app, found)
+    return await asyncio.shield(stopped)
 
 
-def name_of(model: str) -> str:
-    """``owner/Some-Model-GGUF:Q4_K_M`` -> ``some-model-gguf``, ``/m/tiny.gguf`` -> ``tiny``."""
-    model = _of_hub(model) or without_secrets(model).removesuffix("?...")
-    last = model.rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[-1]
-    stem = last.lower().removesuffix(".gguf").split(":")[0].split("@")[0]
-    return checked_name(re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._")[:63] or "model")
+def kill_all(app: App) -> None:
+    """No more grace: every engine's session is killed. Whoever waits for its end goes on."""
+    for one in app.launches.values():
+        if one.pid is not None:
+            log.warning("killed without grace: launch=%s pid=%d", one.name, one.pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
 
 
-def _of_hub(model: str) -> str | None:
-    """The repository, or the file of it, that ``model`` names: no revision, no page."""
-    try:
-        named = names.parse(model)
-    except NodeError:  # its launch will tell
-        return None
-    return named.file or named.repo if isinstance(named, names.Repo) else None
+async def stop_all(app: App) -> None:
+    """Engines end in the reverse order of their launch, and stay desired: the next start brings them back."""
+    for one in reversed(tuple(app.launches.values())):
+        if one.task is not None:
+            log.info("stopping: launch=%s", one.name)
+            one.orders.give_shut_down()
+            await asyncio.wait({one.task})
+
+
+def _begin(app: App, request: LaunchRequest, existing: Launch | None) -> Launch:
+    fresh = Launch(request, accepted=asyncio.get_running_loop().create_future())
+    if existing is not None and existing.stored:
+        fresh.previous = existing.record()
+    if existing is not None and existing.request == request:
+        fresh.plan, fresh.fingerprint = existing.plan, existing.fingerprint
+    app.launches.pop(request.name, None)  # engines stop in the reverse order of this dict
+    app.launches[request.name] = fresh
+    supervise(app, fresh)
+    return fresh
+
+
+def _check_joinable(existing: Launch, request: LaunchRequest) -> None:
+    """Raises: BusyError."""
+    if existing.orders.stop or existing.state is LaunchState.STOPPING:
+        stuck = f"; process {existing.pid} does not end" if existing.attempts.last_error else ""
+        raise BusyError(f"{request.name} is stopping{stuck}", hint="launch it again once it is stopped")
+    if existing.request == request:
+        return
+    other = "with other options"
+    if existing.request.model != request.model:
+        other = f"for another model ({without_secrets(existing.request.model)})"
+    raise BusyError(
+        f"{request.name} is already launched {other}",
+        hint=f"node-ctl stop {request.name} first, or give this one another --name",
+    )

@@ -1,116 +1,274 @@
-"""Keeps one launch served: starts it, waits for its end, starts it again, each time after a longer wait."""
+"""Owns one launch: starts it, waits for its end, starts it again, ends it when it is ordered to.
+
+Everything that happens to a launch is applied here, in one task; what others want reaches it as orders.
+"""
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import Coroutine
 
 from daemon.app import App
 from daemon.events.progress_log import ProgressLog
+from daemon.launches import persistence, retry
+from daemon.launches.engine import engine_gone
 from daemon.launches.launch import Launch
-from daemon.launches.persistence import update_existing
-from daemon.launches.pipeline import bring_up
-from daemon.launches.start import ended, taken_over
+from daemon.launches.pipeline import bring_up, take_over
+from daemon.launches.state_machine import Event
 from domain.errors import EngineError, NodeError, StateError
 from domain.launch import LaunchState, Step
 
 log = logging.getLogger(__name__)
 
 
-async def keep(app: App, launch: Launch) -> None:
-    """Runs until it is cancelled (stop, shutdown) or until a first try has failed.
-
-    A launch that has never been desired is given up at its first error: its owner is there and reads it.
-    A desired one is never given up. Waits grow from ``restart_delay_s`` twofold to ``restart_delay_max_s``
-    and begin anew once it served ``restart_stable_s``.
-    """
-    attended = not launch.kept
-    while True:
-        launch.retry_now.clear()
-        attempt = launch.track
-        try:
-            if launch.process is None:
-                await bring_up(app, launch)
-            elif launch.state is not LaunchState.READY:
-                await taken_over(app, launch)
-            attended = False
-            error: NodeError = await _served_until_it_ended(app, launch)
-        except NodeError as failure:  # told as the launch's state and progress: this task has no caller
-            error = failure
-        except Exception as bug:  # nobody awaits this task: a bug must become a state that an owner sees
-            log.exception("launch broke: name=%s", launch.name)
-            error = NodeError(f"{type(bug).__name__}: {bug}", hint="the daemon's log has the traceback")
-        if (own := asyncio.current_task()) is not None and own.cancelling():
-            return  # an end that failed must not hide that it was asked for
-        if attended:
-            await _give_up(app, launch, error)
-            return
-        await _again(app, launch, error, attempt)
+def supervise(app: App, launch: Launch) -> None:
+    """Gives ``launch`` its task. The app holds it, so that no caller that goes away can end it."""
+    launch.task = asyncio.create_task(_supervise(app, launch), name=f"supervise {launch.name}")
 
 
-def delay_s(failures: int, *, first_s: float, most_s: float) -> float:
-    """The wait before the next try after ``failures`` in a row: 1 -> first, 2 -> twice, ... -> most."""
-    return min(most_s, first_s * 2.0 ** min(failures - 1, 30))
+async def _supervise(app: App, launch: Launch) -> None:
+    """Until nothing of it runs and nothing is ordered, with no await between that and being at rest."""
+    try:
+        if await _accept(app, launch):
+            while not launch.orders.must_end:
+                wait_s = await _try_once(app, launch)
+                if wait_s is None:
+                    break
+                await _wait(launch, wait_s)
+            while launch.orders.must_end:
+                await _end(app, launch)
+                if launch.orders.shut_down:
+                    break
+    except Exception:  # a bug: nobody awaits this task
+        log.exception("supervision broke: launch=%s", launch.name)
+        launch.progress.close()
+    finally:
+        launch.task = None
 
 
-async def _served_until_it_ended(app: App, launch: Launch) -> EngineError:
+async def _accept(app: App, launch: Launch) -> bool:
+    """Stores a launch that was just asked for: it is accepted only once it outlives its daemon."""
+    if launch.accepted is None or launch.accepted.done():
+        return True
+    error = await persistence.save(app, launch)
+    if error is None:
+        launch.accepted.set_result(None)
+        return True
+    launch.apply(Event.GIVE_UP)
+    launch.lifecycle.desired = launch.stored = launch.unsaved = False
+    launch.attempts.last_error = str(error)
+    launch.say(Step.FAILED, str(error), error=error)
+    if app.launches.get(launch.name) is launch:
+        del app.launches[launch.name]
+    launch.orders.answer_stop(error)
+    launch.accepted.set_exception(error)
+    launch.accepted.exception()  # whoever asked may be gone
+    return False
+
+
+async def _try_once(app: App, launch: Launch) -> float | None:
+    """One attempt and what follows from its end: the seconds until the next one, ``None`` for none."""
+    launch.orders.retry = False
+    attempt = launch.progress
+    error = await _unless_ended(launch, _serve(app, launch))
+    if error is None or launch.orders.must_end:
+        return None
+    if not await stop_engine(app, launch, error.in_full, why=error) or launch.orders.must_end:
+        return None
+    launch.attempts.last_error = error.in_full
+    launch.attempts.failures += 1
+    following = retry.next_try(
+        error,
+        _policy(app),
+        failures=launch.attempts.failures,
+        attended=launch.attempts.attended,
+        planned=launch.plan is not None,
+    )
+    if following is None:
+        await _give_up(app, launch, error, attempt)
+        return None
+    launch.attempts.restarts += 1
+    then = f"next try in {following.wait_s:g} s"
+    launch.apply(Event.LOOP if following.loops else Event.RETRY)
+    if not attempt.ended:
+        attempt.say(Step.FAILED, f"{error}; {then}", error=error)
+    await persistence.save(app, launch)
+    kind = "failing" if following.loops else "died"
+    await app.events.append(kind, f"{error.in_full}; {then}", launch=launch.name)
+    return following.wait_s
+
+
+async def _unless_ended(launch: Launch, attempt: Coroutine[None, None, NodeError]) -> NodeError | None:
+    """Why ``attempt`` is over; ``None`` where an order to end the launch interrupted it."""
+    running = asyncio.create_task(attempt, name=f"serve {launch.name}")
+    ordered = asyncio.create_task(launch.orders.until(lambda: launch.orders.must_end))
+    try:
+        await asyncio.wait({running, ordered}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ordered.cancel()
+        running.cancel()
+        await asyncio.wait({running})
+    return None if running.cancelled() else running.result()
+
+
+async def _serve(app: App, launch: Launch) -> NodeError:
+    """One start and the whole life of its engine. Returns why it is over."""
+    try:
+        if launch.engine is not None and (launch.engine.trial or launch.plan is None):  # of the last daemon
+            await launch.engine.process.stop()
+            await engine_gone(app, launch, "was a trial")
+        if launch.engine is None:
+            await bring_up(app, launch)
+        else:
+            await take_over(app, launch)
+        launch.attempts.attended = False
+        return await _until_exit(app, launch)
+    except NodeError as error:
+        return error
+    except Exception as bug:  # nobody awaits this task: a bug must become a state that an owner sees
+        log.exception("launch broke: name=%s", launch.name)
+        return NodeError(f"{type(bug).__name__}: {bug}", hint="the daemon's log has the traceback")
+
+
+async def _until_exit(app: App, launch: Launch) -> EngineError:
     process = launch.process
     if process is None:
         raise RuntimeError(f"{launch.name} has no process to wait for")
     loop = asyncio.get_running_loop()
     began = loop.time()
-    ended_as = await process.wait()
-    launch.become(LaunchState.DEGRADED)
+    how = await process.wait()
+    launch.apply(Event.EXIT)
     if loop.time() - began >= app.settings.restart_stable_s:
-        launch.failures = 0
+        launch.attempts.failures = 0
     error = await process.why()
-    log.warning("engine ended unasked: launch=%s %s", launch.name, ended_as)
-    await ended(app, launch, error.in_full)
+    log.warning("engine ended unasked: launch=%s %s", launch.name, how)
     return error
 
 
-async def _give_up(app: App, launch: Launch, error: NodeError) -> None:
-    """Its owner waits for the word: it is given even where the engine can't be ended."""
-    launch.kept = False
+async def _give_up(app: App, launch: Launch, error: NodeError, attempt: ProgressLog) -> None:
+    """What its owner sees comes last: who reads it may launch it again at once."""
+    launch.lifecycle.desired = False
+    if launch.plan is None or launch.previous is not None:
+        await persistence.withdraw(app, launch)
+    else:
+        await persistence.update(app, launch, LaunchState.FAILED)
+    await app.events.append("failed", error.in_full, launch=launch.name)
+    launch.apply(Event.GIVE_UP)
+    launch.port = None
+    for progress in {attempt, launch.progress}:
+        if not progress.ended:
+            progress.say(Step.FAILED, str(error), error=error)
+
+
+async def _wait(launch: Launch, wait_s: float) -> None:
+    """For the next try, for an order to try now, or to end."""
+    orders = launch.orders
     try:
-        if launch.process is not None:
-            await launch.process.stop()
-            await ended(app, launch, "given up")
-    except NodeError as stuck:
-        log.warning("not ended: launch=%s %s", launch.name, stuck.in_full)
-    finally:
-        launch.last_error = error.in_full
-        launch.become(LaunchState.FAILED)
-        await _note(app, launch)
-        await app.events.append("failed", error.in_full, launch=launch.name)
-        launch.say(Step.FAILED, str(error), error=error)
-
-
-async def _again(app: App, launch: Launch, error: NodeError, attempt: ProgressLog) -> None:
-    """Waits before the next try; a new launch of the same name ends the wait, and has begun a track of
-    its own, which knows nothing of the failed ``attempt``."""
-    launch.failures += 1
-    launch.restarts += 1
-    launch.last_error = error.in_full
-    loops = launch.failures >= app.settings.restart_loop
-    wait_s = delay_s(
-        launch.failures, first_s=app.settings.restart_delay_s, most_s=app.settings.restart_delay_max_s
-    )
-    then = f"next try in {wait_s:g} s"
-    if not attempt.ended:
-        attempt.say(Step.FAILED, f"{error}; {then}", error=error)
-    launch.become(LaunchState.FAILED if loops else LaunchState.DEGRADED)
-    await _note(app, launch)
-    await app.events.append("failing" if loops else "died", f"{error.in_full}; {then}", launch=launch.name)
-    with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
-            await launch.retry_now.wait()
-    if launch.track.ended:
-        launch.track = ProgressLog()
+            await orders.until(lambda: orders.retry or orders.must_end)
+    except TimeoutError:
+        pass
+    if not orders.must_end:
+        launch.apply(Event.ATTEMPT)
+        if launch.progress.ended:
+            launch.progress = ProgressLog()
 
 
-async def _note(app: App, launch: Launch) -> None:
-    """Writes down a launch that is known there; a state that can't be written ends no supervision."""
+async def _end(app: App, launch: Launch) -> None:
+    """Carries out an order to end it. No longer desired is stored first: a daemon that dies meanwhile must
+    not bring it back."""
+    served, before = launch.state is LaunchState.READY, launch.state
+    launch.apply(Event.STOP)
+    await _note_stop(app, launch)
+    if not await stop_engine(app, launch, "stopped"):
+        return  # the daemon ends, and leaves an engine that can't be killed to the next one
+    if not launch.orders.stop:
+        launch.progress.close()
+        launch.apply(Event.GONE)
+        return
+    error = await _store_the_stop(app, launch)
+    if before is not LaunchState.STOPPED:
+        await app.events.append("stopped", f"{launch.name} is stopped", launch=launch.name)
+    launch.apply(Event.GONE)
+    launch.port = None
+    if served or not launch.progress.ended:
+        launch.say(Step.STOPPED, f"{launch.name} is stopped")
+    launch.orders.stop = launch.orders.forget = False
+    launch.orders.answer_stop(error or launch.row())
+
+
+async def _note_stop(app: App, launch: Launch) -> None:
+    if launch.orders.stop and launch.lifecycle.desired:
+        launch.lifecycle.desired = False
+        await persistence.update(app, launch, launch.state)
+
+
+async def _store_the_stop(app: App, launch: Launch) -> StateError | None:
+    """Why it could not be stored: then the next daemon would serve it again, and its owner must know."""
+    if launch.orders.forget:
+        try:
+            await app.store.run(app.store.launches.forget, launch.name)
+        except StateError as error:
+            return error
+        launch.stored = launch.unsaved = False
+        if app.launches.get(launch.name) is launch:
+            del app.launches[launch.name]
+        return None
+    unsaved = await persistence.update(app, launch, LaunchState.STOPPED)
+    if unsaved is None:
+        return None
+    return StateError(
+        f"{launch.name} is stopped, but that could not be stored: {unsaved}",
+        hint="free some space on the disk of the state: it is stored as soon as there is some; "
+        "a daemon that starts before that serves it again",
+    )
+
+
+async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError | None = None) -> bool:
+    """Returns once no engine of it is left; false where the daemon ends before that. One that can't be
+    killed is waited for, with its memory still reserved. ``why`` it is stopped is told first."""
+    stuck = False
+    while launch.engine is not None:
+        try:
+            await launch.engine.process.stop()
+        except EngineError as error:
+            await _report_stuck(app, launch, error, why=error if stuck or why is None else why)
+            stuck = True
+            await _until_gone_or_ordered(launch)
+            await _note_stop(app, launch)
+            if launch.orders.shut_down and launch.engine.process.alive:
+                return False
+        else:
+            launch.engine = None
+    app.ledger.release(launch.name)
+    await engine_gone(app, launch, outcome)
+    if stuck:
+        await app.events.append("engine_gone", f"the engine of {launch.name} is gone", launch=launch.name)
+    return True
+
+
+async def _report_stuck(app: App, launch: Launch, error: EngineError, *, why: NodeError) -> None:
+    reported = launch.attempts.last_error == error.in_full
+    launch.apply(Event.STUCK)
+    launch.attempts.last_error = error.in_full
+    if not reported:
+        await app.events.append("engine_stuck", error.in_full, launch=launch.name)
+    if not launch.progress.ended:
+        launch.say(Step.FAILED, str(why), error=why)
+    launch.orders.answer_stop(error)
+
+
+async def _until_gone_or_ordered(launch: Launch) -> None:
+    if launch.engine is None or launch.orders.shut_down:
+        return
+    gone = asyncio.ensure_future(launch.engine.process.wait())
+    ordered = asyncio.ensure_future(launch.orders.next())
     try:
-        await update_existing(app, launch)
-    except StateError as error:
-        log.warning("state not written: launch=%s %s", launch.name, error)
+        await asyncio.wait({gone, ordered}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        ordered.cancel()
+
+
+def _policy(app: App) -> retry.RetryPolicy:
+    settings = app.settings
+    return retry.RetryPolicy(settings.restart_delay_s, settings.restart_delay_max_s, settings.restart_loop)

@@ -1,18 +1,18 @@
 """The fastest thread count, measured with the real engine and model once, then remembered."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from daemon.app import App
+from daemon.launches.engine import choose_port, engine_gone, start_engine
 from daemon.launches.launch import Launch
-from daemon.launches.start import close, known_ready, new_process, take_port
-from daemon.planning.speed_history import fact_key, put_box_threads
+from daemon.launches.state_machine import Event
+from daemon.planning.speed_history import box_key, fact_key
 from domain.errors import EngineError
 from domain.hardware import Hardware
-from domain.launch import LaunchState, Step
+from domain.launch import Step
 from domain.plan import HOST, LlamaFlags, Plan
 from launchers import thread_trial
 from launchers.base import Capabilities
@@ -23,45 +23,52 @@ log = logging.getLogger(__name__)
 CPU_MATTERS_SHARE = 0.25  # of the bytes: below that the GPUs decide the speed, the embedding alone stays
 # Counts that differ by less are alike on a machine that others use, too: then the one that was planned stays.
 WORTH = 1.1
-TRIED = ":tune"  # after the launch's name in the name of a run: no launch is called so
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTrial:
+    """``rates`` are tokens a second by thread count."""
+
+    best: int
+    rates: dict[str, float]
 
 
 async def with_tuned_threads(
     app: App, launch: Launch, plan: Plan, caps: Capabilities, machine: Hardware
 ) -> Plan:
-    """``plan`` with the thread count that is fastest here; as it is where an engine of a try fails: if
-    that one would fail, too, its own start tells why."""
-    if not isinstance(plan.flags, LlamaFlags) or launch.request.wish.threads or not cpu_matters(plan):
+    """``plan`` with the thread count that is fastest here; as it is where an engine of the trial fails: if
+    that would make the real start fail too, that start tells why."""
+    if not isinstance(plan.flags, LlamaFlags) or launch.request.options.threads or not cpu_matters(plan):
         return plan
     key = fact_key(plan, caps, machine.cpu)
-    fact = await asyncio.to_thread(app.store.fact, key)
-    if fact is not None:
-        launch.reused = (*launch.reused, "the measured thread count")
-        return with_threads(plan, plan.flags, int(fact.value["best"]))
+    known = await app.store.recall(ThreadTrial, key)
+    if known is not None:
+        launch.reuse("the measured thread count")
+        return with_threads(plan, plan.flags, known.best)
     tries = thread_trial.counts(
         machine.cpu.usable_cpus, machine.cpu.quota_cpus, machine.cpu.performance_cores
     )
     if len(tries) < 2:
         return plan
-    launch.become(LaunchState.STARTING)
+    launch.apply(Event.START)
     launch.say(Step.TUNE, f"trying {', '.join(str(count) for count in tries)} threads")
     try:
         async with app.measuring_lock:
             rates = await _measure(app, launch, plan, plan.flags, caps, tries)
     except EngineError as error:
+        if launch.engine is not None:  # it can't be killed: nothing may be started beside it
+            raise
         log.warning("threads not tried: launch=%s %s", launch.name, error.in_full)
-        launch.say(
-            Step.TUNE, f"the trial failed, {plan.flags.threads or 'the usual'} threads stay: {error.in_full}"
-        )
+        stay = f"{plan.flags.threads} threads are" if plan.flags.threads else "the default thread count is"
+        launch.say(Step.TUNE, f"the trial failed, {stay} used: {error.in_full}")
         return plan
     if not rates:
         return plan
     best = worth_it(rates, plan.flags.threads)
-    said = ", ".join(f"{count}: {rate:.0f} tokens/s" for count, rate in rates.items())
-    launch.say(Step.TUNE, f"{best} threads it is ({said})")
-    value = {"best": best, "rates": {str(count): rate for count, rate in rates.items()}}
-    await asyncio.to_thread(app.store.put_fact, key, value)
-    await asyncio.to_thread(put_box_threads, app.store, machine.cpu, best)
+    measured = ", ".join(f"{count}: {rate:.0f} tokens/s" for count, rate in rates.items())
+    launch.say(Step.TUNE, f"using {best} {'thread' if best == 1 else 'threads'} ({measured})")
+    await app.store.record(key, ThreadTrial(best, {str(count): rate for count, rate in rates.items()}))
+    await app.store.record(box_key(machine.cpu), best)
     return with_threads(plan, plan.flags, best)
 
 
@@ -86,31 +93,28 @@ def with_threads(plan: Plan, flags: LlamaFlags, count: int) -> Plan:
     return replace(plan, flags=replace(flags, threads=count, threads_batch=batch))
 
 
-def launch_of(run: str) -> str:
-    """The launch that a run belongs to, a trial's, too."""
-    return run.removesuffix(TRIED)
-
-
 async def _measure(
     app: App, launch: Launch, plan: Plan, flags: LlamaFlags, caps: Capabilities, tries: tuple[int, ...]
 ) -> dict[int, float]:
     launcher = app.adapters.launchers[plan.engine]
-    port = await take_port(app, launch)
+    port = await choose_port(app, launch)
 
     @asynccontextmanager
     async def serve(count: int) -> AsyncIterator[EngineProcess]:
-        """Written down like any other engine: a daemon that dies meanwhile must not leave it behind."""
-        one = with_threads(plan, flags, count)
-        command = launcher.command(one, caps=caps, port=port, name=f"{launch.name}-tune")
-        run_id = await asyncio.to_thread(
-            app.store.open_run, launch.name + TRIED, command, port=port, engine_version=caps.version
-        )
-        process = new_process(app, one, command, app.log_path(launch.name))
+        """Interrupted, it leaves its engine to the supervisor, as any start does."""
+        tried = with_threads(plan, flags, count)
+        command = launcher.command(tried, caps=caps, port=port, name=f"{launch.name}-tune")
         try:
-            await known_ready(app, launch, process, run_id)
-            yield process
+            await start_engine(app, launch, tried, command, engine_version=caps.version, trial=True)
+            if launch.process is not None:
+                yield launch.process
         finally:
-            await process.stop()
-            await close(app, run_id, "was a trial")
+            await _end_trial(app, launch)
 
     return await thread_trial.tune(serve, tries)
+
+
+async def _end_trial(app: App, launch: Launch) -> None:
+    if launch.process is not None:
+        await launch.process.stop()
+        await engine_gone(app, launch, "was a trial")

@@ -1,11 +1,12 @@
 """What is measured on this machine once a boot and kept as a fact: how fast RAM and disk are."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from daemon.app import App
 from domain.hardware import BandwidthSource, Hardware
 from domain.provenance import Certainty, Provenance
+from probes.benchmarks.disk import ReadRate
 
 BANDWIDTH = "ram_bandwidth_bytes_per_s"
 READ_RATE = "read_rate"
@@ -21,14 +22,20 @@ FROM_TRIAL = Provenance(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ReadRateTrial:
+    """``rate`` is ``None`` where it could not be measured."""
+
+    rate: ReadRate | None
+
+
 async def bandwidth(app: App) -> float | None:
     """Measured now, if it isn't known of this boot; RAM that is too full to measure is tried again."""
     return await known_bandwidth(app) or await _measure_bandwidth(app)
 
 
 async def known_bandwidth(app: App) -> float | None:
-    fact = await asyncio.to_thread(app.store.fact, BANDWIDTH)
-    return None if fact is None or fact.boot_id != app.boot_id else float(fact.value)
+    return await app.store.recall(float, BANDWIDTH, boot_id=app.boot_id)
 
 
 async def _measure_bandwidth(app: App) -> float | None:
@@ -38,7 +45,7 @@ async def _measure_bandwidth(app: App) -> float | None:
             return known
         measured = await asyncio.to_thread(app.adapters.measure_bandwidth)
         if measured is not None:
-            await asyncio.to_thread(app.store.put_fact, BANDWIDTH, measured, boot_id=app.boot_id)
+            await app.store.record(BANDWIDTH, measured, boot_id=app.boot_id)
         return measured
 
 
@@ -47,10 +54,9 @@ async def measure_read_rate(app: App) -> None:
     boot: it may have cost a write."""
     key = _read_rate_key(app)
     async with app.measuring_lock:
-        fact = await asyncio.to_thread(app.store.fact, key)
-        if fact is None or fact.boot_id != app.boot_id:
-            measured = await asyncio.to_thread(app.adapters.measure_read_rate)
-            await asyncio.to_thread(app.store.put_fact, key, measured, boot_id=app.boot_id)
+        if await app.store.recall(ReadRateTrial, key, boot_id=app.boot_id) is None:
+            rate = await asyncio.to_thread(app.adapters.measure_read_rate)
+            await app.store.record(key, ReadRateTrial(rate), boot_id=app.boot_id)
 
 
 async def with_measured(app: App, seen: Hardware, bandwidth_bytes_per_s: float | None) -> Hardware:
@@ -63,11 +69,11 @@ async def with_measured(app: App, seen: Hardware, bandwidth_bytes_per_s: float |
         )
         told = dict.fromkeys(("memory.bandwidth_bytes_per_s", "memory.bandwidth_source"), COPIED)
         seen = replace(seen, memory=memory, sources={**seen.sources, **told})
-    fact = await asyncio.to_thread(app.store.fact, _read_rate_key(app))
-    if seen.storage is None or fact is None or fact.value is None or fact.boot_id != app.boot_id:
+    trial = await app.store.recall(ReadRateTrial, _read_rate_key(app), boot_id=app.boot_id)
+    if seen.storage is None or trial is None or trial.rate is None:
         return seen
-    storage = replace(seen.storage, read_bytes_per_s=float(fact.value["bytes_per_s"]))
-    read = FROM_WEIGHTS if fact.value["of_weights"] else FROM_TRIAL
+    storage = replace(seen.storage, read_bytes_per_s=trial.rate.bytes_per_s)
+    read = FROM_WEIGHTS if trial.rate.of_weights else FROM_TRIAL
     return replace(seen, storage=storage, sources={**seen.sources, "storage.read_bytes_per_s": read})
 
 

@@ -1,14 +1,11 @@
 """Tells of GPUs and NPUs that came, went or changed between two looks, and which launches they concern."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from daemon.app import App
 from daemon.launches.launch import Launch
-from domain.errors import StateError
 from domain.hardware import Gpu, Hardware, Npu
-from domain.serialization import from_json
 from domain.units import gib
 
 CAME, GONE, CHANGED = "device_came", "device_gone", "device_changed"
@@ -86,7 +83,7 @@ def held_bytes(launch: Launch, last: Hardware | None, device: str) -> int:
     when it was made; those of an engine that was taken over are taken for the ``last`` ones."""
     if launch.plan is None or launch.process is None or last is None:
         return 0
-    gpus = launch.gpus or tuple(gpu.id for gpu in last.gpus)
+    gpus = launch.gpu_ids or tuple(gpu.id for gpu in last.gpus)
     names = {f"GPU{index}" for index, id_ in enumerate(gpus) if id_ == device}
     return sum(row.needed_bytes for row in launch.plan.memory if row.device in names)
 
@@ -100,16 +97,9 @@ def _slot(device: str) -> str:
 
 
 async def _remembered(app: App) -> Hardware | None:
-    fact = await asyncio.to_thread(app.store.fact, DEVICES)
-    try:
-        return None if fact is None else from_json(Hardware, fact.value)
-    except ValueError:  # of another version's shape
-        return None
+    return await app.store.recall(Hardware, DEVICES)
 
 
 async def _remember(app: App, seen: Hardware) -> None:
     devices = Hardware(gpus=seen.gpus, set_aside=seen.set_aside, npus=seen.npus)
-    try:
-        await asyncio.to_thread(app.store.put_fact, DEVICES, devices)
-    except StateError:  # a full disk: told elsewhere, and the next daemon tells this once more
-        return
+    await app.store.record(DEVICES, devices)

@@ -1,14 +1,22 @@
 """What Vulkan and Level Zero show: asked once a boot, and again when a driver or a GPU changes."""
 
 import asyncio
+from dataclasses import dataclass
 
 from daemon.app import App
 from domain.hardware import Hardware
-from domain.serialization import from_json, to_json
 from probes.runtimes import probe
 from probes.runtimes.probe import Runtimes
 
 RUNTIMES = "runtimes"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRuntimes:
+    """``key`` names the drivers and GPUs that ``found`` holds for."""
+
+    key: str
+    found: Runtimes
 
 
 async def ask(app: App, seen: Hardware) -> None:
@@ -18,8 +26,7 @@ async def ask(app: App, seen: Hardware) -> None:
         if key is None or await _known(app, key) is not None:
             return
         found = await asyncio.to_thread(app.adapters.ask_runtimes)
-        kept = {"key": key, "found": to_json(found)}
-        await asyncio.to_thread(app.store.put_fact, RUNTIMES, kept, boot_id=app.boot_id)
+        await app.store.record(RUNTIMES, StoredRuntimes(key, found), boot_id=app.boot_id)
     if app.hardware_cache.hardware is not None:
         app.hardware_cache.hardware = probe.with_runtimes(app.hardware_cache.hardware, found)
 
@@ -33,7 +40,5 @@ async def with_runtimes(app: App, seen: Hardware) -> Hardware:
 
 async def _known(app: App, key: str | None) -> Runtimes | None:
     """``key`` None takes whatever this boot was told."""
-    fact = await asyncio.to_thread(app.store.fact, RUNTIMES)
-    if fact is None or fact.boot_id != app.boot_id or (key is not None and fact.value["key"] != key):
-        return None
-    return from_json(Runtimes, fact.value["found"])
+    stored = await app.store.recall(StoredRuntimes, RUNTIMES, boot_id=app.boot_id)
+    return None if stored is None or key not in (None, stored.key) else stored.found

@@ -39,7 +39,9 @@ async def estimate(
     """Of ``args`` as the engine would take them. ``gpus`` replaces the machine's by as many dedicated
     ones without a stated size; the figures are then those that llama-fit-params of today prints.
     Raises: UsageError for arguments the engine would refuse."""
-    machine = on or ledger.without(await snapshot.probe_now(app), app.ledger.others(""))
+    machine = on or ledger.without(
+        await snapshot.probe_now(app), app.ledger.reservations_beside("").device_bytes
+    )
     known = Calibration() if on else await calibration(app, machine)
     candidates = await resolve_models(
         app, model, LaunchOptions(engine=engine), (), most_bytes=room_bytes(machine)

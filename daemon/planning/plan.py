@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from catalog import names
 from daemon.app import App
 from daemon.machine import snapshot
 from daemon.planning import suggestions
@@ -82,7 +83,17 @@ async def resolve_models(
             log.info("no weights for vLLM: model=%s why=%s", model, error)
             return found
 
-    return await asyncio.to_thread(both)
+    if is_local(model):
+        return await asyncio.to_thread(both)
+    return await asyncio.get_running_loop().run_in_executor(app.hub_threads, both)
+
+
+def is_local(model: str) -> bool:
+    """Whether the name is a path: then nobody has to be asked for it."""
+    try:
+        return isinstance(names.parse(model), names.Local)
+    except NodeError:  # its resolution raises it again
+        return True
 
 
 def room_bytes(machine: Hardware) -> int | None:
@@ -204,4 +215,4 @@ def reserved(app: App) -> Reserve:
 async def _machine(app: App, on: Hardware | None) -> Hardware:
     if on is not None:
         return on
-    return ledger.without(await snapshot.probe_now(app), app.ledger.others(""))
+    return ledger.without(await snapshot.probe_now(app), app.ledger.reservations_beside("").device_bytes)

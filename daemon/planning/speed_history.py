@@ -13,7 +13,6 @@ from daemon.state.store import Store
 from domain.errors import BadModelError, EngineError, StateError
 from domain.hardware import Cpu, Hardware
 from domain.plan import LLAMA_CPP, LlamaFlags, Plan
-from domain.serialization import from_json
 from launchers.base import Capabilities
 from launchers.readiness import Ready
 from planner.llama_cpp.estimate import estimate
@@ -32,8 +31,7 @@ async def calibration(app: App, machine: Hardware) -> Calibration:
 
 
 def _calibration(app: App, machine: Hardware) -> Calibration:
-    fact = app.store.fact(box_key(machine.cpu))
-    threads = None if fact is None else int(fact.value)
+    threads = app.store.measurements.get(int, box_key(machine.cpu))
     try:
         caps = app.adapters.engine(LLAMA_CPP)
     except EngineError:  # a plan is an answer also before there is an engine
@@ -87,30 +85,21 @@ def _keep_speed(
         prefill_tokens_per_s=ready.prefill_tokens_per_s,
     )
     key = speed_key(machine, caps)
-    app.store.put_fact(key, (*runs(app.store, key), run)[-REMEMBERED:])
+    app.store.measurements.put(key, (*runs(app.store, key), run)[-REMEMBERED:])
     log.info(
         "speed kept: model=%s kind=%s decode=%s prefill=%s", plan.model, run.kind, run.decode, run.prefill
     )
 
 
 def runs(store: Store, key: str) -> tuple[Run, ...]:
-    """The latest last; none where another version wrote them in another shape."""
-    fact = store.fact(key)
-    try:
-        return () if fact is None else tuple(from_json(Run, one) for one in fact.value)
-    except (ValueError, TypeError) as error:
-        log.warning("measured speeds can't be read: key=%s %s", key, error)
-        return ()
+    """The latest last. Blocks."""
+    return store.measurements.get(tuple[Run, ...], key) or ()
 
 
 def speed_key(machine: Hardware, caps: Capabilities) -> str:
     """Of the devices, of what this process may use of the CPU, and of the engine build."""
     gpus = [(gpu.id, gpu.name, gpu.memory_total_bytes) for gpu in machine.gpus]
     return f"speed:{_digest([gpus, box_key(machine.cpu), caps.path, caps.version])}"
-
-
-def put_box_threads(store: Store, cpu: Cpu, best: int) -> None:
-    store.put_fact(box_key(cpu), best)
 
 
 def box_key(cpu: Cpu) -> str:

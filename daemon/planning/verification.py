@@ -14,11 +14,10 @@ from pathlib import Path
 from daemon.app import App
 from daemon.planning import reconcile
 from daemon.planning.reconcile import CheckedFlags, Differences, PlanHistory
-from domain.errors import BadModelError, DownloadError, EngineError, StateError, UsageError
+from domain.errors import BadModelError, DownloadError, EngineError, UsageError
 from domain.hardware import Hardware
 from domain.model import ModelShape, ResolvedModel, Weights
 from domain.plan import Confidence, LlamaFlags, Plan
-from domain.serialization import from_json
 from launchers.base import Capabilities
 from launchers.llama_cpp.dry_run import FIT_PARAMS, DeviceUsage, DryRunReport
 from launchers.process.engine import EngineProcess
@@ -56,8 +55,8 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
     except EngineError as error:
         return with_reason(plan, f"not checked by the engine: {error}")
     key = reconcile.fact_key(plan, caps, machine)
-    async with app.verification_lock:
-        known = await asyncio.to_thread(recall, app, key)
+    async with app.verification_locks.of(key):
+        known = await app.store.recall(PlanHistory, key) or PlanHistory()
         found = known.of(plan.flags)
         if found is None:
             question = Question(plan.weights, plan.flags, candidates, caps, machine)
@@ -67,7 +66,7 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
                 log.info("plan not checked: model=%s why=%s", plan.model, error)
                 return unchecked(plan, known.nearest(plan.flags), machine, str(error))
             found = CheckedFlags(reconcile.digest(plan.flags), Confidence.ENGINE_CHECKED, differences)
-            await asyncio.to_thread(remember, app, key, known.adding(found))
+            await app.store.record(key, known.adding(found))
     done = reconcile.corrected(plan, found.differences, machine)
     said = f"{_how(found.how, caps)}: {reconcile.summary(found.differences)}"
     return with_reason(replace(done, confidence=found.how), said)
@@ -92,32 +91,14 @@ async def read_back(app: App, plan: Plan, caps: Capabilities, process: EnginePro
     if more is None:
         return plan
     key = reconcile.fact_key(plan, caps, machine)
-    async with app.verification_lock:
-        known = await asyncio.to_thread(recall, app, key)
+    async with app.verification_locks.of(key):
+        known = await app.store.recall(PlanHistory, key) or PlanHistory()
         differences = reconcile.accumulated(known.nearest(plan.flags), more)  # the plan has the first of them
         found = CheckedFlags(reconcile.digest(plan.flags), Confidence.MEASURED, differences)
-        await asyncio.to_thread(remember, app, key, known.adding(found))
+        await app.store.record(key, known.adding(found))
     log.info("memory read back: model=%s %s", plan.model, reconcile.summary(differences))
     done = reconcile.corrected(plan, more, machine)
     return replace(done, confidence=Confidence.MEASURED, fits=plan.fits)
-
-
-def recall(app: App, key: str) -> PlanHistory:
-    """Blocks."""
-    try:
-        fact = app.store.fact(key)
-        return PlanHistory() if fact is None else from_json(PlanHistory, fact.value)
-    except (StateError, ValueError, KeyError) as error:  # of another version: the engine is asked again
-        log.warning("what is known of memory can't be read: key=%s %s", key, error)
-        return PlanHistory()
-
-
-def remember(app: App, key: str, known: PlanHistory) -> None:
-    """Blocks."""
-    try:
-        app.store.put_fact(key, known)
-    except StateError as error:
-        log.warning("a check is not kept: key=%s %s", key, error)
 
 
 def ask(app: App, question: Question) -> Differences:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from domain.download import DownloadPolicy
 from domain.launch import LaunchRow, LaunchState
@@ -18,7 +17,7 @@ class LaunchRequest:
 
     name: str
     model: str
-    wish: LaunchOptions
+    options: LaunchOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class PullRequest:
     """Weights that an owner asked for. ``terms`` are his own, ``None`` for those of the settings."""
 
     model: str
-    wish: LaunchOptions
+    options: LaunchOptions
     terms: DownloadPolicy | None = None
 
 
@@ -61,16 +60,6 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
-    """Something measured. With a ``boot_id`` it holds until the next boot."""
-
-    key: str
-    value: Any
-    boot_id: str | None
-    measured_at: str
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     """One line of the events. ``id`` only grows."""
 
@@ -82,13 +71,23 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Transition:
+    """``event`` made a launch ``state``."""
+
+    at: str
+    event: str
+    state: LaunchState
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchDetails:
-    """One launch in full, as the API shows it."""
+    """One launch in full, as the API shows it. ``history`` ends with its present state."""
 
     launch: LaunchRow
     plan: Plan | None
     measured: Ready | None
     reused: tuple[str, ...]
+    history: tuple[Transition, ...] = ()
 
 
 def now() -> str:

@@ -1,16 +1,16 @@
 """The weights of a launch on this disk: what is missing is fetched first."""
 
-import asyncio
 import logging
 from dataclasses import replace
 
 from catalog.local import inventory
 from daemon.app import App
 from daemon.launches.launch import Launch
+from daemon.launches.state_machine import Event
 from daemon.state.records import now
 from daemon.weights.downloads import download
 from domain.errors import DownloadError, StateError
-from domain.launch import LaunchState, Step
+from domain.launch import Step
 from domain.model import Weights
 from domain.plan import Plan
 from domain.redact import without_secrets
@@ -23,19 +23,19 @@ async def ensure_downloaded(app: App, launch: Launch, plan: Plan) -> Plan:
     """``plan`` with weights that have a location. Raises: DownloadError, DiskFullError."""
     weights = plan.weights
     if weights.location is not None:
-        launch.reused = (*launch.reused, "the weights on disk")
+        launch.reuse("the weights on disk")
     elif app.settings.offline:
         raise DownloadError(
             f"{without_secrets(weights.repo)} is not on this disk, and offline is set",
             hint="set offline to false to fetch it",
         )
     else:
-        launch.become(LaunchState.DOWNLOADING)
+        launch.apply(Event.DOWNLOAD)
         launch.say(
             Step.DOWNLOAD,
             f"fetching {without_secrets(weights.repo)} {weights.quant}, {gib(weights.size_bytes)}",
         )
-        weights = await download(app, weights, launch.track.add)
+        weights = await download(app, weights, launch.progress.add)
     await _note_use(app, weights)
     return replace(plan, weights=weights)
 
@@ -43,6 +43,6 @@ async def ensure_downloaded(app: App, launch: Launch, plan: Plan) -> Plan:
 async def _note_use(app: App, weights: Weights) -> None:
     """A note that can't be written keeps no model from being served."""
     try:
-        await asyncio.to_thread(app.store.note, inventory.name_of(weights), used_at=now())
+        await app.store.run(app.store.models.update, inventory.name_of(weights), used_at=now())
     except StateError as error:
         log.warning("use not noted: %s", error)

@@ -35,7 +35,7 @@ def begin(app: App, request: PullRequest) -> tuple[Pull, bool]:
 
 async def restore(app: App) -> None:
     """Those that the last daemon did not finish go on."""
-    for request in await asyncio.to_thread(app.store.pulls):
+    for request in await app.store.run(app.store.pulls.all):
         begin(app, request)
 
 
@@ -52,7 +52,7 @@ async def cancel(app: App, number: int) -> Pull:
     """Nobody waits for it any more; what is here is kept. One that is over stays as it is."""
     pull = get(app, number)
     if pull.task is not None and not pull.is_over:
-        await asyncio.to_thread(app.store.drop_pull, pull.request)
+        await app.store.run(app.store.pulls.forget, pull.request)
         await _end(pull)
         pull.track.say(Step.STOPPED, "cancelled: what is here is kept, pull it again to go on")
     return pull
@@ -76,7 +76,7 @@ async def _run(app: App, pull: Pull) -> None:
     error: NodeError | None = None
     step, told = Step.FAILED, ""
     try:
-        await asyncio.to_thread(app.store.keep_pull, pull.request)
+        await app.store.run(app.store.pulls.save, pull.request)
         step, told = Step.DONE, await _fetch(app, pull)
     except NodeError as failure:  # told as the pull's progress: this task has no caller
         error, told = failure, str(failure)
@@ -84,7 +84,7 @@ async def _run(app: App, pull: Pull) -> None:
         log.exception("pull broke: model=%s", without_secrets(pull.request.model))
         told = f"{type(bug).__name__}: {bug}"
     try:
-        await asyncio.to_thread(app.store.drop_pull, pull.request)
+        await app.store.run(app.store.pulls.forget, pull.request)
     except StateError as problem:
         log.warning("pull is not forgotten: %s", problem)
     pull.track.say(step, told, error=error)
@@ -94,10 +94,10 @@ async def _choice(app: App, request: PullRequest) -> Weights:
     """What the name leaves no choice about is fetched whether it fits here or not; else what a launch
     would take."""
     box = await cached_hardware(app)
-    found = {one.weights for one in await resolve_models(app, request.model, request.wish, (box,))}
+    found = {one.weights for one in await resolve_models(app, request.model, request.options, (box,))}
     if len(found) == 1:
         return found.pop()
-    return (await plan(app, request.model, request.wish)).weights
+    return (await plan(app, request.model, request.options)).weights
 
 
 async def _fetch(app: App, pull: Pull) -> str:

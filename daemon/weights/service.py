@@ -33,7 +33,7 @@ class Freed:
 
 async def rows(app: App) -> tuple[LocalModelRow, ...]:
     found = await _stored(app)
-    notes = await asyncio.to_thread(app.store.notes)
+    notes = await app.store.run(app.store.models.all)
     users = await _users(app, found)
     return tuple(_row(one, notes.get(one.name, ModelNote(one.name)), users.get(one)) for one in found)
 
@@ -42,7 +42,7 @@ async def pin(app: App, model: str, *, pinned: bool) -> tuple[LocalModelRow, ...
     """Raises: UnknownModelError."""
     chosen = await find(app, model)
     for one in chosen:
-        await asyncio.to_thread(app.store.note, one.name, pinned=pinned)
+        await app.store.run(app.store.models.update, one.name, pinned=pinned)
     names = {one.name for one in chosen}
     return tuple(row for row in await rows(app) if row.model in names)
 
@@ -50,7 +50,7 @@ async def pin(app: App, model: str, *, pinned: bool) -> tuple[LocalModelRow, ...
 async def remove(app: App, model: str) -> Freed:
     """Raises: UnknownModelError, BusyError for what is in use or pinned or of another tool."""
     chosen = await find(app, model)
-    notes = await asyncio.to_thread(app.store.notes)
+    notes = await app.store.run(app.store.models.all)
     users = await _users(app, chosen)
     for one in chosen:
         _may_go(one, users.get(one), notes.get(one.name, ModelNote(one.name)))
@@ -62,7 +62,7 @@ async def make_room(app: App, *, free_bytes: int | None, dry_run: bool) -> Freed
     pinned, in use, on its way, or another tool's."""
     wanted = app.settings.disk_low_bytes if free_bytes is None else free_bytes
     found = await _stored(app)
-    notes = await asyncio.to_thread(app.store.notes)
+    notes = await app.store.run(app.store.models.all)
     free_now = await asyncio.to_thread(_free, app)
     left = () if app.downloads else await asyncio.to_thread(delete.leftovers, app.settings.models_dir)
     left_bytes = await asyncio.to_thread(lambda: sum(path.lstat().st_size for path in left))
@@ -106,7 +106,7 @@ async def _checked(app: App, one: LocalModel) -> AsyncIterator[VerifyProgress]:
                 wrong.append(step.damaged)
             yield step
     damaged = "; ".join(wrong) or None
-    await asyncio.to_thread(app.store.note, one.name, verified_at=now(), damaged=damaged)
+    await app.store.run(app.store.models.update, one.name, verified_at=now(), damaged=damaged)
     if damaged:
         await app.events.append("weights_damaged", f"{one.name}: {damaged}")
         if not (await _users(app, (one,)) or one.other_tool or one.linked):
@@ -167,7 +167,7 @@ async def _removed(app: App, chosen: tuple[LocalModel, ...], left: tuple[Path, .
     freed = await asyncio.to_thread(delete.sweep, left)
     for one in chosen:
         freed += await asyncio.to_thread(delete.remove, one)
-        await asyncio.to_thread(app.store.forget_note, one.name)
+        await app.store.run(app.store.models.forget, one.name)
         await app.events.append("weights_removed", f"{one.name}, {gib(one.size_bytes)}")
     names = tuple(one.name for one in chosen)
     return Freed(names, len(left), freed, await asyncio.to_thread(_free, app))

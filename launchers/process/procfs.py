@@ -62,6 +62,34 @@ def runs(pid: int, command: Sequence[str]) -> bool:
     return same_name and shown[-len(wanted) + 1 :] == wanted[1:]
 
 
+def find(command: Sequence[str]) -> Identity | None:
+    """A process that runs ``command``."""
+    pids = (int(entry) for entry in os.listdir(PROC) if entry.isdigit())  # noqa: PTH208 - names are enough
+    return next((found for pid in pids if runs(pid, command) and (found := identity(pid))), None)
+
+
+def held_bytes(pid: int) -> int:
+    """RAM of a process and its session that MemAvailable no longer counts: private, shared, locked.
+
+    Source: proc_pid_status(5) RssAnon, RssShmem, VmLck. A process that is gone holds nothing.
+    """
+    return sum(_held_bytes(member) for member in {pid, *members(pid)})
+
+
+def _held_bytes(pid: int) -> int:
+    try:
+        lines = (PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return 0
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    own = {key: _kib(fields.get(key)) for key in ("RssAnon", "RssShmem", "RssFile", "VmLck")}
+    return own["RssAnon"] + own["RssShmem"] + min(own["RssFile"], own["VmLck"])
+
+
+def _kib(value: str | None) -> int:
+    return int(value.split()[0]) * 1024 if value else 0
+
+
 def members(session: int) -> tuple[int, ...]:
     """The living processes of a session: an engine is started as leader of its own."""
     pids = (int(entry) for entry in os.listdir(PROC) if entry.isdigit())  # noqa: PTH208 - names are enough

@@ -24,7 +24,7 @@ BLOCK = re.compile(r"(<!-- (probe|sources): (\S+) -->\n```console\n\$ [^\n]*\n)(
 CHILD = """
 import json, pathlib, sys
 from config.data import known_gpus
-from domain.jsonable import to_json
+from domain.serialization import to_json
 from probes import snapshot
 root = pathlib.Path(sys.argv[1])
 print(json.dumps(to_json(snapshot.probe(root=root, models_dir=root, known_gpus=known_gpus()))))

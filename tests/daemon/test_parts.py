@@ -21,12 +21,12 @@ from daemon.events.progress_log import ProgressLog
 from daemon.launches import log_tail
 from daemon.launches.launch import Launch
 from daemon.launches.log_tail import read
-from daemon.launches.service import name_of
+from daemon.launches.names import name_of
 from daemon.log_format import JournalFormatter, goes_to_journal
 from daemon.machine.snapshot import probe_now, without_engines
-from daemon.resources import ledger
-from daemon.resources.ledger import Ledger, free_bytes, host_held_bytes, without
+from daemon.resources.ledger import Ledger, free_bytes, without
 from daemon.state.records import LaunchRequest
+from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
 from daemon.weights.transfer_rate import TransferRate
 from domain import errors
@@ -92,37 +92,40 @@ def test_two_launches_in_flight_are_not_given_the_same_memory() -> None:
         memory=Memory(available_bytes=100, cgroup_available_bytes=None),
         gpus=(Gpu("x", "amd", "X", memory_free_bytes=10), Gpu("y", "amd", "Y")),
     )
-    left = without(machine, book.others("b"))
+    left = without(machine, book.reservations_beside("b").device_bytes)
     assert (free_bytes(left, "host"), free_bytes(left, "GPU0")) == (40, 5)
     assert free_bytes(left, "GPU1") is None, "unknown stays unknown"
     assert left.memory.cgroup_available_bytes is None
     book.release("a")
-    assert book.others("b") == {}
+    assert book.reservations_beside("b").device_bytes == {}
 
 
 def test_a_served_model_still_holds_the_weights_it_only_maps() -> None:
     book = Ledger()
     book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
     book.settle("a", host_held_bytes=20)
-    assert book.others("b") == {"host": 40}
+    assert book.reservations_beside("b").device_bytes == {"host": 40}
 
 
-def test_what_a_process_holds_is_counted_without_pages_it_could_drop() -> None:
-    held = bytearray(os.urandom(64)) * MIB
-    assert len(held) == 64 * MIB
-    assert 64 * MIB <= host_held_bytes(os.getpid()) < 4096 * MIB
-    assert host_held_bytes(2**22 + 1) == 0
+def test_a_plan_is_admitted_only_if_nobody_reserved_since_the_look() -> None:
+    book = Ledger()
+    look = book.reservations_beside("b")
+    book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
+    assert not book.admit("b", plan_of(30, 1), look)  # type: ignore[arg-type]
+    assert "b" not in book.reserved
+    look = book.reservations_beside("b")
+    book.release("a")
+    assert book.admit("b", plan_of(30, 1), look), "less is reserved than the plan reckoned with"  # type: ignore[arg-type]
 
 
-def test_children_and_locked_pages_count(tmp_path: Path) -> None:
-    def process(pid: int, status: str, children: str) -> None:
-        (tmp_path / f"{pid}/task/{pid}").mkdir(parents=True)
-        (tmp_path / f"{pid}/status").write_text(status)
-        (tmp_path / f"{pid}/task/{pid}/children").write_text(children)
-
-    process(1, "VmLck:\t40 kB\nRssAnon:\t10 kB\nRssFile:\t30 kB\nRssShmem:\t5 kB\n", "2 ")
-    process(2, "VmLck:\t0 kB\nRssAnon:\t7 kB\nRssFile:\t99 kB\nRssShmem:\t0 kB\n", "")
-    assert ledger.host_held_bytes(1, tmp_path) == (10 + 5 + 30 + 7) * 1024
+def test_a_plan_is_not_admitted_by_a_look_from_before_another_began_to_serve() -> None:
+    """Its reservation is smaller then, and what it uses is not in that look."""
+    book = Ledger()
+    book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
+    look = book.reservations_beside("b")
+    book.settle("a", host_held_bytes=60)
+    assert not book.admit("b", plan_of(30, 1), look)  # type: ignore[arg-type]
+    assert book.admit("b", plan_of(30, 1), book.reservations_beside("b"))  # type: ignore[arg-type]
 
 
 def test_a_manager_at_an_abstract_address_is_told() -> None:
@@ -217,13 +220,13 @@ def test_an_address_is_shown_without_its_secrets() -> None:
     assert "s3cret" not in shown
 
 
-async def test_an_engine_is_asked_again_once_the_devices_are_others() -> None:
+async def test_an_engine_is_asked_again_once_the_devices_are_others(tmp_path: Path) -> None:
     path = "/usr/bin/env"
     question = ("date", "+%s%N")
     first = await asyncio.to_thread(query.answer, path, question)
     machines = iter((Hardware(), Hardware(), Hardware(gpus=(Gpu("x", "amd", "X"),))))
     adapters = SimpleNamespace(probe=lambda: next(machines), engines=tuple, measure_bandwidth=lambda: None)
-    store = SimpleNamespace(fact=lambda key: None, put_fact=lambda key, value: None, add_event=print)
+    store = await asyncio.to_thread(Store, tmp_path / "state.db")
     app = SimpleNamespace(
         adapters=adapters,
         store=store,

@@ -23,7 +23,7 @@ from tests.rigs.trees import plant_machine
 OPENED: list[str] | None = None
 CHILD = """
 import json, pathlib, sys
-from domain.jsonable import to_json
+from domain.serialization import to_json
 from probes import snapshot
 from config.data import known_gpus
 from tests.probes.table import TABLE

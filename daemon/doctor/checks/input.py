@@ -15,13 +15,15 @@ from probes.system.systemd import Unit
 
 @dataclass(frozen=True, slots=True)
 class LaunchHealth:
-    """A launch, and whether it is wanted: one that nobody wants may lie there failed."""
+    """A launch, and whether it is wanted: one that nobody wants may lie there failed. ``stuck_pid`` is the
+    process of an engine that can't be killed."""
 
     name: str
     state: LaunchState
     wanted: bool
     restarts: int = 0
     last_error: str | None = None
+    stuck_pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

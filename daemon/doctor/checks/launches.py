@@ -10,13 +10,22 @@ BAD = (LaunchState.FAILED, LaunchState.DEGRADED)
 def check(facts: DoctorInput) -> tuple[Finding, ...]:
     if facts.launches is None:
         return not_known("the state of the launches can't be read", fix="sudo node-ctl doctor reads it")
-    bad = tuple(_bad(one) for one in facts.launches if one.state in BAD)
+    stuck = tuple(_stuck(one) for one in facts.launches if one.stuck_pid is not None)
+    bad = (*stuck, *(_bad(one) for one in facts.launches if one.state in BAD))
     if bad:
         return bad
     wanted = [one for one in facts.launches if one.wanted]
     if facts.daemon.silent and wanted:
         return not_known(f"{', '.join(one.name for one in wanted)}: no daemon watches")
     return ok(f"{len(wanted)} wanted, none failed" if wanted else "nothing is launched")
+
+
+def _stuck(one: LaunchHealth) -> Finding:
+    return error(
+        f"{one.name}: {one.last_error or f'process {one.stuck_pid} does not end'}",
+        why="it holds its memory, and nothing can be launched under that name until it is gone",
+        fix="the kernel holds it, most often for a GPU or a disk that hangs: see dmesg; a reboot ends it",
+    )
 
 
 def _bad(one: LaunchHealth) -> Finding:

@@ -111,10 +111,10 @@ def test_a_process_that_hangs_is_killed(tmp_path: Path, hub: Hub, monkeypatch: p
 def test_it_ends_with_the_daemon_that_started_it_and_the_next_one_resumes(tmp_path: Path, hub: Hub) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
     code = (
-        "import sys, json; from pathlib import Path; from catalog import courier;"
+        "import sys, json; from pathlib import Path; from catalog.download import process;"
         "from domain.download import Terms; from domain.model import Weights;"
-        "from domain.jsonable import from_json;"
-        "[0 for _ in courier.fetch(from_json(Weights, json.loads(sys.argv[1])), Path(sys.argv[2]),"
+        "from domain.serialization import from_json;"
+        "[0 for _ in process.fetch(from_json(Weights, json.loads(sys.argv[1])), Path(sys.argv[2]),"
         f" Terms(limit_bytes_per_s={MIB}))]"
     )
     daemon = subprocess.Popen([sys.executable, "-c", code, json.dumps(to_json(wanted)), str(tmp_path)])

@@ -13,6 +13,7 @@ from daemon.doctor import collect
 from daemon.doctor.checks.finding import Finding, Verdict
 from daemon.doctor.checks.input import DoctorInput
 from daemon.doctor.service import CHECKS, findings
+from daemon.state.store import Store
 from domain.hardware import Problem, ProblemKind
 from probes import identifiers
 from tests.daemon.conftest import FakeLauncher, Running, fake_adapters
@@ -92,8 +93,10 @@ async def test_an_orderly_end_is_no_death(daemon: Running) -> None:
 
 async def test_a_machine_that_went_down_is_told(daemon: Running, adapters: Adapters) -> None:
     async with daemon() as api:
-        store = api.app.store
-    await asyncio.to_thread(store.put_fact, "daemon", {"since": "then", "ended": False}, boot_id="another")
+        path = api.app.store.path
+    store = await asyncio.to_thread(Store, path)
+    await store.record("daemon", {"since": "then", "ended": False}, boot_id="another")
+    await asyncio.to_thread(store.close)
     async with daemon() as api:
         told = of(await api.get("/v1/doctor?check=daemon"), "daemon")
     assert told["found"].startswith("the machine went down without warning once")

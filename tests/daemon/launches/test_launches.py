@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.launches.service import name_of
+from daemon.launches.names import name_of
 from tests.daemon.conftest import FakeLauncher, Running, alive
 
 
@@ -34,7 +34,7 @@ async def test_two_that_ask_at_once_start_one_engine(daemon: Running, smollm2: P
         assert [answer.json()["created"] for answer in both].count(True) == 1
         assert (await api.progress("tiny"))[-1]["step"] == "ready"
         rows = await api.get("/v1/launches")
-        runs = await asyncio.to_thread(api.app.store.open_runs)
+        runs = await api.app.store.run(api.app.store.runs.unfinished)
     assert len(rows) == len(runs) == 1
 
 
@@ -57,7 +57,7 @@ async def test_what_is_stopped_is_gone_and_not_desired(daemon: Running, smollm2:
     async with daemon() as api:
         row = await api.launched(smollm2, name="tiny")
         stopped = (await api.post("/v1/launches/tiny/stop")).json()
-        told = await asyncio.to_thread(api.app.store.launch, "tiny")
+        told = await api.app.store.run(api.app.store.launches.get, "tiny")
         steps = await api.progress("tiny")
     assert (stopped["state"], stopped["pid"], stopped["endpoint"]) == ("stopped", None, None)
     assert not alive(row["pid"])
@@ -74,7 +74,7 @@ async def test_what_is_forgotten_leaves_no_row(daemon: Running, smollm2: Path) -
         await api.post("/v1/launches/tiny/stop", forget=True)
         assert await api.get("/v1/launches") == []
         assert (await api.http.get("/v1/launches/tiny")).json()["error"]["code"] == "unknown_launch"
-        assert await asyncio.to_thread(api.app.store.launches) == ()
+        assert await api.app.store.run(api.app.store.launches.all) == ()
 
 
 async def test_a_stop_in_the_middle_of_a_start_leaves_nothing(
@@ -86,8 +86,8 @@ async def test_a_stop_in_the_middle_of_a_start_leaves_nothing(
         pid = (await api.row("tiny", lambda row: row["pid"] is not None))["pid"]
         row = (await api.post("/v1/launches/tiny/stop")).json()
         assert row["state"] == "stopped"
-        assert api.app.ledger.promised == {}
-        assert await asyncio.to_thread(api.app.store.open_runs) == ()
+        assert api.app.ledger.reserved == {}
+        assert await api.app.store.run(api.app.store.runs.unfinished) == ()
     assert not alive(pid)
 
 
@@ -110,7 +110,7 @@ async def test_what_does_not_fit_is_told_and_not_desired(daemon: Running, smollm
         name = await api.launch("gpt-oss-120b")
         last = (await api.progress(name))[-1]
         row = (await api.get(f"/v1/launches/{name}"))["launch"]
-        known = await asyncio.to_thread(api.app.store.launches)
+        known = await api.app.store.run(api.app.store.launches.all)
     assert (last["step"], last["code"]) == ("failed", "does_not_fit")
     assert "GiB" in last["message"]
     assert "would fit" in last["hint"]
@@ -132,8 +132,8 @@ async def test_a_first_start_that_fails_tells_why_and_is_not_desired(
     async with daemon() as api:
         last = (await api.progress(await api.launch(smollm2, name="tiny")))[-1]
         row = (await api.get("/v1/launches/tiny"))["launch"]
-        assert api.app.ledger.promised == {}
-        told = await asyncio.to_thread(api.app.store.launch, "tiny")
+        assert api.app.ledger.reserved == {}
+        told = await api.app.store.run(api.app.store.launches.get, "tiny")
     assert last["code"] == "engine_failed"
     assert row["state"] == "failed"
     assert row["last_error"].startswith(last["message"])
@@ -144,11 +144,11 @@ async def test_a_first_start_that_fails_tells_why_and_is_not_desired(
 async def test_engines_end_with_the_daemon_last_launched_first(
     daemon: Running, smollm2: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "daemon.launches.stop")
+    caplog.set_level("INFO", "daemon.launches.service")
     async with daemon() as api:
         pids = [(await api.launched(smollm2, name=name))["pid"] for name in ("first", "second")]
     assert not any(alive(pid) for pid in pids)
-    ended = [record.args for record in caplog.records if record.name == "daemon.launches.stop"]
+    ended = [record.args for record in caplog.records if record.name == "daemon.launches.service"]
     assert ended == [("second",), ("first",)]
     async with daemon() as api:
         for name in ("first", "second"):

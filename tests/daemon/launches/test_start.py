@@ -10,7 +10,7 @@ import pytest
 from config import data
 from config.settings import Settings
 from daemon.launches.answer_check import expected
-from daemon.launches.pipeline import changed
+from daemon.launches.placement import changes
 from daemon.planning.plan import fingerprint
 from daemon.state.store import Store
 from domain.hardware import Hardware, Memory
@@ -52,7 +52,7 @@ def launcher(request: pytest.FixtureRequest, tmp_path: Path) -> FakeLauncher:
 async def test_the_second_pid_of_a_start_is_written_down(daemon: Running, smollm2: Path) -> None:
     async with daemon() as api:
         row = await api.launched(smollm2, name="tiny")
-        (run,) = await asyncio.to_thread(api.app.store.open_runs)
+        (run,) = await api.app.store.run(api.app.store.runs.unfinished)
     assert run.identity is not None
     assert run.identity.pid == row["pid"]
 
@@ -69,7 +69,7 @@ async def test_an_engine_whose_other_pid_was_written_down_is_found(
 
 
 def write_down_another_pid(store: Store) -> None:
-    with store._db() as db:
+    with store.database.writing() as db:
         db.execute("UPDATE runs SET pid = 4194305, start_ticks = 1")
 
 
@@ -77,13 +77,13 @@ async def test_launches_at_once_have_ports_of_their_own(daemon: Running, smollm2
     names = ("a", "b", "c")
 
     async with daemon() as api:
-        write_down = api.app.store.open_run
+        write_down = api.app.store.runs.begin
 
         def late(launch: str, command: Command, *, port: int, engine_version: str | None) -> int:
             time.sleep(0.8)  # longer than a plan takes: the others choose meanwhile
             return write_down(launch, command, port=port, engine_version=engine_version)
 
-        api.app.store.open_run = late  # type: ignore[method-assign]
+        api.app.store.runs.begin = late  # type: ignore[method-assign]
         await asyncio.gather(*(api.launch(smollm2, name=name, context_tokens=512) for name in names))
         for name in names:
             assert (await api.progress(name))[-1]["step"] == "ready"
@@ -152,12 +152,12 @@ async def test_a_desired_launch_that_comes_back_smaller_is_told(
 ) -> None:
     async with daemon() as api:
         row = await api.launched(smollm2, name="tiny", context_tokens=1024)
-        told = await asyncio.to_thread(api.app.store.launch, "tiny")
+        told = await api.app.store.run(api.app.store.launches.get, "tiny")
     assert told is not None
     assert told.plan is not None
     old = replace(told, plan=replace(told.plan, context_tokens=8192), fingerprint="of another engine")
     store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
-    await asyncio.to_thread(store.save_launch, replace(old, desired=True))
+    await store.run(store.launches.save, replace(old, desired=True))
     async with daemon() as api:
         assert (await api.progress("tiny"))[-1]["step"] == "ready"
         events = (await api.http.get("/v1/events")).text
@@ -167,6 +167,6 @@ async def test_a_desired_launch_that_comes_back_smaller_is_told(
 
 
 def test_what_changed_is_said_and_nothing_else() -> None:
-    assert changed(PLAN, replace(PLAN, reasons=("x",))) == ""
+    assert changes(PLAN, replace(PLAN, reasons=("x",))) == ""
     on_gpu = replace(PLAN, memory=(DeviceMemory("GPU0", 1, 0, 0, 0, 1),))
-    assert changed(PLAN, on_gpu) == "on GPU0 after host"
+    assert changes(PLAN, on_gpu) == "on GPU0 after host"

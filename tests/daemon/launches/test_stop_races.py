@@ -35,13 +35,13 @@ async def test_a_write_under_way_has_not_the_last_word(daemon: Running, smollm2:
     """A launch that is just being written down as desired, and is stopped."""
     entered = threading.Event()
     async with daemon() as api:
-        api.app.store.save_launch = slowed(api.app.store.save_launch, entered)  # type: ignore[method-assign]
+        api.app.store.launches.save = slowed(api.app.store.launches.save, entered)  # type: ignore[method-assign]
         await api.launch(smollm2, name="tiny")
         await until_set(entered)
         assert (await api.post("/v1/launches/tiny/stop")).json()["state"] == "stopped"
-        told = await asyncio.to_thread(api.app.store.launch, "tiny")
+        told = await api.app.store.run(api.app.store.launches.get, "tiny")
         await asyncio.sleep(0.5)
-        later = await asyncio.to_thread(api.app.store.launch, "tiny")
+        later = await api.app.store.run(api.app.store.launches.get, "tiny")
     assert told is not None
     assert not told.desired
     assert later == told
@@ -61,7 +61,7 @@ async def test_nothing_of_a_name_begins_while_it_is_forgotten(daemon: Running, s
     entered = threading.Event()
     async with daemon() as api:
         await api.launched(smollm2, name="tiny")
-        api.app.store.forget_launch = slowed(api.app.store.forget_launch, entered)  # type: ignore[method-assign]
+        api.app.store.launches.forget = slowed(api.app.store.launches.forget, entered)  # type: ignore[method-assign]
         forgetting = asyncio.create_task(api.post("/v1/launches/tiny/stop", forget=True))
         await until_set(entered)
         meanwhile = await api.post("/v1/launches", model=str(smollm2), name="tiny", threads=1)
@@ -105,14 +105,14 @@ async def test_who_waits_hears_of_a_failure_whose_engine_does_not_end(
 
 async def served_again_without_a_disk(api: Api, pid: int) -> dict[str, Any]:
     """The row after its engine was killed while READY can't be written."""
-    save = api.app.store.save_launch
+    save = api.app.store.launches.save
 
     def full(launch: LaunchRecord) -> None:
         if launch.state is LaunchState.READY:
             raise StateError("the disk is full")
         save(launch)
 
-    api.app.store.save_launch = full  # type: ignore[method-assign]
+    api.app.store.launches.save = full  # type: ignore[method-assign]
     os.kill(pid, signal.SIGKILL)
     return await api.row("tiny", lambda row: row["state"] == "ready" and row["pid"] not in (None, pid))
 
@@ -122,6 +122,6 @@ async def test_a_full_disk_ends_no_engine_that_serves(daemon: Running, smollm2: 
         before = await api.launched(smollm2, name="tiny")
         after = await served_again_without_a_disk(api, before["pid"])
         assert after["restarts"] == 1
-        assert set(api.app.ledger.promised) == {"tiny"}
+        assert set(api.app.ledger.reserved) == {"tiny"}
         await asyncio.sleep(0.3)
         assert (await api.get("/v1/launches/tiny"))["launch"]["pid"] == after["pid"]

@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from config.settings import Settings
-from daemon.launches.supervisor import delay_s
 from daemon.state.store import Store
 from tests.daemon.conftest import FakeLauncher, Running, alive
 from tests.daemon.killed import served_by_a_killed_daemon
@@ -21,8 +19,13 @@ Row = Mapping[str, Any]
 
 
 def forget_pids(store: Store) -> None:
-    with store._db() as db:
+    with store.database.writing() as db:
         db.execute("UPDATE runs SET pid = NULL, start_ticks = NULL")
+
+
+def forget_runs(store: Store) -> None:
+    with store.database.writing() as db:
+        db.execute("DELETE FROM runs")
 
 
 def is_ready(row: Row) -> bool:
@@ -54,7 +57,7 @@ async def test_an_engine_that_keeps_dying_is_failed_and_tried_all_the_same(
         launcher.args = ()
         well = await api.row("tiny", is_ready)
         assert well["last_error"] is None
-        told = await asyncio.to_thread(api.app.store.launch, "tiny")
+        told = await api.app.store.run(api.app.store.launches.get, "tiny")
     assert told is not None
     assert told.desired
 
@@ -73,13 +76,6 @@ async def test_launching_again_ends_the_wait(
         assert (await api.progress("tiny"))[-1]["step"] == "ready"
 
 
-@pytest.mark.parametrize(
-    ("failures", "wait_s"), [(1, 1.0), (2, 2.0), (3, 4.0), (9, 256.0), (10, 300.0), (5000, 300.0)]
-)
-def test_waits_double_up_to_the_longest(failures: int, wait_s: float) -> None:
-    assert delay_s(failures, first_s=1.0, most_s=300.0) == wait_s
-
-
 async def test_serving_for_long_begins_the_waits_anew(
     settings: Settings, daemon: Running, smollm2: Path
 ) -> None:
@@ -89,7 +85,7 @@ async def test_serving_for_long_begins_the_waits_anew(
         for restarts in (1, 2, 3):
             os.kill(row["pid"], signal.SIGKILL)
             row = await api.row("tiny", lambda row, n=restarts: is_ready(row) and row["restarts"] == n)  # type: ignore[misc]
-            assert api.app.launches["tiny"].failures == 1
+            assert api.app.launches["tiny"].attempts.failures == 1
 
 
 @pytest_asyncio.fixture
@@ -114,13 +110,13 @@ async def test_a_survivor_that_nobody_wants_is_ended(
     settings: Settings, daemon: Running, survivor: Row
 ) -> None:
     store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
-    told = await asyncio.to_thread(store.launch, "tiny")
+    told = await store.run(store.launches.get, "tiny")
     assert told is not None
-    await asyncio.to_thread(store.save_launch, replace(told, desired=False))
+    await store.run(store.launches.save, replace(told, desired=False))
     async with daemon() as api:
-        assert (await api.get("/v1/launches"))[0]["state"] == "stopped"
+        await api.row("tiny", lambda row: row["state"] == "stopped")
         assert not alive(survivor["pid"])
-        assert await asyncio.to_thread(api.app.store.open_runs) == ()
+        assert await api.app.store.run(api.app.store.runs.unfinished) == ()
 
 
 async def test_an_engine_whose_pid_was_never_written_down_is_found(
@@ -130,6 +126,18 @@ async def test_an_engine_whose_pid_was_never_written_down_is_found(
     await asyncio.to_thread(forget_pids, store)
     async with daemon() as api:
         assert (await api.row("tiny", is_ready))["pid"] == survivor["pid"]
+
+
+async def test_an_engine_that_no_run_tells_of_is_ended_and_another_serves(
+    settings: Settings, daemon: Running, survivor: Row
+) -> None:
+    """It was started while the state could not be written."""
+    store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
+    await asyncio.to_thread(forget_runs, store)
+    async with daemon() as api:
+        after = await api.row("tiny", is_ready)
+        assert after["pid"] != survivor["pid"]
+        assert not alive(survivor["pid"])
 
 
 async def test_a_survivor_that_died_meanwhile_is_started_anew(daemon: Running, survivor: Row) -> None:

@@ -38,7 +38,7 @@ async def trial(api: Api, smollm2: Path) -> int:
     await api.post("/v1/launches", model=str(smollm2), name="tiny")
     async with asyncio.timeout(15):
         while True:
-            runs = await asyncio.to_thread(api.app.store.open_runs)
+            runs = await api.app.store.run(api.app.store.runs.unfinished)
             if runs and runs[0].identity is not None:
                 return runs[0].identity.pid
             await asyncio.sleep(0.02)
@@ -55,8 +55,8 @@ async def test_a_trials_engine_is_written_down_while_it_runs(
         answer = await asyncio.wait_for(plan, 10)
         assert answer.status_code == 200, "a question is answered while threads are tried"
         await api.post("/v1/launches/tiny/stop")
-        assert await asyncio.to_thread(api.app.store.open_runs) == ()
-        assert await asyncio.to_thread(api.app.store.last_port, "tiny") is None
+        assert await api.app.store.run(api.app.store.runs.unfinished) == ()
+        assert await api.app.store.run(api.app.store.runs.last_port, "tiny") is None
     assert not alive(pid)
 
 
@@ -69,13 +69,14 @@ async def test_a_trial_that_outlived_its_daemon_is_ended(settings: Settings, dae
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
         command = Command(argv, settings.port_last, "tiny-tune")
         for launch in ("tiny:tune", "forgotten"):
-            run_id = await asyncio.to_thread(
-                store.open_run, launch, command, port=command.port, engine_version=None
+            run_id = await store.run(
+                store.runs.begin, launch, command, port=command.port, engine_version=None
             )
-            await asyncio.to_thread(store.identify_run, run_id, identity)
+            await store.run(store.runs.identify, run_id, identity)
         try:
-            async with daemon():
-                assert await asyncio.to_thread(store.open_runs) == ()
+            async with daemon() as api, asyncio.timeout(15):
+                while api.app.launches or await store.run(store.runs.unfinished):  # noqa: ASYNC110 - it is polled
+                    await asyncio.sleep(0.02)
                 assert not alive(engine.pid)
         finally:
             engine.kill()

@@ -52,11 +52,11 @@ async def test_a_stop_while_threads_are_tried_leaves_nothing(daemon: Running, sm
     async with daemon() as api:
         await api.post("/v1/launches", model=str(smollm2), name="tiny")
         async with asyncio.timeout(10):
-            steps = [line.step async for line in until_tune(api.app.launches["tiny"].track)]
+            steps = [line.step async for line in until_tune(api.app.launches["tiny"].progress)]
         assert steps[-1] == "tune"
         row = (await api.post("/v1/launches/tiny/stop")).json()
         assert row["state"] == "stopped"
-        assert api.app.ledger.promised == {}
+        assert api.app.ledger.reserved == {}
 
 
 async def until_tune(track: ProgressLog) -> AsyncIterator[Progress]:

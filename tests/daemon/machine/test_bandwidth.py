@@ -45,7 +45,7 @@ async def store(tmp_path: Path) -> Store:
 def app(store: Store, bench: Bench, boot_id: str = "one", models_dir: str = "/models") -> App:
     settings = SimpleNamespace(models_dir=Path(models_dir))
     made = SimpleNamespace(
-        store=store, adapters=bench, boot_id=boot_id, settings=settings, measuring=asyncio.Lock()
+        store=store, adapters=bench, boot_id=boot_id, settings=settings, measuring_lock=asyncio.Lock()
     )
     return cast("App", made)
 

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from daemon.app import Adapters, App
-from daemon.launches.launch import Launch
+from daemon.launches.launch import Engine, Launch
 from daemon.machine import device_changes, hotplug
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
@@ -116,9 +116,8 @@ class FakeEventLog:
 def launched(name: str, device: str, needed_bytes: int) -> Launch:
     memory = (DeviceMemory(device, 0, 0, 0, 0, needed_bytes, None),)
     plan = cast("Plan", SimpleNamespace(memory=memory))
-    return Launch(
-        LaunchRequest(name, name, LaunchOptions()), plan=plan, process=cast("EngineProcess", object())
-    )
+    engine = Engine(cast("EngineProcess", object()), 1, None)
+    return Launch(LaunchRequest(name, name, LaunchOptions()), plan=plan, engine=engine)
 
 
 async def test_launches_on_a_device_that_went_are_told(store: Store) -> None:
@@ -148,7 +147,7 @@ async def test_a_plan_counts_the_gpus_of_its_start(store: Store) -> None:
     """One that went since shifts the others, and no launch to another card."""
     other = replace(CARD, id="pci:0000:02:00.0")
     big, small = launched("big", "GPU1", 20 * GIB), launched("small", "GPU0", GIB)
-    big.gpus = small.gpus = (CARD.id, other.id)
+    big.gpu_ids = small.gpu_ids = (CARD.id, other.id)
     events = FakeEventLog()
     launches = {"big": big, "small": small}
     app = cast("App", SimpleNamespace(events=events, launches=launches, store=store))

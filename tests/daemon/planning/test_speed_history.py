@@ -97,8 +97,8 @@ async def test_a_speed_that_cannot_be_kept_costs_no_launch(daemon: Running, smol
 
 def test_runs_of_another_shape_count_as_none(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db")
-    store.put_fact("speed:a", [{"kind": "cpu"}])
-    store.put_fact("speed:b", (Run("cpu", 1, "a line", "another", 0.9),))
+    store.measurements.put("speed:a", [{"kind": "cpu"}])
+    store.measurements.put("speed:b", (Run("cpu", 1, "a line", "another", 0.9),))
     assert runs(store, "speed:a") == ()
     assert runs(store, "speed:b") == (Run("cpu", 1, "a line", "another", 0.9),)
 
@@ -110,7 +110,7 @@ async def test_only_the_latest_runs_are_kept(daemon: Running, smollm2: Path) -> 
         caps: Capabilities = api.app.adapters.engine(LLAMA_CPP)
         key = speed_key(machine, caps)
         many = tuple(Run("cpu", one, "", "", 1.0) for one in range(REMEMBERED))
-        await asyncio.to_thread(api.app.store.put_fact, key, many)
+        await api.app.store.run(api.app.store.measurements.put, key, many)
         local = api.app.launches["tiny"].plan
         assert local is not None
         await record_speed(api.app, local, Ready("", 10.0, 10.0, prompt_tokens=8), caps)

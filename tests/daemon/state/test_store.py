@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.state import store as subject
+from daemon.state import database, events
 from daemon.state.records import LaunchRecord, LaunchRequest
 from daemon.state.store import Store
 from domain.errors import ConfigError, StateError
@@ -52,50 +52,55 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_launch_comes_back_as_it_was(store: Store) -> None:
-    store.save_launch(LAUNCH)
-    assert Store(store.path).launches() == (LAUNCH,)
+    store.launches.save(LAUNCH)
+    assert Store(store.path).launches.all() == (LAUNCH,)
 
 
 def test_a_vllm_plan_keeps_its_own_kind_of_flags(store: Store) -> None:
     plan = replace(PLAN, engine="vllm", flags=VllmFlags(dtype="bfloat16", kv_cache_memory_bytes=1))
-    store.save_launch(replace(LAUNCH, plan=plan))
-    assert store.launch("tiny") == replace(LAUNCH, plan=plan)
+    store.launches.save(replace(LAUNCH, plan=plan))
+    assert store.launches.get("tiny") == replace(LAUNCH, plan=plan)
 
 
 def test_launches_come_in_the_order_of_their_first_launch(store: Store) -> None:
     for name in ("b", "a", "c", "b"):
-        store.save_launch(replace(LAUNCH, request=LaunchRequest(name, "m", LaunchOptions())))
-    assert [launch.request.name for launch in store.launches()] == ["b", "a", "c"]
-    store.forget_launch("a")
-    assert store.launch("a") is None
+        store.launches.save(replace(LAUNCH, request=LaunchRequest(name, "m", LaunchOptions())))
+    assert [launch.request.name for launch in store.launches.all()] == ["b", "a", "c"]
+    store.launches.forget("a")
+    assert store.launches.get("a") is None
 
 
 def test_a_run_is_open_from_before_its_pid_until_its_end(store: Store) -> None:
     command = Command(("/bin/engine", "--port", "1"), 1, "tiny", {"A": "b"}, stop=StopPolicy(grace_s=3))
-    run_id = store.open_run("tiny", command, port=1, engine_version="b1")
-    (run,) = store.open_runs()
+    run_id = store.runs.begin("tiny", command, port=1, engine_version="b1")
+    (run,) = store.runs.unfinished()
     assert (run.identity, run.command) == (None, command)
-    store.identify_run(run_id, Identity(7, 8))
-    assert store.open_runs()[0].identity == Identity(7, 8)
-    store.close_run(run_id, "stopped")
-    assert store.open_runs() == ()
-    assert store.last_port("tiny") == 1
+    store.runs.identify(run_id, Identity(7, 8))
+    assert store.runs.unfinished()[0].identity == Identity(7, 8)
+    store.runs.end(("tiny",), "stopped")
+    assert store.runs.unfinished() == ()
+    assert store.runs.last_port("tiny") == 1
 
 
-def test_facts_keep_the_boot_they_hold_for(store: Store) -> None:
-    assert store.fact("x") is None
-    store.put_fact("x", {"a": 1.5}, boot_id="boot")
-    fact = store.fact("x")
-    assert fact is not None
-    assert (fact.value, fact.boot_id) == ({"a": 1.5}, "boot")
+def test_measurements_keep_the_boot_they_hold_for(store: Store) -> None:
+    assert store.measurements.get(dict[str, float], "x") is None
+    store.measurements.put("x", {"a": 1.5}, boot_id="boot")
+    assert store.measurements.get_with_boot(dict[str, float], "x") == ({"a": 1.5}, "boot")
+
+
+@pytest.mark.parametrize("value", ["{", "[]", '"text"', "null", "1e999"])
+async def test_a_damaged_measurement_counts_as_none(store: Store, value: str) -> None:
+    await store.record("x", {"a": 1.5})
+    await store.run(damage, store, "UPDATE facts SET value = ?", value)
+    assert await store.recall(dict[str, float], "x") is None
 
 
 def test_events_only_grow_and_the_oldest_go(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "EVENTS_KEPT", 3)
+    monkeypatch.setattr(events, "EVENTS_KEPT", 3)
     for number in range(5):
-        store.add_event("kind", f"event {number}", None)
-    assert [event.message for event in store.events()] == ["event 2", "event 3", "event 4"]
-    assert [event.id for event in store.events(since=4)] == [5]
+        store.events.append("kind", f"event {number}")
+    assert [event.message for event in store.events.since()] == ["event 2", "event 3", "event 4"]
+    assert [event.id for event in store.events.since(4)] == [5]
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
@@ -112,7 +117,7 @@ def test_a_failed_migration_leaves_the_database_as_it_was(
     steps = tmp_path / "migrations"
     steps.mkdir()
     (steps / "0001.sql").write_text("CREATE TABLE first (a TEXT);")
-    monkeypatch.setattr(subject, "MIGRATIONS", steps)
+    monkeypatch.setattr(database, "MIGRATIONS", steps)
     path = tmp_path / "state.db"
     Store(path)
     (steps / "0002.sql").write_text("CREATE TABLE second (a TEXT);\nCREATE TABLE first (a TEXT);")
@@ -130,37 +135,37 @@ def test_a_state_that_can_not_be_written_is_an_error_of_ours(store: Store) -> No
     db.execute("DROP TABLE events")
     db.close()
     with pytest.raises(StateError, match="no such table"):
-        store.add_event("kind", "message", None)
+        store.events.append("kind", "message", None)
 
 
-def damage(store: Store, statement: str) -> None:
-    with store._db() as db:
-        db.execute(statement)
+def damage(store: Store, statement: str, *values: str) -> None:
+    with store.database.writing() as db:
+        db.execute(statement, values)
 
 
 def test_a_plan_that_can_not_be_read_costs_the_plan_alone(store: Store) -> None:
-    store.save_launch(LAUNCH)
+    store.launches.save(LAUNCH)
     damage(store, "UPDATE launches SET plan = '{\"model\": 1}', ready = 'no JSON'")
-    assert store.launches() == (replace(LAUNCH, plan=None, ready=None),)
+    assert store.launches.all() == (replace(LAUNCH, plan=None, ready=None),)
 
 
 def test_a_row_that_can_not_be_read_is_told_and_keeps_no_other(store: Store) -> None:
     for name in ("a", "b"):
-        store.save_launch(replace(LAUNCH, request=LaunchRequest(name, "m", LaunchOptions())))
-        store.open_run(name, Command(("/bin/engine",), 1, name), port=1, engine_version=None)
+        store.launches.save(replace(LAUNCH, request=LaunchRequest(name, "m", LaunchOptions())))
+        store.runs.begin(name, Command(("/bin/engine",), 1, name), port=1, engine_version=None)
     damage(store, "UPDATE launches SET request = '[]' WHERE name = 'a'")
     damage(store, "UPDATE runs SET command = '{}' WHERE launch = 'a'")
-    assert [launch.request.name for launch in store.launches()] == ["b"]
-    assert [run.launch for run in store.open_runs()] == ["b"]
-    assert store.launch("a") is None
-    told = [event.message for event in store.events() if event.kind == "unreadable"]
+    assert [launch.request.name for launch in store.launches.all()] == ["b"]
+    assert [run.launch for run in store.runs.unfinished()] == ["b"]
+    assert store.launches.get("a") is None
+    told = [event.message for event in store.events.since() if event.kind == "unreadable"]
     assert len(told) == 2
-    assert all(message.startswith("not known any more: a") for message in told)
+    assert all(message.startswith("a") and "can't be read" in message for message in told)
 
 
 def test_a_file_that_is_damaged_later_is_an_error_of_ours(store: Store) -> None:
-    store.save_launch(LAUNCH)
+    store.launches.save(LAUNCH)
     for path in store.path.parent.glob("state.db*"):
         path.write_bytes(b"not a database at all" * 500)
     with pytest.raises(StateError, match="not a database"):
-        store.launches()
+        store.launches.all()

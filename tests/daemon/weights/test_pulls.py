@@ -147,7 +147,7 @@ async def test_the_next_daemon_goes_on_where_the_last_one_stopped(daemon: Runnin
     async with daemon() as api:
         assert (await ended(api, 1))["step"] == "done"
         assert hub.gets("/cdn/")[-1].headers["Range"].startswith("bytes=")
-        assert await asyncio.to_thread(api.app.store.pulls) == ()
+        assert await api.app.store.run(api.app.store.pulls.all) == ()
 
 
 async def test_a_pause_is_told_and_an_event(api: Api) -> None:

@@ -139,5 +139,5 @@ async def test_a_use_that_can_not_be_noted_keeps_no_model_from_being_served(
     def full(*_: object, **__: object) -> None:
         raise StateError("the disk is full")
 
-    monkeypatch.setattr(api.app.store, "note", full)
+    monkeypatch.setattr(api.app.store.models, "update", full)
     assert (await api.launched(smollm2, name="tiny"))["state"] == "ready"

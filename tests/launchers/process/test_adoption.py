@@ -23,10 +23,10 @@ from tests.launchers.conftest import FAKE, ROOT, MakeProcess
 SHORT_LIVED_DAEMON = """
 import asyncio, json, sys
 from pathlib import Path
-from domain.jsonable import from_json, to_json
+from domain.serialization import from_json, to_json
 from launchers import llama_cpp
 from launchers.command import Command
-from launchers.process import EngineProcess
+from launchers.process.engine import EngineProcess
 
 async def main():
     command = from_json(Command, json.loads(sys.argv[1]))

@@ -20,7 +20,7 @@ from tests.rigs.trees import MACHINES, plant_machine
 CHILD = """
 import json, os, pathlib, sys
 from config.data import known_gpus
-from domain.jsonable import to_json
+from domain.serialization import to_json
 from probes import snapshot
 roots, answers = json.load(sys.stdin)
 seen = []

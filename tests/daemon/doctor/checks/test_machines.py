@@ -22,7 +22,7 @@ from tests.rigs.trees import plant_machine
 CHILD = """
 import json, pathlib, sys
 from config.data import known_gpus
-from domain.jsonable import to_json
+from domain.serialization import to_json
 from probes import snapshot
 root = pathlib.Path(sys.argv[1])
 print(json.dumps(to_json(snapshot.probe(root=root, models_dir=root, known_gpus=known_gpus()))))

@@ -1,0 +1,137 @@
+"""The engine process of a launch: stored, started, proved. Engines that serve and trials go the same way."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from functools import partial
+
+from daemon.app import App
+from daemon.launches.answer_check import expected
+from daemon.launches.launch import Engine, Launch
+from daemon.launches.watch import Watch
+from daemon.state.records import Run
+from domain.errors import EngineError, StateError
+from domain.launch import Step
+from domain.plan import Plan
+from launchers import ports
+from launchers.command import Command, Exit
+from launchers.process.orphans import OWNER
+from launchers.process.procfs import Identity
+from launchers.readiness import Ready
+
+log = logging.getLogger(__name__)
+
+PID_POLL_S = 0.02
+NEW_PID_POLL_S = 0.25  # an engine that ends quickly is started a second time, with another pid
+TRIAL = ":tune"  # after the launch's name in the name of a run: no launch is called so
+
+
+async def choose_port(app: App, launch: Launch) -> int:
+    """The port it had, so that clients find it again; else the lowest free one. Raises: BusyError."""
+    last = await app.store.run(app.store.runs.last_port, launch.name)
+    # no await from here to the assignment: two launches can't choose the same one
+    taken = {other.port for other in app.launches.values() if other is not launch and other.port}
+    first, final = app.settings.port_first, app.settings.port_last
+    if last is not None and first <= last <= final and last not in taken and ports.is_free(last):
+        launch.port = last
+    else:
+        launch.port = ports.free_port(first, final, taken=taken)
+    return launch.port
+
+
+async def start_engine(
+    app: App, launch: Launch, plan: Plan, command: Command, *, engine_version: str | None, trial: bool = False
+) -> Ready:
+    """The engine's answer to the known question. It is ``launch.engine`` from before it has a process on: the
+    supervisor ends it. Raises: EngineError."""
+    command = replace(command, env={**command.env, OWNER: str(app.settings.state_dir)})
+    run_id = await _begin_run(
+        app, launch.name + (TRIAL if trial else ""), command, engine_version=engine_version
+    )
+    process = app.adapters.new_process(command, _watch(app, launch.name, plan))
+    launch.engine = Engine(process, command.port, run_id, trial=trial)
+    return await wait_until_ready(app, launch, launch.engine)
+
+
+async def adopt_engine(app: App, run: Run, plan: Plan | None, identity: Identity) -> Engine | None:
+    """The engine of ``run``, ``None`` where it is gone or the pid is another's by now. Without its ``plan``
+    it can only be ended."""
+    watch = _watch(app, launch_of(run.launch), plan)
+    process = await app.adapters.adopt_process(identity, run.command, watch)
+    if process is None:
+        return None
+    return Engine(process, run.port, run.id, trial=run.launch.endswith(TRIAL))
+
+
+def launch_of(run: str) -> str:
+    """The launch that a run belongs to, a trial's too."""
+    return run.removesuffix(TRIAL)
+
+
+async def wait_until_ready(app: App, launch: Launch, engine: Engine) -> Ready:
+    """Its pid is stored as soon as there is one, and again when it has another: from then on a later daemon
+    can find it. Raises: EngineError."""
+    starting = asyncio.ensure_future(engine.process.ensure_ready(app.settings.ready_timeout_s))
+    stored: Identity | None = None
+    try:
+        while True:
+            done, identity = starting.done(), engine.process.identity
+            if identity not in (None, stored):
+                stored = identity
+                await _identify(app, launch, engine, stored)
+            if done:
+                return starting.result()
+            await asyncio.wait({starting}, timeout=NEW_PID_POLL_S if stored else PID_POLL_S)
+    finally:
+        starting.cancel()
+
+
+async def engine_gone(app: App, launch: Launch, outcome: str) -> None:
+    """No process of it is left. All runs of the launch are closed, trials too: also one whose start was
+    interrupted while it was stored."""
+    launch.engine = None
+    try:
+        await app.store.run(app.store.runs.end, (launch.name, launch.name + TRIAL), outcome)
+    except StateError as error:  # the next daemon finds no such process, and closes it
+        log.warning("runs not closed: launch=%s %s", launch.name, error)
+
+
+async def _begin_run(app: App, name: str, command: Command, *, engine_version: str | None) -> int | None:
+    """``None`` where the state can't be written: a crashed engine is started again all the same, and the
+    next daemon knows it as one of ours by its environment."""
+    try:
+        return await app.store.run(
+            app.store.runs.begin, name, command, port=command.port, engine_version=engine_version
+        )
+    except StateError as error:
+        log.warning("run not stored: launch=%s %s", name, error)
+        return None
+
+
+async def _identify(app: App, launch: Launch, engine: Engine, identity: Identity | None) -> None:
+    if identity is None:
+        return
+    if engine.run_id is not None:
+        try:
+            await app.store.run(app.store.runs.identify, engine.run_id, identity)
+        except StateError as error:
+            log.warning("pid not stored: launch=%s pid=%d %s", launch.name, identity.pid, error)
+    if not engine.trial:
+        launch.say(Step.CHECK, f"pid {identity.pid}, waiting for a known answer")
+
+
+def _watch(app: App, launch: str, plan: Plan | None) -> Watch:
+    """How its log is kept and understood."""
+    launcher = None if plan is None else app.adapters.launchers[plan.engine]
+    return Watch(
+        log_path=app.log_path(launch),
+        log_limit_bytes=app.settings.log_max_bytes,
+        diagnose=_undiagnosed if launcher is None else launcher.diagnose,
+        degraded=None if launcher is None or plan is None else partial(launcher.degraded, plan=plan),
+        expect=None if plan is None else expected(app.catalogue, plan),
+    )
+
+
+def _undiagnosed(log_tail: str, ended: Exit) -> EngineError:
+    del log_tail
+    return EngineError(f"the engine ended: {ended}", cause="unknown")

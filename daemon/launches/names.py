@@ -1,0 +1,36 @@
+"""The names of launches: of a file, a unit and a model at once."""
+
+import re
+
+from catalog import names
+from domain.errors import NodeError, UsageError
+from domain.redact import without_secrets
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def checked_name(name: str) -> str:
+    """Raises: UsageError for what can't be the name of a file, a unit and a model at once."""
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} can't be the name of a launch",
+            hint="lower-case letters, digits, '.', '_' and '-', at most 63 of them",
+        )
+    return name
+
+
+def name_of(model: str) -> str:
+    """``owner/Some-Model-GGUF:Q4_K_M`` -> ``some-model-gguf``, ``/m/tiny.gguf`` -> ``tiny``."""
+    model = _of_hub(model) or without_secrets(model).removesuffix("?...")
+    last = model.rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[-1]
+    stem = last.lower().removesuffix(".gguf").split(":")[0].split("@")[0]
+    return checked_name(re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._")[:63] or "model")
+
+
+def _of_hub(model: str) -> str | None:
+    """The repository, or the file of it, that ``model`` names: no revision, no page."""
+    try:
+        named = names.parse(model)
+    except NodeError:  # its launch will tell
+        return None
+    return named.file or named.repo if isinstance(named, names.Repo) else None

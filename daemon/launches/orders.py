@@ -1,0 +1,60 @@
+"""What others want of a launch. They give orders; its supervisor carries them out."""
+
+import asyncio
+from collections.abc import Callable
+
+from daemon.events.broadcast import Broadcast
+from domain.launch import LaunchRow
+
+
+class Orders:
+    """Belongs to the event loop."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.forget = False
+        self.shut_down = False
+        self.retry = False
+        self._given = Broadcast()
+        self._stopped: asyncio.Future[LaunchRow] | None = None
+
+    @property
+    def must_end(self) -> bool:
+        return self.stop or self.shut_down
+
+    def give_stop(self, *, forget: bool) -> "asyncio.Future[LaunchRow]":
+        """No longer desired. The result is its row once nothing of it runs, or why that can't be had."""
+        self.stop = True
+        self.forget = self.forget or forget
+        if self._stopped is None or self._stopped.done():
+            self._stopped = asyncio.get_running_loop().create_future()
+        self._given.tell()
+        return self._stopped
+
+    def give_shut_down(self) -> None:
+        """Ends with the daemon, and stays desired."""
+        self.shut_down = True
+        self._given.tell()
+
+    def give_retry(self) -> None:
+        """Does not wait any longer for the next try."""
+        self.retry = True
+        self._given.tell()
+
+    def answer_stop(self, result: LaunchRow | Exception) -> None:
+        """Answers everyone who asked to stop it."""
+        if self._stopped is None or self._stopped.done():
+            return
+        if isinstance(result, Exception):
+            self._stopped.set_exception(result)
+            self._stopped.exception()  # whoever asked may be gone: then nobody retrieves it
+        else:
+            self._stopped.set_result(result)
+
+    async def next(self) -> None:
+        """Returns when the next order is given."""
+        await self._given.wait()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._given.wait()

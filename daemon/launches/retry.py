@@ -1,0 +1,43 @@
+"""Whether a launch that failed is tried again, and when. Pure: no I/O, no clock, no log."""
+
+from dataclasses import dataclass
+
+from domain.errors import BadModelError, NodeError, UnknownModelError, UsageError
+
+# What another try can't mend: a name that leads nowhere, a file that is no model, options that contradict
+PERMANENT = (UnknownModelError, BadModelError, UsageError)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Waits grow from ``first_s`` twofold to ``longest_s``; from ``loop_failures`` in a row on a launch is
+    shown as failed while it is tried again."""
+
+    first_s: float
+    longest_s: float
+    loop_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    wait_s: float
+    loops: bool
+
+
+def next_try(
+    error: NodeError, policy: RetryPolicy, *, failures: int, attended: bool, planned: bool
+) -> Retry | None:
+    """The next try after ``failures`` in a row, this one counted; ``None`` to give up.
+
+    A launch is ``attended`` until it served for the first time in the daemon that accepted it: its owner is
+    there and reads the error. Nobody reads it after a restart of the daemon or once it served, so it is
+    given up only where it was never ``planned`` and the error is permanent.
+    """
+    if attended or (not planned and isinstance(error, PERMANENT)):
+        return None
+    return Retry(wait_s(policy, failures), loops=failures >= policy.loop_failures)
+
+
+def wait_s(policy: RetryPolicy, failures: int) -> float:
+    """1 failure -> first, 2 -> twice that, ... -> longest."""
+    return min(policy.longest_s, policy.first_s * 2.0 ** min(failures - 1, 30))

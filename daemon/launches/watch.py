@@ -1,0 +1,17 @@
+"""How an engine is watched: where its log goes, and who understands it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from launchers.process.engine import Degraded, Diagnose
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """``expect`` is a word that the known answer must have."""
+
+    log_path: Path
+    log_limit_bytes: int
+    diagnose: Diagnose
+    degraded: Degraded | None
+    expect: str | None

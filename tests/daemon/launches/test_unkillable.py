@@ -1,0 +1,104 @@
+"""An engine that the kernel does not let go of stays known and keeps its memory until it is gone."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launchers.process import procfs
+from tests.daemon.conftest import Api, FakeLauncher, Running, alive
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch, launcher: FakeLauncher) -> pytest.MonkeyPatch:
+    """Nothing that the daemon does ends an engine, as with one in uninterruptible sleep."""
+    launcher.args = ("--deaf",)
+    monkeypatch.setattr("launchers.process.child.KILL_S", 0.2)
+    monkeypatch.setattr(procfs, "signal_session", lambda session, number: None)
+    return monkeypatch
+
+
+async def served_and_stuck(api: Api, smollm2: Path) -> dict[str, Any]:
+    row = await api.launched(smollm2, name="tiny")
+    refused = await api.post("/v1/launches/tiny/stop")
+    assert refused.status_code == 502
+    assert "does not end, not even killed" in refused.json()["error"]["message"]
+    return row
+
+
+async def test_it_is_named_everywhere_until_it_is_gone(
+    daemon: Running, smollm2: Path, stuck: pytest.MonkeyPatch
+) -> None:
+    async with daemon() as api:
+        before = await served_and_stuck(api, smollm2)
+        pid = before["pid"]
+        (row,) = await api.get("/v1/launches")
+        assert (row["state"], row["pid"]) == ("stopping", pid)
+        assert f"process {pid} does not end" in row["last_error"]
+        assert set(api.app.ledger.reserved) == {"tiny"}
+        again = await api.post("/v1/launches", model=str(smollm2), name="tiny", threads=1)
+        assert again.status_code == 423
+        assert f"process {pid} does not end" in again.json()["error"]["message"]
+        (finding,) = await api.get("/v1/doctor?check=launches")
+        assert finding["status"] == "error"
+        assert f"process {pid} does not end" in finding["found"]
+        os.kill(pid, signal.SIGKILL)  # the kernel lets it go
+        await api.row("tiny", lambda row: row["state"] == "stopped")
+        assert api.app.ledger.reserved == {}
+        events = (await api.http.get("/v1/events")).text
+        assert await api.app.store.run(api.app.store.runs.unfinished) == ()
+    assert '"kind": "engine_stuck"' in events
+    assert '"kind": "engine_gone"' in events
+
+
+async def test_its_stop_is_tried_again_when_it_is_asked_for_again(
+    daemon: Running, smollm2: Path, stuck: pytest.MonkeyPatch
+) -> None:
+    async with daemon() as api:
+        pid = (await served_and_stuck(api, smollm2))["pid"]
+        assert (await api.post("/v1/launches/tiny/stop")).status_code == 502
+        stuck.undo()
+        assert (await api.post("/v1/launches/tiny/stop")).json()["state"] == "stopped"
+    assert not alive(pid)
+
+
+async def test_the_next_daemon_knows_it_and_does_not_desire_it(
+    daemon: Running, smollm2: Path, stuck: pytest.MonkeyPatch
+) -> None:
+    async with daemon() as api:
+        pid = (await served_and_stuck(api, smollm2))["pid"]
+    assert alive(pid), "the end of the daemon does not wait for it"
+    async with daemon() as api:
+        row = await api.row(
+            "tiny", lambda row: row["last_error"] is not None and "does not" in row["last_error"]
+        )
+        assert (row["state"], row["pid"]) == ("stopping", pid)
+        assert set(api.app.ledger.reserved) == {"tiny"}
+        stuck.undo()
+        assert (await api.post("/v1/launches/tiny/stop")).json()["state"] == "stopped"
+        record = await api.app.store.run(api.app.store.launches.get, "tiny")
+    assert record is not None
+    assert not record.desired
+    assert not alive(pid)
+
+
+async def test_a_desired_launch_is_served_again_once_it_is_gone(
+    daemon: Running, smollm2: Path, stuck: pytest.MonkeyPatch, launcher: FakeLauncher
+) -> None:
+    """Its engine hangs at the restart, can't be killed, and nothing is started beside it."""
+    async with daemon() as api:
+        first = await api.launched(smollm2, name="tiny")
+        object.__setattr__(api.app.settings, "ready_timeout_s", 0.5)
+        launcher.args = ("--deaf", "--slow", "60")
+        os.kill(first["pid"], signal.SIGKILL)
+        row = await api.row("tiny", lambda row: row["state"] == "stopping")
+        await asyncio.sleep(0.3)
+        assert (await api.get("/v1/launches"))[0]["pid"] == row["pid"]
+        object.__setattr__(api.app.settings, "ready_timeout_s", 20)
+        launcher.args = ()
+        os.kill(row["pid"], signal.SIGKILL)
+        await api.row("tiny", lambda now: now["state"] == "ready" and now["pid"] not in (None, row["pid"]))
+        stuck.undo()
