@@ -1,0 +1,157 @@
+"""A machine without a kernel: engines that outlive daemons, die, hang and can't be killed, as a test wants.
+
+``FakeProcess`` stands in for ``launchers.process.engine.EngineProcess`` and keeps its contract: a start is
+shared and survives a caller that gives up, a stop during a spawn ends what is spawned, an engine that can't
+be killed stays alive and raises. The contract is tested on real children in tests/launchers/process.
+"""
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+
+from daemon.launches.watch import Watch
+from domain.errors import EngineError
+from launchers.command import Command, Exit
+from launchers.process.orphans import OWNER
+from launchers.process.procfs import Identity
+from launchers.readiness import Ready
+
+
+@dataclass(eq=False)
+class FakeEngine:
+    identity: Identity
+    command: Command
+    answers: bool = True
+    killable: bool = True
+    alive: bool = True
+
+
+@dataclass
+class World:
+    """``starts`` says what becomes of an engine that is started now: it answers, dies, or says nothing."""
+
+    starts: str = "answer"
+    unkillable_from_now: bool = False
+    engines: list[FakeEngine] = field(default_factory=list)
+    daemon: int = 0
+    _pids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(100))
+
+    def spawn(self, command: Command) -> FakeEngine:
+        pid = next(self._pids)
+        engine = FakeEngine(Identity(pid, pid), command, self.starts != "hang", not self.unkillable_from_now)
+        engine.alive = self.starts != "die"
+        self.engines.append(engine)
+        return engine
+
+    @property
+    def living(self) -> list[FakeEngine]:
+        return [engine for engine in self.engines if engine.alive]
+
+    def find_process(self, command: Command) -> Identity | None:
+        return next((engine.identity for engine in self.living if engine.command.argv == command.argv), None)
+
+    def find_engines(self, owner: str) -> tuple[Identity, ...]:
+        return tuple(engine.identity for engine in self.living if engine.command.env.get(OWNER) == owner)
+
+    def by_identity(self, identity: Identity) -> FakeEngine | None:
+        return next((engine for engine in self.living if engine.identity == identity), None)
+
+    def new_process(self, command: Command, watch: Watch) -> "FakeProcess":
+        del watch
+        return FakeProcess(self, command)
+
+    async def adopt_process(self, identity: Identity, command: Command, watch: Watch) -> "FakeProcess | None":
+        del watch
+        await asyncio.sleep(0)
+        engine = self.by_identity(identity)
+        if engine is None or engine.command.argv != command.argv:
+            return None
+        process = FakeProcess(self, command)
+        process.engine = engine
+        return process
+
+    async def end_process(self, identity: Identity) -> None:
+        await asyncio.sleep(0)
+        engine = self.by_identity(identity)
+        if engine is not None and not engine.killable:
+            raise EngineError(f"process {identity.pid} does not end", cause="unkillable")
+        if engine is not None:
+            engine.alive = False
+
+
+class FakeProcess:
+    """Polls its engine once a tenth of a second of the loop's own time."""
+
+    TICK_S = 0.1
+
+    def __init__(self, world: World, command: Command) -> None:
+        self.world, self.command, self.daemon = world, command, world.daemon
+        self.engine: FakeEngine | None = None
+        self.ready: Ready | None = None
+        self._start: asyncio.Task[Ready] | None = None
+        self._asked = False
+
+    @property
+    def alive(self) -> bool:
+        return self.engine is not None and self.engine.alive
+
+    @property
+    def identity(self) -> Identity | None:
+        return self.engine.identity if self.engine is not None and self.engine.alive else None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self.identity is None else self.identity.pid
+
+    async def ensure_ready(self, timeout_s: float) -> Ready:
+        if self._start is None:
+            self._start = asyncio.create_task(self._bring_up(timeout_s))
+            self._start.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._start)
+
+    async def _bring_up(self, timeout_s: float) -> Ready:
+        if self.engine is None:
+            await asyncio.sleep(0)
+            self.engine = self.world.spawn(self.command)
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            await asyncio.sleep(self.TICK_S)
+            if not self.engine.alive:
+                raise EngineError("it exited 1", cause="stopped" if self._asked else "exited")
+            if self.engine.answers:
+                self.ready = Ready("Paris", 10.0, None, 1.0)
+                return self.ready
+            if asyncio.get_running_loop().time() > deadline_s:
+                await self._kill()
+                raise EngineError("it did not answer in time", cause="timeout")
+
+    async def stop(self) -> Exit | None:
+        self._asked = True
+        while self._start is not None and not self._start.done() and self.engine is None:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await asyncio.sleep(self.TICK_S)
+        await self._kill()
+        if self._start is not None:
+            await asyncio.wait({self._start})
+        return None if self.engine is None else Exit(None, asked=True, served=True, oom_killed=False)
+
+    async def _kill(self) -> None:
+        if self.engine is not None and self.engine.alive:
+            if not self.engine.killable:
+                raise EngineError(f"process {self.pid} does not end, not even killed", cause="unkillable")
+            self.engine.alive = False
+
+    async def wait(self) -> Exit:
+        if self.engine is None:
+            raise EngineError("it was not started", cause="not_started")
+        while self.engine.alive:  # noqa: ASYNC110 - of the stepped loop
+            await asyncio.sleep(self.TICK_S)
+        return Exit(9, asked=self._asked, served=True, oom_killed=False)
+
+    async def why(self) -> EngineError:
+        await asyncio.sleep(0)
+        return EngineError("it was killed", cause="killed")
+
+    async def log_head(self) -> str:
+        await asyncio.sleep(0)
+        return ""
