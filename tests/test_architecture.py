@@ -1,9 +1,11 @@
 """The architecture as a test: sizes, names, and tools that fail when somebody breaks a rule."""
 
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -42,6 +44,32 @@ def test_every_module_says_in_its_first_line_what_it_is_for():
         if (text := path.read_text().removeprefix("#!/usr/bin/env python3\n")) and not text.startswith('"""')
     ]
     assert silent == []
+
+
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "*/README.md", "*/*/README.md")
+FOLDER_LIMIT = 14  # modules; what is one list of a kind (checks, commands, graph) may be longer
+LISTS = {"daemon/doctor/checks", "ctl/commands", "planner/llama_cpp/graph", "domain"}
+
+
+def test_every_path_that_a_page_names_exists():
+    missing = [
+        f"{page.relative_to(ROOT)}: {path}"
+        for page in tracked(*PAGES)
+        for path in re.findall(r"`([\w/.]+/[\w.]*)`", page.read_text())
+        if path.split("/")[0] in OURS and not (ROOT / path).exists()
+    ]
+    assert missing == []
+
+
+def test_a_folder_holds_one_subject():
+    folders = Counter(
+        str(path.parent.relative_to(ROOT))
+        for path in tracked("*.py")
+        if path.name != "__init__.py" and path.relative_to(ROOT).parts[0] in ROOMS
+    )
+    assert {
+        folder: count for folder, count in folders.items() if count > FOLDER_LIMIT and folder not in LISTS
+    } == {}
 
 
 def test_no_other_distribution_ships_one_of_our_names():

@@ -1,0 +1,66 @@
+"""A damaged row costs that row: no command of node-ctl fails for it, and the daemon starts."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from tests.daemon.conftest import Api, Running
+
+QUESTIONS = ("/v1/status", "/v1/probe?refresh=true", "/v1/launches", "/v1/doctor", "/v1/models", "/v1/pulls")
+
+
+def damage(path: Path, value: str) -> int:
+    """Every JSON text of every table; how many rows there were."""
+    columns = (("facts", "value"), ("launches", "plan"), ("launches", "ready"), ("pulls", "body"))
+    with sqlite3.connect(path) as db:
+        changed = sum(
+            db.execute(f"UPDATE {table} SET {name} = ?", (value,)).rowcount for table, name in columns
+        )
+    db.close()
+    return changed
+
+
+async def ask_everything(api: Api, model: Path) -> None:
+    for question in QUESTIONS:
+        answer = await api.http.get(question)
+        assert answer.status_code == 200, (question, answer.text)
+    planned = await api.post("/v1/plan", model=str(model))
+    assert planned.status_code == 200, planned.text
+
+
+@pytest.mark.parametrize("value", ["{", "[]", '"text"', "null", '{"ended": {}, "key": 7, "rate": []}', "7"])
+async def test_damaged_values_are_made_anew(
+    settings: Settings, daemon: Running, smollm2: Path, value: str
+) -> None:
+    async with daemon() as api:
+        await api.launched(smollm2, name="tiny")
+        await api.http.get("/v1/probe?refresh=true")
+    changed = await asyncio.to_thread(damage, settings.state_dir / "state.db", value)
+    assert changed >= 4
+    async with daemon() as api:
+        await api.row("tiny", lambda row: row["state"] == "ready")
+        await ask_everything(api, smollm2)
+
+
+async def test_a_launch_that_can_not_be_read_keeps_no_other_from_being_served(
+    settings: Settings, daemon: Running, smollm2: Path
+) -> None:
+    async with daemon() as api:
+        for name in ("lost", "served"):
+            await api.launched(smollm2, name=name)
+
+    def break_one() -> None:
+        with sqlite3.connect(settings.state_dir / "state.db") as db:
+            db.execute("UPDATE launches SET request = '[]', state = 'unheard of' WHERE name = 'lost'")
+        db.close()
+
+    await asyncio.to_thread(break_one)
+    async with daemon() as api:
+        await api.row("served", lambda row: row["state"] == "ready")
+        await ask_everything(api, smollm2)
+        events = (await api.http.get("/v1/events")).text
+        assert "lost: its record in the state can't be read" in events
+        assert (await api.launched(smollm2, name="lost"))["state"] == "ready"
