@@ -1,6 +1,6 @@
 """A process of its own that asks Level Zero's loader for its GPUs, because a driver may crash or hang.
 
-    python -m probes.level_zero_child
+    python -m probes.runtimes.level_zero_child
 
 Prints JSON. The layouts are those of ze_api.h for 64-bit machines, checked against version 1.8.12.
 """

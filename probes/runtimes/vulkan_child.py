@@ -1,6 +1,6 @@
 """A process of its own that asks libvulkan for its devices, because a driver may crash or never answer.
 
-    python -m probes.vulkan_child
+    python -m probes.runtimes.vulkan_child
 
 Prints JSON. The layouts are those of vulkan_core.h for 64-bit machines; bytes are picked out of buffers,
 since only a few of the fields are wanted.
