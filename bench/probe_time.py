@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from config.data import known_gpus
 from probes import snapshot
-from probes.system.host import ProbeState
+from probes.context import ProbeState
 from tests.rigs.trees import plant_machine
 
 RUNS = 20
@@ -52,11 +52,11 @@ def note(event: str, args: tuple[object, ...]) -> None:
 def show(name: str, root: Path) -> None:
     """``alone`` is reading the files of a further look and nothing else, in CPU time, too: where others use
     the machine, a wall clock tells of them."""
-    known, before = known_gpus(), ProbeState()
+    known, state = known_gpus(), ProbeState()
     with tempfile.TemporaryDirectory() as models:
 
         def look() -> object:
-            return snapshot.probe(root=root, models_dir=Path(models), known_gpus=known, before=before)
+            return snapshot.probe(root=root, models_dir=Path(models), known_gpus=known, state=state)
 
         walls, processor, files = [], [], []
         for _ in range(RUNS + 1):

@@ -41,10 +41,10 @@ from launchers.registry import LAUNCHERS, choose
 from probes import snapshot
 from probes.benchmarks import disk, memory
 from probes.benchmarks.disk import ReadRate
+from probes.context import ProbeState
 from probes.runtimes import probe as runtimes
 from probes.runtimes.probe import Runtimes
 from probes.system import boot_id as boot
-from probes.system.host import ProbeState
 
 HUB_THREADS = 32  # names looked up at a time: who waits for a slow hub keeps nothing else from a thread
 
@@ -137,7 +137,7 @@ def real_adapters(settings: Settings) -> Adapters:
             root=settings.sysroot,
             models_dir=settings.models_dir,
             known_gpus=known_gpus,
-            before=ProbeState(),
+            state=ProbeState(),
         ),
         boot_id=lambda: boot.boot_id(settings.sysroot),
         measure_bandwidth=lambda: memory.measure(settings.sysroot),

@@ -1,4 +1,4 @@
-"""Asks a source; one that breaks in a way nobody foresaw hides no other."""
+"""Keeps a source that breaks in a way nobody foresaw from hiding the others."""
 
 import logging
 from collections.abc import Callable
@@ -11,16 +11,16 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Guard:
-    """What broke is a problem and its value is unknown."""
+class Isolation:
+    """Runs readers; what breaks becomes a problem, and its value the one for "unknown"."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
-    def __call__(self, source: str, call: Callable[[], T], unknown: T) -> T:
+    def run(self, source: str, read: Callable[[], T], unknown: T) -> T:
         try:
-            return call()
-        except Exception as error:  # whatever it was: the other sources are asked all the same
+            return read()
+        except Exception as error:  # whatever it was: the other sources are read all the same
             log.exception("probe failed: source=%s", source)
             what = f"the probe broke: {error!r}"
             self.problems.append(

@@ -18,7 +18,7 @@ from probes.gpus import device_table, pci, pcie_link
 from probes.gpus.drm_clients import Held
 from probes.gpus.pci import PciDevice
 from probes.gpus.processes import tenants
-from probes.result import Found, ToldBy
+from probes.result import ToldBy, VendorReading
 from probes.sensors import temperatures
 
 INTEGRATED_SLOT = "0000:00:02.0"  # where every Core processor has its own graphics
@@ -51,9 +51,9 @@ FROM_FILE = Provenance("sysfs")
 
 def probe(
     root: Path, devices: Sequence[PciDevice], table: Sequence[KnownGpu], users: Held | None = None
-) -> Found:
+) -> VendorReading:
     """Cards with memory of their own. Integrated ones share RAM and are slower than the CPU: set aside."""
-    found = Found()
+    found = VendorReading()
     release = sysfs.read(root / "proc/sys/kernel/osrelease")
     for card in devices:
         if card.vendor != "8086" or not card.is_gpu or card.driver not in pci.DRIVERS["8086"]:

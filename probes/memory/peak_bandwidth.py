@@ -44,19 +44,19 @@ def of_modules(slots: Sequence[Slot]) -> Peak:
     return Peak(min(known) * bits / 8, bits, told)
 
 
-def bounded(ram: Reading[Memory], rated_bytes_per_s: float | None, rated_told: Provenance) -> Reading[Memory]:
-    """``ram`` with the peak of the chip that it is soldered to, where that is lower or the only one."""
-    peak = ram.value.peak_bandwidth_bytes_per_s
+def bounded(memory: Memory, rated_bytes_per_s: float | None, rated_told: Provenance) -> Reading[Memory]:
+    """``memory`` with the peak of the chip that it is soldered to, where that is lower or the only one."""
+    peak = memory.peak_bandwidth_bytes_per_s
     if rated_bytes_per_s is None or (peak is not None and peak <= rated_bytes_per_s):
-        return ram
+        return Reading(memory)
     value = replace(
-        ram.value,
+        memory,
         peak_bandwidth_bytes_per_s=rated_bytes_per_s,
         bandwidth_bytes_per_s=rated_bytes_per_s,
         bandwidth_source=BandwidthSource.PEAK,
     )
     fields = ("peak_bandwidth_bytes_per_s", "bandwidth_bytes_per_s", "bandwidth_source")
-    return replace(ram, value=value, told={**ram.told, **dict.fromkeys(fields, rated_told)})
+    return Reading(value, told=dict.fromkeys(fields, rated_told))
 
 
 def bus_bits(slots: Sequence[Slot]) -> tuple[int | None, Provenance]:

@@ -1,12 +1,13 @@
 """Versions of the compute stacks, kernel and firmware, from files: no child process, no library loaded."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from domain.hardware import Stacks
 from domain.provenance import Provenance
 from probes import sysfs
+from probes.gpus.pci import PciDevice
 from probes.memo import Memo
 from probes.result import Reading
 from probes.system import firmware
@@ -37,6 +38,8 @@ TOOLKIT_TEXT = re.compile(r"CUDA Version ([0-9]{1,3}(?:\.[0-9]{1,10}){1,3})")
 # Folders that an installation changes
 PLACES = ("opt", "opt/rocm", "usr/local", "usr/local/cuda", "usr/include", *RUNTIMES)
 
+FIRMWARE_DRIVERS = ("amdgpu", "xe", "i915", "amdxdna")
+
 TOLD = {
     "cuda": Provenance("nvml", note="the highest that the driver runs"),
     "cuda_toolkit": Provenance("files", note="version.json of /usr/local/cuda"),
@@ -48,16 +51,20 @@ TOLD = {
 }
 
 
-def probe(root: Path, kept: Memo, *, with_firmware: bool) -> Reading[Stacks]:
-    """``with_firmware`` where a driver loads any: the list of packages is large."""
+def probe(
+    root: Path, devices: Sequence[PciDevice], kept: Memo, *, cuda: str | None = None
+) -> Reading[Stacks]:
+    """``cuda`` is the highest version that NVIDIA's driver runs. Firmware is looked up only where a driver
+    loads any, because the list of packages is large."""
     release = sysfs.read(root / "proc/sys/kernel/osrelease")
     package = None
-    if with_firmware:
+    if any(device.driver in FIRMWARE_DRIVERS for device in devices):
         lists = sysfs.stamp(root / path for path in firmware.LISTS)
         package = kept("firmware", (root, lists), lambda: firmware.linux_firmware(root))
     places = sysfs.stamp(root / path for path in PLACES)
     installed = kept("stacks", (root, places), lambda: (rocm(root), cuda_toolkit(root)))
     stacks = Stacks(
+        cuda=cuda,
         rocm=installed[0],
         cuda_toolkit=installed[1],
         nvidia_module=sysfs.read(root / "sys/module/nvidia/version"),

@@ -54,7 +54,11 @@ class Meter:
         return (*_watts(chips), *between(before, now))
 
 
-def told(power: Power) -> Provenance:
+def told(power: Power) -> Mapping[str, Provenance]:
+    return {"power_w": _told(power)}
+
+
+def _told(power: Power) -> Provenance:
     if power.sensor.startswith("rapl/"):
         return RAPL_TOLD
     return ENERGY_TOLD if "energy" in power.sensor.rpartition("/")[2] else TOLD

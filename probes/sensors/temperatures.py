@@ -1,7 +1,7 @@
 """Temperature sensors: those of hwmon, and thermal zones that hwmon doesn't have. Which one is the CPU's."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from domain.hardware import Thermal
@@ -33,7 +33,11 @@ def probe(root: Path, chips: Sequence[Chip]) -> tuple[Thermal, ...]:
     return (*(sensor for chip in chips for sensor in _hwmon(chip)), *_zones(root, drivers))
 
 
-def told(sensor: Thermal) -> Provenance:
+def told(sensor: Thermal) -> Mapping[str, Provenance]:
+    return {"temperature_c": _told(sensor)}
+
+
+def _told(sensor: Thermal) -> Provenance:
     return ZONE_TOLD if sensor.sensor.startswith("thermal/") else TOLD
 
 
@@ -44,7 +48,7 @@ def of_cpu(sensors: Sequence[Thermal]) -> tuple[float | None, Provenance]:
         if found:
             hottest = max(found, key=lambda sensor: sensor.temperature_c)
             words = f"{hottest.sensor}, {note}" if note else hottest.sensor
-            return hottest.temperature_c, Provenance(told(hottest).source, certainty, words)
+            return hottest.temperature_c, Provenance(_told(hottest).source, certainty, words)
     return None, TOLD
 
 

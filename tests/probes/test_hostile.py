@@ -13,6 +13,7 @@ from domain.hardware import Hardware
 from domain.serialization import to_json
 from probes import identifiers, snapshot, storage
 from probes.benchmarks import memory as bandwidth
+from probes.context import ProbeState
 from probes.cpu import core_types, numa, processor
 from probes.gpus.amd import kfd
 from probes.memory import cgroup, dimms, ram, swap
@@ -20,7 +21,6 @@ from probes.runtimes import versions
 from probes.sensors.power import Meter
 from probes.system import boot_id as boot
 from probes.system import setup, systemd
-from probes.system.host import ProbeState
 from tests.probes.table import TABLE
 from tests.rigs.trees import plant, plant_machine
 
@@ -80,8 +80,8 @@ def test_a_machine_with_other_contents_is_still_seen(trees, data):
     changed = data.draw(st.dictionaries(st.sampled_from(sorted(kept)), CONTENT, min_size=1, max_size=6))
     plant(root, changed)
     try:
-        before = ProbeState(meter=METER)
-        seen = snapshot.probe(root=root, models_dir=root, known_gpus=TABLE, before=before)
+        state = ProbeState(meter=METER)
+        seen = snapshot.probe(root=root, models_dir=root, known_gpus=TABLE, state=state)
     finally:
         plant(root, {name: kept[name] for name in changed})
     assert isinstance(seen, Hardware)

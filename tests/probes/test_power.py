@@ -109,7 +109,7 @@ def test_watts_of_an_intel_card_come_from_its_counter(tmp_path, monkeypatch):
     monkeypatch.setattr(power.time, "monotonic", lambda: next(moments))
     [draw] = Meter().probe(tmp_path, hwmon.probe(tmp_path))
     assert (draw.sensor, draw.power_w) == ("xe/hwmon0/energy1", pytest.approx(30))
-    assert power.told(draw).certainty is Certainty.DERIVED
+    assert power.told(draw)["power_w"].certainty is Certainty.DERIVED
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from domain.hardware import Hardware
 from domain.serialization import from_json, to_json
 from domain.units import GIB, MIB
 from probes import snapshot
+from probes.context import ProbeState
 from probes.gpus.amd import probe as amd
-from probes.system.host import ProbeState
 from tests.rigs import nvml
 from tests.rigs.trees import plant
 
@@ -73,10 +73,10 @@ def test_the_peak_of_a_soldered_chip_bounds_what_the_firmware_says(machine, see)
 
 
 def test_the_second_look_reads_less_and_sees_the_same(machine, opened):
-    root, before = machine("i7-1370p"), ProbeState()
+    root, state = machine("i7-1370p"), ProbeState()
     looks, counts = [], []
     for _ in range(3):
-        looks.append(snapshot.probe(root=root, models_dir=root, known_gpus=(), before=before))
+        looks.append(snapshot.probe(root=root, models_dir=root, known_gpus=(), state=state))
         counts.append(len(opened))
         opened.clear()
     assert replace(looks[0], storage=None) == replace(looks[1], storage=None)

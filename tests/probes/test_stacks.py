@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from probes.gpus import pci
 from probes.memo import Memo
 from probes.runtimes import versions
 from probes.system import firmware
@@ -119,9 +120,9 @@ def test_a_torn_header_is_no_version():
 def test_packages_are_looked_up_where_a_driver_loads_firmware_and_once(machine, see, opened):
     root = plant(machine("strix-halo-128"), {"var/lib/dpkg/status": STATUS})
     assert see(root).stacks.linux_firmware == "20250410-2"
-    kept = Memo()
-    versions.probe(root, kept, with_firmware=True)
+    devices, memo = pci.probe(root), Memo()
+    versions.probe(root, devices, memo)
     opened.clear()
-    assert versions.probe(root, kept, with_firmware=True).value.linux_firmware == "20250410-2"
+    assert versions.probe(root, devices, memo).value.linux_firmware == "20250410-2"
     assert [path for path in opened if "dpkg" in path] == []
-    assert versions.probe(root, Memo(), with_firmware=False).value.linux_firmware is None
+    assert versions.probe(root, (), Memo()).value.linux_firmware is None

@@ -17,7 +17,7 @@ from probes.gpus.drm_clients import Held
 from probes.gpus.pci import PciDevice
 from probes.gpus.processes import tenants
 from probes.memory.ram import Meminfo
-from probes.result import Found, ToldBy
+from probes.result import ToldBy, VendorReading
 
 # Ryzen desktop processors have a display output of 2 CUs that ROCm and Vulkan show as a GPU with half of
 # the RAM; slower than the cores beside it. By id where KFD is absent: Raphael, Granite Ridge (pci.ids)
@@ -66,13 +66,13 @@ def probe(
     meminfo: Meminfo,
     table: Sequence[KnownGpu],
     users: Held | None = None,
-) -> Found:
+) -> VendorReading:
     cards = [one for one in devices if one.vendor == "1002" and one.is_gpu and one.driver == "amdgpu"]
     if not cards:
-        return Found()
+        return VendorReading()
     ground = ProbeContext(root, kfd.probe(root), meminfo, table, users or {})
     version = sysfs.read(root / "sys/module/amdgpu/version") or sysfs.read(root / "proc/sys/kernel/osrelease")
-    found = Found(problems=(*ground.topology.problems, *_permissions(root)))
+    found = VendorReading(problems=(*ground.topology.problems, *_permissions(root)))
     for card in cards:
         seen = _card(ground, card)
         driver = f"amdgpu {version}" if version else "amdgpu"
@@ -86,21 +86,23 @@ def probe(
     return found
 
 
-def _card(ground: ProbeContext, card: PciDevice) -> Found:
+def _card(ground: ProbeContext, card: PciDevice) -> VendorReading:
     node = ground.topology.gpu(card.slot)
     if _display_only(card, node):
         gpu = replace(device_table.identity(card, ground.table), is_integrated=True, set_aside=DISPLAY_ONLY)
-        return Found(set_aside=(gpu,))
+        return VendorReading(set_aside=(gpu,))
     if card.asleep:
         gpu = device_table.identity(card, ground.table)
-        return Found(gpus=(replace(gpu, arch=node.arch or gpu.arch) if node else gpu,))
+        return VendorReading(gpus=(replace(gpu, arch=node.arch or gpu.arch) if node else gpu,))
     gpu, problems, told = _awake(ground, card, node)
     parts = ground.topology.parts(card.slot)
     if len(parts) < 2:
-        return Found((gpu,), problems=problems, told={gpu.id: told})
+        return VendorReading((gpu,), problems=problems, told={gpu.id: told})
     whole = replace(gpu, set_aside=f"cut into {len(parts)} partitions")
     cut = tuple(_partition(gpu, part, number, len(parts)) for number, part in enumerate(parts))
-    return Found(cut, problems=problems, set_aside=(whole,), told={one.id: told for one in (whole, *cut)})
+    return VendorReading(
+        cut, problems=problems, set_aside=(whole,), told={one.id: told for one in (whole, *cut)}
+    )
 
 
 def _display_only(card: PciDevice, node: Node | None) -> bool:

@@ -13,7 +13,7 @@ from domain.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.gpus import device_table
 from probes.memory.ram import Meminfo
-from probes.result import Found
+from probes.result import VendorReading
 
 COMPATIBLE = Path("proc/device-tree/compatible")
 VENDOR = "apple,"
@@ -28,18 +28,18 @@ TOLD = {
 }
 
 
-def probe(root: Path, meminfo: Meminfo, table: Sequence[KnownGpu]) -> Found:
-    """The GPU of the chip, if the kernel has its driver; Found() on other machines."""
+def probe(root: Path, meminfo: Meminfo, table: Sequence[KnownGpu]) -> VendorReading:
+    """The GPU of the chip, if the kernel has its driver; VendorReading() on other machines."""
     names = (sysfs.read(root / COMPATIBLE) or "").split("\0")
     row = next((row for row in table for chip in row.chips if chip in names), None)
     unnamed = next(filter(UNKNOWN_CHIP.fullmatch, names), "")
     if row is None and not unnamed:
-        return Found()
+        return VendorReading()
     name = row.name if row else f"Apple {unnamed.removeprefix(VENDOR)}"
     if not sysfs.exists(root / DRIVER):
         what = f"the GPU of {name} is present, unusable: its driver is not loaded"
         hint = "it needs the asahi driver, which the kernels of Asahi Linux have"
-        return Found(problems=(Problem("apple", what, hint, ProblemKind.DRIVER),))
+        return VendorReading(problems=(Problem("apple", what, hint, ProblemKind.DRIVER),))
     release = sysfs.read(root / "proc/sys/kernel/osrelease")
     gpu = Gpu(
         id=f"soc:{row.chips[0] if row else unnamed}",
@@ -53,4 +53,4 @@ def probe(root: Path, meminfo: Meminfo, table: Sequence[KnownGpu]) -> Found:
         driver=f"asahi {release}" if release else "asahi",
         is_integrated=True,
     )
-    return Found((gpu,), told={gpu.id: TOLD})
+    return VendorReading((gpu,), told={gpu.id: TOLD})

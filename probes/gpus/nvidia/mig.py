@@ -7,14 +7,14 @@ partitions CUDA takes the first, or the one whose UUID CUDA_VISIBLE_DEVICES name
 from dataclasses import replace
 
 from domain.hardware import Gpu
-from probes.result import Found
+from probes.result import VendorReading
 
 CHOOSING = "CUDA_VISIBLE_DEVICES"
 OTHER = "a CUDA process sees one partition, and not this one"
 WHOLE = "a CUDA process sees no card beside a partition (MIG) of another"
 
 
-def of_one_process(found: Found, visible: str | None) -> Found:
+def of_one_process(found: VendorReading, visible: str | None) -> VendorReading:
     """``found`` with what an engine can't use beside its partition set aside. ``visible`` is the value of
     CUDA_VISIBLE_DEVICES; what names no partition that is here chooses none."""
     parts = [gpu for gpu in found.gpus if gpu.parent]

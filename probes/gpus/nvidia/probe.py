@@ -22,7 +22,7 @@ from probes.gpus.nvidia.nvml import Answers, DeviceAnswers
 from probes.gpus.pci import PciDevice
 from probes.gpus.processes import tenants
 from probes.memory.ram import Meminfo
-from probes.result import Found
+from probes.result import VendorReading
 
 # A driver, its device nodes, Jetson; WSL, whose Windows host may have another maker's GPU
 TRACES = ("proc/driver/nvidia", "dev/nvidiactl", "etc/nv_tegra_release")
@@ -44,14 +44,16 @@ HIDDEN = (
 UNCUT = "sudo nvidia-smi mig -cgi PROFILE -C makes a partition; sudo nvidia-smi -mig 0 gives the card back"
 
 
-def probe(root: Path, devices: Sequence[PciDevice], meminfo: Meminfo, table: Sequence[KnownGpu]) -> Found:
+def probe(
+    root: Path, devices: Sequence[PciDevice], meminfo: Meminfo, table: Sequence[KnownGpu]
+) -> VendorReading:
     cards = [one for one in devices if one.vendor == "10de" and one.is_gpu]
     sure = any(sysfs.exists(root / trace) for trace in TRACES)
     if not cards and not sure and not sysfs.exists(root / WSL):
-        return Found()
+        return VendorReading()
     bound = {one.slot: one for one in cards if one.driver == "nvidia"}
     asleep = {slot: one for slot, one in bound.items() if one.asleep}
-    sleepers = Found(
+    sleepers = VendorReading(
         gpus=tuple(device_table.identity(one, table) for one in asleep.values()),
         told={one.gpu_id: device_table.TOLD for one in asleep.values()},
     )
@@ -73,9 +75,9 @@ def module_version(root: Path) -> str | None:
     return sysfs.read(root / "sys/module/nvidia/version")
 
 
-def parse(root: Path, answers: Answers, awake: Mapping[str, PciDevice], host: Host) -> Found:
+def parse(root: Path, answers: Answers, awake: Mapping[str, PciDevice], host: Host) -> VendorReading:
     """``awake`` are the cards of the PCI bus that NVML should show, by slot."""
-    found = Found(cuda=_version(answers.cuda_version))
+    found = VendorReading(cuda=_version(answers.cuda_version))
     shown: set[str | None] = set()
     codes: list[int | None] = [*answers.handle_errors]  # of devices that don't say where they are
     ids: dict[int, str] = {}
@@ -99,7 +101,7 @@ def parse(root: Path, answers: Answers, awake: Mapping[str, PciDevice], host: Ho
     return replace(found, gpus=gpus, problems=(*found.problems, *lost), told=told)
 
 
-def _add(found: Found, root: Path, card: Gpu, device: DeviceAnswers, place: str) -> Found:
+def _add(found: VendorReading, root: Path, card: Gpu, device: DeviceAnswers, place: str) -> VendorReading:
     """A card, or what it is cut into: then its own memory is not to be had."""
     said = device.values
     sensor = nvidia_gpu.sensor(device, place, card.id)
@@ -124,7 +126,7 @@ def _add(found: Found, root: Path, card: Gpu, device: DeviceAnswers, place: str)
     return replace(found, gpus=(*found.gpus, card), problems=problems)
 
 
-def _set_aside(found: Found, card: Gpu, why: str) -> Found:
+def _set_aside(found: VendorReading, card: Gpu, why: str) -> VendorReading:
     return replace(found, set_aside=(*found.set_aside, replace(card, set_aside=why)))
 
 

@@ -5,10 +5,10 @@ import pytest
 from domain.accelerator import Tenant
 from domain.hardware import MemoryKind
 from probes import snapshot
+from probes.context import ProbeState
 from probes.gpus import intel
 from probes.gpus.pci import PciDevice
 from probes.sensors import power
-from probes.system.host import ProbeState
 from tests.rigs.trees import plant
 
 GIB, MIB = 1024**3, 1024**2
@@ -48,13 +48,13 @@ def test_a_card_draws_what_its_counter_of_energy_says(machine, monkeypatch, card
     now = [100.0]
     monkeypatch.setattr(power.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(power.time, "sleep", lambda _: None)
-    root, before = machine("arc-b580"), ProbeState()
+    root, state = machine("arc-b580"), ProbeState()
     for after_s in (0, 10):
         now[0] = 100.0 + after_s
         for number, energy_uj in ((1, card_uj), (2, 600_000_000)):
             counted = str(energy_uj if after_s else 0)
             plant(root, {f"sys/class/hwmon/hwmon4/energy{number}_input": counted})
-        seen = snapshot.probe(root=root, models_dir=root, known_gpus=(), before=before)
+        seen = snapshot.probe(root=root, models_dir=root, known_gpus=(), state=state)
     assert seen.gpus[0].power_w == watts
     assert seen.sources["gpus[pci:0000:0b:00.0].power_w"] == power.ENERGY_TOLD
 

@@ -1,0 +1,71 @@
+"""What probes are called with: root, settings, and facts that several of them need."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from domain.catalogue_types import KnownGpu
+from probes.gpus import drm_clients, pci
+from probes.gpus.amd import probe as amd
+from probes.gpus.drm_clients import Held
+from probes.gpus.pci import PciDevice
+from probes.isolate import Isolation
+from probes.memo import Memo
+from probes.memory import cgroup, ram
+from probes.memory.cgroup import Limits
+from probes.memory.ram import Meminfo
+from probes.sensors import hwmon
+from probes.sensors.hwmon import Chip
+from probes.sensors.power import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeState:
+    """What one snapshot leaves for the next: facts that can't change, and readings of energy counters."""
+
+    memo: Memo = field(default_factory=Memo)
+    meter: Meter = field(default_factory=Meter)
+
+
+class ProbeContext:
+    """One snapshot's inputs. The properties are read at most once, when the first probe needs them; one
+    whose reader breaks is unknown, and its failure is a problem of its own."""
+
+    def __init__(
+        self, root: Path, models_dir: Path, known_gpus: Sequence[KnownGpu], state: ProbeState | None = None
+    ) -> None:
+        self.root = root
+        self.models_dir = models_dir
+        self.known_gpus = known_gpus
+        self.state = state or ProbeState()
+        self.isolation = Isolation()
+
+    @cached_property
+    def cgroup_limits(self) -> Limits:
+        return self.isolation.run("cgroup", lambda: cgroup.probe(self.root), Limits())
+
+    @cached_property
+    def meminfo(self) -> Meminfo:
+        return self.isolation.run("meminfo", lambda: ram.read_meminfo(self.root), Meminfo())
+
+    @cached_property
+    def hwmon_chips(self) -> tuple[Chip, ...]:
+        return self.isolation.run("hwmon", lambda: hwmon.probe(self.root), ())
+
+    @cached_property
+    def pci_devices(self) -> tuple[PciDevice, ...]:
+        return self.isolation.run("pci", lambda: pci.probe(self.root), ())
+
+    @cached_property
+    def drm_memory(self) -> Held:
+        """Memory that processes hold of AMD's and Intel's GPUs."""
+        return self.isolation.run("drm", self._drm_memory, {})
+
+    def _drm_memory(self) -> Held:
+        apus = [
+            device.slot
+            for device in self.pci_devices
+            if device.driver == "amdgpu" and amd.is_apu(device, self.known_gpus)
+        ]
+        return drm_clients.probe(self.root, pci.drm_slots(self.pci_devices), apus)
