@@ -41,7 +41,7 @@ def profile(name_or_path: str) -> Hardware:
     path = Path(name_or_path).expanduser() if is_path else PROFILES / f"{_in_full(name_or_path)}.json"
     try:
         box = from_json(Hardware, json.loads(_text(path)))
-        validation.check(box)
+        validation.check_figures(box)
     except OSError as error:
         if is_path:
             raise UsageError(f"the profile {path} cannot be read: {error.strerror}") from error

@@ -1,16 +1,16 @@
-"""What belongs to an accelerator: its link, its peers, who uses its memory, how a runtime shows it."""
+"""Parts of an accelerator: PCIe link, peers, processes that use its memory, and how a runtime reports it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class PcieLink:
-    """The way from a GPU to the CPU. ``max`` is the most that card and slot allow at the narrowest port,
-    ``now`` what that port does at the moment: idle links fall to generation 1, so a low ``generation_now``
-    alone says nothing. ``card`` is what the card could in a better slot.
+    """The link from a GPU to the CPU. ``max`` is the maximum of card and slot at the narrowest port, ``now``
+    the present state of that port: idle links drop to generation 1, so a low ``generation_now`` alone is no
+    fault. ``card`` is the maximum of the card in a better slot.
 
-    ``narrowest`` is the PCI slot of that port where it is a bridge above the card, else ``None``.
-    ``external`` is true behind Thunderbolt or USB4; an M.2 or OCuLink adapter shows as a narrow link only.
+    ``narrowest`` is the PCI slot of that port if it belongs to a bridge above the card, else ``None``.
+    ``external`` is true behind Thunderbolt or USB4; an M.2 or OCuLink adapter appears only as a narrow link.
     """
 
     generation_now: int | None = None
@@ -24,8 +24,8 @@ class PcieLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Tenant:
-    """A process that holds memory of a GPU and is no engine of this daemon; ``name`` is its program."""
+class GpuProcess:
+    """A process that holds memory of a GPU. ``name`` is its program."""
 
     pid: int
     name: str | None = None
@@ -34,9 +34,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another GPU of this machine, as the driver says that this one reaches it.
+    """Another GPU of this machine and its connection to this one, as the driver reports it.
 
-    ``p2p`` is whether they read each other's memory without the CPU; ``nvlinks`` counts active links.
+    ``p2p`` is whether they read each other's memory without the CPU; ``nvlinks`` is the number of active
+    links.
     """
 
     id: str
@@ -46,9 +47,9 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeDevice:
-    """A device as Vulkan or Level Zero shows it. ``gpu`` is the ``id`` of that GPU here, by its PCI slot.
+    """A device as Vulkan or Level Zero reports it. ``gpu`` is the ``id`` of that GPU in ``Hardware``.
 
-    ``memory_bytes`` is the largest device-local heap: on a unified machine a fiction of the driver.
+    ``memory_bytes`` is the largest device-local heap, which on a unified machine is no real limit.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""What a machine has, as the probes found it. Also the shape of a profile: a box that isn't here.
+"""The hardware of a machine, as the probes read it; also the shape of a profile of another machine.
 
-``None`` means "not known" everywhere, never zero. Field names and nesting are the contract of
+``None`` means unknown everywhere, never zero. Field names and nesting are the contract of
 ``node-ctl probe --json``: fields may be added, never renamed.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from domain.accelerator import PcieLink, Peer, RuntimeDevice, Tenant
+from domain.accelerator import GpuProcess, PcieLink, Peer, RuntimeDevice
 from domain.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
 from domain.provenance import Provenance
 
@@ -19,7 +19,7 @@ class MemoryKind(StrEnum):
 
 
 class BandwidthSource(StrEnum):
-    """Where a bandwidth comes from. A peak is an upper bound from a data sheet or a clock."""
+    """A peak is an upper bound, from a data sheet or from clock and width."""
 
     PEAK = "peak"
     MEASURED = "measured"
@@ -27,10 +27,10 @@ class BandwidthSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """``usable_cpus`` are logical CPUs this process may run on (affinity); ``quota_cpus`` is the
-    tightest cgroup CPU quota in CPUs (1.5 = one and a half), ``None`` without one. ``kinds`` has more
-    than one on hybrid machines. ``power_w`` is the package's, ``throttled_count`` how many times since
-    the boot a core or the package was slowed down for heat."""
+    """``usable_cpus`` are the logical CPUs that this process may run on (affinity); ``quota_cpus`` is the
+    tightest cgroup CPU quota in CPUs (1.5 = one and a half), ``None`` without one. ``kinds`` has more than
+    one entry on hybrid processors. ``power_w`` is the package's; ``throttled_count`` is how many times since
+    boot a core or the package was throttled for heat."""
 
     model: str | None = None
     physical_cores: int | None = None
@@ -49,15 +49,14 @@ class Cpu:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Host RAM. ``cgroup_limit_bytes`` is the tightest limit above this process, ``None`` without
-    one; ``memlock_limit_bytes`` ``None`` when unlimited or unknown (``memlock_unlimited`` tells): both as
-    an engine gets them.
+    """Host RAM. Engines inherit both limits: ``cgroup_limit_bytes`` is the tightest above this process,
+    ``None`` without one; ``memlock_limit_bytes`` is ``None`` if it is unlimited (``memlock_unlimited``) or
+    unknown.
 
-    ``total_bytes`` is what the kernel has. ``installed_bytes`` are the modules, ``carve_out_bytes`` what
-    the firmware gave an integrated GPU of them. ``bandwidth_bytes_per_s`` is measured where it could be;
-    ``peak_bandwidth_bytes_per_s`` is always the one of clock and width (``bus_bits``), never a measured
-    one. Swap is that on disks; zram lies in the RAM itself. Reserved huge pages are gone from
-    ``available_bytes``.
+    ``total_bytes`` is the kernel's total. ``installed_bytes`` are the modules, ``carve_out_bytes`` the part
+    that the firmware reserves for an integrated GPU. ``bandwidth_bytes_per_s`` is measured if possible;
+    ``peak_bandwidth_bytes_per_s`` is always clock x width (``bus_bits``) or a data sheet's, never measured.
+    Swap is that on disks; zram is in the RAM itself. Reserved huge pages are not part of ``available_bytes``.
     """
 
     total_bytes: int | None = None
@@ -83,16 +82,17 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One accelerator that an engine can use. ``id`` is stable across boots: ``pci:0000:c3:00.0``.
+    """One GPU that an engine can use. ``id`` is stable across boots: ``pci:0000:c3:00.0``.
 
-    ``arch`` is ``sm_86`` or ``gfx1151``. ``fp16_flops_per_s`` is the dense tensor rate from the
-    device table. ``bandwidth_bytes_per_s`` is of its own memory (of RAM where unified).
+    ``arch`` is ``sm_86`` or ``gfx1151``. ``fp16_flops_per_s`` is the dense tensor rate from the device table.
+    ``bandwidth_bytes_per_s`` is that of its own memory (of the RAM if unified).
 
-    ``memory_reserved_bytes`` is what the driver keeps: neither free nor a tenant's. ``power_limit_w`` is the
-    limit in force, ``power_default_w`` the maker's. ``throttled_by`` names what holds the clocks down now
-    and shouldn't, () is nothing; ``temperature_margin_c`` is how much hotter it may get before that.
-    ``tenants`` is () where nobody else holds its memory. ``parent`` is the card that a partition (MIG) is
-    cut from. ``set_aside`` says why no engine is to use it: such a GPU is in ``Hardware.set_aside`` only.
+    ``memory_reserved_bytes`` is held by the driver: neither free nor used by a process. ``power_limit_w`` is
+    the limit in force, ``power_default_w`` the vendor's. ``throttled_by`` names the faults that hold the
+    clocks down now, () is none; ``temperature_margin_c`` is how much hotter it may get before it throttles.
+    ``tenants`` are processes other than our engines that hold its memory. ``parent`` is the card of a
+    partition (MIG). ``set_aside`` is why no engine should use it: such a GPU is in ``Hardware.set_aside``
+    only.
     """
 
     id: str
@@ -116,7 +116,7 @@ class Gpu:
     asleep: bool = False
     compute_units: int | None = None
     memory_reserved_bytes: int | None = None
-    tenants: tuple[Tenant, ...] | None = None
+    tenants: tuple[GpuProcess, ...] | None = None
     link: PcieLink | None = None
     peers: tuple[Peer, ...] = ()
     power_limit_w: float | None = None
@@ -132,7 +132,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Npu:
-    """Present, never counted as a GPU: no engine here runs on one."""
+    """Listed, but never counted as a GPU: no supported engine runs on one."""
 
     id: str
     vendor: str
@@ -143,10 +143,10 @@ class Npu:
 
 @dataclass(frozen=True, slots=True)
 class Stacks:
-    """Versions of the compute stacks: ``cuda`` is the driver's level (``"13.0"``), ``cuda_toolkit`` what is
-    installed of it. ``amdgpu_dkms`` is the driver built outside of the kernel, ``None`` for the kernel's own.
-    ``linux_firmware`` is the package's version, which begins with its date (``"20260110"``).
-    ``vulkan_driver_files`` is the variable that chose Vulkan's drivers, where one did."""
+    """Versions of the compute stacks. ``cuda`` is the highest that the driver runs (``"13.0"``),
+    ``cuda_toolkit`` the installed toolkit. ``amdgpu_dkms`` is a driver built outside the kernel, ``None`` for
+    the kernel's own. ``linux_firmware`` is the version of the package, which starts with its date
+    (``"20260110"``). ``vulkan_driver_files`` is the variable that selects Vulkan's drivers, if one does."""
 
     cuda: str | None = None
     rocm: str | None = None
@@ -164,8 +164,8 @@ class Stacks:
 
 @dataclass(frozen=True, slots=True)
 class Thermal:
-    """One temperature sensor. Limits that the driver fills with sentinels are ``None``. ``device`` is the
-    id of the GPU it belongs to, or the kernel's name of the device (``nvme0``)."""
+    """One temperature sensor. Implausible limits are ``None``. ``device`` is the id of its GPU, or the
+    kernel's name of the device (``nvme0``)."""
 
     sensor: str
     temperature_c: float
@@ -177,8 +177,8 @@ class Thermal:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The file system that holds the weights. ``read_bytes_per_s`` is measured past the page cache, by one
-    reader; ``device`` is the disk (``nvme0n1``) or what is mounted (``nas:/models``)."""
+    """The file system that holds the weights. ``read_bytes_per_s`` is measured with direct I/O by one reader;
+    ``device`` is the disk (``nvme0n1``) or the source of a network mount (``nas:/models``)."""
 
     path: str
     free_bytes: int | None = None
@@ -193,7 +193,7 @@ class Storage:
 @dataclass(frozen=True, slots=True)
 class EngineFound:
     """An engine binary on this machine. ``backends``: ``cpu``, ``vulkan``, ``cuda``, ``rpc``...
-    ``problem`` says why it can't be used here, ``None`` when it can."""
+    ``problem`` is why it cannot be used here, ``None`` if it can."""
 
     engine: str
     path: str
@@ -203,7 +203,7 @@ class EngineFound:
 
 
 class ProblemKind(StrEnum):
-    """Problems of which a check of the doctor can say more than the probe that met them."""
+    """Kinds of problems that a check of the doctor reports in place of the probe that found them."""
 
     DRIVER = "driver"
     LOST = "lost"
@@ -214,10 +214,10 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something a probe could not read or found wrong: where, what, and what to do about it.
+    """Something that a probe could not read or that is wrong: the probe, what it is, and what to do.
 
-    ``trouble`` tells its kind: the ``DRIVER`` doesn't answer or fit its library, a GPU is ``LOST`` since the
-    boot, ``HIDDEN`` by a sandbox or ``CLOSED`` to this user, or the ``SHARED_MEMORY`` is split badly.
+    ``trouble`` is its kind: the ``DRIVER`` does not answer or does not match its library, a GPU is ``LOST``
+    since boot, ``HIDDEN`` by a sandbox or ``CLOSED`` to this user, or the split of ``SHARED_MEMORY`` is bad.
     """
 
     source: str
@@ -228,12 +228,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A snapshot of one machine. ``power_limit_w`` is what data sheets allow its GPUs together, or the
-    chip that is CPU and GPU in one; the machine around them is not in it. ``set_aside`` are GPUs that are
-    present and that nothing is planned on: integrated graphics, a card that is cut into partitions.
+    """A snapshot of one machine. ``power_limit_w`` is the limit of its GPUs together by their data sheets, or
+    of a chip that is CPU and GPU in one; the rest of the machine is not included. ``set_aside`` are GPUs that
+    are present and that no plan uses: integrated graphics, a card that is cut into partitions.
 
-    ``sources`` tells of each value that is known where it comes from: by ``memory.total_bytes``,
-    ``gpus[pci:0000:c3:00.0].name``, ``thermals[SENSOR].temperature_c``. Equal machines may differ in it.
+    ``sources`` is the provenance of each known value, by its name: ``memory.total_bytes``,
+    ``gpus[pci:0000:c3:00.0].name``, ``thermals[SENSOR].temperature_c``. It is not compared.
     """
 
     cpu: Cpu = field(default_factory=Cpu)

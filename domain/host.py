@@ -1,11 +1,11 @@
-"""The parts of a machine that are no accelerators: cores, NUMA nodes, memory modules, fans, power, disks."""
+"""The parts of a machine other than accelerators: cores, NUMA nodes, memory modules, fans, power, disks."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class StorageKind(StrEnum):
-    """What a file system lies on. A VIRTUAL disk is a hypervisor's: what is below it can't be known."""
+    """The device of a file system. VIRTUAL is a hypervisor's disk, whose real device is unknown."""
 
     NVME = "nvme"
     SSD = "ssd"
@@ -18,7 +18,7 @@ class StorageKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CoreKind:
-    """Cores that are alike. ``cpus`` are their logical CPUs as taskset(1) takes them: ``0-4,10-14``."""
+    """Cores of one kind. ``cpus`` are their logical CPUs in the format of taskset(1): ``0-4,10-14``."""
 
     cpus: str
     cores: int
@@ -29,7 +29,7 @@ class CoreKind:
 
 @dataclass(frozen=True, slots=True)
 class NumaNode:
-    """A part of the RAM and the CPUs that are near it; a node without CPUs (CXL) has ``cpus`` empty."""
+    """A part of the RAM and the CPUs that are local to it; ``cpus`` is empty for a node without any (CXL)."""
 
     number: int
     cpus: str
@@ -39,8 +39,8 @@ class NumaNode:
 
 @dataclass(frozen=True, slots=True)
 class MemoryModule:
-    """One populated slot, or one soldered package. ``transfers_per_s`` is the speed it is configured for,
-    which is not the one on its label; ``data_bits`` is its width without ECC."""
+    """One populated slot, or one soldered package. ``transfers_per_s`` is the configured speed, which may
+    differ from that on its label; ``data_bits`` is its width without ECC."""
 
     locator: str
     total_bytes: int | None = None
@@ -51,7 +51,7 @@ class MemoryModule:
 
 @dataclass(frozen=True, slots=True)
 class Fan:
-    """0 rpm is a reading: many fans stand still while it is cool."""
+    """0 rpm is a valid reading: many fans stop while the device is cool."""
 
     sensor: str
     rpm: int
@@ -60,7 +60,7 @@ class Fan:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """What a device draws, or a package of CPU and all that is in it. ``limit_w`` is the cap in force."""
+    """The power of a device, or of a whole CPU package. ``limit_w`` is the limit in force."""
 
     sensor: str
     power_w: float

@@ -1,13 +1,13 @@
-"""Where a value of a snapshot comes from, and how far it can be trusted."""
+"""Where a value of a snapshot comes from, and how reliable it is."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Certainty(StrEnum):
-    """READ: the kernel, firmware or a driver states it. DERIVED: a rule makes it of such statements.
-    MEASURED: tried out on this machine. RATED: a data sheet's, so what it can be at most. ASSUMED: nothing
-    here states it, or what does is known to be wrong on some machines; ``Provenance.note`` says which."""
+    """READ: stated by the kernel, the firmware or a driver. DERIVED: computed from such statements. MEASURED:
+    measured on this machine. RATED: from a data sheet, so an upper bound. ASSUMED: nothing on this machine
+    states it, or what does is known to be wrong on some machines; ``Provenance.note`` says which."""
 
     READ = "read"
     DERIVED = "derived"
@@ -18,8 +18,8 @@ class Certainty(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """``source`` is who told it: ``sysfs``, ``meminfo``, ``dmi``, ``nvml``, ``kfd``, ``table``, ``measured``
-    and others. ``note`` says what of it, and what to beware of."""
+    """``source`` is one of ``sysfs``, ``meminfo``, ``dmi``, ``nvml``, ``kfd``, ``table``, ``measured`` and
+    others (docs/hardware.md). ``note`` says which part of the source, and its limitations."""
 
     source: str
     certainty: Certainty = Certainty.READ

@@ -1,4 +1,4 @@
-"""Values that two sources give together, once both are read."""
+"""Values that follow from two sources: computed from what the probes have read."""
 
 from dataclasses import replace
 
@@ -12,40 +12,43 @@ RATED = Provenance("table", Certainty.RATED, "of the unified GPU, whose memory i
 
 
 def cpu_sensors(hardware: Hardware) -> Hardware:
-    """Temperature and power of the CPU, by the sensors of the machine."""
+    """Temperature and power of the CPU, from the sensors of the machine."""
     if not hardware.thermals and not hardware.power:
         return hardware
-    temperature_c, told = temperatures.of_cpu(hardware.thermals)
-    cpu = replace(hardware.cpu, temperature_c=temperature_c, power_w=power.of_packages(hardware.power))
-    return with_part(hardware, "cpu", Reading(cpu, told={"temperature_c": told, "power_w": power.RAPL_TOLD}))
+    temperature_c, source = temperatures.cpu_temperature(hardware.thermals)
+    cpu = replace(hardware.cpu, temperature_c=temperature_c, power_w=power.package_power_w(hardware.power))
+    provenance = {"temperature_c": source, "power_w": power.RAPL_SOURCE}
+    return with_part(hardware, "cpu", Reading(cpu, provenance=provenance))
 
 
 def unified_bandwidth(hardware: Hardware) -> Hardware:
-    """The memory of a unified GPU is the RAM, so its peak is the RAM's, too."""
+    """The memory of a unified GPU is the RAM, so the GPU's rated bandwidth limits the RAM's."""
     for gpu in (*hardware.gpus, *hardware.set_aside):
-        if _has_rated_ram(gpu):
-            told = hardware.sources.get(f"gpus[{gpu.id}].bandwidth_bytes_per_s", RATED)
-            bounded = peak_bandwidth.bounded(hardware.memory, gpu.bandwidth_bytes_per_s, told)
-            return with_part(hardware, "memory", bounded)
+        if _is_unified_and_rated(gpu):
+            source = hardware.sources.get(f"gpus[{gpu.id}].bandwidth_bytes_per_s", RATED)
+            reading = peak_bandwidth.limit_to_rated(hardware.memory, gpu.bandwidth_bytes_per_s, source)
+            return with_part(hardware, "memory", reading)
     return hardware
 
 
-def _has_rated_ram(gpu: Gpu) -> bool:
-    peak = gpu.bandwidth_source is BandwidthSource.PEAK
-    return gpu.memory_kind is MemoryKind.UNIFIED and peak and bool(gpu.bandwidth_bytes_per_s)
+def _is_unified_and_rated(gpu: Gpu) -> bool:
+    rated = gpu.bandwidth_source is BandwidthSource.PEAK and bool(gpu.bandwidth_bytes_per_s)
+    return rated and gpu.memory_kind is MemoryKind.UNIFIED
 
 
 def gpu_power(hardware: Hardware) -> Hardware:
     """Intel's drivers count energy and report no watts: two readings of the counter give them."""
-    counted = {
-        gpu.id: draw
+    powers = {
+        gpu.id: reading
         for gpu in hardware.gpus
-        if gpu.power_w is None and (draw := power.of_device(hardware.power, gpu.id))
+        if gpu.power_w is None and (reading := power.device_power(hardware.power, gpu.id))
     }
-    if not counted:
+    if not powers:
         return hardware
-    gpus = (
-        replace(gpu, power_w=counted[gpu.id].power_w) if gpu.id in counted else gpu for gpu in hardware.gpus
+    gpus = tuple(
+        replace(gpu, power_w=powers[gpu.id].power_w) if gpu.id in powers else gpu for gpu in hardware.gpus
     )
-    told = {f"gpus[{id_}].power_w": power.told(draw)["power_w"] for id_, draw in counted.items()}
-    return replace(hardware, gpus=tuple(gpus), sources={**hardware.sources, **told})
+    named = {
+        f"gpus[{gpu_id}].power_w": power.sources_of(reading)["power_w"] for gpu_id, reading in powers.items()
+    }
+    return replace(hardware, gpus=gpus, sources={**hardware.sources, **named})

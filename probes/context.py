@@ -1,4 +1,4 @@
-"""What probes are called with: root, settings, and facts that several of them need."""
+"""The inputs of the probes: root, settings, and facts that several probes need."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from pathlib import Path
 from domain.catalogue_types import KnownGpu
 from probes.gpus import drm_clients, pci
 from probes.gpus.amd import probe as amd
-from probes.gpus.drm_clients import Held
+from probes.gpus.drm_clients import DrmMemory
 from probes.gpus.pci import PciDevice
 from probes.isolate import Isolation
 from probes.memo import Memo
@@ -22,15 +22,15 @@ from probes.sensors.power import Meter
 
 @dataclass(frozen=True, slots=True)
 class ProbeState:
-    """What one snapshot leaves for the next: facts that can't change, and readings of energy counters."""
+    """What one snapshot hands to the next: values that cannot change, and readings of energy counters."""
 
     memo: Memo = field(default_factory=Memo)
     meter: Meter = field(default_factory=Meter)
 
 
 class ProbeContext:
-    """One snapshot's inputs. The properties are read at most once, when the first probe needs them; one
-    whose reader breaks is unknown, and its failure is a problem of its own."""
+    """The inputs of one snapshot. Each property is read at most once, when the first probe uses it; if its
+    reader fails, the property is unknown and the failure is a problem of its own."""
 
     def __init__(
         self, root: Path, models_dir: Path, known_gpus: Sequence[KnownGpu], state: ProbeState | None = None
@@ -58,11 +58,11 @@ class ProbeContext:
         return self.isolation.run("pci", lambda: pci.probe(self.root), ())
 
     @cached_property
-    def drm_memory(self) -> Held:
+    def drm_memory(self) -> DrmMemory:
         """Memory that processes hold of AMD's and Intel's GPUs."""
         return self.isolation.run("drm", self._drm_memory, {})
 
-    def _drm_memory(self) -> Held:
+    def _drm_memory(self) -> DrmMemory:
         apus = [
             device.slot
             for device in self.pci_devices

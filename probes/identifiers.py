@@ -34,7 +34,7 @@ FILLERS = frozenset(
 SHORTEST = 4  # a shorter number would be found inside of others
 
 
-def read(root: Path) -> Private:
+def read_identifiers(root: Path) -> Private:
     people = [one for one in pwd.getpwall() if FIRST_LOGIN_UID <= one.pw_uid < NOBODY_UID]
     return Private(
         hosts=_hosts(root),

@@ -1,4 +1,4 @@
-"""Keeps a source that breaks in a way nobody foresaw from hiding the others."""
+"""Keeps an unexpected failure of one source from hiding the others."""
 
 import logging
 from collections.abc import Callable
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Isolation:
-    """Runs readers; what breaks becomes a problem, and its value the one for "unknown"."""
+    """Runs readers. An exception becomes a problem, and the value is the one that stands for unknown."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -20,10 +20,9 @@ class Isolation:
     def run(self, source: str, read: Callable[[], T], unknown: T) -> T:
         try:
             return read()
-        except Exception as error:  # whatever it was: the other sources are read all the same
+        except Exception as error:  # a bug in one probe must not cost the readings of the others
             log.exception("probe failed: source=%s", source)
-            what = f"the probe broke: {error!r}"
-            self.problems.append(
-                Problem(source, what, "the log has the traceback; it is a bug worth a report")
-            )
+            what = f"the probe failed: {error!r}"
+            hint = "this is a bug; the daemon's log has the traceback for a report"
+            self.problems.append(Problem(source, what, hint))
             return unknown

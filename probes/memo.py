@@ -1,4 +1,4 @@
-"""Remembers what can't change under the same key, so that a second look reads only what can."""
+"""Keeps values that cannot change while their key stays the same, so that they are not read again."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
@@ -7,17 +7,17 @@ T = TypeVar("T")
 
 
 class Memo:
-    """One answer a kind: another key, which names what the answer hangs on, replaces it. Two threads that
-    ask at once may both read; they read the same."""
+    """One value per kind; a call with another key replaces it. Two threads that miss at the same time may
+    both read; they read the same."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, tuple[Hashable, Any]] = {}
+        self._entries: dict[str, tuple[Hashable, Any]] = {}
 
     def __call__(self, kind: str, key: Hashable, read: Callable[[], T]) -> T:
-        known = self._answers.get(kind)
-        if known is not None and known[0] == key:
-            answer: T = known[1]
-            return answer
-        answer = read()
-        self._answers[kind] = (key, answer)
-        return answer
+        entry = self._entries.get(kind)
+        if entry is not None and entry[0] == key:
+            cached: T = entry[1]
+            return cached
+        value = read()
+        self._entries[kind] = (key, value)
+        return value

@@ -1,7 +1,7 @@
 """The probes of a snapshot, in the order in which they run. README.md says how to add one.
 
-A probe is given the hardware as the rows above it left it, and returns it with its own findings added. Facts
-that several probes need, such as the PCI devices, are properties of the context.
+A probe gets the hardware as the rows above it left it and returns it with its own values added. Facts that
+several probes need, such as the PCI devices, are properties of the context.
 """
 
 from typing import Protocol
@@ -21,22 +21,22 @@ from probes.sensors import fans, power, temperatures
 
 
 class Probe(Protocol):
-    """Reads one source: bounded in time and bytes, sets nothing, wakes no GPU that sleeps."""
+    """Reads one source. Bounded in time and bytes; changes nothing and wakes no sleeping GPU."""
 
     def __call__(self, context: ProbeContext, hardware: Hardware, /) -> Hardware:
-        """``hardware`` with values, problems and provenance of this source added. Whatever is raised here
-        becomes a problem, and ``hardware`` stays as it was."""
+        """``hardware`` with the values, problems and provenance of this source added. If it raises, the
+        exception becomes a problem and ``hardware`` stays as it was."""
 
 
 PROBES: dict[str, Probe] = {
     "thermals": lambda context, hardware: with_items(
-        hardware, "thermals", temperatures.probe(context.root, context.hwmon_chips), temperatures.told
+        hardware, "thermals", temperatures.probe(context.root, context.hwmon_chips), temperatures.sources_of
     ),
     "fans": lambda context, hardware: with_items(
-        hardware, "fans", fans.probe(context.hwmon_chips), fans.told
+        hardware, "fans", fans.probe(context.hwmon_chips), fans.sources_of
     ),
     "power": lambda context, hardware: with_items(
-        hardware, "power", context.state.meter.probe(context.root, context.hwmon_chips), power.told
+        hardware, "power", context.state.meter.probe(context.root, context.hwmon_chips), power.sources_of
     ),
     "cpu": lambda context, hardware: with_part(
         hardware, "cpu", processor.probe(context.root, context.cgroup_limits, context.state.memo)
@@ -51,7 +51,7 @@ PROBES: dict[str, Probe] = {
         hardware, "storage", storage.probe(context.root, context.models_dir, context.state.memo)
     ),
     "unusable": lambda context, hardware: with_gpus(
-        hardware, VendorReading(problems=pci.unusable(context.pci_devices))
+        hardware, VendorReading(problems=pci.unusable_gpus(context.pci_devices))
     ),
     "nvidia": lambda context, hardware: with_gpus(
         hardware, nvidia.probe(context.root, context.pci_devices, context.meminfo, context.known_gpus)
@@ -67,7 +67,7 @@ PROBES: dict[str, Probe] = {
         hardware, apple.probe(context.root, context.meminfo, context.known_gpus)
     ),
     "npu": lambda context, hardware: with_items(
-        hardware, "npus", npu.parse(context.pci_devices), lambda _: npu.TOLD
+        hardware, "npus", npu.probe(context.pci_devices), lambda _: npu.SOURCES
     ),
     "stacks": lambda context, hardware: with_part(
         hardware,

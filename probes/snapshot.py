@@ -1,4 +1,4 @@
-"""One snapshot of the machine: every probe of the registry runs once, and none can fail the others."""
+"""Takes one snapshot of the machine: every probe of the registry runs once, isolated from the others."""
 
 import logging
 import platform
@@ -20,10 +20,11 @@ log = logging.getLogger(__name__)
 def probe(
     *, root: Path, models_dir: Path, known_gpus: Sequence[KnownGpu], state: ProbeState | None = None
 ) -> Hardware:
-    """The hardware below ``root``, without engines. Never raises; starts no child but sysctl on a Mac.
+    """The hardware below ``root``, without engines. Never raises; starts no child but sysctl on macOS.
 
-    ``state`` is handed from snapshot to snapshot: what can't have changed is not read again. RAM bandwidth is
-    a peak or unknown and the disk's read rate unknown: ``probes.benchmarks`` measures both, which takes time.
+    ``state`` is passed from snapshot to snapshot, so that values that cannot have changed are not read
+    again. RAM bandwidth is a peak or unknown and the disk's read rate is unknown: ``probes.benchmarks``
+    measures both, which takes time.
     """
     if platform.system() == "Darwin":
         return macos.probe(models_dir, known_gpus)

@@ -113,7 +113,7 @@ def profile(data: dict[str, Any] | None) -> Hardware | None:
         return None
     try:
         box = from_json(Hardware, data)
-        validation.check(box)
+        validation.check_figures(box)
     except ValueError as error:
         raise UsageError(f"profile: {error}", hint="node-ctl probe --save writes one") from error
     return box

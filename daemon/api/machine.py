@@ -35,7 +35,7 @@ async def get_profile(request: Request) -> Any:
     """The machine looked at now, in the shape of the probe: for plans elsewhere, without whose it is."""
     app = app_of(request)
     seen = await snapshot.probe_now(app)
-    own = await asyncio.to_thread(identifiers.read, app.settings.sysroot)
+    own = await asyncio.to_thread(identifiers.read_identifiers, app.settings.sysroot)
     return to_json(anonymize.profile(seen, own))
 
 

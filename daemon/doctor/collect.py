@@ -36,8 +36,8 @@ def read(
 ) -> DoctorInput:
     """Hardware, launches and events come from whoever asks: a daemon has them at hand."""
     here = settings.sysroot == Path("/")
-    unit = systemd.show(UNIT) if here else None
-    own = accounts.of(os.getuid())
+    unit = systemd.read_unit(UNIT) if here else None
+    own = accounts.by_uid(os.getuid())
     return DoctorInput(
         hardware=hardware,
         system=setup.probe(settings.sysroot),
@@ -46,8 +46,8 @@ def read(
         launches=launches,
         events=events,
         runs_as=own,
-        unit_user=accounts.named(unit.user) if unit and unit.user else None,
-        caller=own if caller_uid is None else accounts.of(caller_uid),
+        unit_user=accounts.by_name(unit.user) if unit and unit.user else None,
+        caller=own if caller_uid is None else accounts.by_uid(caller_uid),
         groups=accounts.group_names(),
         disks=disks(settings),
         disk_low_bytes=settings.disk_low_bytes,
@@ -56,7 +56,7 @@ def read(
             for engine in hardware.engines
             if GPU_BACKENDS & set(engine.backends)
         },
-        clock_synchronised=clock.synchronised() if here else None,
+        clock_synchronised=clock.is_synchronised() if here else None,
         gfx_override=os.environ.get("HSA_OVERRIDE_GFX_VERSION"),
         known_troubles=versions.known_troubles(),
         cuda_since=versions.cuda_since(),

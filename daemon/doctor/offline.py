@@ -58,7 +58,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 def _bare(found: NamedFinding) -> str:
     """A report where not even the settings can be read."""
-    nothing = report.Attached({}, {}, report.system(Path("/")), identifiers.read(Path("/")))
+    nothing = report.Attached({}, {}, report.system(Path("/")), identifiers.read_identifiers(Path("/")))
     return report.text(DoctorInput(now=now()), [found], nothing)
 
 

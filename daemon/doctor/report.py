@@ -43,13 +43,13 @@ def read(settings: Settings, seen: DoctorInput) -> Attached:
     bad = (LaunchState.FAILED, LaunchState.DEGRADED)
     logs += [log_path(settings, one.name) for one in seen.launches or () if one.state in bad]
     written = {path.name: text for path in logs if (text := _tail(path))}
-    if seen.unit is not None and (lines := systemd.journal(seen.unit.name, LOG_LINES)):
+    if seen.unit is not None and (lines := systemd.read_journal(seen.unit.name, LOG_LINES)):
         written["the journal"] = lines
     return Attached(
         settings=settings.model_dump(mode="json"),
         logs=written,
         system=system(settings.sysroot),
-        private=identifiers.read(settings.sysroot),
+        private=identifiers.read_identifiers(settings.sysroot),
     )
 
 

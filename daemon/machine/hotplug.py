@@ -92,7 +92,7 @@ def _matters(subsystem: str | None, pci_class: str | None) -> bool:
         number = int(pci_class or "", 16)
     except ValueError:
         return True
-    return subsystem != "pci" or pci.interesting(number)
+    return subsystem != "pci" or pci.is_accelerator_class(number)
 
 
 async def look_when_heard(app: App, ears: DeviceMonitor) -> None:

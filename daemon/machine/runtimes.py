@@ -21,7 +21,7 @@ class StoredRuntimes:
 
 async def ask(app: App, seen: Hardware) -> None:
     """After a look of the schedule, so that no other waits for a driver. A GPU that sleeps is left asleep."""
-    key = await asyncio.to_thread(probe.key, app.settings.sysroot, seen)
+    key = await asyncio.to_thread(probe.cache_key, app.settings.sysroot, seen)
     async with app.measuring_lock:
         if key is None or await _known(app, key) is not None:
             return
@@ -33,7 +33,7 @@ async def ask(app: App, seen: Hardware) -> None:
 
 async def with_runtimes(app: App, seen: Hardware) -> Hardware:
     """``seen`` with what is known of this boot, even while a GPU sleeps."""
-    key = await asyncio.to_thread(probe.key, app.settings.sysroot, seen)
+    key = await asyncio.to_thread(probe.cache_key, app.settings.sysroot, seen)
     found = await _known(app, key)
     return seen if found is None else probe.with_runtimes(seen, found)
 

@@ -51,7 +51,7 @@ def without_engines(seen: Hardware, own: Collection[int], root: Path) -> Hardwar
     """Who has memory of a GPU beside the processes ``own`` and their children: an engine has workers."""
 
     def others(gpu: Gpu) -> Gpu:
-        kept = (one for one in gpu.tenants or () if not processes.belongs(root, one.pid, own))
+        kept = (one for one in gpu.tenants or () if not processes.descends_from(root, one.pid, own))
         return replace(gpu, tenants=tuple(kept)) if gpu.tenants else gpu
 
     return replace(seen, gpus=tuple(others(gpu) for gpu in seen.gpus))

@@ -1,1 +1,1 @@
-"""Short measurements: RAM bandwidth and the read rate of the disk that holds the weights."""
+"""Short benchmarks: RAM bandwidth, and the read rate of the disk that holds the weights."""

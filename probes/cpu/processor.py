@@ -13,8 +13,8 @@ from probes.memo import Memo
 from probes.memory.cgroup import Limits
 from probes.result import Reading
 
-# What llama.cpp's CPU variants and vLLM's CPU kernels ask for (ggml/src/ggml-cpu/CMakeLists.txt), by the
-# names of /proc/cpuinfo: x86 first, then ARM
+# Instruction sets that llama.cpp's CPU variants (ggml/src/ggml-cpu/CMakeLists.txt) and vLLM's kernels use,
+# by their names in /proc/cpuinfo: x86 first, then ARM
 ENGINE_ISA = (
     "sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx_vnni", "avx512f", "avx512bw", "avx512vl",
     "avx512vbmi", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16",
@@ -34,24 +34,24 @@ ARM_CORES = {
     ("0x51", "0x001"): "Oryon", ("0xc0", "0xac3"): "Ampere-1", ("0xc0", "0xac4"): "Ampere-1A",
 }  # fmt: skip
 
-TOLD = {
+SOURCES = {
     "model": Provenance("cpuinfo"),
     "physical_cores": Provenance("sysfs", note="topology/core_cpus_list"),
     "logical_cpus": Provenance("sysfs", note="cpu/online"),
     "usable_cpus": Provenance("proc", note="Cpus_allowed_list: affinity and cpusets"),
     "quota_cpus": Provenance("cgroup", note="the tightest of this group and all above it"),
-    "isa": Provenance("cpuinfo", note="what every core has"),
+    "isa": Provenance("cpuinfo", note="common to all cores"),
     "numa_nodes": Provenance("sysfs", note="node/has_cpu"),
     "kinds": Provenance("cpuinfo", note="the design of each ARM core"),
     "numa": Provenance("sysfs", note="node/node*/cpulist and meminfo"),
-    "throttled_count": Provenance("sysfs", note="thermal_throttle/*_throttle_count since the boot"),
+    "throttled_count": Provenance("sysfs", note="thermal_throttle/*_throttle_count since boot"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Cpuinfo:
-    """``isa`` is what every core has: on hybrid machines an engine may land on any of them. ``designs``
-    are the names of ARM cores by the number of the CPU."""
+    """``isa`` is common to all cores, because an engine may run on any of them. ``designs`` are the names of
+    ARM cores by the number of the CPU."""
 
     model: str | None
     isa: tuple[str, ...]
@@ -59,49 +59,47 @@ class Cpuinfo:
     designs: Mapping[int, str]
 
 
-def probe(root: Path, limits: Limits, kept: Memo) -> Reading[Cpu]:
-    """Temperature and power are not of these files: the snapshot adds them."""
+def probe(root: Path, limits: Limits, memo: Memo) -> Reading[Cpu]:
+    """Without temperature and power, which come from sensors (combine.py)."""
     online_text = sysfs.read(root / CPUS / "online")
     online = parse_cpu_list(online_text)
-    info = kept("cpuinfo", online_text, lambda: parse_cpuinfo(sysfs.read(root / "proc/cpuinfo") or ""))
-    told_apart = kept("cores", online_text, lambda: core_types.read(root, online, info.designs))
+    info = memo("cpuinfo", online_text, lambda: parse_cpuinfo(sysfs.read(root / "proc/cpuinfo") or ""))
+    cores = memo("cores", online_text, lambda: core_types.read(root, online, info.designs))
     nodes = numa.probe(root)
-    allowed = sysfs.fields(sysfs.read(root / "proc/self/status")).get("Cpus_allowed_list:")
+    allowed = sysfs.parse_pairs(sysfs.read(root / "proc/self/status")).get("Cpus_allowed_list:")
     cpu = Cpu(
         model=info.model,
-        physical_cores=told_apart.physical,
-        performance_cores=told_apart.performance,
+        physical_cores=cores.physical,
+        performance_cores=cores.performance,
         logical_cpus=len(online) or info.logical_cpus or None,
         usable_cpus=len(online & parse_cpu_list(allowed)) or None,
         quota_cpus=limits.quota_cpus,
         isa=info.isa,
         numa_nodes=len(parse_cpu_list(sysfs.read(root / "sys/devices/system/node/has_cpu"))) or None,
-        kinds=told_apart.kinds,
+        kinds=cores.kinds,
         numa=nodes,
-        throttled_count=throttled(root, online),
+        throttled_count=throttle_count(root, online),
     )
-    told = (
-        TOLD
-        if told_apart.told is None
-        else {**TOLD, "performance_cores": told_apart.told, "kinds": told_apart.told}
-    )
+    provenance = SOURCES
+    if cores.source is not None:
+        provenance = {**SOURCES, **dict.fromkeys(("performance_cores", "kinds"), cores.source)}
     missing = [name for name in ("model", "physical_cores", "usable_cpus") if getattr(cpu, name) is None]
     if missing:
-        what = f"not told below {root}: {', '.join(missing)}"
-        return Reading(cpu, (Problem("cpu", what, "mount /proc and /sys in this container"),), told)
-    return Reading(cpu, told=told)
+        what = f"missing below {root}: {', '.join(missing)}"
+        return Reading(cpu, (Problem("cpu", what, "mount /proc and /sys in this container"),), provenance)
+    return Reading(cpu, provenance=provenance)
 
 
-def throttled(root: Path, online: Iterable[int]) -> int | None:
-    """How many times since the boot Intel's cores and packages were slowed down for heat; other makers
-    don't count. CPUs of one core, and of one package, show the same counter."""
+def throttle_count(root: Path, online: Iterable[int]) -> int | None:
+    """How many times since boot Intel's cores and packages were throttled for heat; other vendors do not
+    count this. All CPUs of a core, and of a package, show the same counter."""
     counters: dict[tuple[str, str], int] = {}
     for number in online:
         folder = root / CPUS / f"cpu{number}"
-        for what, place in (("core", "core_cpus_list"), ("package", "physical_package_id")):
-            count = sysfs.read_count(folder / f"thermal_throttle/{what}_throttle_count")
+        for unit, file in (("core", "core_cpus_list"), ("package", "physical_package_id")):
+            count = sysfs.read_count(folder / f"thermal_throttle/{unit}_throttle_count")
             if count is not None:
-                counters[what, sysfs.read(folder / "topology" / place) or str(number)] = count
+                counters[unit, sysfs.read(folder / "topology" / file) or str(number)] = count
     return sum(counters.values()) if counters else None
 
 
@@ -111,18 +109,17 @@ def parse_cpuinfo(text: str) -> Cpuinfo:
     flags: list[set[str]] = []
     for block in text.split("\n\n"):
         lines = (line.partition(":") for line in block.splitlines())
-        facts = {key.strip(): value.strip() for key, _, value in lines}
-        if "processor" not in facts:
+        values = {key.strip(): value.strip() for key, _, value in lines}
+        if "processor" not in values:
             continue
-        part = (facts.get("CPU implementer", ""), facts.get("CPU part", ""))
-        design = ARM_CORES.get(part)
-        number = sysfs.integer(facts["processor"])
+        design = ARM_CORES.get((values.get("CPU implementer", ""), values.get("CPU part", "")))
+        number = sysfs.parse_int(values["processor"])
         if design and number is not None:
             designs[number] = design
-        model = facts.get("model name") or design
+        model = values.get("model name") or design
         if model and model not in models:
             models.append(model)
-        flags.append(set((facts.get("flags") or facts.get("Features") or "").split()))
+        flags.append(set((values.get("flags") or values.get("Features") or "").split()))
     common = set.intersection(*flags) if flags else set()
     isa = tuple(name for name in ENGINE_ISA if name in common)
     return Cpuinfo(" + ".join(models) or None, isa, len(flags), designs)

@@ -1,1 +1,1 @@
-"""GPUs and NPUs of every maker, one folder or file a maker; what the bus says of all of them."""
+"""GPUs and NPUs: a folder or module per vendor, and what the PCI bus says of all of them."""

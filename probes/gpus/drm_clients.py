@@ -1,7 +1,7 @@
-"""Processes that have opened a DRM device, and the memory of the card that each of them has.
+"""Processes that have opened a DRM device, and how much of its memory each of them holds.
 
-The kernel's Documentation/gpu/drm-usage-stats.rst tells the keys. Only the files of processes that this user
-may look into can be read: as root all, else one's own.
+Keys: Linux Documentation/gpu/drm-usage-stats.rst. Only files of processes that this user may inspect can be
+read: all of them as root, else the user's own.
 """
 
 import os
@@ -16,45 +16,46 @@ DEVICES = "/dev/dri/"
 SLOT = re.compile(r"^drm-pdev:\s*(\S+)", re.MULTILINE)
 CLIENT = re.compile(r"^drm-client-id:\s*(\d{1,20})", re.MULTILINE)
 # amdgpu's own key and the common one that replaces it; xe calls a card's memory vram0, i915 local0. gtt is
-# RAM that is mapped: the memory of an APU, and none of a card's
+# mapped RAM: the memory of an APU, and not part of a card's
 MEMORY = re.compile(
     r"^drm-(?:memory|resident)-((?:vram|gtt|local)\d*):\s*(\d{1,20})\s*(KiB|MiB)?", re.MULTILINE
 )
 MAPPED = "gtt"
 UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2}
 
-Held = dict[str, dict[int, int | None]]
+DrmMemory = dict[str, dict[int, int | None]]  # bytes by PCI slot, then by process id
 
 
-def probe(root: Path, slots: Collection[str], sharing: Collection[str] = ()) -> Held:
-    """Bytes by slot of the card, then by process id. ``sharing`` are the slots whose memory is the RAM."""
-    held: Held = {slot: {} for slot in slots}
-    seen: set[tuple[str, str]] = set()  # one client has as many descriptors as were inherited of it
-    for process in _entries(root / "proc") if held else ():
+def probe(root: Path, slots: Collection[str], apu_slots: Collection[str] = ()) -> DrmMemory:
+    """``apu_slots`` are those of GPUs whose memory is the RAM."""
+    memory: DrmMemory = {slot: {} for slot in slots}
+    counted: set[tuple[str, str]] = set()  # child processes inherit descriptors of the same client
+    for process in _entries(root / "proc") if memory else ():
         if not process.name.isdecimal():
             continue
-        for text in _descriptors(process.path):
-            slot, client, own, mapped = parse(text)
-            if slot in held and (slot, client) not in seen:
-                seen.add((slot, client))
-                size = own + (mapped if slot in sharing else 0)
-                held[slot][int(process.name)] = (held[slot].get(int(process.name)) or 0) + size
-    return {slot: {pid: size for pid, size in users.items() if size} for slot, users in held.items()}
+        pid = int(process.name)
+        for text in _fdinfos(process.path):
+            slot, client, own_bytes, mapped_bytes = parse(text)
+            if slot in memory and (slot, client) not in counted:
+                counted.add((slot, client))
+                size = own_bytes + (mapped_bytes if slot in apu_slots else 0)
+                memory[slot][pid] = (memory[slot].get(pid) or 0) + size
+    return {slot: {pid: size for pid, size in sizes.items() if size} for slot, sizes in memory.items()}
 
 
 def parse(text: str) -> tuple[str, str, int, int]:
-    """The slot of the card, the client's number, its bytes of the card's own memory and of mapped RAM."""
+    """PCI slot, client id, bytes of the card's own memory, bytes of mapped RAM."""
     slot, client = SLOT.search(text), CLIENT.search(text)
     sizes = {region: int(size) * UNITS[unit] for region, size, unit in MEMORY.findall(text)}
     mapped = sizes.pop(MAPPED, 0)
     return slot[1].lower() if slot else "", client[1] if client else "", sum(sizes.values()), mapped
 
 
-def _descriptors(process: str) -> list[str]:
+def _fdinfos(process: str) -> list[str]:
     texts = []
     for descriptor in _entries(Path(process, "fd")):
-        with suppress(OSError):  # closed meanwhile
-            # a desktop has ten thousand of them: no Path for each
+        with suppress(OSError):  # closed in the meantime
+            # a desktop has ten thousand descriptors: a Path for each would be slow
             if os.readlink(descriptor.path).startswith(DEVICES):  # noqa: PTH115
                 texts.append(sysfs.read(Path(process, "fdinfo", descriptor.name)) or "")
     return texts

@@ -1,4 +1,4 @@
-"""Neural processors: shown so that an owner sees they are known, never counted as a GPU."""
+"""Neural processors: listed so that the owner sees they were recognised, never counted as GPUs."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from probes import sysfs
 from probes.gpus import pci
 from probes.gpus.pci import PciDevice
 
-# By PCI id and revision, else by the id alone: Linux drivers/accel/amdxdna
+# By PCI id and revision, else by the id: Linux drivers/accel/amdxdna
 NAMES = {
     "1022:17f0": "XDNA 2 (Ryzen AI)",
     "1022:17f0 10": "XDNA 2 (Strix Point)",
@@ -17,18 +17,18 @@ NAMES = {
     "1022:1502": "XDNA (Phoenix, Hawk Point)",
 }
 
-# Makers of accelerators by the driver that has them; the rest of /dev/accel and /dev/davinci is none of ours
+# Other accelerators, by their driver
 DRIVERS = {"intel_vpu": "Intel NPU", "qaic": "Qualcomm Cloud AI 100", "habanalabs": "Habana Gaudi"}
 
-TOLD = {
+SOURCES = {
     "name": Provenance("table", note="by PCI id and revision"),
     "driver": Provenance("sysfs"),
-    "firmware": Provenance("sysfs", note="what the driver read when it loaded"),
+    "firmware": Provenance("sysfs", note="as the driver read it when it loaded"),
 }
 
 
-def parse(devices: Sequence[PciDevice]) -> tuple[Npu, ...]:
-    """Whatever is read wakes none: amdxdna's ``fw_version`` is what the driver read when it loaded."""
+def probe(devices: Sequence[PciDevice]) -> tuple[Npu, ...]:
+    """Wakes no device: amdxdna's ``fw_version`` is what the driver read when it loaded."""
     return tuple(
         Npu(
             device.gpu_id,
@@ -43,8 +43,8 @@ def parse(devices: Sequence[PciDevice]) -> tuple[Npu, ...]:
 
 
 def _name(device: PciDevice) -> str | None:
-    named = NAMES.get(f"{device.pci_id} {device.revision}", NAMES.get(device.pci_id))
-    if named:
-        return named
-    maker = DRIVERS.get(device.driver or "")
-    return f"{maker} {device.pci_id}" if maker else None
+    name = NAMES.get(f"{device.pci_id} {device.revision}", NAMES.get(device.pci_id))
+    if name:
+        return name
+    product = DRIVERS.get(device.driver or "")
+    return f"{product} {device.pci_id}" if product else None

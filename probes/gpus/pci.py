@@ -8,7 +8,7 @@ from pathlib import Path
 from domain.hardware import Problem, ProblemKind
 from probes import sysfs
 
-# Vendors of GPUs and NPUs; the graphics of servers and virtual machines are none
+# Vendors of GPUs and NPUs; those of server and virtual machine graphics are left out
 VENDORS = {
     "10de": "nvidia",
     "1002": "amd",
@@ -27,8 +27,8 @@ SIGNAL_PROCESSOR = 0x1180  # the class of AMD's NPUs
 
 @dataclass(frozen=True, slots=True)
 class PciDevice:
-    """``slot`` is ``0000:c3:00.0``; ids are four lower-case hex digits. A device that is ``asleep``
-    would be woken by its driver's files: only what the PCI core itself knows may be read."""
+    """``slot`` is ``0000:c3:00.0``; ids are four lower-case hex digits. Reading the driver's files of a
+    device that is ``asleep`` would wake it: only what the PCI core itself knows may be read."""
 
     slot: str
     vendor: str
@@ -49,21 +49,21 @@ class PciDevice:
 
     @property
     def is_gpu(self) -> bool:
-        kind = self.class_code >> 16
-        display = kind == DISPLAY and self.vendor in DRIVERS
-        return display or (kind == ACCELERATOR and self.vendor in ACCELERATOR_GPUS)
+        base_class = self.class_code >> 16
+        is_display = base_class == DISPLAY and self.vendor in DRIVERS
+        return is_display or (base_class == ACCELERATOR and self.vendor in ACCELERATOR_GPUS)
 
 
 def probe(root: Path) -> tuple[PciDevice, ...]:
     """Display controllers and accelerators of the vendors above, in bus order."""
     bus = root / "sys/bus/pci/devices"
-    found = (_device(bus / slot) for slot in sysfs.entries(bus))
-    return tuple(device for device in found if device)
+    devices = (_device(bus / slot) for slot in sysfs.entries(bus))
+    return tuple(device for device in devices if device)
 
 
 def _device(path: Path) -> PciDevice | None:
     class_code = sysfs.read_int(path / "class")
-    if class_code is None or not interesting(class_code):
+    if class_code is None or not is_accelerator_class(class_code):
         return None
     vendor, device = _hex(path / "vendor"), _hex(path / "device")
     if vendor not in VENDORS or not device:
@@ -76,25 +76,29 @@ def _device(path: Path) -> PciDevice | None:
         path=path,
         revision=(_hex(path / "revision") or "").removeprefix("00") or None,
         driver=sysfs.link_name(path / "driver"),
-        asleep=asleep(path),
+        asleep=is_asleep(path),
     )
 
 
 def drm_slots(devices: Iterable[PciDevice]) -> list[str]:
-    """Cards whose driver counts in /proc what a process has of them; NVIDIA's tells its library only."""
-    counting = ("amdgpu", "xe", "i915")
-    return [one.slot for one in devices if one.is_gpu and one.driver in counting and not one.asleep]
+    """GPUs whose driver reports the memory of a process in /proc; NVIDIA's reports it through NVML."""
+    reporting = ("amdgpu", "xe", "i915")
+    return [
+        device.slot
+        for device in devices
+        if device.is_gpu and device.driver in reporting and not device.asleep
+    ]
 
 
-def asleep(path: Path) -> bool:
-    """These two files wake nothing; a device without them is taken as awake."""
+def is_asleep(path: Path) -> bool:
+    """Reading these two files wakes nothing. A device without them counts as awake."""
     if sysfs.read(path / "power/runtime_status") in ("suspended", "suspending"):
         return True
     return sysfs.read(path / "power_state") in ("D3hot", "D3cold")
 
 
-def interesting(class_code: int) -> bool:
-    """Whether GPUs, accelerators and NPUs are of this class."""
+def is_accelerator_class(class_code: int) -> bool:
+    """Whether this is a class of GPUs, accelerators or NPUs."""
     return class_code >> 16 in (DISPLAY, ACCELERATOR) or class_code >> 8 == SIGNAL_PROCESSOR
 
 
@@ -103,13 +107,13 @@ def _hex(path: Path) -> str | None:
     return f"{number:04x}" if number is not None and 0 <= number <= 0xFFFF else None
 
 
-def unusable(devices: Iterable[PciDevice]) -> tuple[Problem, ...]:
-    """GPUs that are present and that no engine can use, because the wrong driver or none has them."""
+def unusable_gpus(devices: Iterable[PciDevice]) -> tuple[Problem, ...]:
+    """A problem for each GPU that no engine can use, because it has the wrong driver or none."""
     wrong = (device for device in devices if device.is_gpu and device.driver not in DRIVERS[device.vendor])
-    return tuple(_unusable(device) for device in wrong)
+    return tuple(_unusable_gpu(device) for device in wrong)
 
 
-def _unusable(device: PciDevice) -> Problem:
+def _unusable_gpu(device: PciDevice) -> Problem:
     needed = " or ".join(DRIVERS[device.vendor])
     what = f"{VENDORS[device.vendor]} GPU {device.pci_id} at {device.slot} is present, unusable: "
     if device.driver is None:
@@ -117,21 +121,22 @@ def _unusable(device: PciDevice) -> Problem:
             "pci", f"{what}no driver is bound", f"install or load the {needed} driver", ProblemKind.DRIVER
         )
     if device.driver == "vfio-pci":
-        hint = "it is set aside for a virtual machine; take it out of the vfio-pci ids to use it here"
-        return Problem("pci", f"{what}vfio-pci has it", hint)
-    return Problem("pci", f"{what}the driver is {device.driver}", f"it needs {needed}", ProblemKind.DRIVER)
+        hint = "it is reserved for a virtual machine; remove it from the vfio-pci ids to use it here"
+        return Problem("pci", f"{what}it is bound to vfio-pci", hint)
+    return Problem("pci", f"{what}its driver is {device.driver}", f"bind it to {needed}", ProblemKind.DRIVER)
 
 
-def window_bytes(device: PciDevice, number: int) -> int | None:
-    """The size of a base address register, by a line of ``resource``: first address, last address, flags."""
+def bar_bytes(device: PciDevice, number: int) -> int | None:
+    """The size of a base address register. A line of ``resource`` is first address, last address, flags."""
     lines = (sysfs.read(device.path / "resource") or "").splitlines()
-    ends = [sysfs.integer(word) for word in lines[number].split()[:2]] if len(lines) > number else []
-    first, last = ends if len(ends) == 2 else (None, None)
+    words = lines[number].split()[:2] if len(lines) > number else []
+    addresses = [sysfs.parse_int(word) for word in words]
+    first, last = addresses if len(addresses) == 2 else (None, None)
     return last - first + 1 if first and last and last > first else None
 
 
 def display_attached(device: PciDevice) -> bool | None:
-    """A monitor is plugged in, by the connectors of the device's DRM node; None without connectors."""
+    """Whether a monitor is connected, by the connectors of the device's DRM node; None without any."""
     drm = device.path / "drm"
     states = [
         sysfs.read(drm / card / connector / "status")

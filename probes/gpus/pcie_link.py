@@ -1,6 +1,6 @@
-"""The PCI Express link of a card: what it does now, the most it can, and where it is narrowest.
+"""The PCI Express link of a card: its present speed, its maximum, and its narrowest port.
 
-Reading the link registers wakes nothing that is awake; a sleeping card is not asked.
+Reading these files of a card that is awake has no effect on it; they are not read of a sleeping card.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,13 @@ LANE_BYTES_PER_S = {
 }
 LANES = dict(enumerate(LANE_BYTES_PER_S.values(), start=1))
 GENERATIONS = {speed: generation for generation, speed in enumerate(LANE_BYTES_PER_S, start=1)}
-PLACEHOLDER = (1, 1)  # cards with a switch of their own (Arc) and GB10 show this whatever the slot is
-WIDEST = 32
+PLACEHOLDER = (1, 1)  # cards with a switch of their own (Arc) and GB10 show this in any slot
+MAX_LANES = 32
 
-TOLD = Provenance("sysfs", note="max_ and current_link_* of every port up to the root, the narrowest")
-RATE_TOLD = Provenance("sysfs", Certainty.DERIVED, "the most that both ends can do, over the lanes in use")
+SOURCE = Provenance("sysfs", note="max_ and current_link_* of every port up to the root, the narrowest")
+RATE_SOURCE = Provenance(
+    "sysfs", Certainty.DERIVED, "highest generation of both ends x number of lanes in use"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +44,37 @@ class _Port:
 
 
 def probe(device: PciDevice) -> PcieLink | None:
-    """None where no port tells, or only placeholders do.
+    """None if no port reports its link, or only with placeholders.
 
-    The narrowest link counts: speeds by the greatest that both its ends can do, since idle links drop to
-    2.5 GT/s; widths by the lanes in use, since a x16 card in a x4 riser keeps its own maximum.
+    The narrowest link on the way to the CPU counts. Its speed is the highest that both ends support, because
+    idle links drop to 2.5 GT/s; its width is the number of lanes in use, because a x16 card in a x4 riser
+    still reports 16 as its maximum.
     """
     ports, external = _ports(device.path)
-    # a bridge's lower port and the card below it are the ends of one link, so are the next two ports
+    # a card and the lower port of its bridge are the ends of one link, so are the next two ports
     pairs = [ports[start : start + 2] for start in range(0, len(ports), 2)]
-    card = next((port for port in ports if port), None)  # of a card with a switch, the switch's
+    card = next((port for port in ports if port), None)  # of a card with a switch, the switch's port
     links = [_link(pair, card=card, external=external) for pair in pairs]
     rated = [(rate, link) for link in links if link and (rate := bytes_per_s(link))]
-    return min(rated, key=lambda one: one[0])[1] if rated else None
+    return min(rated, key=lambda rate_and_link: rate_and_link[0])[1] if rated else None
 
 
 def bytes_per_s(link: PcieLink | None) -> float | None:
-    """One direction: the greatest generation of the link over the lanes in use."""
-    lanes = (link.width_now or link.width_max) if link else None
+    """In one direction: the highest generation of the link x the number of lanes in use."""
+    width = (link.width_now or link.width_max) if link else None
     lane = LANES.get(link.generation_max or 0) if link else None
-    return lane * lanes if lane and lanes else None
+    return lane * width if lane and width else None
 
 
 def _ports(path: Path) -> tuple[list[_Port | None], bool]:
-    """From the card upwards; None is a placeholder. Whether any of them can be unplugged."""
+    """From the card upwards, None for a placeholder; and whether any of them can be unplugged."""
     ports: list[_Port | None] = []
     external = False
-    place = path.resolve()
-    while not ports or sysfs.exists(place / "max_link_speed"):
-        ports.append(_port(place))
-        external = external or sysfs.read(place / "removable") == "removable"
-        place = place.parent
+    folder = path.resolve()
+    while not ports or sysfs.exists(folder / "max_link_speed"):
+        ports.append(_port(folder))
+        external = external or sysfs.read(folder / "removable") == "removable"
+        folder = folder.parent
     return ports, external
 
 
@@ -95,7 +98,7 @@ def _generation(path: Path) -> int | None:
 
 def _width(path: Path) -> int | None:
     width = sysfs.read_int(path)
-    return width if width and 1 <= width <= WIDEST else None
+    return width if width and 1 <= width <= MAX_LANES else None
 
 
 def _link(pair: Sequence[_Port | None], *, card: _Port | None, external: bool) -> PcieLink | None:

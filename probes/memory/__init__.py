@@ -1,1 +1,1 @@
-"""RAM: size, modules, peak bandwidth, swap, cgroup limits, what the firmware reserved."""
+"""RAM: size, modules, peak bandwidth, swap, cgroup limits, memory reserved by the firmware."""

@@ -1,7 +1,7 @@
-"""Limits of the control groups above this process, versions 1 and 2: the tightest one on the way up.
+"""Limits of the control groups (versions 1 and 2) of this process and all above it: the tightest counts.
 
-The process's own group often has no limit while a slice above it has one, so the path of
-``/proc/self/cgroup`` is walked up to the mount point and the smallest value counts.
+The process's own group often has no limit while a slice above it has one, so all groups on the path in
+``/proc/self/cgroup`` are read, up to the mount point.
 """
 
 from collections.abc import Iterable
@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``memory_available_bytes`` is the least headroom of all limited groups: limit - usage, where
-    inactive file pages count as free, because the kernel drops them before it kills."""
+    """``memory_available_bytes`` is the smallest headroom of all limited groups: limit - usage. Inactive file
+    pages count as free, because the kernel reclaims them before it kills a process."""
 
     memory_limit_bytes: int | None = None
     memory_available_bytes: int | None = None
@@ -29,10 +29,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One hierarchy: ``inside`` is the group that is mounted at ``point`` ("/" outside containers)."""
+    """One hierarchy. ``root_group`` is the group that is mounted at ``point`` ("/" outside containers)."""
 
     point: str
-    inside: str
+    root_group: str
     version: int
     controllers: frozenset[str]
 
@@ -44,24 +44,25 @@ def probe(root: Path) -> Limits:
     quotas: list[float] = []
     for mount in mounts:
         if mount.version == 2:
-            levels = _levels(root, mount, groups.get(""))
-            memory += _known(_memory_v2(folder) for folder in levels)
-            quotas += _known(parse_cpu_max(sysfs.read(folder / "cpu.max") or "") for folder in levels)
+            folders = _group_folders(root, mount, groups.get(""))
+            memory += _not_none(_memory_v2(folder) for folder in folders)
+            quotas += _not_none(parse_cpu_max(sysfs.read(folder / "cpu.max") or "") for folder in folders)
         if "memory" in mount.controllers:
-            levels = _levels(root, mount, groups.get("memory"))
-            memory += _known(_memory_v1(folder) for folder in levels)
+            folders = _group_folders(root, mount, groups.get("memory"))
+            memory += _not_none(_memory_v1(folder) for folder in folders)
         if "cpu" in mount.controllers:
-            quotas += _known(_quota_v1(folder) for folder in _levels(root, mount, groups.get("cpu")))
-    rooms = _known(room for _, room in memory)
+            quotas += _not_none(
+                _quota_v1(folder) for folder in _group_folders(root, mount, groups.get("cpu"))
+            )
     return Limits(
         memory_limit_bytes=min((limit for limit, _ in memory), default=None),
-        memory_available_bytes=min(rooms, default=None),
+        memory_available_bytes=min(_not_none(headroom for _, headroom in memory), default=None),
         quota_cpus=min(quotas, default=None),
     )
 
 
 def parse_membership(text: str) -> dict[str, str]:
-    """Path by controller; version 2 has the empty name. ``4:memory:/a`` -> {"memory": "/a"}."""
+    """Path by controller; that of version 2 has no name. ``4:memory:/a`` -> {"memory": "/a"}."""
     groups = {}
     for line in text.splitlines():
         _, _, rest = line.partition(":")
@@ -73,31 +74,32 @@ def parse_membership(text: str) -> dict[str, str]:
 
 def parse_mounts(text: str) -> tuple[Mount, ...]:
     """The cgroup lines of ``/proc/self/mountinfo`` (proc_pid_mountinfo(5))."""
-    found = []
+    mounts = []
     for line in text.splitlines():
-        left, dash, right = line.partition(" - ")
-        place, kind = left.split(), right.split()
-        if not dash or len(place) < 5 or not kind or kind[0] not in ("cgroup", "cgroup2"):
+        left, separator, right = line.partition(" - ")
+        mount, filesystem = left.split(), right.split()
+        if not separator or len(mount) < 5 or not filesystem or filesystem[0] not in ("cgroup", "cgroup2"):
             continue
-        controllers = frozenset(kind[-1].split(",")) if kind[0] == "cgroup" else frozenset[str]()
-        found.append(Mount(place[4], place[3], 2 if kind[0] == "cgroup2" else 1, controllers))
-    return tuple(found)
+        version = 2 if filesystem[0] == "cgroup2" else 1
+        controllers = frozenset(filesystem[-1].split(",")) if version == 1 else frozenset[str]()
+        mounts.append(Mount(mount[4], mount[3], version, controllers))
+    return tuple(mounts)
 
 
 def default_mounts(groups: dict[str, str]) -> tuple[Mount, ...]:
-    """Where systemd mounts them, when mountinfo can't be read."""
-    one = tuple(
+    """Where systemd mounts them, for when mountinfo cannot be read."""
+    mounts = tuple(
         Mount(f"/sys/fs/cgroup/{name}", "/", 1, frozenset({name}))
         for name in ("memory", "cpu")
         if name in groups
     )
-    return (*one, Mount("/sys/fs/cgroup", "/", 2, frozenset())) if "" in groups else one
+    return (*mounts, Mount("/sys/fs/cgroup", "/", 2, frozenset())) if "" in groups else mounts
 
 
 def parse_cpu_max(text: str) -> float | None:
     """``"150000 100000"`` -> 1.5 CPUs, ``"max 100000"`` -> None."""
     quota, _, period = text.partition(" ")
-    return _cpus(sysfs.integer(quota), sysfs.integer(period))
+    return _cpus(sysfs.parse_int(quota), sysfs.parse_int(period))
 
 
 def _cpus(quota_us: int | None, period_us: int | None) -> float | None:
@@ -106,15 +108,15 @@ def _cpus(quota_us: int | None, period_us: int | None) -> float | None:
     return quota_us / period_us
 
 
-def _levels(root: Path, mount: Mount, group: str | None) -> list[Path]:
-    """The folders of a group and of all groups above it that this process can see."""
+def _group_folders(root: Path, mount: Mount, group: str | None) -> list[Path]:
+    """The folders of a group and of all groups above it that this process can see, topmost first."""
     if group is None:
         return []
-    if mount.inside != "/":  # a container sees its own group as the top
-        inside = mount.inside.rstrip("/")
-        group = group[len(inside) :] if f"{group}/".startswith(f"{inside}/") else ""
+    if mount.root_group != "/":  # a container sees its own group as the root
+        root_group = mount.root_group.rstrip("/")
+        group = group[len(root_group) :] if f"{group}/".startswith(f"{root_group}/") else ""
     parts = [part for part in group.split("/") if part]
-    if ".." in parts:  # a group outside of this namespace
+    if ".." in parts:  # a group outside this namespace
         parts = []
     folders = [root / mount.point.lstrip("/")]
     for part in parts:
@@ -123,24 +125,24 @@ def _levels(root: Path, mount: Mount, group: str | None) -> list[Path]:
 
 
 def _memory_v2(folder: Path) -> tuple[int, int | None] | None:
-    limits = _known(sysfs.read_count(folder / name) for name in ("memory.max", "memory.high"))
+    limits = _not_none(sysfs.read_count(folder / name) for name in ("memory.max", "memory.high"))
     if not limits:
         return None
-    stat = sysfs.fields(sysfs.read(folder / "memory.stat"))
+    stat = sysfs.parse_pairs(sysfs.read(folder / "memory.stat"))
     usage = sysfs.read_count(folder / "memory.current")
-    return min(limits), _room(min(limits), usage, sysfs.integer(stat.get("inactive_file")))
+    return min(limits), _headroom_bytes(min(limits), usage, sysfs.parse_int(stat.get("inactive_file")))
 
 
 def _memory_v1(folder: Path) -> tuple[int, int | None] | None:
     limit = sysfs.read_count(folder / "memory.limit_in_bytes")
     if limit is None or limit >= V1_NO_LIMIT_BYTES:
         return None
-    stat = sysfs.fields(sysfs.read(folder / "memory.stat"))
-    idle = sysfs.integer(stat.get("total_inactive_file", stat.get("inactive_file")))
-    return limit, _room(limit, sysfs.read_count(folder / "memory.usage_in_bytes"), idle)
+    stat = sysfs.parse_pairs(sysfs.read(folder / "memory.stat"))
+    inactive = sysfs.parse_int(stat.get("total_inactive_file", stat.get("inactive_file")))
+    return limit, _headroom_bytes(limit, sysfs.read_count(folder / "memory.usage_in_bytes"), inactive)
 
 
-def _room(limit: int, usage: int | None, inactive_file: int | None) -> int | None:
+def _headroom_bytes(limit: int, usage: int | None, inactive_file: int | None) -> int | None:
     if usage is None:
         return None
     return min(limit, max(0, limit - usage + (inactive_file or 0)))
@@ -151,5 +153,5 @@ def _quota_v1(folder: Path) -> float | None:
     return _cpus(quota, sysfs.read_int(folder / "cpu.cfs_period_us"))
 
 
-def _known(values: Iterable[T | None]) -> list[T]:
+def _not_none(values: Iterable[T | None]) -> list[T]:
     return [value for value in values if value is not None]

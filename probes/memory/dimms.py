@@ -1,7 +1,7 @@
-"""The memory modules that the firmware lists (SMBIOS type 17), from udev's copy or from its tables.
+"""The memory modules that the firmware lists (SMBIOS type 17), from udev's copy or from the tables.
 
-The tables are root's. systemd 249 and later read them once a boot (dmi_memory_id, 70-memory.rules) and keep
-the result where everyone may read it.
+Only root may read the tables. systemd 249 and later copy them once a boot (dmi_memory_id, 70-memory.rules) to
+where every user may read them.
 """
 
 import re
@@ -23,8 +23,8 @@ KINDS = {
     0x20: "HBM", 0x21: "HBM2", 0x22: "DDR5", 0x23: "LPDDR5", 0x24: "HBM3",
 }  # fmt: skip
 
-COPY, TABLES = (
-    Provenance("dmi", note="type 17, as udev copied it at the boot"),
+UDEV_SOURCE, TABLE_SOURCE = (
+    Provenance("dmi", note="type 17, as udev copied it at boot"),
     Provenance("dmi", note="type 17"),
 )
 UNKNOWN_WORD = 0xFFFF
@@ -32,60 +32,60 @@ MIB, KIB = 1024**2, 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A module, and the bank that the firmware says it is in: by it channels are told apart."""
+class MemorySlot:
+    """A module and the firmware's name of its bank, which may name the channel."""
 
     module: MemoryModule
     bank: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
-    """The populated ones; () where nobody may tell."""
+class MemorySlots:
+    """The populated slots; () if they cannot be read."""
 
-    slots: tuple[Slot, ...] = ()
-    told: Provenance = TABLES
+    slots: tuple[MemorySlot, ...] = ()
+    source: Provenance = TABLE_SOURCE
 
     @property
     def modules(self) -> tuple[MemoryModule, ...]:
         return tuple(slot.module for slot in self.slots)
 
 
-def read(root: Path) -> Slots:
+def read(root: Path) -> MemorySlots:
     copied = parse_udev(sysfs.read(root / UDEV_COPY) or "")
     if copied:
-        return Slots(copied, COPY)
+        return MemorySlots(copied, UDEV_SOURCE)
     names = (name for name in sysfs.entries(root / ENTRIES) if name.startswith("17-"))
     tables = (sysfs.read_bytes(root / ENTRIES / name / "raw") for name in names)
-    return Slots(_populated(parse_table(table or b"") for table in tables), TABLES)
+    return MemorySlots(_populated(parse_table(table or b"") for table in tables), TABLE_SOURCE)
 
 
-def parse_udev(text: str) -> tuple[Slot, ...]:
-    """``E:MEMORY_DEVICE_0_SIZE=17179869184``: a group of such properties for each slot."""
-    groups: dict[int, dict[str, str]] = {}
+def parse_udev(text: str) -> tuple[MemorySlot, ...]:
+    """Lines like ``E:MEMORY_DEVICE_0_SIZE=17179869184``: a group of properties for each slot."""
+    slots: dict[int, dict[str, str]] = {}
     for line in text.splitlines():
-        found = PROPERTY.fullmatch(line.strip())
-        if found:
-            groups.setdefault(int(found[1]), {})[found[2]] = found[3]
-    return _populated(_slot_of(groups[number]) for number in sorted(groups))
+        match = PROPERTY.fullmatch(line.strip())
+        if match:
+            slots.setdefault(int(match[1]), {})[match[2]] = match[3]
+    return _populated(_parse_properties(slots[number]) for number in sorted(slots))
 
 
-def _slot_of(said: Mapping[str, str]) -> Slot | None:
-    if said.get("PRESENT") == "0":
+def _parse_properties(properties: Mapping[str, str]) -> MemorySlot | None:
+    if properties.get("PRESENT") == "0":
         return None
-    number = {key: sysfs.integer(value) for key, value in said.items()}
-    return _slot(
-        locator=said.get("LOCATOR", ""),
-        bank=said.get("BANK_LOCATOR", ""),
-        total_bytes=number.get("SIZE"),
-        kind=said.get("TYPE"),
-        transfers=(number.get("CONFIGURED_SPEED_MTS") or number.get("SPEED_MTS")),
-        data_bits=number.get("DATA_WIDTH"),
+    numbers = {key: sysfs.parse_int(value) for key, value in properties.items()}
+    return _memory_slot(
+        locator=properties.get("LOCATOR", ""),
+        bank=properties.get("BANK_LOCATOR", ""),
+        total_bytes=numbers.get("SIZE"),
+        kind=properties.get("TYPE"),
+        megatransfers=(numbers.get("CONFIGURED_SPEED_MTS") or numbers.get("SPEED_MTS")),
+        data_bits=numbers.get("DATA_WIDTH"),
     )
 
 
-def parse_table(table: bytes) -> Slot | None:
-    """One type 17 structure with its strings; None where it is an empty slot or cut short."""
+def parse_table(table: bytes) -> MemorySlot | None:
+    """One type 17 structure with its strings; None if the slot is empty or the structure is cut short."""
     length = table[1] if len(table) > 1 else 0
     if not 0x1B <= length <= len(table) or table[0] != 17:
         return None
@@ -94,39 +94,39 @@ def parse_table(table: bytes) -> Slot | None:
     total_bytes = size * MIB if size < 0x8000 else (size & 0x7FFF) * KIB
     if size == 0x7FFF:
         total_bytes = _number(table, 0x1C, 4) * MIB
-    return _slot(
+    return _memory_slot(
         locator=_string(strings, table[0x10]),
         bank=_string(strings, table[0x11]),
         total_bytes=None if size == UNKNOWN_WORD else total_bytes,
         kind=KINDS.get(table[0x12]),
-        transfers=_speed(table, 0x20, 0x58) or _speed(table, 0x15, 0x54),
+        megatransfers=_speed(table, 0x20, 0x58) or _speed(table, 0x15, 0x54),
         data_bits=_word(table, 0x0A),
     )
 
 
-def _slot(
+def _memory_slot(
     *,
     locator: str,
     bank: str,
     total_bytes: int | None,
     kind: str | None,
-    transfers: int | None,
+    megatransfers: int | None,
     data_bits: int | None,
-) -> Slot | None:
-    """``transfers`` are millions a second. A slot without a size is empty."""
+) -> MemorySlot | None:
+    """``megatransfers`` are per second. A slot without a size is empty."""
     if not total_bytes or total_bytes < 0:
         return None
     module = MemoryModule(
         locator=" ".join(locator.split()),
         total_bytes=total_bytes,
         kind=kind,
-        transfers_per_s=transfers * 1e6 if transfers and transfers > 0 else None,
+        transfers_per_s=megatransfers * 1e6 if megatransfers and megatransfers > 0 else None,
         data_bits=data_bits if data_bits and 8 <= data_bits <= 1024 else None,
     )
-    return Slot(module, bank)
+    return MemorySlot(module, bank)
 
 
-def _populated(slots: Iterable[Slot | None]) -> tuple[Slot, ...]:
+def _populated(slots: Iterable[MemorySlot | None]) -> tuple[MemorySlot, ...]:
     return tuple(slot for slot in slots if slot)
 
 
@@ -135,7 +135,7 @@ def _word(table: bytes, offset: int) -> int:
 
 
 def _number(table: bytes, offset: int, size: int) -> int:
-    """0, which is SMBIOS's "unknown", where the structure of an older version ends before."""
+    """0, which SMBIOS uses for "unknown", if the structure is of an older version and ends before."""
     return int.from_bytes(table[offset : offset + size], "little") if table[1] >= offset + size else 0
 
 
@@ -145,5 +145,5 @@ def _speed(table: bytes, offset: int, extended: int) -> int:
 
 
 def _string(strings: list[bytes], number: int) -> str:
-    found = strings[number - 1] if 1 <= number <= len(strings) else b""
-    return found.decode(errors="replace")
+    string = strings[number - 1] if 1 <= number <= len(strings) else b""
+    return string.decode(errors="replace")

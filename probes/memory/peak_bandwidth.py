@@ -1,6 +1,6 @@
-"""The most that the RAM can do: configured speed x width of the channels that have modules. Pure.
+"""Peak bandwidth of the RAM: configured speed x width of the channels that have modules. Pure.
 
-What a data sheet says of a unified chip bounds it: firmware tables name widths that a chip doesn't have.
+The data sheet of a unified chip limits it, because firmware tables name widths that the chip does not have.
 """
 
 import re
@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from domain.hardware import BandwidthSource, Memory
 from domain.provenance import Certainty, Provenance
-from probes.memory.dimms import Slot
+from probes.memory.dimms import MemorySlot
 from probes.result import Reading
 
-# How firmware names channels: "P0 CHANNEL A" (AMD), "Controller0-ChannelA-DIMM0" (Intel), "DIMM_A1", "A1"
+# Channels in firmware: "P0 CHANNEL A" (AMD), "Controller0-ChannelA-DIMM0" (Intel), "DIMM_A1", "A1"
 SOCKET = re.compile(r"(?:\bP|CPU|PROC|NODE)[ _]?([0-9])", re.IGNORECASE)
 CONTROLLER = re.compile(r"CONTROLLER[ _]?([0-9])", re.IGNORECASE)
 CHANNELS = (
@@ -21,30 +21,36 @@ CHANNELS = (
     re.compile(r"\b([A-P])[0-9]\b"),
 )
 SOLDERED = ("LPDDR", "HBM")
-MOST_PLAIN_MODULES = 2  # of a board whose channels have no name: each is taken for a channel of its own
+MAX_UNNAMED_MODULES = 2  # of a board that does not name its channels: each counts as a channel of its own
 
-SURE = Provenance("dmi", Certainty.DERIVED, "configured speed x width of the channels that have modules")
-GUESSED = Provenance("dmi", Certainty.ASSUMED, "channels have no name here: each module is taken for one")
+CHANNELS_SOURCE = Provenance(
+    "dmi", Certainty.DERIVED, "configured speed x width of the channels that have modules"
+)
+MODULES_SOURCE = Provenance(
+    "dmi", Certainty.ASSUMED, "the firmware names no channels: each module counts as one"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Peak:
     bytes_per_s: float | None = None
     bus_bits: int | None = None
-    told: Provenance = SURE
+    source: Provenance = CHANNELS_SOURCE
 
 
-def of_modules(slots: Sequence[Slot]) -> Peak:
-    """Modules of one board all run at the speed of the slowest."""
-    bits, told = bus_bits(slots)
+def from_modules(slots: Sequence[MemorySlot]) -> Peak:
+    """All modules of a board run at the speed of the slowest."""
+    bits, source = bus_bits(slots)
     speeds = [slot.module.transfers_per_s for slot in slots]
     known = [speed for speed in speeds if speed]
     if bits is None or not known or len(known) < len(speeds):
-        return Peak(None, bits, told)
-    return Peak(min(known) * bits / 8, bits, told)
+        return Peak(None, bits, source)
+    return Peak(min(known) * bits / 8, bits, source)
 
 
-def bounded(memory: Memory, rated_bytes_per_s: float | None, rated_told: Provenance) -> Reading[Memory]:
+def limit_to_rated(
+    memory: Memory, rated_bytes_per_s: float | None, rated_told: Provenance
+) -> Reading[Memory]:
     """``memory`` with the peak of the chip that it is soldered to, where that is lower or the only one."""
     peak = memory.peak_bandwidth_bytes_per_s
     if rated_bytes_per_s is None or (peak is not None and peak <= rated_bytes_per_s):
@@ -56,34 +62,34 @@ def bounded(memory: Memory, rated_bytes_per_s: float | None, rated_told: Provena
         bandwidth_source=BandwidthSource.PEAK,
     )
     fields = ("peak_bandwidth_bytes_per_s", "bandwidth_bytes_per_s", "bandwidth_source")
-    return Reading(value, told=dict.fromkeys(fields, rated_told))
+    return Reading(value, provenance=dict.fromkeys(fields, rated_told))
 
 
-def bus_bits(slots: Sequence[Slot]) -> tuple[int | None, Provenance]:
-    """Bits of all channels that have a module, and how sure that is.
+def bus_bits(slots: Sequence[MemorySlot]) -> tuple[int | None, Provenance]:
+    """The width of all channels that have a module, and its provenance.
 
-    Two modules of one channel take turns: four of them on a desktop board are still 128 bits.
+    Two modules in one channel share it: four modules on a desktop board are still 128 bits.
     """
     widths = [slot.module.data_bits for slot in slots]
     known = [width for width in widths if width]
     if not known or len(known) < len(widths):
-        return None, SURE
+        return None, CHANNELS_SOURCE
     if all((slot.module.kind or "").startswith(SOLDERED) for slot in slots):
-        return sum(known), SURE
+        return sum(known), CHANNELS_SOURCE
     channels: dict[str, int] = {}
     for slot, width in zip(slots, known, strict=True):
-        name = channel(slot)
+        name = channel_name(slot)
         if name is None:
-            return (sum(known) if len(known) <= MOST_PLAIN_MODULES else None), GUESSED
+            return (sum(known) if len(known) <= MAX_UNNAMED_MODULES else None), MODULES_SOURCE
         channels[name] = max(width, channels.get(name, 0))
-    return sum(channels.values()), SURE
+    return sum(channels.values()), CHANNELS_SOURCE
 
 
-def channel(slot: Slot) -> str | None:
-    """``"0:1:A"``, socket, controller and letter, of what bank and locator say together; None for neither."""
-    words = f"{slot.bank} {slot.module.locator}"
-    letter = next((found[1] for pattern in CHANNELS if (found := pattern.search(words))), None)
+def channel_name(slot: MemorySlot) -> str | None:
+    """``"0:1:A"``: socket, controller and letter, from bank and locator. None if they name no channel."""
+    text = f"{slot.bank} {slot.module.locator}"
+    letter = next((match[1] for pattern in CHANNELS if (match := pattern.search(text))), None)
     if letter is None:
         return None
-    socket, controller = (pattern.search(words) for pattern in (SOCKET, CONTROLLER))
+    socket, controller = (pattern.search(text) for pattern in (SOCKET, CONTROLLER))
     return f"{socket[1] if socket else 0}:{controller[1] if controller else 0}:{letter.upper()}"

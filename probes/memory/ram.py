@@ -1,6 +1,6 @@
-"""Host RAM: what is there, what is free, what may be locked, and the limit of the control groups.
+"""Host RAM: total and available bytes, the limit for locked memory, and the limit of the control groups.
 
-Swap is kept apart: sums of RAM and swap have claimed 135 GB of a 128 GB machine
+Swap is reported apart: sums of RAM and swap have claimed 135 GB of a 128 GB machine
 (github.com/GpuZelenograd/memtest_vulkan/issues/66).
 """
 
@@ -16,12 +16,12 @@ from probes.memory import dimms, peak_bandwidth
 from probes.memory import swap as swaps
 from probes.memory.cgroup import Limits, parse_membership
 from probes.memory.swap import Swaps
-from probes.result import Reading, ToldBy
+from probes.result import FieldSources, Reading
 
-CAP_IPC_LOCK = 14  # linux/capability.h; mm/mlock.c can_do_mlock() lets it pass any limit
+CAP_IPC_LOCK = 14  # linux/capability.h; it lifts the limit: mm/mlock.c can_do_mlock()
 MEMLOCK = re.compile(r"^Max locked memory\s+(\S+)", re.MULTILINE)
-TOLD = {
-    "total_bytes": Provenance("meminfo", note="MemTotal: without what the firmware gave a GPU"),
+SOURCES = {
+    "total_bytes": Provenance("meminfo", note="MemTotal: without a firmware carve-out for a GPU"),
     "available_bytes": Provenance("meminfo", note="MemAvailable, never more than MemTotal"),
     "hugepages_total_bytes": Provenance("meminfo", note="of the default size"),
     "hugepages_free_bytes": Provenance("meminfo"),
@@ -30,13 +30,13 @@ TOLD = {
     "zram_total_bytes": Provenance("swaps", note="before compression"),
     "zram_free_bytes": Provenance("swaps"),
 }
-BANDWIDTH = ("bandwidth_bytes_per_s", "bandwidth_source", "peak_bandwidth_bytes_per_s", "bus_bits")
+BANDWIDTH_FIELDS = ("bandwidth_bytes_per_s", "bandwidth_source", "peak_bandwidth_bytes_per_s", "bus_bits")
 WHOLE_UID_RANGE = ["0", "0", "4294967295"]
 
 
 @dataclass(frozen=True, slots=True)
 class Meminfo:
-    """``/proc/meminfo`` in bytes. A firmware's carve-out for the GPU is not part of ``total_bytes``."""
+    """``/proc/meminfo`` in bytes. The firmware's carve-out for a GPU is not part of ``total_bytes``."""
 
     total_bytes: int | None = None
     available_bytes: int | None = None
@@ -47,8 +47,8 @@ class Meminfo:
 
     @property
     def unified_free_bytes(self) -> int | None:
-        """What a GPU that shares this RAM can get: huge pages where some are reserved, else what is
-        available (docs.nvidia.com/dgx/dgx-spark/known-issues.html)."""
+        """What a GPU that shares this RAM can allocate: free huge pages if any are reserved, else available
+        memory (docs.nvidia.com/dgx/dgx-spark/known-issues.html)."""
         return self.hugepages_free_bytes if self.hugepages_bytes else self.available_bytes
 
 
@@ -56,23 +56,23 @@ def read_meminfo(root: Path) -> Meminfo:
     return parse_meminfo(sysfs.read(root / "proc/meminfo") or "")
 
 
-def parse_counts(text: str) -> dict[str, int]:
-    """Every line by its key: bytes where the unit is kB, else a bare count."""
+def parse_meminfo_counts(text: str) -> dict[str, int]:
+    """Every line by its key: in bytes if the unit is kB, else a plain count."""
     counts: dict[str, int] = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")
         number, _, unit = value.strip().partition(" ")
-        count = sysfs.integer(number)
+        count = sysfs.parse_int(number)
         if count is not None and count >= 0:
             counts[key] = count * 1024 if unit == "kB" else count
     return counts
 
 
 def parse_meminfo(text: str) -> Meminfo:
-    counts = parse_counts(text)
+    counts = parse_meminfo_counts(text)
     total, available = counts.get("MemTotal"), counts.get("MemAvailable")
     if total is not None and available is not None:
-        available = min(total, available)  # lxcfs shows more available than there is
+        available = min(total, available)  # lxcfs can report more available than total memory
     page = counts.get("Hugepagesize")
     total_pages, free_pages = (counts.get(f"HugePages_{name}") for name in ("Total", "Free"))
     return Meminfo(
@@ -85,13 +85,13 @@ def parse_meminfo(text: str) -> Meminfo:
     )
 
 
-def probe(root: Path, meminfo: Meminfo, limits: Limits, kept: Memo) -> Reading[Memory]:
-    """Bandwidth and the carve-out hang on the GPUs, too: the snapshot adds them."""
-    limit, unlimited = memlock(root)
-    slots = kept("modules", None, lambda: dimms.read(root))
+def probe(root: Path, meminfo: Meminfo, limits: Limits, memo: Memo) -> Reading[Memory]:
+    """Without what depends on the GPUs, too (carve-out, rated bandwidth): other probes add it."""
+    limit, unlimited = memlock_limit(root)
+    slots = memo("modules", None, lambda: dimms.read(root))
     swap = swaps.parse(sysfs.read(root / "proc/swaps"))
     sizes = [module.total_bytes or 0 for module in slots.modules]
-    peak = peak_bandwidth.of_modules(slots.slots)
+    peak = peak_bandwidth.from_modules(slots.slots)
     memory = Memory(
         total_bytes=meminfo.total_bytes,
         available_bytes=meminfo.available_bytes,
@@ -112,49 +112,51 @@ def probe(root: Path, meminfo: Meminfo, limits: Limits, kept: Memo) -> Reading[M
         peak_bandwidth_bytes_per_s=peak.bytes_per_s,
         bus_bits=peak.bus_bits,
     )
-    told = _told(root, memory, swap, slots.told, peak.told)
+    provenance = _sources(root, memory, swap, slots.source, peak.source)
     missing = [name for name in ("total_bytes", "available_bytes") if getattr(memory, name) is None]
     if missing:
-        what = f"{root / 'proc/meminfo'} does not tell {' and '.join(missing)}"
-        return Reading(memory, (Problem("memory", what, "mount /proc in this container"),), told)
-    return Reading(memory, told=told)
+        what = f"{root / 'proc/meminfo'} lacks {' and '.join(missing)}"
+        return Reading(memory, (Problem("memory", what, "mount /proc in this container"),), provenance)
+    return Reading(memory, provenance=provenance)
 
 
-def _told(root: Path, memory: Memory, swap: Swaps | None, modules: Provenance, peak: Provenance) -> ToldBy:
-    """What differs from machine to machine, beside what doesn't."""
-    lock = Provenance("proc", note=f"of {unit(root)}, whose engines inherit it")
-    swapped = Provenance("swaps") if swap else Provenance("meminfo", note="with zram, if there is any")
+def _sources(
+    root: Path, memory: Memory, swap: Swaps | None, modules: Provenance, peak: Provenance
+) -> FieldSources:
+    """The sources that are the same on every machine, and those that differ."""
+    lock = Provenance("proc", note=f"of {systemd_unit(root)}, whose engines inherit it")
+    swap_source = Provenance("swaps") if swap else Provenance("meminfo", note="with zram, if there is any")
     return {
-        **TOLD,
+        **SOURCES,
         "memlock_unlimited" if memory.memlock_unlimited else "memlock_limit_bytes": lock,
-        **dict.fromkeys(("swap_total_bytes", "swap_free_bytes"), swapped),
+        **dict.fromkeys(("swap_total_bytes", "swap_free_bytes"), swap_source),
         **dict.fromkeys(("modules", "installed_bytes"), modules),
-        **dict.fromkeys(BANDWIDTH, peak),
+        **dict.fromkeys(BANDWIDTH_FIELDS, peak),
     }
 
 
-def unit(root: Path) -> str:
-    """The systemd unit whose limits this process has: engines are its children and inherit them."""
+def systemd_unit(root: Path) -> str:
+    """The systemd unit whose limits this process has. Engines are its children and inherit them."""
     groups = parse_membership(sysfs.read(root / "proc/self/cgroup") or "").values()
     names = [Path(group).name for group in groups]
     return next((name for name in names if name.endswith((".service", ".scope"))), "this daemon")
 
 
-def memlock(root: Path) -> tuple[int | None, bool]:
-    """The soft limit in bytes and whether there is none for this process: (None, True) means unlimited.
+def memlock_limit(root: Path) -> tuple[int | None, bool]:
+    """The soft limit in bytes, and whether this process has none: (None, True) means unlimited.
 
     Read from /proc/self/limits, which shows what getrlimit(RLIMIT_MEMLOCK) returns.
     """
-    found = MEMLOCK.search(sysfs.read(root / "proc/self/limits") or "")
-    status = sysfs.fields(sysfs.read(root / "proc/self/status"))
-    if (found and found[1] == "unlimited") or _may_lock_anything(
+    match = MEMLOCK.search(sysfs.read(root / "proc/self/limits") or "")
+    status = sysfs.parse_pairs(sysfs.read(root / "proc/self/status"))
+    if (match and match[1] == "unlimited") or _may_lock_any_amount(
         status, sysfs.read(root / "proc/self/uid_map")
     ):
         return None, True
-    return (sysfs.integer(found[1]) if found else None), False
+    return (sysfs.parse_int(match[1]) if match else None), False
 
 
-def _may_lock_anything(status: dict[str, str], uid_map: str | None) -> bool:
-    """CAP_IPC_LOCK counts in the first user namespace only, so root in a rootless container is bound."""
-    effective = sysfs.integer("0x" + status.get("CapEff:", "0").strip())
+def _may_lock_any_amount(status: dict[str, str], uid_map: str | None) -> bool:
+    """CAP_IPC_LOCK counts only in the initial user namespace, so root in a rootless container has a limit."""
+    effective = sysfs.parse_int("0x" + status.get("CapEff:", "0").strip())
     return bool((effective or 0) >> CAP_IPC_LOCK & 1) and (uid_map or "").split() == WHOLE_UID_RANGE

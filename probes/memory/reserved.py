@@ -1,4 +1,4 @@
-"""RAM that the firmware gave integrated GPUs: it is installed, and the kernel has it not."""
+"""RAM that the firmware reserves for integrated GPUs (carve-out): not part of the kernel's total."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,17 +12,17 @@ from probes.gpus.amd import probe as amd
 from probes.gpus.pci import PciDevice
 from probes.result import Reading
 
-TOLD = {"carve_out_bytes": Provenance("sysfs", note="mem_info_vram_total of the integrated GPU")}
+SOURCES = {"carve_out_bytes": Provenance("sysfs", note="mem_info_vram_total of the integrated GPU")}
 
 
 def probe(
-    root: Path, devices: Sequence[PciDevice], table: Sequence[KnownGpu], memory: Memory
+    root: Path, devices: Sequence[PciDevice], known_gpus: Sequence[KnownGpu], memory: Memory
 ) -> Reading[Memory]:
-    """``memory`` with the bytes of all of them together; unknown without one, or where none tells."""
-    shares = [
+    """``memory`` with the carve-outs of all integrated GPUs together; unknown if none reports one."""
+    sizes = [
         apu.read(root, card).vram_bytes
         for card in devices
-        if card.driver == "amdgpu" and not card.asleep and amd.is_apu(card, table)
+        if card.driver == "amdgpu" and not card.asleep and amd.is_apu(card, known_gpus)
     ]
-    carve_out_bytes = sum(share for share in shares if share) or None
-    return Reading(replace(memory, carve_out_bytes=carve_out_bytes), told=TOLD)
+    carve_out_bytes = sum(size for size in sizes if size) or None
+    return Reading(replace(memory, carve_out_bytes=carve_out_bytes), provenance=SOURCES)

@@ -1,4 +1,4 @@
-"""Swap on disks and swap in compressed RAM (zram), kept apart: only the first adds memory."""
+"""Swap on disks and swap in compressed RAM (zram), reported apart: only the first adds memory."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ ZRAM = re.compile(r"/dev/zram[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Swaps:
-    """Bytes. zram's are those before compression: how much RAM they take is not known beforehand."""
+    """zram's bytes are those before compression: how much RAM they will take is unknown."""
 
     disk_total_bytes: int = 0
     disk_free_bytes: int = 0
@@ -17,7 +17,7 @@ class Swaps:
 
 
 def parse(text: str | None) -> Swaps | None:
-    """``/proc/swaps`` (proc_swaps(5)): name, type, size and used in KiB, priority. None without its head."""
+    """``/proc/swaps`` (proc_swaps(5)): name, type, size and used in KiB, priority. None without a header."""
     lines = (text or "").splitlines()
     if not lines or not lines[0].startswith("Filename"):
         return None

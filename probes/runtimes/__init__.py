@@ -1,1 +1,1 @@
-"""Compute runtimes: their versions, and the devices that each shows to a child process."""
+"""Compute runtimes: their versions, and the devices that each reports to a child process."""

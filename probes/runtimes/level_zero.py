@@ -1,4 +1,4 @@
-"""Level Zero's devices, as Intel's loader shows them to a child of ours."""
+"""Level Zero's devices, as Intel's loader reports them to a child process."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from probes.runtimes.child import Runtime
 
 CHILD = "probes.runtimes.level_zero_child"
 
-# The driver for GPUs, without which the loader knows no device
+# The driver for GPUs, without which the loader reports no device
 DRIVERS = ("libze_intel_gpu.so.1", "libze_intel_gpu_legacy1.so.1")
 FOLDERS = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib", "usr/local/lib")
 
@@ -20,22 +20,22 @@ def libraries(root: Path) -> list[Path]:
     return [path for path in paths if sysfs.exists(path)]
 
 
-def ask() -> Runtime:
-    answer, problems = child.ask("level_zero", CHILD)
-    return Runtime(problems=problems) if answer is None else parse(answer)
+def probe() -> Runtime:
+    output, problems = child.run("level_zero", CHILD)
+    return Runtime(problems=problems) if output is None else parse(output)
 
 
-def parse(answer: Any) -> Runtime:
+def parse(output: Any) -> Runtime:
     devices = tuple(
         RuntimeDevice(
-            name=one["name"],
-            kind="integrated" if one["integrated"] else "discrete",
-            gpu=f"pci:{one['slot']}" if one["slot"] else None,
-            driver=one["driver"],
-            api=answer["version"],
-            memory_bytes=max(one["memories"], default=None),
-            heaps_bytes=tuple(one["memories"]),
+            name=device["name"],
+            kind="integrated" if device["integrated"] else "discrete",
+            gpu=f"pci:{device['slot']}" if device["slot"] else None,
+            driver=device["driver"],
+            api=output["version"],
+            memory_bytes=max(device["memories"], default=None),
+            heaps_bytes=tuple(device["memories"]),
         )
-        for one in answer["devices"]
+        for device in output["devices"]
     )
-    return Runtime(answer["version"], devices)
+    return Runtime(output["version"], devices)

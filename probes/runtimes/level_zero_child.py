@@ -1,4 +1,4 @@
-"""A process of its own that asks Level Zero's loader for its GPUs, because a driver may crash or hang.
+"""Lists the GPUs of Level Zero's loader, in a process of its own because a driver may crash or hang.
 
     python -m probes.runtimes.level_zero_child
 
@@ -26,20 +26,20 @@ def main() -> None:
         sys.exit(f"libze_loader.so.1: {error}")
     result = library.zeInit(GPU_ONLY)
     if result != 0:
-        sys.exit(f"zeInit answers {result:#x}")
+        sys.exit(f"zeInit returned {result:#x}")
     drivers = _handles(library.zeDriverGet)
     versions = [_version(library, driver) for driver in drivers]
     devices = [device for driver in drivers for device in _devices(library, driver)]
     sys.stdout.write(json.dumps({"version": versions[0] if versions else None, "devices": devices}))
 
 
-def _handles(ask: Callable[[Any, Any], int]) -> list[ctypes.c_void_p]:
-    """The two calls of every list: how many, then which."""
+def _handles(get: Callable[[Any, Any], int]) -> list[ctypes.c_void_p]:
+    """A list takes two calls: the first gives the count, the second the handles."""
     count = ctypes.c_uint32()
-    if ask(ctypes.byref(count), None) != 0:
+    if get(ctypes.byref(count), None) != 0:
         return []
     handles = (ctypes.c_void_p * count.value)()
-    ask(ctypes.byref(count), handles)
+    get(ctypes.byref(count), handles)
     return [ctypes.c_void_p(handle) for handle in handles[: count.value]]
 
 
@@ -50,25 +50,25 @@ def _version(library: Any, driver: ctypes.c_void_p) -> str:
 
 
 def _devices(library: Any, driver: ctypes.c_void_p) -> list[dict[str, Any]]:
-    about = _structure(DRIVER, DRIVER_BYTES)
-    library.zeDriverGetProperties(driver, about)
-    (build,) = struct.unpack_from("=I", about, 32)
-    devices = _handles(partial(library.zeDeviceGet, driver))
-    return [found for device in devices if (found := _device(library, device, build))]
+    properties = _structure(DRIVER, DRIVER_BYTES)
+    library.zeDriverGetProperties(driver, properties)
+    (build,) = struct.unpack_from("=I", properties, 32)
+    handles = _handles(partial(library.zeDeviceGet, driver))
+    return [device for handle in handles if (device := _device(library, handle, build))]
 
 
 def _device(library: Any, device: ctypes.c_void_p, build: int) -> dict[str, Any] | None:
-    properties, place = _structure(DEVICE, DEVICE_BYTES), _structure(PCI, PCI_BYTES)
+    properties, pci = _structure(DEVICE, DEVICE_BYTES), _structure(PCI, PCI_BYTES)
     library.zeDeviceGetProperties(device, properties)
     kind, _, _, flags = struct.unpack_from("=4I", properties, 16)
     if kind != GPU:
         return None
-    on_bus = library.zeDevicePciGetPropertiesExt(device, place) == 0
+    has_slot = library.zeDevicePciGetPropertiesExt(device, pci) == 0
     return {
         "name": properties.raw[112:368].split(b"\0", 1)[0].decode(errors="replace"),
         "integrated": bool(flags & INTEGRATED),
         "driver": str(build),
-        "slot": "{:04x}:{:02x}:{:02x}.{:x}".format(*struct.unpack_from("=4I", place, 16)) if on_bus else None,
+        "slot": "{:04x}:{:02x}:{:02x}.{:x}".format(*struct.unpack_from("=4I", pci, 16)) if has_slot else None,
         "memories": _memories(library, device),
     }
 
@@ -76,12 +76,12 @@ def _device(library: Any, device: ctypes.c_void_p, build: int) -> dict[str, Any]
 def _memories(library: Any, device: ctypes.c_void_p) -> list[int]:
     count = ctypes.c_uint32()
     library.zeDeviceGetMemoryProperties(device, ctypes.byref(count), None)
-    listed = ctypes.create_string_buffer(MEMORY_BYTES * count.value)
+    buffer = ctypes.create_string_buffer(MEMORY_BYTES * count.value)
     starts = range(0, MEMORY_BYTES * count.value, MEMORY_BYTES)
     for start in starts:
-        struct.pack_into("=I", listed, start, MEMORY)
-    library.zeDeviceGetMemoryProperties(device, ctypes.byref(count), listed)
-    return [struct.unpack_from("=Q", listed, start + 32)[0] for start in starts[: count.value]]
+        struct.pack_into("=I", buffer, start, MEMORY)
+    library.zeDeviceGetMemoryProperties(device, ctypes.byref(count), buffer)
+    return [struct.unpack_from("=Q", buffer, start + 32)[0] for start in starts[: count.value]]
 
 
 def _structure(kind: int, size: int) -> "ctypes.Array[ctypes.c_char]":

@@ -1,4 +1,4 @@
-"""What Vulkan and Level Zero show, asked of children: seldom, since a GPU that sleeps would wake."""
+"""Vulkan and Level Zero, read in child processes. Not part of a snapshot, because it wakes sleeping GPUs."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from domain.hardware import Hardware
 from probes import sysfs
+from probes.result import sources
 from probes.runtimes import child, level_zero, vulkan
 from probes.runtimes.child import Runtime
 
@@ -17,35 +18,39 @@ class Runtimes:
     driver_files: str | None = None
 
 
-def key(root: Path, seen: Hardware) -> str | None:
-    """What the answers hang on: drivers, how they are chosen, the GPUs. None while one of these sleeps."""
-    if any(gpu.asleep for gpu in (*seen.gpus, *seen.set_aside)):
+def cache_key(root: Path, hardware: Hardware) -> str | None:
+    """What the result depends on: drivers, their selection, the GPUs. None while one of the GPUs sleeps."""
+    gpus = (*hardware.gpus, *hardware.set_aside)
+    if any(gpu.asleep for gpu in gpus):
         return None
-    announced = [*vulkan.driver_files(root, os.environ), *level_zero.libraries(root)]
-    gpus = [gpu.id for gpu in (*seen.gpus, *seen.set_aside)]
-    return repr((announced, sysfs.stamp(announced), vulkan.chosen_by(os.environ), gpus))
+    drivers = [*vulkan.driver_files(root, os.environ), *level_zero.libraries(root)]
+    selection = vulkan.driver_selection(os.environ)
+    return repr((drivers, sysfs.modification_key(drivers), selection, [gpu.id for gpu in gpus]))
 
 
-def ask(root: Path) -> Runtimes:
-    """Starts a child for each runtime that has a driver here. Blocks for half a second, 30 s at most."""
+def probe(root: Path) -> Runtimes:
+    """Starts a child for each runtime that has a driver. Blocks for half a second, at most 30 s."""
     environment = os.environ
     return Runtimes(
-        vulkan.ask() if vulkan.driver_files(root, environment) else Runtime(),
-        level_zero.ask() if level_zero.libraries(root) else Runtime(),
-        vulkan.chosen_by(environment),
+        vulkan.probe() if vulkan.driver_files(root, environment) else Runtime(),
+        level_zero.probe() if level_zero.libraries(root) else Runtime(),
+        vulkan.driver_selection(environment),
     )
 
 
-def with_runtimes(seen: Hardware, found: Runtimes) -> Hardware:
+def with_runtimes(hardware: Hardware, runtimes: Runtimes) -> Hardware:
     stacks = replace(
-        seen.stacks,
-        vulkan=found.vulkan.version,
-        vulkan_devices=found.vulkan.devices,
-        level_zero=found.level_zero.version,
-        level_zero_devices=found.level_zero.devices,
-        vulkan_driver_files=found.driver_files,
+        hardware.stacks,
+        vulkan=runtimes.vulkan.version,
+        vulkan_devices=runtimes.vulkan.devices,
+        level_zero=runtimes.level_zero.version,
+        level_zero_devices=runtimes.level_zero.devices,
+        vulkan_driver_files=runtimes.driver_files,
     )
-    told = {f"stacks.{name}": one for name, one in child.TOLD.items() if getattr(stacks, name)}
-    others = (one for one in seen.problems if one.source not in ("vulkan", "level_zero"))
-    problems = (*others, *found.vulkan.problems, *found.level_zero.problems)
-    return replace(seen, stacks=stacks, problems=problems, sources={**seen.sources, **told})
+    others = (problem for problem in hardware.problems if problem.source not in ("vulkan", "level_zero"))
+    return replace(
+        hardware,
+        stacks=stacks,
+        problems=(*others, *runtimes.vulkan.problems, *runtimes.level_zero.problems),
+        sources={**hardware.sources, **sources("stacks", stacks, child.SOURCES)},
+    )

@@ -1,9 +1,9 @@
-"""A process of its own that asks libvulkan for its devices, because a driver may crash or never answer.
+"""Lists the devices of libvulkan, in a process of its own because a driver may crash or hang.
 
     python -m probes.runtimes.vulkan_child
 
-Prints JSON. The layouts are those of vulkan_core.h for 64-bit machines; bytes are picked out of buffers,
-since only a few of the fields are wanted.
+Prints JSON. The layouts are those of vulkan_core.h for 64-bit machines; the few fields that are needed are
+read from plain buffers.
 """
 
 import ctypes
@@ -51,7 +51,7 @@ def _instance(library: Any) -> ctypes.c_void_p:
     instance = ctypes.c_void_p()
     result = library.vkCreateInstance(create, None, ctypes.byref(instance))
     if result != 0:
-        sys.exit(f"vkCreateInstance answers {result}")
+        sys.exit(f"vkCreateInstance returned {result}")
     return instance
 
 
@@ -84,22 +84,22 @@ def _device(library: Any, device: ctypes.c_void_p) -> dict[str, Any]:
 def _chain(*kinds: int) -> list[ctypes.Array[ctypes.c_char]]:
     """Structures of these kinds, each pointing to the next."""
     chain = [ctypes.create_string_buffer(SIZES[kind]) for kind in kinds]
-    for kind, one, after in zip(kinds, chain, [*chain[1:], None], strict=True):
-        struct.pack_into("=IxxxxQ", one, 0, kind, ctypes.addressof(after) if after else 0)
+    for kind, structure, successor in zip(kinds, chain, [*chain[1:], None], strict=True):
+        struct.pack_into("=IxxxxQ", structure, 0, kind, ctypes.addressof(successor) if successor else 0)
     return chain
 
 
 def _extensions(library: Any, device: ctypes.c_void_p) -> set[bytes]:
     count = ctypes.c_uint32()
     library.vkEnumerateDeviceExtensionProperties(device, None, ctypes.byref(count), None)
-    listed = ctypes.create_string_buffer(EXTENSION_BYTES * count.value)
-    library.vkEnumerateDeviceExtensionProperties(device, None, ctypes.byref(count), listed)
+    buffer = ctypes.create_string_buffer(EXTENSION_BYTES * count.value)
+    library.vkEnumerateDeviceExtensionProperties(device, None, ctypes.byref(count), buffer)
     starts = range(0, EXTENSION_BYTES * count.value, EXTENSION_BYTES)
-    return {listed.raw[start : start + 256].split(b"\0", 1)[0] for start in starts}
+    return {buffer.raw[start : start + 256].split(b"\0", 1)[0] for start in starts}
 
 
 def _heaps(library: Any, device: ctypes.c_void_p) -> Iterator[tuple[int, bool]]:
-    """Bytes of each heap, and whether it is the device's own."""
+    """Bytes of each heap, and whether it is device-local."""
     memory = ctypes.create_string_buffer(MEMORY_BYTES)
     library.vkGetPhysicalDeviceMemoryProperties(device, memory)
     (count,) = struct.unpack_from("=I", memory, HEAPS_AT - 4)

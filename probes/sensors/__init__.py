@@ -1,1 +1,1 @@
-"""Temperatures, fans and power."""
+"""Sensors: temperatures, fans, power."""

@@ -1,4 +1,4 @@
-"""Fans with a tachometer, by device."""
+"""Fans that report their speed, by device."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,10 @@ from domain.provenance import Provenance
 from probes.sensors.hwmon import Chip
 
 INPUT = re.compile(r"fan[0-9]+_input")
-TOLD = {"rpm": Provenance("hwmon")}
+SOURCES = {"rpm": Provenance("hwmon")}
 
-# What a tachometer that isn't there says: 65535 of it87, more of what misses a divisor (linux hwmon/it87.c)
-MOST_RPM = 30_000
+# A header without a fan reports 65535 (it87), and more if a divisor is not applied (linux hwmon/it87.c)
+MAX_RPM = 30_000
 
 
 def probe(chips: Sequence[Chip]) -> tuple[Fan, ...]:
@@ -19,11 +19,11 @@ def probe(chips: Sequence[Chip]) -> tuple[Fan, ...]:
         (chip, channel, chip.read(f"{channel}_input")) for chip in chips for channel in chip.channels(INPUT)
     )
     return tuple(
-        Fan(chip.sensor(channel), rpm, chip.owner)
+        Fan(chip.sensor_name(channel), rpm, chip.device_id)
         for chip, channel, rpm in readings
-        if rpm is not None and 0 <= rpm <= MOST_RPM
+        if rpm is not None and 0 <= rpm <= MAX_RPM
     )
 
 
-def told(_: Fan) -> Mapping[str, Provenance]:
-    return TOLD
+def sources_of(_: Fan) -> Mapping[str, Provenance]:
+    return SOURCES

@@ -1,6 +1,6 @@
-"""The chips of hwmon, device by device: two cards have one driver, so a name alone tells them not apart.
+"""The chips of hwmon, by device: two cards have the same driver, so its name does not identify a chip.
 
-Chips of a device that sleeps are left out: reading their files wakes it.
+Chips of a sleeping device are left out, because reading their files wakes it.
 """
 
 import re
@@ -14,7 +14,7 @@ from probes.gpus import pci
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """``device`` is the kernel's name of what the chip belongs to: a PCI slot, ``nvme0``, ``coretemp.0``."""
+    """``device`` is the kernel's name of the chip's device: a PCI slot, ``nvme0``, ``coretemp.0``."""
 
     folder: Path
     driver: str
@@ -22,16 +22,16 @@ class Chip:
     entries: tuple[str, ...]
 
     @property
-    def owner(self) -> str:
-        """The id of the GPU it may be, or the name of the device."""
+    def device_id(self) -> str:
+        """The id of a GPU for a PCI device, else the kernel's name of the device."""
         return f"pci:{self.device}" if pci.SLOT.fullmatch(self.device) else self.device
 
     def channels(self, pattern: re.Pattern[str]) -> Iterator[str]:
-        """``temp1`` for each entry that is matched, such as ``temp1_input``."""
+        """``temp1`` for each entry that matches, such as ``temp1_input``."""
         return (entry.rpartition("_")[0] for entry in self.entries if pattern.fullmatch(entry))
 
-    def sensor(self, channel: str) -> str:
-        """``amdgpu/0000:03:00.0/junction``: by its label, or by the channel where it has none."""
+    def sensor_name(self, channel: str) -> str:
+        """``amdgpu/0000:03:00.0/junction``, with the channel in place of a label if it has none."""
         label = sysfs.read(self.folder / f"{channel}_label") or channel
         return f"{self.driver}/{self.device}/{label}"
 
@@ -51,5 +51,5 @@ def _chip(folder: Path) -> Chip:
 
 
 def _asleep(device: Path) -> bool:
-    """A drive's chip hangs on its nvme device, and that on the PCI device which sleeps."""
-    return pci.asleep(device) or pci.asleep(device / "device")
+    """A drive's chip belongs to its nvme device, and that to the PCI device which may sleep."""
+    return pci.is_asleep(device) or pci.is_asleep(device / "device")

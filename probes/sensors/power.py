@@ -1,4 +1,4 @@
-"""What devices draw: hwmon's watts, and watts made of two readings of an energy counter (RAPL, xe, i915)."""
+"""Power of devices: hwmon's watts, and watts from two readings of an energy counter (RAPL, xe, i915)."""
 
 import re
 import time
@@ -13,22 +13,24 @@ from probes.sensors.hwmon import Chip
 
 POWER = re.compile(r"power[0-9]+_(average|input)")
 ENERGY = re.compile(r"energy[0-9]+_input")
-ZONE = re.compile(r"intel-rapl:[0-9]+")  # AMD's, too; a second number is a part of a package
+ZONE = re.compile(r"intel-rapl:[0-9]+")  # also AMD's; with a second number it is a part of a package
 PACKAGE = re.compile(r"rapl/package-[0-9]+")
 
-TOLD = Provenance("hwmon")
-RAPL_TOLD = Provenance("rapl", Certainty.DERIVED, "two readings of energy_uj; where denied, it is root's")
-ENERGY_TOLD = Provenance("hwmon", Certainty.DERIVED, "two readings of energy*_input")
+SOURCE = Provenance("hwmon")
+RAPL_SOURCE = Provenance(
+    "rapl", Certainty.DERIVED, "two readings of energy_uj, which only root may read on most systems"
+)
+ENERGY_SOURCE = Provenance("hwmon", Certainty.DERIVED, "two readings of energy*_input")
 
-# RAPL counts on every millisecond (Intel SDM vol. 3B, 15.10), so this is within a twentieth
-LEAST_S = 0.02
-MOST_S = 90.0  # readings further apart are no draw of now
-MOST_W = 5000.0  # more is a counter that was set back
+# RAPL updates its counter every millisecond (Intel SDM vol. 3B, 15.10), so 20 ms are exact to 5 %
+MIN_INTERVAL_S = 0.02
+MAX_INTERVAL_S = 90.0  # an average over more is not the present power
+MAX_POWER_W = 5000.0  # more means that the counter was reset
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """µJ at a moment (monotonic seconds). The counter starts anew after ``range_uj``, if that is known."""
+    """µJ at a time (monotonic seconds). The counter wraps around at ``range_uj``, if that is known."""
 
     at_s: float
     energy_uj: int
@@ -38,49 +40,51 @@ class Counter:
 
 
 class Meter:
-    """Remembers the counters of the last look, so that the next one need not wait for a difference."""
+    """Keeps the counters of the last snapshot, so that the next one need not wait between two readings."""
 
     def __init__(self) -> None:
         self._last: dict[str, Counter] = {}
 
     def probe(self, root: Path, chips: Sequence[Chip]) -> tuple[Power, ...]:
-        """Waits 20 ms where there are counters and no look was shortly before."""
-        now = counters(root, chips)
-        before = {name: last for name in now if (last := self._last.get(name)) and _near(last, now[name])}
+        """Waits 20 ms if there are counters without a recent reading."""
+        now = read_counters(root, chips)
+        before = {
+            name: last for name in now if (last := self._last.get(name)) and _is_recent(last, now[name])
+        }
         if now.keys() - before.keys():
-            time.sleep(LEAST_S)
-            before, now = now, counters(root, chips)
+            time.sleep(MIN_INTERVAL_S)
+            before, now = now, read_counters(root, chips)
         self._last = now
-        return (*_watts(chips), *between(before, now))
+        return (*_hwmon_power(chips), *average_power(before, now))
 
 
-def told(power: Power) -> Mapping[str, Provenance]:
-    return {"power_w": _told(power)}
+def sources_of(power: Power) -> Mapping[str, Provenance]:
+    return {"power_w": _source_of(power)}
 
 
-def _told(power: Power) -> Provenance:
+def _source_of(power: Power) -> Provenance:
     if power.sensor.startswith("rapl/"):
-        return RAPL_TOLD
-    return ENERGY_TOLD if "energy" in power.sensor.rpartition("/")[2] else TOLD
+        return RAPL_SOURCE
+    return ENERGY_SOURCE if "energy" in power.sensor.rpartition("/")[2] else SOURCE
 
 
-def of_packages(powers: Sequence[Power]) -> float | None:
-    """The CPU packages together."""
+def package_power_w(powers: Sequence[Power]) -> float | None:
+    """All CPU packages together."""
     packages = [power.power_w for power in powers if PACKAGE.fullmatch(power.sensor)]
     return sum(packages) if packages else None
 
 
-def of_device(powers: Sequence[Power], device: str) -> Power | None:
-    """The first that the driver has of a device. Of xe's two counters the first is the card's, the other
-    the chip's (Documentation/ABI/testing/sysfs-driver-intel-xe-hwmon)."""
+def device_power(powers: Sequence[Power], device: str) -> Power | None:
+    """The first reading of a device. Of xe's two counters the first is the card's and the second the chip's
+    (Documentation/ABI/testing/sysfs-driver-intel-xe-hwmon)."""
     return next((power for power in powers if power.device == device), None)
 
 
-def counters(root: Path, chips: Sequence[Chip]) -> dict[str, Counter]:
-    return {**dict(_rapl(root / "sys/class/powercap")), **dict(_energies(chips))}
+def read_counters(root: Path, chips: Sequence[Chip]) -> dict[str, Counter]:
+    return {**dict(_rapl_counters(root / "sys/class/powercap")), **dict(_hwmon_counters(chips))}
 
 
-def between(before: Mapping[str, Counter], now: Mapping[str, Counter]) -> Iterator[Power]:
+def average_power(before: Mapping[str, Counter], now: Mapping[str, Counter]) -> Iterator[Power]:
     for name, later in now.items():
         earlier = before.get(name)
         if earlier is None:
@@ -89,15 +93,15 @@ def between(before: Mapping[str, Counter], now: Mapping[str, Counter]) -> Iterat
         if used_uj < 0 and later.range_uj is not None:
             used_uj += later.range_uj
         watts = used_uj / 1e6 / passed_s if passed_s > 0 else 0
-        if 0 < watts <= MOST_W:  # a counter that stands still counts nothing (xe before Linux 6.17)
+        if 0 < watts <= MAX_POWER_W:  # xe's counter of the card stays at 0 before Linux 6.17
             yield Power(name, watts, later.limit_w, later.device)
 
 
-def _near(last: Counter, now: Counter) -> bool:
-    return LEAST_S <= now.at_s - last.at_s <= MOST_S
+def _is_recent(last: Counter, now: Counter) -> bool:
+    return MIN_INTERVAL_S <= now.at_s - last.at_s <= MAX_INTERVAL_S
 
 
-def _rapl(folder: Path) -> Iterator[tuple[str, Counter]]:
+def _rapl_counters(folder: Path) -> Iterator[tuple[str, Counter]]:
     for zone in sysfs.entries(folder):
         if not ZONE.fullmatch(zone):
             continue
@@ -105,25 +109,25 @@ def _rapl(folder: Path) -> Iterator[tuple[str, Counter]]:
         if energy is not None:
             name = sysfs.read(folder / zone / "name") or zone
             limit = sysfs.read_count(folder / zone / "constraint_0_power_limit_uw")
-            most = sysfs.read_count(folder / zone / "max_energy_range_uj")
-            yield f"rapl/{name}", Counter(time.monotonic(), energy, most, limit / 1e6 if limit else None)
+            range_uj = sysfs.read_count(folder / zone / "max_energy_range_uj")
+            yield f"rapl/{name}", Counter(time.monotonic(), energy, range_uj, limit / 1e6 if limit else None)
 
 
-def _energies(chips: Sequence[Chip]) -> Iterator[tuple[str, Counter]]:
+def _hwmon_counters(chips: Sequence[Chip]) -> Iterator[tuple[str, Counter]]:
     for chip in chips:
         for channel in chip.channels(ENERGY):
             energy = chip.read(f"{channel}_input")
             if energy is not None and energy >= 0:
                 name = f"{chip.driver}/{chip.device}/{channel}"
-                yield name, Counter(time.monotonic(), energy, device=chip.owner)
+                yield name, Counter(time.monotonic(), energy, device=chip.device_id)
 
 
-def _watts(chips: Sequence[Chip]) -> Iterator[Power]:
-    """RDNA cards may have only one of average and input; the average is what a power limit acts on."""
+def _hwmon_power(chips: Sequence[Chip]) -> Iterator[Power]:
+    """RDNA cards may have only one of average and input; a power limit applies to the average."""
     for chip in chips:
         for channel in dict.fromkeys(chip.channels(POWER)):
             microwatts = chip.read(f"{channel}_average") or chip.read(f"{channel}_input")
             limit = chip.read(f"{channel}_cap")
-            if microwatts and 0 < microwatts / 1e6 <= MOST_W:
+            if microwatts and 0 < microwatts / 1e6 <= MAX_POWER_W:
                 cap = limit / 1e6 if limit and limit > 0 else None
-                yield Power(chip.sensor(channel), microwatts / 1e6, cap, chip.owner)
+                yield Power(chip.sensor_name(channel), microwatts / 1e6, cap, chip.device_id)

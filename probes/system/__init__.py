@@ -1,1 +1,1 @@
-"""The operating system: setup, services, firmware packages, clock, accounts."""
+"""The operating system: setup, systemd units, firmware packages, clock, boot id, accounts."""

@@ -1,4 +1,4 @@
-"""Users and their groups, as the system has them written down and as a process really has them."""
+"""Users and their groups, from the user and group databases."""
 
 import grp
 import os
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """``groups`` are those written down for the user, by number: a process keeps the ones of its start."""
+    """``groups`` are ids from the group database. A running process has those of the time of its login."""
 
     name: str
     uid: int
@@ -16,7 +16,7 @@ class Account:
     groups: frozenset[int] = frozenset()
 
 
-def of(uid: int) -> Account | None:
+def by_uid(uid: int) -> Account | None:
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
@@ -24,9 +24,9 @@ def of(uid: int) -> Account | None:
     return Account(entry.pw_name, uid, entry.pw_dir, frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid)))
 
 
-def named(name: str) -> Account | None:
+def by_name(name: str) -> Account | None:
     try:
-        return of(pwd.getpwnam(name).pw_uid)
+        return by_uid(pwd.getpwnam(name).pw_uid)
     except KeyError:
         return None
 

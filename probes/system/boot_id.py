@@ -1,4 +1,4 @@
-"""Which boot this is: what was measured in one boot may be wrong in the next."""
+"""The id of this boot: what was measured in one boot may be wrong in the next."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,6 @@ from probes import sysfs
 BOOT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def boot_id(root: Path) -> str | None:
+def read_boot_id(root: Path) -> str | None:
     text = sysfs.read(root / "proc/sys/kernel/random/boot_id")
     return text if text and BOOT_ID.fullmatch(text) else None

@@ -1,11 +1,10 @@
-"""Whether the clock of this machine follows a time server."""
+"""Whether the clock of this machine is synchronised with a time server."""
 
 import ctypes
 
-# A clock below this possible error is disciplined by something; above it nobody does
-# (systemd src/basic/time-util.c, ntp_synced)
-LARGEST_ERROR_US = 16_000_000
-ROOM_BYTES = 512  # struct timex has 208 bytes on 64-bit machines
+# A clock with a smaller maximum error is synchronised (systemd src/basic/time-util.c, ntp_synced)
+MAX_ERROR_US = 16_000_000
+BUFFER_BYTES = 512  # struct timex has 208 bytes on 64-bit machines
 
 
 class _Timex(ctypes.Structure):
@@ -16,15 +15,15 @@ class _Timex(ctypes.Structure):
         ("offset", ctypes.c_long),
         ("frequency", ctypes.c_long),
         ("maximum_error_us", ctypes.c_long),
-        ("rest", ctypes.c_char * ROOM_BYTES),
+        ("rest", ctypes.c_char * BUFFER_BYTES),
     )
 
 
-def synchronised() -> bool | None:
-    """``None`` where the kernel may not be asked: a sandbox that protects the clock forbids that, too."""
-    told = _Timex()
+def is_synchronised() -> bool | None:
+    """None if the call is not permitted: a sandbox that protects the clock denies reading it, too."""
+    timex = _Timex()
     try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.byref(told))
+        state = ctypes.CDLL(None).adjtimex(ctypes.byref(timex))
     except AttributeError:  # not Linux
         return None
-    return None if state < 0 else bool(told.maximum_error_us < LARGEST_ERROR_US)
+    return None if state < 0 else bool(timex.maximum_error_us < MAX_ERROR_US)

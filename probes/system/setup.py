@@ -1,6 +1,6 @@
-"""How this system is set up: firmware, kernel command line, module parameters, device nodes, guards.
+"""How this system is set up: firmware, kernel command line, module parameters, device nodes, OOM daemons.
 
-What the checks of the doctor want to know and no plan does.
+Only the doctor's checks use this; no plan depends on it.
 """
 
 import os
@@ -13,27 +13,27 @@ from pathlib import Path
 from probes import sysfs
 from probes.gpus import pci
 from probes.gpus.amd import apu
-from probes.gpus.amd.apu import Pools
-from probes.memory.ram import parse_counts
+from probes.gpus.amd.apu import MemoryPools
+from probes.memory.ram import parse_meminfo_counts
 
-# Modules whose parameters decide what a GPU gets; amdttm is ttm of AMD's own build (DKMS)
+# Modules with parameters for the memory of a GPU; amdttm is ttm in AMD's own build (DKMS)
 MODULES = ("amdgpu", "ttm", "amdttm", "nvidia", "nvidia_uvm", "xe", "i915")
-NODES = ("kfd", "nvidiactl", "nvidia-uvm")
-NUMBERED = {
+DEVICE_NODES = ("kfd", "nvidiactl", "nvidia-uvm")
+NUMBERED_NODES = {
     "dri": re.compile(r"renderD[0-9]+"),
     "accel": re.compile(r"accel[0-9]+"),
     "": re.compile(r"nvidia[0-9]+"),
 }
 
-# Programs that end a process before the memory is all gone; the kernel's own comes too late for a GPU
-# that shares the RAM. comm has 15 characters
+# Daemons that kill a process before memory runs out; the kernel's OOM killer comes too late for a GPU that
+# shares the RAM. comm has 15 characters
 OOM_GUARDS = ("earlyoom", "systemd-oomd", "nohang", "nohang-desktop", "oomd", "bustd")
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceNode:
-    """``group`` is the number of the group it belongs to, ``mode`` the nine permission bits; with an access
-    list (``has_acl``) they don't tell who else may open it. ``may_open`` is of this process."""
+    """``group`` is the id of its group, ``mode`` the nine permission bits; with an access control list
+    (``has_acl``) others may open it, too. ``may_open`` applies to this process."""
 
     path: str
     group: int
@@ -44,9 +44,9 @@ class DeviceNode:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """``modules`` has the parameters of each loaded module that is asked for. ``page_cache_bytes`` is RAM
-    that holds files and is given back on demand; ``free_bytes`` what holds nothing at all. ``pools`` are
-    amdgpu's counters, by the slot of the card. ``load`` is the runnable processes of the last minute."""
+    """``modules`` has the parameters of each loaded module of ``MODULES``. ``page_cache_bytes`` is RAM that
+    holds cached files and is reclaimed on demand, ``free_bytes`` RAM that holds nothing. ``pools`` are
+    amdgpu's counters, by the slot of the card. ``load`` is the load average of the last minute."""
 
     product: str | None = None
     bios_version: str | None = None
@@ -57,56 +57,56 @@ class System:
     oom_guards: tuple[str, ...] = ()
     free_bytes: int | None = None
     page_cache_bytes: int | None = None
-    pools: Mapping[str, Pools] = field(default_factory=dict)
+    pools: Mapping[str, MemoryPools] = field(default_factory=dict)
     load: float | None = None
 
 
 def probe(root: Path) -> System:
     dmi = root / "sys/class/dmi/id"
-    counts = parse_counts(sysfs.read(root / "proc/meminfo") or "")
+    counts = parse_meminfo_counts(sysfs.read(root / "proc/meminfo") or "")
     return System(
         product=sysfs.read(dmi / "product_name"),
         bios_version=sysfs.read(dmi / "bios_version"),
         bios_date=sysfs.read(dmi / "bios_date"),
         command_line=sysfs.read(root / "proc/cmdline"),
-        modules={name: _parameters(root, name) for name in MODULES if _loaded(root, name)},
-        nodes=nodes(root),
-        oom_guards=_running(root, OOM_GUARDS),
+        modules={name: _parameters(root, name) for name in MODULES if _is_loaded(root, name)},
+        nodes=device_nodes(root),
+        oom_guards=_running_programs(root, OOM_GUARDS),
         free_bytes=counts.get("MemFree"),
         page_cache_bytes=counts.get("Cached"),
         pools=_pools(root),
-        load=_load(sysfs.read(root / "proc/loadavg")),
+        load=_load_average(sysfs.read(root / "proc/loadavg")),
     )
 
 
-def nodes(root: Path) -> tuple[DeviceNode, ...]:
-    """The device files that engines open; they are looked at and not opened, for that wakes a GPU."""
-    names = [name for name in NODES if sysfs.exists(root / "dev" / name)]
-    for folder, pattern in NUMBERED.items():
-        inside = sysfs.entries(root / "dev" / folder)
-        names += [f"{folder}/{name}".lstrip("/") for name in inside if pattern.fullmatch(name)]
-    return tuple(node for name in names if (node := _node(root, name)))
+def device_nodes(root: Path) -> tuple[DeviceNode, ...]:
+    """The device nodes that engines open. They are not opened here, because that would wake a GPU."""
+    names = [name for name in DEVICE_NODES if sysfs.exists(root / "dev" / name)]
+    for folder, pattern in NUMBERED_NODES.items():
+        entries = sysfs.entries(root / "dev" / folder)
+        names += [f"{folder}/{name}".lstrip("/") for name in entries if pattern.fullmatch(name)]
+    return tuple(node for name in names if (node := _device_node(root, name)))
 
 
-def _node(root: Path, name: str) -> DeviceNode | None:
+def _device_node(root: Path, name: str) -> DeviceNode | None:
     path = root / "dev" / name
     try:
-        seen = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return None
     may_open = os.access(path, os.R_OK | os.W_OK)
-    return DeviceNode(f"/dev/{name}", seen.st_gid, stat.S_IMODE(seen.st_mode), may_open, _has_acl(path))
+    return DeviceNode(f"/dev/{name}", status.st_gid, stat.S_IMODE(status.st_mode), may_open, _has_acl(path))
 
 
 def _has_acl(path: Path) -> bool:
-    """As logind gives the user at the screen one (udev's tag uaccess)."""
+    """Logind adds one for the user who is logged in at the machine (udev's tag uaccess)."""
     try:
         return "system.posix_acl_access" in os.listxattr(path)
     except OSError:
         return False
 
 
-def _loaded(root: Path, module: str) -> bool:
+def _is_loaded(root: Path, module: str) -> bool:
     return sysfs.exists(root / "sys/module" / module)
 
 
@@ -115,18 +115,18 @@ def _parameters(root: Path, module: str) -> dict[str, str]:
     return {name: value for name in sysfs.entries(folder) if (value := sysfs.read(folder / name)) is not None}
 
 
-def _running(root: Path, programs: tuple[str, ...]) -> tuple[str, ...]:
+def _running_programs(root: Path, programs: tuple[str, ...]) -> tuple[str, ...]:
     pids = (name for name in sysfs.entries(root / "proc") if name.isdigit())
     comms = {sysfs.read(root / "proc" / pid / "comm") for pid in pids}
     return tuple(program for program in programs if program[:15] in comms)
 
 
-def _pools(root: Path) -> dict[str, Pools]:
-    cards = (one for one in pci.probe(root) if one.vendor == "1002" and one.driver == "amdgpu")
+def _pools(root: Path) -> dict[str, MemoryPools]:
+    cards = (device for device in pci.probe(root) if device.vendor == "1002" and device.driver == "amdgpu")
     return {card.slot: apu.read(root, card) for card in cards if not card.asleep}
 
 
-def _load(text: str | None) -> float | None:
+def _load_average(text: str | None) -> float | None:
     try:
         return float((text or "").split()[0])
     except (IndexError, ValueError):

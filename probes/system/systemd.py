@@ -1,4 +1,4 @@
-"""What systemd says about a unit: its limits, its sandbox, how it ended last. A child with a time limit."""
+"""Reads a unit's properties and journal from systemd, through a child process with a timeout."""
 
 import shutil
 import subprocess
@@ -14,8 +14,8 @@ PROPERTIES = (
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A loaded unit. ``device_allow`` are the devices that a policy lets through, each with its rights;
-    ``memlock_bytes`` is ``None`` where it is unlimited or was not told (``memlock_unlimited`` tells)."""
+    """A loaded unit. ``device_allow`` are the devices that the policy allows, each with its permissions;
+    ``memlock_bytes`` is ``None`` if it is unlimited (``memlock_unlimited``) or unknown."""
 
     name: str
     active: str = ""
@@ -31,25 +31,25 @@ class Unit:
     device_allow: tuple[str, ...] = ()
 
 
-def show(unit: str) -> Unit | None:
-    """``None`` for a unit that is not installed, and where no systemd can be asked."""
+def read_unit(unit: str) -> Unit | None:
+    """None if the unit is not installed or systemd cannot be reached."""
     program = shutil.which("systemctl")
     if program is None:
         return None
-    said = _said([program, "show", f"--property={','.join(PROPERTIES)}", unit])
-    return None if said is None else parse(unit, said)
+    output = _output([program, "show", f"--property={','.join(PROPERTIES)}", unit])
+    return None if output is None else parse_unit(unit, output)
 
 
-def journal(unit: str, lines: int) -> str:
-    """The last lines of the unit; empty where this user may not read them."""
+def read_journal(unit: str, lines: int) -> str:
+    """The last lines of the unit's journal; empty if this user may not read it."""
     program = shutil.which("journalctl")
     if program is None:
         return ""
     argv = [program, "--quiet", "--no-pager", "--output=short-iso", f"--lines={lines}", f"--unit={unit}"]
-    return _said(argv) or ""
+    return _output(argv) or ""
 
 
-def _said(argv: Sequence[str]) -> str | None:
+def _output(argv: Sequence[str]) -> str | None:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=SHOW_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -57,30 +57,30 @@ def _said(argv: Sequence[str]) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def parse(unit: str, text: str) -> Unit | None:
-    """``Key=value`` lines; a list of devices comes as several lines of one key."""
-    said: dict[str, list[str]] = {}
+def parse_unit(unit: str, text: str) -> Unit | None:
+    """Lines of ``Key=value``; a list of devices is several lines with the same key."""
+    lists: dict[str, list[str]] = {}
     for line in text.splitlines():
         key, equals, value = line.partition("=")
         if equals:
-            said.setdefault(key, []).append(value)
-    one = {key: values[0] for key, values in said.items()}
-    if one.get("LoadState") != "loaded":
+            lists.setdefault(key, []).append(value)
+    properties = {key: values[0] for key, values in lists.items()}
+    if properties.get("LoadState") != "loaded":
         return None
-    limit = one.get("LimitMEMLOCK", "")
+    limit = properties.get("LimitMEMLOCK", "")
     return Unit(
         name=unit,
-        active=one.get("ActiveState", ""),
-        sub=one.get("SubState", ""),
-        result=one.get("Result", ""),
-        restarts=_number(one.get("NRestarts")),
-        main_pid=_number(one.get("MainPID")) or None,
-        user=one.get("User", ""),
+        active=properties.get("ActiveState", ""),
+        sub=properties.get("SubState", ""),
+        result=properties.get("Result", ""),
+        restarts=_number(properties.get("NRestarts")),
+        main_pid=_number(properties.get("MainPID")) or None,
+        user=properties.get("User", ""),
         memlock_bytes=_number(limit),
         memlock_unlimited=limit == "infinity",
-        private_devices=one.get("PrivateDevices") == "yes",
-        device_policy=one.get("DevicePolicy", ""),
-        device_allow=tuple(value for value in said.get("DeviceAllow", ()) if value),
+        private_devices=properties.get("PrivateDevices") == "yes",
+        device_policy=properties.get("DevicePolicy", ""),
+        device_allow=tuple(value for value in lists.get("DeviceAllow", ()) if value),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ctl.show.gpus import gpu_lines, npu_line, set_aside_line, stack_words
-from domain.accelerator import PcieLink, Peer, RuntimeDevice, Tenant
+from domain.accelerator import GpuProcess, PcieLink, Peer, RuntimeDevice
 from domain.hardware import Gpu, MemoryKind, Npu, Stacks
 from domain.units import GIB
 
@@ -40,7 +40,7 @@ def test_a_gpu_in_a_line(card, words):
 
 
 def test_who_else_has_its_memory_is_told_below():
-    tenants = (Tenant(4242, "python3 ComfyUI/main.py", 6 * GIB), Tenant(9))
+    tenants = (GpuProcess(4242, "python3 ComfyUI/main.py", 6 * GIB), GpuProcess(9))
     _, *below = gpu_lines(replace(CARD, tenants=tenants))
     assert below == [
         "python3 ComfyUI/main.py (pid 4242) has 6.0 GiB of it",

@@ -30,7 +30,7 @@ from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
 from daemon.weights.transfer_rate import TransferRate
 from domain import errors
-from domain.accelerator import Tenant
+from domain.accelerator import GpuProcess
 from domain.download import DownloadProgress
 from domain.hardware import Gpu, Hardware, Memory
 from domain.launch import Progress, Step
@@ -245,7 +245,11 @@ async def test_an_engine_is_asked_again_once_the_devices_are_others(tmp_path: Pa
 
 def test_an_engine_and_its_workers_are_no_tenants_of_a_gpu(tmp_path: Path) -> None:
     plant(tmp_path, {"proc/30/stat": "30 (worker) S 20 0", "proc/40/stat": "40 (python3) S 1 0"})
-    users = (Tenant(20, "vllm", 5), Tenant(30, "worker", 7), Tenant(40, "python3 ComfyUI/main.py", 9))
+    users = (
+        GpuProcess(20, "vllm", 5),
+        GpuProcess(30, "worker", 7),
+        GpuProcess(40, "python3 ComfyUI/main.py", 9),
+    )
     unknown = Gpu("y", "amd", "Y")
     seen = Hardware(gpus=(Gpu("x", "amd", "X", tenants=users), unknown))
     first, second = without_engines(seen, [20], tmp_path).gpus

@@ -80,17 +80,17 @@ def see_with_nvml(nvml_library: Path, tmp_path: Path) -> Callable[..., Hardware]
 
 def unprivileged(call: Callable[[], Any]) -> Any:
     """What ``call`` returns in a thread that has given up root's way around file permissions."""
-    answer: list[Any] = []
+    reading: list[Any] = []
 
     def run() -> None:
         header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
         assert ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()) == 0
-        answer.append(call())
+        reading.append(call())
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    return answer[0]
+    return reading[0]
 
 
 def _note(event: str, arguments: tuple[Any, ...]) -> None:

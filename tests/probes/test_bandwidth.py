@@ -43,4 +43,4 @@ def test_the_last_cache_is_the_sum_of_its_instances(tmp_path):
         plant(tmp_path, {f"{cache}/index0/level": "1", f"{cache}/index0/size": "48K"})
         plant(tmp_path, {f"{cache}/index3/level": "3", f"{cache}/index3/size": "98304K"})
         plant(tmp_path, {f"{cache}/index3/shared_cpu_list": shared})
-    assert memory.last_cache_bytes(tmp_path) == 192 * MIB
+    assert memory.last_level_cache_bytes(tmp_path) == 192 * MIB

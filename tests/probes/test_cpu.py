@@ -27,10 +27,10 @@ from tests.rigs.trees import plant
     ],
 )
 def test_knows_the_cores_of(machine, name, model, physical, performance, logical):
-    answer = processor.probe(machine(name), Limits(), Memo())
-    seen, problems = answer.value, answer.problems
-    assert (seen.model, seen.physical_cores, seen.performance_cores) == (model, physical, performance)
-    assert (seen.logical_cpus, seen.usable_cpus, seen.numa_nodes) == (logical, logical, 1)
+    reading = processor.probe(machine(name), Limits(), Memo())
+    cpu, problems = reading.value, reading.problems
+    assert (cpu.model, cpu.physical_cores, cpu.performance_cores) == (model, physical, performance)
+    assert (cpu.logical_cpus, cpu.usable_cpus, cpu.numa_nodes) == (logical, logical, 1)
     assert problems == ()
 
 
@@ -51,9 +51,10 @@ def test_knows_the_cores_of(machine, name, model, physical, performance, logical
     ],
 )
 def test_kinds_of_cores(machine, name, kinds):
-    seen = processor.probe(machine(name), Limits(), Memo()).value
+    cpu = processor.probe(machine(name), Limits(), Memo()).value
     assert (
-        tuple((one.cpus, one.cores, one.name, one.max_hz, one.is_performance) for one in seen.kinds) == kinds
+        tuple((kind.cpus, kind.cores, kind.name, kind.max_hz, kind.is_performance) for kind in cpu.kinds)
+        == kinds
     )
 
 
@@ -61,9 +62,9 @@ def test_the_firmwares_ranks_tell_kinds_apart_only_where_no_clock_does():
     ranks = [
         core_types.LogicalCpu(n, frozenset({n}), highest_perf=rank) for n, rank in enumerate((196, 190, 120))
     ]
-    found = core_types.sort_out(ranks, frozenset(), frozenset())
-    assert [(kind.cpus, kind.is_performance) for kind in found.kinds] == [("0-1", True), ("2", False)]
-    assert found.told.certainty is Certainty.ASSUMED
+    result = core_types.classify(ranks, frozenset(), frozenset())
+    assert [(kind.cpus, kind.is_performance) for kind in result.kinds] == [("0-1", True), ("2", False)]
+    assert result.source.certainty is Certainty.ASSUMED
 
 
 def test_heat_is_counted_once_a_core_and_once_a_package(machine):
@@ -91,37 +92,37 @@ def test_numa_nodes_and_one_without_cpus(tmp_path):
 
 
 def test_what_cannot_change_is_read_once(machine, opened):
-    root, kept = machine("i7-1370p"), Memo()
-    first = processor.probe(root, Limits(), kept)
+    root, memo = machine("i7-1370p"), Memo()
+    first = processor.probe(root, Limits(), memo)
     opened.clear()
-    assert processor.probe(root, Limits(), kept) == first
+    assert processor.probe(root, Limits(), memo) == first
     assert [path for path in opened if "topology" in path or "cpuinfo" in path] == []
 
 
 def test_a_core_that_goes_off_is_seen_by_the_next_look(machine):
-    root, kept = machine("strix-halo-128"), Memo()
-    assert processor.probe(root, Limits(), kept).value.physical_cores == 16
+    root, memo = machine("strix-halo-128"), Memo()
+    assert processor.probe(root, Limits(), memo).value.physical_cores == 16
     plant(root, {"sys/devices/system/cpu/online": "0-3,16-19"})
-    assert processor.probe(root, Limits(), kept).value.physical_cores == 4
+    assert processor.probe(root, Limits(), memo).value.physical_cores == 4
 
 
 def test_without_pmu_folders_the_clocks_tell_the_kinds_apart(machine):
     root = machine("i7-1370p")
     (root / "sys/devices/cpu_core/cpus").unlink()
     (root / "sys/devices/cpu_atom/cpus").unlink()
-    seen = processor.probe(root, Limits(), Memo()).value
-    assert seen.performance_cores == 6
+    cpu = processor.probe(root, Limits(), Memo()).value
+    assert cpu.performance_cores == 6
 
 
 def test_instruction_sets_are_those_that_engines_ask_for(machine):
-    seen = processor.probe(machine("n100"), Limits(), Memo()).value
-    assert seen.isa == ("sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx_vnni")
+    cpu = processor.probe(machine("n100"), Limits(), Memo()).value
+    assert cpu.isa == ("sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx_vnni")
 
 
 def test_arm_instruction_sets(machine):
-    seen = processor.probe(machine("dgx-spark"), Limits(), Memo()).value
-    assert {"asimddp", "i8mm", "bf16", "sve2"} <= set(seen.isa)
-    assert "aes" not in seen.isa
+    cpu = processor.probe(machine("dgx-spark"), Limits(), Memo()).value
+    assert {"asimddp", "i8mm", "bf16", "sve2"} <= set(cpu.isa)
+    assert "aes" not in cpu.isa
 
 
 def test_only_what_every_core_has_counts():
@@ -132,21 +133,21 @@ def test_only_what_every_core_has_counts():
 def test_affinity_and_quota_bound_what_is_usable(machine):
     root = machine("strix-halo-128")
     plant(root, {"proc/self/status": "Cpus_allowed_list:\t0-7,64-127\n"})
-    seen = processor.probe(root, Limits(quota_cpus=1.5), Memo()).value
-    assert (seen.usable_cpus, seen.quota_cpus) == (8, 1.5)
+    cpu = processor.probe(root, Limits(quota_cpus=1.5), Memo()).value
+    assert (cpu.usable_cpus, cpu.quota_cpus) == (8, 1.5)
 
 
 def test_a_core_that_is_off_is_not_counted(machine):
     root = machine("strix-halo-128")
     plant(root, {"sys/devices/system/cpu/online": "0-3,16-19"})
-    seen = processor.probe(root, Limits(), Memo()).value
-    assert (seen.physical_cores, seen.logical_cpus, seen.usable_cpus) == (4, 8, 8)
+    cpu = processor.probe(root, Limits(), Memo()).value
+    assert (cpu.physical_cores, cpu.logical_cpus, cpu.usable_cpus) == (4, 8, 8)
 
 
 def test_an_empty_tree_is_unknown_and_says_so(tmp_path):
-    answer = processor.probe(tmp_path, Limits(), Memo())
-    seen, problems = answer.value, answer.problems
-    assert seen == Cpu()
+    reading = processor.probe(tmp_path, Limits(), Memo())
+    cpu, problems = reading.value, reading.problems
+    assert cpu == Cpu()
     assert "model, physical_cores, usable_cpus" in problems[0].what
 
 
@@ -163,4 +164,4 @@ def test_an_empty_tree_is_unknown_and_says_so(tmp_path):
 )
 def test_cpu_lists(text, numbers):
     assert parse_cpu_list(text) == numbers
-    assert parse_cpu_list(core_types.cpu_list(numbers)) == numbers
+    assert parse_cpu_list(core_types.format_cpu_list(numbers)) == numbers

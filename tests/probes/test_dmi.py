@@ -7,7 +7,7 @@ import pytest
 from domain.host import MemoryModule
 from domain.provenance import Certainty
 from probes.memory import dimms, peak_bandwidth
-from probes.memory.dimms import Slot
+from probes.memory.dimms import MemorySlot
 from tests.probes.conftest import unprivileged
 from tests.rigs.trees import plant
 
@@ -36,15 +36,19 @@ def table(
     return bytes(raw) + locator.encode() + b"\0" + bank.encode() + b"\0\0"
 
 
-def slot(bank: str = "", locator: str = "", *, bits: int = 64, mts: int = 5600, kind: str = "DDR5") -> Slot:
-    return Slot(MemoryModule(locator, 16 * GIB, kind, mts * 1e6, bits), bank)
+def slot(
+    bank: str = "", locator: str = "", *, bits: int = 64, mts: int = 5600, kind: str = "DDR5"
+) -> MemorySlot:
+    return MemorySlot(MemoryModule(locator, 16 * GIB, kind, mts * 1e6, bits), bank)
 
 
 def test_a_strix_halo_has_eight_soldered_packages_of_256_gb_per_s():
     """Ryzen AI MAX+ 395: 8 x 16 GB, 32 bit, 8532 MT/s rated, 8000 configured (CoreFreq issue 561)."""
     slots = [dimms.parse_table(table(bank=f"P0 CHANNEL {letter}")) for letter in "ABCDEFGH"]
-    assert slots[0] == Slot(MemoryModule("DIMM 0", 16 * GIB, "LPDDR5", 8e9, 32), "P0 CHANNEL A")
-    assert peak_bandwidth.of_modules(slots) == peak_bandwidth.Peak(256e9, 256, peak_bandwidth.SURE)
+    assert slots[0] == MemorySlot(MemoryModule("DIMM 0", 16 * GIB, "LPDDR5", 8e9, 32), "P0 CHANNEL A")
+    assert peak_bandwidth.from_modules(slots) == peak_bandwidth.Peak(
+        256e9, 256, peak_bandwidth.CHANNELS_SOURCE
+    )
 
 
 def test_the_copy_of_udev_is_read_without_root(tmp_path):
@@ -56,15 +60,15 @@ def test_the_copy_of_udev_is_read_without_root(tmp_path):
         "E:MEMORY_DEVICE_1_SPEED_MTS=5600\nE:MEMORY_DEVICE_1_CONFIGURED_SPEED_MTS=4800\n"
     )
     root = plant(tmp_path, {"run/udev/data/+dmi:id": copy})
-    found = dimms.read(root)
-    assert found.modules == (MemoryModule("DIMM 1", 32 * GIB, "DDR5", 4.8e9, 64),)
-    assert peak_bandwidth.of_modules(found.slots).bytes_per_s == 38.4e9
+    result = dimms.read(root)
+    assert result.modules == (MemoryModule("DIMM 1", 32 * GIB, "DDR5", 4.8e9, 64),)
+    assert peak_bandwidth.from_modules(result.slots).bytes_per_s == 38.4e9
 
 
 def test_the_tables_are_read_where_udev_has_no_copy(tmp_path):
     plant(tmp_path, {f"sys/firmware/dmi/entries/17-{n}/raw": table(locator=f"DIMM {n}") for n in (10, 2)})
     plant(tmp_path, {"sys/firmware/dmi/entries/16-0/raw": table()})
-    assert [one.locator for one in dimms.read(tmp_path).modules] == ["DIMM 2", "DIMM 10"]
+    assert [module.locator for module in dimms.read(tmp_path).modules] == ["DIMM 2", "DIMM 10"]
 
 
 def test_tables_that_are_roots_are_unknown_to_others(tmp_path):
@@ -72,7 +76,7 @@ def test_tables_that_are_roots_are_unknown_to_others(tmp_path):
     plant(tmp_path, {name: table()})
     (tmp_path / name).chmod(0)
     assert unprivileged(lambda: dimms.read(tmp_path)).slots == ()
-    assert peak_bandwidth.of_modules(()) == peak_bandwidth.Peak(None, None, peak_bandwidth.SURE)
+    assert peak_bandwidth.from_modules(()) == peak_bandwidth.Peak(None, None, peak_bandwidth.CHANNELS_SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +92,8 @@ def test_tables_that_are_roots_are_unknown_to_others(tmp_path):
     ],
 )
 def test_sizes(raw, total_bytes):
-    found = dimms.parse_table(raw)
-    assert (found.module.total_bytes if found else None) == total_bytes
+    result = dimms.parse_table(raw)
+    assert (result.module.total_bytes if result else None) == total_bytes
 
 
 def test_a_speed_beyond_65535_and_one_that_is_not_configured():
@@ -126,11 +130,11 @@ def test_a_speed_beyond_65535_and_one_that_is_not_configured():
     ],
 )  # fmt: skip
 def test_width_of_the_channels(slots, bits, certainty):
-    found = peak_bandwidth.of_modules(slots)
-    assert (found.bus_bits, found.told.certainty) == (bits, certainty)
+    result = peak_bandwidth.from_modules(slots)
+    assert (result.bus_bits, result.source.certainty) == (bits, certainty)
 
 
 def test_the_slowest_module_sets_the_speed_and_an_unknown_one_leaves_it_unknown():
     two = [slot("CHANNEL A", mts=4200), slot("CHANNEL B", mts=5600)]
-    assert peak_bandwidth.of_modules(two).bytes_per_s == 4200e6 * 16
-    assert peak_bandwidth.of_modules([*two, slot("CHANNEL C", mts=0)]).bytes_per_s is None
+    assert peak_bandwidth.from_modules(two).bytes_per_s == 4200e6 * 16
+    assert peak_bandwidth.from_modules([*two, slot("CHANNEL C", mts=0)]).bytes_per_s is None

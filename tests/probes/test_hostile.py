@@ -63,33 +63,35 @@ MACHINES = ("strix-halo-128", "rx-7900-xtx", "arc-b580", "i7-1370p", "strix-poin
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict[str, bytes]]]:
     """Every machine without NVML, and the files it has."""
-    found = {}
+    result = {}
     for name in MACHINES:
         root = plant_machine(tmp_path_factory.mktemp(name), name)
         paths = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
-        found[name] = root, {str(path.relative_to(root)): path.read_bytes() for path in paths}
+        result[name] = root, {str(path.relative_to(root)): path.read_bytes() for path in paths}
     root = plant(plant_machine(tmp_path_factory.mktemp("crowded"), "i7-1370p"), CROWD)
-    found["crowded"] = root, {name: text.encode() for name, text in CROWD.items()}
-    return found
+    result["crowded"] = root, {name: text.encode() for name, text in CROWD.items()}
+    return result
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_machine_with_other_contents_is_still_seen(trees, data):
-    root, kept = trees[data.draw(st.sampled_from([*MACHINES, *["crowded"] * 3]))]
-    changed = data.draw(st.dictionaries(st.sampled_from(sorted(kept)), CONTENT, min_size=1, max_size=6))
+    root, files = trees[data.draw(st.sampled_from([*MACHINES, *["crowded"] * 3]))]
+    changed = data.draw(st.dictionaries(st.sampled_from(sorted(files)), CONTENT, min_size=1, max_size=6))
     plant(root, changed)
     try:
         state = ProbeState(meter=METER)
-        seen = snapshot.probe(root=root, models_dir=root, known_gpus=TABLE, state=state)
+        hardware = snapshot.probe(root=root, models_dir=root, known_gpus=TABLE, state=state)
     finally:
-        plant(root, {name: kept[name] for name in changed})
-    assert isinstance(seen, Hardware)
-    assert [problem for problem in seen.problems if "the probe broke" in problem.what] == []
-    json.dumps(to_json(seen), allow_nan=False)
-    validation.check(replace(seen.memory, total_bytes=None))  # the kernel's own total may be made 0 here
-    validation.check((*seen.fans, *seen.power, *seen.cpu.kinds, *seen.cpu.numa))
-    for gpu in seen.gpus:
+        plant(root, {name: files[name] for name in changed})
+    assert isinstance(hardware, Hardware)
+    assert [problem for problem in hardware.problems if "the probe failed" in problem.what] == []
+    json.dumps(to_json(hardware), allow_nan=False)
+    validation.check_figures(
+        replace(hardware.memory, total_bytes=None)
+    )  # the kernel's own total may be made 0 here
+    validation.check_figures((*hardware.fans, *hardware.power, *hardware.cpu.kinds, *hardware.cpu.numa))
+    for gpu in hardware.gpus:
         assert gpu.memory_total_bytes is None or gpu.memory_total_bytes > 0
         assert gpu.memory_free_bytes is None or 0 <= gpu.memory_free_bytes <= gpu.memory_total_bytes
         assert gpu.bandwidth_bytes_per_s is None or gpu.bandwidth_bytes_per_s > 0
@@ -110,7 +112,7 @@ def test_parsers_take_any_text(text):
     storage.mount_of(text, 0, Path("/"))
     swap.parse(text)
     versions.parse_header(text)
-    systemd.parse("a.service", text)
+    systemd.parse_unit("a.service", text)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -122,7 +124,7 @@ def test_sources_outside_of_the_snapshot_take_any_content(tmp_path, content):
     plant(tmp_path, dict.fromkeys(("proc/loadavg", "proc/meminfo", "proc/1/comm", "etc/hostname"), content))
     plant(tmp_path, {"sys/class/dmi/id/product_serial": content, "sys/module/ttm/parameters/a": content})
     dimms.parse_table(content if isinstance(content, bytes) else content.encode())
-    bandwidth.last_cache_bytes(tmp_path)
-    boot.boot_id(tmp_path)
+    bandwidth.last_level_cache_bytes(tmp_path)
+    boot.read_boot_id(tmp_path)
     setup.probe(tmp_path)
-    identifiers.read(tmp_path)
+    identifiers.read_identifiers(tmp_path)

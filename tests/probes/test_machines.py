@@ -22,16 +22,16 @@ def known(value: Mapping[str, object]) -> dict[str, object]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recorded_machine_is_seen_as_it_is(machine, see_with_nvml, name):
     expected = json.loads((MACHINES / f"{name}.json").read_text())["expected"]
-    seen = see_with_nvml(machine(name), profile(name), table="shipped")
-    assert [known(to_json(gpu)) for gpu in seen.gpus] == expected["gpus"]
-    assert [known(to_json(gpu)) for gpu in seen.set_aside] == expected["set_aside"]
-    assert known(to_json(seen.cpu)) == expected["cpu"]
-    assert known(to_json(seen.memory)) == expected["memory"]
+    hardware = see_with_nvml(machine(name), profile(name), table="shipped")
+    assert [known(to_json(gpu)) for gpu in hardware.gpus] == expected["gpus"]
+    assert [known(to_json(gpu)) for gpu in hardware.set_aside] == expected["set_aside"]
+    assert known(to_json(hardware.cpu)) == expected["cpu"]
+    assert known(to_json(hardware.memory)) == expected["memory"]
     for part in ("thermals", "fans", "power"):
-        assert [known(one) for one in to_json(getattr(seen, part))] == expected[part]
-    assert to_json(seen.npus) == expected["npus"]
-    assert {k: v for k, v in to_json(seen.stacks).items() if v} == expected["stacks"]
-    assert [problem.what for problem in seen.problems] == expected["problems"]
+        assert [known(item) for item in to_json(getattr(hardware, part))] == expected[part]
+    assert to_json(hardware.npus) == expected["npus"]
+    assert {k: v for k, v in to_json(hardware.stacks).items() if v} == expected["stacks"]
+    assert [problem.what for problem in hardware.problems] == expected["problems"]
 
 
 def test_every_capture_says_where_it_comes_from_and_what_in_it_is_inferred():

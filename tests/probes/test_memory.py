@@ -4,7 +4,7 @@ import pytest
 
 from domain.hardware import BandwidthSource
 from probes.memo import Memo
-from probes.memory import ram as memory
+from probes.memory import ram
 from probes.memory.cgroup import Limits
 from probes.memory.ram import Meminfo
 from tests.rigs.trees import plant
@@ -17,33 +17,33 @@ WITH_IPC_LOCK, WITHOUT = "CapEff:\t000001ffffffffff\n", "CapEff:\t00000000a80425
 
 def test_ram_of_a_dgx_spark(machine):
     root = machine("dgx-spark")
-    answer = memory.probe(root, memory.read_meminfo(root), Limits(64 * MIB, 32 * MIB), Memo())
-    seen, problems = answer.value, answer.problems
-    assert (seen.total_bytes, seen.available_bytes) == (125508468 * 1024, 121737812 * 1024)
-    assert (seen.swap_total_bytes, seen.swap_free_bytes) == (16777212 * 1024, 16541600 * 1024)
-    assert (seen.cgroup_limit_bytes, seen.cgroup_available_bytes) == (64 * MIB, 32 * MIB)
-    assert (seen.memlock_limit_bytes, seen.memlock_unlimited) == (8 * MIB, False)
-    assert (seen.bandwidth_bytes_per_s, problems) == (None, ())
+    reading = ram.probe(root, ram.read_meminfo(root), Limits(64 * MIB, 32 * MIB), Memo())
+    memory, problems = reading.value, reading.problems
+    assert (memory.total_bytes, memory.available_bytes) == (125508468 * 1024, 121737812 * 1024)
+    assert (memory.swap_total_bytes, memory.swap_free_bytes) == (16777212 * 1024, 16541600 * 1024)
+    assert (memory.cgroup_limit_bytes, memory.cgroup_available_bytes) == (64 * MIB, 32 * MIB)
+    assert (memory.memlock_limit_bytes, memory.memlock_unlimited) == (8 * MIB, False)
+    assert (memory.bandwidth_bytes_per_s, problems) == (None, ())
 
 
 def test_lxc_never_has_more_available_than_there_is():
-    assert memory.parse_meminfo("MemTotal: 100 kB\nMemAvailable: 900 kB\n").available_bytes == 100 * 1024
+    assert ram.parse_meminfo("MemTotal: 100 kB\nMemAvailable: 900 kB\n").available_bytes == 100 * 1024
 
 
 def test_reserved_huge_pages_are_what_a_unified_gpu_gets():
-    ram = "MemTotal: 90000 kB\nMemAvailable: 9000 kB\n"
-    text = f"{ram}HugePages_Total: 20\nHugePages_Free: 15\nHugepagesize: 2048 kB\n"
-    assert memory.parse_meminfo(text).unified_free_bytes == 15 * 2 * MIB
-    assert memory.parse_meminfo(text.replace(" 20", " 0")).unified_free_bytes == 9000 * 1024
+    sizes = "MemTotal: 90000 kB\nMemAvailable: 9000 kB\n"
+    text = f"{sizes}HugePages_Total: 20\nHugePages_Free: 15\nHugepagesize: 2048 kB\n"
+    assert ram.parse_meminfo(text).unified_free_bytes == 15 * 2 * MIB
+    assert ram.parse_meminfo(text.replace(" 20", " 0")).unified_free_bytes == 9000 * 1024
 
 
 def test_reserved_huge_pages_are_shown_and_gone_from_what_is_available(machine):
     root = machine("dgx-spark")
     pages = "HugePages_Total: 4096\nHugePages_Free: 4000\nHugepagesize: 2048 kB\n"
     plant(root, {"proc/meminfo": f"MemTotal: 90000 kB\nMemAvailable: 9000 kB\n{pages}"})
-    seen = memory.probe(root, memory.read_meminfo(root), Limits(), Memo()).value
-    assert (seen.hugepages_total_bytes, seen.hugepages_free_bytes) == (8192 * MIB, 8000 * MIB)
-    assert seen.available_bytes == 9000 * 1024
+    memory = ram.probe(root, ram.read_meminfo(root), Limits(), Memo()).value
+    assert (memory.hugepages_total_bytes, memory.hugepages_free_bytes) == (8192 * MIB, 8000 * MIB)
+    assert memory.available_bytes == 9000 * 1024
 
 
 def test_swap_of_a_disk_and_swap_in_ram_are_kept_apart(tmp_path):
@@ -52,35 +52,35 @@ def test_swap_of_a_disk_and_swap_in_ram_are_kept_apart(tmp_path):
         "/swap\\040file file 8192 8192 -2\n/dev/sda3 partition 1024 0 -3\nnonsense\n/x file y z -1\n"
     )
     plant(tmp_path, {"proc/swaps": table, "proc/meminfo": "SwapTotal: 13312 kB\nSwapFree: 4096 kB\n"})
-    seen = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits(), Memo()).value
-    assert (seen.swap_total_bytes, seen.swap_free_bytes) == (9216 * 1024, 1024 * 1024)
-    assert (seen.zram_total_bytes, seen.zram_free_bytes) == (4096 * 1024, 3072 * 1024)
+    memory = ram.probe(tmp_path, ram.read_meminfo(tmp_path), Limits(), Memo()).value
+    assert (memory.swap_total_bytes, memory.swap_free_bytes) == (9216 * 1024, 1024 * 1024)
+    assert (memory.zram_total_bytes, memory.zram_free_bytes) == (4096 * 1024, 3072 * 1024)
 
 
 def test_the_limit_of_locked_memory_names_the_unit_whose_engines_inherit_it(tmp_path):
     plant(tmp_path, {"proc/self/cgroup": "0::/system.slice/node-daemon.service"})
     plant(tmp_path, {"proc/self/limits": f"{LIMITS}8388608   8388608   bytes\n"})
-    answer = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits(), Memo())
-    told = answer.sources("memory")["memory.memlock_limit_bytes"]
-    assert told.note == "of node-daemon.service, whose engines inherit it"
+    reading = ram.probe(tmp_path, ram.read_meminfo(tmp_path), Limits(), Memo())
+    provenance = reading.sources("memory")["memory.memlock_limit_bytes"]
+    assert provenance.note == "of node-daemon.service, whose engines inherit it"
     plant(tmp_path, {"proc/self/cgroup": "0::/user.slice"})
-    assert memory.unit(tmp_path) == "this daemon"
+    assert ram.systemd_unit(tmp_path) == "this daemon"
 
 
 def test_modules_give_what_is_installed_and_a_peak(tmp_path):
     copy = "E:MEMORY_DEVICE_{0}_SIZE=17179869184\nE:MEMORY_DEVICE_{0}_DATA_WIDTH=64\n"
     copy += "E:MEMORY_DEVICE_{0}_CONFIGURED_SPEED_MTS=3200\nE:MEMORY_DEVICE_{0}_LOCATOR=DIMM_{1}1\n"
     plant(tmp_path, {"run/udev/data/+dmi:id": copy.format(0, "A") + copy.format(1, "B")})
-    seen = memory.probe(tmp_path, Meminfo(), Limits(), Memo()).value
-    assert (seen.installed_bytes, seen.bus_bits) == (32768 * MIB, 128)
-    assert (seen.peak_bandwidth_bytes_per_s, seen.bandwidth_source) == (51.2e9, BandwidthSource.PEAK)
+    memory = ram.probe(tmp_path, Meminfo(), Limits(), Memo()).value
+    assert (memory.installed_bytes, memory.bus_bits) == (32768 * MIB, 128)
+    assert (memory.peak_bandwidth_bytes_per_s, memory.bandwidth_source) == (51.2e9, BandwidthSource.PEAK)
 
 
 def test_without_meminfo_ram_is_unknown_and_says_so(tmp_path):
-    answer = memory.probe(tmp_path, memory.read_meminfo(tmp_path), Limits(), Memo())
-    seen, problems = answer.value, answer.problems
-    assert memory.read_meminfo(tmp_path) == Meminfo()
-    assert (seen.total_bytes, seen.available_bytes) == (None, None)
+    reading = ram.probe(tmp_path, ram.read_meminfo(tmp_path), Limits(), Memo())
+    memory, problems = reading.value, reading.problems
+    assert ram.read_meminfo(tmp_path) == Meminfo()
+    assert (memory.total_bytes, memory.available_bytes) == (None, None)
     assert "total_bytes and available_bytes" in problems[0].what
 
 
@@ -102,8 +102,8 @@ def test_memlock(tmp_path, soft, status, uid_map, expected):
         "uid_map": uid_map,
     }
     plant(tmp_path / "proc/self", files)
-    assert memory.memlock(tmp_path) == expected
+    assert ram.memlock_limit(tmp_path) == expected
 
 
 def test_memlock_that_cannot_be_read_is_unknown_and_not_unlimited(tmp_path):
-    assert memory.memlock(tmp_path) == (None, False)
+    assert ram.memlock_limit(tmp_path) == (None, False)

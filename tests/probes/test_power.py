@@ -25,9 +25,9 @@ def rapl(energy_uj: int, zone: str = ZONE, name: str = "package-0") -> dict[str,
 def test_a_package_draws_the_difference_of_two_looks(tmp_path, monkeypatch):
     clock = iter([100.0, 110.0])
     monkeypatch.setattr(power.time, "monotonic", lambda: next(clock))
-    before = power.counters(plant(tmp_path, rapl(1_000_000)), ())
-    now = power.counters(plant(tmp_path, rapl(451_000_000)), ())
-    assert list(power.between(before, now)) == [Power("rapl/package-0", 45.0, 65.0)]
+    before = power.read_counters(plant(tmp_path, rapl(1_000_000)), ())
+    now = power.read_counters(plant(tmp_path, rapl(451_000_000)), ())
+    assert list(power.average_power(before, now)) == [Power("rapl/package-0", 45.0, 65.0)]
 
 
 def test_the_first_look_waits_for_a_difference_and_the_next_one_does_not(tmp_path, monkeypatch):
@@ -44,7 +44,7 @@ def test_the_first_look_waits_for_a_difference_and_the_next_one_does_not(tmp_pat
     assert meter.probe(plant(tmp_path, rapl(1_000_000)), ()) == (Power("rapl/package-0", 2.0, 65.0),)
     plant(tmp_path, rapl(602_000_000))
     assert meter.probe(tmp_path, ()) == (Power("rapl/package-0", 10.0, 65.0),)
-    assert waited == [power.LEAST_S]
+    assert waited == [power.MIN_INTERVAL_S]
 
 
 @pytest.mark.parametrize(
@@ -58,24 +58,24 @@ def test_the_first_look_waits_for_a_difference_and_the_next_one_does_not(tmp_pat
     ],
 )
 def test_counters(earlier, later, watts):
-    found = list(power.between({"x": earlier}, {"x": later}))
-    assert [one.power_w for one in found] == ([] if watts is None else [pytest.approx(watts)])
+    result = list(power.average_power({"x": earlier}, {"x": later}))
+    assert [reading.power_w for reading in result] == ([] if watts is None else [pytest.approx(watts)])
 
 
 def test_energy_that_is_roots_alone_is_unknown_not_zero(tmp_path):
     plant(tmp_path, rapl(1_000_000))
     (tmp_path / ZONE / "energy_uj").chmod(0)
     assert unprivileged(lambda: Meter().probe(tmp_path, ())) == ()
-    assert power.of_packages(()) is None
+    assert power.package_power_w(()) is None
 
 
 def test_parts_of_a_package_are_in_it_and_not_counted_again(tmp_path):
     plant(
         tmp_path, rapl(1) | rapl(1, f"{ZONE}:0", "core") | rapl(1, "sys/class/powercap/intel-rapl:1", "psys")
     )
-    assert sorted(power.counters(tmp_path, ())) == ["rapl/package-0", "rapl/psys"]
+    assert sorted(power.read_counters(tmp_path, ())) == ["rapl/package-0", "rapl/psys"]
     draws = (Power("rapl/package-0", 40), Power("rapl/package-1", 50), Power("rapl/psys", 120))
-    assert power.of_packages(draws) == 90
+    assert power.package_power_w(draws) == 90
 
 
 def test_a_card_tells_its_watts_its_cap_and_its_fan(machine):
@@ -109,7 +109,7 @@ def test_watts_of_an_intel_card_come_from_its_counter(tmp_path, monkeypatch):
     monkeypatch.setattr(power.time, "monotonic", lambda: next(moments))
     [draw] = Meter().probe(tmp_path, hwmon.probe(tmp_path))
     assert (draw.sensor, draw.power_w) == ("xe/hwmon0/energy1", pytest.approx(30))
-    assert power.told(draw)["power_w"].certainty is Certainty.DERIVED
+    assert power.sources_of(draw)["power_w"].certainty is Certainty.DERIVED
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,8 @@ def test_a_fan_that_stands_still_is_a_reading_and_a_missing_one_is_none(tmp_path
     ],
 )  # fmt: skip
 def test_the_cpu_is_as_hot_as_its_best_sensor_says(sensors, temperature_c, certainty):
-    found, told = temperatures.of_cpu([Thermal(name, value) for name, value in sensors.items()])
-    assert found == temperature_c
-    assert certainty is None or told.certainty is certainty
+    result, provenance = temperatures.cpu_temperature(
+        [Thermal(name, value) for name, value in sensors.items()]
+    )
+    assert result == temperature_c
+    assert certainty is None or provenance.certainty is certainty

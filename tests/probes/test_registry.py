@@ -16,13 +16,13 @@ GPU = Gpu("pci:0000:07:00.0", "qualcomm", "Cloud AI 100")
 
 def test_a_new_vendor_is_one_row(tmp_path: Path, see, monkeypatch: pytest.MonkeyPatch) -> None:
     reading = VendorReading(
-        (GPU,), problems=(Problem("qualcomm", "it is warm"),), told={GPU.id: {"name": SOURCE}}
+        (GPU,), problems=(Problem("qualcomm", "it is warm"),), provenance={GPU.id: {"name": SOURCE}}
     )
     monkeypatch.setitem(registry.PROBES, "qualcomm", lambda _, hardware: with_gpus(hardware, reading))
-    seen = see(tmp_path)
-    assert seen.gpus == (GPU,)
-    assert seen.problems[-1].source == "qualcomm"
-    assert seen.sources[f"gpus[{GPU.id}].name"] == SOURCE
+    hardware = see(tmp_path)
+    assert hardware.gpus == (GPU,)
+    assert hardware.problems[-1].source == "qualcomm"
+    assert hardware.sources[f"gpus[{GPU.id}].name"] == SOURCE
 
 
 def test_a_row_sees_what_the_rows_above_it_found(machine, see, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,18 +52,18 @@ def test_a_row_that_breaks_costs_no_other(machine, see, monkeypatch: pytest.Monk
 
     root = machine("strix-halo-128")
     monkeypatch.setitem(registry.PROBES, name, broken)
-    seen = see(root)
-    assert [(problem.source, problem.what) for problem in seen.problems] == [
-        (name, "the probe broke: RuntimeError('a bug')")
+    hardware = see(root)
+    assert [(problem.source, problem.what) for problem in hardware.problems] == [
+        (name, "the probe failed: RuntimeError('a bug')")
     ]
     known = {
-        "cpu": seen.cpu.physical_cores,
-        "memory": seen.memory.total_bytes,
-        "amd": [gpu.id for gpu in seen.gpus],
-        "npu": [npu.id for npu in seen.npus],
-        "thermals": len(seen.thermals),
-        "stacks": seen.stacks.amdgpu_dkms,
-        "storage": seen.storage.free_bytes is not None,
+        "cpu": hardware.cpu.physical_cores,
+        "memory": hardware.memory.total_bytes,
+        "amd": [gpu.id for gpu in hardware.gpus],
+        "npu": [npu.id for npu in hardware.npus],
+        "thermals": len(hardware.thermals),
+        "stacks": hardware.stacks.amdgpu_dkms,
+        "storage": hardware.storage.free_bytes is not None,
     }
     expected = {
         "cpu": 16,

@@ -34,15 +34,15 @@ def show(layer, tmp_path, monkeypatch):
 
 def test_the_real_loader_shows_a_processor_which_is_no_gpu(monkeypatch):
     monkeypatch.setenv("VK_DRIVER_FILES", str(rig.lavapipe()))
-    found = vulkan.ask()
-    assert found.version is not None
-    assert found.version.startswith("1.")
-    assert (found.devices, found.problems) == ((), ())
+    result = vulkan.probe()
+    assert result.version is not None
+    assert result.version.startswith("1.")
+    assert (result.devices, result.problems) == ((), ())
 
 
 def test_cards_behind_a_processor_that_comes_first(show):
     show("llvmpipe (LLVM 15.0.6),cpu,2048", CARD, APU)
-    first, second = vulkan.ask().devices
+    first, second = vulkan.probe().devices
     assert (first.name, first.kind, first.gpu) == ("NVIDIA GeForce RTX 3090", "discrete", "pci:0000:01:00.0")
     assert (first.memory_bytes, first.heaps_bytes[0]) == (24576 * MIB, 24576 * MIB)
     assert (second.kind, second.gpu, second.memory_bytes) == ("integrated", "pci:0000:c3:00.0", 127488 * MIB)
@@ -52,7 +52,7 @@ def test_cards_behind_a_processor_that_comes_first(show):
 def test_a_card_that_two_drivers_show_is_one(show):
     """github.com/KhronosGroup/Vulkan-Loader/issues/493; two cards of one name are two."""
     show(CARD, CARD, CARD.replace("01:00.0", "04:00.0"))
-    assert [one.gpu for one in vulkan.ask().devices] == ["pci:0000:01:00.0", "pci:0000:04:00.0"]
+    assert [device.gpu for device in vulkan.probe().devices] == ["pci:0000:01:00.0", "pci:0000:04:00.0"]
 
 
 def said(driver_id: int, *, slot: str | None = "0000:03:00.0", uuid: str = "a", kind: int = 2):
@@ -63,23 +63,23 @@ def said(driver_id: int, *, slot: str | None = "0000:03:00.0", uuid: str = "a", 
 
 
 def test_of_two_drivers_for_a_card_mesa_s_is_shown():
-    found = vulkan.parse({"version": "1.3.289", "devices": [said(2), said(3), said(99)]})
-    (one,) = found.devices
-    assert (one.driver, one.memory_bytes, one.heaps_bytes) == ("driver 3", 24, (24, 64, 1))
+    result = vulkan.parse({"version": "1.3.289", "devices": [said(2), said(3), said(99)]})
+    (device,) = result.devices
+    assert (device.driver, device.memory_bytes, device.heaps_bytes) == ("driver 3", 24, (24, 64, 1))
 
 
 def test_without_a_place_on_the_bus_devices_differ_by_their_own_number():
     devices = [said(4, slot=None, uuid="a"), said(4, slot=None, uuid="b"), said(13, kind=4)]
-    found = vulkan.parse({"version": "1.3", "devices": devices})
-    assert [one.gpu for one in found.devices] == [None, None]
+    result = vulkan.parse({"version": "1.3", "devices": devices})
+    assert [device.gpu for device in result.devices] == [None, None]
 
 
 def test_a_driver_file_that_is_broken_is_a_problem_and_no_crash(tmp_path, monkeypatch):
     (tmp_path / "broken.json").write_text("{}")
     monkeypatch.setenv("VK_DRIVER_FILES", str(tmp_path / "broken.json"))
-    found = vulkan.ask()
-    assert (found.version, found.devices) == (None, ())
-    assert "vkCreateInstance answers" in found.problems[0].what
+    result = vulkan.probe()
+    assert (result.version, result.devices) == (None, ())
+    assert "vkCreateInstance returned" in result.problems[0].what
 
 
 @pytest.fixture(scope="module")
@@ -89,78 +89,81 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ze(loader, monkeypatch):
-    """Makes Level Zero answer children so."""
+    """Sets what the stand-in for Level Zero reports to children."""
 
-    def answer(text: str) -> None:
+    def configure(text: str) -> None:
         monkeypatch.setenv("LD_LIBRARY_PATH", str(loader))
         monkeypatch.setenv("ZE_SHIM", text)
 
-    return answer
+    return configure
 
 
 def test_level_zero_shows_cards_and_integrated_ones_apart(ze):
     ze("Intel(R) Arc(TM) B580 Graphics,0,12216,0000:0b:00.0;Intel(R) UHD Graphics,1,46789")
-    found = level_zero.ask()
-    card, integrated = found.devices
-    assert (found.version, card.driver, card.name) == ("1.6", "17002026", "Intel(R) Arc(TM) B580 Graphics")
+    result = level_zero.probe()
+    card, integrated = result.devices
+    assert (result.version, card.driver, card.name) == ("1.6", "17002026", "Intel(R) Arc(TM) B580 Graphics")
     assert (card.kind, card.gpu, card.memory_bytes) == ("discrete", "pci:0000:0b:00.0", 12216 * MIB)
     assert (integrated.kind, integrated.gpu, integrated.memory_bytes) == ("integrated", None, 46789 * MIB)
 
 
 @pytest.mark.parametrize(
-    ("answer", "what"),
+    ("behaviour", "what"),
     [
         ("crash", f"level_zero crashed (signal {signal.SIGABRT.value})"),
-        ("!0x78000001", "level_zero does not start: zeInit answers 0x78000001"),
+        ("!0x78000001", "level_zero does not start: zeInit returned 0x78000001"),
     ],
 )
-def test_a_driver_that_fails_is_a_problem(ze, answer, what):
-    ze(answer)
-    found = level_zero.ask()
-    assert (found.version, [problem.what for problem in found.problems]) == (None, [what])
+def test_a_driver_that_fails_is_a_problem(ze, behaviour, what):
+    ze(behaviour)
+    result = level_zero.probe()
+    assert (result.version, [problem.what for problem in result.problems]) == (None, [what])
 
 
 def test_a_driver_that_hangs_is_ended(ze):
     ze("hang")
-    answer, problems = child.ask("level_zero", level_zero.CHILD, within_s=0.5)
-    assert answer is None
-    assert problems[0].what == "level_zero gave no answer in 0.5 s"
+    output, problems = child.run("level_zero", level_zero.CHILD, timeout_s=0.5)
+    assert output is None
+    assert problems[0].what == "level_zero did not answer in 0.5 s"
 
 
 def test_without_the_library_the_reason_is_told(monkeypatch):
     monkeypatch.setenv("LD_LIBRARY_PATH", "")
-    assert "libze_loader.so.1" in level_zero.ask().problems[0].what
+    assert "libze_loader.so.1" in level_zero.probe().problems[0].what
 
 
 def test_where_no_driver_announces_itself_nobody_is_asked(tmp_path, monkeypatch):
-    for name in vulkan.CHOOSING:
+    for name in vulkan.DRIVER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(child, "ask", lambda *_: pytest.fail("a child was started"))
-    assert probe.ask(tmp_path) == probe.Runtimes()
+    monkeypatch.setattr(child, "run", lambda *_: pytest.fail("a child was started"))
+    assert probe.probe(tmp_path) == probe.Runtimes()
 
 
 def test_what_the_answers_hang_on(tmp_path, monkeypatch):
     """A new driver, another choice of drivers, another GPU: asked again. A GPU that sleeps: not at all."""
-    for name in vulkan.CHOOSING:
+    for name in vulkan.DRIVER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     gpu = Gpu("pci:0000:01:00.0", "amd", "X")
-    keys = [probe.key(tmp_path, Hardware(gpus=(gpu,)))]
+    keys = [probe.cache_key(tmp_path, Hardware(gpus=(gpu,)))]
     plant(tmp_path, {"usr/share/vulkan/icd.d/radeon_icd.json": "{}"})
-    keys.append(probe.key(tmp_path, Hardware(gpus=(gpu,))))
-    keys.append(probe.key(tmp_path, Hardware()))
+    keys.append(probe.cache_key(tmp_path, Hardware(gpus=(gpu,))))
+    keys.append(probe.cache_key(tmp_path, Hardware()))
     monkeypatch.setenv("VK_ICD_FILENAMES", "/opt/amdvlk.json")
-    keys.append(probe.key(tmp_path, Hardware()))
+    keys.append(probe.cache_key(tmp_path, Hardware()))
     assert len(set(keys)) == 4
-    assert vulkan.chosen_by({"VK_ICD_FILENAMES": "/opt/amdvlk.json"}) == "VK_ICD_FILENAMES=/opt/amdvlk.json"
+    assert (
+        vulkan.driver_selection({"VK_ICD_FILENAMES": "/opt/amdvlk.json"})
+        == "VK_ICD_FILENAMES=/opt/amdvlk.json"
+    )
     asleep = Gpu("pci:0000:01:00.0", "amd", "X", asleep=True)
-    assert probe.key(tmp_path, Hardware(gpus=(asleep,))) is None
+    assert probe.cache_key(tmp_path, Hardware(gpus=(asleep,))) is None
 
 
 def test_the_snapshot_takes_over_what_was_asked(show):
     show(CARD)
-    found = probe.Runtimes(vulkan.ask(), driver_files="VK_DRIVER_FILES=x")
-    seen = probe.with_runtimes(Hardware(), found)
-    assert seen.stacks.vulkan == found.vulkan.version
-    assert [one.gpu for one in seen.stacks.vulkan_devices] == ["pci:0000:01:00.0"]
-    assert seen.sources["stacks.vulkan"].source == "libvulkan"
-    assert "stacks.level_zero" not in seen.sources
+    result = probe.Runtimes(vulkan.probe(), driver_files="VK_DRIVER_FILES=x")
+    hardware = probe.with_runtimes(Hardware(), result)
+    assert hardware.stacks.vulkan == result.vulkan.version
+    assert [device.gpu for device in hardware.stacks.vulkan_devices] == ["pci:0000:01:00.0"]
+    assert hardware.sources["stacks.vulkan"].source == "libvulkan"
+    assert "stacks.level_zero" not in hardware.sources

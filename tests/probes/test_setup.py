@@ -27,7 +27,7 @@ DeviceAllow=char-drm rw
 
 
 def test_a_unit_is_read_as_systemd_tells_it() -> None:
-    unit = systemd.parse("node-daemon.service", SHOWN)
+    unit = systemd.parse_unit("node-daemon.service", SHOWN)
     assert unit is not None
     assert (unit.active, unit.result, unit.restarts, unit.main_pid) == ("failed", "signal", 3, None)
     assert (unit.memlock_bytes, unit.memlock_unlimited) == (8388608, False)
@@ -35,7 +35,7 @@ def test_a_unit_is_read_as_systemd_tells_it() -> None:
 
 
 def test_no_limit_is_no_number() -> None:
-    unit = systemd.parse(
+    unit = systemd.parse_unit(
         "a.service", SHOWN.replace("8388608", "infinity").replace("NRestarts=3", "NRestarts=")
     )
     assert unit is not None
@@ -44,12 +44,12 @@ def test_no_limit_is_no_number() -> None:
 
 @pytest.mark.parametrize("text", ["", "LoadState=not-found\nActiveState=inactive\n", "no systemd here"])
 def test_a_unit_that_is_not_installed_is_none(text: str) -> None:
-    assert systemd.parse("a.service", text) is None
+    assert systemd.parse_unit("a.service", text) is None
 
 
 def test_without_systemctl_nothing_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert systemd.show("node-daemon.service") is None
+    assert systemd.read_unit("node-daemon.service") is None
 
 
 def test_a_systemctl_that_can_not_ask_tells_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ def test_a_systemctl_that_can_not_ask_tells_nothing(monkeypatch: pytest.MonkeyPa
     program.write_text("#!/bin/sh\necho LoadState=loaded\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert systemd.show("node-daemon.service") is None
+    assert systemd.read_unit("node-daemon.service") is None
 
 
 def test_the_setup_of_a_system(tmp_path: Path) -> None:
-    seen = setup.probe(
+    system = setup.probe(
         plant(
             tmp_path,
             {
@@ -86,19 +86,19 @@ def test_the_setup_of_a_system(tmp_path: Path) -> None:
             },
         )
     )
-    assert (seen.product, seen.bios_date, seen.load) == ("GTR9 Pro", "10/16/2025", 0.42)
-    assert seen.command_line == "quiet ttm.pages_limit=32768000"
-    assert (seen.free_bytes, seen.page_cache_bytes) == (20 * 1024, 50 * 1024)
-    assert seen.oom_guards == ("earlyoom", "systemd-oomd")
-    assert seen.modules == {"ttm": {"pages_limit": "32768000"}}
-    assert [node.path for node in seen.nodes] == [
+    assert (system.product, system.bios_date, system.load) == ("GTR9 Pro", "10/16/2025", 0.42)
+    assert system.command_line == "quiet ttm.pages_limit=32768000"
+    assert (system.free_bytes, system.page_cache_bytes) == (20 * 1024, 50 * 1024)
+    assert system.oom_guards == ("earlyoom", "systemd-oomd")
+    assert system.modules == {"ttm": {"pages_limit": "32768000"}}
+    assert [node.path for node in system.nodes] == [
         "/dev/kfd",
         "/dev/nvidia-uvm",
         "/dev/dri/renderD128",
         "/dev/accel/accel0",
         "/dev/nvidia0",
     ]
-    assert all(node.may_open and not node.has_acl for node in seen.nodes)
+    assert all(node.may_open and not node.has_acl for node in system.nodes)
 
 
 def test_a_system_that_tells_nothing_is_not_known(tmp_path: Path) -> None:
@@ -108,26 +108,26 @@ def test_a_system_that_tells_nothing_is_not_known(tmp_path: Path) -> None:
 def test_device_files_are_looked_at_and_not_opened(tmp_path: Path, opened: list[str]) -> None:
     plant(tmp_path, {"dev/kfd": "", "dev/dri/renderD128": ""})
     opened.clear()
-    assert len(setup.nodes(tmp_path)) == 2
+    assert len(setup.device_nodes(tmp_path)) == 2
     assert [path for path in opened if path.endswith(("kfd", "renderD128"))] == []
 
 
 def test_the_clock_is_asked_of_the_kernel() -> None:
-    assert clock.synchronised() in (True, False)
+    assert clock.is_synchronised() in (True, False)
 
 
 def test_an_account_has_the_groups_that_are_written_down() -> None:
-    own = accounts.of(os.getuid())
+    own = accounts.by_uid(os.getuid())
     assert own is not None
     assert own.name == pwd.getpwuid(os.getuid()).pw_name
     assert os.getgid() in own.groups
-    assert accounts.named(own.name) == own
-    assert accounts.named("nobody-of-this-name") is None
+    assert accounts.by_name(own.name) == own
+    assert accounts.by_name("nobody-of-this-name") is None
     assert accounts.group_names()[0] == "root"
 
 
-def test_what_is_private_is_known_by_its_files(tmp_path: Path) -> None:
-    seen = identifiers.read(
+def test_identifiers_are_read_from_files(tmp_path: Path) -> None:
+    own = identifiers.read_identifiers(
         plant(
             tmp_path,
             {
@@ -143,8 +143,8 @@ def test_what_is_private_is_known_by_its_files(tmp_path: Path) -> None:
             },
         )
     )
-    assert {"attic.lan", "attic"} <= set(seen.hosts)
-    assert set(seen.numbers) == {
+    assert {"attic.lan", "attic"} <= set(own.hosts)
+    assert set(own.numbers) == {
         "4f1c2b7a9d3e4f5a8b6c7d8e9f0a1b2c",
         "PF4XK2LM",
         "9c:6b:00:12:34:56",

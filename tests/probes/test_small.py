@@ -38,19 +38,19 @@ def test_rocm_in_all_its_places(tmp_path, tree, version):
 
 
 def test_storage_of_a_folder_that_does_not_exist_yet(tmp_path):
-    answer = storage.probe(Path("/"), tmp_path / "models" / "deep", Memo())
-    seen, problems = answer.value, answer.problems
+    reading = storage.probe(Path("/"), tmp_path / "models" / "deep", Memo())
+    disk, problems = reading.value, reading.problems
     stat = os.statvfs(tmp_path)
-    assert seen.path == str(tmp_path / "models" / "deep")
-    assert seen.total_bytes == stat.f_blocks * stat.f_frsize
-    assert 0 < seen.free_bytes <= seen.total_bytes
+    assert disk.path == str(tmp_path / "models" / "deep")
+    assert disk.total_bytes == stat.f_blocks * stat.f_frsize
+    assert 0 < disk.free_bytes <= disk.total_bytes
     assert problems == ()
 
 
 def test_boot_id(machine, tmp_path):
-    assert boot.boot_id(machine("strix-halo-128")) == "5e7cf0a4-3c1b-4b3f-9c53-0f6f3c1e2a77"
+    assert boot.read_boot_id(machine("strix-halo-128")) == "5e7cf0a4-3c1b-4b3f-9c53-0f6f3c1e2a77"
     plant(tmp_path, {"proc/sys/kernel/random/boot_id": "no id"})
-    assert boot.boot_id(tmp_path) is None
+    assert boot.read_boot_id(tmp_path) is None
 
 
 def test_a_pipe_in_place_of_a_file_does_not_hold_up_the_probe(tmp_path):
@@ -71,4 +71,4 @@ def test_a_file_without_an_end_is_read_for_one_mebibyte():
     ],
 )  # fmt: skip
 def test_numbers(text, number):
-    assert sysfs.integer(text) == number
+    assert sysfs.parse_int(text) == number

@@ -19,34 +19,34 @@ from tests.rigs.trees import plant
 
 
 def test_this_machine(see):
-    seen = see(Path("/"))
-    assert seen.cpu.usable_cpus == len(os.sched_getaffinity(0))
-    assert seen.memory.total_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert 0 < seen.memory.available_bytes <= seen.memory.total_bytes
-    assert seen.storage.free_bytes > 0
+    hardware = see(Path("/"))
+    assert hardware.cpu.usable_cpus == len(os.sched_getaffinity(0))
+    assert hardware.memory.total_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < hardware.memory.available_bytes <= hardware.memory.total_bytes
+    assert hardware.storage.free_bytes > 0
 
 
 def test_a_snapshot_survives_json(machine, see):
-    seen = see(machine("strix-halo-128"))
-    again = from_json(Hardware, json.loads(json.dumps(to_json(seen))))
-    assert (again, again.sources) == (seen, seen.sources)
+    hardware = see(machine("strix-halo-128"))
+    again = from_json(Hardware, json.loads(json.dumps(to_json(hardware))))
+    assert (again, again.sources) == (hardware, hardware.sources)
 
 
 def test_a_carve_out_is_told_beside_the_ram_that_the_kernel_has(machine, see):
     root = machine("strix-halo-128")
     card = "sys/bus/pci/devices/0000:c3:00.0/mem_info_vram_total"
     plant(root, {card: str(96 * GIB), "proc/meminfo": "MemTotal: 32000000 kB\nMemAvailable: 30000000 kB\n"})
-    seen = see(root).memory
-    assert (seen.total_bytes, seen.carve_out_bytes) == (32000000 * 1024, 96 * GIB)
+    hardware = see(root).memory
+    assert (hardware.total_bytes, hardware.carve_out_bytes) == (32000000 * 1024, 96 * GIB)
 
 
 def test_huge_pages_that_are_reserved_on_a_gb10_are_all_its_gpu_gets(machine, see_with_nvml):
     root = machine("dgx-spark")
     pages = "HugePages_Total: 51200\nHugePages_Free: 50000\nHugepagesize: 2048 kB\n"
     plant(root, {"proc/meminfo": f"MemTotal: 125508468 kB\nMemAvailable: 9000000 kB\n{pages}"})
-    seen = see_with_nvml(root, nvml.profile("dgx-spark"))
-    assert seen.gpus[0].memory_free_bytes == seen.memory.hugepages_free_bytes == 50000 * 2 * MIB
-    assert seen.memory.available_bytes == 9000000 * 1024
+    hardware = see_with_nvml(root, nvml.profile("dgx-spark"))
+    assert hardware.gpus[0].memory_free_bytes == hardware.memory.hugepages_free_bytes == 50000 * 2 * MIB
+    assert hardware.memory.available_bytes == 9000000 * 1024
 
 
 def test_a_limit_far_above_the_process_bounds_the_machine(machine, see):
@@ -54,9 +54,9 @@ def test_a_limit_far_above_the_process_bounds_the_machine(machine, see):
     above = {"sys/fs/cgroup/a.slice/memory.max": str(4 * GIB), "sys/fs/cgroup/a.slice/memory.current": "0"}
     quota = {"sys/fs/cgroup/a.slice/b.slice/cpu.max": "250000 100000"}
     plant(root, {"proc/self/cgroup": "0::/a.slice/b.slice/c.service", **above, **quota})
-    seen = see(root)
-    assert (seen.memory.cgroup_limit_bytes, seen.memory.cgroup_available_bytes) == (4 * GIB, 4 * GIB)
-    assert seen.cpu.quota_cpus == 2.5
+    hardware = see(root)
+    assert (hardware.memory.cgroup_limit_bytes, hardware.memory.cgroup_available_bytes) == (4 * GIB, 4 * GIB)
+    assert hardware.cpu.quota_cpus == 2.5
 
 
 def test_a_card_with_memory_of_its_own_has_no_carve_out(machine, see):
@@ -84,9 +84,14 @@ def test_the_second_look_reads_less_and_sees_the_same(machine, opened):
 
 
 def test_an_empty_root_gives_unknowns_and_says_which(tmp_path, see):
-    seen = see(tmp_path)
-    assert (seen.cpu.model, seen.memory.total_bytes, seen.gpus, seen.thermals) == (None, None, (), ())
-    assert {problem.source for problem in seen.problems} == {"cpu", "memory"}
+    hardware = see(tmp_path)
+    assert (hardware.cpu.model, hardware.memory.total_bytes, hardware.gpus, hardware.thermals) == (
+        None,
+        None,
+        (),
+        (),
+    )
+    assert {problem.source for problem in hardware.problems} == {"cpu", "memory"}
 
 
 def test_a_source_that_breaks_fails_no_other(machine, see, monkeypatch):
@@ -94,21 +99,22 @@ def test_a_source_that_breaks_fails_no_other(machine, see, monkeypatch):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(amd, "probe", broken)
-    seen = see(machine("strix-halo-128"))
-    assert seen.cpu.physical_cores == 16
-    assert [(problem.source, problem.what) for problem in seen.problems] == [
-        ("amd", "the probe broke: RuntimeError('a bug')")
+    hardware = see(machine("strix-halo-128"))
+    assert hardware.cpu.physical_cores == 16
+    assert [(problem.source, problem.what) for problem in hardware.problems] == [
+        ("amd", "the probe failed: RuntimeError('a bug')")
     ]
 
 
 def test_it_is_quick(machine, see):
+    """In processor time, which does not depend on what else the machine does."""
     root = machine("strix-halo-128")
-    took = []
+    took_s = []
     for _ in range(5):
-        began = time.perf_counter()
+        started_s = time.process_time()
         see(root)
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.15
+        took_s.append(time.process_time() - started_s)
+    assert min(took_s) < 0.15
 
 
 def test_it_starts_no_child(machine):
@@ -124,6 +130,6 @@ def test_it_starts_no_child(machine):
 
 def test_a_disk_that_cannot_be_asked_is_unknown(machine):
     root = machine("n100")
-    seen = snapshot.probe(root=root, models_dir=root / "x\0y", known_gpus=())
-    assert seen.storage.free_bytes is None
-    assert [problem.source for problem in seen.problems] == ["storage"]
+    hardware = snapshot.probe(root=root, models_dir=root / "x\0y", known_gpus=())
+    assert hardware.storage.free_bytes is None
+    assert [problem.source for problem in hardware.problems] == ["storage"]

@@ -53,8 +53,8 @@ def test_rocm_of_a_distribution_and_of_pip(tmp_path, name, version):
 
 
 def test_kernel_and_drivers(machine, see):
-    seen = see(machine("strix-halo-128")).stacks
-    assert (seen.amdgpu_dkms, seen.cuda_toolkit, seen.nvidia_module) == ("6.16.6", None, None)
+    hardware = see(machine("strix-halo-128")).stacks
+    assert (hardware.amdgpu_dkms, hardware.cuda_toolkit, hardware.nvidia_module) == ("6.16.6", None, None)
     card = see(plant(machine("rx-7900-xtx"), {}))
     assert (card.stacks.kernel, card.sources["stacks.kernel"].source) == ("6.18.9", "proc")
 
@@ -94,7 +94,7 @@ Version: 20250410-2
     ],
 )  # fmt: skip
 def test_the_package_of_the_firmware(tmp_path, tree, version):
-    assert firmware.linux_firmware(plant(tmp_path, tree)) == version
+    assert firmware.linux_firmware_version(plant(tmp_path, tree)) == version
 
 
 def test_fedora_s_package_of_the_firmware(tmp_path):
@@ -106,15 +106,15 @@ def test_fedora_s_package_of_the_firmware(tmp_path):
         db.execute("CREATE TABLE 'Name' (key 'TEXT' NOT NULL, hnum INTEGER NOT NULL, idx INTEGER NOT NULL)")
         db.execute("INSERT INTO Packages VALUES (7, ?)", (RPM_HEADER.read_bytes(),))
         db.execute("INSERT INTO Name VALUES ('amd-gpu-firmware', 7, 0)")
-    assert firmware.linux_firmware(tmp_path) == "20260110"
+    assert firmware.linux_firmware_version(tmp_path) == "20260110"
 
 
 def test_a_torn_header_is_no_version():
     whole = RPM_HEADER.read_bytes()
-    assert firmware.rpm_version(whole) == "20260110"
+    assert firmware.parse_rpm_header(whole) == "20260110"
     for cut in range(0, len(whole), 37):
-        firmware.rpm_version(whole[:cut])
-    assert firmware.rpm_version(b"\xff" * 64) is None
+        firmware.parse_rpm_header(whole[:cut])
+    assert firmware.parse_rpm_header(b"\xff" * 64) is None
 
 
 def test_packages_are_looked_up_where_a_driver_loads_firmware_and_once(machine, see, opened):

@@ -88,13 +88,13 @@ LINKS = {
     ],
 )  # fmt: skip
 def test_the_disk_below(tmp_path, mount, device, kind):
-    assert storage.disk(plant(tmp_path, DISKS, LINKS), mount) == (device, kind)
+    assert storage.disk_of(plant(tmp_path, DISKS, LINKS), mount) == (device, kind)
 
 
 def test_a_volume_that_is_below_itself_ends(tmp_path):
     plant(tmp_path, {"sys/class/block/dm-0/slaves/dm-0/x": "", "sys/class/block/dm-0/size": "1"})
     mount = MountPoint("0:1", "/", "ext4", "/dev/dm-0")
-    assert storage.disk(tmp_path, mount) == ("dm-0", None)
+    assert storage.disk_of(tmp_path, mount) == ("dm-0", None)
 
 
 @pytest.fixture
@@ -141,6 +141,6 @@ def test_a_folder_that_cannot_be_written_and_has_no_weights_is_unknown():
 
 
 def test_this_machine_says_what_the_folder_lies_on(tmp_path):
-    seen = storage.probe(Path("/"), tmp_path, Memo()).value
+    result = storage.probe(Path("/"), tmp_path, Memo()).value
     with Path("/proc/mounts").open() as mounts:
-        assert (seen.mounted_at, seen.filesystem) in {tuple(line.split()[1:3]) for line in mounts}
+        assert (result.mounted_at, result.filesystem) in {tuple(line.split()[1:3]) for line in mounts}

@@ -36,7 +36,7 @@ def test_two_drives_of_one_driver_stay_two_sensors(tmp_path):
             tmp_path,
             *hwmon(number, "nvme", device, temp1_label="Composite", temp1_input=30000 + number * 1000),
         )
-    assert [(one.sensor, one.temperature_c) for one in probe(tmp_path)] == [
+    assert [(sensor.sensor, sensor.temperature_c) for sensor in probe(tmp_path)] == [
         ("nvme/nvme0/Composite", 30),
         ("nvme/nvme1/Composite", 31),
     ]
@@ -45,7 +45,7 @@ def test_two_drives_of_one_driver_stay_two_sensors(tmp_path):
 def test_numbers_are_counted_not_spelled(tmp_path):
     plant(tmp_path, *hwmon(10, "late", "b", temp1_input=40000))
     plant(tmp_path, *hwmon(2, "early", "a", temp10_input=41000, temp2_input=42000))
-    assert [one.sensor for one in probe(tmp_path)] == [
+    assert [sensor.sensor for sensor in probe(tmp_path)] == [
         "early/a/temp2",
         "early/a/temp10",
         "late/b/temp1",
@@ -88,7 +88,7 @@ def test_zones_are_read_where_hwmon_lacks_them(tmp_path):
     ):
         folder = f"sys/class/thermal/thermal_zone{number}"
         plant(tmp_path, {f"{folder}/type": kind, f"{folder}/temp": str(reading)})
-    assert [one.sensor for one in probe(tmp_path)] == [
+    assert [sensor.sensor for sensor in probe(tmp_path)] == [
         "nvme/nvme0/temp1",
         "soc_thermal/hwmon1/temp1",
         "thermal/thermal_zone0/cpu-thermal",
@@ -98,6 +98,6 @@ def test_zones_are_read_where_hwmon_lacks_them(tmp_path):
 def test_a_zone_of_the_package_is_read_where_coretemp_is_not(tmp_path):
     zone = "sys/class/thermal/thermal_zone0"
     plant(tmp_path, {f"{zone}/type": "x86_pkg_temp", f"{zone}/temp": "50000"})
-    assert [one.sensor for one in probe(tmp_path)] == ["thermal/thermal_zone0/x86_pkg_temp"]
+    assert [sensor.sensor for sensor in probe(tmp_path)] == ["thermal/thermal_zone0/x86_pkg_temp"]
     plant(tmp_path, *hwmon(0, "coretemp", "coretemp.0", temp1_input=50000))
-    assert [one.sensor for one in probe(tmp_path)] == ["coretemp/coretemp.0/temp1"]
+    assert [sensor.sensor for sensor in probe(tmp_path)] == ["coretemp/coretemp.0/temp1"]

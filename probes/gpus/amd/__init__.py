@@ -1,1 +1,1 @@
-"""AMD: amdgpu's sysfs files, KFD, sensors, and the shared memory of APUs."""
+"""AMD: amdgpu's files in sysfs, KFD, sensors, and the shared memory of APUs."""

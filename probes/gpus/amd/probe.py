@@ -1,11 +1,11 @@
-"""AMD GPUs, as amdgpu's sysfs files and KFD show them."""
+"""AMD GPUs, from amdgpu's files in sysfs and from KFD."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from domain.accelerator import Tenant
+from domain.accelerator import GpuProcess
 from domain.catalogue_types import KnownGpu
 from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
 from domain.provenance import Certainty, Provenance
@@ -13,22 +13,24 @@ from probes import sysfs
 from probes.gpus import device_table, pci, pcie_link
 from probes.gpus.amd import apu, kfd, sensors
 from probes.gpus.amd.kfd import Node, Topology
-from probes.gpus.drm_clients import Held
+from probes.gpus.drm_clients import DrmMemory
 from probes.gpus.pci import PciDevice
-from probes.gpus.processes import tenants
+from probes.gpus.processes import gpu_processes
 from probes.memory.ram import Meminfo
-from probes.result import ToldBy, VendorReading
+from probes.result import FieldSources, VendorReading
 
-# Ryzen desktop processors have a display output of 2 CUs that ROCm and Vulkan show as a GPU with half of
-# the RAM; slower than the cores beside it. By id where KFD is absent: Raphael, Granite Ridge (pci.ids)
+# Ryzen desktop processors have a display output of 2 compute units that ROCm and Vulkan show as a GPU with
+# half of the RAM; it is slower than the CPU's cores. By id if KFD is absent: Raphael, Granite Ridge (pci.ids)
 DISPLAY_ONLY_CUS = 2
 DISPLAY_ONLY_IDS = frozenset({"1002:164e", "1002:13c0"})
 DISPLAY_ONLY = "an integrated display output, slower than the CPU"
 
-OWN = Provenance("sysfs", Certainty.DERIVED, "board_info: only cards with memory of their own have it")
-TOLD = {
-    **device_table.TOLD,
-    **dict.fromkeys(("memory_kind", "is_integrated"), OWN),
+OWN_MEMORY_SOURCE = Provenance(
+    "sysfs", Certainty.DERIVED, "board_info: only cards with memory of their own have it"
+)
+SOURCES = {
+    **device_table.SOURCES,
+    **dict.fromkeys(("memory_kind", "is_integrated"), OWN_MEMORY_SOURCE),
     "memory_total_bytes": Provenance("sysfs", note="mem_info_vram_total"),
     "memory_free_bytes": Provenance("sysfs", Certainty.DERIVED, "mem_info_vram_total - mem_info_vram_used"),
     "arch": Provenance("kfd", note="gfx_target_version"),
@@ -39,84 +41,94 @@ TOLD = {
     "power_w": Provenance("hwmon"),
     "power_limit_w": Provenance("hwmon", note="power1_cap"),
     "power_default_w": Provenance("hwmon", note="power1_cap_default"),
-    "throttled_by": Provenance("sysfs", note="gpu_metrics; the hotspot's bit counts from 90 °C on"),
-    "link": pcie_link.TOLD,
-    "pcie_bytes_per_s": pcie_link.RATE_TOLD,
+    "throttled_by": Provenance("sysfs", note="gpu_metrics; the hotspot's bit only from 90 °C"),
+    "link": pcie_link.SOURCE,
+    "pcie_bytes_per_s": pcie_link.RATE_SOURCE,
     "display_attached": Provenance("drm"),
     "tenants": Provenance(
-        "proc", note="fdinfo of the processes that this user may look into; KFD's counts of all"
+        "proc", note="fdinfo of the processes that this user may inspect; KFD's counts of all"
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeContext:
-    """What every card is seen with. ``users`` are bytes by slot and process id."""
+class CardContext:
+    """What the files of each card are combined with."""
 
     root: Path
     topology: Topology
     meminfo: Meminfo
-    table: Sequence[KnownGpu]
-    users: Held
+    known_gpus: Sequence[KnownGpu]
+    drm_memory: DrmMemory
 
 
 def probe(
     root: Path,
     devices: Sequence[PciDevice],
     meminfo: Meminfo,
-    table: Sequence[KnownGpu],
-    users: Held | None = None,
+    known_gpus: Sequence[KnownGpu],
+    drm_memory: DrmMemory | None = None,
 ) -> VendorReading:
-    cards = [one for one in devices if one.vendor == "1002" and one.is_gpu and one.driver == "amdgpu"]
+    cards = [
+        device
+        for device in devices
+        if device.vendor == "1002" and device.is_gpu and device.driver == "amdgpu"
+    ]
     if not cards:
         return VendorReading()
-    ground = ProbeContext(root, kfd.probe(root), meminfo, table, users or {})
+    context = CardContext(root, kfd.probe(root), meminfo, known_gpus, drm_memory or {})
     version = sysfs.read(root / "sys/module/amdgpu/version") or sysfs.read(root / "proc/sys/kernel/osrelease")
-    found = VendorReading(problems=(*ground.topology.problems, *_permissions(root)))
+    driver = f"amdgpu {version}" if version else "amdgpu"
+    reading = VendorReading(problems=(*context.topology.problems, *_permission_problems(root)))
     for card in cards:
-        seen = _card(ground, card)
-        driver = f"amdgpu {version}" if version else "amdgpu"
-        found = replace(
-            found,
-            gpus=(*found.gpus, *(replace(gpu, driver=driver) for gpu in seen.gpus)),
-            set_aside=(*found.set_aside, *(replace(gpu, driver=driver) for gpu in seen.set_aside)),
-            problems=(*found.problems, *seen.problems),
-            told={**found.told, **seen.told},
+        card_reading = _card(context, card)
+        reading = replace(
+            reading,
+            gpus=(*reading.gpus, *(replace(gpu, driver=driver) for gpu in card_reading.gpus)),
+            set_aside=(
+                *reading.set_aside,
+                *(replace(gpu, driver=driver) for gpu in card_reading.set_aside),
+            ),
+            problems=(*reading.problems, *card_reading.problems),
+            provenance={**reading.provenance, **card_reading.provenance},
         )
-    return found
+    return reading
 
 
-def _card(ground: ProbeContext, card: PciDevice) -> VendorReading:
-    node = ground.topology.gpu(card.slot)
-    if _display_only(card, node):
-        gpu = replace(device_table.identity(card, ground.table), is_integrated=True, set_aside=DISPLAY_ONLY)
-        return VendorReading(set_aside=(gpu,))
+def _card(context: CardContext, card: PciDevice) -> VendorReading:
+    node = context.topology.gpu(card.slot)
+    if _is_display_only(card, node):
+        gpu = device_table.identity(card, context.known_gpus)
+        return VendorReading(set_aside=(replace(gpu, is_integrated=True, set_aside=DISPLAY_ONLY),))
     if card.asleep:
-        gpu = device_table.identity(card, ground.table)
+        gpu = device_table.identity(card, context.known_gpus)
         return VendorReading(gpus=(replace(gpu, arch=node.arch or gpu.arch) if node else gpu,))
-    gpu, problems, told = _awake(ground, card, node)
-    parts = ground.topology.parts(card.slot)
-    if len(parts) < 2:
-        return VendorReading((gpu,), problems=problems, told={gpu.id: told})
-    whole = replace(gpu, set_aside=f"cut into {len(parts)} partitions")
-    cut = tuple(_partition(gpu, part, number, len(parts)) for number, part in enumerate(parts))
+    gpu, problems, provenance = _awake_gpu(context, card, node)
+    nodes = context.topology.partitions(card.slot)
+    if len(nodes) < 2:
+        return VendorReading((gpu,), problems=problems, provenance={gpu.id: provenance})
+    whole = replace(gpu, set_aside=f"cut into {len(nodes)} partitions")
+    partitions = tuple(_partition(gpu, node, number, len(nodes)) for number, node in enumerate(nodes))
     return VendorReading(
-        cut, problems=problems, set_aside=(whole,), told={one.id: told for one in (whole, *cut)}
+        partitions,
+        problems=problems,
+        set_aside=(whole,),
+        provenance={gpu.id: provenance for gpu in (whole, *partitions)},
     )
 
 
-def _display_only(card: PciDevice, node: Node | None) -> bool:
+def _is_display_only(card: PciDevice, node: Node | None) -> bool:
     if node and node.compute_units:
         return node.compute_units <= DISPLAY_ONLY_CUS
     return card.pci_id in DISPLAY_ONLY_IDS
 
 
-def _awake(
-    ground: ProbeContext, card: PciDevice, node: Node | None
-) -> tuple[Gpu, tuple[Problem, ...], ToldBy]:
-    pools = apu.read(ground.root, card)
-    shares_ram = is_apu(card, ground.table)
-    gpu = device_table.identity(card, ground.table, None if shares_ram else pools.vram_bytes)
+def _awake_gpu(
+    context: CardContext, card: PciDevice, node: Node | None
+) -> tuple[Gpu, tuple[Problem, ...], FieldSources]:
+    pools = apu.read(context.root, card)
+    shares_ram = is_apu(card, context.known_gpus)
+    gpu = device_table.identity(card, context.known_gpus, None if shares_ram else pools.vram_bytes)
     gpu = replace(
         gpu,
         arch=(node.arch if node else None) or gpu.arch,
@@ -124,32 +136,33 @@ def _awake(
         uuid=_unique_id(card),
         is_integrated=shares_ram,
         display_attached=pci.display_attached(card),
-        tenants=_tenants(ground, card, node),
+        tenants=_processes(context, card, node),
         **asdict(sensors.read(card)),
     )
     if shares_ram:
-        return *apu.complete(gpu, pools, node, ground.topology, ground.meminfo), {**TOLD, **apu.TOLD}
+        gpu, problems = apu.with_memory(gpu, pools, node, context.topology, context.meminfo)
+        return gpu, problems, {**SOURCES, **apu.SOURCES}
     bandwidth = gpu.bandwidth_bytes_per_s or gddr6_bandwidth(node)
-    total = pools.vram_bytes or (node.bank.size_bytes if node else None)
-    dedicated = replace(
+    total_bytes = pools.vram_bytes or (node.bank.size_bytes if node else None)
+    link = pcie_link.probe(card)
+    gpu = replace(
         gpu,
         memory_kind=MemoryKind.DEDICATED,
-        memory_total_bytes=total,
-        memory_free_bytes=apu.left(total, pools.vram_used_bytes),
+        memory_total_bytes=total_bytes,
+        memory_free_bytes=apu.remaining_bytes(total_bytes, pools.vram_used_bytes),
         bandwidth_bytes_per_s=bandwidth,
         bandwidth_source=BandwidthSource.PEAK if bandwidth else None,
-        link=(found := pcie_link.probe(card)),
-        pcie_bytes_per_s=pcie_link.bytes_per_s(found),
+        link=link,
+        pcie_bytes_per_s=pcie_link.bytes_per_s(link),
     )
-    if total is None:
-        what = f"{gpu.name} at {card.slot} does not tell its memory"
-        hint = "nothing is planned on it; is amdgpu's sysfs readable?"
-        return dedicated, (Problem("amd", what, hint),), TOLD
-    return dedicated, (), TOLD
+    if total_bytes is not None:
+        return gpu, (), SOURCES
+    what = f"the memory of {gpu.name} at {card.slot} is unknown, so nothing is planned on it"
+    return gpu, (Problem("amd", what, "check that amdgpu's files in /sys are readable"),), SOURCES
 
 
 def _partition(card: Gpu, node: Node, number: int, count: int) -> Gpu:
-    """An accelerator partition (CPX, DPX...) of an Instinct card, which ROCm shows as a device of its own."""
+    """A compute partition (CPX, DPX...) of an Instinct card, which ROCm shows as a device of its own."""
     size = node.bank.size_bytes
     free = card.memory_free_bytes
     peak, compute = card.bandwidth_bytes_per_s, card.fp16_flops_per_s
@@ -167,12 +180,12 @@ def _partition(card: Gpu, node: Node, number: int, count: int) -> Gpu:
     )
 
 
-def _tenants(ground: ProbeContext, card: PciDevice, node: Node | None) -> tuple[Tenant, ...]:
-    """KFD and the DRM clients count the same buffers of a ROCm process: the larger figure has all."""
-    held: dict[int, int | None] = dict(ground.users.get(card.slot, {}))
-    for pid, size in (kfd.processes(ground.root, node) if node else {}).items():
-        held[pid] = max(size or 0, held.get(pid) or 0) or None
-    return tenants(ground.root, held)
+def _processes(context: CardContext, card: PciDevice, node: Node | None) -> tuple[GpuProcess, ...]:
+    """KFD and the DRM clients count the same buffers of a ROCm process: the larger figure is complete."""
+    memory_by_pid: dict[int, int | None] = dict(context.drm_memory.get(card.slot, {}))
+    for pid, size in (kfd.process_memory(context.root, node) if node else {}).items():
+        memory_by_pid[pid] = max(size or 0, memory_by_pid.get(pid) or 0) or None
+    return gpu_processes(context.root, memory_by_pid)
 
 
 def _unique_id(card: PciDevice) -> str | None:
@@ -181,18 +194,18 @@ def _unique_id(card: PciDevice) -> str | None:
     return unique if unique and unique.strip("0") else None
 
 
-def is_apu(card: PciDevice, table: Sequence[KnownGpu]) -> bool:
+def is_apu(card: PciDevice, known_gpus: Sequence[KnownGpu]) -> bool:
     """Only cards with memory of their own have ``board_info`` and ``mem_info_vram_vendor``."""
-    own = ("board_info", "mem_info_vram_vendor")
-    return device_table.is_unified(table, card.pci_id) or not any(
-        sysfs.exists(card.path / name) for name in own
+    files_of_cards = ("board_info", "mem_info_vram_vendor")
+    return device_table.is_unified(known_gpus, card.pci_id) or not any(
+        sysfs.exists(card.path / name) for name in files_of_cards
     )
 
 
 def gddr6_bandwidth(node: Node | None) -> float | None:
     """Memory clock x 16 x width / 8 on RDNA cards, which all have GDDR6.
 
-    A 7900 XTX has 1249 MHz and 384 bit: 959 GB/s, as its data sheet says.
+    A 7900 XTX has 1249 MHz and 384 bit: 959 GB/s, as in its data sheet.
     """
     if not node or not (node.arch or "").startswith(("gfx10", "gfx11", "gfx12")):
         return None
@@ -200,11 +213,11 @@ def gddr6_bandwidth(node: Node | None) -> float | None:
     return clock * 1e6 * 16 * width / 8 if clock and width else None
 
 
-def _permissions(root: Path) -> tuple[Problem, ...]:
-    """ROCm and Vulkan open these; the files of /sys are readable without them."""
+def _permission_problems(root: Path) -> tuple[Problem, ...]:
+    """ROCm and Vulkan open these device nodes; the files of /sys are readable without them."""
     renders = (name for name in sysfs.entries(root / "dev/dri") if name.startswith("renderD"))
     nodes = [Path("dev/kfd"), *(Path("dev/dri") / name for name in renders)]
-    closed = [f"/{node}" for node in nodes if _closed(root / node)]
+    closed = [f"/{node}" for node in nodes if _is_closed(root / node)]
     if not closed:
         return ()
     what = f"the GPU is present and this user may not open {', '.join(closed)}"
@@ -212,5 +225,5 @@ def _permissions(root: Path) -> tuple[Problem, ...]:
     return (Problem("amd", what, hint, ProblemKind.CLOSED),)
 
 
-def _closed(node: Path) -> bool:
+def _is_closed(node: Path) -> bool:
     return sysfs.exists(node) and not os.access(node, os.R_OK | os.W_OK)

@@ -1,1 +1,1 @@
-"""Apple's chips, under Linux and under macOS."""
+"""Apple's chips under Linux and macOS."""

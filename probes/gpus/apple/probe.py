@@ -1,6 +1,6 @@
-"""Apple's chips: by the device tree where Linux runs on one. Its GPU works in the RAM of the CPU.
+"""Apple's chips under Linux, from the device tree. The GPU uses the RAM of the CPU.
 
-There is no PCI device, no counter of used memory and no sensor of the GPU: what is known is the chip.
+There is no PCI device, no counter of used memory and no sensor of the GPU: only the chip is known.
 """
 
 import re
@@ -20,29 +20,29 @@ VENDOR = "apple,"
 UNKNOWN_CHIP = re.compile(r"apple,t[0-9]{4}")
 DRIVER = Path("sys/module/asahi")
 
-TOLD = {
-    **device_table.TOLD,
+SOURCES = {
+    **device_table.SOURCES,
     "name": Provenance("table", note="by the chip's name in the device tree"),
-    "memory_total_bytes": Provenance("meminfo", Certainty.DERIVED, "the RAM is its memory"),
+    "memory_total_bytes": Provenance("meminfo", Certainty.DERIVED, "its memory is the RAM"),
     "memory_free_bytes": Provenance("meminfo", Certainty.DERIVED, "MemAvailable"),
 }
 
 
-def probe(root: Path, meminfo: Meminfo, table: Sequence[KnownGpu]) -> VendorReading:
-    """The GPU of the chip, if the kernel has its driver; VendorReading() on other machines."""
+def probe(root: Path, meminfo: Meminfo, known_gpus: Sequence[KnownGpu]) -> VendorReading:
+    """The GPU of the chip if the kernel has its driver; nothing on other machines."""
     names = (sysfs.read(root / COMPATIBLE) or "").split("\0")
-    row = next((row for row in table for chip in row.chips if chip in names), None)
-    unnamed = next(filter(UNKNOWN_CHIP.fullmatch, names), "")
-    if row is None and not unnamed:
+    row = next((row for row in known_gpus for chip in row.chips if chip in names), None)
+    unknown_chip = next(filter(UNKNOWN_CHIP.fullmatch, names), "")
+    if row is None and not unknown_chip:
         return VendorReading()
-    name = row.name if row else f"Apple {unnamed.removeprefix(VENDOR)}"
+    name = row.name if row else f"Apple {unknown_chip.removeprefix(VENDOR)}"
     if not sysfs.exists(root / DRIVER):
         what = f"the GPU of {name} is present, unusable: its driver is not loaded"
-        hint = "it needs the asahi driver, which the kernels of Asahi Linux have"
+        hint = "use a kernel of Asahi Linux, which has the asahi driver"
         return VendorReading(problems=(Problem("apple", what, hint, ProblemKind.DRIVER),))
     release = sysfs.read(root / "proc/sys/kernel/osrelease")
     gpu = Gpu(
-        id=f"soc:{row.chips[0] if row else unnamed}",
+        id=f"soc:{row.chips[0] if row else unknown_chip}",
         vendor="apple",
         name=name,
         memory_kind=MemoryKind.UNIFIED,
@@ -53,4 +53,4 @@ def probe(root: Path, meminfo: Meminfo, table: Sequence[KnownGpu]) -> VendorRead
         driver=f"asahi {release}" if release else "asahi",
         is_integrated=True,
     )
-    return VendorReading((gpu,), told={gpu.id: TOLD})
+    return VendorReading((gpu,), provenance={gpu.id: SOURCES})

@@ -1,1 +1,1 @@
-"""NVIDIA: NVML's answers, the cards they describe, MIG partitions."""
+"""NVIDIA: NVML's reports, the GPUs that they describe, MIG partitions."""

@@ -1,4 +1,4 @@
-"""The questions to NVIDIA's library, by the name that their answer has in ``nvml.DeviceAnswers``."""
+"""The NVML calls of one device, by the name of their value in ``nvml.DeviceReport``."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,30 +8,33 @@ VGPU_HOST = (3, 4)  # nvmlGpuVirtualizationMode_t: its memory is handed out to v
 P2P_READ, P2P_OK = 0, 0  # nvmlGpuP2PCapsIndex_t, nvmlGpuP2PStatus_t
 
 
-def slot(nv: Any, handle: Any) -> tuple[str, str]:
+def pci_location(nv: Any, handle: Any) -> tuple[str, str]:
     """``("000f:01:00.0", "10de:2e12")``; ``pciDeviceId`` is the device in the upper half."""
     info = nv.nvmlDeviceGetPciInfo(handle)
     return _slot(info), f"{info.pciDeviceId & 0xFFFF:04x}:{info.pciDeviceId >> 16:04x}"
 
 
 def p2p(nv: Any, handle: Any, other: Any) -> bool:
-    """Reads of the other's memory don't pass through the CPU."""
+    """Whether reads of the other device's memory bypass the CPU."""
     return bool(nv.nvmlDeviceGetP2PStatus(handle, other, P2P_READ) == P2P_OK)
 
 
 def nvlinks(
-    nv: Any, ask: Callable[[Callable[[], Any]], tuple[Any, int | None]], handle: Any
+    nv: Any, call: Callable[[Callable[[], Any]], tuple[Any, int | None]], handle: Any
 ) -> list[str] | None:
-    """The slot at the other end of each active NVLink; None where NVML has no word on them."""
-    ends: list[str] = []
+    """The PCI slot at the other end of each active NVLink; None if NVML does not report NVLinks.
+
+    ``call`` returns a value or an NVML error code.
+    """
+    slots: list[str] = []
     for link in range(nv.NVML_NVLINK_MAX_LINKS):
-        active, error = ask(partial(nv.nvmlDeviceGetNvLinkState, handle, link))
-        if error is not None:  # the first number that the card has no link for
-            return ends if link else None
+        active, error = call(partial(nv.nvmlDeviceGetNvLinkState, handle, link))
+        if error is not None:  # the card has no link of this number
+            return slots if link else None
         if active:
-            remote, _ = ask(partial(nv.nvmlDeviceGetNvLinkRemotePciInfo, handle, link))
-            ends += [_slot(remote)] if remote is not None else []
-    return ends
+            remote, _ = call(partial(nv.nvmlDeviceGetNvLinkRemotePciInfo, handle, link))
+            slots += [_slot(remote)] if remote is not None else []
+    return slots
 
 
 def _slot(info: Any) -> str:
@@ -39,22 +42,22 @@ def _slot(info: Any) -> str:
 
 
 def _memory(nv: Any, handle: Any, version: int | None = None) -> tuple[int, int, int | None]:
-    """Total, free, reserved. Version 1 counts what the driver reserves as used; version 2 tells it apart."""
+    """Total, free, reserved bytes. Version 1 counts reserved memory as used; version 2 reports it apart."""
     info = nv.nvmlDeviceGetMemoryInfo(handle, version=version)
     return int(info.total), int(info.free), int(info.reserved) if version else None
 
 
 def _processes(nv: Any, kind: str, handle: Any) -> tuple[tuple[int, int | None], ...]:
-    """Process ids and the bytes that they hold; drivers before 510 know the second version."""
+    """Process ids and the bytes that they hold; drivers before 510 have version 2 of the call."""
     try:
-        listed = getattr(nv, f"nvmlDeviceGet{kind}RunningProcesses_v3")(handle)
+        processes = getattr(nv, f"nvmlDeviceGet{kind}RunningProcesses_v3")(handle)
     except nv.NVMLError_FunctionNotFound:
-        listed = getattr(nv, f"nvmlDeviceGet{kind}RunningProcesses_v2")(handle)
-    return tuple((one.pid, one.usedGpuMemory) for one in listed)
+        processes = getattr(nv, f"nvmlDeviceGet{kind}RunningProcesses_v2")(handle)
+    return tuple((process.pid, process.usedGpuMemory) for process in processes)
 
 
 def _throttle_reasons(nv: Any, handle: Any) -> int:
-    """The older name of this call goes away in CUDA 14."""
+    """CUDA 14 removes the older name of this call."""
     try:
         return int(nv.nvmlDeviceGetCurrentClocksEventReasons(handle))
     except nv.NVMLError_FunctionNotFound:
@@ -62,22 +65,22 @@ def _throttle_reasons(nv: Any, handle: Any) -> int:
 
 
 def _thresholds(*names: str) -> dict[str, Callable[[Any, Any], Any]]:
-    def ask(name: str) -> Callable[[Any, Any], Any]:
+    def threshold(name: str) -> Callable[[Any, Any], Any]:
         constant = f"NVML_TEMPERATURE_THRESHOLD_{name}"
         return lambda nv, handle: nv.nvmlDeviceGetTemperatureThreshold(handle, getattr(nv, constant))
 
-    return {f"{name.lower()}_c": ask(name) for name in names}
+    return {f"{name.lower()}_c": threshold(name) for name in names}
 
 
 def _plain(**calls: str) -> dict[str, Callable[[Any, Any], Any]]:
-    def ask(name: str) -> Callable[[Any, Any], Any]:
+    def getter(name: str) -> Callable[[Any, Any], Any]:
         return lambda nv, handle: getattr(nv, f"nvmlDeviceGet{name}")(handle)
 
-    return {answer: ask(name) for answer, name in calls.items()}
+    return {value: getter(name) for value, name in calls.items()}
 
 
 CALLS: dict[str, Callable[[Any, Any], Any]] = {
-    "pci": slot,
+    "pci": pci_location,
     "memory_v2": lambda nv, handle: _memory(nv, handle, nv.nvmlMemory_v2),
     "memory_v1": _memory,
     "memory_clock_mhz": lambda nv, handle: nv.nvmlDeviceGetMaxClockInfo(handle, nv.NVML_CLOCK_MEM),

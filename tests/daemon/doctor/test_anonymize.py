@@ -12,7 +12,7 @@ from catalog import resolve
 from config import data
 from daemon.app import Adapters
 from daemon.doctor.anonymize import anonymize_machine, profile
-from domain.accelerator import Tenant
+from domain.accelerator import GpuProcess
 from domain.hardware import EngineFound, Hardware, Memory, Problem, Storage
 from domain.plan import LaunchOptions, Plan
 from domain.redact import Private, anonymize
@@ -26,7 +26,7 @@ OWN = Private(("attic",), ("ada",), ("/home/ada",), ("S6Z1NJ0W123456",))
 CARD = replace(
     RTX_3090,
     uuid="GPU-8f6d2c1e-1a2b-3c4d-5e6f-708192a3b4c5",
-    tenants=(Tenant(4242, "comfyui-of-ada", 2 * GIB),),
+    tenants=(GpuProcess(4242, "comfyui-of-ada", 2 * GIB),),
     bandwidth_bytes_per_s=936e9,
 )
 PART = replace(CARD, id="mig:MIG-8f6d2c1e-1a2b-3c4d-5e6f-708192a3b4c5", parent=CARD.id)

@@ -168,7 +168,7 @@ async def test_a_report_holds_what_helps_and_nothing_of_whose_it_is(
 async def test_a_report_is_anonymous_on_this_machine_too(daemon: Running) -> None:
     async with daemon() as api:
         text = (await api.get("/v1/doctor/report"))["text"]
-    own = await asyncio.to_thread(identifiers.read, Path("/"))
+    own = await asyncio.to_thread(identifiers.read_identifiers, Path("/"))
     assert [number for number in own.numbers if number in text] == []
 
 

@@ -16,16 +16,19 @@ BANK = f"{KFD}/mem_banks/0/properties"
 
 
 def test_strix_halo_with_default_settings(machine, see):
-    seen = see(machine("strix-halo-128"))
-    (gpu,) = seen.gpus
+    hardware = see(machine("strix-halo-128"))
+    (gpu,) = hardware.gpus
     assert (gpu.id, gpu.name, gpu.arch) == ("pci:0000:c3:00.0", "AMD Radeon 8060S", "gfx1151")
     assert (gpu.vendor, gpu.driver) == ("amd", "amdgpu 6.16.6")
     assert (gpu.memory_kind, gpu.memory_total_bytes) == (MemoryKind.UNIFIED, 67077001216)
     assert gpu.memory_free_bytes == 67077001216 - 25165824
     assert (gpu.bandwidth_bytes_per_s, gpu.bandwidth_source) == (256e9, BandwidthSource.PEAK)
-    assert (seen.memory.bandwidth_bytes_per_s, seen.memory.bandwidth_source) == (256e9, BandwidthSource.PEAK)
+    assert (hardware.memory.bandwidth_bytes_per_s, hardware.memory.bandwidth_source) == (
+        256e9,
+        BandwidthSource.PEAK,
+    )
     assert (gpu.temperature_c, gpu.power_w, gpu.pcie_bytes_per_s) == (38, 11.023, None)
-    assert seen.problems == ()
+    assert hardware.problems == ()
 
 
 def test_strix_point_shares_ram_that_others_use(machine, see):
@@ -63,8 +66,8 @@ CASES = [
         {"vram": 96 * GIB, "gtt": 115 * GIB, "bank": 16364285952, "pages": 3995187, "ram_gib": 30},
         16364285952,
         16364285952 - 25165824,
-        "carve-out of 96.0 GiB is lost",
-        id="GTT larger than the carve-out: the carve-out is lost",
+        "carve-out of 96.0 GiB is unused",
+        id="GTT larger than the carve-out: the carve-out is unused",
     ),
     pytest.param(
         {"vram": 96 * GIB, "gtt": 15860 * 1024**2, "bank": 96 * GIB, "ram_gib": 31, "available_gib": 20},
@@ -99,27 +102,29 @@ CASES = [
 
 @pytest.mark.parametrize(("settings", "total", "free", "problem"), CASES)
 def test_the_pool_of_an_apu(machine, see, settings, total, free, problem):
-    seen = see(halo(machine("strix-halo-128"), **settings))
-    (gpu,) = seen.gpus
+    hardware = see(halo(machine("strix-halo-128"), **settings))
+    (gpu,) = hardware.gpus
     assert (gpu.memory_total_bytes, gpu.memory_free_bytes) == (total, free)
-    assert problem in " ".join(one.what for one in seen.problems)
-    assert {one.trouble for one in seen.problems} == ({ProblemKind.SHARED_MEMORY} if problem else set())
+    assert problem in " ".join(found.what for found in hardware.problems)
+    assert {found.trouble for found in hardware.problems} == (
+        {ProblemKind.SHARED_MEMORY} if problem else set()
+    )
 
 
 @pytest.mark.parametrize(
     ("version", "name"), [(110501, "gfx1151"), (90402, "gfx942"), (90010, "gfx90a"), (120001, "gfx1201")]
 )
 def test_steppings_are_hexadecimal(version, name):
-    assert kfd.gfx(version) == name
+    assert kfd.gfx_name(version) == name
 
 
 def test_four_mi300a_share_a_location_and_differ_by_domain():
-    assert [kfd.slot_of(domain, 512) for domain in (0, 3)] == ["0000:02:00.0", "0003:02:00.0"]
+    assert [kfd.pci_slot(domain, 512) for domain in (0, 3)] == ["0000:02:00.0", "0003:02:00.0"]
 
 
 def test_7900_xtx(machine, see):
-    seen = see(machine("rx-7900-xtx"))
-    (gpu,) = seen.gpus
+    hardware = see(machine("rx-7900-xtx"))
+    (gpu,) = hardware.gpus
     assert (gpu.id, gpu.name) == ("pci:0000:03:00.0", "AMD Radeon RX 7900 XTX")
     assert (gpu.memory_kind, gpu.memory_total_bytes) == (MemoryKind.DEDICATED, 25753026560)
     assert gpu.memory_free_bytes == 25753026560 - GIB
@@ -148,10 +153,10 @@ def test_kfd_that_denies_is_a_problem_and_no_absence(machine, see):
     for name in ("gpu_id", "properties"):
         (root / KFD / name).unlink()
         (root / KFD / name).symlink_to("/proc/self/stack")
-    seen = unprivileged(lambda: see(root))
-    (gpu,) = seen.gpus
+    hardware = unprivileged(lambda: see(root))
+    (gpu,) = hardware.gpus
     assert gpu.memory_total_bytes == 67077001216, "by the kernel's rule, from sysfs"
-    (problem,) = seen.problems
+    (problem,) = hardware.problems
     assert (problem.source, "hidden from this process" in problem.what) == ("kfd", True)
     assert "DeviceAllow=char-kfd" in problem.hint
     assert problem.trouble is ProblemKind.HIDDEN
@@ -167,11 +172,11 @@ def test_a_user_outside_the_render_group_is_told(machine, see):
     root = plant(machine("strix-halo-128"), {"dev/kfd": "", "dev/dri/renderD128": "", "dev/dri/card1": ""})
     for node in ("dev/kfd", "dev/dri/renderD128", "dev/dri/card1"):
         (root / node).chmod(0)
-    seen = unprivileged(lambda: see(root))
-    assert len(seen.gpus) == 1
-    assert seen.problems[0].what.endswith("may not open /dev/kfd, /dev/dri/renderD128")
-    assert "usermod -aG render" in seen.problems[0].hint
-    assert seen.problems[0].trouble is ProblemKind.CLOSED
+    hardware = unprivileged(lambda: see(root))
+    assert len(hardware.gpus) == 1
+    assert hardware.problems[0].what.endswith("may not open /dev/kfd, /dev/dri/renderD128")
+    assert "usermod -aG render" in hardware.problems[0].hint
+    assert hardware.problems[0].trouble is ProblemKind.CLOSED
 
 
 def test_the_display_output_of_a_desktop_ryzen_is_set_aside(machine, see):

@@ -36,7 +36,7 @@ def metrics(bits: int, *, form=(1, 3), start=112) -> bytes:
 )
 def test_only_heat_is_a_reason(raw, junction_c, named):
     """github.com/ROCm/rocm-systems/issues/11781"""
-    assert sensors.throttles(raw, junction_c=junction_c) == named
+    assert sensors.throttle_reasons(raw, junction_c=junction_c) == named
 
 
 def test_a_card_tells_caps_fan_and_throttling(machine, see):
@@ -73,9 +73,9 @@ def test_a_display_output_is_set_aside_with_its_reason(machine, see):
         {f"{igpu}/class": "0x030000", f"{igpu}/vendor": "0x1002", f"{igpu}/device": "0x164e"},
         {f"{igpu}/driver": "../../../../bus/pci/drivers/amdgpu"},
     )
-    seen = see(root)
-    assert [gpu.id for gpu in seen.gpus] == ["pci:0000:03:00.0"]
-    (aside,) = seen.set_aside
+    hardware = see(root)
+    assert [gpu.id for gpu in hardware.gpus] == ["pci:0000:03:00.0"]
+    (aside,) = hardware.set_aside
     assert (aside.id, aside.is_integrated) == ("pci:0000:11:00.0", True)
     assert "display output" in aside.set_aside
 
@@ -95,12 +95,12 @@ def test_an_instinct_card_in_partitions_is_its_partitions(machine, see):
                 f"{node}/mem_banks/0/properties": bank,
             },
         )
-    seen = see(root)
-    assert [gpu.id for gpu in seen.gpus] == [f"pci:0000:03:00.0:{number}" for number in range(4)]
-    assert {gpu.parent for gpu in seen.gpus} == {"pci:0000:03:00.0"}
-    assert [gpu.memory_total_bytes for gpu in seen.gpus] == [6 * GIB] * 4
-    assert sum(gpu.bandwidth_bytes_per_s for gpu in seen.gpus) == 960e9
-    assert [gpu.set_aside for gpu in seen.set_aside] == ["cut into 4 partitions"]
+    hardware = see(root)
+    assert [gpu.id for gpu in hardware.gpus] == [f"pci:0000:03:00.0:{number}" for number in range(4)]
+    assert {gpu.parent for gpu in hardware.gpus} == {"pci:0000:03:00.0"}
+    assert [gpu.memory_total_bytes for gpu in hardware.gpus] == [6 * GIB] * 4
+    assert sum(gpu.bandwidth_bytes_per_s for gpu in hardware.gpus) == 960e9
+    assert [gpu.set_aside for gpu in hardware.set_aside] == ["cut into 4 partitions"]
 
 
 @pytest.mark.parametrize(

@@ -83,10 +83,12 @@ def test_whatever_the_library_says_the_machine_is_still_seen(rig, cases):
         text=True,
         check=True,
     )
-    for one, (_, text) in zip(json.loads(done.stdout), cases, strict=True):
-        seen = from_json(Hardware, one)
-        assert [problem.what for problem in seen.problems if "the probe broke" in problem.what] == [], text
-        for gpu in (*seen.gpus, *seen.set_aside):
+    for seen_json, (_, text) in zip(json.loads(done.stdout), cases, strict=True):
+        hardware = from_json(Hardware, seen_json)
+        assert [problem.what for problem in hardware.problems if "the probe failed" in problem.what] == [], (
+            text
+        )
+        for gpu in (*hardware.gpus, *hardware.set_aside):
             assert gpu.memory_total_bytes is None or gpu.memory_total_bytes > 0, text
             if gpu.memory_free_bytes is not None:
                 assert 0 <= gpu.memory_free_bytes <= gpu.memory_total_bytes, text

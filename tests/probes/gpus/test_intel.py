@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.accelerator import Tenant
+from domain.accelerator import GpuProcess
 from domain.hardware import MemoryKind
 from probes import snapshot
 from probes.context import ProbeState
@@ -54,13 +54,13 @@ def test_a_card_draws_what_its_counter_of_energy_says(machine, monkeypatch, card
         for number, energy_uj in ((1, card_uj), (2, 600_000_000)):
             counted = str(energy_uj if after_s else 0)
             plant(root, {f"sys/class/hwmon/hwmon4/energy{number}_input": counted})
-        seen = snapshot.probe(root=root, models_dir=root, known_gpus=(), state=state)
-    assert seen.gpus[0].power_w == watts
-    assert seen.sources["gpus[pci:0000:0b:00.0].power_w"] == power.ENERGY_TOLD
+        hardware = snapshot.probe(root=root, models_dir=root, known_gpus=(), state=state)
+    assert hardware.gpus[0].power_w == watts
+    assert hardware.sources["gpus[pci:0000:0b:00.0].power_w"] == power.ENERGY_SOURCE
 
 
 def test_without_reasons_nobody_knows(tmp_path, machine, see):
-    card = intel._throttles(PciDevice("0000:0b:00.0", "8086", "e20b", 0x30000, tmp_path))
+    card = intel._throttle_reasons(PciDevice("0000:0b:00.0", "8086", "e20b", 0x30000, tmp_path))
     assert card is None
 
 
@@ -98,11 +98,11 @@ def test_a_tenant_of_xe(machine, see):
         {"proc/9/fdinfo/4": text, "proc/9/comm": "blender"},
         {"proc/9/fd/4": "/dev/dri/card1"},
     )
-    assert see(root).gpus[0].tenants == (Tenant(9, "blender", 512 * MIB),)
+    assert see(root).gpus[0].tenants == (GpuProcess(9, "blender", 512 * MIB),)
 
 
 def test_graphics_of_a_processor_are_set_aside(machine, see):
-    seen = see(machine("n100"))
-    assert seen.gpus == ()
-    assert [(gpu.pci_id, gpu.is_integrated) for gpu in seen.set_aside] == [("8086:46d1", True)]
-    assert "slower than the CPU" in seen.set_aside[0].set_aside
+    hardware = see(machine("n100"))
+    assert hardware.gpus == ()
+    assert [(gpu.pci_id, gpu.is_integrated) for gpu in hardware.set_aside] == [("8086:46d1", True)]
+    assert "slower than the CPU" in hardware.set_aside[0].set_aside

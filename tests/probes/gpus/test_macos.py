@@ -27,27 +27,31 @@ def look(tmp_path, text, free=28 * GIB):
         asked.append(command)
         return text
 
-    seen = macos.probe(tmp_path, known_gpus(), run, lambda: free)
+    hardware = macos.probe(tmp_path, known_gpus(), run, lambda: free)
     assert asked == [["sysctl", *macos.KEYS]]
-    return seen
+    return hardware
 
 
 def test_an_m2_pro_lends_two_thirds_of_its_ram(tmp_path):
     """llama.cpp prints 22906.50 MB of 32 GiB on such Macs."""
-    seen = look(tmp_path, M2_PRO)
-    (gpu,) = seen.gpus
+    hardware = look(tmp_path, M2_PRO)
+    (gpu,) = hardware.gpus
     assert (gpu.name, gpu.driver, gpu.memory_kind) == ("Apple M2 Pro", "macOS 15.5", MemoryKind.UNIFIED)
     assert gpu.memory_total_bytes // 10_000 == 2290649
-    assert (gpu.bandwidth_bytes_per_s, seen.memory.bandwidth_bytes_per_s) == (200e9, 200e9)
-    assert (seen.cpu.physical_cores, seen.cpu.performance_cores, seen.cpu.usable_cpus) == (10, 6, 10)
-    assert (seen.memory.total_bytes, seen.memory.available_bytes) == (32 * GIB, 28 * GIB)
-    assert seen.problems == ()
-    assert seen.storage.free_bytes > 0
+    assert (gpu.bandwidth_bytes_per_s, hardware.memory.bandwidth_bytes_per_s) == (200e9, 200e9)
+    assert (hardware.cpu.physical_cores, hardware.cpu.performance_cores, hardware.cpu.usable_cpus) == (
+        10,
+        6,
+        10,
+    )
+    assert (hardware.memory.total_bytes, hardware.memory.available_bytes) == (32 * GIB, 28 * GIB)
+    assert hardware.problems == ()
+    assert hardware.storage.free_bytes > 0
 
 
 def test_every_value_of_a_mac_tells_its_source(tmp_path):
-    seen = look(tmp_path, M2_PRO)
-    assert set(values(seen)) == seen.sources.keys()
+    hardware = look(tmp_path, M2_PRO)
+    assert set(values(hardware)) == hardware.sources.keys()
 
 
 def test_without_direct_io_no_disk_is_measured_and_nothing_is_written(tmp_path, monkeypatch):
@@ -68,16 +72,16 @@ def test_a_limit_that_the_owner_set_counts(tmp_path):
 
 
 def test_an_intel_mac_has_no_gpu_for_us(tmp_path):
-    seen = look(tmp_path, M2_PRO.replace("Apple M2 Pro", "Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz"))
-    assert (seen.gpus, seen.memory.bandwidth_bytes_per_s) == ((), None)
+    hardware = look(tmp_path, M2_PRO.replace("Apple M2 Pro", "Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz"))
+    assert (hardware.gpus, hardware.memory.bandwidth_bytes_per_s) == ((), None)
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "hw.memsize: much\nmachdep.cpu.brand_string: Apple M9\n"])
 def test_what_sysctl_does_not_tell_is_unknown(tmp_path, text):
-    seen = look(tmp_path, text, free=None)
-    assert (seen.memory.total_bytes, seen.memory.available_bytes) == (None, None)
-    assert [gpu.memory_total_bytes for gpu in seen.gpus] in ([], [None])
-    assert seen.problems[0].what.startswith("not told: ")
+    hardware = look(tmp_path, text, free=None)
+    assert (hardware.memory.total_bytes, hardware.memory.available_bytes) == (None, None)
+    assert [gpu.memory_total_bytes for gpu in hardware.gpus] in ([], [None])
+    assert hardware.problems[0].what.startswith("missing: ")
 
 
 def test_a_program_that_is_missing_says_nothing():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.accelerator import PcieLink, Peer, Tenant
+from domain.accelerator import GpuProcess, PcieLink, Peer
 from probes.gpus.nvidia import gpu as nvidia_gpu
 from tests.rigs.nvml import profile
 from tests.rigs.trees import plant
@@ -33,7 +33,7 @@ def test_a_power_limit_in_force_stands_beside_the_maker_s(machine, see_with_nvml
     ],
 )
 def test_only_what_should_not_slow_a_card_is_told(reasons, named):
-    assert nvidia_gpu.throttles(reasons) == named
+    assert nvidia_gpu.throttle_reasons(reasons) == named
 
 
 def test_throttling_is_unknown_where_nobody_says(machine, see_with_nvml):
@@ -46,9 +46,9 @@ def test_throttling_is_unknown_where_nobody_says(machine, see_with_nvml):
 def test_newer_cards_tell_a_margin_and_no_limit(machine, see_with_nvml):
     """Ada and later: T.Limit margins instead of thresholds (telegraf pro-6000-maxq-blackwell-v13.xml)."""
     changes = {"*.temp_slowdown": None, "*.temp_shutdown": None, "*.temp_margin": "68"}
-    seen = see_with_nvml(machine("dual-3090"), profile("dual-3090", changes))
-    assert seen.gpus[0].temperature_margin_c == 68
-    sensor = next(one for one in seen.thermals if one.sensor == "nvidia/0000:01:00.0/gpu")
+    hardware = see_with_nvml(machine("dual-3090"), profile("dual-3090", changes))
+    assert hardware.gpus[0].temperature_margin_c == 68
+    sensor = next(sensor for sensor in hardware.thermals if sensor.sensor == "nvidia/0000:01:00.0/gpu")
     assert (sensor.temperature_c, sensor.high_c, sensor.critical_c) == (41, None, None)
 
 
@@ -60,9 +60,9 @@ def test_links_come_from_the_bus(machine, see_with_nvml):
 
 def test_without_a_bus_the_library_tells_the_link(tmp_path, see_with_nvml):
     """WSL has no such card below /sys."""
-    seen = see_with_nvml(plant(tmp_path, {"dev/dxg": ""}), profile("dual-3090"))
-    assert seen.gpus[1].link == PcieLink(1, 4, 4, 4, 4, 4)
-    assert seen.gpus[1].pcie_bytes_per_s == pytest.approx(4 * 16e9 / 8 * 128 / 130)
+    hardware = see_with_nvml(plant(tmp_path, {"dev/dxg": ""}), profile("dual-3090"))
+    assert hardware.gpus[1].link == PcieLink(1, 4, 4, 4, 4, 4)
+    assert hardware.gpus[1].pcie_bytes_per_s == pytest.approx(4 * 16e9 / 8 * 128 / 130)
 
 
 BRIDGE = {f"{card}.nvlink_{link}": "1" for card in (0, 1) for link in range(4)}
@@ -110,9 +110,9 @@ def test_others_on_a_card_are_named_with_their_bytes(machine, see_with_nvml):
     first, second = see_with_nvml(root, answers).gpus
     assert first.tenants == ()
     assert second.tenants == (
-        Tenant(4242, "python3 ComfyUI/main.py", 5580 * MIB),
-        Tenant(77, "gnome-shell", 200 * MIB),
-        Tenant(9, None, None),
+        GpuProcess(4242, "python3 ComfyUI/main.py", 5580 * MIB),
+        GpuProcess(77, "gnome-shell", 200 * MIB),
+        GpuProcess(9, None, None),
     )
     assert second.memory_free_bytes == (24576 - 316 - 5600) * MIB, "the driver's figure has them in it"
 
@@ -126,10 +126,10 @@ def test_wsl_knows_no_processes_and_has_its_library_elsewhere(tmp_path, see_with
     answers = profile(
         "dual-3090", {f"{n}.{kind}_procs": "!999" for n in "01" for kind in ("compute", "graphics")}
     )
-    seen = see_with_nvml(root, answers, on_the_path=False)
-    assert [gpu.memory_total_bytes for gpu in seen.gpus] == [24576 * MIB, 24576 * MIB]
-    assert [gpu.tenants for gpu in seen.gpus] == [None, None]
-    assert seen.stacks.cuda == "13.0"
+    hardware = see_with_nvml(root, answers, on_the_path=False)
+    assert [gpu.memory_total_bytes for gpu in hardware.gpus] == [24576 * MIB, 24576 * MIB]
+    assert [gpu.tenants for gpu in hardware.gpus] == [None, None]
+    assert hardware.stacks.cuda == "13.0"
 
 
 MIG = {
@@ -153,18 +153,18 @@ MIG = {
 
 def test_a_card_cut_by_mig_is_set_aside_and_its_first_partition_is_the_gpu(machine, see_with_nvml):
     """1g.10gb is 9984 MiB, 1g.20gb 20096 MiB (samples of github.com/gpustack/runtime)."""
-    seen = see_with_nvml(plant(machine("dual-3090"), COMFY), profile("dual-3090", MIG))
-    (first,) = seen.gpus
-    card, second = seen.set_aside
+    hardware = see_with_nvml(plant(machine("dual-3090"), COMFY), profile("dual-3090", MIG))
+    (first,) = hardware.gpus
+    card, second = hardware.set_aside
     assert (first.id, first.parent) == ("mig:MIG-aaaa", "pci:0000:01:00.0")
     assert first.name == "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
     assert (first.memory_total_bytes, second.memory_total_bytes) == (9984 * MIB, 20096 * MIB)
     assert first.memory_free_bytes == (9984 - 18) * MIB
-    assert first.tenants == (Tenant(4242, "python3 main.py", 5000 * MIB),)
+    assert first.tenants == (GpuProcess(4242, "python3 main.py", 5000 * MIB),)
     assert first.bandwidth_bytes_per_s == pytest.approx(936.2e9 * 9984 / 81559, rel=1e-2)
     assert (card.id, card.set_aside) == ("pci:0000:01:00.0", "cut into 2 MIG partitions")
     assert second.set_aside.endswith("not this one unless CUDA_VISIBLE_DEVICES=MIG-bbbb")
-    assert seen.sources["gpus[mig:MIG-aaaa].memory_total_bytes"].source == "nvml"
+    assert hardware.sources["gpus[mig:MIG-aaaa].memory_total_bytes"].source == "nvml"
 
 
 @pytest.mark.parametrize(
@@ -179,27 +179,27 @@ def test_one_partition_is_used_and_no_card_beside_it(machine, see_with_nvml, mon
     """A CUDA process sees no more (NVIDIA's MIG guide, "CUDA Device Enumeration"): a plan that splits a
     model over two partitions, or over one and a card, could not be served."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    seen = see_with_nvml(machine("dual-3090"), profile("dual-3090", {**MIG, "count": "2"}))
-    assert [gpu.uuid for gpu in seen.gpus] == [used]
-    assert {gpu.id for gpu in seen.set_aside} == {
+    hardware = see_with_nvml(machine("dual-3090"), profile("dual-3090", {**MIG, "count": "2"}))
+    assert [gpu.uuid for gpu in hardware.gpus] == [used]
+    assert {gpu.id for gpu in hardware.set_aside} == {
         "pci:0000:01:00.0",
         "pci:0000:04:00.0",
         "mig:MIG-aaaa" if used == "MIG-bbbb" else "mig:MIG-bbbb",
     }
-    assert "no card beside a partition" in next(gpu.set_aside for gpu in seen.set_aside if "04:00" in gpu.id)
+    assert "sees no other card" in next(gpu.set_aside for gpu in hardware.set_aside if "04:00" in gpu.id)
 
 
 def test_mig_without_a_partition_says_so(machine, see_with_nvml):
     answers = profile("dual-3090", {**MIG, "0.mig_0": None, "0.mig_3": None})
-    seen = see_with_nvml(machine("dual-3090"), answers)
-    assert (seen.gpus, len(seen.set_aside)) == ((), 1)
-    assert "no partition is made" in seen.problems[0].what
-    assert "nvidia-smi mig -cgi" in seen.problems[0].hint
+    hardware = see_with_nvml(machine("dual-3090"), answers)
+    assert (hardware.gpus, len(hardware.set_aside)) == ((), 1)
+    assert "there is no partition" in hardware.problems[0].what
+    assert "nvidia-smi mig -cgi" in hardware.problems[0].hint
 
 
 def test_a_card_shared_out_to_virtual_machines_is_set_aside(machine, see_with_nvml):
     answers = profile("dual-3090", {"0.virtualization": "3", "1.virtualization": "2", "cuda_version": "!3"})
-    seen = see_with_nvml(machine("dual-3090"), answers)
-    assert [gpu.id for gpu in seen.gpus] == ["pci:0000:04:00.0"], "inside of a machine it is a card"
-    assert "vGPU host" in seen.set_aside[0].set_aside
-    assert seen.stacks.cuda is None
+    hardware = see_with_nvml(machine("dual-3090"), answers)
+    assert [gpu.id for gpu in hardware.gpus] == ["pci:0000:04:00.0"], "inside of a machine it is a card"
+    assert "vGPU host" in hardware.set_aside[0].set_aside
+    assert hardware.stacks.cuda is None

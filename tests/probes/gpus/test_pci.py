@@ -11,30 +11,30 @@ GIB = 1024**3
 
 
 def test_a_b580_is_present_with_the_memory_of_the_table(machine, see):
-    seen = see(machine("arc-b580"))
-    (gpu,) = seen.gpus
+    hardware = see(machine("arc-b580"))
+    (gpu,) = hardware.gpus
     assert (gpu.id, gpu.vendor, gpu.name) == ("pci:0000:0b:00.0", "intel", "Intel Arc B580")
     assert (gpu.memory_kind, gpu.memory_total_bytes) == (MemoryKind.DEDICATED, 12 * GIB)
     assert gpu.memory_free_bytes is None, "no file tells it"
     assert (gpu.driver, gpu.temperature_c) == ("xe 6.16.0", 46)
-    assert (gpu.bandwidth_bytes_per_s, seen.problems) == (456e9, ())
+    assert (gpu.bandwidth_bytes_per_s, hardware.problems) == (456e9, ())
 
 
 @pytest.mark.parametrize(
     ("driver", "what", "hint"),
     [
         (None, "no driver is bound", "nvidia driver"),
-        ("vfio-pci", "vfio-pci has it", "virtual machine"),
-        ("nouveau", "the driver is nouveau", "it needs nvidia"),
+        ("vfio-pci", "it is bound to vfio-pci", "virtual machine"),
+        ("nouveau", "its driver is nouveau", "bind it to nvidia"),
     ],
 )
 def test_a_gpu_without_its_driver_is_present_and_unusable(tmp_path, see, driver, what, hint):
     behind(tmp_path, {}, {})
     if driver:
         plant(tmp_path, {}, {f"{CARD}/driver": f"../../../../bus/pci/drivers/{driver}"})
-    seen = see(tmp_path)
-    problem = next(one for one in seen.problems if one.source == "pci")
-    assert seen.gpus == ()
+    hardware = see(tmp_path)
+    problem = next(problem for problem in hardware.problems if problem.source == "pci")
+    assert hardware.gpus == ()
     assert problem.what == f"nvidia GPU 10de:2204 at 0000:01:00.0 is present, unusable: {what}"
     assert hint in problem.hint
     assert problem.trouble is (None if driver == "vfio-pci" else ProblemKind.DRIVER)
@@ -48,28 +48,28 @@ def test_graphics_of_servers_and_virtual_machines_are_none_of_ours(tmp_path):
 
 
 def test_integrated_graphics_of_an_n100_are_set_aside(machine, see):
-    seen = see(machine("n100"))
-    assert (seen.gpus, seen.problems) == ((), ())
+    hardware = see(machine("n100"))
+    assert (hardware.gpus, hardware.problems) == ((), ())
 
 
 def test_an_npu_is_shown_and_is_no_gpu(machine, see):
-    seen = see(machine("strix-halo-128"))
-    assert seen.npus == (Npu("pci:0000:c4:00.1", "amd", "XDNA 2 (Strix Halo)", "amdxdna"),)
-    assert len(seen.gpus) == 1
+    hardware = see(machine("strix-halo-128"))
+    assert hardware.npus == (Npu("pci:0000:c4:00.1", "amd", "XDNA 2 (Strix Halo)", "amdxdna"),)
+    assert len(hardware.gpus) == 1
 
 
 def test_an_npu_that_sleeps_tells_the_firmware_its_driver_has_read(machine, see):
     """amdxdna's fw_version is what it read at its start: reading it wakes nothing."""
     npu_path = "sys/bus/pci/devices/0000:c4:00.1"
     files = {f"{npu_path}/fw_version": "255.0.5.35\n", f"{npu_path}/power/runtime_status": "suspended\n"}
-    (found,) = see(plant(machine("strix-halo-128"), files)).npus
-    assert found.firmware == "255.0.5.35"
+    (result,) = see(plant(machine("strix-halo-128"), files)).npus
+    assert result.firmware == "255.0.5.35"
 
 
 def test_an_npu_of_intel_is_no_gpu_without_its_driver_either(tmp_path, see):
     files = {f"{CARD}/class": "0x120000", f"{CARD}/vendor": "0x8086", f"{CARD}/device": "0x643e"}
-    seen = see(plant(tmp_path, files))
-    assert (seen.gpus, [one for one in seen.problems if one.source == "pci"]) == ((), [])
+    hardware = see(plant(tmp_path, files))
+    assert (hardware.gpus, [problem for problem in hardware.problems if problem.source == "pci"]) == ((), [])
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_an_npu_of_intel_is_no_gpu_without_its_driver_either(tmp_path, see):
     ],
 )
 def test_other_npus(device, name):
-    assert npu.parse([device])[0].name == name
+    assert npu.probe([device])[0].name == name
 
 
 def test_displays(machine):

@@ -29,32 +29,32 @@ def test_a_switch_on_the_card_does_not_hide_the_slot(machine):
     ],
 )
 def test_the_narrowest_link_counts_and_idle_speeds_do_not(tmp_path, port, card, expected):
-    found = pcie_link.bytes_per_s(pcie_link.probe(behind(tmp_path, port, card)))
-    assert found == (expected if expected is None else pytest.approx(expected))
+    result = pcie_link.bytes_per_s(pcie_link.probe(behind(tmp_path, port, card)))
+    assert result == (expected if expected is None else pytest.approx(expected))
 
 
 def test_a_x16_card_in_a_x8_slot_could_do_more_and_the_slot_is_named(tmp_path):
     """github.com/noonghunna/club-3090/issues/1095: generation 1 is what it does while idle."""
-    found = pcie_link.probe(behind(tmp_path, bridge(8, 8), bridge(16, 8)))
-    assert found == PcieLink(1, 8, 4, 8, 4, 16, "0000:00:01.0")
+    result = pcie_link.probe(behind(tmp_path, bridge(8, 8), bridge(16, 8)))
+    assert result == PcieLink(1, 8, 4, 8, 4, 16, "0000:00:01.0")
 
 
 def test_a_riser_shows_fewer_lanes_than_both_its_ends_have(tmp_path):
-    found = pcie_link.probe(behind(tmp_path, bridge(16, 4), bridge(16, 4)))
-    assert (found.width_now, found.width_max, found.narrowest) == (4, 16, None)
+    result = pcie_link.probe(behind(tmp_path, bridge(16, 4), bridge(16, 4)))
+    assert (result.width_now, result.width_max, result.narrowest) == (4, 16, None)
 
 
 def test_the_link_above_a_switch_on_the_card_counts_where_it_is_the_narrower(machine):
     """The card's own port is 2.5 GT/s x1, and so is the switch's that it hangs on."""
     (card,) = pci.probe(machine("arc-b580"))
-    found = pcie_link.probe(card)
-    assert found == PcieLink(4, 8, 4, 8, 4, 8)
+    result = pcie_link.probe(card)
+    assert result == PcieLink(4, 8, 4, 8, 4, 8)
 
 
 def test_what_can_be_unplugged_is_external(tmp_path):
     card = behind(tmp_path, {**bridge(4, 4, "8.0"), "removable": "removable"}, bridge(16, 4))
-    found = pcie_link.probe(card)
-    assert (found.external, found.generation_max, found.width_max) == (True, 3, 4)
+    result = pcie_link.probe(card)
+    assert (result.external, result.generation_max, result.width_max) == (True, 3, 4)
     plant(tmp_path, {"sys/devices/pci0000:00/0000:00:01.0/removable": "fixed"})
     assert pcie_link.probe(card).external is False
 

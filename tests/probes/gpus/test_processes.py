@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.accelerator import Tenant
+from domain.accelerator import GpuProcess
 from probes.gpus import drm_clients
 from probes.gpus import processes as tenants
 from probes.gpus.amd import kfd
@@ -44,7 +44,7 @@ def test_a_game_is_a_tenant_with_the_memory_of_all_its_clients(machine, see):
     )
     plant(root, {"proc/900/cmdline": "/games/doom\0", "proc/900/comm": "doom\n"})
     (gpu,) = see(root).gpus
-    assert gpu.tenants == (Tenant(900, "doom", (6 * 1024 + 1) * MIB),), (
+    assert gpu.tenants == (GpuProcess(900, "doom", (6 * 1024 + 1) * MIB),), (
         "RAM that it mapped is none of the card's"
     )
 
@@ -52,7 +52,7 @@ def test_a_game_is_a_tenant_with_the_memory_of_all_its_clients(machine, see):
 def test_what_an_apu_has_mapped_is_its_memory(machine, see):
     text = AMDGPU.format(client=7, vram=1024, gtt=2048).replace(SLOT, "0000:c3:00.0")
     (gpu,) = see(planted(machine("strix-halo-128"), held(900, 5, text))).gpus
-    assert gpu.tenants == (Tenant(900, None, 3 * MIB),)
+    assert gpu.tenants == (GpuProcess(900, None, 3 * MIB),)
 
 
 def test_kfd_counts_what_nobody_else_may_look_into(machine, see):
@@ -64,7 +64,7 @@ def test_kfd_counts_what_nobody_else_may_look_into(machine, see):
     )
     planted(root, held(4242, 5, AMDGPU.format(client=7, vram=1024, gtt=0)))
     (gpu,) = see(root).gpus
-    assert gpu.tenants == (Tenant(4242, None, 9000000000),)
+    assert gpu.tenants == (GpuProcess(4242, None, 9000000000),)
 
 
 def test_a_card_that_nobody_uses_has_no_tenants_and_one_asleep_is_not_known(machine, see):
@@ -111,13 +111,13 @@ def test_a_worker_belongs_to_the_engine_that_started_it(tmp_path):
             "proc/50/stat": "torn",
         },
     )
-    assert tenants.belongs(tmp_path, 30, {10})
-    assert tenants.belongs(tmp_path, 10, {10})
-    assert not any(tenants.belongs(tmp_path, pid, {10}) for pid in (40, 50, 60))
+    assert tenants.descends_from(tmp_path, 30, {10})
+    assert tenants.descends_from(tmp_path, 10, {10})
+    assert not any(tenants.descends_from(tmp_path, pid, {10}) for pid in (40, 50, 60))
 
 
 def test_a_process_of_this_machine_belongs_to_its_parent():
-    assert tenants.belongs(Path("/"), os.getpid(), {os.getppid()})
+    assert tenants.descends_from(Path("/"), os.getpid(), {os.getppid()})
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_a_process_of_this_machine_belongs_to_its_parent():
 )
 def test_of_a_command_line_the_program_is_told_and_no_secret(tmp_path, cmdline, name):
     plant(tmp_path, {"proc/5/cmdline": cmdline})
-    told = tenants.program(tmp_path, 5)
-    assert told is not None
-    assert told.startswith(name)
-    assert "secret" not in told
+    provenance = tenants.program_name(tmp_path, 5)
+    assert provenance is not None
+    assert provenance.startswith(name)
+    assert "secret" not in provenance
 
 
 def test_kfd_s_nonsense_is_nobody(tmp_path):
     plant(tmp_path, {"sys/class/kfd/kfd/proc/x/vram_1": "5", "sys/class/kfd/kfd/proc/7/vram_1": "-3"})
-    assert kfd.processes(tmp_path, Node(SLOT, gpu_id=1)) == {}
+    assert kfd.process_memory(tmp_path, Node(SLOT, gpu_id=1)) == {}

@@ -8,7 +8,7 @@ import pytest
 from daemon.doctor.checks import shared_memory
 from domain.hardware import MemoryKind
 from domain.units import GIB
-from probes.gpus.amd.apu import Pools
+from probes.gpus.amd.apu import MemoryPools
 from probes.system.setup import System
 from tests.daemon.doctor.checks.build import (
     GB10,
@@ -72,14 +72,14 @@ CASES = [
         "a carve-out that is lost, since GTT is larger",
         captured("strix-halo-128", carve_out_below_gtt),
         (WARNING,),
-        ("the BIOS carve-out of 32.0 GiB is lost",),
+        ("the BIOS carve-out of 32.0 GiB is unused",),
     ),
     Case(
         "a carve-out that is used",
         facts(
             replace(HALO, memory_total_bytes=96 * GIB),
             memory={"total_bytes": 31 * GIB},
-            system=System(pools={"0000:c3:00.0": Pools(vram_bytes=96 * GIB, gtt_bytes=15 * GIB)}),
+            system=System(pools={"0000:c3:00.0": MemoryPools(vram_bytes=96 * GIB, gtt_bytes=15 * GIB)}),
         ),
         (OK,),
         ("96.0 GiB, set aside by the firmware",),

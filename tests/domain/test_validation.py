@@ -5,7 +5,7 @@ import math
 import pytest
 
 from domain.hardware import Cpu, Gpu, Hardware, Memory, Storage
-from domain.validation import check
+from domain.validation import check_figures
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,10 @@ from domain.validation import check
 )
 def test_a_figure_that_cannot_be_is_named(box: Hardware, field: str) -> None:
     with pytest.raises(ValueError, match=field):
-        check(box)
+        check_figures(box)
 
 
 def test_a_full_machine_and_an_unknown_one_are_possible() -> None:
-    check(Hardware())
-    check(Hardware(memory=Memory(2**34, 0, swap_total_bytes=0, memlock_limit_bytes=0)))
-    check(Hardware(gpus=(Gpu("a", "b", "c", memory_free_bytes=0, power_w=11.0),)))
+    check_figures(Hardware())
+    check_figures(Hardware(memory=Memory(2**34, 0, swap_total_bytes=0, memlock_limit_bytes=0)))
+    check_figures(Hardware(gpus=(Gpu("a", "b", "c", memory_free_bytes=0, power_w=11.0),)))
