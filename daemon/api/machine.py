@@ -36,7 +36,7 @@ async def get_profile(request: Request) -> Any:
     app = app_of(request)
     seen = await snapshot.probe_now(app)
     own = await asyncio.to_thread(identifiers.read_identifiers, app.settings.sysroot)
-    return to_json(anonymize.profile(seen, own))
+    return to_json(anonymize.build_profile(seen, own))
 
 
 Uid = Annotated[int | None, Query(ge=0, lt=2**32)]

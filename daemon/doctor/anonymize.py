@@ -1,4 +1,4 @@
-"""A machine as others may see it: all that plans and bug reports need, and nothing of whose it is."""
+"""Makes a ``Hardware`` anonymous: it keeps all that plans and bug reports need."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,37 +6,37 @@ from typing import Any
 
 from daemon.state.records import now
 from daemon.status import VERSION
+from domain.anonymize import Identifiers, anonymize_text
 from domain.hardware import Gpu, Hardware, Storage
-from domain.redact import Private, anonymize
 from domain.serialization import from_json, to_json
 
 
-def profile(box: Hardware, private: Private) -> Hardware:
-    """For ``--on`` elsewhere: without programs of others, and without problems, which are of this box now."""
-    gpus = tuple(replace(gpu, tenants=()) for gpu in box.gpus)
+def build_profile(hardware: Hardware, identifiers: Identifiers) -> Hardware:
+    """For ``--on`` on another machine: without other programs and without problems, which are momentary."""
+    gpus = tuple(replace(gpu, tenants=()) for gpu in hardware.gpus)
     source = f"node-ctl probe --save of node-daemon {VERSION}, {now()[:10]}"
-    return anonymize_machine(replace(box, gpus=gpus, problems=(), source=source), private)
+    return anonymize_hardware(replace(hardware, gpus=gpus, problems=(), source=source), identifiers)
 
 
-def anonymize_machine(box: Hardware, private: Private) -> Hardware:
-    """Paths begin at ``~``, identities of devices are left out, and who told each value, for it is long."""
+def anonymize_hardware(hardware: Hardware, identifiers: Identifiers) -> Hardware:
+    """Paths start at ``~``; UUIDs of devices, and for brevity the provenance of each value, are left out."""
     bare = replace(
-        box,
-        gpus=tuple(_gpu(index, gpu) for index, gpu in enumerate(box.gpus)),
-        set_aside=tuple(_gpu(index, gpu) for index, gpu in enumerate(box.set_aside)),
-        storage=_storage(box.storage),
+        hardware,
+        gpus=tuple(_anonymize_gpu(index, gpu) for index, gpu in enumerate(hardware.gpus)),
+        set_aside=tuple(_anonymize_gpu(index, gpu) for index, gpu in enumerate(hardware.set_aside)),
+        storage=_anonymize_storage(hardware.storage),
         sources={},
     )
-    return from_json(Hardware, _each_text(to_json(bare), lambda text: anonymize(text, private)))
+    return from_json(Hardware, _each_text(to_json(bare), lambda text: anonymize_text(text, identifiers)))
 
 
-def _gpu(index: int, gpu: Gpu) -> Gpu:
-    """A partition is known by its UUID alone: it gets a number."""
+def _anonymize_gpu(index: int, gpu: Gpu) -> Gpu:
+    """The id of a partition is its UUID, which is replaced by a number."""
     return replace(gpu, uuid=None, id=f"mig:{index}" if gpu.id.startswith("mig:") else gpu.id)
 
 
-def _storage(storage: Storage | None) -> Storage | None:
-    """What is mounted over a network names its host."""
+def _anonymize_storage(storage: Storage | None) -> Storage | None:
+    """The device of a network mount contains a host name."""
     return storage and replace(storage, device=None, mounted_at=None)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from config.settings import Settings
 from daemon.app import log_path
-from daemon.doctor.anonymize import anonymize_machine
+from daemon.doctor.anonymize import anonymize_hardware
 from daemon.doctor.checks.finding import NamedFinding
 from daemon.doctor.checks.input import DoctorInput
 from daemon.launches.log_tail import text_of
 from daemon.status import VERSION
+from domain.anonymize import Identifiers, anonymize_text
 from domain.launch import LaunchState
-from domain.redact import Private, anonymize
 from domain.serialization import to_json
 from launchers.command import SECRET_NAME
 from probes import identifiers, sysfs
@@ -34,7 +34,7 @@ class Attached:
     settings: Mapping[str, Any]
     logs: Mapping[str, str]
     system: str
-    private: Private
+    identifiers: Identifiers
 
 
 def read(settings: Settings, seen: DoctorInput) -> Attached:
@@ -49,7 +49,7 @@ def read(settings: Settings, seen: DoctorInput) -> Attached:
         settings=settings.model_dump(mode="json"),
         logs=written,
         system=system(settings.sysroot),
-        private=identifiers.read_identifiers(settings.sysroot),
+        identifiers=identifiers.read_identifiers(settings.sysroot),
     )
 
 
@@ -67,9 +67,11 @@ def text(seen: DoctorInput, told: Sequence[NamedFinding], attached: Attached) ->
         *(_section(f"Last lines of {name}", lines) for name, lines in attached.logs.items()),
         _section("Unit", json.dumps(to_json(seen.unit), indent=1)),
         _section("System", json.dumps(to_json(seen.system), indent=1)),
-        _section("Probe", json.dumps(to_json(anonymize_machine(seen.hardware, attached.private)), indent=1)),
+        _section(
+            "Probe", json.dumps(to_json(anonymize_hardware(seen.hardware, attached.identifiers)), indent=1)
+        ),
     ]
-    return anonymize("\n\n".join(parts), attached.private) + "\n"
+    return anonymize_text("\n\n".join(parts), attached.identifiers) + "\n"
 
 
 def _section(title: str, content: str) -> str:

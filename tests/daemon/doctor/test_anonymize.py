@@ -11,18 +11,18 @@ import pytest
 from catalog import resolve
 from config import data
 from daemon.app import Adapters
-from daemon.doctor.anonymize import anonymize_machine, profile
+from daemon.doctor.anonymize import anonymize_hardware, build_profile
 from domain.accelerator import GpuProcess
+from domain.anonymize import Identifiers, anonymize_text
 from domain.hardware import EngineFound, Hardware, Memory, Problem, Storage
 from domain.plan import LaunchOptions, Plan
-from domain.redact import Private, anonymize
 from domain.serialization import to_json
 from domain.units import GIB
 from planner.choose import choose
 from tests.daemon.conftest import Running
 from tests.daemon.doctor.checks.build import GB10, HALO, RTX_3090
 
-OWN = Private(("attic",), ("ada",), ("/home/ada",), ("S6Z1NJ0W123456",))
+OWN = Identifiers(("attic",), ("ada",), ("/home/ada",), ("S6Z1NJ0W123456",))
 CARD = replace(
     RTX_3090,
     uuid="GPU-8f6d2c1e-1a2b-3c4d-5e6f-708192a3b4c5",
@@ -41,19 +41,19 @@ PLANTED = ("8f6d2c1e", "comfyui", "ada", "attic", "S6Z1NJ0W")
 
 
 def test_a_profile_has_nothing_private() -> None:
-    text = json.dumps(to_json(profile(BOX, OWN)))
+    text = json.dumps(to_json(build_profile(BOX, OWN)))
     assert [word for word in PLANTED if word in text] == []
-    assert anonymize(text, OWN) == text
+    assert anonymize_text(text, OWN) == text
     assert '"~/llama.cpp/llama-server"' in text
 
 
 def test_the_machine_of_a_report_keeps_its_problems_without_names() -> None:
-    seen = anonymize_machine(BOX, OWN)
+    seen = anonymize_hardware(BOX, OWN)
     assert seen.problems[0].what == "~/models: disk <number> on <host> fails"
 
 
 def test_parts_of_a_card_stay_apart() -> None:
-    ids = [gpu.id for gpu in profile(BOX, OWN).gpus]
+    ids = [gpu.id for gpu in build_profile(BOX, OWN).gpus]
     assert ids == [CARD.id, "mig:1", "mig:2"]
 
 
@@ -74,7 +74,7 @@ def planned(box: Hardware, models_dir: Path) -> Plan:
 )
 def test_a_plan_elsewhere_is_the_plan_here(box: Hardware, tmp_path: Path) -> None:
     file = tmp_path / "box.json"
-    file.write_text(json.dumps(to_json(profile(box, OWN))))
+    file.write_text(json.dumps(to_json(build_profile(box, OWN))))
     there = data.profile(str(file))
     assert there.name == "box"
     assert planned(there, tmp_path) == planned(box, tmp_path)
