@@ -21,6 +21,7 @@ from daemon.events.event_log import EventLog
 from daemon.keyed_locks import KeyedLocks
 from daemon.launches.launch import Launch
 from daemon.launches.watch import Watch
+from daemon.machine.cache import HardwareCache
 from daemon.resources.ledger import Ledger
 from daemon.state.records import now
 from daemon.state.store import Store
@@ -86,17 +87,6 @@ class Adapters:
     new_process: Callable[[Command, Watch], EngineProcess]
     adopt_process: Callable[[Identity, Command, Watch], Awaitable[EngineProcess | None]]
     end_process: Callable[[Identity], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class HardwareCache:
-    """The last look at the machine, when it began (monotonic seconds), and which disks were low then.
-    ``unanswered``: what an engine could not be asked, when (monotonic seconds) and why."""
-
-    hardware: Hardware | None = None
-    began_s: float = 0.0
-    low_disks: set[str] = field(default_factory=set)
-    unanswered: dict[str, tuple[float, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

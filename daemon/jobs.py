@@ -26,7 +26,7 @@ def scheduler(app: App) -> AsyncIOScheduler:
         stoppable(bandwidth.measure_read_rate), args=[app], id="measure-read-rate", next_run_time=at_once
     )
     jobs.add_job(stoppable(persistence.flush), every, args=[app], id="flush-state")
-    jobs.add_job(stoppable(disk_space.watch), every, args=[app], id="watch-disk")
+    jobs.add_job(stoppable(disk_space.check_disks), every, args=[app], id="watch-disk")
     return jobs
 
 

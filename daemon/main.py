@@ -81,7 +81,7 @@ async def running(
         scheduler = jobs.scheduler(app)
         scheduler.start()
         undo.callback(scheduler.shutdown, wait=False)
-        await undo.enter_async_context(hotplug.watching(app))
+        await undo.enter_async_context(hotplug.watch_devices(app))
         await undo.enter_async_context(server.listening(app))
         telling = asyncio.create_task(_tell(app, notify), name="notify")
         undo.callback(telling.cancel)

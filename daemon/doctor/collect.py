@@ -13,7 +13,7 @@ from catalog.hub import errors
 from config import versions
 from config.settings import Settings
 from daemon.doctor.checks.input import Daemon, Disk, DoctorInput, Hub, LaunchHealth
-from daemon.machine.disk_space import existing
+from daemon.machine.disk_space import existing_folder
 from daemon.state.records import Event, now
 from domain.hardware import Hardware
 from launchers import gpu_targets
@@ -75,7 +75,7 @@ def _folders(settings: Settings) -> Sequence[tuple[str, Path]]:
 
 def _disk(holds: str, folder: Path) -> Disk:
     try:
-        near = existing(folder)
+        near = existing_folder(folder)
         usage = shutil.disk_usage(near)
     except OSError:
         return Disk(holds, str(folder))

@@ -123,7 +123,7 @@ def _lacking_device(plan: Plan, machine: Hardware) -> str | None:
 
 
 async def _look(app: App, launch: Launch) -> Look:
-    if await snapshot.measured_before(app) and "the measured RAM bandwidth" not in launch.reused:
+    if await snapshot.has_bandwidth(app) and "the measured RAM bandwidth" not in launch.reused:
         launch.reuse("the measured RAM bandwidth")
     reservations = app.ledger.reservations_beside(
         launch.name

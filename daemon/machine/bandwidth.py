@@ -1,4 +1,4 @@
-"""What is measured on this machine once a boot and kept as a fact: how fast RAM and disk are."""
+"""Benchmarks that run once a boot and whose results are stored: RAM bandwidth and read rate of the disk."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -11,38 +11,37 @@ from probes.benchmarks.disk import ReadRate
 BANDWIDTH = "ram_bandwidth_bytes_per_s"
 READ_RATE = "read_rate"
 
-COPIED = Provenance(
-    "measured", Certainty.MEASURED, "threads copying in C, once a boot; read and written count both"
+BANDWIDTH_SOURCE = Provenance(
+    "measured", Certainty.MEASURED, "threads copying in C, once a boot; bytes read and written both count"
 )
-FROM_WEIGHTS = Provenance(
-    "measured", Certainty.MEASURED, "a quarter second of direct reads of weights, once a boot"
-)
-FROM_TRIAL = Provenance(
-    "measured", Certainty.MEASURED, "direct reads of 64 MiB just written: there were no weights"
+WEIGHTS_SOURCE = Provenance("measured", Certainty.MEASURED, "direct reads of weights for 0.25 s, once a boot")
+TRIAL_SOURCE = Provenance(
+    "measured", Certainty.MEASURED, "direct reads of a new file of 64 MiB, because there were no weights"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ReadRateTrial:
-    """``rate`` is ``None`` where it could not be measured."""
+    """``rate`` is ``None`` if it could not be measured."""
 
     rate: ReadRate | None
 
 
-async def bandwidth(app: App) -> float | None:
-    """Measured now, if it isn't known of this boot; RAM that is too full to measure is tried again."""
-    return await known_bandwidth(app) or await _measure_bandwidth(app)
+async def get_or_measure_bandwidth(app: App) -> float | None:
+    """The result of this boot, measured now if there is none. None if too little RAM is free: then the next
+    snapshot tries again."""
+    return await stored_bandwidth(app) or await _measure_bandwidth(app)
 
 
-async def known_bandwidth(app: App) -> float | None:
+async def stored_bandwidth(app: App) -> float | None:
     return await app.store.recall(float, BANDWIDTH, boot_id=app.boot_id)
 
 
 async def _measure_bandwidth(app: App) -> float | None:
     async with app.measuring_lock:
-        known = await known_bandwidth(app)  # by now, maybe
-        if known is not None:
-            return known
+        stored = await stored_bandwidth(app)  # measured while this call waited for the lock
+        if stored is not None:
+            return stored
         measured = await asyncio.to_thread(app.adapters.measure_bandwidth)
         if measured is not None:
             await app.store.record(BANDWIDTH, measured, boot_id=app.boot_id)
@@ -50,8 +49,8 @@ async def _measure_bandwidth(app: App) -> float | None:
 
 
 async def measure_read_rate(app: App) -> None:
-    """A job of its own, so that no look waits for a disk. What can't be measured isn't tried again in this
-    boot: it may have cost a write."""
+    """A job of its own, so that no snapshot waits for a disk. A failure is stored, too, and not repeated in
+    this boot, because the attempt may have written a file."""
     key = _read_rate_key(app)
     async with app.measuring_lock:
         if await app.store.recall(ReadRateTrial, key, boot_id=app.boot_id) is None:
@@ -59,22 +58,25 @@ async def measure_read_rate(app: App) -> None:
             await app.store.record(key, ReadRateTrial(rate), boot_id=app.boot_id)
 
 
-async def with_measured(app: App, seen: Hardware, bandwidth_bytes_per_s: float | None) -> Hardware:
-    """``seen`` with the figures of this boot and who told them. The peak stays beside what was measured."""
+async def with_benchmarks(app: App, hardware: Hardware, bandwidth_bytes_per_s: float | None) -> Hardware:
+    """``hardware`` with the results of this boot and their provenance. The peak bandwidth stays beside the
+    measured one."""
     if bandwidth_bytes_per_s is not None:
         memory = replace(
-            seen.memory,
+            hardware.memory,
             bandwidth_bytes_per_s=bandwidth_bytes_per_s,
             bandwidth_source=BandwidthSource.MEASURED,
         )
-        told = dict.fromkeys(("memory.bandwidth_bytes_per_s", "memory.bandwidth_source"), COPIED)
-        seen = replace(seen, memory=memory, sources={**seen.sources, **told})
+        names = ("memory.bandwidth_bytes_per_s", "memory.bandwidth_source")
+        sources = {**hardware.sources, **dict.fromkeys(names, BANDWIDTH_SOURCE)}
+        hardware = replace(hardware, memory=memory, sources=sources)
     trial = await app.store.recall(ReadRateTrial, _read_rate_key(app), boot_id=app.boot_id)
-    if seen.storage is None or trial is None or trial.rate is None:
-        return seen
-    storage = replace(seen.storage, read_bytes_per_s=trial.rate.bytes_per_s)
-    read = FROM_WEIGHTS if trial.rate.of_weights else FROM_TRIAL
-    return replace(seen, storage=storage, sources={**seen.sources, "storage.read_bytes_per_s": read})
+    if hardware.storage is None or trial is None or trial.rate is None:
+        return hardware
+    storage = replace(hardware.storage, read_bytes_per_s=trial.rate.bytes_per_s)
+    source = WEIGHTS_SOURCE if trial.rate.of_weights else TRIAL_SOURCE
+    sources = {**hardware.sources, "storage.read_bytes_per_s": source}
+    return replace(hardware, storage=storage, sources=sources)
 
 
 def _read_rate_key(app: App) -> str:

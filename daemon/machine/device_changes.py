@@ -1,4 +1,4 @@
-"""Tells of GPUs and NPUs that came, went or changed between two looks, and which launches they concern."""
+"""Reports GPUs and NPUs that were added, removed or changed between two snapshots, and affected launches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,65 +9,70 @@ from domain.hardware import Gpu, Hardware, Npu
 from domain.units import gib
 
 CAME, GONE, CHANGED = "device_came", "device_gone", "device_changed"
-DEVICES = "devices"  # the fact: what the last daemon saw
+DEVICES = "devices"  # the key under which the devices of the last snapshot are stored
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class DeviceChange:
+    """``kind`` is that of the event."""
+
     kind: str
-    id: str
-    words: str
+    device_id: str
+    message: str
 
 
 async def report_changes(app: App, before: Hardware | None, after: Hardware) -> bool:
-    """Writes an event for each difference, and one more for each launch that has memory there. A daemon
-    that has just started compares with what the last one saw. Returns whether there was any."""
-    last = before or await _remembered(app)
-    found = tuple(differences(last, after)) if last else ()
-    for one in found:
-        await app.events.append(one.kind, one.words)
+    """Writes an event for each change, and another one for each launch that has memory on the device. The
+    first snapshot of a daemon is compared with the last one of the daemon before. Returns whether there was a
+    change."""
+    previous = before or await _load_devices(app)
+    changes = tuple(compare_devices(previous, after)) if previous else ()
+    for change in changes:
+        await app.events.append(change.kind, change.message)
         for launch in list(app.launches.values()):
-            held = held_bytes(launch, last, one.id)
-            if held:
-                await app.events.append(
-                    one.kind, f"{one.words}; it has {gib(held)} there", launch=launch.name
-                )
-    if found or last is None:
-        await _remember(app, after)
-    return bool(found)
+            used_bytes = planned_bytes(launch, previous, change.device_id)
+            if used_bytes:
+                message = f"{change.message}; it has {gib(used_bytes)} there"
+                await app.events.append(change.kind, message, launch=launch.name)
+    if changes or previous is None:
+        await _save_devices(app, after)
+    return bool(changes)
 
 
-def differences(before: Hardware, after: Hardware) -> Iterator[Difference]:
-    """By the device's id. What is unknown on one side, or was asleep, is no difference."""
+def compare_devices(before: Hardware, after: Hardware) -> Iterator[DeviceChange]:
+    """Devices are matched by id. A value that is unknown on one side is no change, nor is any of a GPU that
+    sleeps on one side."""
     old, new = _by_id(before), _by_id(after)
-    for gone in sorted(old.keys() - new.keys()):
-        why = next((problem.what for problem in after.problems if _slot(gone) in problem.what), "")
-        yield Difference(GONE, gone, f"{_named(old[gone])} is gone{f': {why}' if why else ''}")
-    for came in sorted(new.keys() - old.keys()):
-        yield Difference(CAME, came, f"{_named(new[came])} is here")
-    for kept in sorted(old.keys() & new.keys()):
-        words = ", ".join(_changes(old[kept], new[kept]))
-        if words:
-            yield Difference(CHANGED, kept, f"{_named(new[kept])}: {words}")
+    for device_id in sorted(old.keys() - new.keys()):
+        slot = device_id.removeprefix("pci:")
+        reason = next((problem.what for problem in after.problems if slot in problem.what), "")
+        message = f"{_label(old[device_id])} is gone{f': {reason}' if reason else ''}"
+        yield DeviceChange(GONE, device_id, message)
+    for device_id in sorted(new.keys() - old.keys()):
+        yield DeviceChange(CAME, device_id, f"{_label(new[device_id])} was added")
+    for device_id in sorted(old.keys() & new.keys()):
+        values = ", ".join(_changed_values(old[device_id], new[device_id]))
+        if values:
+            yield DeviceChange(CHANGED, device_id, f"{_label(new[device_id])}: {values}")
 
 
-def _by_id(box: Hardware) -> dict[str, Gpu | Npu]:
-    devices: tuple[Gpu | Npu, ...] = (*box.gpus, *box.set_aside, *box.npus)
-    return {one.id: one for one in devices}
+def _by_id(hardware: Hardware) -> dict[str, Gpu | Npu]:
+    devices: tuple[Gpu | Npu, ...] = (*hardware.gpus, *hardware.set_aside, *hardware.npus)
+    return {device.id: device for device in devices}
 
 
-def _changes(old: Gpu | Npu, new: Gpu | Npu) -> Iterator[str]:
-    pairs: list[tuple[str, str | None, str | None]] = [
+def _changed_values(old: Gpu | Npu, new: Gpu | Npu) -> Iterator[str]:
+    values: list[tuple[str, str | None, str | None]] = [
         ("name", old.name, new.name),
         ("driver", old.driver, new.driver),
     ]
     if isinstance(old, Gpu) and isinstance(new, Gpu):
-        if old.asleep or new.asleep:  # a sleeping one is not asked: its figures come from a table
+        if old.asleep or new.asleep:  # the values of a sleeping GPU come from the device table
             return
-        pairs += [("memory", _memory(old), _memory(new)), ("display", _display(old), _display(new))]
-    for what, was, is_now in pairs:
-        if was is not None and is_now is not None and was != is_now:
-            yield f"{what} {is_now} after {was}"
+        values += [("memory", _memory(old), _memory(new)), ("display", _display(old), _display(new))]
+    for name, old_value, new_value in values:
+        if old_value is not None and new_value is not None and old_value != new_value:
+            yield f"{name} {new_value} (was {old_value})"
 
 
 def _memory(gpu: Gpu) -> str | None:
@@ -78,28 +83,24 @@ def _display(gpu: Gpu) -> str | None:
     return None if gpu.display_attached is None else ("attached" if gpu.display_attached else "none")
 
 
-def held_bytes(launch: Launch, last: Hardware | None, device: str) -> int:
-    """What the plan of a launch that runs has on the GPU ``device``. A plan counts the GPUs that there were
-    when it was made; those of an engine that was taken over are taken for the ``last`` ones."""
-    if launch.plan is None or launch.process is None or last is None:
+def planned_bytes(launch: Launch, previous: Hardware | None, device_id: str) -> int:
+    """What the plan of a running launch has on a GPU. A plan numbers the GPUs of the time when it was made;
+    an engine that was adopted is taken to use those of the ``previous`` snapshot."""
+    if launch.plan is None or launch.process is None or previous is None:
         return 0
-    gpus = launch.gpu_ids or tuple(gpu.id for gpu in last.gpus)
-    names = {f"GPU{index}" for index, id_ in enumerate(gpus) if id_ == device}
+    gpu_ids = launch.gpu_ids or tuple(gpu.id for gpu in previous.gpus)
+    names = {f"GPU{index}" for index, gpu_id in enumerate(gpu_ids) if gpu_id == device_id}
     return sum(row.needed_bytes for row in launch.plan.memory if row.device in names)
 
 
-def _named(device: Gpu | Npu) -> str:
+def _label(device: Gpu | Npu) -> str:
     return f"{device.name} ({device.id})"
 
 
-def _slot(device: str) -> str:
-    return device.removeprefix("pci:")
-
-
-async def _remembered(app: App) -> Hardware | None:
+async def _load_devices(app: App) -> Hardware | None:
     return await app.store.recall(Hardware, DEVICES)
 
 
-async def _remember(app: App, seen: Hardware) -> None:
-    devices = Hardware(gpus=seen.gpus, set_aside=seen.set_aside, npus=seen.npus)
+async def _save_devices(app: App, hardware: Hardware) -> None:
+    devices = Hardware(gpus=hardware.gpus, set_aside=hardware.set_aside, npus=hardware.npus)
     await app.store.record(DEVICES, devices)

@@ -1,4 +1,4 @@
-"""Says when the disk of the weights or of the state runs low, once, and when it is well again."""
+"""Writes an event when the disk of the weights or of the state runs low on space, and when it recovers."""
 
 import asyncio
 import shutil
@@ -8,23 +8,24 @@ from daemon.app import App
 from domain.units import gib
 
 
-async def watch(app: App) -> None:
+async def check_disks(app: App) -> None:
     low = await asyncio.to_thread(low_disks, app)
     for path in sorted(low.keys() - app.hardware_cache.low_disks):
         await app.events.append("disk_low", f"{path} has {gib(low[path])} free")
     for path in sorted(app.hardware_cache.low_disks - low.keys()):
-        await app.events.append("disk_well", f"{path} has room again")
+        await app.events.append("disk_well", f"{path} has enough free space again")
     app.hardware_cache.low_disks = set(low)
 
 
 def low_disks(app: App) -> dict[str, int]:
-    """Folders on disks with less than ``disk_low_bytes`` free, with what they have. Blocks."""
+    """Free bytes of each folder whose disk has less than ``disk_low_bytes`` free. Blocks."""
     free = {
-        str(folder): shutil.disk_usage(existing(folder)).free
+        str(folder): shutil.disk_usage(existing_folder(folder)).free
         for folder in (app.settings.state_dir, app.settings.models_dir)
     }
     return {path: count for path, count in free.items() if count < app.settings.disk_low_bytes}
 
 
-def existing(folder: Path) -> Path:
+def existing_folder(folder: Path) -> Path:
+    """The folder itself, or the first one above it that exists. Raises: OSError if that is not permitted."""
     return next(path for path in (folder, *folder.parents) if path.exists())

@@ -1,6 +1,6 @@
-"""Hears of devices at once: udev and the kernel tell that something came, went or changed, a look says what.
+"""Takes a snapshot as soon as udev or the kernel reports that a device was added, removed or changed.
 
-Where nobody can tell (no libudev, no netlink), the looks of the schedule find it, up to a minute later.
+Without libudev or netlink the scheduled snapshots find the change, up to a minute later.
 """
 
 import asyncio
@@ -18,76 +18,76 @@ from probes.gpus import pci
 log = logging.getLogger(__name__)
 
 SUBSYSTEMS = ("drm", "accel", "pci")
-# udev tells later, once the device's app may be opened; where its daemon is missing, the kernel tells
+# udev reports later than the kernel, once the device node has its permissions; without udevd only the kernel
 SOURCES = ("kernel", "udev")
-SETTLE_S = 0.5  # a device comes as a dozen of events
+SETTLE_S = 0.5  # one device causes a dozen events
 
 
 @asynccontextmanager
-async def watching(app: App) -> AsyncIterator[None]:
-    """Looks at the machine whenever something is heard, while the block runs."""
-    monitors = await asyncio.to_thread(open_monitors)
-    ears, loop = DeviceMonitor(), asyncio.get_running_loop()
-    for monitor in monitors:
-        loop.add_reader(monitor.fileno(), ears.hear, monitor)
-    looking = asyncio.create_task(look_when_heard(app, ears), name="hotplug")
+async def watch_devices(app: App) -> AsyncIterator[None]:
+    """Takes a snapshot after each change, while the block runs."""
+    sockets = await asyncio.to_thread(open_sockets)
+    monitor, loop = DeviceMonitor(), asyncio.get_running_loop()
+    for socket in sockets:
+        loop.add_reader(socket.fileno(), monitor.read_events, socket)
+    task = asyncio.create_task(probe_on_change(app, monitor), name="hotplug")
     try:
         yield
     finally:
-        for monitor in monitors:
-            loop.remove_reader(monitor.fileno())
-        looking.cancel()
+        for socket in sockets:
+            loop.remove_reader(socket.fileno())
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await looking
+            await task
 
 
 @cache
 def _context() -> pyudev.Context:
-    """Once a process: finding libudev asks ldconfig."""
+    """Once per process, because finding libudev runs ldconfig."""
     return pyudev.Context()
 
 
-def open_monitors() -> Sequence[pyudev.Monitor]:
-    """Blocks. None where this machine has no libudev or lets nobody listen."""
+def open_sockets() -> Sequence[pyudev.Monitor]:
+    """Blocks. Nothing if this machine has no libudev or listening is not permitted."""
     try:
-        monitors = [pyudev.Monitor.from_netlink(_context(), source) for source in SOURCES]
-        for monitor in monitors:
+        sockets = [pyudev.Monitor.from_netlink(_context(), source) for source in SOURCES]
+        for socket in sockets:
             for subsystem in SUBSYSTEMS:
-                monitor.filter_by(subsystem)
-            monitor.start()
+                socket.filter_by(subsystem)
+            socket.start()
     except (ImportError, OSError) as error:
-        log.info("no news of devices, so looks are compared: %s", error)
+        log.info("no device events, so only scheduled snapshots find changes: %s", error)
         return ()
-    return monitors
+    return sockets
 
 
 class DeviceMonitor:
-    """What was heard since the last look. Belongs to the event loop."""
+    """Collects the events since the last snapshot. Used in the event loop only."""
 
     def __init__(self) -> None:
-        self.news = asyncio.Event()
+        self.changed = asyncio.Event()
         self.wedged: dict[str, str] = {}
 
-    def hear(self, monitor: pyudev.Monitor) -> None:
+    def read_events(self, socket: pyudev.Monitor) -> None:
         try:
-            while (device := monitor.poll(timeout=0)) is not None:
-                self._note(device)
-        except OSError as error:  # ENOBUFS: more came than the socket holds
-            log.info("news of devices were lost: %s", error)
-            self.news.set()
+            while (device := socket.poll(timeout=0)) is not None:
+                self._add(device)
+        except OSError as error:  # ENOBUFS: more events than the socket's buffer holds
+            log.info("device events were lost: %s", error)
+            self.changed.set()
 
-    def _note(self, device: pyudev.Device) -> None:
-        log.debug("heard: action=%s path=%s", device.action, device.device_path)
-        if not _matters(device.subsystem, device.properties.get("PCI_CLASS")):
+    def _add(self, device: pyudev.Device) -> None:
+        log.debug("device event: action=%s path=%s", device.action, device.device_path)
+        if not is_relevant(device.subsystem, device.properties.get("PCI_CLASS")):
             return
         methods, slots = device.properties.get("WEDGED"), pci.SLOT.findall(device.device_path)
         if methods and slots:
             self.wedged[slots[-1]] = methods
-        self.news.set()
+        self.changed.set()
 
 
-def _matters(subsystem: str | None, pci_class: str | None) -> bool:
-    """Of the PCI bus only GPUs and accelerators; one that doesn't say its class may be either."""
+def is_relevant(subsystem: str | None, pci_class: str | None) -> bool:
+    """Of PCI devices only GPUs and accelerators, and those whose class is unknown."""
     try:
         number = int(pci_class or "", 16)
     except ValueError:
@@ -95,22 +95,22 @@ def _matters(subsystem: str | None, pci_class: str | None) -> bool:
     return subsystem != "pci" or pci.is_accelerator_class(number)
 
 
-async def look_when_heard(app: App, ears: DeviceMonitor) -> None:
+async def probe_on_change(app: App, monitor: DeviceMonitor) -> None:
     while True:
-        await ears.news.wait()
+        await monitor.changed.wait()
         await asyncio.sleep(SETTLE_S)
-        ears.news.clear()
-        wedged, ears.wedged = ears.wedged, {}
+        monitor.changed.clear()
+        wedged, monitor.wedged = monitor.wedged, {}
         try:
             for slot, methods in wedged.items():
-                await app.events.append("device_wedged", wedged_words(slot, methods))
+                await app.events.append("device_wedged", wedged_message(slot, methods))
             await snapshot.probe_now(app)
-        except Exception:  # whatever one look meets, the next news are looked at all the same
-            log.exception("look after news of devices failed")
+        except Exception:  # a failed snapshot must not end the watching
+            log.exception("snapshot after a device event failed")
 
 
-def wedged_words(slot: str, methods: str) -> str:
-    """Linux 6.15 and later, Documentation/gpu/drm-uapi.rst "Device Wedging": ``rebind,bus-reset``."""
+def wedged_message(slot: str, methods: str) -> str:
+    """``methods`` are ``rebind,bus-reset``: Linux 6.15, Documentation/gpu/drm-uapi.rst "Device Wedging"."""
     recovery = {
         "none": "the driver has reset it",
         "rebind": "unbind and bind its driver again",

@@ -1,4 +1,4 @@
-"""What Vulkan and Level Zero show: asked once a boot, and again when a driver or a GPU changes."""
+"""The devices of Vulkan and Level Zero: read once a boot, and again when a driver or a GPU changes."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,32 +13,33 @@ RUNTIMES = "runtimes"
 
 @dataclass(frozen=True, slots=True)
 class StoredRuntimes:
-    """``key`` names the drivers and GPUs that ``found`` holds for."""
+    """``key`` identifies the drivers and GPUs for which ``found`` is valid."""
 
     key: str
     found: Runtimes
 
 
-async def ask(app: App, seen: Hardware) -> None:
-    """After a look of the schedule, so that no other waits for a driver. A GPU that sleeps is left asleep."""
-    key = await asyncio.to_thread(probe.cache_key, app.settings.sysroot, seen)
+async def update(app: App, hardware: Hardware) -> None:
+    """Runs after a scheduled snapshot, so that no other snapshot waits for a driver. Does nothing while a GPU
+    sleeps, because it would wake."""
+    key = await asyncio.to_thread(probe.cache_key, app.settings.sysroot, hardware)
     async with app.measuring_lock:
-        if key is None or await _known(app, key) is not None:
+        if key is None or await _stored(app, key) is not None:
             return
-        found = await asyncio.to_thread(app.adapters.ask_runtimes)
-        await app.store.record(RUNTIMES, StoredRuntimes(key, found), boot_id=app.boot_id)
+        runtimes = await asyncio.to_thread(app.adapters.ask_runtimes)
+        await app.store.record(RUNTIMES, StoredRuntimes(key, runtimes), boot_id=app.boot_id)
     if app.hardware_cache.hardware is not None:
-        app.hardware_cache.hardware = probe.with_runtimes(app.hardware_cache.hardware, found)
+        app.hardware_cache.hardware = probe.with_runtimes(app.hardware_cache.hardware, runtimes)
 
 
-async def with_runtimes(app: App, seen: Hardware) -> Hardware:
-    """``seen`` with what is known of this boot, even while a GPU sleeps."""
-    key = await asyncio.to_thread(probe.cache_key, app.settings.sysroot, seen)
-    found = await _known(app, key)
-    return seen if found is None else probe.with_runtimes(seen, found)
+async def with_runtimes(app: App, hardware: Hardware) -> Hardware:
+    """``hardware`` with what is stored of this boot, even while a GPU sleeps."""
+    key = await asyncio.to_thread(probe.cache_key, app.settings.sysroot, hardware)
+    runtimes = await _stored(app, key)
+    return hardware if runtimes is None else probe.with_runtimes(hardware, runtimes)
 
 
-async def _known(app: App, key: str | None) -> Runtimes | None:
-    """``key`` None takes whatever this boot was told."""
+async def _stored(app: App, key: str | None) -> Runtimes | None:
+    """With ``key`` None whatever is stored of this boot."""
     stored = await app.store.recall(StoredRuntimes, RUNTIMES, boot_id=app.boot_id)
     return None if stored is None or key not in (None, stored.key) else stored.found

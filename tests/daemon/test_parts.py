@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from daemon.api.errors import STATUS
-from daemon.app import App, HardwareCache, environments
+from daemon.app import App, environments
 from daemon.events.broadcast import Broadcast
 from daemon.events.event_log import EventLog
 from daemon.events.progress_log import ProgressLog
@@ -23,7 +23,8 @@ from daemon.launches.launch import Launch
 from daemon.launches.log_tail import read
 from daemon.launches.names import name_of
 from daemon.log_format import JournalFormatter, goes_to_journal
-from daemon.machine.snapshot import probe_now, without_engines
+from daemon.machine.cache import HardwareCache
+from daemon.machine.snapshot import probe_now, without_own_processes
 from daemon.resources.ledger import Ledger, free_bytes, without
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
@@ -252,7 +253,7 @@ def test_an_engine_and_its_workers_are_no_tenants_of_a_gpu(tmp_path: Path) -> No
     )
     unknown = Gpu("y", "amd", "Y")
     seen = Hardware(gpus=(Gpu("x", "amd", "X", tenants=users), unknown))
-    first, second = without_engines(seen, [20], tmp_path).gpus
+    first, second = without_own_processes(seen, [20], tmp_path).gpus
     assert first.tenants == users[2:]
     assert second is unknown
 

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from daemon.app import App
-from daemon.machine import bandwidth as measured
+from daemon.machine import bandwidth
 from daemon.state.store import Store
 from domain.hardware import BandwidthSource, Hardware, Memory, Storage
 from domain.provenance import Certainty
@@ -25,7 +25,7 @@ class Bench:
     """Counts how often it measures."""
 
     rate: ReadRate | None = None
-    bandwidth: float | None = None
+    bandwidth_bytes_per_s: float | None = None
     counted: list[str] = field(default_factory=list)
 
     def measure_read_rate(self) -> ReadRate | None:
@@ -34,7 +34,7 @@ class Bench:
 
     def measure_bandwidth(self) -> float | None:
         self.counted.append("RAM")
-        return self.bandwidth
+        return self.bandwidth_bytes_per_s
 
 
 @pytest.fixture
@@ -56,42 +56,44 @@ async def test_the_rate_of_the_disk_is_measured_once_a_boot(
 ) -> None:
     bench = Bench(rate=ReadRate(2e9, of_weights))
     for _ in range(2):  # two daemons of one boot
-        await measured.measure_read_rate(app(store, bench))
-    seen = await measured.with_measured(app(store, bench), SEEN, None)
+        await bandwidth.measure_read_rate(app(store, bench))
+    seen = await bandwidth.with_benchmarks(app(store, bench), SEEN, None)
     assert bench.counted == ["disk"]
     assert seen.storage is not None
     assert seen.storage.read_bytes_per_s == 2e9
-    told = seen.sources["storage.read_bytes_per_s"]
-    assert told.certainty is Certainty.MEASURED
-    assert words in told.note
+    provenance = seen.sources["storage.read_bytes_per_s"]
+    assert provenance.certainty is Certainty.MEASURED
+    assert words in provenance.note
     later = app(store, bench, boot_id="two")
-    assert (await measured.with_measured(later, SEEN, None)).storage == SEEN.storage
-    await measured.measure_read_rate(later)
-    await measured.measure_read_rate(app(store, bench, models_dir="/elsewhere"))
+    assert (await bandwidth.with_benchmarks(later, SEEN, None)).storage == SEEN.storage
+    await bandwidth.measure_read_rate(later)
+    await bandwidth.measure_read_rate(app(store, bench, models_dir="/elsewhere"))
     assert bench.counted == ["disk"] * 3
 
 
 async def test_a_disk_that_cannot_be_measured_is_unknown_and_not_written_to_again(store: Store) -> None:
     bench = Bench(rate=None)
     for _ in range(2):
-        await measured.measure_read_rate(app(store, bench))
+        await bandwidth.measure_read_rate(app(store, bench))
     assert bench.counted == ["disk"]
-    assert (await measured.with_measured(app(store, bench), SEEN, None)).storage == SEEN.storage
+    assert (await bandwidth.with_benchmarks(app(store, bench), SEEN, None)).storage == SEEN.storage
 
 
-async def test_ram_that_was_too_full_is_measured_by_a_later_look(store: Store) -> None:
+async def test_ram_that_was_too_full_is_measured_by_a_later_snapshot(store: Store) -> None:
     bench = Bench()
     one = app(store, bench)
-    assert await measured.bandwidth(one) is None
-    bench.bandwidth = 40e9
-    assert await asyncio.gather(measured.bandwidth(one), measured.bandwidth(one)) == [40e9, 40e9]
-    assert await measured.bandwidth(app(store, bench)) == 40e9
+    assert await bandwidth.get_or_measure_bandwidth(one) is None
+    bench.bandwidth_bytes_per_s = 40e9
+    assert await asyncio.gather(
+        bandwidth.get_or_measure_bandwidth(one), bandwidth.get_or_measure_bandwidth(one)
+    ) == [40e9, 40e9]
+    assert await bandwidth.get_or_measure_bandwidth(app(store, bench)) == 40e9
     assert bench.counted == ["RAM", "RAM"], "two at once share one measurement"
 
 
 async def test_what_is_measured_leaves_the_peak_beside_it(store: Store) -> None:
-    seen = (await measured.with_measured(app(store, Bench()), SEEN, 40e9)).memory
+    seen = (await bandwidth.with_benchmarks(app(store, Bench()), SEEN, 40e9)).memory
     assert (seen.bandwidth_bytes_per_s, seen.bandwidth_source) == (40e9, BandwidthSource.MEASURED)
     assert seen.peak_bandwidth_bytes_per_s == 51e9
-    nothing = await measured.with_measured(app(store, Bench()), SEEN, None)
+    nothing = await bandwidth.with_benchmarks(app(store, Bench()), SEEN, None)
     assert nothing.memory == SEEN.memory

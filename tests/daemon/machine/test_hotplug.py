@@ -24,7 +24,7 @@ from tests.daemon.conftest import Running
 from tests.daemon.test_child import Child, until
 from tests.rigs.umockdev import GPU, SECOND_GPU, Testbed
 
-SELDOM = {"NODE_DAEMON_PROBE_INTERVAL_S": "600"}
+LONG_INTERVAL = {"NODE_DAEMON_PROBE_INTERVAL_S": "600"}
 CARD = Gpu("pci:0000:01:00.0", "nvidia", "RTX", memory_total_bytes=24 * GIB, driver="nvidia")
 
 
@@ -37,7 +37,7 @@ def box() -> Iterator[Testbed]:
 
 @pytest.fixture
 def daemon_there(box: Testbed, tmp_path: Path) -> Iterator[Child]:
-    child = Child(tmp_path, **box.environment(SELDOM))
+    child = Child(tmp_path, **box.environment(LONG_INTERVAL))
     yield child.up()
     child.end()
 
@@ -49,37 +49,38 @@ def events(daemon: Child) -> list[tuple[str, str]]:
 
 
 def test_the_daemon_sees_the_machine_and_all_that_happens_to_it(daemon_there: Child, box: Testbed) -> None:
-    """One daemon for all: its start takes longer than the rest. Its next look is due in ten minutes."""
+    """One daemon for all: its start takes longer than the rest. Its next snapshot is due in ten minutes."""
     seen = daemon_there.get("/v1/probe")
     assert [(gpu["id"], gpu["arch"]) for gpu in seen["gpus"]] == [("pci:0000:c3:00.0", "gfx1151")]
     assert [npu["id"] for npu in seen["npus"]] == ["pci:0000:c4:00.1"]
-    assert {one["sensor"] for one in seen["thermals"]} >= {"k10temp/0000:00:18.3/Tctl"}
-    told = [""]
+    assert {sensor["sensor"] for sensor in seen["thermals"]} >= {"k10temp/0000:00:18.3/Tctl"}
+    messages = [""]
 
-    def hears(kind: str, *words: str) -> None:
-        until(lambda: len(events(daemon_there)) == len(told))
-        told.append(events(daemon_there)[-1][1])
-        assert (events(daemon_there)[-1][0], [word for word in words if word not in told[-1]]) == (kind, [])
+    def expect(kind: str, *parts: str) -> None:
+        until(lambda: len(events(daemon_there)) == len(messages))
+        messages.append(events(daemon_there)[-1][1])
+        missing = [part for part in parts if part not in messages[-1]]
+        assert (events(daemon_there)[-1][0], missing) == (kind, [])
 
     box.add_gpu()
-    hears("device_came", "7900 XTX", "pci:0000:0d:00.0", "is here")
+    expect("device_came", "7900 XTX", "pci:0000:0d:00.0", "was added")
     assert len(daemon_there.get("/v1/probe")["gpus"]) == 2
 
     box.attribute(SECOND_GPU, "mem_info_vram_total", str(20 * 1024**3))
     box.uevent(f"{SECOND_GPU}/drm/card1", "change")
-    hears("device_changed", "pci:0000:0d:00.0", "memory 20.0 GiB after 24.0 GiB")
+    expect("device_changed", "pci:0000:0d:00.0", "memory 20.0 GiB (was 24.0 GiB)")
 
     box.property(f"{GPU}/drm/card0", "WEDGED", "rebind,bus-reset")
     box.uevent(f"{GPU}/drm/card0", "change")
-    hears("device_wedged", "0000:c3:00.0", "unbind and bind its driver again, or ")
+    expect("device_wedged", "0000:c3:00.0", "unbind and bind its driver again, or ")
 
     box.remove(f"{SECOND_GPU}/drm/card1")
     box.remove(SECOND_GPU)
-    hears("device_gone", "pci:0000:0d:00.0", "is gone")
+    expect("device_gone", "pci:0000:0d:00.0", "is gone")
     assert len(daemon_there.get("/v1/probe")["gpus"]) == 1
 
 
-async def test_without_udev_the_looks_of_the_schedule_are_compared(
+async def test_without_udev_the_scheduled_snapshots_are_compared(
     daemon: Running, adapters: Adapters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_udev() -> None:
@@ -87,9 +88,9 @@ async def test_without_udev_the_looks_of_the_schedule_are_compared(
 
     monkeypatch.setattr(hotplug, "_context", no_udev)
     machines = [Hardware(gpus=(CARD,)), Hardware()]
-    seldom = replace(adapters, probe=lambda: machines[0] if len(machines) == 2 else machines[-1])
-    async with daemon(seldom) as api:
-        assert hotplug.open_monitors() == ()
+    adapters = replace(adapters, probe=lambda: machines[0] if len(machines) == 2 else machines[-1])
+    async with daemon(adapters) as api:
+        assert hotplug.open_sockets() == ()
         assert (await api.get("/v1/probe"))["gpus"][0]["id"] == CARD.id
         machines.pop(0)
         await api.get("/v1/probe?refresh=true")
@@ -120,11 +121,11 @@ def launched(name: str, device: str, needed_bytes: int) -> Launch:
     return Launch(LaunchRequest(name, name, LaunchOptions()), plan=plan, engine=engine)
 
 
-async def test_launches_on_a_device_that_went_are_told(store: Store) -> None:
+async def test_launches_on_a_device_that_is_gone_are_reported(store: Store) -> None:
     other = replace(CARD, id="pci:0000:02:00.0")
     launches = {
-        one.name: one
-        for one in (
+        launch.name: launch
+        for launch in (
             launched("big", "GPU1", 20 * GIB),
             launched("small", "GPU0", GIB),
             launched("cpu", "host", GIB),
@@ -156,7 +157,7 @@ async def test_a_plan_counts_the_gpus_of_its_start(store: Store) -> None:
     assert [launch for _, _, launch in events.lines] == [None, "small", None, "big"]
 
 
-async def test_an_engine_that_was_taken_over_had_the_devices_of_the_last_daemon(store: Store) -> None:
+async def test_an_adopted_engine_had_the_devices_of_the_last_daemon(store: Store) -> None:
     events = FakeEventLog()
     launches = {"big": launched("big", "GPU0", 20 * GIB)}
     app = cast("App", SimpleNamespace(events=events, launches=launches, store=store))
@@ -165,7 +166,7 @@ async def test_an_engine_that_was_taken_over_had_the_devices_of_the_last_daemon(
     assert [launch for _, _, launch in events.lines] == [None, "big"]
 
 
-async def test_what_went_while_no_daemon_was_there_is_told_by_the_next(store: Store) -> None:
+async def test_what_was_removed_while_no_daemon_ran_is_reported_by_the_next(store: Store) -> None:
     events = FakeEventLog()
     app = cast("App", SimpleNamespace(events=events, launches={}, store=store))
     assert not await device_changes.report_changes(app, None, Hardware(gpus=(CARD,)))
@@ -175,7 +176,7 @@ async def test_what_went_while_no_daemon_was_there_is_told_by_the_next(store: St
     assert not await device_changes.report_changes(app, None, Hardware())
 
 
-async def test_a_look_that_began_earlier_does_not_undo_a_later_one(
+async def test_a_snapshot_that_began_earlier_does_not_replace_a_later_one(
     daemon: Running, adapters: Adapters
 ) -> None:
     machines, began, may_end = [Hardware()], threading.Event(), threading.Event()
@@ -200,28 +201,26 @@ async def test_a_look_that_began_earlier_does_not_undo_a_later_one(
         assert (await api.http.get("/v1/events")).text == ""
 
 
-async def test_a_look_that_breaks_ends_no_listening(daemon: Running, adapters: Adapters) -> None:
-    looks = 0
-    again = threading.Event()
+async def test_a_snapshot_that_fails_does_not_end_the_watching(daemon: Running, adapters: Adapters) -> None:
+    snapshots = [threading.Event() for _ in range(3)]
+    taken = 0
 
     def probe() -> Hardware:
-        nonlocal looks
-        looks += 1
-        if looks == 2:
-            raise RuntimeError("a driver in a state that nobody foresaw")
-        if looks == 3:
-            again.set()
+        nonlocal taken
+        taken += 1
+        snapshots[taken - 1].set()
+        if taken == 2:
+            raise RuntimeError("a driver in an unexpected state")
         return Hardware()
 
     async with daemon(replace(adapters, probe=probe)) as api:
         await api.get("/v1/probe")
-        ears = hotplug.DeviceMonitor()
-        listening = asyncio.create_task(hotplug.look_when_heard(api.app, ears))
-        for _ in range(2):
-            ears.news.set()
-            await asyncio.sleep(2 * hotplug.SETTLE_S)
-        assert await asyncio.to_thread(again.wait, 10)
-        listening.cancel()
+        monitor = hotplug.DeviceMonitor()
+        watching = asyncio.create_task(hotplug.probe_on_change(api.app, monitor))
+        for snapshot in snapshots[1:]:
+            monitor.changed.set()
+            assert await asyncio.to_thread(snapshot.wait, 10)
+        watching.cancel()
 
 
 @pytest.mark.parametrize(
@@ -233,13 +232,13 @@ async def test_a_look_that_breaks_ends_no_listening(daemon: Running, adapters: A
     ],
 )
 def test_no_event_is_written_for(before: Gpu, after: Gpu) -> None:
-    assert list(device_changes.differences(Hardware(gpus=(before,)), Hardware(gpus=(after,)))) == []
+    assert list(device_changes.compare_devices(Hardware(gpus=(before,)), Hardware(gpus=(after,)))) == []
 
 
 def test_a_device_that_is_set_aside_is_the_same_device() -> None:
     moved = Hardware(set_aside=(replace(CARD, display_attached=True, driver="new"),))
-    [found] = device_changes.differences(Hardware(gpus=(replace(CARD, display_attached=False),)), moved)
-    assert found.words == "RTX (pci:0000:01:00.0): driver new after nvidia, display attached after none"
+    [change] = device_changes.compare_devices(Hardware(gpus=(replace(CARD, display_attached=False),)), moved)
+    assert change.message == "RTX (pci:0000:01:00.0): driver new (was nvidia), display attached (was none)"
 
 
 @pytest.mark.parametrize(
@@ -250,4 +249,4 @@ def test_a_device_that_is_set_aside_is_the_same_device() -> None:
     ],
 )  # fmt: skip
 def test_of_the_bus_only_accelerators_matter(subsystem: str, pci_class: str | None, matters: bool) -> None:
-    assert hotplug._matters(subsystem, pci_class) is matters
+    assert hotplug.is_relevant(subsystem, pci_class) is matters

@@ -1,4 +1,4 @@
-"""Vulkan and Level Zero are asked once a boot, after a look, and never while a GPU sleeps."""
+"""Vulkan and Level Zero are read once a boot, after a snapshot, and never while a GPU sleeps."""
 
 from dataclasses import replace
 
@@ -17,39 +17,39 @@ FOUND = Runtimes(Runtime("1.3.289", (CARD,)), Runtime(problems=(Problem("level_z
 BOX = Hardware(gpus=(Gpu("pci:0000:01:00.0", "amd", "X"),))
 
 
-async def test_what_was_asked_is_told_by_every_look_and_asked_once(
-    daemon: Running, adapters: Adapters
-) -> None:
-    asked, machine = [], [BOX]
+async def test_runtimes_are_read_once_and_part_of_every_snapshot(daemon: Running, adapters: Adapters) -> None:
+    calls, machine = [], [BOX]
 
-    def ask() -> Runtimes:
-        asked.append(1)
+    def read() -> Runtimes:
+        calls.append(1)
         return FOUND
 
-    async with daemon(replace(adapters, probe=lambda: machine[0], ask_runtimes=ask)) as api:
+    async with daemon(replace(adapters, probe=lambda: machine[0], ask_runtimes=read)) as api:
         for _ in range(2):
             await snapshot.refresh(api.app)
-        seen = await snapshot.probe_now(api.app)
-        assert (seen.stacks.vulkan, seen.stacks.vulkan_devices) == ("1.3.289", (CARD,))
-        assert [problem.what for problem in seen.problems if problem.source == "level_zero"] == ["crashed"]
-        assert len(asked) == 1
+        hardware = await snapshot.probe_now(api.app)
+        assert (hardware.stacks.vulkan, hardware.stacks.vulkan_devices) == ("1.3.289", (CARD,))
+        assert [problem.what for problem in hardware.problems if problem.source == "level_zero"] == [
+            "crashed"
+        ]
+        assert len(calls) == 1
         machine[0] = Hardware()
         await snapshot.refresh(api.app)
-        assert len(asked) == 2
+        assert len(calls) == 2
 
 
-async def test_a_gpu_that_sleeps_is_left_asleep_and_what_is_known_stays(
+async def test_a_sleeping_gpu_is_left_asleep_and_the_stored_runtimes_stay(
     daemon: Running, adapters: Adapters
 ) -> None:
-    asked, machine = [], [BOX]
+    calls, machine = [], [BOX]
 
-    def ask() -> Runtimes:
-        asked.append(machine[0])
+    def read() -> Runtimes:
+        calls.append(machine[0])
         return FOUND
 
-    async with daemon(replace(adapters, probe=lambda: machine[0], ask_runtimes=ask)) as api:
+    async with daemon(replace(adapters, probe=lambda: machine[0], ask_runtimes=read)) as api:
         await snapshot.refresh(api.app)
         machine[0] = Hardware(gpus=(replace(BOX.gpus[0], asleep=True),))
         await snapshot.refresh(api.app)
         assert (await snapshot.probe_now(api.app)).stacks.vulkan == "1.3.289"
-        assert asked == [BOX]
+        assert calls == [BOX]
