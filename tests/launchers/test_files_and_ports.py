@@ -52,8 +52,11 @@ def test_a_tail_begins_with_this_run_and_survives_a_cut(tmp_path: Path) -> None:
 
 
 def test_a_process_is_known_by_its_start_and_its_session() -> None:
-    argv = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True) as child:
+    argv = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(argv, **pipes, start_new_session=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # the kernel shows the command line a moment after Popen returns
         who = procfs.identity(child.pid)
         assert who is not None
         assert who.pid == child.pid
