@@ -25,6 +25,14 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def child_environment(base: Mapping[str, str], additions: Mapping[str, str]) -> dict[str, str]:
+    """``base`` without secrets, with the additions; library folders go in front of those already there."""
+    merged = {**without_secrets(base), **additions}
+    if base.get(LIBRARY_PATH) and additions.get(LIBRARY_PATH):
+        merged[LIBRARY_PATH] = f"{additions[LIBRARY_PATH]}:{base[LIBRARY_PATH]}"
+    return merged
+
+
 @dataclass(frozen=True, slots=True)
 class StopPolicy:
     """``grace_s`` after the signal the whole session is killed. ``shared_memory`` are patterns of
@@ -55,12 +63,7 @@ class Command:
         return f"http://{self.host}:{self.port}"
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """``base`` without secrets, with the additions; library folders go in front of those already
-        there."""
-        merged = {**without_secrets(base), **self.env}
-        if base.get(LIBRARY_PATH) and self.env.get(LIBRARY_PATH):
-            merged[LIBRARY_PATH] = f"{self.env[LIBRARY_PATH]}:{base[LIBRARY_PATH]}"
-        return merged
+        return child_environment(base, self.env)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,31 @@
-"""Asking a binary about itself: a child with a time limit, once per binary, remembered on disk."""
+"""Asks a binary about itself: a child bounded in time, output and memory, answers remembered per binary."""
 
 import hashlib
 import json
 import logging
 import os
+import resource
+import selectors
+import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from domain.errors import EngineError
-from launchers.command import without_secrets
+from domain.units import MIB, gib
+from launchers.command import child_environment
 
 log = logging.getLogger(__name__)
 
-_remembered: dict[tuple[str, int, int, str], str] = {}
-_lock = threading.Lock()
+OUTPUT_LIMIT_BYTES = 4 * MIB
+PIPE_BYTES = 65536
+
+_answers: dict[tuple[str, int, int, str], str] = {}
+_answers_lock = threading.Lock()
 
 
 def answer(
@@ -30,28 +40,28 @@ def answer(
     """What ``path question...`` prints. Asked again only when the binary's size or time changes.
 
     Without ``cache_dir`` the answer is remembered by this process alone: for answers that change
-    with the machine, as a list of devices does. Raises: EngineError.
+    with the machine, such as a list of devices. Raises: EngineError; OSError where ``path`` is missing.
     """
-    seen = os.stat(path)  # noqa: PTH116 - the caller translates, path is a str throughout
-    key = (path, seen.st_mtime_ns, seen.st_size, " ".join(question))
+    binary = os.stat(path)  # noqa: PTH116 - the caller translates, path is a str throughout
+    key = (path, binary.st_mtime_ns, binary.st_size, " ".join(question))
     file = None if cache_dir is None else cache_dir / f"{hashlib.sha256(repr(key).encode()).hexdigest()}.json"
-    with _lock:
-        known = _remembered.get(key)
-    if known is None and file is not None:
-        known = _read(file)
-    if known is None:
-        known = run((path, *question), timeout_s=timeout_s, env=env, statuses=statuses)
+    with _answers_lock:
+        output = _answers.get(key)
+    if output is None and file is not None:
+        output = _load(file)
+    if output is None:
+        output = run((path, *question), timeout_s=timeout_s, env=env, statuses=statuses)
         if file is not None:
-            _write(file, known)
-    with _lock:
-        _remembered[key] = known
-    return known
+            _save(file, output)
+    with _answers_lock:
+        _answers[key] = output
+    return output
 
 
 def forget() -> None:
-    """Forgets what this process remembers (not what is on disk): the machine's devices changed."""
-    with _lock:
-        _remembered.clear()
+    """Drops the answers in memory (not those on disk): the machine's devices changed."""
+    with _answers_lock:
+        _answers.clear()
 
 
 def run(
@@ -61,50 +71,120 @@ def run(
     env: Mapping[str, str] | None = None,
     statuses: Sequence[int] = (0,),
 ) -> str:
-    """Standard output and error of a child that must end with one of ``statuses``. Raises: EngineError."""
+    """Standard output and error of a child that must end with one of ``statuses``. ``env`` is added to
+    this process's environment without its secrets. Blocks. Raises: EngineError."""
+    deadline_s = time.monotonic() + timeout_s
+    with _child(argv, env) as child:
+        output = _read(child, deadline_s)
+        if len(output) >= OUTPUT_LIMIT_BYTES:
+            raise _no_answer(argv, f"printed more than {gib(OUTPUT_LIMIT_BYTES)}")
+        try:
+            status = child.wait(max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            raise _no_answer(argv, f"gave no answer in {timeout_s:g} s") from error
+    text = _text(output)
+    if status not in statuses:
+        raise _no_answer(argv, f"exited {status}", next(iter(text.strip().splitlines()[-1:]), ""))
+    return text
+
+
+def read_until(
+    argv: Sequence[str],
+    is_complete: Callable[[str], bool],
+    *,
+    timeout_s: float,
+    env: Mapping[str, str] | None = None,
+    address_space_bytes: int | None = None,
+) -> str:
+    """Standard output and error of a child until they are complete, it ends, or a limit is reached; then
+    it is killed. Blocks. Raises: EngineError where it can't be started."""
+    with _child(argv, env, address_space_bytes) as child:
+        return _text(_read(child, time.monotonic() + timeout_s, is_complete))
+
+
+@contextmanager
+def _child(
+    argv: Sequence[str], env: Mapping[str, str] | None, address_space_bytes: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child in a process group of its own, which is killed at the end. A crash leaves no core file."""
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=timeout_s,
-            env={**without_secrets(os.environ), **(env or {})},
-            check=False,
+            env=child_environment(os.environ, env or {}),
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired as error:
-        raise _unanswered(argv, f"gave no answer in {timeout_s:g} s") from error
     except OSError as error:
-        raise _unanswered(argv, f"can't be started: {error.strerror}") from error
-    said = done.stdout.decode("utf-8", errors="replace")
-    if done.returncode not in statuses:
-        line = next(iter(said.strip().splitlines()[-1:]), "")
-        raise _unanswered(argv, f"exited {done.returncode}", line)
-    return said
+        raise _no_answer(argv, f"can't be started: {error.strerror}") from error
+    try:
+        _limit(child.pid, address_space_bytes)
+        yield child
+    finally:
+        with suppress(ProcessLookupError):  # the whole group has ended
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
 
 
-def _unanswered(argv: Sequence[str], what: str, line: str = "") -> EngineError:
+def _limit(pid: int, address_space_bytes: int | None) -> None:
+    """From outside, because code between fork and exec is unsafe in a process with threads. Where it is
+    not allowed, or the child has a lower limit already, the other bounds hold."""
+    if sys.platform != "linux":
+        return
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_AS: address_space_bytes}
+    for kind, limit in limits.items():
+        if limit is not None:
+            with suppress(OSError, ValueError):
+                resource.prlimit(pid, kind, (limit, limit))
+
+
+def _read(
+    child: subprocess.Popen[bytes], deadline_s: float, is_complete: Callable[[str], bool] | None = None
+) -> bytearray:
+    if child.stdout is None:
+        raise RuntimeError("a child without a pipe")
+    output = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while (left_s := deadline_s - time.monotonic()) > 0 and len(output) < OUTPUT_LIMIT_BYTES:
+            if not selector.select(left_s):
+                break
+            data = os.read(child.stdout.fileno(), PIPE_BYTES)
+            output += data
+            if not data or (is_complete is not None and is_complete(_text(output))):
+                break
+    return output
+
+
+def _text(output: bytearray) -> str:
+    return output.decode("utf-8", errors="replace")
+
+
+def _no_answer(argv: Sequence[str], what: str, engine_output: str = "") -> EngineError:
     return EngineError(
         f"{' '.join(argv)} {what}",
         hint="set another path in the settings, or install the engine again",
         cause="no_answer",
-        line=line,
+        line=engine_output,
     )
 
 
-def _read(file: Path) -> str | None:
+def _load(file: Path) -> str | None:
     try:
-        known = json.loads(file.read_text())["answer"]
+        output = json.loads(file.read_text())["answer"]
     except (OSError, ValueError, KeyError, TypeError):
         return None  # absent or damaged: the binary is asked again
-    return known if isinstance(known, str) else None
+    return output if isinstance(output, str) else None
 
 
-def _write(file: Path, said: str) -> None:
-    beside = file.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
+def _save(file: Path, output: str) -> None:
+    temporary = file.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps({"answer": said}))
-        beside.replace(file)
+        temporary.write_text(json.dumps({"answer": output}))
+        temporary.replace(file)
     except OSError as error:
-        log.warning("an engine's answer is not kept: file=%s error=%s", file, error)
+        log.warning("answer of an engine not cached: file=%s error=%s", file, error)

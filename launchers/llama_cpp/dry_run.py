@@ -17,8 +17,6 @@ from domain.plan import LlamaFlags
 from domain.units import GIB, MIB
 from launchers import query
 from launchers.base import Capabilities
-from launchers.bounded_child import run_until
-from launchers.command import Command
 from launchers.llama_cpp.argv import VERBOSITY, arguments
 from launchers.llama_cpp.failures import buffers
 from launchers.llama_cpp.help import options
@@ -66,13 +64,12 @@ def ask(
     where llama-server itself does not tell. Blocks. Raises: EngineError where neither tells."""
     deadline_s = time.monotonic() + timeout_s
     asked = [argv for argv in (command(flags, caps, replica), _beside(flags, caps, replica)) if argv]
-    env = Command((), port=0, served_name="", env=dict(caps.env)).environment(os.environ)
     for argv in asked:
-        said = run_until(
+        said = query.read_until(
             argv,
             is_complete,
             timeout_s=max(0.0, deadline_s - time.monotonic()),
-            env=env,
+            env=caps.env,
             address_space_bytes=_address_space_bytes(caps),
         )
         found = parse(said) or printed(said)

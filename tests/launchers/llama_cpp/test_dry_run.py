@@ -1,6 +1,5 @@
 """llama-server's own word on memory: read from what builds print, asked of real and of odd ones."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,6 @@ from domain.errors import EngineError
 from domain.plan import LlamaFlags
 from domain.units import MIB
 from launchers.base import Capabilities, EngineDevice
-from launchers.bounded_child import run_until
 from launchers.llama_cpp import dry_run
 from launchers.llama_cpp.dry_run import DeviceUsage
 from tests.conftest import ROOT
@@ -119,49 +117,10 @@ def test_a_build_without_fit_is_not_started(tmp_path: Path) -> None:
     assert not (tmp_path / "started").exists()
 
 
-def test_a_build_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
-    text = "import subprocess, time\nprint(subprocess.Popen(['sleep', '60']).pid, flush=True)\ntime.sleep(60)"
-    caps = odd(tmp_path, text)
-    began = time.monotonic()
-    said = run_until((caps.path,), lambda said: False, timeout_s=1.0, env=os.environ)
-    assert time.monotonic() - began < 5
-    assert ended_soon(int(said))
+def test_a_build_that_hangs_is_given_up(tmp_path: Path) -> None:
+    caps = odd(tmp_path, "import time\ntime.sleep(60)")
     with pytest.raises(EngineError, match=r"within 0\.5 s"):
         dry_run.ask(PLAIN, caps, tmp_path / "replica.gguf", timeout_s=0.5)
-
-
-def ended_soon(pid: int) -> bool:
-    """Killed with its group; init may take a moment to reap it."""
-    for _ in range(100):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def test_a_build_that_talks_without_end_is_cut_off(tmp_path: Path) -> None:
-    caps = odd(tmp_path, "while True: print('x' * 1000)")
-    began = time.monotonic()
-    said = run_until((caps.path,), lambda said: False, timeout_s=60.0, env=os.environ)
-    assert time.monotonic() - began < 30
-    assert 4 * MIB <= len(said) <= 5 * MIB
-
-
-def test_the_address_space_is_limited_where_no_driver_needs_it(tmp_path: Path) -> None:
-    text = "import resource; print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(4)[0])"
-    argv = (odd(tmp_path, f"import time; time.sleep(0.3); {text}").path,)
-    said = run_until(
-        argv,
-        lambda said: False,
-        timeout_s=20,
-        env=os.environ,
-        address_space_bytes=dry_run.ADDRESS_SPACE_BYTES,
-    )
-    assert said.split() == [str(dry_run.ADDRESS_SPACE_BYTES), "0"]
 
 
 def test_a_gpu_driver_keeps_its_addresses() -> None:

@@ -1,0 +1,98 @@
+"""A binary is asked by a real child whose time, output and memory are limited."""
+
+import os
+import select
+import sys
+from pathlib import Path
+
+import pytest
+
+from domain.errors import EngineError
+from domain.units import GIB, MIB
+from launchers import query
+from launchers.command import LIBRARY_PATH
+
+
+def python(program: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", program)
+
+
+def never(output: str) -> bool:
+    return False
+
+
+def test_output_of_both_streams_is_returned() -> None:
+    program = "import os; os.write(1, b'caf\\xc3\\xa9 '); os.write(2, b'\\xff')"
+    assert query.run(python(program), timeout_s=60) == "caf\u00e9 \ufffd"
+
+
+@pytest.mark.parametrize(
+    ("program", "timeout_s", "says", "engine_output"),
+    [
+        pytest.param("import sys; sys.exit('broken')", 60, "exited 1", "broken", id="a status"),
+        pytest.param("import os; os.kill(os.getpid(), 9)", 60, "exited -9", "", id="a signal"),
+        pytest.param("import time; time.sleep(600)", 0.2, "no answer in 0.2 s", "", id="a hang"),
+        pytest.param(
+            "import os,time; os.close(1); os.close(2); time.sleep(600)", 0.2, "no answer", "", id="a mute"
+        ),
+        pytest.param("while True: print('x' * 1000)", 60, "more than 4 MiB", "", id="too much"),
+    ],
+)
+def test_what_is_no_answer_is_an_error(program: str, timeout_s: float, says: str, engine_output: str) -> None:
+    with pytest.raises(EngineError, match=says) as failed:
+        query.run(python(program), timeout_s=timeout_s)
+    assert failed.value.cause == "no_answer"
+    assert failed.value.line == engine_output
+
+
+def test_a_missing_binary_is_an_error() -> None:
+    with pytest.raises(EngineError, match="can't be started: No such file"):
+        query.run(("/nonexistent/llama-server",), timeout_s=60)
+
+
+def test_another_status_may_be_an_answer_too() -> None:
+    assert query.run(python("print('hello'); exit(3)"), timeout_s=60, statuses=(0, 3)) == "hello\n"
+
+
+def test_once_complete_it_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    program = (
+        f"import os, subprocess, time; held = os.open({str(fifo)!r}, os.O_WRONLY)\n"
+        f"subprocess.Popen(['sleep', '600'], pass_fds=[held]); print('complete', flush=True); time.sleep(600)"
+    )
+    output = query.read_until(python(program), lambda output: "complete" in output, timeout_s=60)
+    assert output == "complete\n"
+    poll = select.poll()
+    poll.register(reader, 0)
+    try:
+        assert poll.poll(20_000) == [(reader, select.POLLHUP)]  # no process has it open for writing
+    finally:
+        os.close(reader)
+
+
+def test_output_without_end_is_cut_off() -> None:
+    output = query.read_until(python("while True: print('x' * 1000)"), never, timeout_s=600)
+    assert 4 * MIB <= len(output) <= 5 * MIB
+
+
+def test_address_space_and_core_files_are_limited() -> None:
+    """The limits are set while it runs: it prints until they are there."""
+    program = (
+        "import resource, time\n"
+        "while True:\n"
+        "  limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_CORE)]\n"
+        "  print(*limits, flush=True); time.sleep(0.01)"
+    )
+    wanted = f"{4 * GIB} 0"
+    output = query.read_until(
+        python(program), lambda output: wanted in output, timeout_s=60, address_space_bytes=4 * GIB
+    )
+    assert output.splitlines()[-1] == wanted
+
+
+def test_library_folders_go_in_front_of_those_already_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LIBRARY_PATH, "/theirs")
+    program = f"import os; print(os.environ[{LIBRARY_PATH!r}])"
+    assert query.run(python(program), timeout_s=60, env={LIBRARY_PATH: "/ours"}) == "/ours:/theirs\n"
