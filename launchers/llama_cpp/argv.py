@@ -2,17 +2,19 @@
 
 from dataclasses import fields
 
-from domain.errors import EngineError, UsageError
+from domain.errors import UsageError
 from domain.plan import LlamaFlags, Plan
 from launchers.base import Capabilities, EngineFlags
 from launchers.command import Command, StopPolicy
 from launchers.llama_cpp.flags import FLAGS, LOAD_MODE, Flag, Kind, encode
+from launchers.option_table import check_reserved, missing_option
 
 # What the daemon decides: taking these from an owner could open the engine to the network.
 RESERVED_FLAGS = """
 --host --port --reuse-port -m --model -a --alias -lv --verbosity --log-verbosity --log-file --log-disable
 --api-prefix --api-key --api-key-file --ssl-key-file --ssl-cert-file --tools -ag --agent --models-dir
 """
+HINT = "install a newer llama.cpp, or point llama_server in the settings at one"
 DEFAULTS = {item.name: item.default for item in fields(LlamaFlags)}
 # The least verbosity at which devices and buffers are printed, and no prompt is (b10068, b10434).
 VERBOSITY = 4
@@ -30,8 +32,7 @@ SWITCHES_OF_MODE: dict[str, tuple[str, ...]] = {
 def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
     if not isinstance(flags, LlamaFlags):
         raise UsageError(f"llama.cpp can't take the flags of another engine: {type(flags).__name__}")
-    if mine := sorted(set(RESERVED_FLAGS.split()) & {word.partition("=")[0] for word in flags.extra}):
-        raise UsageError(f"{', '.join(mine)} is set by the daemon", hint="leave it out")
+    check_reserved(flags.extra, RESERVED_FLAGS.split())
     argv: list[str] = []
     for flag in FLAGS:
         argv += _words(flag, getattr(flags, flag.field), caps)
@@ -49,12 +50,14 @@ def _words(flag: Flag, value: object, caps: Capabilities) -> tuple[str, ...]:
         names = flag.names
     option = caps.first(names)
     if option is None:
-        return () if flag.optional else _lacking(names[0], caps)
+        if flag.optional:
+            return ()
+        raise missing_option(names[0], caps, hint=HINT)
     if flag.kind is Kind.SWITCH:
         return (option,)
     word = encode(flag, value)
     if caps.values.get(option) and flag.values and word not in caps.values[option]:
-        _lacking(f"{option} {word}", caps)
+        raise missing_option(f"{option} {word}", caps, hint=HINT)
     return (option, word)
 
 
@@ -63,17 +66,13 @@ def _load_mode(mode: str | None, caps: Capabilities) -> tuple[str, ...]:
         return ()
     option = caps.first(LOAD_MODE)
     if option is not None:
-        return (option, mode) if mode in caps.values.get(option, (mode,)) else _lacking(mode, caps)
+        if mode not in caps.values.get(option, (mode,)):
+            raise missing_option(f"{option} {mode}", caps, hint=HINT)
+        return (option, mode)
     switches = SWITCHES_OF_MODE.get(mode, (mode,))
-    return next((_lacking(name, caps) for name in switches if name not in caps.flags), switches)
-
-
-def _lacking(option: str, caps: Capabilities) -> tuple[str, ...]:
-    raise EngineError(
-        f"{caps.path} ({caps.version or 'of unknown version'}) has no {option}, which this plan needs",
-        hint="install a newer llama.cpp, or point llama_server in the settings at one",
-        cause="flag_missing",
-    )
+    if missing := [name for name in switches if name not in caps.flags]:
+        raise missing_option(missing[0], caps, hint=HINT)
+    return switches
 
 
 def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:

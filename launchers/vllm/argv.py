@@ -2,10 +2,11 @@
 
 from signal import Signals
 
-from domain.errors import EngineError, UsageError
+from domain.errors import UsageError
 from domain.plan import Plan, VllmFlags
 from launchers.base import Capabilities, EngineFlags
 from launchers.command import Command, StopPolicy
+from launchers.option_table import check_reserved, missing_option
 
 RESERVED_FLAGS = """
 --host --port --uds --root-path --model --served-model-name --api-key --ssl-keyfile --ssl-certfile --config
@@ -34,8 +35,7 @@ STOP = StopPolicy(
 def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
     if not isinstance(flags, VllmFlags):
         raise UsageError(f"vLLM can't take the flags of another engine: {type(flags).__name__}")
-    if mine := sorted(set(RESERVED_FLAGS.split()) & {word.partition("=")[0] for word in flags.extra}):
-        raise UsageError(f"{', '.join(mine)} is set by the daemon", hint="leave it out")
+    check_reserved(flags.extra, RESERVED_FLAGS.split())
     wanted: tuple[tuple[str, object], ...] = (
         ("--dtype", flags.dtype),
         ("--max-model-len", flags.max_model_len),
@@ -56,12 +56,8 @@ def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
         argv.append("--enforce-eager")
     if flags.auto_tool_choice and "--tool-call-parser" in argv:
         argv.append("--enable-auto-tool-choice")
-    if lacking := [word for word in argv if word.startswith("--") and word not in caps.flags]:
-        raise EngineError(
-            f"{caps.path} ({caps.version or 'version unknown'}) has no {lacking[0]}, which this plan needs",
-            hint="install a newer vLLM: make setup-vllm",
-            cause="flag_missing",
-        )
+    if missing := [word for word in argv if word.startswith("--") and word not in caps.flags]:
+        raise missing_option(missing[0], caps, hint="install a newer vLLM: make setup-vllm")
     return (*argv, *flags.extra)
 
 

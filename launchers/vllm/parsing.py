@@ -3,11 +3,12 @@
 import math
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from domain.errors import UsageError
 from domain.plan import VllmFlags
+from launchers.option_table import OptionTable
 from launchers.vllm.options import names
 
 FIELDS = {
@@ -41,48 +42,33 @@ SWITCHES = {
 WORDS = frozenset({"dtype", "quantization", "kv_cache_dtype", "tool_call_parser", "reasoning_parser"})
 
 
+@cache
+def _table() -> OptionTable:
+    counts: dict[str, int | None] = {}
+    for name in names():
+        counts |= {name: None, f"--no-{name.removeprefix('--')}": None}
+    counts |= dict.fromkeys(SWITCHES, 0) | dict.fromkeys(FIELDS, 1)
+    return OptionTable("vllm serve", "vllm serve --help=all", counts, key=_without_path)
+
+
+def _without_path(name: str) -> str:
+    """``--compilation-config.mode`` -> ``--compilation-config``."""
+    return name.partition(".")[0]
+
+
 def parse(args: Sequence[str]) -> VllmFlags:
     """Other options of ``vllm serve`` are kept in ``extra``. Raises: UsageError."""
     values: dict[str, Any] = {}
     extra: list[str] = []
-    rest = list(args)
-    while rest:
-        name, words = _next(rest)
+    for name, words in _table().read(args):
         if name in SWITCHES:
             field, value = SWITCHES[name]
             values[field] = value
         elif name in FIELDS:
-            if len(words) != 1:
-                raise UsageError(f"{name} takes one value, found {len(words)}")
             values[FIELDS[name]] = _value(FIELDS[name], name, words[0])
         else:
             extra += (name, *words)
     return VllmFlags(**{k: v for k, v in values.items() if v is not None}, extra=tuple(extra))
-
-
-def _next(rest: list[str]) -> tuple[str, list[str]]:
-    """Takes one option off the front, with all words up to the next."""
-    token = rest.pop(0)
-    name, equals, word = token.partition("=")
-    if name.startswith("--"):
-        name = name.replace("_", "-")
-    base = name.partition(".")[0]  # --compilation-config.mode 3
-    if base not in names() and f"--{base.removeprefix('--no-')}" not in names():
-        raise _unknown(token)
-    words = [word] if equals else []
-    while rest and not equals and not re.match(r"-{1,2}[A-Za-z]", rest[0]):
-        words.append(rest.pop(0))
-    return name, words
-
-
-def _unknown(token: str) -> UsageError:
-    if not token.startswith("-"):
-        return UsageError(f"{token!r} is no option of vllm serve", hint="options begin with - or --")
-    near = get_close_matches(token.partition("=")[0], names(), n=1, cutoff=0.5)
-    return UsageError(
-        f"vllm serve has no option {token}",
-        hint=f"did you mean {near[0]}?" if near else "vllm serve --help=all lists them",
-    )
 
 
 def _value(field: str, name: str, word: str) -> object:

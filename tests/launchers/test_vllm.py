@@ -159,8 +159,11 @@ def test_what_an_owner_types_is_understood(typed: str, field: str, value: object
     [
         ("--max-model-length 5", "no option --max-model-length", "--max-model-len"),
         ("--swap-space 4", "no option --swap-space", ""),
-        ("smollm2", "'smollm2' is no option", ""),
-        ("-tp", "takes one value, found 0", ""),
+        ("smollm2", "'smollm2' is not an option of vllm serve", ""),
+        ("-tp", "takes a value, found none", ""),
+        ("seed", "'seed' is not an option", ""),
+        ("--enforce-eager yes", "'yes' is not an option", ""),
+        ("--enforce-eager=yes", "takes no value, found 'yes'", ""),
         ("-tp many", "takes a number", ""),
         ("--device-ids gpu", "takes numbers such as 0,1", ""),
         ("--gpu-memory-utilization 92", "a share between 0 and 1", ""),

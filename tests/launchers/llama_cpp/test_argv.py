@@ -156,6 +156,8 @@ def test_a_build_without_a_feature_has_nothing_to_switch_off() -> None:
         ("-ot a=CPU -c 1 -ot b=CPU,c=RPC0", "overrides", (("a", "CPU"), ("b", "CPU"), ("c", "RPC0"))),
         ("--temp 0.2 -v", "extra", ("--temp", "0.2", "-v")),
         ("-dev none", "devices", ("none",)),
+        ("-c=4096", "context_tokens", 4096),
+        ("--control-vector-layer-range=1 2", "extra", ("--control-vector-layer-range", "1", "2")),
     ],
 )
 def test_what_an_owner_types_is_understood(typed: str, field: str, value: object) -> None:
@@ -167,7 +169,7 @@ def test_what_an_owner_types_is_understood(typed: str, field: str, value: object
     [
         ("--ctx-sise 4096", "no option --ctx-sise", "--ctx-size"),
         ("-ngk 3", "no option -ngk", "-ng"),
-        ("4096", "'4096' is no llama-server option", "begin with"),
+        ("4096", "'4096' is not an option of llama-server", "begin with"),
         ("-c many", "-c takes a number, found 'many'", ""),
         ("-c", "-c takes a value, found none", ""),
         ("-ctk q9_9", "-ctk takes one of f32", ""),
@@ -176,6 +178,8 @@ def test_what_an_owner_types_is_understood(typed: str, field: str, value: object
         ("-fit maybe", "-fit takes one of on, off", ""),
         ("--load-mode tape", "--load-mode takes one of", ""),
         ("--swa-full=1", "takes no value", ""),
+        ("--metrics=1", "takes no value", ""),
+        ("--control-vector-layer-range 1", "takes 2 values, found 1", ""),
     ],
 )
 def test_what_no_build_understands_is_refused(typed: str, says: str, hint: str) -> None:
@@ -194,7 +198,8 @@ def test_any_words_are_understood_or_refused(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "extra", [("--host", "0.0.0.0"), ("--host=0.0.0.0",), ("--api-key", "x"), ("-m", "x")]
+    "extra",
+    [("--host", "0.0.0.0"), ("--host=0.0.0.0",), ("--ssl_key_file", "x"), ("--api-key", "x"), ("-m", "x")],
 )
 def test_what_the_daemon_decides_is_refused(extra: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="set by the daemon"):
