@@ -15,8 +15,7 @@ OWNER = "NODE_DAEMON_ENGINE_OF"  # holds the state directory of the daemon that 
 def engines_of(owner: str) -> tuple[Identity, ...]:
     """The leaders of sessions that a daemon with that state directory started. Blocks."""
     wanted = f"{OWNER}={owner}".encode()
-    pids = (int(entry) for entry in os.listdir(procfs.PROC) if entry.isdigit())  # noqa: PTH208 - names are enough
-    leaders = (pid for pid in pids if wanted in _environment(pid) and _leads_its_session(pid))
+    leaders = (pid for pid in procfs.pids() if wanted in _environment(pid) and _leads_its_session(pid))
     return tuple(identity for pid in leaders if (identity := procfs.identity(pid)) is not None)
 
 

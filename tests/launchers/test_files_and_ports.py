@@ -1,9 +1,7 @@
-"""The small parts: ports on the loopback, logs of a bounded size, what /proc says."""
+"""The small parts: ports on the loopback, logs of a bounded size."""
 
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from domain.errors import BusyError
 from domain.serialization import from_json, to_json
 from launchers import ports
 from launchers.command import Command, StopPolicy
-from launchers.process import logfile, procfs
+from launchers.process import logfile
 
 
 def test_the_lowest_free_port_is_given_and_a_full_range_refused(port: int) -> None:
@@ -49,51 +47,6 @@ def test_a_tail_begins_with_this_run_and_survives_a_cut(tmp_path: Path) -> None:
     assert logfile.tail(path, limit_bytes=2) == "\ufffd\n"
     assert logfile.head(path, limit_bytes=7) == "earlier"
     assert logfile.tail(tmp_path / "absent") == ""
-
-
-def test_a_process_is_known_by_its_start_and_its_session() -> None:
-    argv = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(argv, **pipes, start_new_session=True) as child:
-        assert child.stdout is not None
-        child.stdout.readline()  # the kernel shows the command line a moment after Popen returns
-        who = procfs.identity(child.pid)
-        assert who is not None
-        assert who.pid == child.pid
-        assert procfs.members(child.pid) == (child.pid,)
-        assert procfs.runs(child.pid, argv)
-        assert not procfs.runs(child.pid, [sys.executable, "-c", "other"])
-        child.kill()
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert procfs.identity(child.pid) is None  # dead, and not yet reaped
-        assert procfs.members(child.pid) == ()
-    assert procfs.argv(child.pid) == ()
-
-
-@pytest.mark.parametrize(
-    ("groups", "file", "content"),
-    [
-        pytest.param("0::/box/engine\n", "box/engine/memory.events", "oom 3\noom_kill 2\n", id="v2"),
-        pytest.param(
-            "5:memory:/box\n0::/\n", "memory/box/memory.oom_control", "under_oom 0\noom_kill 2\n", id="v1"
-        ),
-        pytest.param("0::/of/the/host\n", "memory.events", "oom_kill 2\n", id="v2 seen from a container"),
-    ],
-)
-def test_oom_kills_are_counted_in_the_cgroup_of_a_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: str, file: str, content: str
-) -> None:
-    monkeypatch.setattr(procfs, "PROC", tmp_path / "proc")
-    monkeypatch.setattr(procfs, "CGROUPS", tmp_path / "cgroup")
-    for path, text in ((tmp_path / "proc" / "7" / "cgroup", groups), (tmp_path / "cgroup" / file, content)):
-        path.parent.mkdir(parents=True)
-        path.write_text(text)
-    counter = procfs.oom_counter(7)
-    assert counter is not None
-    assert procfs.oom_kills(counter) == 2
-    counter.write_text("no counter here")
-    assert procfs.oom_kills(counter) is None
-    assert procfs.oom_counter(8) is None
 
 
 def test_a_command_goes_through_json_and_back() -> None:
