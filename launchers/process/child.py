@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 TICK_S = 5.0  # how often the log's size and the kernel's counter of OOM kills are looked at
 OOM_WINDOW_S = 30.0  # an OOM kill of a part ends the whole within that time (vLLM: 5 s)
 STRAGGLE_S = 2.0  # after the leader's end, for the others to follow by themselves
+CLEAR_POLL_S = (0.05, 1.0)  # the first and the longest pause between looks at what the leader left
 KILL_S = 20.0  # for the kernel to end what was killed: memory of that size takes a while to free
 # Python ignores these; an engine has to meet them as usual (as subprocess.Popen sees to, too).
 RESTORED = (Signals.SIGPIPE, Signals.SIGXFSZ)
@@ -48,7 +49,8 @@ class Child:
         self._leftovers: frozenset[Path] = frozenset()
         self._oom_kills: deque[tuple[Path | None, int | None]] = deque(maxlen=int(OOM_WINDOW_S / TICK_S) + 1)
         self._dead = asyncio.Event()
-        asyncio.get_running_loop().add_reader(pidfd, self._dead.set)
+        self._unkillable = asyncio.Event()
+        asyncio.get_running_loop().add_reader(pidfd, self._note_end)
         self._watch = asyncio.create_task(self._watch_it(), name=f"watch {identity.pid}")
 
     @classmethod
@@ -88,28 +90,42 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Until its end was seen, and all of it is gone."""
+        """Until no process of the engine is left, also after a stop that failed."""
         return self._pidfd is not None
 
     @property
-    def asked(self) -> bool:
-        return self._asked
+    def unkillable(self) -> EngineError | None:
+        """The error of the last stop, while the engine that it could not end is still there."""
+        return _unkillable(self.identity.pid) if self.alive and self._unkillable.is_set() else None
 
     async def wait(self) -> Exit:
         """Returns when no process of the engine is left."""
         return await asyncio.shield(self._watch)
 
+    async def wait_unkillable(self) -> None:
+        """Returns when a stop has failed."""
+        await self._unkillable.wait()
+
     async def stop(self) -> Exit:
         """As the command's stop policy says, after the grace SIGKILL to all. Callers share one stop; after
         one that failed the next tries again.
 
-        Raises: EngineError when the kernel can't end it.
+        Raises: EngineError when the kernel can't end it; then it stays ``alive``, and ``wait`` returns
+        once it is gone after all.
         """
         if self._stop is None or _failed(self._stop):
             self._asked = True
+            self._unkillable.clear()
             self._stop = asyncio.create_task(self._end())
+            self._stop.add_done_callback(_retrieve)
         await asyncio.shield(self._stop)
         return await self.wait()
+
+    def _note_end(self) -> None:
+        """The pidfd stays readable from now on: watched any longer, it would keep the loop busy."""
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+        self._dead.set()
 
     async def _end(self) -> None:
         if not self.alive:
@@ -123,11 +139,8 @@ class Child:
         await asyncio.to_thread(self._look)
         await self._signal_all(Signals.SIGKILL)
         if not await self._is_gone(KILL_S):
-            raise EngineError(
-                f"process {self.identity.pid} does not end, not even killed",
-                hint="the kernel holds it, most often for a GPU or a disk that hangs; dmesg tells",
-                cause="unkillable",
-            )
+            self._unkillable.set()
+            raise _unkillable(self.identity.pid)
 
     async def _signal(self, policy: StopPolicy) -> None:
         if policy.starting_to_all and not self.served:
@@ -168,14 +181,20 @@ class Child:
         return ended
 
     async def _clear_session(self) -> None:
-        """Ends what the leader left: a worker holds gigabytes that nobody would free."""
-        begun = time.monotonic()
+        """Kills what the leader left, because a worker holds gigabytes that nobody would free. Returns when
+        nothing is left, however long the kernel takes."""
+        deadline_s = time.monotonic() + STRAGGLE_S
+        killed: tuple[int, ...] = ()
+        pause_s, longest_s = CLEAR_POLL_S
         while members := await asyncio.to_thread(procfs.members, self.identity.pid):
             await asyncio.to_thread(self._note_leftovers)
-            if time.monotonic() - begun > STRAGGLE_S:
+            if time.monotonic() > deadline_s:
                 await asyncio.to_thread(procfs.signal_session, self.identity.pid, Signals.SIGKILL)
-                log.warning("engine left processes, killed: leader=%d left=%s", self.identity.pid, members)
-            await asyncio.sleep(0.1)
+                if members != killed:
+                    log.warning("engine left processes, killed: leader=%d %s", self.identity.pid, members)
+                killed = members
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, longest_s)
 
     def _look(self) -> None:
         """Blocking: the log's size, and what must be known before whatever comes: the count of OOM
@@ -260,6 +279,20 @@ def _unlink(paths: frozenset[Path]) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             log.warning("shared memory of an engine stays: file=%s error=%s", path, error)
+
+
+def _unkillable(pid: int) -> EngineError:
+    return EngineError(
+        f"process {pid} is still there after SIGKILL",
+        hint="the kernel holds it, most often because a GPU or a disk hangs; see dmesg",
+        cause="unkillable",
+    )
+
+
+def _retrieve(task: "asyncio.Task[None]") -> None:
+    """A stop that fails after all callers gave up raises nowhere else."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("engine not stopped: %s", error)
 
 
 def _failed(task: "asyncio.Task[None]") -> bool:

@@ -97,10 +97,12 @@ class EngineProcess:
 
         Callers share one start: one that gives up does not end it for the others.
         During stop() it waits, then starts afresh.
-        Raises: EngineError; then nothing is left running.
+        Raises: EngineError; then nothing is left running but an engine that can't be killed.
         """
         while self._stop is not None and not self._stop.done():
             await asyncio.wait({self._stop})
+        if self._child is not None and (error := self._child.unkillable) is not None:
+            raise error
         if self._start is None or (self._start.done() and not (self.ready and self.alive)):
             self._start = asyncio.create_task(
                 self._bring_up(timeout_s), name=f"start {self.command.served_name}"
@@ -112,9 +114,12 @@ class EngineProcess:
         """Ends the engine as its stop policy says, then by force; ``None`` when none ran.
 
         No process of it is left. Callers share one stop; who waits in ensure_ready gets an EngineError.
+        Raises: EngineError when the kernel can't end it; then ``alive`` and ``pid`` stay until it is gone,
+        ``wait`` returns at that moment, and another stop tries again.
         """
         if self._stop is None or self._stop.done():
             self._stop = asyncio.create_task(self._end())
+            self._stop.add_done_callback(_retrieve_exit)
         return await asyncio.shield(self._stop)
 
     async def wait(self) -> Exit:
@@ -167,22 +172,27 @@ class EngineProcess:
         child = self._child
         proving = asyncio.create_task(self._prove(child, begun))
         watching = asyncio.create_task(child.wait())
+        stuck = asyncio.create_task(child.wait_unkillable())
         try:
-            self.ready = await self._outcome(proving, watching, timeout_s)
+            await asyncio.wait(
+                {proving, watching, stuck}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            self.ready = await self._outcome(child, proving, watching, timeout_s)
         except Exception:  # whatever it was, nothing may be left running
-            if child.alive:
+            if child.alive and child.unkillable is None:
                 await child.stop()
             raise
         finally:
-            await _cancel(proving, watching)
+            await _cancel(proving, watching, stuck)
         return self.ready
 
     async def _outcome(
-        self, proving: asyncio.Task[Ready], watching: asyncio.Task[Exit], timeout_s: float
+        self, child: Child, proving: asyncio.Task[Ready], watching: asyncio.Task[Exit], timeout_s: float
     ) -> Ready:
-        await asyncio.wait({proving, watching}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if watching.done():
             raise await self._ended(watching.result())
+        if (error := child.unkillable) is not None:
+            raise error
         if not proving.done():
             raise await self._not_ready(timeout_s)
         return proving.result()
@@ -243,6 +253,12 @@ async def _cancel(*tasks: "asyncio.Task[object]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _retrieve_exit(task: "asyncio.Task[Exit | None]") -> None:
+    """A stop that fails after all callers gave up: the child's own task has logged it."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _retrieve(task: "asyncio.Task[Ready]") -> None:

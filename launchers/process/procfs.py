@@ -30,31 +30,65 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Stat:
+    """``state`` is that of the first thread, which may be a zombie while another hangs in the kernel."""
+
     state: str
     parent: int
     session: int
+    threads: int
     start_ticks: int
+
+    @property
+    def first_thread_ended(self) -> bool:
+        return self.state in "ZX"
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it has ended, and only its parent has not heard yet."""
+        return self.first_thread_ended and self.threads <= 1
 
 
 def stat(pid: int) -> Stat | None:
-    """``None`` when there is no such process. Fields by number: proc_pid_stat(5)."""
+    """``None`` when there is no such process."""
+    return _stat(PROC / str(pid))
+
+
+def _stat(folder: Path) -> Stat | None:
+    """Fields by number: proc_pid_stat(5)."""
     try:
-        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+        text = (folder / "stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text.rpartition(")")[2].split()  # from the third on: the name before may hold anything
-    return Stat(fields[0], parent=int(fields[1]), session=int(fields[3]), start_ticks=int(fields[19]))
+    return Stat(
+        fields[0],
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        threads=int(fields[17]),
+        start_ticks=int(fields[19]),
+    )
+
+
+def _folder(pid: int) -> Path:
+    """Where to read memory and command line. Where the first thread has ended and another lives, that is
+    the other's folder: the first has no memory any more."""
+    folder = PROC / str(pid)
+    found = _stat(folder)
+    if found is None or found.ended or not found.first_thread_ended:
+        return folder
+    threads = ((thread, _stat(thread)) for thread in sorted((folder / "task").glob("*")))
+    return next((thread for thread, seen in threads if seen and not seen.first_thread_ended), folder)
 
 
 def identity(pid: int) -> Identity | None:
     """``None`` for a pid that is free or a process that has ended and waits for its parent."""
     found = stat(pid)
-    return None if found is None or found.state in "ZX" else Identity(pid, found.start_ticks)
+    return None if found is None or found.ended else Identity(pid, found.start_ticks)
 
 
 def argv(pid: int) -> tuple[str, ...]:
     try:
-        raw = (PROC / str(pid) / "cmdline").read_bytes()
+        raw = (_folder(pid) / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return ()
     return tuple(part.decode("utf-8", errors="replace") for part in raw.split(b"\0")[:-1])
@@ -111,7 +145,7 @@ def held_bytes(pid: int) -> int:
 
 def _held_bytes(pid: int) -> int:
     try:
-        lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
+        lines = (_folder(pid) / "status").read_text(errors="replace").splitlines()
     except OSError:
         return 0  # ended meanwhile
     fields = dict(line.split(":", 1) for line in lines if ":" in line)
@@ -136,7 +170,7 @@ def _session(pid: int) -> int | None:
 def signal_session(session: int, number: Signals) -> None:
     """To all that live in it now; what they start meanwhile is met by the next call."""
     for pid in members(session):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # ended, or another user's: who waits sees it
             os.kill(pid, number)
 
 
@@ -145,7 +179,7 @@ def shared_memory(pids: Iterable[int], patterns: Sequence[str]) -> frozenset[Pat
     names = set()
     for pid in pids:
         try:
-            maps = (PROC / str(pid) / "maps").read_text(errors="replace")
+            maps = (_folder(pid) / "maps").read_text(errors="replace")
         except OSError:
             continue  # gone meanwhile, or not ours to read
         names |= {line.partition(SHARED_MEMORY)[2] for line in maps.splitlines() if SHARED_MEMORY in line}

@@ -44,6 +44,8 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--stubborn-child", action="store_true", help="starts a child that ignores signals")
     parser.add_argument("--chatter", type=int, default=0, help="bytes a second into the log")
+    parser.add_argument("--write", help="a thread writes to this file all the time")
+    parser.add_argument("--write-child", help="starts a child like this with --write")
     parser.add_argument("--shm", help="maps a file of that name in /dev/shm")
     return parser.parse_known_args()[0]
 
@@ -60,18 +62,27 @@ def main() -> None:
     else:
         signal.signal(signal.SIGTERM, lambda *_: term(chosen))
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if chosen.stubborn_child:
-        subprocess.Popen([sys.executable, "-c", STUBBORN])
+    start_others(chosen)
     held = hold(chosen.shm) if chosen.shm else None
     if chosen.die is not None:
         threading.Timer(chosen.after, die, (chosen.die,)).start()
         if chosen.after == 0:
             time.sleep(60)
-    if chosen.chatter:
-        threading.Thread(target=chatter, args=(chosen.chatter,), daemon=True).start()
     Answers.chosen = chosen
     ThreadingHTTPServer(("127.0.0.1", chosen.port), Answers).serve_forever()
     del held
+
+
+def start_others(chosen: argparse.Namespace) -> None:
+    """Threads and children beside the one that answers."""
+    if chosen.stubborn_child:
+        subprocess.Popen([sys.executable, "-c", STUBBORN])
+    if chosen.write is not None:
+        threading.Thread(target=write, args=(chosen.write,), daemon=True).start()
+    if chosen.write_child is not None:
+        subprocess.Popen([sys.executable, __file__, "--port", "0", "--write", chosen.write_child])
+    if chosen.chatter:
+        threading.Thread(target=chatter, args=(chosen.chatter,), daemon=True).start()
 
 
 def say_second(text: str) -> None:
@@ -104,6 +115,14 @@ def chatter(rate: int) -> None:
         sys.stdout.write("x" * 99 + "\n" * 1)
         sys.stdout.flush()
         time.sleep(100 / rate)
+
+
+def write(name: str) -> None:
+    with Path(name).open("wb", buffering=0) as file:
+        while True:
+            file.seek(0)
+            file.write(b"x")
+            time.sleep(0.01)
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -1,5 +1,6 @@
 """Engines for these tests: the real one, and the child that misbehaves on demand."""
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,11 @@ FAKE = ROOT / "tests" / "fakes" / "engine_server.py"
 CAPTURES = ROOT / "tests" / "captures"
 IMPATIENT = StopPolicy(grace_s=0.5)
 MakeProcess = Callable[..., EngineProcess]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not await asyncio.to_thread(holds):  # noqa: ASYNC110 - /proc and files send no events
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture

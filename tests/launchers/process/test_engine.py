@@ -10,7 +10,7 @@ import pytest
 from domain.errors import EngineError
 from launchers.command import StopPolicy
 from launchers.process import procfs
-from tests.launchers.conftest import MakeProcess
+from tests.launchers.conftest import MakeProcess, until
 
 
 async def members(leader: int) -> tuple[int, ...]:
@@ -47,10 +47,13 @@ async def test_a_caller_during_a_stop_waits_and_starts_afresh(engine_with: MakeP
     assert process.pid not in (None, before)
 
 
-async def test_a_failed_start_raises_and_leaves_nothing(engine_with: MakeProcess) -> None:
+async def test_a_failed_start_raises_and_leaves_nothing(
+    engine_with: MakeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launchers.process.child.STRAGGLE_S", 0.1)
     process = engine_with("--stubborn-child", "--die", "7", "--after", "0.6", "--slow", "9")
     starting = asyncio.create_task(process.ensure_ready(20))
-    await asyncio.sleep(0.15)
+    await until(lambda: process.alive)
     leader = process.pid
     assert leader is not None
     with pytest.raises(EngineError, match="exited 7 while starting"):

@@ -43,23 +43,6 @@ async def test_an_engine_that_ends_as_it_is_stopped_is_just_stopped(
         os.close(other)
 
 
-async def test_a_stop_that_failed_is_tried_again(
-    engine_with: MakeProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    process = engine_with("--deaf")
-    await process.ensure_ready(20)
-    monkeypatch.setattr("launchers.process.child.KILL_S", 0.2)
-    monkeypatch.setattr("launchers.process.procfs.signal_session", lambda session, number: None)
-    with pytest.raises(EngineError, match="not even killed"):
-        await process.stop()
-    assert process.alive
-    monkeypatch.undo()
-    ended = await process.stop()
-    assert ended is not None
-    assert ended.status == -Signals.SIGKILL
-    assert not process.alive
-
-
 async def test_a_log_that_cannot_be_moved_aside_is_cut_and_the_engine_served_and_stopped(
     engine_with: MakeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
