@@ -24,10 +24,10 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 class AnswerError(NodeError):
-    """What the daemon answered instead of doing it. ``code`` is the code of the daemon's error."""
+    """An error that the daemon answered, with the daemon's code."""
 
-    def __init__(self, code: str, message: str, *, hint: str = "", line: str = "") -> None:
-        super().__init__(message, hint=hint, line=line)
+    def __init__(self, code: str, message: str, *, hint: str = "", engine_output: str = "") -> None:
+        super().__init__(message, hint=hint, engine_output=engine_output)
         self.code = code
 
 
@@ -130,8 +130,12 @@ class Daemon:
 def _refusal(status: int, body: bytes) -> AnswerError:
     try:
         error = json.loads(body)["error"]
-        hint, line = str(error.get("hint") or ""), str(error.get("line") or "")
-        return AnswerError(str(error["code"]), str(error["message"]), hint=hint, line=line)
+        return AnswerError(
+            str(error["code"]),
+            str(error["message"]),
+            hint=str(error.get("hint") or ""),
+            engine_output=str(error.get("line") or ""),
+        )
     except (ValueError, KeyError, TypeError):
         text = body[:200].decode("utf-8", "replace").strip()
         return AnswerError("failed", f"the daemon answered {status}: {text}")

@@ -143,14 +143,14 @@ def main(args: list[str]) -> int:
         status = app(args, prog_name="node-ctl", standalone_mode=False)
         sys.stdout.flush()
     except NodeError as error:
-        return _tell(error.code, str(error), error.hint, args, line=error.line)
+        return _report(error.code, str(error), error.hint, args, engine_output=error.engine_output)
     except typer.TyperException as error:
         if error.format_message().startswith("Usage:"):  # a group without a command: its help is the message
             print(error.format_message(), file=sys.stderr)
             return exit_status("bad_usage")
         context = getattr(error, "ctx", None)
         hint = f"see {context.command_path} --help" if context else "see node-ctl --help"
-        return _tell("bad_usage", error.format_message(), hint, args)
+        return _report("bad_usage", error.format_message(), hint, args)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:  # `node-ctl logs | head`: the reader has had enough, and that is no error
@@ -159,17 +159,18 @@ def main(args: list[str]) -> int:
     return status if isinstance(status, int) else DONE
 
 
-def _tell(code: str, message: str, hint: str, args: list[str], *, line: str = "") -> int:
+def _report(code: str, message: str, hint: str, args: list[str], *, engine_output: str = "") -> int:
     from ctl.terminal import harmless  # noqa: PLC0415 - --help does without
 
     if "--json" in args[: args.index("--") if "--" in args else None]:
         import json  # noqa: PLC0415 - for this branch alone
 
-        print(json.dumps({"error": {"code": code, "message": message, "hint": hint, "line": line}}, indent=2))
-    told = (("node-ctl", message), ("the engine said", line if line not in message else ""), ("hint", hint))
-    for who, words in told:
-        if words:
-            print(harmless(f"{who}: {words}", to=sys.stderr), file=sys.stderr)
+        error = {"code": code, "message": message, "hint": hint, "line": engine_output}
+        print(json.dumps({"error": error}, indent=2))
+    output = engine_output if engine_output not in message else ""
+    for label, text in (("node-ctl", message), ("engine output", output), ("hint", hint)):
+        if text:
+            print(harmless(f"{label}: {text}", to=sys.stderr), file=sys.stderr)
     return exit_status(code)
 
 

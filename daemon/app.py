@@ -85,7 +85,6 @@ class Adapters:
     find_process: Callable[[Command], Identity | None]
     find_engines: Callable[[str], tuple[Identity, ...]]
     new_process: Callable[[Command, Watch], EngineProcess]
-    adopt_process: Callable[[Identity, Command, Watch], Awaitable[EngineProcess | None]]
     end_process: Callable[[Identity], Awaitable[None]]
 
 
@@ -141,12 +140,11 @@ def real_adapters(settings: Settings) -> Adapters:
         ),
         engine=lambda name: choose(name, search_paths(settings)),
         replica=lambda weights, folder, within_s: replica.write(weights, folder, within_s=within_s),
-        ask_memory=dry_run.ask,
-        read_memory=dry_run.allocated,
+        ask_memory=dry_run.run,
+        read_memory=dry_run.parse_allocations,
         find_process=lambda command: procfs.find(command.argv),
         find_engines=orphans.engines_of,
         new_process=_new_process,
-        adopt_process=_adopt_process,
         end_process=orphans.end,
     )
 
@@ -156,19 +154,7 @@ def _new_process(command: Command, watch: Watch) -> EngineProcess:
         command,
         log_path=watch.log_path,
         diagnose=watch.diagnose,
-        degraded=watch.degraded,
-        expect=watch.expect,
-        log_limit_bytes=watch.log_limit_bytes,
-    )
-
-
-async def _adopt_process(identity: Identity, command: Command, watch: Watch) -> EngineProcess | None:
-    return await EngineProcess.adopt(
-        identity,
-        command,
-        log_path=watch.log_path,
-        diagnose=watch.diagnose,
-        degraded=watch.degraded,
+        find_degradation=watch.find_degradation,
         expect=watch.expect,
         log_limit_bytes=watch.log_limit_bytes,
     )

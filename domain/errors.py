@@ -21,24 +21,26 @@ from collections.abc import Sequence
 
 from domain.units import gib
 
-LINE_CHARS = 400  # of an engine's line: enough to say why, no screen full
+OUTPUT_CHARS = 400  # of an engine's output: enough to say why without filling the screen
 
 
 class NodeError(Exception):
-    """Base of all errors that are told to an owner without a traceback. ``line`` is the engine's own line
-    that says why, empty where no engine said a word."""
+    """Base of all errors that an owner sees without a traceback. ``engine_output`` is the line of an engine
+    that explains it, empty where no engine is involved. The API calls it ``line``."""
 
     code = "failed"
 
-    def __init__(self, message: str, *, hint: str = "", line: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", engine_output: str = "") -> None:
         super().__init__(message)
         self.hint = hint
-        self.line = line if len(line) <= LINE_CHARS else f"{line[:LINE_CHARS]}..."
+        is_short = len(engine_output) <= OUTPUT_CHARS
+        self.engine_output = engine_output if is_short else f"{engine_output[:OUTPUT_CHARS]}..."
 
     @property
     def in_full(self) -> str:
-        """The message with the engine's line, for where one text must say it all."""
-        return f"{self}: {self.line}" if self.line and self.line not in str(self) else str(self)
+        """The message with the engine's output, for a place that shows a single text."""
+        output = self.engine_output
+        return f"{self}: {output}" if output and output not in str(self) else str(self)
 
 
 class UsageError(NodeError):
@@ -104,8 +106,8 @@ class EngineError(NodeError):
 
     code = "engine_failed"
 
-    def __init__(self, message: str, *, hint: str = "", cause: str = "", line: str = "") -> None:
-        super().__init__(message, hint=hint, line=line)
+    def __init__(self, message: str, *, hint: str = "", cause: str = "", engine_output: str = "") -> None:
+        super().__init__(message, hint=hint, engine_output=engine_output)
         self.cause = cause
 
 

@@ -1,1 +1,1 @@
-"""From a plan to a running engine: flags, engines found and asked, one child process."""
+"""From a plan to a running engine: command lines, discovery of engines, one child process."""

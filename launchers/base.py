@@ -1,4 +1,4 @@
-"""What every engine's launcher offers. The modules in ``registry`` satisfy ``Launcher``."""
+"""The interface of an engine's launcher. The modules in ``registry`` satisfy ``Launcher``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ EngineFlags = LlamaFlags | VllmFlags
 
 @dataclass(frozen=True, slots=True)
 class SearchPaths:
-    """Where engines may lie, best first: the path of the settings, ``search_path`` (as ``PATH``),
-    environments made for engines, and the wheel beside us (``embedded``). What engines say about
-    themselves is kept in ``cache_dir`` across starts of the daemon."""
+    """Where engines may be installed, best first: the path in the settings, ``search_path`` (like
+    ``PATH``), environments made for engines, and the wheel in our own environment (``embedded``).
+    ``cache_dir`` keeps what engines report about themselves across starts of the daemon."""
 
     llama_server: Path | None = None
     vllm: Path | None = None
@@ -29,7 +29,7 @@ class SearchPaths:
 
 @dataclass(frozen=True, slots=True)
 class EngineDevice:
-    """A device by the name the engine gives it: ``Vulkan0``, ``CUDA1``, ``RPC0``."""
+    """A device under the engine's own name for it: ``Vulkan0``, ``CUDA1``, ``RPC0``."""
 
     name: str
     description: str = ""
@@ -39,8 +39,8 @@ class EngineDevice:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What one binary can do, by its own word. ``values`` are the words a flag takes, where listed;
-    ``problem`` says why it can't serve on this machine; ``env`` is what it needs to run at all."""
+    """What one binary reports that it can do. ``values`` are the words an option takes, where it lists
+    them; ``problem`` says why it can't serve on this machine; ``env`` is what it needs to run at all."""
 
     engine: str
     path: str
@@ -53,32 +53,32 @@ class Capabilities:
     env: Mapping[str, str] = field(default_factory=dict)
 
     def first(self, names: Sequence[str]) -> str | None:
-        """The first of ``names`` that this build has."""
+        """The first of ``names`` that this build has as an option."""
         return next((name for name in names if name in self.flags), None)
 
 
 class Launcher(Protocol):
-    """One engine. ``find`` and ``ask`` start children and block; the rest is pure."""
+    """One engine. ``find`` and ``inspect`` start children and block; the rest is pure."""
 
-    def find(self, places: SearchPaths) -> tuple[EngineFound, ...]:
-        """Every binary there is, best first; one that gives no answer has no ``version``."""
+    def find(self, search_paths: SearchPaths) -> tuple[EngineFound, ...]:
+        """Every installed binary, best first; one that does not answer has no ``version``."""
         ...
 
-    def ask(self, path: str, *, cache_dir: Path | None = None) -> Capabilities:
-        """What the binary says it can do. Raises: EngineError when it can't be asked."""
+    def inspect(self, path: str, *, cache_dir: Path | None = None) -> Capabilities:
+        """What the binary reports that it can do. Raises: EngineError when it does not answer."""
         ...
 
     def assume(self) -> Capabilities:
-        """What builds of today can do: for the plan of a box whose engine can't be asked."""
+        """What current builds can do: for the plan of a machine that isn't here."""
         ...
 
     def arguments(self, flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
-        """Engine flags without model, host and port. Raises: EngineError for a flag that the
-        plan needs and the build lacks, UsageError for extra flags that are the daemon's own."""
+        """Options of the engine without model, host and port. Raises: EngineError for an option that the
+        plan needs and the build lacks, UsageError for extra options that the daemon sets itself."""
         ...
 
     def parse(self, args: Sequence[str]) -> EngineFlags:
-        """The opposite of ``arguments``, for what an owner typed. Raises: UsageError."""
+        """The inverse of ``arguments``, for options that an owner typed. Raises: UsageError."""
         ...
 
     def command(self, plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
@@ -86,9 +86,9 @@ class Launcher(Protocol):
         ...
 
     def diagnose(self, log_tail: str, ended: Exit) -> EngineError:
-        """Why the engine ended, with its own line that says so."""
+        """Why the engine ended, with the line of its log that says so."""
         ...
 
-    def degraded(self, log: str, plan: Plan) -> EngineError | None:
-        """What the log of a start says is less than planned, ``None`` when all is as planned."""
+    def find_degradation(self, log: str, plan: Plan) -> EngineError | None:
+        """What the log of a start shows to be less than planned; ``None`` when all is as planned."""
         ...

@@ -1,4 +1,4 @@
-"""What is started, how it is ended, and how it ended: values only."""
+"""Values: the command of an engine, how to stop it, how it ended."""
 
 import re
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ SECRET_NAME = re.compile(
     r"(?:_|$)",
     re.IGNORECASE,
 )
-SECRET_VALUE = re.compile(r"://[^/@\s]+@")  # an address with a user's name or password
+SECRET_VALUE = re.compile(r"://[^/@\s]+@")  # a URL with a user name or password
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a child may know that runs other people's weights and templates: it fetches nothing, so no
-    token is of use to it."""
+    """The environment for a child that runs other people's weights and templates. It fetches nothing, so it
+    needs no token."""
     return {
         name: value
         for name, value in environ.items()
@@ -36,8 +36,8 @@ def child_environment(base: Mapping[str, str], additions: Mapping[str, str]) -> 
 @dataclass(frozen=True, slots=True)
 class StopPolicy:
     """``grace_s`` after the signal the whole session is killed. ``shared_memory`` are patterns of
-    names below /dev/shm that only this engine makes and may leave behind. ``starting_to_all``: the
-    starting signal goes to every process of the session, the serving signal to the leader alone."""
+    names below /dev/shm that only this engine creates and may leave behind. ``starting_to_all``: the
+    starting signal goes to every process of the session, the serving signal only to the leader."""
 
     starting_signal: Signals = Signals.SIGTERM
     starting_to_all: bool = False
@@ -68,11 +68,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How an engine ended. ``status`` is negative for a signal, ``None`` for an adopted engine:
-    only a parent is told. ``asked``: stop() was called, without it a status of 0 is a crash, too.
-    ``served``: it had answered before. ``oom_killed``: the kernel killed in its cgroup for memory."""
+    """How an engine ended. ``status`` is negative for a signal, ``None`` for an adopted engine, whose
+    parent we are not. ``stop_requested``: without it, a status of 0 is a crash too. ``served``: it had
+    answered before. ``oom_killed``: the kernel killed a process in its cgroup for memory."""
 
     status: int | None
-    asked: bool = False
+    stop_requested: bool = False
     served: bool = False
     oom_killed: bool = False

@@ -1,4 +1,4 @@
-"""Binaries of an engine, from where they may lie to what they say of themselves."""
+"""Inspects the binaries of an engine that may be installed."""
 
 import logging
 import os
@@ -13,25 +13,25 @@ from launchers.base import Capabilities
 log = logging.getLogger(__name__)
 
 
-class Ask(Protocol):
+class Inspect(Protocol):
     def __call__(self, path: str, *, cache_dir: Path | None = None) -> Capabilities: ...
 
 
 def query_all(
-    engine: str, paths: Iterable[Path], ask: Ask, *, cache_dir: Path | None
+    engine: str, paths: Iterable[Path], inspect: Inspect, *, cache_dir: Path | None
 ) -> tuple[EngineFound, ...]:
-    """Each binary once, by the first path under which it is found; one that gives no answer with the
-    reason as its problem. Starts children."""
-    found: dict[str, EngineFound] = {}
+    """Each binary once, under the first path that leads to it; one that does not answer with the reason as
+    its problem. Starts children."""
+    by_real_path: dict[str, EngineFound] = {}
     for path in paths:
         real = os.path.realpath(path)
-        if real in found or not (path.is_file() and os.access(path, os.X_OK)):
+        if real in by_real_path or not (path.is_file() and os.access(path, os.X_OK)):
             continue
         try:
-            caps = ask(str(path), cache_dir=cache_dir)
+            caps = inspect(str(path), cache_dir=cache_dir)
         except EngineError as error:
-            log.warning("an engine gives no answer: path=%s error=%s", path, error.in_full)
-            found[real] = EngineFound(engine, str(path), problem=error.in_full)
+            log.warning("engine does not answer: path=%s error=%s", path, error.in_full)
+            by_real_path[real] = EngineFound(engine, str(path), problem=error.in_full)
         else:
-            found[real] = EngineFound(engine, str(path), caps.version, caps.backends, caps.problem)
-    return tuple(found.values())
+            by_real_path[real] = EngineFound(engine, str(path), caps.version, caps.backends, caps.problem)
+    return tuple(by_real_path.values())

@@ -1,4 +1,4 @@
-"""From an engine's last lines to a cause: tables of patterns, most telling first."""
+"""Maps the log of an engine that ended to an error: tables of patterns, the most specific first."""
 
 import re
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ from signal import Signals
 from domain.errors import EngineError
 from launchers.command import Exit
 
-# A line that the owner can act on, where no pattern knows it.
+# Lines that are likely to help an owner where no pattern matches.
 LOOKS_LIKE_AN_ERROR = re.compile(r"error|fail|fatal|abort|assert|exception|cannot|unable", re.IGNORECASE)
 
-FETCH_AGAIN = "remove the file and launch again: what came from a hub is fetched anew"
+FETCH_AGAIN = "remove the file and launch again: weights from a hub are downloaded again"
 
 EXITED, CRASHED = "exited", "crashed"
-UNEXPLAINED = frozenset((EXITED, CRASHED))  # causes that say how it ended, and not why
+UNEXPLAINED = frozenset((EXITED, CRASHED))  # causes that say how it ended but not why
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """``message`` may name the pattern's groups: ``{1}``."""
+    """``message`` may refer to the groups of the pattern: ``{1}``."""
 
     cause: str
     pattern: str
@@ -27,54 +27,57 @@ class Failure:
     hint: str
 
 
-def known(table: Sequence[Failure], log: str) -> EngineError | None:
+def match_failure(table: Sequence[Failure], log: str) -> EngineError | None:
     """The error of the first row of ``table`` that a line of ``log`` matches."""
     lines = log.splitlines()
     for row in table:
         pattern = re.compile(row.pattern)
         for line in lines:
-            if found := pattern.search(line):
-                message = row.message.format(found.group(0), *(group or "?" for group in found.groups()))
-                return EngineError(message, hint=row.hint, cause=row.cause, line=line.strip())
+            if match := pattern.search(line):
+                message = row.message.format(match.group(0), *(group or "?" for group in match.groups()))
+                return EngineError(message, hint=row.hint, cause=row.cause, engine_output=line.strip())
     return None
 
 
-def by_exit(engine: str, log: str, ended: Exit) -> EngineError:
-    """What the way it ended tells, where no line of the log does."""
-    line = last_telling_line(log)
+def explain_exit(engine: str, log: str, ended: Exit) -> EngineError:
+    """The error for an exit status or signal, where no line of the log explains it."""
+    engine_output = last_error_line(log)
     when = "while serving" if ended.served else "while starting"
     if ended.status == -Signals.SIGILL:
         return EngineError(
-            f"{engine} uses CPU instructions that this machine lacks (illegal instruction)",
+            f"{engine} uses CPU instructions that this CPU lacks (illegal instruction)",
             hint="point the settings at a build for this CPU, or install another version of the engine",
             cause="illegal_instruction",
-            line=line,
+            engine_output=engine_output,
         )
     if ended.status is not None and ended.status < 0:
         name = Signals(-ended.status).name
         return EngineError(
-            f"{engine} was ended by {name} {when}",
+            f"{engine} was killed by {name} {when}",
             hint="node-ctl logs shows its last lines",
             cause="killed" if ended.status in (-Signals.SIGKILL, -Signals.SIGTERM) else CRASHED,
-            line=line,
+            engine_output=engine_output,
         )
     how = "ended" if ended.status is None else f"exited {ended.status}"
     return EngineError(
-        f"{engine} {how} {when}", hint="node-ctl logs shows its last lines", cause=EXITED, line=line
+        f"{engine} {how} {when}",
+        hint="node-ctl logs shows its last lines",
+        cause=EXITED,
+        engine_output=engine_output,
     )
 
 
-def out_of_memory_kill(engine: str, log: str) -> EngineError:
+def oom_kill(engine: str, log: str) -> EngineError:
     return EngineError(
-        f"the kernel killed {engine} because memory ran out",
-        hint="plan with a smaller --context or quant, stop another model, or raise the memory limit",
+        f"the kernel killed {engine}: out of memory",
+        hint="use a smaller --context or quant, stop another model, or raise the memory limit",
         cause="oom_killed",
-        line=last_telling_line(log),
+        engine_output=last_error_line(log),
     )
 
 
-def last_telling_line(log: str) -> str:
-    """The last line that looks like an error, else the last line at all."""
+def last_error_line(log: str) -> str:
+    """The last line that looks like an error, else the last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    telling = [line for line in lines if LOOKS_LIKE_AN_ERROR.search(line)]
-    return (telling or lines or [""])[-1]
+    errors = [line for line in lines if LOOKS_LIKE_AN_ERROR.search(line)]
+    return (errors or lines or [""])[-1]

@@ -1,7 +1,7 @@
-"""For which GPUs an engine was built: read from its libraries, for no engine says it without a GPU.
+"""For which GPUs an engine was built, read from its libraries: no engine reports it without a GPU.
 
 A llama.cpp build has its GPU code in libggml-cuda or libggml-hip beside the binary, or in the binary
-itself; vLLM has it in torch, which says what it was made with.
+itself; vLLM has it in torch, whose version file names the CUDA version.
 """
 
 import mmap
@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 LIBRARIES = ("libggml-cuda.so*", "libggml-hip.so*")
-# Where it is linked against the runtime, and what clang's offload bundler writes before each code object
+# The name of the linked runtime, and what clang's offload bundler writes before each code object
 CUDA_RUNTIME = re.compile(rb"libcudart\.so\.(\d{1,3})")
 HIP_TARGET = re.compile(rb"amdgcn-amd-amdhsa--(gfx[0-9a-f]{3,4})")
 TORCH_CUDA = re.compile(r"^cuda\b[^=]*=\s*'(\d+\.\d+)'", re.MULTILINE)
@@ -20,18 +20,18 @@ TORCH_CUDA = re.compile(r"^cuda\b[^=]*=\s*'(\d+\.\d+)'", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """``cuda`` is the CUDA version of its runtime: ``"12"`` where only the major one shows, ``"12.8"``.
-    ``hip_targets`` are the GPUs that HIP code is there for; () is "none found"."""
+    """``cuda`` is the CUDA version of its runtime: ``"12.8"``, or ``"12"`` where only the major version is
+    known. ``hip_targets`` are the GPUs that it has HIP code for; empty where there is none."""
 
     cuda: str | None = None
     hip_targets: tuple[str, ...] = ()
 
 
-def of(binary: Path) -> Build:
-    """Never raises: what can't be read is not known. Blocks while it reads through the libraries."""
-    found = [_scanned(path) for path in _files(binary)]
-    versions = [build.cuda for build in found if build.cuda]
-    targets = {target for build in found for target in build.hip_targets}
+def read_build(binary: Path) -> Build:
+    """Never raises: what can't be read is unknown. Blocks while it reads the libraries."""
+    builds = [_read_library(path) for path in _files(binary)]
+    versions = [build.cuda for build in builds if build.cuda]
+    targets = {target for build in builds for target in build.hip_targets}
     return Build(_torch_cuda(binary) or next(iter(versions), None), tuple(sorted(targets)))
 
 
@@ -43,11 +43,11 @@ def _files(binary: Path) -> Iterator[Path]:
             yield from sorted(folder.glob(pattern))
 
 
-def _scanned(path: Path) -> Build:
+def _read_library(path: Path) -> Build:
     try:
-        seen = path.stat()
-        return _scan(path, seen.st_mtime_ns, seen.st_size)
-    except (OSError, ValueError):  # gone, not ours to read, or empty, which can't be mapped
+        stat = path.stat()
+        return _scan(path, stat.st_mtime_ns, stat.st_size)
+    except (OSError, ValueError):  # missing, not readable, or empty, which can't be mapped
         return Build()
 
 
@@ -55,7 +55,7 @@ def _scanned(path: Path) -> Build:
 def _scan(path: Path, _mtime_ns: int, _size: int) -> Build:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
         runtime = CUDA_RUNTIME.search(content)
-        targets = {found[1].decode() for found in HIP_TARGET.finditer(content)}
+        targets = {match[1].decode() for match in HIP_TARGET.finditer(content)}
         cuda = runtime[1].decode() if runtime else None
     return Build(cuda, tuple(sorted(targets)))
 
@@ -64,8 +64,8 @@ def _torch_cuda(binary: Path) -> str | None:
     """``binary`` is ``bin/vllm`` of an environment."""
     for file in sorted(binary.parent.parent.glob("lib/python3*/site-packages/torch/version.py")):
         try:
-            found = TORCH_CUDA.search(file.read_text(errors="replace"))
+            match = TORCH_CUDA.search(file.read_text(errors="replace"))
         except OSError:
             continue
-        return found[1] if found else None
+        return match[1] if match else None
     return None

@@ -1,4 +1,4 @@
-"""A port on the loopback that nothing listens on now."""
+"""Finds a free port on the loopback."""
 
 import socket
 from collections.abc import Collection
@@ -9,12 +9,14 @@ LOOPBACK = "127.0.0.1"
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether an engine could listen there. As engines do, past connections that linger are ignored."""
+    """Whether an engine could listen there. Closed connections in TIME_WAIT are ignored, as engines do."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-            probe.listen(1)  # SO_REUSEADDR lets a bind pass beside a bound socket, listen() tells
+            probe.listen(
+                1
+            )  # with SO_REUSEADDR, bind() succeeds beside another bound socket; listen() does not
         except OSError:
             return False
     return True

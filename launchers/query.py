@@ -168,7 +168,7 @@ def _no_answer(argv: Sequence[str], what: str, engine_output: str = "") -> Engin
         f"{' '.join(argv)} {what}",
         hint="set another path in the settings, or install the engine again",
         cause="no_answer",
-        line=engine_output,
+        engine_output=engine_output,
     )
 
 

@@ -1,4 +1,4 @@
-"""The engines there are, by the name that plans use, and the choice of one binary."""
+"""All engines by the name that plans use, and the choice of a binary."""
 
 import os
 
@@ -15,23 +15,24 @@ INSTALL = {
 }
 
 
-def choose(engine: str, places: SearchPaths) -> Capabilities:
-    """The best binary of ``engine`` that works here. One that the settings name is never passed over
-    in silence. Raises: EngineError."""
+def choose(engine: str, search_paths: SearchPaths) -> Capabilities:
+    """The best binary of ``engine`` that works on this machine. One that the settings name and that does
+    not work is an error, even where another would. Raises: EngineError."""
     launcher = LAUNCHERS[engine]
-    configured = {LLAMA_CPP: places.llama_server, VLLM: places.vllm}[engine]
-    found = launcher.find(places)
+    configured = {LLAMA_CPP: search_paths.llama_server, VLLM: search_paths.vllm}[engine]
+    installed = launcher.find(search_paths)
     if configured is not None and not os.access(configured, os.X_OK):
         raise EngineError(
             f"the settings name {configured}, which can't be started",
             hint=INSTALL[engine],
             cause="missing",
         )
-    usable = [binary for binary in found if binary.problem is None]
-    if found and (not usable or (configured is not None and found[0].problem)):
+    usable = [binary for binary in installed if binary.problem is None]
+    best = next(iter(installed), None)
+    if best is not None and (not usable or (configured is not None and best.problem)):
         raise EngineError(
-            f"{found[0].path} can't be used: {found[0].problem}", hint=INSTALL[engine], cause="unusable"
+            f"{best.path} can't be used: {best.problem}", hint=INSTALL[engine], cause="unusable"
         )
     if not usable:
         raise EngineError(f"no {engine} is installed", hint=INSTALL[engine], cause="missing")
-    return launcher.ask(usable[0].path, cache_dir=places.cache_dir)
+    return launcher.inspect(usable[0].path, cache_dir=search_paths.cache_dir)

@@ -1,7 +1,7 @@
-"""How many threads are fastest, by trying: the obvious count can be eight times slower than one less.
+"""Measures which thread count is fastest: the obvious one can be eight times slower than one less.
 
-On two virtual cores that others use, too, a model of 135 M makes 17 tokens a second with two threads and
-142 with one: threads that wait for one that isn't running burn what the others need.
+On two virtual cores shared with others, a model of 135 M decodes 17 tokens/s with two threads and 142 with
+one: threads that spin while they wait for one that isn't scheduled take the CPU from it.
 """
 
 import asyncio
@@ -17,40 +17,40 @@ Serve = Callable[[int], AbstractAsyncContextManager[EngineProcess]]
 
 TOKENS = 24
 REPEATS = 2
-FAR_SLOWER = 0.6  # of the best so far: not worth measuring well, nor worth going on in that direction
+FAR_SLOWER = 0.6  # of the best rate so far: not worth repeating, nor worth going on in that direction
 
 
-def counts(
+def candidate_counts(
     usable_cpus: int | None, quota_cpus: float | None = None, performance_cores: int | None = None
 ) -> tuple[int, ...]:
-    """What to try, the safest first: one less than the obvious count, the obvious one, half of it, and at
-    the end all logical CPUs where those are more."""
+    """Thread counts to try, the safest first: one less than the obvious count, the obvious one, half of it,
+    and all logical CPUs where those are more."""
     limit = usable_cpus or 1
     if quota_cpus is not None:
         limit = min(limit, max(1, int(quota_cpus)))
     obvious = min(limit, performance_cores or limit)
-    tries = (obvious - 1, obvious, obvious // 2, limit)
-    return tuple(dict.fromkeys(count for count in tries if count >= 1))
+    counts = (obvious - 1, obvious, obvious // 2, limit)
+    return tuple(dict.fromkeys(count for count in counts if count >= 1))
 
 
-async def tune(
+async def measure(
     serve: Serve,
-    tries: Sequence[int],
+    counts: Sequence[int],
     *,
     budget_s: float = 120.0,
     repeats: int = REPEATS,
 ) -> dict[int, float]:
-    """Tokens a second by thread count, measured with the real engine and model, one at a time: ``serve``
-    gives an engine of that count which answers, and ends it.
+    """Tokens/s by thread count, measured with the real engine and model, one count at a time: ``serve``
+    yields a ready engine with that count, and stops it.
 
-    A count stands for its slowest repeat: on a shared box a count that is too high is fast now and then. A
-    count beyond one that is far slower than the best is left out. Stops when the budget is spent, never
-    before the first. Raises: what ``serve`` raises.
+    The slowest repeat counts: on a shared machine a count that is too high is fast now and then. A count
+    beyond one that is far slower than the best is left out. Stops when the budget is spent, but not before
+    the first. Raises: what ``serve`` raises.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + budget_s
     rates: dict[int, float] = {}
-    for count in tries:
+    for count in counts:
         if rates and loop.time() > until:
             break
         if _is_beyond_a_slow_one(count, rates):
@@ -60,12 +60,12 @@ async def tune(
         if rate is None:
             continue
         rates[count] = rate
-        log.info("threads tried: threads=%d tokens_per_s=%.1f", count, rate)
+        log.info("threads measured: threads=%d tokens_per_s=%.1f", count, rate)
     return rates
 
 
 def _is_beyond_a_slow_one(count: int, rates: Mapping[int, float]) -> bool:
-    """More threads than a count that is too many, or fewer than one that is too few."""
+    """Whether it is more than a count that is too high, or less than one that is too low."""
     if not rates:
         return False
     best = max(rates, key=lambda tried: rates[tried])
@@ -77,5 +77,5 @@ async def _rate(process: EngineProcess, repeats: int, *, best: float) -> float |
     first = None if process.ready is None else process.ready.decode_tokens_per_s
     if first is not None and first < FAR_SLOWER * best:
         return first
-    seen = [await process.measure(TOKENS) for _ in range(repeats)]
-    return min((rate for rate in (*seen, first) if rate is not None), default=None)
+    rates = [await process.measure(TOKENS) for _ in range(repeats)]
+    return min((rate for rate in (*rates, first) if rate is not None), default=None)

@@ -106,7 +106,7 @@ def _watched(daemon: Daemon, name: str, *, as_json: bool) -> Any:
     if last.step is Step.FAILED:
         code = last.code or EngineError.code
         see_log = f"see node-ctl logs {name}" if code == EngineError.code else ""
-        raise AnswerError(code, last.message, hint=last.hint or see_log, line=last.line or "")
+        raise AnswerError(code, last.message, hint=last.hint or see_log, engine_output=last.line or "")
     if last.step is Step.STOPPED:
         raise AnswerError("failed", f"{name} was stopped before it was ready", hint="someone stopped it")
     return daemon.get(launch_path(name))

@@ -36,7 +36,7 @@ def install(app: FastAPI) -> None:
     async def refused(request: Request, error: errors.NodeError) -> JSONResponse:
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         log.info("refused: %s %s: %s: %s", request.method, request.url.path, error.code, error.in_full)
-        return JSONResponse(body(error.code, str(error), error.hint, error.line), status)
+        return JSONResponse(body(error.code, str(error), error.hint, error.engine_output), status)
 
     @app.exception_handler(RequestValidationError)
     async def misread(request: Request, error: RequestValidationError) -> JSONResponse:

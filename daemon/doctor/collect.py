@@ -52,7 +52,7 @@ def read(
         disks=disks(settings),
         disk_low_bytes=settings.disk_low_bytes,
         builds={
-            engine.path: gpu_targets.of(Path(engine.path))
+            engine.path: gpu_targets.read_build(Path(engine.path))
             for engine in hardware.engines
             if GPU_BACKENDS & set(engine.backends)
         },

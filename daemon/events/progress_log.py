@@ -28,7 +28,7 @@ class ProgressLog:
     def say(self, step: Step, message: str, *, error: NodeError | None = None) -> None:
         line = Progress(step, message, time.time())
         if error is not None:
-            line = replace(line, code=error.code, hint=error.hint, line=error.line)
+            line = replace(line, code=error.code, hint=error.hint, line=error.engine_output)
         self.add(line)
 
     def close(self) -> None:

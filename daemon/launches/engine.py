@@ -56,9 +56,8 @@ async def start_engine(
 async def adopt_engine(app: App, run: Run, plan: Plan | None, identity: Identity) -> Engine | None:
     """The engine of ``run``, ``None`` where it is gone or the pid is another's by now. Without its ``plan``
     it can only be ended."""
-    watch = _watch(app, launch_of(run.launch), plan)
-    process = await app.adapters.adopt_process(identity, run.command, watch)
-    if process is None:
+    process = app.adapters.new_process(run.command, _watch(app, launch_of(run.launch), plan))
+    if not await process.adopt(identity):
         return None
     return Engine(process, run.port, run.id, trial=run.launch.endswith(TRIAL))
 
@@ -127,7 +126,9 @@ def _watch(app: App, launch: str, plan: Plan | None) -> Watch:
         log_path=app.log_path(launch),
         log_limit_bytes=app.settings.log_max_bytes,
         diagnose=_undiagnosed if launcher is None else launcher.diagnose,
-        degraded=None if launcher is None or plan is None else partial(launcher.degraded, plan=plan),
+        find_degradation=None
+        if launcher is None or plan is None
+        else partial(launcher.find_degradation, plan=plan),
         expect=None if plan is None else expected(app.catalogue, plan),
     )
 

@@ -45,7 +45,7 @@ async def with_tuned_threads(
     if known is not None:
         launch.reuse("the measured thread count")
         return with_threads(plan, plan.flags, known.best)
-    tries = thread_trial.counts(
+    tries = thread_trial.candidate_counts(
         machine.cpu.usable_cpus, machine.cpu.quota_cpus, machine.cpu.performance_cores
     )
     if len(tries) < 2:
@@ -111,7 +111,7 @@ async def _measure(
         finally:
             await _end_trial(app, launch)
 
-    return await thread_trial.tune(serve, tries)
+    return await thread_trial.measure(serve, tries)
 
 
 async def _end_trial(app: App, launch: Launch) -> None:

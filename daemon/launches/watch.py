@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from launchers.process.engine import Degraded, Diagnose
+from launchers.process.engine import DiagnoseFailure, FindDegradation
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +12,6 @@ class Watch:
 
     log_path: Path
     log_limit_bytes: int
-    diagnose: Diagnose
-    degraded: Degraded | None
+    diagnose: DiagnoseFailure
+    find_degradation: FindDegradation | None
     expect: str | None

@@ -131,17 +131,17 @@ def _told(app: App, question: Question) -> DryRunReport:
             told = app.adapters.ask_memory(question.flags, question.caps, replica)
     except OSError as error:
         raise EngineError(f"no place for a replica: {error.strerror}") from error
-    log.info("asked on a replica: engine=%s after_s=%.3f", told.by, time.monotonic() - began)
+    log.info("asked on a replica: engine=%s after_s=%.3f", told.program, time.monotonic() - began)
     return told
 
 
 def _compared(told: DryRunReport, shape: ModelShape, question: Question) -> Differences:
     """With what the rules say of the program that told: it reserves less than the server that runs."""
-    reader = Reader.FIT_PARAMS if told.by == FIT_PARAMS else Reader.DRY_RUN
+    reader = Reader.FIT_PARAMS if told.program == FIT_PARAMS else Reader.DRY_RUN
     rules = lay_out(shape, question.flags, question.machine, reader=reader).rows
-    found = reconcile.differences(rules, told.held)
+    found = reconcile.differences(rules, told.devices)
     if found is None:
-        seen = ", ".join(one.name for one in told.held if one.is_device) or "none"
+        seen = ", ".join(one.name for one in told.devices if one.is_device) or "none"
         raise EngineError(f"it sees other devices than the plan has: {seen}")
     return found
 

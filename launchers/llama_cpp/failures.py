@@ -1,7 +1,7 @@
-"""What llama-server says when it fails, and when it starts with less than planned.
+"""What llama-server logs when it fails, and when it starts with less than planned.
 
-Lines as printed by b10068, b10434 (tests/captures/llama.cpp) and, for the GPU back ends, by ggml's
-sources b11434.
+Lines as printed by b10068 and b10434 (tests/captures/llama.cpp) and, for the GPU back ends, from the
+sources of ggml at b11434.
 """
 
 import re
@@ -11,27 +11,27 @@ from domain.errors import EngineError
 from domain.plan import HOST, LlamaFlags, Plan
 from domain.units import MIB, gib
 from launchers.command import Exit
-from launchers.failures import FETCH_AGAIN, Failure, by_exit, known, out_of_memory_kill
+from launchers.failures import FETCH_AGAIN, Failure, explain_exit, match_failure, oom_kill
 
-SMALLER = "ask for less with --context, choose a smaller quant, or stop another model"
-TABLE: tuple[Failure, ...] = (
+SMALLER = "use a smaller --context or quant, or stop another model"
+FAILURES: tuple[Failure, ...] = (
     Failure(
         "port_taken",
         r"couldn't bind HTTP server socket.*port: (\d+)",
         "port {1} is taken by another program",
-        "launch again: the next free port is used",
+        "launch again to use the next free port",
     ),
     Failure(
         "library_missing",
         r"error while loading shared libraries: ([^:]+):",
-        "llama-server needs the library {1}, which this system lacks",
-        "install the driver or the package that brings it, or use another build of llama.cpp",
+        "llama-server needs the library {1}, which is not installed",
+        "install the driver or package that contains it, or use another build of llama.cpp",
     ),
     Failure(
         "device_missing",
         r'error while handling argument "[^"]*": invalid device: (\S+)',
         "llama-server has no device {1}",
-        "llama-server --list-devices shows those it sees; look at the driver if one is gone",
+        "llama-server --list-devices lists its devices; check the driver if one is missing",
     ),
     Failure(
         "unknown_flag",
@@ -42,31 +42,31 @@ TABLE: tuple[Failure, ...] = (
     Failure(
         "bad_flag",
         r'error while handling argument "([^"]*)": (.+)',
-        "llama-server does not take this value for {1}: {2}",
+        "llama-server does not accept this value for {1}: {2}",
         "llama-server --help lists the values",
     ),
     Failure(
         "file_missing",
         r"failed to open GGUF file '([^']+)' \(([^)]+)\)",
         "{1} can't be opened: {2}",
-        "check the path and who may read it",
+        "check the path and its permissions",
     ),
     Failure(
         "bad_file",
         r"invalid magic characters: '(.*)', expected 'GGUF'",
-        "the model file is no GGUF: it begins with {1!r}",
+        "the model file is not a GGUF file: it starts with {1!r}",
         FETCH_AGAIN,
     ),
     Failure(
         "bad_file",
         r"tensor '([^']+)' data is not within the file bounds",
-        "the model file is cut off or damaged: {1} lies beyond its end",
+        "the model file is truncated or damaged: {1} is beyond its end",
         FETCH_AGAIN,
     ),
     Failure(
         "bad_file",
         r"gguf_init_from_\w+: (failed to read .+|invalid .+|.*corrupted.*)",
-        "the model file is cut off or damaged: {1}",
+        "the model file is truncated or damaged: {1}",
         FETCH_AGAIN,
     ),
     Failure(
@@ -84,70 +84,70 @@ TABLE: tuple[Failure, ...] = (
     Failure(
         "out_of_host_memory",
         r"insufficient memory \(attempted to allocate +([\d.]+) MB\)",
-        "host memory ran out: {1} MiB more were asked for",
+        "out of host memory: an allocation of {1} MiB failed",
         SMALLER,
     ),
     Failure(
         "out_of_device_memory",
         r"failed to allocate ((?:CUDA|Vulkan|ROCm|HIP|SYCL|Metal|MTL|RPC)\S*) buffer of size (\d+)",
-        "the memory of {1} ran out: {2} bytes more were asked for",
+        "out of memory on {1}: an allocation of {2} bytes failed",
         SMALLER,
     ),
     Failure(
         "out_of_device_memory",
         r"(ErrorOutOfDeviceMemory|(?:cuda|hip)Malloc failed: out of memory|\w+ error: out of memory)",
-        "device memory ran out ({1})",
+        "out of device memory ({1})",
         SMALLER,
     ),
     Failure(
         "out_of_host_memory",
         r"(mmap failed: Cannot allocate memory|std::bad_alloc|ErrorOutOfHostMemory|allocate CPU\S* buffer.*)",
-        "host memory ran out ({1})",
+        "out of host memory ({1})",
         SMALLER,
     ),
     Failure(
         "device_lost",
         r"(ErrorDeviceLost|CUDA error: .*|ROCm error: .*)",
         "the GPU or its driver failed: {1}",
-        "dmesg tells more; a GPU that hangs may need a reset",
+        "see dmesg; a GPU that hangs may need a reset",
     ),
     Failure(
         "rpc_lost",
         r"(Remote RPC server crashed or returned malformed response|RPC.*connection.*(?:closed|reset|lost))",
-        "an RPC server is gone: {1}",
-        "start ggml-rpc-server there again, of the same version",
+        "the connection to an RPC server was lost: {1}",
+        "start ggml-rpc-server there again, in the same version",
     ),
     Failure(
         "split_unsupported",
         r"device (\S+) does not support split buffers",
-        "{1} can't share a layer by rows",
-        "use the split mode layer",
+        "{1} does not support --split-mode row",
+        "use --split-mode layer",
     ),
 )
-LESS: tuple[Failure, ...] = (
+DEGRADATIONS: tuple[Failure, ...] = (
     Failure(
         "device_missing",
         r"E Failed to connect to (\S+)",
-        "the RPC server {1} can't be reached: its share of the model would go elsewhere",
+        "the RPC server {1} can't be reached, so its share of the model would be placed elsewhere",
         "start ggml-rpc-server there",
     ),
     Failure(
         "device_missing",
         r"failed to initialize (CUDA|ROCm): (.+)",
         "{1} can't be used: {2}",
-        "look at the driver; node-ctl doctor helps",
+        "check the driver; node-ctl doctor shows what is wrong",
     ),
     Failure(
         "memory_not_locked",
         r"failed to mlock (\S+) buffer",
-        "the weights can't be locked in memory ({1} bytes refused)",
-        "raise LimitMEMLOCK of the service, or the memlock limit of the user",
+        "the weights can't be locked in memory: {1} bytes are over the limit",
+        "raise LimitMEMLOCK of the service or the memlock limit of the user",
     ),
     Failure(
         "less_context",
         r"the slot context \((\d+)\) exceeds the training context of the model \((\d+)\)",
-        "the engine caps the context at {2} tokens, {1} were planned",
-        "ask for at most that with --context",
+        "the engine limits the context to {2} tokens, {1} were planned",
+        "use at most that for --context",
     ),
 )
 BUFFER = re.compile(
@@ -158,7 +158,7 @@ ON_HOST = re.compile(r"CPU|.*_Host$")
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """One buffer as the engine's log has it; ``device`` is its name there: ``CPU_Mapped``."""
+    """One buffer as the engine logs it; ``device`` is the name there: ``CPU_Mapped``."""
 
     device: str
     what: str
@@ -171,26 +171,26 @@ class Buffer:
 
 def diagnose(log_tail: str, ended: Exit) -> EngineError:
     if ended.oom_killed:
-        return out_of_memory_kill("llama-server", log_tail)
-    return known(TABLE, log_tail) or by_exit("llama-server", log_tail, ended)
+        return oom_kill("llama-server", log_tail)
+    return match_failure(FAILURES, log_tail) or explain_exit("llama-server", log_tail, ended)
 
 
-def degraded(log: str, plan: Plan) -> EngineError | None:
-    return known(LESS, log) or _fewer_devices(log, plan)
+def find_degradation(log: str, plan: Plan) -> EngineError | None:
+    return match_failure(DEGRADATIONS, log) or _find_unused_devices(log, plan)
 
 
-def buffers(log: str) -> tuple[Buffer, ...]:
-    """What the engine really allocated, from the log of its start at verbosity 4."""
+def parse_buffers(log: str) -> tuple[Buffer, ...]:
+    """What the engine allocated, from the log of its start at verbosity 4."""
     return tuple(
-        Buffer(found["device"], found["what"], int(float(found["mib"]) * MIB))
-        for found in BUFFER.finditer(log)
+        Buffer(match["device"], match["what"], int(float(match["mib"]) * MIB))
+        for match in BUFFER.finditer(log)
     )
 
 
-def _fewer_devices(log: str, plan: Plan) -> EngineError | None:
-    """The line "offloaded 31/31 layers to GPU" comes without any GPU, too: only a buffer is a proof."""
+def _find_unused_devices(log: str, plan: Plan) -> EngineError | None:
+    """The line "offloaded 31/31 layers to GPU" appears without any GPU too: only a buffer is proof."""
     planned = [part for part in plan.memory if part.device != HOST and part.weights_bytes]
-    weights = [buffer for buffer in buffers(log) if buffer.what == "model"]
+    weights = [buffer for buffer in parse_buffers(log) if buffer.what == "model"]
     if not (planned and weights and isinstance(plan.flags, LlamaFlags)):
         return None
     used = {buffer.device for buffer in weights if not buffer.on_host}
@@ -198,9 +198,9 @@ def _fewer_devices(log: str, plan: Plan) -> EngineError | None:
         return None
     on_host_bytes = sum(buffer.size_bytes for buffer in weights if buffer.on_host)
     return EngineError(
-        f"{len(planned)} devices were to hold weights ({', '.join(part.device for part in planned)}), "
-        f"{len(used)} do; {gib(on_host_bytes)} went to host memory",
-        hint="llama-server --list-devices shows what it sees; look at the driver if a device is gone",
+        f"weights were planned on {len(planned)} devices ({', '.join(part.device for part in planned)}), "
+        f"{len(used)} have some; {gib(on_host_bytes)} are in host memory",
+        hint="llama-server --list-devices lists its devices; check the driver if one is missing",
         cause="device_missing",
-        line=next(line for line in log.splitlines() if "model buffer size" in line).strip(),
+        engine_output=next(line for line in log.splitlines() if "model buffer size" in line).strip(),
     )

@@ -1,4 +1,4 @@
-"""Which llama-server option says which field of ``LlamaFlags``: one table, read in both directions."""
+"""The llama-server option for each field of ``LlamaFlags``: one table, used in both directions."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -7,7 +7,7 @@ from domain.errors import UsageError
 
 
 class Kind(Enum):
-    COUNT = auto()  # a number; the engine's word for "my default" is below ``least``
+    COUNT = auto()  # a number; one below ``least`` means the engine's default
     LAYERS = auto()  # a number, auto or all
     FLOATS = auto()  # 3,1
     WORD = auto()
@@ -19,8 +19,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """``names``: the first that a build has is passed. ``off``: what turns a SWITCH off.
-    ``optional``: a build without it has nothing there to switch."""
+    """``names``: the first that a build has is passed. ``off``: what turns a SWITCH off. ``optional``: may
+    be left out for a build that lacks it."""
 
     field: str
     kind: Kind
@@ -99,7 +99,7 @@ BY_NAME: dict[str, Flag] = {name: flag for flag in FLAGS for name in (*flag.name
 
 # llama-server: "auto" is -1 and "all" is below that; no model has as many layers as ALL_LAYERS.
 ALL_LAYERS = 999
-# The engine's own default is to fit what is unset; ``LlamaFlags`` defaults to what plans do.
+# The engine's own default is to fit what is unset; the default of ``LlamaFlags`` is that of plans.
 ENGINE_FITS = True
 
 
@@ -112,13 +112,13 @@ def encode(flag: Flag, value: object) -> str:
             return ",".join(f"{part:g}" for part in value)
         case Kind.WORDS, tuple():
             return ",".join(value)
-        case Kind.PAIRS, tuple():  # one option: several are taken, too, with a warning
+        case Kind.PAIRS, tuple():  # in one option: builds accept several with a warning
             return ",".join(f"{pattern}={buffer}" for pattern, buffer in value)
     return str(value)
 
 
 def decode(flag: Flag, option: str, word: str) -> object:
-    """The value a word stands for; ``None`` where it asks for the engine's default. Raises: UsageError."""
+    """The value of a word; ``None`` where it means the engine's default. Raises: UsageError."""
     match flag.kind:
         case Kind.COUNT | Kind.LAYERS:
             return _number(flag, option, word)

@@ -1,5 +1,5 @@
-"""llama-server's ``--help``, read as a table: the names of each option, how many words follow, which
-words it takes. Formats seen: b10068 to b11434."""
+"""Parses llama-server's ``--help``: the names of each option, how many words follow it, which words it takes.
+Formats of b10068 to b11434."""
 
 import re
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Option:
     values: tuple[str, ...] = ()
 
 
-def options(text: str) -> tuple[Option, ...]:
-    """Options in order. Those that the build only lists to say that they are gone are left out."""
+def parse_help(text: str) -> tuple[Option, ...]:
+    """Options in order, without those that are listed as removed."""
     blocks: list[list[str]] = []
     for line in text.splitlines():
         if line.startswith("-") and NAME.match(line):
@@ -31,9 +31,9 @@ def options(text: str) -> tuple[Option, ...]:
 def _option(block: list[str]) -> Option:
     names: list[str] = []
     rest = block[0]
-    while found := NAME.match(rest):
-        names.append(found.group())
-        rest = rest[found.end() :]
+    while name := NAME.match(rest):
+        names.append(name.group())
+        rest = rest[name.end() :]
         if not (comma := re.match(r",\s+(?=-)", rest)):
             break
         rest = rest[comma.end() :]
@@ -43,7 +43,7 @@ def _option(block: list[str]) -> Option:
 
 
 def _operand(rest: str, used: int) -> str:
-    """What stands between the names and the description."""
+    """The text between the names and the description."""
     if rest.startswith("  "):
         return ""
     width = DESCRIPTION_COLUMN - used
@@ -58,4 +58,4 @@ def _values(operand: str, below: list[str]) -> tuple[str, ...]:
     for line in below:
         if allowed := ALLOWED.search(line):
             return tuple(word.strip() for word in allowed.group(1).split(","))
-    return tuple(found.group(1) for line in below if (found := BULLET.match(line)))
+    return tuple(bullet.group(1) for line in below if (bullet := BULLET.match(line)))

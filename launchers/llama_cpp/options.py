@@ -1,5 +1,5 @@
-"""Every option that llama-server builds b10068 to b11434 take, by the words that follow it: read from
-their ``--help``. An option of this list may stand in an owner's command line; one that isn't is a typo."""
+"""Every option of llama-server builds b10068 to b11434 by the number of words that follow it, from their
+``--help``. An owner's command line may use these; any other option is taken for a typo."""
 
 from functools import cache
 
@@ -73,7 +73,7 @@ TWO_WORDS = "--control-vector-layer-range"
 
 
 @cache
-def words_after() -> dict[str, int]:
-    """Option -> how many words follow it."""
+def word_counts() -> dict[str, int]:
+    """Option -> number of words that follow it."""
     lists = (NO_WORD, ONE_WORD, TWO_WORDS)
     return {name: count for count, names in enumerate(lists) for name in names.split()}

@@ -1,4 +1,4 @@
-"""A llama-server command line, as an owner types it, into ``LlamaFlags``."""
+"""Parses a llama-server command line, as an owner types it, into ``LlamaFlags``."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,22 +13,22 @@ from launchers.llama_cpp.flags import (
     Kind,
     decode,
 )
-from launchers.llama_cpp.options import words_after
+from launchers.llama_cpp.options import word_counts
 from launchers.option_table import OptionTable
 
-# What the older switches meant in terms of --load-mode (b10434 takes both).
+# The older switches in terms of --load-mode (b10434 accepts both).
 MODE_OF_SWITCH = {"--mmap": "mmap", "--no-mmap": "none", "--direct-io": "dio", "-dio": "dio"}
 
 
 def parse(args: Sequence[str]) -> LlamaFlags:
-    """Fields that are not named are the engine's own defaults: it fits what is unset, too.
+    """Fields that are not given are the engine's own defaults; one of them is to fit what is unset.
 
     Options that say nothing about memory or speed are kept in ``extra``.
     Raises: UsageError, with the nearest option for one that no build has.
     """
     values: dict[str, Any] = {"fit": ENGINE_FITS}
     extra: list[str] = []
-    table = OptionTable("llama-server", "llama-server --help", words_after())
+    table = OptionTable("llama-server", "llama-server --help", word_counts())
     for name, words in table.read(args):
         flag = BY_NAME.get(name)
         if flag is not None:

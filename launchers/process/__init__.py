@@ -1,1 +1,1 @@
-"""One engine process: its children, log, identity in /proc, start and stop."""
+"""The processes of one engine: start and stop, watch, log file, /proc."""

@@ -1,6 +1,6 @@
-"""One engine's processes: a leader in a session of its own, watched by pidfd, ended as a whole.
+"""The processes of one engine: a leader in a session of its own, watched by pidfd, stopped as a whole.
 
-An engine started by an earlier daemon is no child of ours: it is watched and ended the same way, only its
+An engine started by an earlier daemon is not our child: it is watched and stopped the same way, only its
 exit status stays unknown.
 """
 
@@ -21,12 +21,12 @@ from launchers.process.procfs import Identity
 
 log = logging.getLogger(__name__)
 
-TICK_S = 5.0  # how often the log's size and the kernel's counter of OOM kills are looked at
-OOM_WINDOW_S = 30.0  # an OOM kill of a part ends the whole within that time (vLLM: 5 s)
-STRAGGLE_S = 2.0  # after the leader's end, for the others to follow by themselves
+TICK_S = 5.0  # how often the log's size and the kernel's counter of OOM kills are checked
+OOM_WINDOW_S = 30.0  # an OOM kill of one process ends the whole engine within that time (vLLM: 5 s)
+STRAGGLE_S = 2.0  # after the leader's end, for the others to end by themselves
 CLEAR_POLL_S = (0.05, 1.0)  # the first and the longest pause between looks at what the leader left
-KILL_S = 20.0  # for the kernel to end what was killed: memory of that size takes a while to free
-# Python ignores these; an engine has to meet them as usual (as subprocess.Popen sees to, too).
+KILL_S = 20.0  # for the kernel to end what was killed: freeing that much memory takes a while
+# Python ignores these; an engine gets their default action, as from subprocess.Popen.
 RESTORED = (Signals.SIGPIPE, Signals.SIGXFSZ)
 
 
@@ -43,15 +43,15 @@ class Child:
         self.served = False
         self._limit_bytes = limit
         self._pidfd: int | None = pidfd
-        self._naming = asyncio.Lock()  # held by who signals, and by who gives pid and pidfd away
-        self._asked = False
+        self._pid_lock = asyncio.Lock()  # held to signal, and to release pid and pidfd
+        self._stop_requested = False
         self._stop: asyncio.Task[None] | None = None
         self._leftovers: frozenset[Path] = frozenset()
         self._oom_kills: deque[tuple[Path | None, int | None]] = deque(maxlen=int(OOM_WINDOW_S / TICK_S) + 1)
         self._dead = asyncio.Event()
         self._unkillable = asyncio.Event()
         asyncio.get_running_loop().add_reader(pidfd, self._note_end)
-        self._watch = asyncio.create_task(self._watch_it(), name=f"watch {identity.pid}")
+        self._watch = asyncio.create_task(self._watch_until_gone(), name=f"watch {identity.pid}")
 
     @classmethod
     async def start(
@@ -63,8 +63,8 @@ class Child:
         except OSError as error:
             raise _not_started(command, log_path, error) from error
         pidfd = os.pidfd_open(pid)  # an ended child keeps its pid until it is reaped, here
-        seen = await asyncio.to_thread(procfs.stat, pid)
-        identity = Identity(pid, 0 if seen is None else seen.start_ticks)
+        stat = await asyncio.to_thread(procfs.stat, pid)
+        identity = Identity(pid, 0 if stat is None else stat.start_ticks)
         return cls(identity, pidfd, command, log_path, log_start=log_start, limit=limit_bytes)
 
     @classmethod
@@ -76,13 +76,13 @@ class Child:
         *,
         limit_bytes: int = logfile.LIMIT_BYTES,
     ) -> "Child | None":
-        """The engine an earlier daemon started, ``None`` when the pid is free, or is another's by now.
-        Its lines begin here: what the log held before may be of an earlier engine that failed."""
+        """The engine that an earlier daemon started; ``None`` when the pid is free or another's by now.
+        Its log starts here: what the file holds may be of an earlier engine that failed."""
         try:
             pidfd = os.pidfd_open(identity.pid)
         except ProcessLookupError:
             return None
-        if not await asyncio.to_thread(_is_it, identity, command):
+        if not await asyncio.to_thread(_is_engine, identity, command):
             os.close(pidfd)
             return None
         log_start = await asyncio.to_thread(logfile.size_bytes, log_path)
@@ -90,7 +90,7 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Until no process of the engine is left, also after a stop that failed."""
+        """True until no process of the engine is left, also after a stop that failed."""
         return self._pidfd is not None
 
     @property
@@ -107,14 +107,14 @@ class Child:
         await self._unkillable.wait()
 
     async def stop(self) -> Exit:
-        """As the command's stop policy says, after the grace SIGKILL to all. Callers share one stop; after
-        one that failed the next tries again.
+        """Signals as the command's stop policy says, and after its grace SIGKILL to all. Callers share one
+        stop; after one that failed the next call tries again.
 
         Raises: EngineError when the kernel can't end it; then it stays ``alive``, and ``wait`` returns
         once it is gone after all.
         """
         if self._stop is None or _failed(self._stop):
-            self._asked = True
+            self._stop_requested = True
             self._unkillable.clear()
             self._stop = asyncio.create_task(self._end())
             self._stop.add_done_callback(_retrieve)
@@ -131,12 +131,12 @@ class Child:
         if not self.alive:
             return
         policy = self.command.stop
-        await asyncio.to_thread(self._look)
+        await asyncio.to_thread(self._check)
         await self._signal(policy)
         if await self._is_gone(policy.grace_s):
             return
         log.warning("engine killed: pid=%d grace_s=%g", self.identity.pid, policy.grace_s)
-        await asyncio.to_thread(self._look)
+        await asyncio.to_thread(self._check)
         await self._signal_all(Signals.SIGKILL)
         if not await self._is_gone(KILL_S):
             self._unkillable.set()
@@ -147,13 +147,13 @@ class Child:
             await self._signal_all(policy.starting_signal)
             return
         number = policy.serving_signal if self.served else policy.starting_signal
-        async with self._naming:
+        async with self._pid_lock:
             if self._pidfd is not None:
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, number)
 
     async def _signal_all(self, number: Signals) -> None:
-        async with self._naming:
+        async with self._pid_lock:
             if self._pidfd is not None:
                 await asyncio.to_thread(procfs.signal_session, self.identity.pid, number)
 
@@ -166,17 +166,19 @@ class Child:
             return False
         return True
 
-    async def _watch_it(self) -> Exit:
+    async def _watch_until_gone(self) -> Exit:
         while not self._dead.is_set():
-            await asyncio.to_thread(self._look)
+            await asyncio.to_thread(self._check)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._dead.wait(), TICK_S)
         oom_killed = await asyncio.to_thread(self._oom_killed)
         await self._clear_session()
-        async with self._naming:
-            status = self._release()  # last: until it is reaped, its pid names no one else
+        async with self._pid_lock:
+            status = self._release()  # last: until it is reaped, its pid is not reused
         await asyncio.to_thread(_unlink, self._leftovers)
-        ended = Exit(status=status, asked=self._asked, served=self.served, oom_killed=oom_killed)
+        ended = Exit(
+            status=status, stop_requested=self._stop_requested, served=self.served, oom_killed=oom_killed
+        )
         log.info("engine ended: pid=%d %s", self.identity.pid, ended)
         return ended
 
@@ -196,9 +198,9 @@ class Child:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, longest_s)
 
-    def _look(self) -> None:
-        """Blocking: the log's size, and what must be known before whatever comes: the count of OOM
-        kills, and the shared memory that a killed engine would leave. What can't be read ends no watch."""
+    def _check(self) -> None:
+        """Blocking: bounds the log and notes what can't be read after the end: the count of OOM kills, and
+        the shared memory that a killed engine would leave. Errors do not end the watch."""
         try:
             if logfile.bound(self.log_path, self._limit_bytes):
                 self.log_start = 0
@@ -209,23 +211,23 @@ class Child:
             counter = procfs.oom_counter(self.identity.pid)
             self._oom_kills.append((counter, None if counter is None else procfs.oom_kills(counter)))
         except OSError as error:
-            log.warning("engine not looked at: pid=%d error=%s", self.identity.pid, error)
+            log.warning("engine not checked: pid=%d error=%s", self.identity.pid, error)
 
     def _note_leftovers(self) -> None:
         if patterns := self.command.stop.shared_memory:
             self._leftovers |= procfs.shared_memory(procfs.members(self.identity.pid), patterns)
 
     def _oom_killed(self) -> bool:
-        """Whether the count rose since the oldest look; an ended leader is in no cgroup any more."""
+        """Whether the count rose since the oldest check; a leader that ended is in no cgroup any more."""
         counter = self._oom_kills[-1][0] if self._oom_kills else None
         if counter is None:
             return False
-        before = next((count for seen, count in self._oom_kills if seen == counter), None)
+        before = next((count for file, count in self._oom_kills if file == counter), None)
         now = procfs.oom_kills(counter)
         return now is not None and before is not None and now > before
 
     def _release(self) -> int | None:
-        """Its exit status. From here on the numbers of its pid and pidfd may be given to others."""
+        """The exit status. From here on the kernel may reuse the numbers of pid and pidfd."""
         pidfd, self._pidfd = self._pidfd, None
         if pidfd is None:
             return None
@@ -237,7 +239,7 @@ class Child:
 
 
 def _spawn(command: Command, log_path: Path, limit_bytes: int) -> tuple[int, int]:
-    """Blocking: starts the engine, its output straight into the log; the pid and where its lines begin."""
+    """Blocking: starts the engine with its output going to the log; the pid and the offset of its lines."""
     descriptor, log_start = logfile.open_log(log_path, limit_bytes)
     try:
         pid = os.posix_spawn(
@@ -249,7 +251,7 @@ def _spawn(command: Command, log_path: Path, limit_bytes: int) -> tuple[int, int
                 (os.POSIX_SPAWN_DUP2, descriptor, 1),
                 (os.POSIX_SPAWN_DUP2, descriptor, 2),
             ],
-            setsid=True,  # a session of its own: a stop reaches grandchildren, a ^C at the daemon doesn't
+            setsid=True,  # so that a stop reaches grandchildren, and a ^C at the daemon reaches none
             setsigmask=(),
             setsigdef=RESTORED,
         )
@@ -258,12 +260,12 @@ def _spawn(command: Command, log_path: Path, limit_bytes: int) -> tuple[int, int
     return pid, log_start
 
 
-def _is_it(identity: Identity, command: Command) -> bool:
+def _is_engine(identity: Identity, command: Command) -> bool:
     return procfs.identity(identity.pid) == identity and procfs.runs(identity.pid, command.argv)
 
 
 def _status(pidfd: int) -> int | None:
-    """Of an ended child, which is reaped here; ``None`` for an adopted engine."""
+    """The exit status of an ended child, which is reaped here; ``None`` for an adopted engine."""
     try:
         info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:
@@ -278,7 +280,7 @@ def _unlink(paths: frozenset[Path]) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            log.warning("shared memory of an engine stays: file=%s error=%s", path, error)
+            log.warning("shared memory of an engine not removed: file=%s error=%s", path, error)
 
 
 def _unkillable(pid: int) -> EngineError:
@@ -300,7 +302,7 @@ def _failed(task: "asyncio.Task[None]") -> bool:
 
 
 def _not_started(command: Command, log_path: Path, error: OSError) -> EngineError:
-    """``posix_spawn`` names the binary in its error, what fails at the log names a path of the log."""
+    """``posix_spawn`` names the binary in its error; an error at the log names a path of the log."""
     if error.filename in (command.argv[0], os.fsencode(command.argv[0])):
         hint = "check the engine's path in the settings"
         return EngineError(

@@ -1,4 +1,4 @@
-"""One engine, from its command to its end: started once for all who wait, proved, watched, stopped."""
+"""One engine from its command to its end: started once for all callers, checked, watched, stopped."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from pathlib import Path
 from domain.errors import EngineError
 from launchers import ports, readiness
 from launchers.command import Command, Exit
-from launchers.failures import UNEXPLAINED, last_telling_line
+from launchers.failures import UNEXPLAINED, last_error_line
 from launchers.process import logfile
 from launchers.process.child import Child
 from launchers.process.procfs import Identity
@@ -20,15 +20,16 @@ log = logging.getLogger(__name__)
 QUICK_S = 5.0
 START_ATTEMPTS = 4
 
-Diagnose = Callable[[str, Exit], EngineError]
-Degraded = Callable[[str], EngineError | None]
+DiagnoseFailure = Callable[[str, Exit], EngineError]
+FindDegradation = Callable[[str], EngineError | None]
 
 
 class EngineProcess:
     """Owns at most one running engine.
 
-    ``diagnose`` and ``degraded`` are the launcher's; ``expect`` is a word that the known answer must
-    have. The log is appended to over restarts and held below two times ``log_limit_bytes``.
+    ``diagnose`` and ``find_degradation`` are the launcher's; ``expect`` is a word that the answer to the
+    known question must contain. The log is appended to over restarts and stays below twice
+    ``log_limit_bytes``.
     """
 
     def __init__(
@@ -36,8 +37,8 @@ class EngineProcess:
         command: Command,
         *,
         log_path: Path,
-        diagnose: Diagnose,
-        degraded: Degraded | None = None,
+        diagnose: DiagnoseFailure,
+        find_degradation: FindDegradation | None = None,
         expect: str | None = None,
         log_limit_bytes: int = logfile.LIMIT_BYTES,
     ) -> None:
@@ -45,40 +46,20 @@ class EngineProcess:
         self.log_path = log_path
         self.ready: Ready | None = None
         self._diagnose = diagnose
-        self._degraded = degraded
+        self._find_degradation = find_degradation
         self._expect = expect
         self._log_limit_bytes = log_limit_bytes
         self._child: Child | None = None
         self._start: asyncio.Task[Ready] | None = None
         self._stop: asyncio.Task[Exit | None] | None = None
 
-    @classmethod
-    async def adopt(
-        cls,
-        identity: Identity,
-        command: Command,
-        *,
-        log_path: Path,
-        diagnose: Diagnose,
-        degraded: Degraded | None = None,
-        expect: str | None = None,
-        log_limit_bytes: int = logfile.LIMIT_BYTES,
-    ) -> "EngineProcess | None":
-        """An engine that outlived its daemon; ``None`` when it is gone, or the pid is another's.
-        It is watched from here on; ``ensure_ready`` proves it without starting anything."""
-        child = await Child.adopt(identity, command, log_path, limit_bytes=log_limit_bytes)
-        if child is None:
-            return None
-        process = cls(
-            command,
-            log_path=log_path,
-            diagnose=diagnose,
-            degraded=degraded,
-            expect=expect,
-            log_limit_bytes=log_limit_bytes,
+    async def adopt(self, identity: Identity) -> bool:
+        """Takes over an engine that outlived its daemon; false when it is gone, or the pid is another's.
+        It is watched from here on; ``ensure_ready`` checks its answer without starting anything."""
+        self._child = await Child.adopt(
+            identity, self.command, self.log_path, limit_bytes=self._log_limit_bytes
         )
-        process._child = child
-        return process
+        return self._child is not None
 
     @property
     def alive(self) -> bool:
@@ -95,8 +76,8 @@ class EngineProcess:
     async def ensure_ready(self, timeout_s: float) -> Ready:
         """Starts the engine if needed; returns once it has answered a known question.
 
-        Callers share one start: one that gives up does not end it for the others.
-        During stop() it waits, then starts afresh.
+        Callers share one start: a caller that gives up does not end it for the others.
+        During stop() it waits, then starts the engine again.
         Raises: EngineError; then nothing is left running but an engine that can't be killed.
         """
         while self._stop is not None and not self._stop.done():
@@ -113,7 +94,7 @@ class EngineProcess:
     async def stop(self) -> Exit | None:
         """Ends the engine as its stop policy says, then by force; ``None`` when none ran.
 
-        No process of it is left. Callers share one stop; who waits in ensure_ready gets an EngineError.
+        No process of it is left. Callers share one stop; callers of ensure_ready get an EngineError.
         Raises: EngineError when the kernel can't end it; then ``alive`` and ``pid`` stay until it is gone,
         ``wait`` returns at that moment, and another stop tries again.
         """
@@ -123,13 +104,13 @@ class EngineProcess:
         return await asyncio.shield(self._stop)
 
     async def wait(self) -> Exit:
-        """Returns when the engine is gone, all of it. Raises: EngineError when none was started."""
+        """Returns when no process of the engine is left. Raises: EngineError when none was started."""
         if self._child is None:
             raise EngineError(f"{self.command.served_name} was not started", cause="not_started")
         return await self._child.wait()
 
     async def why(self) -> EngineError:
-        """Why the engine that is gone ended, in words of its log."""
+        """Waits for the end of the engine; why it ended, as its log explains it."""
         ended = await self.wait()
         return self._diagnose(await self.log_tail(), ended)
 
@@ -139,20 +120,20 @@ class EngineProcess:
         return await asyncio.to_thread(logfile.tail, self.log_path, since=since)
 
     async def log_head(self) -> str:
-        """The first lines of this run. Raises: OSError where its file is gone."""
+        """The first lines of this run. Raises: OSError when the file is gone."""
         since = 0 if self._child is None else self._child.log_start
         return await asyncio.to_thread(logfile.head, self.log_path, since=since)
 
     async def measure(self, tokens: int) -> float | None:
         """Decode speed of one more answer of ``tokens`` tokens, in tokens a second."""
-        seen = readiness.Reply("", None, None, None, None)
+        unknown = readiness.Reply("", None, None, None, None)
         async with readiness.client(self.command) as http:
-            reply = await readiness.measure(http, self.command.served_name, like=seen, tokens=tokens)
+            reply = await readiness.measure(http, self.command.served_name, like=unknown, tokens=tokens)
         return reply.decode_tokens_per_s
 
     async def _bring_up(self, timeout_s: float) -> Ready:
-        """llama-server now and then ends before its last lines, with the cause, are written: one crash of
-        three on a busy machine (b10068). A quick end that nothing explains is tried again, to hear why."""
+        """llama-server sometimes ends before its last lines, with the cause, are written: one crash in three
+        on a busy machine (b10068). A quick end that nothing explains is tried again to learn the cause."""
         for _ in range(START_ATTEMPTS - 1):
             begun = asyncio.get_running_loop().time()
             try:
@@ -170,67 +151,67 @@ class EngineProcess:
             begun = asyncio.get_running_loop().time()
             self._child = await self._spawn()
         child = self._child
-        proving = asyncio.create_task(self._prove(child, begun))
+        checking = asyncio.create_task(self._check(child, begun))
         watching = asyncio.create_task(child.wait())
         stuck = asyncio.create_task(child.wait_unkillable())
         try:
             await asyncio.wait(
-                {proving, watching, stuck}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+                {checking, watching, stuck}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
-            self.ready = await self._outcome(child, proving, watching, timeout_s)
-        except Exception:  # whatever it was, nothing may be left running
+            self.ready = await self._outcome(child, checking, watching, timeout_s)
+        except Exception:  # whatever happened, nothing may be left running
             if child.alive and child.unkillable is None:
                 await child.stop()
             raise
         finally:
-            await _cancel(proving, watching, stuck)
+            await _cancel(checking, watching, stuck)
         return self.ready
 
     async def _outcome(
-        self, child: Child, proving: asyncio.Task[Ready], watching: asyncio.Task[Exit], timeout_s: float
+        self, child: Child, checking: asyncio.Task[Ready], watching: asyncio.Task[Exit], timeout_s: float
     ) -> Ready:
         if watching.done():
             raise await self._ended(watching.result())
         if (error := child.unkillable) is not None:
             raise error
-        if not proving.done():
+        if not checking.done():
             raise await self._not_ready(timeout_s)
-        return proving.result()
+        return checking.result()
 
     async def _spawn(self) -> Child:
         if not await asyncio.to_thread(ports.is_free, self.command.port, self.command.host):
             raise EngineError(
                 f"port {self.command.port} is taken by another program",
-                hint="launch again: the next free port is used",
+                hint="launch again to use the next free port",
                 cause="port_taken",
             )
         child = await Child.start(self.command, self.log_path, limit_bytes=self._log_limit_bytes)
         log.info("engine started: name=%s pid=%d", self.command.served_name, child.identity.pid)
         return child
 
-    async def _prove(self, child: Child, begun: float | None) -> Ready:
+    async def _check(self, child: Child, begun: float | None) -> Ready:
         async with readiness.client(self.command) as http:
-            await readiness.healthy(http, self.command.health_path)
+            await readiness.wait_until_healthy(http, self.command.health_path)
             load_s = None if begun is None else asyncio.get_running_loop().time() - begun
-            child.served = True  # from here on it takes the signal for an engine that serves
-            if self._degraded is not None and begun is not None:
-                said = await asyncio.to_thread(logfile.head, self.log_path, since=child.log_start)
-                if (less := self._degraded(said)) is not None:
-                    raise less
-            ready = await readiness.prove(http, self.command, expect=self._expect)
+            child.served = True  # from here on it is stopped by the signal for an engine that serves
+            if self._find_degradation is not None and begun is not None:
+                head = await asyncio.to_thread(logfile.head, self.log_path, since=child.log_start)
+                if (degradation := self._find_degradation(head)) is not None:
+                    raise degradation
+            ready = await readiness.check_answer(http, self.command, expect=self._expect)
         return replace(ready, load_s=load_s)
 
     async def _ended(self, ended: Exit) -> EngineError:
-        if ended.asked:
+        if ended.stop_requested:
             return EngineError(f"{self.command.served_name} was stopped while it started", cause="stopped")
         return self._diagnose(await self.log_tail(), ended)
 
     async def _not_ready(self, timeout_s: float) -> EngineError:
         return EngineError(
             f"{self.command.served_name} did not answer within {timeout_s:g} s",
-            hint="node-ctl logs shows how far it came; a slow disk needs a longer timeout",
+            hint="node-ctl logs shows how far it got; for a slow disk, set ready_timeout_s higher",
             cause="timeout",
-            line=last_telling_line(await self.log_tail()),
+            engine_output=last_error_line(await self.log_tail()),
         )
 
     async def _end(self) -> Exit | None:
@@ -244,7 +225,7 @@ class EngineProcess:
         return ended
 
     async def _past_spawn(self) -> None:
-        """A start that is under way has a child to end, or has ended."""
+        """Returns when a start in progress has a child to stop, or has ended."""
         while self._start is not None and not self._start.done() and not self.alive:
             await asyncio.wait({self._start}, timeout=0.01)
 
@@ -256,12 +237,12 @@ async def _cancel(*tasks: "asyncio.Task[object]") -> None:
 
 
 def _retrieve_exit(task: "asyncio.Task[Exit | None]") -> None:
-    """A stop that fails after all callers gave up: the child's own task has logged it."""
+    """The child's own task has logged a stop that fails after all callers gave up."""
     if not task.cancelled():
         task.exception()
 
 
 def _retrieve(task: "asyncio.Task[Ready]") -> None:
-    """A start that fails after all callers gave up is told by nobody else."""
+    """A start that fails after all callers gave up raises nowhere else."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.warning("engine not started: %s", error)

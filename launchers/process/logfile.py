@@ -1,5 +1,5 @@
-"""The log of one launch. The engine writes to the file itself, so that it outlives its daemon;
-the size is held by copying the file away and truncating it under the writer (O_APPEND)."""
+"""The log of one launch. The engine itself writes to the file, so that it can outlive its daemon; the size
+is bounded by copying the file and truncating it under the writer (O_APPEND)."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-LIMIT_BYTES = 8 * 1024**2  # two files of this size a launch at most
+LIMIT_BYTES = 8 * 1024**2  # at most two files of this size for each launch
 TAIL_BYTES = 256 * 1024
 
 
@@ -21,33 +21,33 @@ def open_log(path: Path, limit_bytes: int = LIMIT_BYTES) -> tuple[int, int]:
 
 
 def bound(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
-    """Moves the lines of a file past the limit to ``NAME.1``; true if it did. Lines written between
-    the copy and the cut are lost: the price of an engine that holds the file open. Cut it is even where
-    the copy fails: a full disk is the last place for a log that grows. Raises: OSError."""
+    """Moves the lines of a file past the limit to ``NAME.1``; true if it did. Lines written between the copy
+    and the truncation are lost, because the engine holds the file open. It is truncated even if the copy
+    fails, so that a log does not grow on a full disk. Raises: OSError."""
     try:
         if path.stat().st_size <= limit_bytes:
             return False
     except FileNotFoundError:
         return False
     try:
-        _keep(path, limit_bytes)
+        _copy(path, limit_bytes)
     except OSError as error:
         log.warning("older lines of a log are lost: file=%s error=%s", path, error)
     os.truncate(path, 0)
     return True
 
 
-def _keep(path: Path, limit_bytes: int) -> None:
+def _copy(path: Path, limit_bytes: int) -> None:
     """Copies the last lines to ``NAME.1``."""
-    beside = path.with_name(f"{path.name}.part")
+    partial = path.with_name(f"{path.name}.part")
     try:
-        with path.open("rb") as source, beside.open("wb") as target:
+        with path.open("rb") as source, partial.open("wb") as target:
             source.seek(max(0, path.stat().st_size - limit_bytes))
-            target.write(source.read(limit_bytes))  # no more: the engine writes on
-        beside.replace(path.with_name(f"{path.name}.1"))
+            target.write(source.read(limit_bytes))  # bounded: the engine goes on writing
+        partial.replace(path.with_name(f"{path.name}.1"))
     except OSError:
-        with suppress(OSError):  # the first error is the one to tell
-            beside.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to report
+            partial.unlink(missing_ok=True)
         raise
 
 
@@ -56,11 +56,11 @@ def size_bytes(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        return 0  # gone, or closed to us: its engine has a log no more
+        return 0  # missing or not readable
 
 
 def tail(path: Path, *, since: int = 0, limit_bytes: int = TAIL_BYTES) -> str:
-    """The last lines written after offset ``since``; from the start where the file was cut."""
+    """The last lines written after offset ``since``; from the start where the file was truncated."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -72,7 +72,7 @@ def tail(path: Path, *, since: int = 0, limit_bytes: int = TAIL_BYTES) -> str:
 
 
 def head(path: Path, *, since: int = 0, limit_bytes: int = TAIL_BYTES) -> str:
-    """The first lines written after offset ``since``: what an engine says of its start."""
+    """The first lines written after offset ``since``: what an engine logs about its start."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(since if since <= size else 0)

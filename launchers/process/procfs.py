@@ -21,8 +21,7 @@ SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - where POSIX shared memory lies, noth
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process that can't be mistaken for a later one of the same pid: it started
-    ``start_ticks`` clock ticks after boot."""
+    """Tells a process from later ones of the same pid: it started ``start_ticks`` clock ticks after boot."""
 
     pid: int
     start_ticks: int
@@ -44,7 +43,7 @@ class Stat:
 
     @property
     def ended(self) -> bool:
-        """Whether all of it has ended, and only its parent has not heard yet."""
+        """Whether all its threads have ended and its parent has not reaped it yet."""
         return self.first_thread_ended and self.threads <= 1
 
 
@@ -70,20 +69,21 @@ def _stat(folder: Path) -> Stat | None:
 
 
 def _folder(pid: int) -> Path:
-    """Where to read memory and command line. Where the first thread has ended and another lives, that is
-    the other's folder: the first has no memory any more."""
+    """Where to read memory and command line: the folder of another thread where the first has ended, because
+    a thread that has ended shows neither."""
     folder = PROC / str(pid)
-    found = _stat(folder)
-    if found is None or found.ended or not found.first_thread_ended:
+    process = _stat(folder)
+    if process is None or process.ended or not process.first_thread_ended:
         return folder
-    threads = ((thread, _stat(thread)) for thread in sorted((folder / "task").glob("*")))
-    return next((thread for thread, seen in threads if seen and not seen.first_thread_ended), folder)
+    threads = sorted((folder / "task").glob("*"))
+    alive = (path for path in threads if (thread := _stat(path)) and not thread.first_thread_ended)
+    return next(alive, folder)
 
 
 def identity(pid: int) -> Identity | None:
-    """``None`` for a pid that is free or a process that has ended and waits for its parent."""
-    found = stat(pid)
-    return None if found is None or found.ended else Identity(pid, found.start_ticks)
+    """``None`` for a free pid or a process that has ended and waits for its parent."""
+    process = stat(pid)
+    return None if process is None or process.ended else Identity(pid, process.start_ticks)
 
 
 def argv(pid: int) -> tuple[str, ...]:
@@ -117,21 +117,21 @@ def members(session: int) -> tuple[int, ...]:
     return tuple(pid for pid in pids() if _session(pid) == session and identity(pid) is not None)
 
 
-def tree(pid: int) -> frozenset[int]:
+def process_tree(pid: int) -> frozenset[int]:
     """The processes of ``pid``'s session, and all descendants, whichever thread made them and whichever
     session they are in."""
-    stats = {each: seen for each in pids() if (seen := stat(each)) is not None}
+    processes = {each: process for each in pids() if (process := stat(each)) is not None}
     children = defaultdict(list)
-    for each, seen in stats.items():
-        children[seen.parent].append(each)
-    waiting = [pid, *(each for each, seen in stats.items() if seen.session == pid)]
-    found: set[int] = set()
-    while waiting:
-        each = waiting.pop()
-        if each in stats and each not in found:
-            found.add(each)
-            waiting += children[each]
-    return frozenset(found)
+    for each, process in processes.items():
+        children[process.parent].append(each)
+    pending = [pid, *(each for each, process in processes.items() if process.session == pid)]
+    tree: set[int] = set()
+    while pending:
+        each = pending.pop()
+        if each in processes and each not in tree:
+            tree.add(each)
+            pending += children[each]
+    return frozenset(tree)
 
 
 def held_bytes(pid: int) -> int:
@@ -140,14 +140,14 @@ def held_bytes(pid: int) -> int:
 
     Source: proc_pid_status(5) RssAnon, RssShmem, and the lesser of RssFile and VmLck.
     """
-    return sum(_held_bytes(each) for each in tree(pid))
+    return sum(_held_bytes(each) for each in process_tree(pid))
 
 
 def _held_bytes(pid: int) -> int:
     try:
         lines = (_folder(pid) / "status").read_text(errors="replace").splitlines()
     except OSError:
-        return 0  # ended meanwhile
+        return 0  # it has ended
     fields = dict(line.split(":", 1) for line in lines if ":" in line)
     anonymous, shared, file, locked = (
         _kib(fields.get(name)) for name in ("RssAnon", "RssShmem", "RssFile", "VmLck")
@@ -164,13 +164,13 @@ def _session(pid: int) -> int | None:
     try:
         return os.getsid(pid)
     except OSError:
-        return None  # ended meanwhile
+        return None  # it has ended
 
 
 def signal_session(session: int, number: Signals) -> None:
-    """To all that live in it now; what they start meanwhile is met by the next call."""
+    """Signals all living members; what they start meanwhile is signalled by the next call."""
     for pid in members(session):
-        with suppress(ProcessLookupError, PermissionError):  # ended, or another user's: who waits sees it
+        with suppress(ProcessLookupError, PermissionError):  # it has ended, or is another user's
             os.kill(pid, number)
 
 
@@ -181,7 +181,7 @@ def shared_memory(pids: Iterable[int], patterns: Sequence[str]) -> frozenset[Pat
         try:
             maps = (_folder(pid) / "maps").read_text(errors="replace")
         except OSError:
-            continue  # gone meanwhile, or not ours to read
+            continue  # it has ended, or is another user's
         names |= {line.partition(SHARED_MEMORY)[2] for line in maps.splitlines() if SHARED_MEMORY in line}
     return frozenset(Path(SHARED_MEMORY, n) for n in names if any(fnmatch(n, p) for p in patterns))
 

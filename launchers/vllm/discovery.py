@@ -1,4 +1,4 @@
-"""``vllm`` commands on this machine, best first: settings, PATH, environments made for it."""
+"""``vllm`` commands on this machine, best first: settings, PATH, environments."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,18 +8,18 @@ from domain.hardware import EngineFound
 from domain.plan import VLLM
 from launchers.base import SearchPaths
 from launchers.discovery import query_all
-from launchers.vllm.capabilities import ask
+from launchers.vllm.capabilities import inspect
 
 
-def find(places: SearchPaths) -> tuple[EngineFound, ...]:
-    """Asking is quick: versions are read from the environment's own metadata."""
-    return query_all(VLLM, _paths(places), ask, cache_dir=places.cache_dir)
+def find(search_paths: SearchPaths) -> tuple[EngineFound, ...]:
+    """Quick: versions are read from the metadata of the environments."""
+    return query_all(VLLM, _paths(search_paths), inspect, cache_dir=search_paths.cache_dir)
 
 
-def _paths(places: SearchPaths) -> Iterator[Path]:
-    if places.vllm is not None:
-        yield places.vllm
-    if on_path := shutil.which("vllm", path=places.search_path):
+def _paths(search_paths: SearchPaths) -> Iterator[Path]:
+    if search_paths.vllm is not None:
+        yield search_paths.vllm
+    if on_path := shutil.which("vllm", path=search_paths.search_path):
         yield Path(on_path).absolute()
-    for environment in places.environments:
+    for environment in search_paths.environments:
         yield environment / "bin" / "vllm"

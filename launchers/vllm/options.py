@@ -1,5 +1,5 @@
-"""Every option that ``vllm serve`` 0.32.0 takes, read from its ``--help=all``. Switches have a ``--no-``
-form, too; values are JSON, numbers or words, one or more, up to the next option."""
+"""Every option of ``vllm serve`` 0.32.0, from its ``--help=all``. Switches also have a ``--no-`` form; values
+are JSON, numbers or words, one or more, up to the next option."""
 
 from functools import cache
 
@@ -82,8 +82,8 @@ OPTIONS = """
 --profiler-config --reasoning-config --spec-method --spec-model --spec-tokens --speculative-config -sc
 --structured-outputs-config --watermark-config --weight-transfer-config
 """
-# The words that --tool-call-parser takes, by its help; those of --reasoning-parser are not listed there:
-# vllm/reasoning/__init__.py registers them.
+# The values of --tool-call-parser are from its help; those of --reasoning-parser are not listed there, but
+# registered in vllm/reasoning/__init__.py.
 TOOL_CALL_PARSERS = """
 apertus cohere_command3 cohere_command4 deepseek_v3 deepseek_v31 deepseek_v32 deepseek_v4 deepseek_v41
 dots ernie45 functiongemma gemma4 gigachat3 glm45 glm47 granite granite-20b-fc granite4 hermes hf
@@ -100,12 +100,12 @@ nemotron_v3 olmo3 plamo3 muse_glimmer qwen3 seed_oss step3 step3p5 inkling
 
 
 @cache
-def names() -> frozenset[str]:
+def option_names() -> frozenset[str]:
     return frozenset(OPTIONS.split())
 
 
-def parsers() -> dict[str, tuple[str, ...]]:
-    """The words that the options for chats take."""
+def parser_names() -> dict[str, tuple[str, ...]]:
+    """The values of the options for chats."""
     return {
         "--tool-call-parser": tuple(TOOL_CALL_PARSERS.split()),
         "--reasoning-parser": tuple(REASONING_PARSERS.split()),

@@ -1,4 +1,4 @@
-"""A ``vllm serve`` command line, as an owner types it, into ``VllmFlags``."""
+"""Parses a ``vllm serve`` command line, as an owner types it, into ``VllmFlags``."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from typing import Any
 from domain.errors import UsageError
 from domain.plan import VllmFlags
 from launchers.option_table import OptionTable
-from launchers.vllm.options import names
+from launchers.vllm.options import option_names
 
 FIELDS = {
     "--dtype": "dtype",
@@ -30,7 +30,7 @@ FIELDS = {
     "--tool-call-parser": "tool_call_parser",
     "--reasoning-parser": "reasoning_parser",
 }
-# vLLM's human-readable integers: small letters count by 1000, capitals by 1024.
+# vLLM's human-readable integers: lower-case units are powers of 1000, upper-case ones of 1024.
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kmgtKMGT]?)")
 SWITCHES = {
@@ -39,13 +39,13 @@ SWITCHES = {
     "--enable-auto-tool-choice": ("auto_tool_choice", True),
     "--no-enable-auto-tool-choice": ("auto_tool_choice", False),
 }
-WORDS = frozenset({"dtype", "quantization", "kv_cache_dtype", "tool_call_parser", "reasoning_parser"})
+TEXT_FIELDS = frozenset({"dtype", "quantization", "kv_cache_dtype", "tool_call_parser", "reasoning_parser"})
 
 
 @cache
 def _table() -> OptionTable:
     counts: dict[str, int | None] = {}
-    for name in names():
+    for name in option_names():
         counts |= {name: None, f"--no-{name.removeprefix('--')}": None}
     counts |= dict.fromkeys(SWITCHES, 0) | dict.fromkeys(FIELDS, 1)
     return OptionTable("vllm serve", "vllm serve --help=all", counts, key=_without_path)
@@ -72,7 +72,7 @@ def parse(args: Sequence[str]) -> VllmFlags:
 
 
 def _value(field: str, name: str, word: str) -> object:
-    if field in WORDS:
+    if field in TEXT_FIELDS:
         return word
     if field in ("gpu_memory_utilization", "cpu_offload_gb"):
         return _decimal(field, name, word)
@@ -82,20 +82,20 @@ def _value(field: str, name: str, word: str) -> object:
         return tuple(int(part) for part in word.split(","))
     if word == "auto" and field == "max_model_len":
         return None
-    found = NUMBER.fullmatch(word)
-    if found is None:
+    number = NUMBER.fullmatch(word)
+    if number is None:
         raise UsageError(f"{name} takes a number such as 4096 or 2G, found {word!r}")
-    return int(float(found[1]) * UNITS.get(found[2], 1))
+    return int(float(number[1]) * UNITS.get(number[2], 1))
 
 
 def _decimal(field: str, name: str, word: str) -> float:
-    """A share lies above 0 and is at most 1, GiB are 0 or more."""
+    """A share is above 0 and at most 1, GiB are 0 or more."""
     try:
-        found = float(word)
+        number = float(word)
     except ValueError as error:
         raise UsageError(f"{name} takes a number such as 0.9, found {word!r}") from error
-    if field == "gpu_memory_utilization" and not 0 < found <= 1:
+    if field == "gpu_memory_utilization" and not 0 < number <= 1:
         raise UsageError(f"{name} takes a share between 0 and 1, found {word}")
-    if not 0 <= found < math.inf:
+    if not 0 <= number < math.inf:
         raise UsageError(f"{name} takes GiB, 0 or more, found {word}")
-    return found
+    return number

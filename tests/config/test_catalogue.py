@@ -8,7 +8,7 @@ from config.catalogue import KINDS, catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import ConfigError
 from domain.model import Chat
-from launchers.vllm.options import parsers
+from launchers.vllm.options import parser_names
 
 AT_LEAST = """
 gpt-oss-20b gpt-oss-120b qwen3-0.6b qwen3-1.7b
@@ -38,8 +38,8 @@ def test_every_repository_for_vllm_says_how_its_weights_are_stored() -> None:
 
 def test_parsers_are_those_that_vllm_has() -> None:
     chats = [model.chat for model in catalogue().values() if model.chat]
-    assert {chat.tool_call_parser for chat in chats} - {None} <= set(parsers()["--tool-call-parser"])
-    assert {chat.reasoning_parser for chat in chats} - {None} <= set(parsers()["--reasoning-parser"])
+    assert {chat.tool_call_parser for chat in chats} - {None} <= set(parser_names()["--tool-call-parser"])
+    assert {chat.reasoning_parser for chat in chats} - {None} <= set(parser_names()["--reasoning-parser"])
 
 
 def test_what_is_not_known_is_not_made_up() -> None:

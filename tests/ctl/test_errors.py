@@ -48,7 +48,7 @@ def test_the_engines_own_line_stands_beside_the_message(ctl: Ctl, daemon: FakeDa
     done = ctl("estimate", "smollm2-135m", "--json")
     assert json.loads(done.stdout)["error"]["line"] == says
     assert done.stderr == (
-        "node-ctl: it exited 3\nthe engine said: main: out of plutonium\nhint: see node-ctl logs\n"
+        "node-ctl: it exited 3\nengine output: main: out of plutonium\nhint: see node-ctl logs\n"
     )
 
 

@@ -123,7 +123,7 @@ def test_a_launch_that_fails_tells_what_the_engine_said(ctl: Ctl, launched: Fake
     launched.on(f"GET {SMOL}/progress", Answer(lines=(*answers.TO_READY[:2], failed)))
     done = ctl("launch", "smollm2-135m", "--json")
     assert json.loads(done.stdout)["error"]["line"] == "main: out of plutonium"
-    assert "node-ctl: it exited 3\nthe engine said: main: out of plutonium\nhint: " in done.stderr
+    assert "node-ctl: it exited 3\nengine output: main: out of plutonium\nhint: " in done.stderr
 
 
 def test_a_launch_that_someone_stops_has_failed(ctl: Ctl, launched: FakeDaemon) -> None:

@@ -47,7 +47,7 @@ class FakeLauncher:
         argv = (sys.executable, str(FAKE), "--port", str(port), "--alias", name, *self.args)
         return Command(argv, port, name, stop=StopPolicy(grace_s=1.0))
 
-    def ask(self, path: str, *, cache_dir: Path | None = None) -> Capabilities:
+    def inspect(self, path: str, *, cache_dir: Path | None = None) -> Capabilities:
         return Capabilities(LLAMA_CPP, path, version="fake")
 
     def find(self, places: object) -> tuple[EngineFound, ...]:
@@ -65,7 +65,7 @@ class FakeLauncher:
     def diagnose(self, log_tail: str, ended: Exit) -> EngineError:
         return llama_cpp.diagnose(log_tail, ended)
 
-    def degraded(self, log: str, plan: Plan) -> EngineError | None:
+    def find_degradation(self, log: str, plan: Plan) -> EngineError | None:
         return None
 
 

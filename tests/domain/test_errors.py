@@ -26,11 +26,14 @@ def test_what_does_not_fit_says_by_how_much():
 
 
 def test_an_engines_line_is_told_once_and_not_at_any_length():
-    silent, said = errors.EngineError("exited 3"), errors.EngineError("exited 3", line="out of plutonium")
-    assert (silent.line, silent.in_full) == ("", "exited 3")
+    silent, said = (
+        errors.EngineError("exited 3"),
+        errors.EngineError("exited 3", engine_output="out of plutonium"),
+    )
+    assert (silent.engine_output, silent.in_full) == ("", "exited 3")
     assert said.in_full == "exited 3: out of plutonium"
-    assert errors.EngineError("no libfoo.so", line="libfoo.so").in_full == "no libfoo.so"
-    assert len(errors.EngineError("exited 3", line="x" * 10_000).in_full) < 500
+    assert errors.EngineError("no libfoo.so", engine_output="libfoo.so").in_full == "no libfoo.so"
+    assert len(errors.EngineError("exited 3", engine_output="x" * 10_000).in_full) < 500
 
 
 def test_an_unknown_model_names_the_nearest():

@@ -35,22 +35,22 @@ def server(tmp_path: Path) -> Path:
 
 def test_a_cuda_build_needs_the_runtime_it_was_linked_with(server: Path) -> None:
     linked(server.parent, "libggml-cuda.so", "libcudart.so.12")
-    assert gpu_targets.of(server) == Build(cuda="12")
+    assert gpu_targets.read_build(server) == Build(cuda="12")
 
 
 def test_libraries_may_lie_in_a_folder_beside(server: Path) -> None:
     linked(server.parent.parent / "lib", "libggml-cuda.so.0", "libcudart.so.13")
-    assert gpu_targets.of(server).cuda == "13"
+    assert gpu_targets.read_build(server).cuda == "13"
 
 
 def test_a_hip_build_names_its_targets(server: Path) -> None:
     (server.parent / "libggml-hip.so").write_bytes(b"\x7fELF" + BUNDLE)
-    assert gpu_targets.of(server).hip_targets == ("gfx1100", "gfx1151")
+    assert gpu_targets.read_build(server).hip_targets == ("gfx1100", "gfx1151")
 
 
 def test_a_build_in_one_file_is_read_itself(server: Path) -> None:
     server.write_bytes(b"\x7fELF" + BUNDLE)
-    assert gpu_targets.of(server).hip_targets == ("gfx1100", "gfx1151")
+    assert gpu_targets.read_build(server).hip_targets == ("gfx1100", "gfx1151")
 
 
 def test_vllm_has_the_cuda_of_its_torch(tmp_path: Path) -> None:
@@ -60,12 +60,12 @@ def test_vllm_has_the_cuda_of_its_torch(tmp_path: Path) -> None:
     version.write_text(
         "__version__ = '2.9.0+cu128'\ndebug = False\ncuda: Optional[str] = '12.8'\nhip = None\n"
     )
-    assert gpu_targets.of(tmp_path / "bin" / "vllm") == Build(cuda="12.8")
+    assert gpu_targets.read_build(tmp_path / "bin" / "vllm") == Build(cuda="12.8")
     version.write_text("cuda: Optional[str] = None\n")
-    assert gpu_targets.of(tmp_path / "bin" / "vllm") == Build()
+    assert gpu_targets.read_build(tmp_path / "bin" / "vllm") == Build()
 
 
 def test_what_can_not_be_read_is_not_known(tmp_path: Path, server: Path) -> None:
-    assert gpu_targets.of(tmp_path / "gone") == Build()
+    assert gpu_targets.read_build(tmp_path / "gone") == Build()
     (server.parent / "libggml-hip.so").write_bytes(b"")
-    assert gpu_targets.of(server) == Build()
+    assert gpu_targets.read_build(server) == Build()

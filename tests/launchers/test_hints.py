@@ -12,10 +12,10 @@ from launchers.llama_cpp import failures as of_llama
 from launchers.vllm import failures as of_vllm
 
 TABLES: dict[str, tuple[Failure, ...]] = {
-    "llama.cpp": of_llama.TABLE,
-    "llama.cpp, less than planned": of_llama.LESS,
-    "vllm": of_vllm.TABLE,
-    "vllm, died": of_vllm.DIED,
+    "llama.cpp": of_llama.FAILURES,
+    "llama.cpp, less than planned": of_llama.DEGRADATIONS,
+    "vllm": of_vllm.FAILURES,
+    "vllm, died": of_vllm.CRASHES,
 }
 
 

@@ -10,7 +10,7 @@ from launchers.command import Command
 from launchers.llama_cpp import diagnose
 from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
-from launchers.thread_trial import Serve, counts, tune
+from launchers.thread_trial import Serve, candidate_counts, measure
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from launchers.thread_trial import Serve, counts, tune
 def test_the_obvious_count_and_one_less_are_always_tried(
     usable: int | None, quota: float | None, performance: int | None, tries: tuple[int, ...]
 ) -> None:
-    assert counts(usable, quota, performance) == tries
+    assert candidate_counts(usable, quota, performance) == tries
 
 
 class Timed(EngineProcess):
@@ -68,18 +68,18 @@ def serving(made: Mapping[int, Timed]) -> Serve:
 )
 async def test_what_can_only_be_slower_is_left_out(speeds: dict[int, float | None], tried: list[int]) -> None:
     made = {count: Timed(rate) for count, rate in speeds.items()}
-    rates = await tune(serving(made), list(speeds))
+    rates = await measure(serving(made), list(speeds))
     assert list(rates) == tried
     assert all(made[count].ended for count in tried)
 
 
 async def test_a_count_that_is_far_slower_is_not_measured_twice() -> None:
     made = {1: Timed(90.0), 2: Timed(9.0)}
-    rates = await tune(serving(made), [1, 2])
+    rates = await measure(serving(made), [1, 2])
     assert (made[1].measured, made[2].measured) == (2, 0)
     assert rates == {1: 90.0, 2: 9.0}
 
 
 async def test_a_spent_budget_ends_it_after_the_first() -> None:
-    rates = await tune(serving({4: Timed(40.0)}), [4, 3, 2], budget_s=0.0)
+    rates = await measure(serving({4: Timed(40.0)}), [4, 3, 2], budget_s=0.0)
     assert list(rates) == [4]

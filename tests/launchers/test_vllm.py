@@ -78,7 +78,7 @@ def test_a_known_version_is_read_without_starting_it(
     command = environment(tmp_path / "env", version=version, torch=torch)
     (found,) = vllm.find(SearchPaths(environments=(tmp_path / "env",)))
     assert (found.path, found.version, found.backends) == (str(command), version, backends)
-    assert "--kv-cache-memory-bytes" in vllm.ask(str(command)).flags
+    assert "--kv-cache-memory-bytes" in vllm.inspect(str(command)).flags
 
 
 def test_an_unknown_version_is_asked_once_and_remembered_on_disk(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_an_unknown_version_is_asked_once_and_remembered_on_disk(tmp_path: Path)
     script = f"open({str(counter)!r}, 'a').write('x')\nprint({HELP!r})"
     command = environment(tmp_path / "env", version="0.99.0", torch="2.13.0+cpu", script=script)
     for _ in range(2):
-        caps = vllm.ask(str(command), cache_dir=tmp_path / "cache")
+        caps = vllm.inspect(str(command), cache_dir=tmp_path / "cache")
         assert "-tp" in caps.flags
         assert "--kv-cache-memory-bytes" not in caps.flags
         query.forget()
@@ -219,14 +219,14 @@ def test_a_command_stays_at_home_and_is_ended_as_vllm_wants_it() -> None:
         ("folder-without-config", 1, "bad_file", "config.json is missing"),
         ("unknown-flag", 2, "unknown_flag", "--no-such-flag 3"),
         ("port-in-use", 1, "port_taken", "port is taken"),
-        ("max-model-len-too-long", 1, "context_too_long", "16384 tokens was asked for, the model has 8192"),
+        ("max-model-len-too-long", 1, "context_too_long", "16384 tokens is longer than the model's 8192"),
         ("awq-on-dense", 1, "quantization_mismatch", "awq"),
-        ("heads-not-divisible", 1, "heads_not_divisible", "9 attention heads can't be shared by 2"),
+        ("heads-not-divisible", 1, "heads_not_divisible", "9 attention heads can't be divided among 2"),
         ("kv-too-small", 1, "kv_too_small", "2048 tokens need 0.04 GiB, it holds 256 tokens"),
         ("kv-space-zero", 1, "kv_too_small", "no memory is left"),
-        ("kv-too-large", 1, "out_of_host_memory", "needs 100.0 GiB, 21.44 GiB of 23.54 are free"),
+        ("kv-too-large", 1, "out_of_host_memory", "needs 100.0 GiB, 21.44 of 23.54 GiB are free"),
         ("gpu-memory-utilization-too-low", 1, "out_of_host_memory", "KV cache"),
-        ("gpu-memory-utilization-too-high", 1, "out_of_host_memory", "21.52 GiB of 23.54"),
+        ("gpu-memory-utilization-too-high", 1, "out_of_host_memory", "21.52 of 23.54 GiB"),
         ("truncated-safetensors", 1, "bad_file", "incomplete metadata"),
         ("engine-core-killed", 0, "crashed", "EngineCore encountered an issue"),
         ("worker-killed-streaming", 0, "crashed", "died"),
@@ -236,7 +236,7 @@ def test_a_real_log_is_understood(capture: str, status: int, cause: str, says: s
     failed = vllm.diagnose((CAPTURES / "vllm" / f"{capture}.log").read_text(), Exit(status))
     assert failed.cause == cause
     assert says in str(failed)
-    assert failed.line
+    assert failed.engine_output
     assert failed.hint
 
 

@@ -61,7 +61,9 @@ async def test_an_error_of_the_api_has_the_line_beside_message_and_hint(
     daemon: Running, adapters: Adapters, smollm2: Path
 ) -> None:
     def unanswered(name: str, **_: object) -> tuple[ResolvedModel, ...]:
-        raise EngineError("llama.cpp exited 127", hint="install it again", line="libfoo.so: not found")
+        raise EngineError(
+            "llama.cpp exited 127", hint="install it again", engine_output="libfoo.so: not found"
+        )
 
     object.__setattr__(adapters, "candidates", unanswered)
     async with daemon() as api:

@@ -286,7 +286,6 @@ def adapters(configured: Settings, world: World) -> Adapters:
         find_process=world.find_process,
         find_engines=world.find_engines,
         new_process=world.new_process,
-        adopt_process=world.adopt_process,
         end_process=world.end_process,
     )
 

@@ -60,16 +60,6 @@ class World:
         del watch
         return FakeProcess(self, command)
 
-    async def adopt_process(self, identity: Identity, command: Command, watch: Watch) -> "FakeProcess | None":
-        del watch
-        await asyncio.sleep(0)
-        engine = self.by_identity(identity)
-        if engine is None or engine.command.argv != command.argv:
-            return None
-        process = FakeProcess(self, command)
-        process.engine = engine
-        return process
-
     async def end_process(self, identity: Identity) -> None:
         await asyncio.sleep(0)
         engine = self.by_identity(identity)
@@ -102,6 +92,13 @@ class FakeProcess:
     @property
     def pid(self) -> int | None:
         return None if self.identity is None else self.identity.pid
+
+    async def adopt(self, identity: Identity) -> bool:
+        await asyncio.sleep(0)
+        engine = self.world.by_identity(identity)
+        if engine is not None and engine.command.argv == self.command.argv:
+            self.engine = engine
+        return self.engine is not None
 
     async def ensure_ready(self, timeout_s: float) -> Ready:
         if self._start is None:

@@ -88,10 +88,10 @@ def test_predicted_and_reported_bytes_side_by_side(
     flags = llama_cpp.parse(args.split())
     flags = replace(flags, rpc=lent[:count])
     rules = lay_out(found.shape, flags, box(engine, count), reader=Reader.DRY_RUN).rows
-    told = dry_run.ask(flags, engine, replica, timeout_s=60)
+    told = dry_run.run(flags, engine, replica, timeout_s=60)
     said = {row.device: 0 for row in rules}
     on_device = iter(row.device for row in rules if row.device != HOST)
-    for held in told.held:
+    for held in told.devices:
         device = next(on_device) if held.is_device else HOST
         said[device] += (held.model_bytes or 0) + held.context_bytes + held.compute_bytes
     for row in rules:
@@ -111,8 +111,8 @@ def test_a_plan_for_more_devices_than_the_engine_sees_is_not_compared(
     found = model("qwen3-0.6b", "Q4_K_M", tmp_path)
     flags = llama_cpp.parse(["-ngl", "999", "-c", "4096", "-np", "1"])
     rules = lay_out(found.shape, flags, box(engine, 1)).rows
-    told = dry_run.ask(flags, engine, Path(found.weights.first_path or ""))
-    assert reconcile.differences(rules, told.held) is None
+    told = dry_run.run(flags, engine, Path(found.weights.first_path or ""))
+    assert reconcile.differences(rules, told.devices) is None
 
 
 def test_a_replica_of_any_size_takes_a_few_megabytes(tmp_path: Path) -> None:

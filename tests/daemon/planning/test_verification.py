@@ -131,7 +131,7 @@ async def test_a_plan_stands_where_the_engine_does_not_tell(
 
     def ask(flags: LlamaFlags, caps: Capabilities, replica: Path) -> DryRunReport:
         asked.append(flags)
-        return dry_run.ask(flags, caps, replica, timeout_s=1.0)
+        return dry_run.run(flags, caps, replica, timeout_s=1.0)
 
     async with daemon(replace(adapters, engine=lambda name: caps, ask_memory=ask)) as api:
         plan = (await api.post("/v1/plan", model=str(smollm2))).json()

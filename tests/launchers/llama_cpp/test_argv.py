@@ -12,12 +12,12 @@ from domain.model import Source, WeightFile, Weights
 from domain.plan import Confidence, LlamaFlags, Plan, Speed, VllmFlags
 from launchers import llama_cpp
 from launchers.base import Capabilities
-from launchers.llama_cpp.help import options
+from launchers.llama_cpp.help import parse_help
 from tests.launchers.conftest import CAPTURES
 
 
 def build(name: str) -> Capabilities:
-    found = options((CAPTURES / "llama.cpp" / f"help-{name}.txt").read_text())
+    found = parse_help((CAPTURES / "llama.cpp" / f"help-{name}.txt").read_text())
     values = {name: option.values for option in found if option.values for name in option.names}
     flags = frozenset(name for option in found for name in option.names)
     return Capabilities("llama.cpp", "/opt/llama/llama-server", name, flags, values)

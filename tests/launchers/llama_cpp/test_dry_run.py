@@ -30,7 +30,7 @@ def mib(name: str, model: int | None, context: int, compute: int, *, is_device: 
 @pytest.mark.parametrize("build", ["b10068", "b10434"])
 def test_both_builds_are_understood(build: str) -> None:
     """gpt-oss-120b on two RPC devices of 24 and 8 GiB, the experts of 24 layers on the CPU."""
-    found = dry_run.parse(captured(f"fit-moe-{build}.log"))
+    found = dry_run.parse_breakdown(captured(f"fit-moe-{build}.log"))
     assert [one.name for one in found] == ["RPC0", "RPC1", "Host", "CPU_REPACK"]
     assert [one.is_device for one in found] == [True, True, False, False]
     assert found[0] == mib("RPC0", 7265, 469, 103, is_device=True)
@@ -38,14 +38,14 @@ def test_both_builds_are_understood(build: str) -> None:
 
 
 def test_a_box_without_gpus_has_host_rows_alone() -> None:
-    found = dry_run.parse(captured("fit-cpu-b10434.log"))
+    found = dry_run.parse_breakdown(captured("fit-cpu-b10434.log"))
     assert [one.name for one in found] == ["Host", "CPU_REPACK"]
 
 
 def test_only_the_first_table_counts() -> None:
     """A second one is of flags that the engine has made up."""
     said = captured("fit-moe-b10068.log")
-    assert dry_run.parse(said + captured("fit-cpu-b10434.log")) == dry_run.parse(said)
+    assert dry_run.parse_breakdown(said + captured("fit-cpu-b10434.log")) == dry_run.parse_breakdown(said)
 
 
 def test_the_table_is_complete_when_another_line_follows() -> None:
@@ -61,16 +61,19 @@ def test_names_and_figures_of_cards_are_read() -> None:
         "x: |   - CUDA0 (RTX 3090) | 24576 = 23100 + ( 4763 =  3703 +    1024 +      36) +       -3287 |\n"
         "x: |   - Host             |                   1590 =   626 +     832 +     132                |\n"
     )
-    assert dry_run.parse(said) == (mib("CUDA0", 3703, 1024, 36, is_device=True), mib("Host", 626, 832, 132))
+    assert dry_run.parse_breakdown(said) == (
+        mib("CUDA0", 3703, 1024, 36, is_device=True),
+        mib("Host", 626, 832, 132),
+    )
 
 
 def test_llama_fit_params_is_read_and_its_repacked_weights_are_not_believed() -> None:
-    found = dry_run.printed("noise\nCUDA0 4403 1024 290 \nHost 281 0 40 \n")
+    found = dry_run.parse_fit_print("noise\nCUDA0 4403 1024 290 \nHost 281 0 40 \n")
     assert found == (mib("CUDA0", 4403, 1024, 290, is_device=True), mib("Host", None, 0, 40))
 
 
 def test_what_a_started_engine_took_is_read_from_its_log() -> None:
-    found = {one.name: one for one in dry_run.allocated(captured("start-rpc.log"))}
+    found = {one.name: one for one in dry_run.parse_allocations(captured("start-rpc.log"))}
     assert list(found) == ["CPU", "RPC0[127.0.0.1:15151]", "RPC0[127.0.0.1:15152]"]
     device = found["RPC0[127.0.0.1:15151]"]
     assert device.is_device
@@ -82,11 +85,11 @@ def test_what_a_started_engine_took_is_read_from_its_log() -> None:
 @pytest.mark.engine
 def test_the_real_engine_tells_and_is_gone(engine: Capabilities, smollm2: Path) -> None:
     began = time.monotonic()
-    told = dry_run.ask(FLAGS, engine, smollm2)
+    told = dry_run.run(FLAGS, engine, smollm2)
     assert time.monotonic() - began < 5
-    assert told.by == "llama-server"
-    assert told.held[0].name == "Host"
-    assert told.held[0].context_bytes == 90 * MIB  # 30 layers x 4096 x 3 heads x 64 x 2 (K, V) x 2 bytes
+    assert told.program == "llama-server"
+    assert told.devices[0].name == "Host"
+    assert told.devices[0].context_bytes == 90 * MIB  # 30 layers x 4096 x 3 heads x 64 x 2 (K, V) x 2 bytes
 
 
 PLAIN = LlamaFlags(context_tokens=4096)
@@ -106,21 +109,21 @@ def odd(folder: Path, text: str, name: str = "llama-server") -> Capabilities:
 
 def test_a_build_that_prints_nothing_known_is_an_error_with_a_cause(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no memory table"):
-        dry_run.ask(PLAIN, odd(tmp_path, "print('hello')"), tmp_path / "replica.gguf")
+        dry_run.run(PLAIN, odd(tmp_path, "print('hello')"), tmp_path / "replica.gguf")
 
 
 def test_a_build_without_fit_is_not_started(tmp_path: Path) -> None:
     caps = odd(tmp_path, f"open({str(tmp_path / 'started')!r}, 'w')")
     old = Capabilities(caps.engine, caps.path, flags=caps.flags - {"--fit"})
     with pytest.raises(EngineError, match="no --fit"):
-        dry_run.ask(PLAIN, old, tmp_path / "replica.gguf")
+        dry_run.run(PLAIN, old, tmp_path / "replica.gguf")
     assert not (tmp_path / "started").exists()
 
 
 def test_a_build_that_hangs_is_given_up(tmp_path: Path) -> None:
     caps = odd(tmp_path, "import time\ntime.sleep(60)")
     with pytest.raises(EngineError, match=r"within 0\.5 s"):
-        dry_run.ask(PLAIN, caps, tmp_path / "replica.gguf", timeout_s=0.5)
+        dry_run.run(PLAIN, caps, tmp_path / "replica.gguf", timeout_s=0.5)
 
 
 def test_a_gpu_driver_keeps_its_addresses() -> None:
@@ -139,13 +142,13 @@ def test_llama_fit_params_answers_where_the_server_does_not(tmp_path: Path) -> N
         f"print('{usage}' if '--help' in sys.argv else said)",
         "llama-fit-params",
     )
-    told = dry_run.ask(PLAIN, caps, tmp_path / "replica.gguf")
-    assert told.by == "llama-fit-params"
-    assert [one.name for one in told.held] == ["CUDA0", "Host"]
+    told = dry_run.run(PLAIN, caps, tmp_path / "replica.gguf")
+    assert told.program == "llama-fit-params"
+    assert [one.name for one in told.devices] == ["CUDA0", "Host"]
 
 
 def test_nothing_is_locked_while_it_is_asked(engine: Capabilities) -> None:
-    argv = dry_run.command(FLAGS, engine, Path("replica.gguf"))
+    argv = dry_run.build_command(FLAGS, engine, Path("replica.gguf"))
     assert argv is not None
     assert "mmap" in argv or "mlock" not in " ".join(argv)
     assert "mmap+mlock" not in argv

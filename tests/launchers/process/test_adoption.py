@@ -57,7 +57,8 @@ def command(port: int) -> Command:
 
 
 async def adopt(identity: Identity, command: Command, log_path: Path) -> EngineProcess | None:
-    return await EngineProcess.adopt(identity, command, log_path=log_path, diagnose=llama_cpp.diagnose)
+    process = EngineProcess(command, log_path=log_path, diagnose=llama_cpp.diagnose)
+    return process if await process.adopt(identity) else None
 
 
 async def test_an_engine_outlives_its_killed_daemon_and_is_adopted(command: Command, tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ async def test_an_engine_outlives_its_killed_daemon_and_is_adopted(command: Comm
     ended = await process.stop()
     assert ended is not None
     assert ended.status is None
-    assert ended.asked
+    assert ended.stop_requested
     assert await asyncio.to_thread(procfs.members, identity.pid) == ()
 
 
@@ -85,7 +86,7 @@ async def test_the_end_of_an_adopted_engine_is_seen(command: Command, tmp_path: 
     os.kill(identity.pid, Signals.SIGKILL)
     async with asyncio.timeout(10):
         ended = await process.wait()
-    assert not ended.asked
+    assert not ended.stop_requested
     assert not process.alive
     assert await asyncio.to_thread(procfs.members, identity.pid) == ()
 

@@ -100,7 +100,7 @@ async def test_a_deaf_engine_is_killed_after_its_grace(engine_with: MakeProcess)
     ended = await process.stop()
     assert ended is not None
     assert ended.status == -Signals.SIGKILL
-    assert ended.asked
+    assert ended.stop_requested
 
 
 async def test_what_an_engine_leaves_behind_is_ended_with_it(engine_with: MakeProcess) -> None:
@@ -119,7 +119,7 @@ async def test_an_engine_that_dies_takes_its_children_along(engine_with: MakePro
     leader = process.pid
     assert leader is not None
     ended = await process.wait()
-    assert (ended.status, ended.asked, ended.served) == (0, False, True)
+    assert (ended.status, ended.stop_requested, ended.served) == (0, False, True)
     assert await members(leader) == ()
     assert "exited 0 while serving" in str(await process.why())
 

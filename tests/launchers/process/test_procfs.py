@@ -38,7 +38,7 @@ def running(program: str, lines: int) -> Iterator[int]:
         try:
             yield child.pid
         finally:
-            for pid in procfs.tree(child.pid):
+            for pid in procfs.process_tree(child.pid):
                 os.kill(pid, signal.SIGKILL)
 
 
@@ -60,7 +60,7 @@ def test_a_process_is_known_by_its_start_and_its_session() -> None:
 
 def test_memory_of_all_descendants_counts_whichever_thread_made_them() -> None:
     with running(FAMILY, lines=3) as pid:
-        assert len(procfs.tree(pid)) == 3
+        assert len(procfs.process_tree(pid)) == 3
         assert len(procfs.members(pid)) == 2
         alone = procfs._held_bytes(pid)
         assert 64 * MIB <= alone < 128 * MIB

@@ -17,7 +17,7 @@ from launchers.base import Capabilities
 from launchers.command import Command
 from launchers.process import procfs
 from launchers.process.engine import EngineProcess
-from launchers.thread_trial import counts, tune
+from launchers.thread_trial import candidate_counts, measure
 from tests.launchers.llama_cpp.test_failures import plan_of
 
 pytestmark = pytest.mark.engine
@@ -35,7 +35,7 @@ async def process(command: Command, smollm2: Path, tmp_path: Path) -> AsyncItera
         command,
         log_path=tmp_path / "log",
         diagnose=llama_cpp.diagnose,
-        degraded=lambda log: llama_cpp.degraded(log, plan),
+        find_degradation=lambda log: llama_cpp.find_degradation(log, plan),
         expect="Paris",
     )
     yield real
@@ -58,7 +58,7 @@ async def test_it_serves_chats_and_stops_without_a_trace(process: EngineProcess)
         assert "llamacpp:" in (await http.get("/metrics")).text
     ended = await process.stop()
     assert ended is not None
-    assert (ended.status, ended.asked, ended.served) == (0, True, True)
+    assert (ended.status, ended.stop_requested, ended.served) == (0, True, True)
     assert await asyncio.to_thread(procfs.members, leader) == ()
     assert "model buffer size" in await process.log_tail()
 
@@ -70,7 +70,7 @@ async def test_a_crash_while_serving_is_seen_and_it_starts_again(process: Engine
     await asyncio.to_thread(procfs.signal_session, leader, Signals.SIGKILL)
     async with asyncio.timeout(10):
         ended = await process.wait()
-    assert (ended.status, ended.asked, ended.served) == (-9, False, True)
+    assert (ended.status, ended.stop_requested, ended.served) == (-9, False, True)
     assert (await process.why()).cause == "killed"
     await process.ensure_ready(60)
     assert process.pid not in (None, leader)
@@ -99,6 +99,6 @@ async def test_threads_are_tried_with_the_real_engine(
         yield process
         await process.stop()
 
-    rates = await tune(serve, counts(2), repeats=1)
+    rates = await measure(serve, candidate_counts(2), repeats=1)
     assert list(rates) == [1, 2]
     assert all(rate > 1 for rate in rates.values())

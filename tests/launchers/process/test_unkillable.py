@@ -66,15 +66,13 @@ async def test_it_stays_known_until_it_is_gone(
     assert refused.value.cause == "unkillable"
     # A daemon that starts now knows it by its identity, though its first thread has ended.
     log_path = tmp_path / "engine.log"
-    adopted = await EngineProcess.adopt(
-        identity, process.command, log_path=log_path, diagnose=llama_cpp.diagnose
-    )
-    assert adopted is not None
+    adopted = EngineProcess(process.command, log_path=log_path, diagnose=llama_cpp.diagnose)
+    assert await adopted.adopt(identity)
     assert not waiting.done()
 
     disk.thaw()
     ended = await waiting
-    assert ended.asked
+    assert ended.stop_requested
     assert (process.alive, process.pid) == (False, None)
     assert await process.stop() == ended
     await adopted.wait()
@@ -103,7 +101,7 @@ async def test_a_worker_that_cannot_be_killed_keeps_its_engine_known(
     assert await asyncio.to_thread(procfs.members, leader) == (worker,)
     assert len(ends) == 1  # the leader's end wakes the loop once, not over and over
     disk.thaw()
-    assert (await process.wait()).asked
+    assert (await process.wait()).stop_requested
     assert not process.alive
 
 
@@ -136,7 +134,7 @@ async def test_one_that_ends_after_all_is_seen(
             await process.stop()
         os.kill(pid, Signals.SIGKILL)
         ended = await process.wait()
-    assert (ended.status, ended.asked) == (-Signals.SIGKILL, True)
+    assert (ended.status, ended.stop_requested) == (-Signals.SIGKILL, True)
     await process.ensure_ready(20)
     assert process.pid not in (None, pid)
 

@@ -58,7 +58,7 @@ async def test_a_log_that_cannot_be_moved_aside_is_cut_and_the_engine_served_and
     assert 0 < max(sizes) < 200_000
     ended = await process.stop()
     assert ended is not None
-    assert (ended.status, ended.asked) == (0, True)
+    assert (ended.status, ended.stop_requested) == (0, True)
 
 
 async def test_a_look_that_fails_ends_no_watch(

@@ -13,7 +13,7 @@ from catalog.formats.gguf.reader import read_file
 from domain.hardware import EngineFound, Hardware
 from domain.model import ModelShape
 from domain.units import MIB
-from launchers.llama_cpp.capabilities import ask
+from launchers.llama_cpp.capabilities import inspect
 from launchers.llama_cpp.parsing import parse
 from launchers.ports import free_port
 from planner.llama_cpp.context_params import Reader
@@ -52,7 +52,7 @@ def said(model: Path, args: list[str], pattern: re.Pattern[str], *, limit_kib: i
 
 
 def here() -> Hardware:
-    return Hardware(engines=(EngineFound("llama.cpp", str(SERVER), ask(str(SERVER)).version),))
+    return Hardware(engines=(EngineFound("llama.cpp", str(SERVER), inspect(str(SERVER)).version),))
 
 
 def predicted(shape: ModelShape, args: list[str], reader: Reader) -> tuple[int, int, int]:
