@@ -153,7 +153,7 @@ DEGRADATIONS: tuple[Failure, ...] = (
 BUFFER = re.compile(
     r"(?P<device>\S+)\s+(?P<what>model|KV|RS|compute|output) buffer size =\s*(?P<mib>[\d.]+) MiB"
 )
-ON_HOST = re.compile(r"CPU|.*_Host$")
+ON_HOST = re.compile(r"CPU|AMX$|.*_Host$")  # AMX: what ggml-cpu repacks for it, ggml-cpu/amx/amx.cpp
 
 
 @dataclass(frozen=True, slots=True)

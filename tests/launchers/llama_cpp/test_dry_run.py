@@ -82,6 +82,13 @@ def test_what_a_started_engine_took_is_read_from_its_log() -> None:
     assert found["CPU"].model_bytes is None  # mapped: more than is read of it
 
 
+def test_weights_that_are_repacked_for_amx_are_on_the_host() -> None:
+    usages = {usage.name: usage for usage in dry_run.parse_allocations(captured("start-amx.log"))}
+    assert list(usages) == ["AMX", "CPU"]
+    assert usages["AMX"].model_bytes == int(95.34 * MIB)
+    assert not any(usage.is_device for usage in usages.values())
+
+
 @pytest.mark.engine
 def test_the_real_engine_tells_and_is_gone(engine: Capabilities, smollm2: Path) -> None:
     began = time.monotonic()

@@ -238,6 +238,7 @@ def test_the_engines_own_figures_are_read_back() -> None:
     )
     assert sum(buffer.size_bytes for buffer in read if buffer.what == "KV") == pytest.approx(11.25 * MIB)
     assert [buffer.on_host for buffer in read if buffer.what == "model"] == [True, False, False]
+    assert all(buffer.on_host for buffer in parse_buffers(captured("start-amx.log")))
 
 
 @pytest.mark.parametrize(
