@@ -37,6 +37,7 @@ class PartialFile:
         self._digest = hashlib.sha256()
         self._synced_bytes = 0
         self._syncing: threading.Thread | None = None
+        self._notes_lock = threading.Lock()  # the download's thread and the syncing one both write them
 
     def __enter__(self) -> Self:
         return self
@@ -135,10 +136,12 @@ class PartialFile:
         return found if isinstance(found, dict) else {}
 
     def _note(self) -> None:
-        notes = {"tag": self.tag, "synced_bytes": self._synced_bytes, "boot_id": _boot_id()}
-        beside = self._notes_path.with_suffix(".new")
-        beside.write_text(json.dumps(notes))
-        beside.replace(self._notes_path)
+        """Both values are read under the lock: whoever writes last writes the newest of each."""
+        with self._notes_lock:
+            notes = {"tag": self.tag, "synced_bytes": self._synced_bytes, "boot_id": _boot_id()}
+            beside = self._notes_path.with_suffix(".new")
+            beside.write_text(json.dumps(notes))
+            beside.replace(self._notes_path)
 
 
 def _boot_id() -> str:

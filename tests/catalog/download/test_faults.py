@@ -13,6 +13,7 @@ import pytest
 from catalog.download import partial_file
 from catalog.download import throttle as pacing
 from catalog.download.download import fetch
+from catalog.download.partial_file import PartialFile
 from catalog.download.throttle import Throttle
 from catalog.hub import retry
 from catalog.hub.retry import retry_after_s
@@ -236,6 +237,22 @@ def test_bytes_are_known_to_be_on_the_disk_while_they_come(
     (path,) = parts(tmp_path)
     notes = path.with_name(f"{path.name}.json").read_text()
     assert '"synced_bytes": 0' not in notes
+
+
+def test_two_threads_write_the_notes_of_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The download's own, after each reconnect, and the one that syncs."""
+    monkeypatch.setattr(partial_file, "SYNC_EVERY_BYTES", 1)
+    with PartialFile(tmp_path / "a.incomplete") as part:
+        for number in range(500):
+            part.write(b"x")  # begins a sync wherever the last one is over
+            part.begin(str(number))
+    notes = json.loads((tmp_path / "a.incomplete.json").read_text())
+    assert notes["tag"] == "499"
+    assert 0 < notes["synced_bytes"] <= 500
+    assert {path.name for path in tmp_path.iterdir()} == {"a.incomplete", "a.incomplete.json"}
+    assert "not synced" not in caplog.text
 
 
 def test_waits_double_and_end() -> None:
