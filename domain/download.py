@@ -1,4 +1,4 @@
-"""Downloads: on what terms bytes may come, and how far one is."""
+"""Downloads: how much may be fetched, how fast and when, and how far one is."""
 
 import re
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class DownloadPolicy:
-    """``limit_bytes_per_s`` counts for all files of a download together, ``reserve_bytes`` stay free on the
-    disk, ``side_by_side`` files come at once."""
+    """``limit_bytes_per_s`` holds for all files of a download together, ``reserve_bytes`` stay free on the
+    disk, ``side_by_side`` files are fetched at once."""
 
     limit_bytes_per_s: int | None = None
     window: Window | None = None
@@ -42,17 +42,18 @@ class DownloadPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DownloadProgress:
-    """How far a fetch is. ``waiting`` says for what it waits, in words, while nothing comes. ``weights`` is
-    set on the last one: complete, with their location."""
+    """How far the download of a file or of a set of files is; ``bytes_total`` is None where no server told
+    it. ``waiting`` says what it waits for while no bytes arrive. The last one of a set has ``weights``: all
+    of them complete, with their location."""
 
     bytes_done: int
-    bytes_total: int
+    bytes_total: int | None
     weights: Weights | None = None
     waiting: str | None = None
 
 
 def rate(text: str) -> int:
-    """``"20MB/s"``, ``"20MB"`` or ``"1.5MiB/s"`` -> bytes a second. Raises: ValueError."""
+    """``"20MB/s"``, ``"20MB"`` or ``"1.5MiB/s"`` -> bytes per second. Raises: ValueError."""
     match = _RATE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no rate: give 20MB/s or 500KB/s")

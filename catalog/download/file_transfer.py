@@ -1,4 +1,4 @@
-"""One file to this disk: resumed where it stopped, checked by size and digest, given its name only then."""
+"""Fetches one file: resumes where it stopped, checks size and digest, then gives the file its name."""
 
 import errno
 import fcntl
@@ -11,26 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from catalog.download.partial_file import PartialFile
-from catalog.download.throttle import ClosedError, Throttle
+from catalog.download.throttle import Throttle, WindowClosedError
 from catalog.hub import files
 from catalog.hub.files import FileLocation
 from catalog.hub.retry import Patience, TryAgainError, is_busy, retry_after_s
 from catalog.local import metadata
+from domain.download import DownloadProgress
 from domain.errors import DownloadError
 from domain.units import MIB, gib
 
 log = logging.getLogger(__name__)
-LOOK_AGAIN_S = 0.5  # at a lock, a full disk, a closed window
-ROOM_BYTES = 64 * MIB  # for a file system's own needs
+POLL_S = 0.5  # for a lock, a full disk, a closed window
+SPARE_BYTES = 64 * MIB  # for the file system's own needs
 OK, PARTIAL, NO_SUCH_RANGE, REFUSED = 200, 206, 416, (401, 403)
-OTHERS = "another process fetches it"
+LOCKED = "another process fetches it"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """``source`` to ``final``; until it is complete and right the bytes are in ``part``. Who has ``lock``
-    may write to it: that is the hub client's own lock, so that its downloads keep off, too."""
+    """Fetch ``source`` to ``final``. Until they are complete and verified, the bytes are in ``part``; only
+    the holder of ``lock`` writes there. That is the hub client's own lock: its downloads respect it, too."""
 
     source: FileLocation | str
     part: Path
@@ -40,35 +41,27 @@ class Job:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FileProgress:
-    """Bytes of a file that are here; ``waiting`` says for what it waits, in words."""
-
-    done_bytes: int
-    waiting: str | None = None
-
-
-def transfer(job: Job, pace: Throttle, free: Callable[[Path], int]) -> Iterator[FileProgress]:
-    """How far it is, with each chunk. Closing it keeps what is resumed later.
+def transfer(job: Job, throttle: Throttle, free: Callable[[Path], int]) -> Iterator[DownloadProgress]:
+    """Yields progress with each chunk. Closing it keeps the bytes so far, to be resumed.
 
     Raises: DownloadError, StoppedError, OSError."""
     for path in (job.part, job.final, job.lock):
         path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(job.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
     try:
-        while not is_taken(descriptor):
-            yield FileProgress(_size(job.part), OTHERS)
-            pace.wait(LOOK_AGAIN_S)
+        while not try_lock(descriptor):
+            yield DownloadProgress(_size(job.part), job.size_bytes, waiting=LOCKED)
+            throttle.wait(POLL_S)
         if not (job.final.is_file() and metadata.is_there(job.final, job.size_bytes)):
             with PartialFile(job.part) as part:
-                yield from _One(job, part, pace, free).run()
-        yield FileProgress(_size(job.final))
+                yield from _Transfer(job, part, throttle, free).run()
+        yield DownloadProgress(_size(job.final), job.size_bytes)
     finally:
         os.close(descriptor)
 
 
-def is_taken(descriptor: int) -> bool:
-    """Whether the lock on an open file or folder is this one's now; closing it gives it back."""
+def try_lock(descriptor: int) -> bool:
+    """Locks an open file or folder, unless another process has it locked. Closing it releases the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -80,37 +73,41 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-class _One:
-    def __init__(self, job: Job, part: PartialFile, pace: Throttle, free: Callable[[Path], int]) -> None:
-        self.job, self.part, self.pace, self.free = job, part, pace, free
+class _Transfer:
+    def __init__(self, job: Job, part: PartialFile, throttle: Throttle, free: Callable[[Path], int]) -> None:
+        self.job, self.part, self.throttle, self.free = job, part, throttle, free
         self.patience = Patience()
 
-    def run(self) -> Iterator[FileProgress]:
-        """What comes wrong is set aside and fetched once more."""
-        for done_bytes in self.part.take_up():
-            yield FileProgress(done_bytes)
-        yield from self._arrive()
-        if wrong := self._wrong():
-            aside = self._set_aside(wrong)
-            yield from self._arrive()
-            if again := self._wrong():
-                aside = self._set_aside(again)
+    def run(self) -> Iterator[DownloadProgress]:
+        """A file that does not match its size or digest is set aside and fetched once more."""
+        for done_bytes in self.part.resume():
+            yield DownloadProgress(done_bytes, self.job.size_bytes)
+        yield from self._receive_all()
+        if mismatch := self._mismatch():
+            aside = self._set_aside(mismatch)
+            yield from self._receive_all()
+            if second_mismatch := self._mismatch():
+                aside = self._set_aside(second_mismatch)
                 raise DownloadError(
-                    f"{self.job.final.name} {wrong}, and at a second try {again}",
-                    hint=f"the hub, the network or this disk damages it; what came last is {aside}",
+                    f"{self.job.final.name} {mismatch}, and at a second try {second_mismatch}",
+                    hint=f"the hub, the network or this disk damages it; the last copy is {aside}",
                 )
             aside.unlink(missing_ok=True)
-        self.part.become(self.job.final)
-        log.info("arrived: file=%s sha256=%s", self.job.final, self.part.sha256)
+        self.part.publish(self.job.final)
+        log.info("file complete: file=%s sha256=%s", self.job.final, self.part.sha256)
 
-    def _set_aside(self, wrong: str) -> Path:
-        log.warning("set aside: file=%s %s", self.job.final, wrong)
+    def _progress(self, waiting: str | None = None) -> DownloadProgress:
+        return DownloadProgress(self.part.done_bytes, self.job.size_bytes, waiting=waiting)
+
+    def _set_aside(self, mismatch: str) -> Path:
+        log.warning("set aside: file=%s %s", self.job.final, mismatch)
         aside = self.part.set_aside()
-        if self.free(aside.parent) < (self.job.size_bytes or 0) + ROOM_BYTES:
+        if self.free(aside.parent) < (self.job.size_bytes or 0) + SPARE_BYTES:
             aside.unlink()  # the second try needs the room
         return aside
 
-    def _wrong(self) -> str:
+    def _mismatch(self) -> str:
+        """What differs from the listing; empty if nothing does."""
         job, part = self.job, self.part
         if job.size_bytes is not None and part.done_bytes != job.size_bytes:
             return f"has {part.done_bytes} bytes instead of {job.size_bytes}"
@@ -121,23 +118,23 @@ class _One:
     def _is_whole(self) -> bool:
         return self.job.size_bytes is not None and self.part.done_bytes >= self.job.size_bytes
 
-    def _arrive(self) -> Iterator[FileProgress]:
+    def _receive_all(self) -> Iterator[DownloadProgress]:
         """All bytes, through broken connections, busy servers, closed windows and full disks."""
         while not self._is_whole():
             before_bytes = self.part.done_bytes
             try:
-                yield from self._bytes()
+                yield from self._receive()
                 self._check_end()
             except TryAgainError as error:
                 brought = self.part.done_bytes > before_bytes
-                yield from self._later(error, brought_bytes=brought)
-            except ClosedError:
-                yield from self._until(self.pace.is_open, lambda: self.pace.closed)
+                yield from self._back_off(error, brought_bytes=brought)
+            except WindowClosedError:
+                yield from self._pause_until(self.throttle.is_open, lambda: self.throttle.closed)
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 log.warning("disk full: file=%s at=%d", self.job.final, self.part.done_bytes)
-                yield from self._until(self._has_room, self._no_room)
+                yield from self._pause_until(self._has_room, self._no_room)
             else:
                 return
 
@@ -145,106 +142,109 @@ class _One:
         if self.job.size_bytes is not None and not self._is_whole():
             raise TryAgainError(f"it ended {self._left_bytes()} bytes early")
 
-    def _later(self, error: TryAgainError, *, brought_bytes: bool) -> Iterator[FileProgress]:
+    def _back_off(self, error: TryAgainError, *, brought_bytes: bool) -> Iterator[DownloadProgress]:
         wait_s = self.patience.wait_s(error, brought_bytes=brought_bytes)
         done_bytes = self.part.done_bytes
-        log.warning("broke off: file=%s at=%d why=%s", self.job.final, done_bytes, error)
+        log.warning("transfer interrupted: file=%s at=%d why=%s", self.job.final, done_bytes, error)
         if wait_s is None:
             raise DownloadError(
                 f"{self.job.final.name} broke off at {done_bytes} bytes, "
                 f"{self.patience.failures} times in a row: {error}",
-                hint="ask for it again: what is here is kept",
+                hint="ask for it again: what was fetched is kept",
             ) from error
-        if wait_s > LOOK_AGAIN_S:
-            yield FileProgress(done_bytes, f"{error}, asked again in {wait_s:.0f} s")
-        self.pace.wait(wait_s)
+        if wait_s > POLL_S:
+            yield self._progress(f"{error}, asked again in {wait_s:.0f} s")
+        self.throttle.wait(wait_s)
 
-    def _until(self, over: Callable[[], bool], why: Callable[[], str]) -> Iterator[FileProgress]:
+    def _pause_until(
+        self, is_over: Callable[[], bool], reason: Callable[[], str]
+    ) -> Iterator[DownloadProgress]:
         while True:
-            yield FileProgress(self.part.done_bytes, why())
-            self.pace.wait(LOOK_AGAIN_S)
-            if over():
+            yield self._progress(reason())
+            self.throttle.wait(POLL_S)
+            if is_over():
                 return
 
     def _left_bytes(self) -> int:
         return max(0, (self.job.size_bytes or self.part.done_bytes) - self.part.done_bytes)
 
     def _has_room(self) -> bool:
-        return self.free(self.part.path.parent) >= min(self._left_bytes(), ROOM_BYTES)
+        return self.free(self.part.path.parent) >= min(self._left_bytes(), SPARE_BYTES)
 
     def _no_room(self) -> str:
         free = gib(self.free(self.part.path.parent))
         return f"the disk is full: {gib(self._left_bytes())} to come, {free} free"
 
-    def _bytes(self) -> Iterator[FileProgress]:
-        if not self.pace.is_open():
-            raise ClosedError
+    def _receive(self) -> Iterator[DownloadProgress]:
+        if not self.throttle.is_open():
+            raise WindowClosedError
         source = self.job.source
         if isinstance(source, str):
-            yield from self._by_http(source, of_hub=False)
+            yield from self._receive_http(source, of_hub=False)
             return
         remote = files.look(source)
-        self._check(source, remote)
+        self._check_unchanged(source, remote)
         if remote.xet is not None and not self.patience.failures:
-            self.part.begin(remote.etag)
-            yield from self._written(files.xet_chunks(remote.xet, remote.size_bytes, self.part.done_bytes))
-        else:  # xet storage that can't be reached is also offered as plain HTTP
-            yield from self._by_http(source.url, of_hub=True)
+            self.part.set_tag(remote.etag)
+            yield from self._write(files.xet_chunks(remote.xet, remote.size_bytes, self.part.done_bytes))
+        else:  # what xet storage holds is served over plain HTTP, too
+            yield from self._receive_http(source.url, of_hub=True)
 
-    def _check(self, place: FileLocation, remote: files.RemoteFile) -> None:
-        """The hub has still what its listing told. Raises: DownloadError."""
+    def _check_unchanged(self, location: FileLocation, remote: files.RemoteFile) -> None:
+        """The hub still has what its listing said. Raises: DownloadError."""
         job = self.job
         other_size = None not in (job.size_bytes, remote.size_bytes) and job.size_bytes != remote.size_bytes
-        tags = (job.sha256, remote.etag)
-        known = all(tag and _SHA256.fullmatch(tag) for tag in tags)
-        if other_size or (known and job.sha256 != remote.etag):
+        comparable = all(tag and _SHA256.fullmatch(tag) for tag in (job.sha256, remote.etag))
+        if other_size or (comparable and job.sha256 != remote.etag):
             raise DownloadError(
-                f"{place.name} changed on the hub: {remote.etag} of {remote.size_bytes} bytes "
+                f"{location.name} changed on the hub: {remote.etag} of {remote.size_bytes} bytes "
                 f"instead of {job.sha256} of {job.size_bytes}",
                 hint="ask for it again: what the repository has now is planned anew",
             )
 
-    def _by_http(self, url: str, *, of_hub: bool) -> Iterator[FileProgress]:
-        with files.answered(url, self._range(), of_hub=of_hub) as answer:
-            self._begin(answer)
-            yield from self._written(answer.iter_raw())  # as it comes: a dropped connection loses nothing
+    def _receive_http(self, url: str, *, of_hub: bool) -> Iterator[DownloadProgress]:
+        with files.answered(url, self._range(), of_hub=of_hub) as response:
+            self._accept(response)
+            yield from self._write(response.iter_raw())  # as received: a dropped connection loses nothing
 
-    def _written(self, chunks: Iterator[bytes]) -> Iterator[FileProgress]:
+    def _write(self, chunks: Iterator[bytes]) -> Iterator[DownloadProgress]:
         for piece in files.gathered(chunks):
             self.part.write(piece)
-            yield FileProgress(self.part.done_bytes)
+            yield self._progress()
             if self.job.size_bytes is not None and self.part.done_bytes > self.job.size_bytes:
                 return
-            self.pace.passed(len(piece))
+            self.throttle.consume(len(piece))
 
     def _range(self) -> dict[str, str]:
-        """Without a digest only the server's tag tells that the rest belongs to another version."""
+        """Without a digest, only the server's tag shows that the rest belongs to another version."""
         if not self.part.done_bytes:
             return {}
-        wanted = {"Range": f"bytes={self.part.done_bytes}-"}
+        headers = {"Range": f"bytes={self.part.done_bytes}-"}
         if self.job.sha256 is None and self.part.tag:
-            wanted["If-Range"] = self.part.tag
-        return wanted
+            headers["If-Range"] = self.part.tag
+        return headers
 
-    def _begin(self, answer: Any) -> None:
-        """Take the answer for what it is: the rest, the whole, or a refusal."""
-        status, here = answer.status_code, self.part.done_bytes
-        told = answer.headers.get("content-range", "")
+    def _accept(self, response: Any) -> None:
+        """Prepares for what the server sends: the rest, the whole file, or a refusal."""
+        status, here = response.status_code, self.part.done_bytes
+        content_range = response.headers.get("content-range", "")
         if status == NO_SUCH_RANGE:
-            if told == f"bytes */{here}":
-                return  # it was whole; its digest tells whether it is right
+            if content_range == f"bytes */{here}":
+                return  # the file was complete; its digest is compared next
             self.part.restart()
             raise TryAgainError("the range does not exist any more", 0)
         if is_busy(status):
-            raise TryAgainError(f"the server answered {status}", retry_after_s(answer.headers))
+            raise TryAgainError(f"the server answered {status}", retry_after_s(response.headers))
         if status not in (OK, PARTIAL):
             raise DownloadError(
                 f"{self.job.final.name}: the server answered {status}",
-                hint="what is here is kept" if status not in REFUSED else "it wants a token: set HF_TOKEN",
+                hint="set HF_TOKEN to a token with access"
+                if status in REFUSED
+                else "what was fetched is kept",
             )
-        if status == PARTIAL and not told.startswith(f"bytes {here}-"):
+        if status == PARTIAL and not content_range.startswith(f"bytes {here}-"):
             self.part.restart()
-            raise TryAgainError(f"the server sent {told or 'no range'} for {here}-", 0)
+            raise TryAgainError(f"the server sent {content_range or 'no range'} for {here}-", 0)
         if status == OK and here:
             self.part.restart()
-        self.part.begin(answer.headers.get("etag"))
+        self.part.set_tag(response.headers.get("etag"))

@@ -1,4 +1,4 @@
-"""A file that is on its way: the bytes that are here, their digest, and how many survive a power cut."""
+"""A file that is being fetched: its bytes so far, their digest, and how many of them survive a power cut."""
 
 import hashlib
 import json
@@ -15,18 +15,18 @@ from domain.units import MIB
 log = logging.getLogger(__name__)
 SYNC_EVERY_BYTES = 256 * MIB
 READ_BYTES = MIB
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # random(4): another one after each boot
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # random(4): a new one at each boot
 
 
 class PartialFile:
-    """One open ``.incomplete`` file; ``with`` closes it. Its holder has the lock on it.
+    """An open ``.incomplete`` file; ``with`` closes it. The caller holds the lock on it.
 
-    After a boot only those bytes count that were known to be on the disk: a file system may keep the length
-    of a file through a power cut and lose its last blocks. ``tag`` is the server's word for the version.
+    After a boot, only bytes that were synced count: through a power cut a file system may keep a file's
+    length and lose its last blocks. ``tag`` is the server's ``ETag``.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises: OSError, DownloadError for a link in its place."""
+        """Raises: OSError, DownloadError if ``path`` is a symbolic link."""
         if path.is_symlink():
             raise DownloadError(f"{path} is a link, and downloads are not written through links")
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -50,8 +50,8 @@ class PartialFile:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
-    def take_up(self) -> Iterator[int]:
-        """What an earlier download left, read again for its digest; bytes so far."""
+    def resume(self) -> Iterator[int]:
+        """Reads what an earlier download left, to compute its digest; yields the bytes read so far."""
         notes = self._notes()
         self.tag = notes.get("tag")
         if notes and notes.get("boot_id") != _boot_id():
@@ -63,7 +63,8 @@ class PartialFile:
         self._synced_bytes = self.done_bytes
 
     def write(self, data: bytes) -> None:
-        """Unbuffered: what is counted outlives this process. Raises: OSError; what fitted is counted."""
+        """Unbuffered: bytes that are counted outlive this process. Raises: OSError, after counting the bytes
+        that were written."""
         rest = memoryview(data)
         while rest:
             written = os.write(self._file, rest)
@@ -74,13 +75,13 @@ class PartialFile:
             self._syncing = threading.Thread(target=self._sync, args=(self.done_bytes,), daemon=True)
             self._syncing.start()
 
-    def begin(self, tag: str | None) -> None:
-        """The version that the next bytes are of."""
+    def set_tag(self, tag: str | None) -> None:
+        """The version that the next bytes belong to."""
         self.tag = tag
-        self._note()
+        self._save_notes()
 
     def restart(self) -> None:
-        """From the first byte."""
+        """Drops all bytes."""
         self._join()
         os.truncate(self._file, 0)
         os.lseek(self._file, 0, os.SEEK_SET)
@@ -88,8 +89,8 @@ class PartialFile:
         self.done_bytes = self._synced_bytes = 0
         self.tag = None
 
-    def become(self, final: Path) -> None:
-        """On the disk, and only then called by its final name. Raises: OSError."""
+    def publish(self, final: Path) -> None:
+        """Syncs the file, then gives it its final name. Raises: OSError."""
         self._join()
         os.fsync(self._file)
         self.path.replace(final)
@@ -97,7 +98,7 @@ class PartialFile:
         self._notes_path.unlink(missing_ok=True)
 
     def set_aside(self) -> Path:
-        """Out of the way, to be looked at: ``<name>.damaged``. The next bytes go to a new file."""
+        """Renames the file to ``<name>.damaged``, to be looked at. The next bytes go to a new file."""
         aside = self.path.with_suffix(".damaged")
         self._join()
         self.path.replace(aside)
@@ -112,11 +113,11 @@ class PartialFile:
         return self._syncing is not None and self._syncing.is_alive()
 
     def _sync(self, done_bytes: int) -> None:
-        """Beside the download: a slow disk must not stop the line."""
+        """In a thread of its own: a slow disk must not hold up the network."""
         try:
             os.fdatasync(self._file)
             self._synced_bytes = done_bytes
-            self._note()
+            self._save_notes()
         except OSError as error:
             log.warning("not synced: file=%s why=%s", self.path, error)
 
@@ -130,18 +131,18 @@ class PartialFile:
 
     def _notes(self) -> Mapping[str, str]:
         try:
-            found = json.loads(self._notes_path.read_text())
+            notes = json.loads(self._notes_path.read_text())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return notes if isinstance(notes, dict) else {}
 
-    def _note(self) -> None:
-        """Both values are read under the lock: whoever writes last writes the newest of each."""
+    def _save_notes(self) -> None:
+        """Both values are read under the lock: the last writer writes the newest of each."""
         with self._notes_lock:
             notes = {"tag": self.tag, "synced_bytes": self._synced_bytes, "boot_id": _boot_id()}
-            beside = self._notes_path.with_suffix(".new")
-            beside.write_text(json.dumps(notes))
-            beside.replace(self._notes_path)
+            unfinished = self._notes_path.with_suffix(".new")
+            unfinished.write_text(json.dumps(notes))
+            unfinished.replace(self._notes_path)
 
 
 def _boot_id() -> str:
@@ -152,7 +153,7 @@ def _boot_id() -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that a name survives a power cut, too."""
+    """So that a rename survives a power cut, too."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,5 +1,7 @@
-"""How fast bytes may come, and when: one for all files of a download. Waits by the monotonic clock alone,
-so that a clock that is set while a download runs neither stops nor floods it."""
+"""Limits the rate of a download and the hours it may run in, for all its files together.
+
+Waits use the monotonic clock alone: setting the wall clock neither stops a download nor lifts its limit.
+"""
 
 import threading
 import time
@@ -7,16 +9,16 @@ from collections.abc import Callable
 
 from domain.download import DownloadPolicy
 
-LOOK_EVERY_S = 0.5
-BURST_S = 0.25  # what may come at once after a pause
+CHECK_EVERY_S = 0.5
+BURST_S = 0.25  # of the limit may be passed at once after a pause
 
 
 class StoppedError(Exception):
-    """The download was cancelled. What is here stays."""
+    """The download was cancelled. What it fetched is kept."""
 
 
-class ClosedError(Exception):
-    """The hours in which bytes may come are over."""
+class WindowClosedError(Exception):
+    """The hours of the download's window are over."""
 
 
 def minute_now() -> int:
@@ -26,26 +28,26 @@ def minute_now() -> int:
 
 
 class Throttle:
-    """Threads share one. ``stopped`` ends every wait."""
+    """Shared by the threads of one download. Setting ``stopped`` ends every wait."""
 
-    def __init__(self, terms: DownloadPolicy, *, minute: Callable[[], int] = minute_now) -> None:
+    def __init__(self, policy: DownloadPolicy, *, minute: Callable[[], int] = minute_now) -> None:
         self.stopped = threading.Event()
-        self._terms = terms
+        self._policy = policy
         self._minute = minute
         self._lock = threading.Lock()
         self._next_s = time.monotonic()
-        self._looked_s = time.monotonic()
+        self._checked_s = time.monotonic()
 
-    def passed(self, count_bytes: int) -> None:
-        """Returns once the next bytes may come. Raises: StoppedError, ClosedError."""
+    def consume(self, count_bytes: int) -> None:
+        """Returns once ``count_bytes`` more may be fetched. Raises: StoppedError, WindowClosedError."""
         if self.stopped.is_set():
             raise StoppedError
         now_s = time.monotonic()
-        if now_s - self._looked_s >= LOOK_EVERY_S:
-            self._looked_s = now_s
+        if now_s - self._checked_s >= CHECK_EVERY_S:
+            self._checked_s = now_s
             if not self.is_open():
-                raise ClosedError
-        limit = self._terms.limit_bytes_per_s
+                raise WindowClosedError
+        limit = self._policy.limit_bytes_per_s
         if limit is None:
             return
         with self._lock:
@@ -55,12 +57,12 @@ class Throttle:
             self.wait(wait_s)
 
     def is_open(self) -> bool:
-        return self._terms.window is None or self._terms.window.is_open(self._minute())
+        return self._policy.window is None or self._policy.window.is_open(self._minute())
 
     @property
     def closed(self) -> str:
-        """Why nothing comes out of hours, in words."""
-        return f"it may come at {self._terms.window} only"
+        """Why nothing is fetched outside the window, for its owner."""
+        return f"it may come at {self._policy.window} only"
 
     def wait(self, seconds: float) -> None:
         """Raises: StoppedError."""

