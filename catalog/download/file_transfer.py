@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.download.partial_file import PartialFile
-from catalog.download.throttle import Throttle, WindowClosedError
+from catalog.download.throttle import Throttle
 from catalog.hub import files
 from catalog.hub.files import FileLocation
 from catalog.hub.retry import Patience, TryAgainError, is_busy, retry_after_s
@@ -21,7 +21,7 @@ from domain.errors import DownloadError
 from domain.units import MIB, gib
 
 log = logging.getLogger(__name__)
-POLL_S = 0.5  # for a lock, a full disk, a closed window
+POLL_S = 0.5  # for a lock, a full disk
 SPARE_BYTES = 64 * MIB  # for the file system's own needs
 OK, PARTIAL, NO_SUCH_RANGE, REFUSED = 200, 206, 416, (401, 403)
 LOCKED = "another process fetches it"
@@ -44,7 +44,7 @@ class Job:
 def transfer(job: Job, throttle: Throttle, free: Callable[[Path], int]) -> Iterator[DownloadProgress]:
     """Yields progress with each chunk. Closing it keeps the bytes so far, to be resumed.
 
-    Raises: DownloadError, StoppedError, OSError."""
+    Raises: DownloadError, StoppedError, WindowClosedError, OSError."""
     for path in (job.part, job.final, job.lock):
         path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(job.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
@@ -119,7 +119,7 @@ class _Transfer:
         return self.job.size_bytes is not None and self.part.done_bytes >= self.job.size_bytes
 
     def _receive_all(self) -> Iterator[DownloadProgress]:
-        """All bytes, through broken connections, busy servers, closed windows and full disks."""
+        """All bytes, through broken connections, busy servers and full disks."""
         while not self._is_whole():
             before_bytes = self.part.done_bytes
             try:
@@ -128,13 +128,11 @@ class _Transfer:
             except TryAgainError as error:
                 brought = self.part.done_bytes > before_bytes
                 yield from self._back_off(error, brought_bytes=brought)
-            except WindowClosedError:
-                yield from self._pause_until(self.throttle.is_open, lambda: self.throttle.closed)
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 log.warning("disk full: file=%s at=%d", self.job.final, self.part.done_bytes)
-                yield from self._pause_until(self._has_room, self._no_room)
+                yield from self._wait_for_room()
             else:
                 return
 
@@ -156,13 +154,11 @@ class _Transfer:
             yield self._progress(f"{error}, asked again in {wait_s:.0f} s")
         self.throttle.wait(wait_s)
 
-    def _pause_until(
-        self, is_over: Callable[[], bool], reason: Callable[[], str]
-    ) -> Iterator[DownloadProgress]:
+    def _wait_for_room(self) -> Iterator[DownloadProgress]:
         while True:
-            yield self._progress(reason())
+            yield self._progress(self._no_room())
             self.throttle.wait(POLL_S)
-            if is_over():
+            if self._has_room():
                 return
 
     def _left_bytes(self) -> int:
@@ -176,8 +172,7 @@ class _Transfer:
         return f"the disk is full: {gib(self._left_bytes())} to come, {free} free"
 
     def _receive(self) -> Iterator[DownloadProgress]:
-        if not self.throttle.is_open():
-            raise WindowClosedError
+        self.throttle.check_window()
         source = self.job.source
         if isinstance(source, str):
             yield from self._receive_http(source, of_hub=False)

@@ -1,143 +1,143 @@
-"""A download in a process of its own: a stop is a stop, and what hangs or is killed takes nothing with it."""
+"""The parent's side of a download: a child process for each set of files, followed without a thread.
 
-import contextlib
-import json
+A child that hangs or is killed takes nothing else with it, and ends with its parent, however that ends.
+"""
+
+import asyncio
 import logging
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import IO, Any
 
+from catalog.download import messages
+from catalog.download.messages import GRACE_S, LINE_BYTES, MessageError, Task
 from catalog.local import metadata
 from domain.download import DownloadPolicy, DownloadProgress
-from domain.errors import BadModelError, DiskFullError, DownloadError, NodeError
-from domain.model import Source, Weights
-from domain.serialization import from_json, to_json
+from domain.errors import DownloadError
+from domain.model import Weights
 
 log = logging.getLogger(__name__)
-GRACE_S = 2.5
 DEATHS = 5  # in a row that bring nothing
+KILL_S = 20.0  # for the kernel to end what was killed: a disk that hangs can hold it
 COMMAND = (sys.executable, "-m", "catalog.download.worker")
 
 
 class _DiedError(Exception):
-    """Without a word: it was killed, or it broke. Its own log lines say why."""
+    """The child ended, or can't be understood, before it reported an end. Its own log lines say why."""
 
 
-def fetch(
-    weights: Weights, models_dir: Path, terms: DownloadPolicy, places: Sequence[Path] = ()
-) -> Generator[DownloadProgress, None, None]:
-    """As ``catalog.download.download.fetch``; closing it ends the process. One that is killed is started
-    again and goes on where it stopped. Raises: DownloadError, DiskFullError, BadModelError."""
-    task = {
-        "weights": to_json(weights),
-        "models_dir": str(models_dir),
-        "terms": to_json(terms),
-        "places": [str(place) for place in places],
-    }
+async def fetch(
+    weights: Weights, models_dir: Path, policy: DownloadPolicy, places: Sequence[Path] = ()
+) -> AsyncGenerator[DownloadProgress, None]:
+    """As ``catalog.download.download.fetch``; closing or cancelling it ends the process. One that dies is
+    started again at once and resumes, unless it dies again and again and brings nothing.
+
+    Raises: DownloadError, DiskFullError, BadModelError; WindowClosedError, to be called again later."""
+    task = Task.of(weights, models_dir, policy, places)
     deaths, most_bytes = 0, -1
     while True:
         try:
-            yield from _run(task)
+            async with aclosing(_run(task)) as steps:
+                async for step in steps:
+                    yield step
         except _DiedError as error:
-            here_bytes = _here_bytes(weights, models_dir)
+            # bytes on the disk count, not those reported: a process may die before it reports any
+            here_bytes = await asyncio.to_thread(metadata.bytes_here, weights, models_dir)
             deaths = 1 if here_bytes > most_bytes else deaths + 1
             most_bytes = max(most_bytes, here_bytes)
             log.warning("download process died: %s", error)
             if deaths >= DEATHS:
                 raise DownloadError(
                     f"the process of the download died {deaths} times: {error}",
-                    hint="ask for it again: what is here is kept; the log of node-daemon says more",
+                    hint="ask for it again: what was fetched is kept; the log of node-daemon says more",
                 ) from error
         else:
             return
 
 
-def _here_bytes(weights: Weights, models_dir: Path) -> int:
-    """Of all that lies where these weights go, whole or not: a process may die before it told of any."""
-    folder = metadata.folder_of(weights, models_dir)
-    place = folder.parents[1] / "blobs" if weights.source is Source.HUB else folder
-    try:
-        return sum(path.stat().st_size for path in place.iterdir() if path.is_file())
-    except OSError:  # there is nothing yet, or a file got its final name meanwhile
-        return 0
-
-
-def _run(task: dict[str, Any]) -> Iterator[DownloadProgress]:
+async def _run(task: Task) -> AsyncGenerator[DownloadProgress, None]:
     """One process, from its start to its end."""
-    child = subprocess.Popen(
-        COMMAND,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd="/",  # holds no mount, and no folder of the owner's is on its import path
-        start_new_session=True,  # a Ctrl-C at the daemon's terminal is the daemon's business
-    )
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=LINE_BYTES,
+            cwd="/",  # holds no mount, and no folder of the owner's is on its import path
+            start_new_session=True,  # a Ctrl-C at the daemon's terminal is the daemon's business
+        )
+    except OSError as error:
+        raise _DiedError(f"it can't be started: {error.strerror}") from error
     log.info("download process: pid=%d", child.pid)
     try:
-        yield from _told(child, task)
+        await _send(child, task)
+        async with aclosing(_received(child)) as steps:
+            async for step in steps:
+                yield step
     finally:
-        _end(child)
+        await _end(child)
 
 
-def _told(child: subprocess.Popen[bytes], task: dict[str, Any]) -> Iterator[DownloadProgress]:
-    orders, words = _pipes(child)
-    with contextlib.suppress(BrokenPipeError):  # it ended already, and its status says how
-        orders.write(json.dumps(task).encode() + b"\n")
-        orders.flush()
-    while line := words.readline():
-        told = json.loads(line)
-        if "error" in told:
-            raise _error(told["error"])
-        step = from_json(DownloadProgress, told)
-        yield step
-        if step.weights is not None:
-            return
-    status = child.wait()
+async def _send(child: Process, task: Task) -> None:
+    stdin, _ = _pipes(child)
+    with suppress(BrokenPipeError, ConnectionResetError):  # it ended already, and its status says how
+        stdin.write(messages.encode(task))
+        await stdin.drain()
+
+
+async def _received(child: Process) -> AsyncGenerator[DownloadProgress, None]:
+    """Until the last line. A line that is cut off, too long or no message counts as the child's death."""
+    _, stdout = _pipes(child)
+    try:
+        while (line := await stdout.readline()).endswith(b"\n"):
+            step = messages.decode(line)
+            yield step
+            if step.weights is not None:
+                return
+    except MessageError as error:
+        raise _DiedError(str(error)) from error
+    except ValueError as error:  # of readline: there is no end of a line within LINE_BYTES
+        raise _DiedError(f"it wrote a line longer than {LINE_BYTES} bytes") from error
+    try:
+        async with asyncio.timeout(GRACE_S):
+            status = await child.wait()
+    except TimeoutError:
+        raise _DiedError("it closed its output and went on running") from None
     raise _DiedError(f"signal {-status}" if status < 0 else f"status {status}")
 
 
-def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+async def _end(child: Process) -> None:
+    """The end of its input asks it to stop; after the grace, or if this is cancelled, its group is killed."""
+    _pipes(child)[0].close()
+    try:
+        async with asyncio.timeout(GRACE_S):
+            await _ended(child)
+    except TimeoutError:
+        log.warning("download process is killed: pid=%d", child.pid)
+    finally:
+        if child.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+    if child.returncode is None:
+        try:
+            async with asyncio.timeout(KILL_S):
+                await _ended(child)
+        except TimeoutError:
+            log.warning("download process does not end, not even killed: pid=%d", child.pid)
+
+
+async def _ended(child: Process) -> None:
+    _, stdout = _pipes(child)
+    while await stdout.read(LINE_BYTES):  # what it still writes must not hold it up
+        pass
+    await child.wait()
+
+
+def _pipes(child: Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:
     if child.stdin is None or child.stdout is None:
         raise RuntimeError("the child was started without pipes")
     return child.stdin, child.stdout
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """The end of its input asks it to stop; its whole session is killed where it does not."""
-    orders, words = _pipes(child)
-    with contextlib.suppress(BrokenPipeError):
-        orders.close()
-    try:
-        child.wait(GRACE_S)
-    except subprocess.TimeoutExpired:
-        log.warning("download process is killed: pid=%d", child.pid)
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    words.close()
-
-
-def error_json(error: NodeError) -> dict[str, Any]:
-    told: dict[str, Any] = {"code": error.code, "message": str(error), "hint": error.hint}
-    if isinstance(error, DiskFullError):
-        told |= {
-            "path": error.path,
-            "needs_bytes": error.needs_bytes,
-            "free_bytes": error.free_bytes,
-            "reserve_bytes": error.reserve_bytes,
-        }
-    return told
-
-
-def _error(told: dict[str, Any]) -> NodeError:
-    if told["code"] == DiskFullError.code:
-        return DiskFullError(
-            told["path"],
-            needs_bytes=told["needs_bytes"],
-            free_bytes=told["free_bytes"],
-            reserve_bytes=told["reserve_bytes"],
-        )
-    kind = BadModelError if told["code"] == BadModelError.code else DownloadError
-    return kind(told["message"], hint=told["hint"])

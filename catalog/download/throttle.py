@@ -18,7 +18,7 @@ class StoppedError(Exception):
 
 
 class WindowClosedError(Exception):
-    """The hours of the download's window are over."""
+    """The hours of the download's window are over. What it fetched is kept."""
 
 
 def minute_now() -> int:
@@ -45,8 +45,7 @@ class Throttle:
         now_s = time.monotonic()
         if now_s - self._checked_s >= CHECK_EVERY_S:
             self._checked_s = now_s
-            if not self.is_open():
-                raise WindowClosedError
+            self.check_window()
         limit = self._policy.limit_bytes_per_s
         if limit is None:
             return
@@ -56,13 +55,10 @@ class Throttle:
         if wait_s > 0:
             self.wait(wait_s)
 
-    def is_open(self) -> bool:
-        return self._policy.window is None or self._policy.window.is_open(self._minute())
-
-    @property
-    def closed(self) -> str:
-        """Why nothing is fetched outside the window, for its owner."""
-        return f"it may come at {self._policy.window} only"
+    def check_window(self) -> None:
+        """Raises: WindowClosedError."""
+        if not self._policy.is_open(self._minute()):
+            raise WindowClosedError
 
     def wait(self, seconds: float) -> None:
         """Raises: StoppedError."""

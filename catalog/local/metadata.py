@@ -5,6 +5,7 @@ Hub files lie as the hub's own cache lays them out, so that other tools find and
 A blob has its final name only when it is complete.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -39,6 +40,35 @@ def is_complete(weights: Weights, models_dir: Path) -> bool:
     if weights.source in (Source.PYPI, Source.URL) and led_out(folder, weights.files, (models_dir,)):
         return False
     return all(is_there(folder / file.name, file.size_bytes) for file in weights.files)
+
+
+def part_of(weights: Weights, file: WeightFile, models_dir: Path) -> Path | None:
+    """Where the bytes of ``file`` are while HTTP brings them; None for other sources."""
+    folder = folder_of(weights, models_dir)
+    if weights.source is Source.HUB and weights.revision is not None:
+        return folder.parents[1] / "blobs" / f"{blob_name(weights.revision, file)}.incomplete"
+    if weights.source is Source.URL:
+        return folder / f"{hashlib.sha256(file.name.encode()).hexdigest()}.incomplete"
+    return None
+
+
+def blob_name(revision: str, file: WeightFile) -> str:
+    """The digest of a hub's file where its listing has one, else a name that is as unique."""
+    return file.sha256 or hashlib.sha256(f"{revision} {file.name}".encode()).hexdigest()
+
+
+def bytes_here(weights: Weights, models_dir: Path) -> int:
+    """Bytes of these files that are on this disk, complete or not. Blocks."""
+    return sum(_bytes_here(weights, file, models_dir) for file in weights.files)
+
+
+def _bytes_here(weights: Weights, file: WeightFile, models_dir: Path) -> int:
+    part = part_of(weights, file, models_dir)
+    final = folder_of(weights, models_dir) / file.name
+    for path in (final, part, part.with_suffix("")) if part else (final,):  # a blob may not be linked yet
+        with contextlib.suppress(OSError):
+            return path.stat().st_size
+    return 0
 
 
 def is_there(path: Path, size_bytes: int | None) -> bool:

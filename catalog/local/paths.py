@@ -30,7 +30,7 @@ def check_inside(models_dir: Path, folder: Path) -> None:
 def hub_job(repo: str, revision: str, file: WeightFile, models_dir: Path) -> Job:
     """To ``blobs/<digest>``. A file without a listed digest has its name once its bytes are here."""
     folder = metadata.repo_folder(models_dir, repo)
-    name = file.sha256 or hashlib.sha256(f"{revision} {file.name}".encode()).hexdigest()
+    name = metadata.blob_name(revision, file)
     blobs = folder / "blobs"
     return Job(
         FileLocation(repo, revision, file.name),

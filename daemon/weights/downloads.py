@@ -1,54 +1,74 @@
-"""Weights on their way to this disk: one download for everyone who wants the same files."""
+"""Downloads: one for everyone who wants the same files. They hold no thread, and no process while they wait.
+
+Out of its hours, or while others run, a download is an entry in memory. Any number of them leaves every other
+command, restart and event of the daemon working.
+"""
 
 import asyncio
 import time
-from contextlib import closing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 
+from catalog.download.throttle import WindowClosedError, minute_now
 from catalog.local import inventory, metadata
 from daemon.app import App
 from daemon.weights.transfer_rate import TransferRate
-from daemon.weights.transfers import Download, Key, Tell
+from daemon.weights.transfers import Download, Key, Subscriber
 from domain.download import DownloadPolicy, DownloadProgress
-from domain.errors import DownloadError, NodeError
+from domain.errors import NodeError
 from domain.launch import Progress
 from domain.model import Weights
 from domain.units import duration, gib
 
-EVENT_EVERY_S = 600.0  # for who looks at the events of a download that takes the night
+EVENT_EVERY_S = 600.0  # for owners who read the events of a download that takes all night
+WINDOW_POLL_S = 1.0
 
 
-async def download(app: App, weights: Weights, tell: Tell, terms: DownloadPolicy | None = None) -> Weights:
-    """``weights`` with their location, once they are complete. ``tell`` hears how far they are.
+async def download(
+    app: App,
+    weights: Weights,
+    subscriber: Subscriber,
+    policy: DownloadPolicy | None = None,
+    *,
+    is_urgent: bool = False,
+) -> Weights:
+    """``weights`` with their location, once they are complete. ``subscriber`` is called with the progress.
 
-    Callers that want the same files share one download, on the terms of the first. One that goes away
-    ends it only if it is the last; what is here then is taken up by the next. Raises: DownloadError,
-    DiskFullError, BadModelError."""
-    if await asyncio.to_thread(metadata.is_complete, weights, app.settings.models_dir):
-        return replace(weights, location=str(metadata.folder_of(weights, app.settings.models_dir)))
-    key = _key(weights)
-    download = app.downloads.get(key)
-    if download is None:
-        download = app.downloads[key] = Download(weights)
-        running = _run(app, download, terms or app.settings.terms)
-        download.task = asyncio.create_task(running, name=f"download {inventory.name_of(weights)}")
-    elif download.last is not None:
-        tell(download.last)
-    download.tells.append(tell)
+    Callers that want the same files share one download, on the policy of the first. Cancelling a call ends
+    it only if it is the last one, and returns when its process has ended; what was fetched is resumed by the
+    next. Raises: DownloadError, DiskFullError, BadModelError."""
+    models_dir = app.settings.models_dir
+    if await asyncio.to_thread(metadata.is_complete, weights, models_dir):
+        return replace(weights, location=str(metadata.folder_of(weights, models_dir)))
+    download = await _joined(app, weights, policy or app.settings.terms)
+    if is_urgent:
+        app.downloads.make_urgent(download)
+    if download.last is not None:
+        subscriber(download.last)
+    download.subscribers.append(subscriber)
     try:
-        return await asyncio.shield(_task(download))
+        return await asyncio.shield(download.task)
     finally:
-        download.tells.remove(tell)
-        if not download.tells:
-            download.cancelled.set()
-            if app.downloads.get(key) is download:
-                del app.downloads[key]
+        download.subscribers.remove(subscriber)
+        if not download.subscribers:
+            download.is_ending = True
+            download.task.cancel()
+            await asyncio.wait({download.task})
 
 
-def _task(download: Download) -> asyncio.Task[Weights]:
-    if download.task is None:
-        raise RuntimeError("a download without a task")
-    return download.task
+async def _joined(app: App, weights: Weights, policy: DownloadPolicy) -> Download:
+    """The download of these files, begun if there is none. One that is ending is waited for first."""
+    key = _key(weights)
+    while (running := app.downloads.get(key)) is not None:
+        if not running.is_ending:
+            return running
+        await asyncio.wait({running.task})
+    download = Download(weights)
+    name = inventory.name_of(weights)
+    download.task = asyncio.create_task(_run(app, download, policy), name=f"download {name}")
+    app.downloads.add(key, download)
+    return download
 
 
 def _key(weights: Weights) -> Key:
@@ -56,66 +76,84 @@ def _key(weights: Weights) -> Key:
     return f"{weights.source}:{weights.repo}@{weights.revision}", files
 
 
-async def _run(app: App, download: Download, terms: DownloadPolicy) -> Weights:
-    """Events tell its beginning, each pause, its end, and now and then how far it is."""
-    name, total = inventory.name_of(download.weights), gib(download.weights.size_bytes)
-    loop, lines = asyncio.get_running_loop(), asyncio.Queue[Progress]()
+async def _run(app: App, download: Download, policy: DownloadPolicy) -> Weights:
+    """Events record its start, each pause, its end, and now and then how far it is."""
+    name, size = inventory.name_of(download.weights), gib(download.weights.size_bytes)
+    loop = asyncio.get_running_loop()
     began_s = loop.time()
-    await app.events.append("download_started", f"{name}, {total}")
-    telling = asyncio.create_task(_tell(app, download, lines), name="download lines")
-
-    def tell(line: Progress) -> None:
-        loop.call_soon_threadsafe(lines.put_nowait, line)
-
     try:
-        done = await asyncio.to_thread(_pull, app, download, terms, tell)
+        await app.events.append("download_started", f"{name}, {size}")
+        weights = await _followed(app, download, policy)
     except NodeError as error:
-        kind = "download_stopped" if download.cancelled.is_set() else "download_failed"
-        await app.events.append(kind, f"{name}: {error}")
+        await app.events.append("download_failed", f"{name}: {error}")
         raise
-    finally:
-        telling.cancel()
-    await app.events.append("download_done", f"{name}, {total} in {duration(loop.time() - began_s)}")
-    return done
+    except asyncio.CancelledError:
+        await app.events.append("download_stopped", f"{name}: what was fetched is kept")
+        raise
+    await app.events.append("download_done", f"{name}, {size} in {duration(loop.time() - began_s)}")
+    return weights
 
 
-async def _tell(app: App, download: Download, lines: "asyncio.Queue[Progress]") -> None:
-    loop, name = asyncio.get_running_loop(), inventory.name_of(download.weights)
-    event_s = loop.time()
+async def _followed(app: App, download: Download, policy: DownloadPolicy) -> Weights:
+    rate = TransferRate()
+    event_s = time.monotonic()
+    async with aclosing(_steps(app, download, policy)) as steps:
+        async for step in steps:
+            now_s = time.monotonic()
+            if (progress := rate.progress(step, now_s)) is not None:
+                is_due = progress.rate_bytes_per_s is not None and now_s - event_s >= EVENT_EVERY_S
+                event_s = now_s if is_due else event_s
+                await _report(app, download, progress, is_due=is_due)
+            if step.weights is not None:
+                return step.weights
+    raise RuntimeError("a download ended without its weights")
+
+
+async def _report(app: App, download: Download, progress: Progress, *, is_due: bool) -> None:
+    """To the events first: who sees a download wait finds the event of it."""
+    name = inventory.name_of(download.weights)
+    waited = download.last is not None and download.last.waiting is not None
+    if progress.waiting and not waited:
+        await app.events.append("download_paused", f"{name}: {progress.waiting}")
+    elif waited and not progress.waiting:
+        await app.events.append("download_resumed", name)
+    elif is_due:
+        await app.events.append("download_progress", f"{name}: {_summary(progress)}")
+    download.last = progress
+    for subscriber in tuple(download.subscribers):
+        subscriber(progress)
+
+
+def _summary(progress: Progress) -> str:
+    rate = "" if progress.rate_bytes_per_s is None else f", {progress.rate_bytes_per_s / 1e6:.1f} MB/s"
+    left = "" if progress.eta_s is None else f", {duration(progress.eta_s)} left"
+    return f"{progress.message}{rate}{left}"
+
+
+async def _steps(
+    app: App, download: Download, policy: DownloadPolicy
+) -> AsyncGenerator[DownloadProgress, None]:
+    """A process runs only while bytes may be fetched: it ends when the window closes, and the queue moves."""
+    weights, models_dir = download.weights, app.settings.models_dir
+    step = DownloadProgress(
+        await asyncio.to_thread(metadata.bytes_here, weights, models_dir), weights.size_bytes or None
+    )
     while True:
-        line = await lines.get()
-        before = download.last.waiting if download.last else None
-        download.last = line
-        for tell in tuple(download.tells):
-            tell(line)
-        if line.waiting and not before:
-            await app.events.append("download_paused", f"{name}: {line.waiting}")
-        elif before and not line.waiting:
-            await app.events.append("download_resumed", name)
-        elif line.rate_bytes_per_s and loop.time() - event_s >= EVENT_EVERY_S:
-            event_s = loop.time()
-            await app.events.append("download_progress", f"{name}: {_in_words(line)}")
-
-
-def _in_words(line: Progress) -> str:
-    rate = "" if line.rate_bytes_per_s is None else f", {line.rate_bytes_per_s / 1e6:.1f} MB/s"
-    left = "" if line.eta_s is None else f", {duration(line.eta_s)} left"
-    return f"{line.message}{rate}{left}"
-
-
-def _pull(app: App, download: Download, terms: DownloadPolicy, tell: Tell) -> Weights:
-    """In a thread, which can't be cancelled: it looks whether it is, several times a second."""
-    weights, meter = download.weights, TransferRate()
-    last: DownloadProgress | None = None
-    with closing(app.adapters.fetch(weights, app.settings.models_dir, terms, app.settings.places)) as steps:
-        for last in steps:
-            if download.cancelled.is_set():
-                break
-            if (line := meter.line(last, time.monotonic())) is not None:
-                tell(line)
-    if last is None or last.weights is None:
-        raise DownloadError(
-            f"{inventory.name_of(weights)}: the download was stopped",
-            hint="what is here is kept: ask for it again to go on",
-        )
-    return last.weights
+        if not policy.is_open(minute_now()):
+            yield replace(step, waiting=f"it may come at {policy.window} only")
+            while not policy.is_open(minute_now()):  # noqa: ASYNC110 - a clock is polled: it may be set
+                await asyncio.sleep(WINDOW_POLL_S)
+        if not app.downloads.admits(download):
+            yield replace(step, waiting=f"queued: {app.downloads.running} downloads are running")
+        async with app.downloads.process_slot(download):
+            if not policy.is_open(minute_now()):
+                continue
+            fetched = app.adapters.fetch(weights, models_dir, policy, app.settings.places)
+            try:
+                async with aclosing(fetched) as steps:
+                    async for step in steps:
+                        yield step
+            except WindowClosedError:
+                continue
+            else:
+                return

@@ -35,7 +35,7 @@ async def ensure_downloaded(app: App, launch: Launch, plan: Plan) -> Plan:
             Step.DOWNLOAD,
             f"fetching {without_secrets(weights.repo)} {weights.quant}, {gib(weights.size_bytes)}",
         )
-        weights = await download(app, weights, launch.progress.add)
+        weights = await download(app, weights, launch.progress.add, is_urgent=True)
     await _note_use(app, weights)
     return replace(plan, weights=weights)
 

@@ -64,7 +64,9 @@ async def make_room(app: App, *, free_bytes: int | None, dry_run: bool) -> Freed
     found = await _stored(app)
     notes = await app.store.run(app.store.models.all)
     free_now = await asyncio.to_thread(_free, app)
-    left = () if app.downloads else await asyncio.to_thread(delete.leftovers, app.settings.models_dir)
+    left = (
+        () if app.downloads.under_way else await asyncio.to_thread(delete.leftovers, app.settings.models_dir)
+    )
     left_bytes = await asyncio.to_thread(lambda: sum(path.lstat().st_size for path in left))
     used = {one.name for one in await _users(app, found)}
     chosen = retention.select_deletions(found, notes, used=used, lacking_bytes=wanted - free_now - left_bytes)

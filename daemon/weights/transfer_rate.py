@@ -1,4 +1,4 @@
-"""From bytes to a rate and a time left."""
+"""From the bytes of a download to its rate and the time left."""
 
 import time
 
@@ -6,37 +6,44 @@ from domain.download import DownloadProgress
 from domain.launch import Progress, Step
 from domain.units import gib
 
-TELL_EVERY_S = 0.25
+REPORT_EVERY_S = 0.25
 RATE_OVER_S = 5.0
 
 
 class TransferRate:
-    """A line a quarter of a second, and one at the end."""
+    """The rate over the last RATE_OVER_S seconds, as progress that is reported four times a second."""
 
     def __init__(self) -> None:
-        self._marks: list[tuple[float, int]] = []
-        self._told_s: float | None = None
+        self._samples: list[tuple[float, int]] = []
+        self._reported_s: float | None = None
+        self._waiting: str | None = None
 
-    def line(self, state: DownloadProgress, at_s: float) -> Progress | None:
-        self._marks = [mark for mark in self._marks if at_s - mark[0] <= RATE_OVER_S]
-        self._marks.append((at_s, state.bytes_done))
-        complete = state.bytes_done == state.bytes_total
-        if not complete and self._told_s is not None and at_s - self._told_s < TELL_EVERY_S:
+    def progress(self, step: DownloadProgress, now_s: float) -> Progress | None:
+        """None for what comes too soon after the last one, unless it is complete, or waits for something
+        else. ``now_s`` by the monotonic clock."""
+        self._samples = [sample for sample in self._samples if now_s - sample[0] <= RATE_OVER_S]
+        self._samples.append((now_s, step.bytes_done))
+        if not self._is_due(step, now_s):
             return None
-        self._told_s = at_s
-        rate = None if state.waiting else self._rate()
-        left_bytes = None if state.bytes_total is None else state.bytes_total - state.bytes_done
+        self._reported_s, self._waiting = now_s, step.waiting
+        rate = None if step.waiting else self._rate()
+        left_bytes = None if step.bytes_total is None else step.bytes_total - step.bytes_done
         return Progress(
             Step.DOWNLOAD,
-            f"{gib(state.bytes_done)} of {gib(state.bytes_total)}",
+            f"{gib(step.bytes_done)} of {gib(step.bytes_total)}",
             time.time(),
-            bytes_done=state.bytes_done,
-            bytes_total=state.bytes_total,
+            bytes_done=step.bytes_done,
+            bytes_total=step.bytes_total,
             rate_bytes_per_s=rate,
             eta_s=left_bytes / rate if rate and left_bytes is not None else None,
-            waiting=state.waiting,
+            waiting=step.waiting,
         )
 
+    def _is_due(self, step: DownloadProgress, now_s: float) -> bool:
+        if step.bytes_done == step.bytes_total or step.waiting != self._waiting:
+            return True
+        return self._reported_s is None or now_s - self._reported_s >= REPORT_EVERY_S
+
     def _rate(self) -> float | None:
-        (begin_s, begin), (end_s, end) = self._marks[0], self._marks[-1]
-        return (end - begin) / (end_s - begin_s) if end_s > begin_s else None
+        (begin_s, begin_bytes), (end_s, end_bytes) = self._samples[0], self._samples[-1]
+        return (end_bytes - begin_bytes) / (end_s - begin_s) if end_s > begin_s else None

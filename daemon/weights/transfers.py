@@ -1,28 +1,87 @@
-"""What is on its way to this disk: downloads, and the pulls that owners asked for. Owned by the loop."""
+"""Downloads that are under way, and the pulls that owners asked for. Owned by the event loop."""
 
 import asyncio
-import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from daemon.events.broadcast import Broadcast
 from daemon.events.progress_log import ProgressLog
 from daemon.state.records import PullRequest, now
 from domain.launch import LAST_STEPS, Progress
 from domain.model import Weights
 
-Tell = Callable[[Progress], None]
+PROCESSES = 4  # of pulls at a time, with four connections and 40 MB each: more would share the same line
+
+Subscriber = Callable[[Progress], None]
 Key = tuple[str, tuple[str, ...]]
 
 
 @dataclass(slots=True, eq=False)
 class Download:
-    """``tells`` are those who follow it; when the last one leaves, it ends."""
+    """It ends when the last of ``subscribers`` leaves. ``is_urgent``: a launch waits for it."""
 
     weights: Weights
-    tells: list[Tell] = field(default_factory=list)
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    subscribers: list[Subscriber] = field(default_factory=list)
     last: Progress | None = None
-    task: asyncio.Task[Weights] | None = None
+    is_urgent: bool = False
+    is_ending: bool = False
+    task: asyncio.Task[Weights] = field(init=False)
+
+
+class Downloads:
+    """Those under way, by the files they fetch, and a queue for their processes."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Key, Download] = {}
+        self._queue: list[Download] = []
+        self._changed = Broadcast()
+        self.running = 0
+
+    @property
+    def under_way(self) -> tuple[Download, ...]:
+        return tuple(self._by_key.values())
+
+    def get(self, key: Key) -> Download | None:
+        """None if it has ended, too."""
+        download = self._by_key.get(key)
+        return None if download is None or download.task.done() else download
+
+    def add(self, key: Key, download: Download) -> None:
+        def remove(_: "asyncio.Task[Weights]") -> None:
+            if self._by_key.get(key) is download:
+                del self._by_key[key]
+
+        self._by_key[key] = download
+        download.task.add_done_callback(remove)
+
+    def make_urgent(self, download: Download) -> None:
+        """It waits in the queue no longer."""
+        download.is_urgent = True
+        self._changed.tell()
+
+    def admits(self, download: Download) -> bool:
+        """Whether its process may start now: pulls run in the order in which they began, PROCESSES at a
+        time. What a launch waits for runs at once."""
+        is_next = not self._queue or self._queue[0] is download
+        return download.is_urgent or (is_next and self.running < PROCESSES)
+
+    @asynccontextmanager
+    async def process_slot(self, download: Download) -> AsyncIterator[None]:
+        """Entered once its process may start; left when the process has ended."""
+        self._queue.append(download)
+        try:
+            while not self.admits(download):
+                await self._changed.wait()
+            self.running += 1
+        finally:
+            self._queue.remove(download)
+            self._changed.tell()
+        try:
+            yield
+        finally:
+            self.running -= 1
+            self._changed.tell()
 
 
 @dataclass(slots=True, eq=False)

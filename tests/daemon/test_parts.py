@@ -29,10 +29,8 @@ from daemon.resources.ledger import Ledger, free_bytes, without
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
-from daemon.weights.transfer_rate import TransferRate
 from domain import errors
 from domain.accelerator import GpuProcess
-from domain.download import DownloadProgress
 from domain.hardware import Gpu, Hardware, Memory
 from domain.launch import Progress, Step
 from domain.plan import DeviceMemory, LaunchOptions
@@ -163,16 +161,6 @@ def test_the_journal_gets_levels_and_no_times() -> None:
     assert goes_to_journal(2, {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"})
     assert not goes_to_journal(2, {"JOURNAL_STREAM": "1:1"})
     assert not goes_to_journal(2, {})
-
-
-def test_a_download_tells_its_rate_and_the_time_left() -> None:
-    meter = TransferRate()
-    assert meter.line(DownloadProgress(0, 1000), 10.0) is not None
-    assert meter.line(DownloadProgress(100, 1000), 10.1) is None, "not more often than an eye can follow"
-    line = meter.line(DownloadProgress(400, 1000), 11.0)
-    assert line is not None
-    assert (line.bytes_done, line.rate_bytes_per_s, line.eta_s) == (400, 400.0, 1.5)
-    assert meter.line(DownloadProgress(1000, 1000), 11.01) is not None, "the last one is always told"
 
 
 async def test_a_log_is_followed_over_its_rotation(tmp_path: Path) -> None:

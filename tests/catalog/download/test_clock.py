@@ -2,15 +2,17 @@
 goes on, as both do where somebody sets the clock of a machine."""
 
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from catalog.download import process
+from catalog.download.throttle import WindowClosedError
 from domain.download import DownloadPolicy, DownloadProgress, window
 from domain.units import MIB
-from tests.catalog.fetched import BIG, content, weights
+from tests.catalog.fetched import BIG, content, last, parts, weights
 from tests.rigs.hub import Hub
 
 LIBRARY = Path("/usr/lib", str(sysconfig.get_config_var("MULTIARCH")), "faketime", "libfaketime.so.1")
@@ -42,46 +44,47 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
     return found
 
 
-def until_it_waits(steps: Iterator[DownloadProgress]) -> str:
-    return next(step.waiting for step in steps if step.waiting)
+async def until_it_moves(steps: AsyncGenerator[DownloadProgress, None], beyond_bytes: int = 0) -> int:
+    async for step in steps:
+        if step.bytes_done > beyond_bytes and not step.waiting:
+            return step.bytes_done
+    raise AssertionError("it ended")
 
 
-def until_it_moves(steps: Iterator[DownloadProgress], beyond_bytes: int = 0) -> int:
-    return next(step.bytes_done for step in steps if step.bytes_done > beyond_bytes and not step.waiting)
-
-
-def test_hours_follow_the_wall_clock_wherever_it_jumps(tmp_path: Path, hub: Hub, clock: Clock) -> None:
-    steps = process.fetch(weights(hub, {"a.gguf": BIG}), tmp_path, NIGHT)
-    here_bytes = until_it_moves(steps)
-    clock.jump("2026-03-10 06:30:00")
-    assert until_it_waits(steps) == "it may come at 01:00-06:00 only"
-    assert len(hub.gets("/cdn/")) == 1
-    clock.jump("2026-03-09 01:00:00")
-    here_bytes = until_it_moves(steps, here_bytes)
-    clock.jump("2027-03-10 00:59:00")
-    assert until_it_waits(steps) == "it may come at 01:00-06:00 only"
+async def test_hours_follow_the_wall_clock_wherever_it_jumps(tmp_path: Path, hub: Hub, clock: Clock) -> None:
+    wanted = weights(hub, {"a.gguf": BIG})
+    for opens, closes in (("2026-03-10 02:00", "2026-03-10 06:30"), ("2026-03-09 01:01", "2027-03-10 00:59")):
+        clock.jump(f"{opens}:00")
+        async with aclosing(process.fetch(wanted, tmp_path, NIGHT)) as steps:
+            await until_it_moves(steps, sum(part.stat().st_size for part in parts(tmp_path)))
+            clock.jump(f"{closes}:00")
+            with pytest.raises(WindowClosedError):
+                await until_it_moves(steps, beyond_bytes=len(BIG))
     clock.jump("2027-03-10 05:30:00")
-    done = list(steps)[-1]
-    assert done.weights is not None
-    assert content(done.weights) == BIG
+    done = [step async for step in process.fetch(wanted, tmp_path, NIGHT)]
+    assert content(last(done)) == BIG
     ranges = [item.headers.get("Range", "bytes=0-") for item in hub.gets("/cdn/")]
     starts = [int(one.removeprefix("bytes=").removesuffix("-")) for one in ranges]
     assert len(starts) == 3
     assert starts == sorted(set(starts)), "each time it went on where it stopped"
 
 
-@pytest.mark.parametrize("to", ["2026-03-10 01:00:00", "2026-03-20 02:00:00"], ids=["back", "ahead"])
-def test_a_jump_within_the_hours_changes_no_wait(tmp_path: Path, hub: Hub, clock: Clock, to: str) -> None:
+@pytest.mark.parametrize("to", ["2026-03-10 01:00:30", "2026-03-20 02:00:00"], ids=["back", "ahead"])
+async def test_a_jump_within_the_hours_changes_no_wait(
+    tmp_path: Path, hub: Hub, clock: Clock, to: str
+) -> None:
     """Not that of the limit, and not the second that a busy server asks for."""
     wanted = weights(hub, {"a.gguf": BIG})
     hub.faults.answer_status = [503]
     hub.faults.retry_after = "1"
     steps = process.fetch(wanted, tmp_path, NIGHT)
-    assert until_it_waits(steps) == "the hub answered 503, asked again in 1 s"
+    while (step := await anext(steps)).waiting is None:
+        pass
+    assert step.waiting == "the hub answered 503, asked again in 1 s"
     clock.jump(to)
-    until_it_moves(steps)
+    await until_it_moves(steps)
     clock.jump("2026-03-10 03:00:00")
-    told = list(steps)
-    assert not any(step.waiting for step in told)
-    assert len(told) > 3, "and it was not flooded: there was time to look"
-    assert told[-1].weights is not None
+    rest = [step async for step in steps]
+    assert not any(step.waiting for step in rest)
+    assert len(rest) > 3, "the limit held: there was time to report"
+    assert rest[-1].weights is not None

@@ -13,10 +13,10 @@ import pytest
 from catalog.download import partial_file, throttle
 from catalog.download.download import fetch
 from catalog.download.partial_file import PartialFile
-from catalog.download.throttle import Throttle
+from catalog.download.throttle import Throttle, WindowClosedError
 from catalog.hub import retry
 from catalog.hub.retry import retry_after_s
-from domain.download import DownloadPolicy, window
+from domain.download import DownloadPolicy, DownloadProgress, window
 from domain.errors import DownloadError
 from domain.units import GIB, MIB
 from tests.catalog.fetched import BIG, SLOW, blob, close, content, last, parts, plain, weights
@@ -192,24 +192,30 @@ def test_each_file_waits_for_room_of_its_own(tmp_path: Path, hub: Hub) -> None:
     assert content(last(steps)) == BIG
 
 
-def test_out_of_hours_nothing_comes_and_at_the_hour_it_goes_on(
+def test_out_of_hours_it_ends_and_at_the_hour_it_is_resumed(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throttle, "CHECK_EVERY_S", 0.0)
     minutes = [90]
     policy = DownloadPolicy(limit_bytes_per_s=8 * MIB, window=window("01:00-06:00"))
-    limits = Throttle(policy, minute=lambda: minutes[0])
-    steps = fetch(weights(hub, {"a.gguf": BIG}), tmp_path, policy, throttle=limits)
+
+    def fetched() -> Iterator[DownloadProgress]:
+        limits = Throttle(policy, minute=lambda: minutes[0])
+        return fetch(weights(hub, {"a.gguf": BIG}), tmp_path, policy, throttle=limits)
+
+    steps = fetched()
     while not next(steps).bytes_done:
         pass
     minutes[0] = 360
-    said = next(step.waiting for step in steps if step.waiting)
-    assert said == "it may come at 01:00-06:00 only"
-    for _ in range(3):
-        next(steps)
+    with pytest.raises(WindowClosedError):
+        list(steps)
+    kept_bytes = parts(tmp_path)[0].stat().st_size
+    with pytest.raises(WindowClosedError):
+        list(fetched())
     assert len(hub.gets("/cdn/")) == 1
     minutes[0] = 60
-    assert content(last(steps)) == BIG
+    assert content(last(fetched())) == BIG
+    assert hub.gets("/cdn/")[-1].headers["Range"] == f"bytes={kept_bytes}-"
 
 
 def test_after_a_power_cut_only_what_was_on_the_disk_counts(tmp_path: Path, hub: Hub) -> None:

@@ -1,23 +1,25 @@
 """A disk that fills up in the middle: a real file system of 96 MiB in a mount namespace of its own."""
 
+import asyncio
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from catalog.download import process
-from domain.download import DownloadPolicy
+from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import DiskFullError
 from domain.units import MIB
-from tests.catalog.fetched import close, weights
-from tests.rigs.hub import Hub, sha256
+from tests.catalog.fetched import blob, parts, weights
+from tests.rigs.hub import Hub
 
 pytestmark = pytest.mark.root
 DATA = os.urandom(16 * MIB)
-TERMS = DownloadPolicy(limit_bytes_per_s=8 * MIB)
+POLICY = DownloadPolicy(limit_bytes_per_s=8 * MIB)
 
 
 @pytest.fixture
@@ -44,42 +46,46 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def test_it_is_paused_loses_nothing_and_goes_on_when_there_is_room(
+async def until(
+    steps: AsyncGenerator[DownloadProgress, None], fits: Callable[[DownloadProgress], object]
+) -> DownloadProgress:
+    while not fits(step := await anext(steps)):
+        pass
+    return step
+
+
+async def test_it_is_paused_loses_nothing_and_goes_on_when_there_is_room(
     tmp_path: Path, hub: Hub, disk: Path
 ) -> None:
-    steps = process.fetch(weights(hub, {"a.gguf": DATA}), tmp_path, TERMS)
-    while not next(steps).bytes_done:
-        pass
-    filler = fill(disk)
-    paused = next(step for step in steps if step.waiting)
+    steps = process.fetch(weights(hub, {"a.gguf": DATA}), tmp_path, POLICY)
+    await until(steps, lambda step: step.bytes_done)
+    filler = await asyncio.to_thread(fill, disk)
+    paused = await until(steps, lambda step: step.waiting)
     assert paused.waiting is not None
     assert paused.waiting.startswith("the disk is full: ")
     assert paused.waiting.endswith(" to come, 0 MiB free")
-    (part,) = disk.rglob("*.incomplete")
+    (part,) = parts(disk)
     kept_bytes = part.stat().st_size
     assert 0 < kept_bytes < len(DATA)
-    assert [next(steps).waiting for _ in range(3)] == [paused.waiting] * 3, "it waits"
-    assert part.read_bytes() == DATA[:kept_bytes]
+    assert [(await anext(steps)).waiting for _ in range(3)] == [paused.waiting] * 3, "it waits"
+    assert await asyncio.to_thread(part.read_bytes) == DATA[:kept_bytes]
     filler.unlink()
-    done = list(steps)[-1]
-    assert done.weights is not None
+    assert [step async for step in steps][-1].weights is not None
     assert hub.gets("/cdn/")[-1].headers["Range"] == f"bytes={kept_bytes}-", "nothing was lost"
-    (blob,) = disk.rglob(sha256(DATA))
-    assert blob.read_bytes() == DATA
+    assert await asyncio.to_thread(blob(disk, DATA).read_bytes) == DATA
 
 
-def test_a_stop_while_it_is_paused_keeps_what_is_here(tmp_path: Path, hub: Hub, disk: Path) -> None:
+async def test_a_stop_while_it_is_paused_keeps_what_was_fetched(tmp_path: Path, hub: Hub, disk: Path) -> None:
     wanted = weights(hub, {"a.gguf": DATA})
-    steps = process.fetch(wanted, tmp_path, TERMS)
-    while not next(steps).bytes_done:
-        pass
-    filler = fill(disk)
-    next(step for step in steps if step.waiting)
-    close(steps)
+    async with aclosing(process.fetch(wanted, tmp_path, POLICY)) as steps:
+        await until(steps, lambda step: step.bytes_done)
+        filler = await asyncio.to_thread(fill, disk)
+        await until(steps, lambda step: step.waiting)
     with pytest.raises(DiskFullError):
-        list(process.fetch(wanted, tmp_path, TERMS))
-    (part,) = disk.rglob("*.incomplete")
+        await anext(process.fetch(wanted, tmp_path, POLICY))
+    (part,) = parts(disk)
     kept_bytes = part.stat().st_size
     filler.unlink()
-    assert list(process.fetch(wanted, tmp_path, DownloadPolicy()))[-1].weights is not None
+    done = [step async for step in process.fetch(wanted, tmp_path, DownloadPolicy())]
+    assert done[-1].weights is not None
     assert hub.gets("/cdn/")[-1].headers["Range"] == f"bytes={kept_bytes}-"
