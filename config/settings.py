@@ -77,8 +77,8 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
-    def terms(self) -> DownloadPolicy:
-        """On what terms downloads come, where nobody says otherwise."""
+    def download_policy(self) -> DownloadPolicy:
+        """Of every download that has none of its own."""
         return DownloadPolicy(
             limit_bytes_per_s=None if self.download_limit is None else rate(self.download_limit),
             window=None if self.download_window is None else window(self.download_window),

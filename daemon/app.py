@@ -25,7 +25,7 @@ from daemon.machine.cache import HardwareCache
 from daemon.resources.ledger import Ledger
 from daemon.state.records import now
 from daemon.state.store import Store
-from daemon.weights.transfers import Downloads, Pull
+from daemon.weights.transfers import PLANNED_AT_ONCE, Downloads, Pull
 from domain.catalogue_types import KnownModel
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.hardware import EngineFound, Hardware
@@ -91,7 +91,8 @@ class Adapters:
 @dataclass(frozen=True, slots=True)
 class App:
     """One daemon. ``measuring_lock`` lets one measurement at a time load the machine, ``verification_locks``
-    let a plan be verified once for all who ask; ``hub_threads`` are those that may wait for the hub."""
+    let a plan be verified once for all who ask; ``hub_threads`` are those that may wait for the hub, of
+    which ``pull_planning`` leaves most to others."""
 
     settings: Settings
     store: Store
@@ -107,6 +108,7 @@ class App:
     verification_locks: KeyedLocks = field(default_factory=KeyedLocks)
     downloads: Downloads = field(default_factory=Downloads)
     pulls: dict[int, Pull] = field(default_factory=dict)
+    pull_planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANNED_AT_ONCE))
     hub_threads: Executor = field(default_factory=lambda: ThreadPoolExecutor(HUB_THREADS, "hub"))
     stopping: Broadcast = field(default_factory=Broadcast)
 

@@ -108,7 +108,7 @@ def _close_streams(app: App) -> None:
     app.events.close()
     for track in (
         *(launch.progress for launch in app.launches.values()),
-        *(pull.track for pull in app.pulls.values()),
+        *(pull.progress for pull in app.pulls.values()),
     ):
         track.close()
 

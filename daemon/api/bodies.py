@@ -82,8 +82,8 @@ class PullBody(WishBody):
             hours = usual.window if self.window is None else window(self.window)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        terms = replace(usual, limit_bytes_per_s=limit, window=hours)
-        return PullRequest(self.model, self.wish(), None if terms == usual else terms)
+        policy = replace(usual, limit_bytes_per_s=limit, window=hours)
+        return PullRequest(self.model, self.wish(), None if policy == usual else policy)
 
 
 class ModelBody(Body):

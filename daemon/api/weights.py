@@ -17,9 +17,10 @@ router = APIRouter(prefix="/v1")
 
 @router.post("/pulls", status_code=202)
 async def post_pull(request: Request, response: Response, body: PullBody) -> Any:
-    """Begins a pull, 202; 200 where the same one is under way. Its progress tells the rest."""
+    """Begins a pull, 202; 200 where the same one is under way. Answers once it is stored: from then on it
+    survives a restart. Its progress reports the rest."""
     app = app_of(request)
-    pull, created = pulls.begin(app, body.request(app.settings.terms))
+    pull, created = await pulls.begin(app, body.request(app.settings.download_policy))
     response.status_code = 202 if created else 200
     return {"id": pull.id, "created": created}
 
@@ -33,7 +34,7 @@ async def get_pulls(request: Request) -> Any:
 @router.get("/pulls/{number}/progress")
 async def get_progress(request: Request, number: int) -> StreamingResponse:
     """The lines so far, then those to come, until DONE, FAILED or STOPPED."""
-    return StreamingResponse(lines(pulls.get(app_of(request), number).track.follow()), media_type=NDJSON)
+    return StreamingResponse(lines(pulls.get(app_of(request), number).progress.follow()), media_type=NDJSON)
 
 
 @router.post("/pulls/{number}/cancel")

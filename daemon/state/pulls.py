@@ -1,9 +1,10 @@
 """The table of pulls: those that are under way come back after a restart of the daemon."""
 
 from daemon.state.database import Database
-from daemon.state.records import PullRequest
-from daemon.state.rows import dump, load, readable
+from daemon.state.records import PullRecord, PullRequest
+from daemon.state.rows import dump, load, load_optional, readable
 from daemon.state.unreadable import Unreadable
+from domain.model import Weights
 
 
 class PullTable:
@@ -13,21 +14,22 @@ class PullTable:
         self._database = database
         self._unreadable = unreadable
 
-    def save(self, request: PullRequest) -> None:
+    def save(self, pull: PullRecord) -> None:
+        values = (pull.id, dump(pull.request), None if pull.weights is None else dump(pull.weights))
         with self._database.writing() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO pulls (model, body) VALUES (?, ?)", (request.model, dump(request))
-            )
+            db.execute("INSERT OR REPLACE INTO pulls (id, request, weights) VALUES (?, ?, ?)", values)
 
-    def forget(self, request: PullRequest) -> None:
+    def forget(self, number: int) -> None:
         with self._database.writing() as db:
-            db.execute("DELETE FROM pulls WHERE model = ?", (request.model,))
+            db.execute("DELETE FROM pulls WHERE id = ?", (number,))
 
-    def all(self) -> tuple[PullRequest, ...]:
+    def all(self) -> tuple[PullRecord, ...]:
         with self._database.reading() as db:
-            rows = db.execute("SELECT model, body FROM pulls ORDER BY rowid").fetchall()
+            rows = db.execute("SELECT id, request, weights FROM pulls ORDER BY id").fetchall()
         return readable(
             rows,
-            lambda row: load(PullRequest, row["body"]),
-            lambda row, error: self._unreadable.report(f"the pull of {row['model']}", error),
+            lambda row: PullRecord(
+                row["id"], load(PullRequest, row["request"]), load_optional(Weights, row["weights"])
+            ),
+            lambda row, error: self._unreadable.report(f"pull {row['id']}", error),
         )

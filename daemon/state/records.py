@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from domain.download import DownloadPolicy
 from domain.launch import LaunchRow, LaunchState
+from domain.model import Weights
 from domain.plan import LaunchOptions, Plan
 from launchers.command import Command
 from launchers.process.procfs import Identity
@@ -22,11 +23,21 @@ class LaunchRequest:
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """Weights that an owner asked for. ``terms`` are his own, ``None`` for those of the settings."""
+    """Weights that an owner asked for. ``policy`` is his own, ``None`` for that of the settings."""
 
     model: str
     options: LaunchOptions
-    terms: DownloadPolicy | None = None
+    policy: DownloadPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PullRecord:
+    """A pull as the store holds it. ``weights`` are the files that its request came to: a restart goes on
+    with them, whatever the hub or the machine would say now. ``None`` until they are known."""
+
+    id: int
+    request: PullRequest
+    weights: Weights | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ async def download(
     models_dir = app.settings.models_dir
     if await asyncio.to_thread(metadata.is_complete, weights, models_dir):
         return replace(weights, location=str(metadata.folder_of(weights, models_dir)))
-    download = await _joined(app, weights, policy or app.settings.terms)
+    download = await _joined(app, weights, policy or app.settings.download_policy)
     if is_urgent:
         app.downloads.make_urgent(download)
     if download.last is not None:

@@ -1,7 +1,8 @@
-"""What the hub has for some words."""
+"""Searches the hub."""
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from catalog.hub import search as catalog_search
 from daemon.app import App
@@ -16,10 +17,11 @@ async def search(app: App, words: str, *, limit: int, formats: Sequence[str]) ->
             "a search asks the hub, and offline is set",
             hint="set offline to false; node-ctl models lists what is on this disk",
         )
-    return await asyncio.to_thread(
+    ask = partial(
         catalog_search.search,
         words,
         catalogue=app.catalogue,
         limit=limit,
         formats=formats or catalog_search.FORMATS,
     )
+    return await asyncio.get_running_loop().run_in_executor(app.hub_threads, ask)

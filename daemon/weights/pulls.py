@@ -1,5 +1,7 @@
-"""Weights that an owner asked for ahead: found, chosen as a launch would, fetched. They come back after a
-restart of the daemon until they are here, have failed, or were cancelled."""
+"""Pulls: weights that an owner asked for ahead, chosen as a launch would choose them, then downloaded.
+
+A pull comes back after a restart of the daemon until its weights are complete, it failed, or was cancelled.
+"""
 
 import asyncio
 import logging
@@ -17,102 +19,127 @@ from domain.redact import without_secrets
 from domain.units import gib
 
 log = logging.getLogger(__name__)
-KEPT = 20  # pulls that are over, for who asks how they ended
+REMEMBERED = 20  # pulls that are over, for those who ask how they ended
 
 
-def begin(app: App, request: PullRequest) -> tuple[Pull, bool]:
-    """The pull, and whether this call began it: the same request again joins the one under way."""
+async def begin(app: App, request: PullRequest) -> tuple[Pull, bool]:
+    """The pull, and whether this call began it: the same request again joins the one under way.
+
+    Returns once it is stored. Raises: StateError, then it has failed."""
     for pull in app.pulls.values():
         if pull.request == request and not pull.is_over:
             return pull, False
     pull = Pull(max(app.pulls, default=0) + 1, request)
-    app.pulls[pull.id] = pull
-    for old in [one.id for one in app.pulls.values() if one.is_over][:-KEPT]:
-        del app.pulls[old]
-    pull.task = asyncio.create_task(_run(app, pull), name=f"pull {pull.id}")
+    saving = asyncio.ensure_future(app.store.run(app.store.pulls.save, pull.record))
+    _start(app, pull, saving)  # before the first await: two calls can't both begin it
+    await asyncio.shield(saving)
     return pull, True
 
 
 async def restore(app: App) -> None:
     """Those that the last daemon did not finish go on."""
-    for request in await app.store.run(app.store.pulls.all):
-        begin(app, request)
+    for record in await app.store.run(app.store.pulls.all):
+        _start(app, Pull(record.id, record.request, record.weights))
 
 
 def get(app: App, number: int) -> Pull:
     """Raises: UsageError."""
     pull = app.pulls.get(number)
     if pull is None:
-        known = ", ".join(map(str, app.pulls)) or "none"
-        raise UsageError(f"there is no pull {number}", hint=f"there are: {known}")
+        numbers = ", ".join(map(str, app.pulls)) or "none"
+        raise UsageError(f"there is no pull {number}", hint=f"there are: {numbers}")
     return pull
 
 
 async def cancel(app: App, number: int) -> Pull:
-    """Nobody waits for it any more; what is here is kept. One that is over stays as it is."""
+    """Returns when it has ended; what was fetched is kept. One that is over stays as it is.
+
+    Raises: UsageError, StateError. Then it has ended, but comes back with the next daemon."""
     pull = get(app, number)
-    if pull.task is not None and not pull.is_over:
-        await app.store.run(app.store.pulls.forget, pull.request)
-        await _end(pull)
-        pull.track.say(Step.STOPPED, "cancelled: what is here is kept, pull it again to go on")
+    if pull.task is None or pull.is_over:
+        return pull
+    try:
+        await app.store.run(app.store.pulls.forget, pull.id)
+    finally:
+        pull.task.cancel()
+        await asyncio.wait({pull.task})
+        if not pull.is_over:
+            pull.progress.say(Step.STOPPED, "cancelled: what is here is kept, pull it again to go on")
     return pull
 
 
 async def stop_all(app: App) -> None:
     """At the daemon's end: they stop, and come back with the next one."""
-    for pull in tuple(app.pulls.values()):
-        await _end(pull)
-        pull.track.close()
+    tasks = {pull.task for pull in app.pulls.values() if pull.task is not None}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    for pull in app.pulls.values():
+        pull.progress.close()
 
 
-async def _end(pull: Pull) -> None:
-    if pull.task is not None:
-        pull.task.cancel()
-        await asyncio.wait({pull.task})
+def _start(app: App, pull: Pull, saving: "asyncio.Future[None] | None" = None) -> None:
+    app.pulls[pull.id] = pull
+    over = [other.id for other in app.pulls.values() if other.is_over]
+    for number in over[:-REMEMBERED]:
+        del app.pulls[number]
+    pull.task = asyncio.create_task(_run(app, pull, saving), name=f"pull {pull.id}")
 
 
-async def _run(app: App, pull: Pull) -> None:
-    """Its last line is told when it is forgotten: a daemon that ends then does not pull it again."""
+async def _run(app: App, pull: Pull, saving: "asyncio.Future[None] | None") -> None:
+    """Its end is reported once its row is deleted: a daemon that dies in between does not pull it again."""
     error: NodeError | None = None
-    step, told = Step.FAILED, ""
+    step, message = Step.FAILED, ""
     try:
-        await app.store.run(app.store.pulls.save, pull.request)
-        step, told = Step.DONE, await _fetch(app, pull)
-    except NodeError as failure:  # told as the pull's progress: this task has no caller
-        error, told = failure, str(failure)
+        if saving is not None:
+            await asyncio.shield(saving)
+        step, message = Step.DONE, await _fetch(app, pull)
+    except NodeError as failure:  # reported as the pull's progress: this task has no caller
+        error, message = failure, str(failure)
     except Exception as bug:  # nobody awaits this task: a bug must become a line that an owner sees
         log.exception("pull broke: model=%s", without_secrets(pull.request.model))
-        told = f"{type(bug).__name__}: {bug}"
+        message = f"{type(bug).__name__}: {bug}"
     try:
-        await app.store.run(app.store.pulls.forget, pull.request)
+        await app.store.run(app.store.pulls.forget, pull.id)
     except StateError as problem:
-        log.warning("pull is not forgotten: %s", problem)
-    pull.track.say(step, told, error=error)
-
-
-async def _choice(app: App, request: PullRequest) -> Weights:
-    """What the name leaves no choice about is fetched whether it fits here or not; else what a launch
-    would take."""
-    box = await cached_hardware(app)
-    found = {one.weights for one in await resolve_models(app, request.model, request.options, (box,))}
-    if len(found) == 1:
-        return found.pop()
-    return (await plan(app, request.model, request.options)).weights
+        log.warning("pull not deleted: id=%d %s", pull.id, problem)
+    pull.progress.say(step, message, error=error)
 
 
 async def _fetch(app: App, pull: Pull) -> str:
-    """What it came to, in words."""
-    model = without_secrets(pull.request.model)
-    pull.track.say(Step.RESOLVE, f"looking for {model}")
-    weights = await _choice(app, pull.request)
-    pull.name = inventory.name_of(weights)
-    size = gib(weights.size_bytes)
+    """The message of its end."""
+    weights = pull.weights or await _choose(app, pull)
+    name, size = inventory.name_of(weights), gib(weights.size_bytes)
     if weights.location is None:
         if app.settings.offline:
             raise DownloadError(
-                f"{pull.name} is not complete on this disk, and offline is set",
+                f"{name} is not complete on this disk, and offline is set",
                 hint="set offline to false to fetch it",
             )
-        pull.track.say(Step.DOWNLOAD, f"fetching {pull.name}, {size}")
-        weights = await download(app, weights, pull.track.add, pull.request.terms)
-    return f"{pull.name} is here, {size}: {weights.location}"
+        pull.progress.say(Step.DOWNLOAD, f"fetching {name}, {size}")
+        weights = await download(app, weights, pull.progress.add, pull.request.policy)
+    return f"{name} is here, {size}: {weights.location}"
+
+
+async def _choose(app: App, pull: Pull) -> Weights:
+    """The weights that the request comes to; stored, so that a restart goes on with the same."""
+    model = without_secrets(pull.request.model)
+    if app.pull_planning.locked():
+        pull.progress.say(Step.RESOLVE, f"queued: other pulls are looked up before {model}")
+    async with app.pull_planning:
+        pull.progress.say(Step.RESOLVE, f"looking for {model}")
+        weights = pull.weights = await _resolve(app, pull.request)
+    if weights.location is None:
+        await app.store.run(app.store.pulls.save, pull.record)
+    return weights
+
+
+async def _resolve(app: App, request: PullRequest) -> Weights:
+    """If the name leaves no choice, that, whether it fits here or not; else what a launch would take."""
+    box = await cached_hardware(app)
+    models = await resolve_models(app, request.model, request.options, (box,))
+    choices = {model.weights for model in models}
+    if len(choices) == 1:
+        return choices.pop()
+    return (await plan(app, request.model, request.options)).weights

@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from catalog.local import inventory
 from daemon.events.broadcast import Broadcast
 from daemon.events.progress_log import ProgressLog
-from daemon.state.records import PullRequest, now
-from domain.launch import LAST_STEPS, Progress
+from daemon.state.records import PullRecord, PullRequest, now
+from domain.launch import Progress
 from domain.model import Weights
+from domain.redact import without_secrets
 
 PROCESSES = 4  # of pulls at a time, with four connections and 40 MB each: more would share the same line
+PLANNED_AT_ONCE = 2  # pulls: the hub's threads and the engine are there for launches and plans, too
 
 Subscriber = Callable[[Progress], None]
 Key = tuple[str, tuple[str, ...]]
@@ -86,27 +89,33 @@ class Downloads:
 
 @dataclass(slots=True, eq=False)
 class Pull:
-    """``name`` is that of its weights once they are known."""
+    """``weights`` are None until the files that its request comes to are known."""
 
     id: int
     request: PullRequest
+    weights: Weights | None = None
     since: str = field(default_factory=now)
-    name: str | None = None
-    track: ProgressLog = field(default_factory=ProgressLog)
+    progress: ProgressLog = field(default_factory=ProgressLog)
     task: asyncio.Task[None] | None = None
 
-    def row(self) -> "PullRow":
-        last = self.track.lines[-1] if self.track.lines else None
-        return PullRow(self.id, self.request.model, self.name, self.since, last)
+    @property
+    def record(self) -> PullRecord:
+        return PullRecord(self.id, self.request, self.weights)
 
     @property
     def is_over(self) -> bool:
-        return bool(self.track.lines) and self.track.lines[-1].step in LAST_STEPS
+        return self.progress.ended
+
+    def row(self) -> "PullRow":
+        lines = self.progress.lines
+        name = None if self.weights is None else inventory.name_of(self.weights)
+        model = without_secrets(self.request.model)
+        return PullRow(self.id, model, name, self.since, lines[-1] if lines else None)
 
 
 @dataclass(frozen=True, slots=True)
 class PullRow:
-    """One pull as the API shows it. ``model`` is what was asked for, ``name`` what that came to."""
+    """A pull as the API shows it. ``model`` is what was asked for, ``name`` the weights it came to."""
 
     id: int
     model: str

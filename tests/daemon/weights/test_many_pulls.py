@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,19 +12,14 @@ import psutil
 import pytest
 from gguf import GGMLQuantizationType
 
-from config.settings import Settings
 from daemon.weights import transfers
 from tests.catalog.build import gguf_file
 from tests.daemon.conftest import Api, Running
+from tests.daemon.weights.pulling import closed_window
 from tests.rigs.hub import Hub
 
 TENSORS = {"token_embd.weight": ((2048, 1024), GGMLQuantizationType.Q8_0)}  # 2 MB
 MANY = 40
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"offline": False})
 
 
 @pytest.fixture
@@ -37,12 +31,6 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         for number in range(MANY):
             running.add(f"o/toy{number}-GGUF", {"toy-Q8_0.gguf": data + bytes([number])})
         yield running
-
-
-def closed_window() -> str:
-    """It opens in two hours, whatever the time is."""
-    hour = (time.localtime().tm_hour + 2) % 24
-    return f"{hour:02d}:00-{(hour + 1) % 24:02d}:00"
 
 
 async def pull(api: Api, number: int, **body: object) -> int:

@@ -6,70 +6,18 @@ import os
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from gguf import GGMLQuantizationType
 
 from config.settings import Settings
 from daemon.weights import downloads
 from domain.units import MIB
-from tests.catalog.build import gguf_file
 from tests.daemon.conftest import Api, Running
+from tests.daemon.weights.pulling import NAME, closed_window, ended, kinds, moving, pulled, some
 from tests.rigs.hub import Hub
-
-TENSORS = {"token_embd.weight": ((4096, 1024), GGMLQuantizationType.Q8_0)}
-NAME = "o/toy-GGUF:Q8_0"
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"offline": False, "download_limit": "4MB/s"})
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    with Hub() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.url)
-        monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
-        model = gguf_file(tmp_path / "toy-Q8_0.gguf", tensors=TENSORS, quant=7)  # 4 MB: a second
-        running.add("o/toy-GGUF", {"toy-Q8_0.gguf": model.read_bytes()})
-        yield running
-
-
-@pytest.fixture
-async def api(daemon: Running, hub: Hub) -> AsyncIterator[Api]:
-    async with daemon() as running:
-        yield running
-
-
-async def pulled(api: Api, **body: object) -> int:
-    answer = await api.post("/v1/pulls", model=NAME, **body)
-    assert answer.status_code == 202, answer.text
-    return int(answer.json()["id"])
-
-
-async def ended(api: Api, number: int) -> dict[str, Any]:
-    answer = await api.http.get(f"/v1/pulls/{number}/progress")
-    return dict(json.loads(answer.text.splitlines()[-1]))
-
-
-async def kinds(api: Api) -> list[str]:
-    answer = await api.http.get("/v1/events")
-    return [json.loads(line)["kind"] for line in answer.text.splitlines()]
-
-
-async def some(api: Api, fits: Callable[[dict[str, Any]], object]) -> None:
-    """Until the last line of some pull ``fits``."""
-    async with asyncio.timeout(15):
-        while not any(row["last"] and fits(row["last"]) for row in await api.get("/v1/pulls")):  # noqa: ASYNC110 - it is polled
-            await asyncio.sleep(0.02)
-
-
-async def moving(api: Api) -> None:
-    await some(api, lambda last: last["bytes_done"])
 
 
 async def test_a_pull_ends_with_the_weights_and_their_name(api: Api) -> None:
@@ -140,24 +88,34 @@ async def test_a_launch_joins_a_pull(api: Api, hub: Hub, smollm2: Path) -> None:
     assert refused.json()["error"]["message"] == f"{model} is in use by {name}"
 
 
-async def test_the_next_daemon_goes_on_where_the_last_one_stopped(daemon: Running, hub: Hub) -> None:
-    async with daemon() as api:
-        await pulled(api, limit="1MB/s")
-        await moving(api)
-    async with daemon() as api:
-        assert (await ended(api, 1))["step"] == "done"
-        assert hub.gets("/cdn/")[-1].headers["Range"].startswith("bytes=")
-        assert await api.app.store.run(api.app.store.pulls.all) == ()
+async def test_whoever_sees_a_pull_wait_finds_the_event_of_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = api.app.store.events.append
 
+    def slow(*args: Any) -> Any:
+        time.sleep(0.05)  # a disk that is busy
+        return append(*args)
 
-async def test_a_pause_is_told_and_an_event(api: Api) -> None:
-    """Out of hours: from two hours on, whatever the time is."""
-    hour = (time.localtime().tm_hour + 2) % 24
-    window = f"{hour:02d}:00-{(hour + 1) % 24:02d}:00"
-    number = await pulled(api, window=window)
-    await some(api, lambda last: last["waiting"] == f"it may come at {window} only")
+    monkeypatch.setattr(api.app.store.events, "append", slow)
+    number = await pulled(api, window=closed_window())
+    await some(api, lambda last: last["waiting"] == f"it may come at {closed_window()} only")
     assert await kinds(api) == ["download_started", "download_paused"]
     assert (await api.post(f"/v1/pulls/{number}/cancel")).json()["last"]["step"] == "stopped"
+
+
+async def test_a_window_that_opens_lets_it_come(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    hour = time.localtime().tm_hour
+    open_now = f"{(hour - 1) % 24:02d}:00-{(hour + 2) % 24:02d}:00"
+    now, before = downloads.minute_now, (hour - 2) % 24 * 60
+    monkeypatch.setattr(downloads, "WINDOW_POLL_S", 0.01)
+    monkeypatch.setattr(downloads, "minute_now", lambda: before)
+    number = await pulled(api, window=open_now)
+    await some(api, lambda last: last["waiting"])
+    assert psutil.Process().children() == [], "nothing runs for it"
+    monkeypatch.setattr(downloads, "minute_now", now)
+    assert (await ended(api, number))["step"] == "done"
+    assert await kinds(api) == ["download_started", "download_paused", "download_resumed", "download_done"]
 
 
 async def test_what_can_not_be_is_told_with_its_code(api: Api) -> None:
@@ -196,5 +154,5 @@ async def test_what_another_tool_has_is_used_and_never_removed(
 
 
 def test_the_limit_is_that_of_the_settings(settings: Settings) -> None:
-    assert settings.terms.limit_bytes_per_s == 4_000_000
-    assert settings.terms.reserve_bytes == 1024 * MIB
+    assert settings.download_policy.limit_bytes_per_s == 4_000_000
+    assert settings.download_policy.reserve_bytes == 1024 * MIB

@@ -1,0 +1,47 @@
+"""Helpers of tests of pulls."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gguf import GGMLQuantizationType
+
+from tests.daemon.conftest import Api
+
+TENSORS = {"token_embd.weight": ((4096, 1024), GGMLQuantizationType.Q8_0)}
+NAME = "o/toy-GGUF:Q8_0"
+
+
+async def pulled(api: Api, **body: object) -> int:
+    answer = await api.post("/v1/pulls", model=NAME, **body)
+    assert answer.status_code == 202, answer.text
+    return int(answer.json()["id"])
+
+
+async def ended(api: Api, number: int) -> dict[str, Any]:
+    answer = await api.http.get(f"/v1/pulls/{number}/progress")
+    return dict(json.loads(answer.text.splitlines()[-1]))
+
+
+async def kinds(api: Api) -> list[str]:
+    answer = await api.http.get("/v1/events")
+    return [json.loads(line)["kind"] for line in answer.text.splitlines()]
+
+
+def closed_window() -> str:
+    """It opens in two hours, whatever the time is."""
+    hour = (time.localtime().tm_hour + 2) % 24
+    return f"{hour:02d}:00-{(hour + 1) % 24:02d}:00"
+
+
+async def some(api: Api, fits: Callable[[dict[str, Any]], object]) -> None:
+    """Until the last line of some pull ``fits``."""
+    async with asyncio.timeout(15):
+        while not any(row["last"] and fits(row["last"]) for row in await api.get("/v1/pulls")):  # noqa: ASYNC110 - it is polled
+            await asyncio.sleep(0.02)
+
+
+async def moving(api: Api) -> None:
+    await some(api, lambda last: last["bytes_done"])
