@@ -19,6 +19,7 @@ Codes are turned into HTTP status (daemon/api) and exit status (ctl) at those tw
 
 from collections.abc import Sequence
 
+from domain.redact import without_secrets
 from domain.units import gib
 
 OUTPUT_CHARS = 400  # of an engine's output: enough to say why without filling the screen
@@ -26,15 +27,16 @@ OUTPUT_CHARS = 400  # of an engine's output: enough to say why without filling t
 
 class NodeError(Exception):
     """Base of all errors that an owner sees without a traceback. ``engine_output`` is the line of an engine
-    that explains it, empty where no engine is involved. The API calls it ``line``."""
+    that explains it, empty where no engine is involved; the API calls it ``line``. Passwords and tokens of
+    URLs in any of them are left out."""
 
     code = "failed"
 
     def __init__(self, message: str, *, hint: str = "", engine_output: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
-        is_short = len(engine_output) <= OUTPUT_CHARS
-        self.engine_output = engine_output if is_short else f"{engine_output[:OUTPUT_CHARS]}..."
+        super().__init__(without_secrets(message))
+        self.hint = without_secrets(hint)
+        output = without_secrets(engine_output)
+        self.engine_output = output if len(output) <= OUTPUT_CHARS else f"{output[:OUTPUT_CHARS]}..."
 
     @property
     def in_full(self) -> str:

@@ -10,7 +10,6 @@ from catalog.download.throttle import WindowClosedError
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import BadModelError, DiskFullError, DownloadError, NodeError
 from domain.model import Weights
-from domain.redact import without_secrets
 from domain.serialization import from_json, to_json
 from domain.units import MIB
 
@@ -67,11 +66,7 @@ def _line(message: object) -> bytes:
 
 
 def _error_json(error: NodeError) -> dict[str, Any]:
-    message = {
-        "code": error.code,
-        "message": without_secrets(str(error)),
-        "hint": without_secrets(error.hint),
-    }
+    message = {"code": error.code, "message": str(error), "hint": error.hint}
     return {**message, **_disk_json(error)} if isinstance(error, DiskFullError) else message
 
 

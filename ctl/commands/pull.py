@@ -14,6 +14,7 @@ from ctl.terminal import note, print_json
 from domain import download
 from domain.errors import DaemonGoneError, UsageError
 from domain.launch import LAST_STEPS, Step
+from domain.redact import without_secrets
 
 USAGE = "MODEL [OPTIONS]"
 EXAMPLES = """
@@ -75,7 +76,8 @@ def command(
     elif as_json:
         print_json(taken)
     else:
-        print(f"pulling {model}" if taken["created"] else f"{model} is being pulled already")
+        shown = without_secrets(model)
+        print(f"pulling {shown}" if taken["created"] else f"{shown} is being pulled already")
         print("see it with: node-ctl events --follow, or node-ctl pull again")
 
 
@@ -101,17 +103,18 @@ def _row(found: Daemon, number: int) -> Any:
 
 
 def _cancel(found: Daemon, model: str, *, as_json: bool) -> None:
+    shown = without_secrets(model)  # as the daemon lists it
     under_way = [
         row
         for row in found.get("/v1/pulls")
-        if model in (row["model"], row["name"]) and (not row["last"] or row["last"]["step"] not in LAST_STEPS)
+        if shown in (row["model"], row["name"]) and (not row["last"] or row["last"]["step"] not in LAST_STEPS)
     ]
     if not under_way:
         raise UsageError(
-            f"no pull of {model} is under way", hint="a launch's download ends with node-ctl stop"
+            f"no pull of {shown} is under way", hint="a launch's download ends with node-ctl stop"
         )
     rows = [found.post(f"/v1/pulls/{row['id']}/cancel") for row in under_way]
     if as_json:
         print_json(rows)
     else:
-        print(f"{model} is no longer pulled; what is here is kept")
+        print(f"{shown} is no longer pulled; what is here is kept")

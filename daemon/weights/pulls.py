@@ -99,7 +99,7 @@ async def _run(app: App, pull: Pull, saving: "asyncio.Future[None] | None") -> N
         error, message = failure, str(failure)
     except Exception as bug:  # nobody awaits this task: a bug must become a line that an owner sees
         log.exception("pull broke: model=%s", without_secrets(pull.request.model))
-        message = f"{type(bug).__name__}: {bug}"
+        message = without_secrets(f"{type(bug).__name__}: {bug}")
     try:
         await app.store.run(app.store.pulls.forget, pull.id)
     except StateError as problem:

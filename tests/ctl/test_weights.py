@@ -80,6 +80,16 @@ def test_a_pull_is_left_to_the_daemon_or_cancelled(ctl: Ctl, pulling: FakeDaemon
     assert ctl("pull", "toy", "--cancel").stdout == "toy is no longer pulled; what is here is kept\n"
 
 
+def test_a_pull_of_an_address_is_cancelled_by_it_and_shown_without_its_secrets(
+    ctl: Ctl, pulling: FakeDaemon
+) -> None:
+    url, shown = "https://me:pass@example.org/a.gguf?token=t", "https://example.org/a.gguf?..."
+    assert ctl("pull", url, "--no-wait").stdout.startswith(f"pulling {shown}\n")
+    pulling.on("GET /v1/pulls", [{"id": 3, "model": shown, "name": None, "since": "", "last": None}])
+    pulling.on("POST /v1/pulls/3/cancel", {"id": 3})
+    assert ctl("pull", url, "--cancel").stdout == f"{shown} is no longer pulled; what is here is kept\n"
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
