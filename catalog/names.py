@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, UnknownModelError, UsageError
 from domain.redact import without_secrets
 
+Catalogue = Mapping[str, KnownModel]
 NEAREST = 3
 LIKELY = 0.75  # of 1: so like a repository must be to one that is known to be meant
 HUB_HOSTS = ("huggingface.co", "hf.co")
@@ -67,16 +69,41 @@ class Wheel:
     path: str
 
 
-Name = Alias | Repo | Local | Url | Wheel
+Target = Alias | Repo | Local | Url | Wheel
 
 
-class NoNameError(UsageError):
-    """Words of none of these forms."""
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """A parsed name. ``text`` is what was typed, without secrets: for messages."""
+
+    text: str
+    target: Target
+
+    @property
+    def quant(self) -> str | None:
+        return self.target.quant if isinstance(self.target, Alias | Repo) else None
+
+    @property
+    def file(self) -> str | None:
+        return self.target.file if isinstance(self.target, Repo) else None
+
+    def of_any_quant(self) -> "ModelName":
+        """The same model, without its quant or file."""
+        match self.target:
+            case Alias(alias):
+                return ModelName(self.text, Alias(alias))
+            case Repo(repo=repo, revision=revision):
+                return ModelName(self.text, Repo(repo, revision=revision))
+        return self
 
 
-def parse(name: str) -> Name:
-    """Raises: NoNameError for a name of none of these forms, UsageError for one that can't be meant,
-    UnknownModelError for a home that nobody has."""
+def parse(text: str, catalogue: Catalogue = MappingProxyType({})) -> ModelName:
+    """Raises: UsageError for a text that is no name, with near names of ``catalogue``; UnknownModelError for
+    the home of a user who does not exist."""
+    return ModelName(without_secrets(text), _target(text, catalogue))
+
+
+def _target(name: str, catalogue: Catalogue) -> Target:
     if not name.isprintable():
         raise UsageError(f"{name!r} is no name of a model", hint="it has characters that can't be printed")
     if name.startswith(("https://", "http://")):
@@ -98,10 +125,19 @@ def parse(name: str) -> Name:
         )
     if match := _ALIAS.match(name):
         return Alias(match["alias"], match["quant"])
-    raise NoNameError(
+    near = unknown(name, catalogue).near
+    forms = "use a name of the catalogue, owner/repo[:quant], a path or a URL"
+    raise UsageError(
         f"{name!r} is no name of a model",
-        hint="use a name of the catalogue, owner/repo[:quant], a path or a URL",
+        hint=f"did you mean {', '.join(near)}? Or {forms}" if near else forms,
     )
+
+
+def lookup(name: ModelName, catalogue: Catalogue) -> KnownModel | None:
+    """The catalogue's entry, if ``name`` is an alias of one."""
+    if not isinstance(name.target, Alias):
+        return None
+    return catalogue.get(name.target.alias) or catalogue.get(name.target.alias.lower())
 
 
 def _without_hub(name: str) -> str:
@@ -166,7 +202,7 @@ def checked_path(name: str) -> str:
     return name
 
 
-def unknown(name: str, catalogue: Mapping[str, KnownModel], *, what: str = "") -> UnknownModelError:
+def unknown(name: str, catalogue: Catalogue, *, what: str = "") -> UnknownModelError:
     """The error for a name that nothing is called, with the three nearest names: repositories that are
     nearly spelled like it, then aliases."""
     near = (*_likely(name, catalogue.values()), *nearest(name, catalogue))

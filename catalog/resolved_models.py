@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,6 +16,7 @@ from catalog.hub import client as hub
 from catalog.hub.cache import Cache
 from catalog.hub.http_source import HttpSource, new_client
 from catalog.local import metadata as store
+from catalog.request import FileSelection, several_models
 from catalog.synthetic.header import shape_of
 from domain.catalogue_types import KnownModel, KnownQuant, PypiFile
 from domain.errors import BadModelError
@@ -25,56 +26,7 @@ from domain.plan import LLAMA_CPP, VLLM
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FileSelection:
-    """Which of a repository's files the choice needs: those of one ``quant``, or the one that ``file`` is
-    of. Of quants larger than ``most_bytes`` only the smallest counts, so that a plan can say by how much
-    it does not fit."""
-
-    engine: str | None = None
-    quant: str | None = None
-    most_bytes: int | None = None
-    file: str | None = None
-
-    def names(self, quant: str) -> bool:
-        """Whether ``quant`` is the one that is asked for, where one is."""
-        return self.quant is None or self.quant.upper() == quant.upper()
-
-    def among(self, files: tuple[WeightFile, ...]) -> tuple[WeightFile, ...]:
-        """All, or the parts of the model that ``file`` is one of."""
-        if self.file is None or not self.file.endswith(".gguf"):
-            return files
-        parts = gguf.part_names(self.file)
-        return tuple(one for one in files if one.name in parts)
-
-    def of(self, found: Contents, place: str) -> tuple[QuantFiles, ...]:
-        """The named one, or all where none is called so: the error then tells the names there are.
-        Raises: BadModelError where a part of what is needed is missing, or it could be of either model."""
-        quants = found.quants
-        wanted = [part for quant, part in found.lacking.items() if self.quant is None or self.names(quant)]
-        if wanted and (self.quant or not quants):
-            raise BadModelError(
-                f"{place} is incomplete: {wanted[0]} is missing",
-                hint=f"whole are {', '.join(one.quant for one in quants)}" if quants else "",
-            )
-        if twins := next((pair for quant, pair in found.twins.items() if self.names(quant)), None):
-            raise several(place, twins)
-        if self.quant:
-            return tuple(one for one in quants if self.names(one.quant)) or quants
-        if self.most_bytes is None:
-            return quants
-        fitting = tuple(one for one in quants if one.size_bytes <= self.most_bytes)
-        return (*fitting, *quants[len(fitting) : len(fitting) + 1])
-
-
 ANY = FileSelection()
-
-
-def several(place: str, files: Iterable[str]) -> BadModelError:
-    return BadModelError(
-        f"{place} holds several models: {', '.join(files)}",
-        hint="name one of them: its file's path, or the address of its page on the hub",
-    )
 
 
 def _of_one_model(place: str, found: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
@@ -85,7 +37,7 @@ def _of_one_model(place: str, found: tuple[ResolvedModel, ...]) -> tuple[Resolve
         facts = (one.shape.get(key) for key in ("block_count", "embedding_length", "expert_count"))
         models.setdefault((one.shape.architecture, *facts), one.weights.files[0].name)
     if len(models) > 1:
-        raise several(place, models.values())
+        raise several_models(place, models.values())
     return found
 
 
@@ -101,17 +53,17 @@ def of_gguf_file(path: Path) -> ResolvedModel:
 
 
 def of_folder(
-    folder: Path, *, weights: Weights | None = None, needed: FileSelection = ANY
+    folder: Path, *, weights: Weights | None = None, selection: FileSelection = ANY
 ) -> tuple[ResolvedModel, ...]:
     """What a folder holds: GGUF quants of one model, or a safetensors model. Raises: BadModelError."""
-    files = needed.among(store.files_below(folder))
+    files = selection.filter(store.files_below(folder))
     origin = weights or Weights(Source.FILE, str(folder), None, (), "", 0)
     origin = dataclasses.replace(origin, location=str(folder))
     opened: Callable[[str], ByteSource] = lambda name: FileSource(folder / name)  # noqa: E731
     found = contents(files)
     if found.quants:
         if found.twins:
-            raise several(str(folder), next(iter(found.twins.values())))
+            raise several_models(str(folder), next(iter(found.twins.values())))
         return _of_one_model(str(folder), _readable(origin, found, opened))
     names = [file.name for file in files]
     if chosen := shards.shards_of(names, lambda: safetensors.read_index(opened)):
@@ -141,30 +93,32 @@ def _readable(
 
 
 def of_listing(
-    found: hub.Listing, needed: FileSelection, *, cache: Cache | None = None
+    found: hub.Listing, selection: FileSelection, *, cache: Cache | None = None
 ) -> tuple[ResolvedModel, ...]:
     """What a repository on the hub holds, with shapes from the headers. Raises: DownloadError,
     BadModelError where nothing of it can be used."""
-    return _of_listing(found, needed, cache, online=True)
+    return _of_listing(found, selection, cache, online=True)
 
 
-def as_seen(found: hub.Listing, needed: FileSelection, *, cache: Cache, at: str) -> tuple[ResolvedModel, ...]:
+def as_seen(
+    found: hub.Listing, selection: FileSelection, *, cache: Cache, at: str
+) -> tuple[ResolvedModel, ...]:
     """What of ``found``, as the hub said at ``at``, can be planned from the headers that were read."""
-    seen = _of_listing(found, needed, cache, online=False)
+    seen = _of_listing(found, selection, cache, online=False)
     return tuple(dataclasses.replace(item, as_of=at) for item in seen)
 
 
 def _of_listing(
-    found: hub.Listing, needed: FileSelection, cache: Cache | None, *, online: bool
+    found: hub.Listing, selection: FileSelection, cache: Cache | None, *, online: bool
 ) -> tuple[ResolvedModel, ...]:
     origin = Weights(Source.HUB, found.repo, found.commit, (), "", 0)
-    if needed.engine != VLLM:
-        there = contents(needed.among(found.files))
-        if quants := needed.of(there, found.repo):
+    if selection.engine != VLLM:
+        there = contents(selection.filter(found.files))
+        if quants := selection.select(there, found.repo):
             shapes = headers.of_quants(found, quants, cache=cache, online=online)
             mine = (_gguf(origin, one, there, shapes[one.quant]) for one in quants if one.quant in shapes)
             return _of_one_model(found.repo, tuple(mine))
-    if needed.engine == LLAMA_CPP:
+    if selection.engine == LLAMA_CPP:
         return ()
     read = headers.of_shards(found, cache=cache, online=online)
     return (_safetensors(origin, found.files, *read),) if read else ()

@@ -13,6 +13,7 @@ from typing import Protocol
 from catalog import resolve
 from catalog.download import process
 from catalog.hub.cache import Cache
+from catalog.request import ModelRequest
 from catalog.synthetic import replica
 from config import data
 from config.settings import Settings
@@ -52,15 +53,7 @@ HUB_THREADS = 32  # names looked up at a time: who waits for a slow hub keeps no
 
 class Resolve(Protocol):
     def __call__(
-        self,
-        name: str,
-        *,
-        catalogue: Mapping[str, KnownModel],
-        models_dir: Path,
-        engine: str | None = None,
-        offline: bool = False,
-        most_bytes: int | None = None,
-        quality: str | None = None,
+        self, request: ModelRequest, *, catalogue: Mapping[str, KnownModel], models_dir: Path
     ) -> tuple[ResolvedModel, ...]: ...
 
 
@@ -74,7 +67,7 @@ class Adapters:
     measure_bandwidth: Callable[[], float | None]
     measure_read_rate: Callable[[], ReadRate | None]
     ask_runtimes: Callable[[], Runtimes]
-    candidates: Resolve
+    resolve: Resolve
     fetch: Callable[[Weights, Path, DownloadPolicy, Sequence[Path]], AsyncGenerator[DownloadProgress, None]]
     launchers: Mapping[str, Launcher]
     engines: Callable[[], tuple[EngineFound, ...]]
@@ -134,7 +127,7 @@ def real_adapters(settings: Settings) -> Adapters:
         measure_bandwidth=lambda: memory.measure(settings.sysroot),
         measure_read_rate=lambda: disk.measure(settings.sysroot, settings.models_dir),
         ask_runtimes=lambda: runtimes.probe(settings.sysroot),
-        candidates=partial(resolve.resolve, cache=Cache(settings.state_dir / "seen"), places=settings.places),
+        resolve=partial(resolve.resolve, cache=Cache(settings.state_dir / "seen"), places=settings.places),
         fetch=process.fetch,
         launchers=LAUNCHERS,
         engines=lambda: tuple(

@@ -12,6 +12,7 @@ from catalog.formats.safetensors import conversion, shards
 from catalog.hub import client
 from catalog.hub.cache import Cache
 from catalog.hub.errors import HubSilentError
+from catalog.request import FileSelection, ModelRequest
 from domain.catalogue_types import KnownModel, KnownQuant, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.model import ResolvedModel
@@ -21,13 +22,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Upstream:
-    """``name`` is what the owner calls it."""
+class HubModels:
+    """The models of the hub's repositories that are of use for ``request``."""
 
-    name: str
-    needed: of.FileSelection
+    request: ModelRequest
     cache: Cache | None
-    offline: bool
+
+    @property
+    def name(self) -> str:
+        return self.request.name.text
+
+    @property
+    def selection(self) -> FileSelection:
+        return self.request.selection
 
     def of_repo(self, repo: str, revision: str | None, model: KnownModel | None) -> tuple[ResolvedModel, ...]:
         """Raises: DownloadError, BadModelError; ``NoSuchRepoError`` where there is none."""
@@ -42,9 +49,9 @@ class Upstream:
             raise
 
     def of_model(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
-        """As ``asked``; where the hub does not answer, what it said before, or the catalogue's facts."""
+        """As ``ask``; where the hub does not answer, what it said before, or the catalogue's facts."""
         try:
-            return self.asked(model)
+            return self.ask(model)
         except HubSilentError as error:
             log.info("no hub, falling back: model=%s why=%s", model.alias, error)
             if seen := self._as_seen(model.gguf_repos, None):
@@ -54,10 +61,10 @@ class Upstream:
                 return found
             raise
 
-    def asked(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
+    def ask(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
         """Of the GGUF repositories the first that can be used; for vLLM, or where there are none, the first
         of each kind of weights. Raises: DownloadError, BadModelError."""
-        if self.needed.engine == VLLM or (self.needed.engine is None and not model.gguf_repos):
+        if self.selection.engine == VLLM or (self.selection.engine is None and not model.gguf_repos):
             return self._of_kinds(model)
         if not model.gguf_repos:
             raise BadModelError(
@@ -107,7 +114,7 @@ class Upstream:
 
     def _worth_reading(self, listings: Iterable[client.Listing]) -> list[client.Listing]:
         sized = [(shards.size_bytes(listing.files), listing) for listing in listings]
-        most_bytes = self.needed.most_bytes
+        most_bytes = self.selection.most_bytes
         least_bytes = min((size_bytes for size_bytes, _ in sized), default=0)
         return [
             listing
@@ -131,8 +138,8 @@ class Upstream:
         return self._read(self._listing(repo, revision), model)
 
     def _listing(self, repo: str, revision: str | None) -> client.Listing:
-        if self.offline:
-            raise missing(self.name)
+        if self.request.offline:
+            raise offline_error(self.name)
         listing = client.listing(repo, revision)
         if self.cache:
             self.cache.keep_listing(listing, revision)
@@ -140,22 +147,22 @@ class Upstream:
 
     def _read(self, listing: client.Listing, model: KnownModel | None) -> tuple[ResolvedModel, ...]:
         self._check_file(listing)
-        found = of.of_listing(listing, self.needed, cache=self.cache)
+        found = of.of_listing(listing, self.selection, cache=self.cache)
         if not found:
             raise self._nothing(listing, model)
         return found
 
     def _check_file(self, listing: client.Listing) -> None:
-        file = self.needed.file
+        file = self.selection.file
         there = [one.name for one in listing.files]
         if file is not None and file not in there:
             near = names.nearest(file, there)
             raise UnknownModelError(file, near=near, what=f"{listing.repo} has no file {file!r}")
 
     def _nothing(self, listing: client.Listing, model: KnownModel | None) -> BadModelError:
-        if self.needed.file:
+        if self.selection.file:
             return BadModelError(
-                f"{self.needed.file} of {listing.repo} is no model by itself",
+                f"{self.selection.file} of {listing.repo} is no model by itself",
                 hint=f"{listing.repo} names the models that it belongs to",
             )
         names_there = {file.name for file in listing.files}
@@ -163,7 +170,7 @@ class Upstream:
         if tensors and "adapter_config.json" in names_there:
             what = f"{listing.repo} holds an adapter, which changes a model and is none"
             return BadModelError(what, hint="name the model that it was made for")
-        if tensors and self.needed.engine == LLAMA_CPP:
+        if tensors and self.selection.engine == LLAMA_CPP:
             return BadModelError(
                 f"{listing.repo} holds safetensors only, which {LLAMA_CPP} does not load",
                 hint=conversion.ways_on(listing.repo, model, self.name),
@@ -172,7 +179,7 @@ class Upstream:
             what = f"{listing.repo} holds pickled weights only, which may run code when they are read"
             return BadModelError(what, hint="look for it in another format: node-ctl search NAME")
         return BadModelError(
-            f"{listing.repo} holds nothing that {self.needed.engine or 'an engine here'} can load",
+            f"{listing.repo} holds nothing that {self.selection.engine or 'an engine here'} can load",
             hint="name a repository with .gguf files, or one with safetensors for --engine vllm",
         )
 
@@ -181,14 +188,14 @@ class Upstream:
         for repo in repos if self.cache else ():
             if self.cache and (seen := self.cache.listing(repo, revision)):
                 listing, at = seen
-                if found := of.as_seen(listing, self.needed, cache=self.cache, at=at):
+                if found := of.as_seen(listing, self.selection, cache=self.cache, at=at):
                     log.info("no hub, planning from what was seen: repo=%s at=%s", repo, at)
                     return found
         return ()
 
     def _from_facts(self, model: KnownModel, quants: Iterable[KnownQuant]) -> tuple[ResolvedModel, ...]:
-        wanted = [quant for quant in quants if self.needed.names(quant.quant)]
-        if self.needed.engine not in (None, LLAMA_CPP) or self.needed.file:
+        wanted = [quant for quant in quants if self.selection.has_quant(quant.quant)]
+        if self.selection.engine not in (None, LLAMA_CPP) or self.selection.file:
             return ()
         return tuple(of.of_catalogue(model, quant) for quant in wanted)
 
@@ -200,7 +207,7 @@ def _by_kind(rows: Iterable[VllmRepo]) -> list[list[str]]:
     return list(kinds.values())
 
 
-def missing(name: str) -> HubSilentError:
+def offline_error(name: str) -> HubSilentError:
     return HubSilentError(
         f"{name} is not complete on this disk, and offline is set", hint="set offline to false to fetch it"
     )

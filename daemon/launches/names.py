@@ -30,7 +30,7 @@ def name_of(model: str) -> str:
 def _of_hub(model: str) -> str | None:
     """The repository, or the file of it, that ``model`` names: no revision, no page."""
     try:
-        named = names.parse(model)
-    except NodeError:  # its launch will tell
+        target = names.parse(model).target
+    except NodeError:  # its launch raises it again, where its owner reads it
         return None
-    return named.file or named.repo if isinstance(named, names.Repo) else None
+    return target.file or target.repo if isinstance(target, names.Repo) else None

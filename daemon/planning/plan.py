@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from catalog import names
+from catalog.request import ModelRequest
 from daemon.app import App
 from daemon.machine import snapshot
 from daemon.planning import suggestions
@@ -58,42 +59,34 @@ async def resolve_models(
     """What ``model`` names, for any engine that one of ``machines`` could run. Without a wished quality, of
     a repository's quants that are larger than ``most_bytes`` only the smallest: the others' headers are not
     fetched."""
+    name = names.parse(model, app.catalogue)
+    request = ModelRequest(
+        name,
+        engine=wish.engine,
+        quality=wish.quality,
+        most_bytes=None if wish.quality or wish.from_disk else most_bytes,
+        offline=app.settings.offline,
+    )
 
-    def of(engine: str | None) -> tuple[ResolvedModel, ...]:
-        return app.adapters.candidates(
-            model,
-            catalogue=app.catalogue,
-            models_dir=app.settings.models_dir,
-            engine=engine,
-            offline=app.settings.offline,
-            most_bytes=None if wish.quality or wish.from_disk else most_bytes,
-            quality=wish.quality,
-        )
+    def resolve(request: ModelRequest) -> tuple[ResolvedModel, ...]:
+        return app.adapters.resolve(request, catalogue=app.catalogue, models_dir=app.settings.models_dir)
 
     def both() -> tuple[ResolvedModel, ...]:
-        found = of(wish.engine)
-        named = app.catalogue.get(model) or app.catalogue.get(model.lower())
-        if wish.engine or not named or not named.vllm_repos or any(one.engine == VLLM for one in found):
+        found = resolve(request)
+        known = None if name.quant else names.lookup(name, app.catalogue)
+        if wish.engine or not known or not known.vllm_repos or any(item.engine == VLLM for item in found):
             return found
         if not any(engines.may_use_gpus(machine) for machine in machines):
             return found
         try:
-            return (*found, *of(VLLM))
+            return (*found, *resolve(replace(request, engine=VLLM)))
         except NodeError as error:  # the plan for llama.cpp stands without it
             log.info("no weights for vLLM: model=%s why=%s", model, error)
             return found
 
-    if is_local(model):
+    if isinstance(name.target, names.Local):  # nobody has to be asked for it
         return await asyncio.to_thread(both)
     return await asyncio.get_running_loop().run_in_executor(app.hub_threads, both)
-
-
-def is_local(model: str) -> bool:
-    """Whether the name is a path: then nobody has to be asked for it."""
-    try:
-        return isinstance(names.parse(model), names.Local)
-    except NodeError:  # its resolution raises it again
-        return True
 
 
 def room_bytes(machine: Hardware) -> int | None:

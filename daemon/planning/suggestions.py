@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from catalog import names
+from catalog.request import ModelRequest
 from daemon.app import App
 from daemon.resources import ledger
 from domain.catalogue_types import KnownModel
@@ -89,8 +91,9 @@ def _planned(
 ) -> Plan | None:
     """``None`` where it does not fit in a quant that still answers well, or is known to the network alone."""
     try:
-        candidates = app.adapters.candidates(
-            model.alias, catalogue=app.catalogue, models_dir=app.settings.models_dir, offline=True
+        request = ModelRequest(names.parse(model.alias), offline=True)
+        candidates = app.adapters.resolve(
+            request, catalogue=app.catalogue, models_dir=app.settings.models_dir
         )
         usable = [one for one in candidates if quality.loss(one) <= choose.USABLE_LOSS]
         if not usable:

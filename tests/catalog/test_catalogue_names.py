@@ -8,12 +8,12 @@ import pytest
 
 from catalog.download.download import fetch
 from catalog.hub.cache import Cache
-from catalog.resolve import resolve
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.model import Chat, ResolvedModel, Role, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
+from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub
 
 QUANTS = {"Q4_K_M": 15, "Q8_0": 7}
@@ -157,7 +157,7 @@ def test_a_split_with_a_missing_part_is_refused_with_the_parts_name(tmp_path: Pa
     lacks = r"o/r is incomplete: M-Q6_K-00001-of-00002\.gguf is missing"
     with pytest.raises(BadModelError, match=lacks) as caught:
         resolve_here("o/r:Q6_K", tmp_path)
-    assert caught.value.hint == "whole are Q8_0"
+    assert caught.value.hint == "complete quants: Q8_0"
     hub.add("o/s", {"M-Q6_K-00002-of-00002.gguf": b"x" * 2000})
     with pytest.raises(BadModelError, match=r"M-Q6_K-00001-of-00002.gguf is missing"):
         resolve_here("o/s", tmp_path)

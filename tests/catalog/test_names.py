@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.names import Alias, Local, Name, Repo, Url, Wheel, checked_path, nearest, parse, unknown
+from catalog.names import Alias, Local, Repo, Target, Url, Wheel, checked_path, nearest, parse, unknown
 from config.data import catalogue
 from domain.errors import BadModelError, UnknownModelError, UsageError
 
@@ -39,8 +39,8 @@ from domain.errors import BadModelError, UnknownModelError, UsageError
         ("pypi:llm-x==1.0#pkg/m.gguf", Wheel("llm-x", "1.0", "pkg/m.gguf")),
     ],
 )
-def test_names(name: str, parsed: Name) -> None:
-    assert parse(name) == parsed
+def test_names(name: str, parsed: Target) -> None:
+    assert parse(name).target == parsed
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_a_page_that_leads_out_of_its_repository_is_refused() -> None:
 
 def test_a_mirrors_pages_are_the_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
     page = "https://mirror.example:8443/o/r/resolve/main/b.gguf"
-    assert parse(page) == Url(page)
+    assert parse(page).target == Url(page)
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example:8443")
-    assert parse(page) == Repo("o/r", None, None, "b.gguf")
+    assert parse(page).target == Repo("o/r", None, None, "b.gguf")
 
 
 @pytest.mark.parametrize("revision", ["../../../bin/ls", "a/..", "/etc/passwd"])

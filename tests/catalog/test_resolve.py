@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from catalog.download.download import fetch
-from catalog.resolve import resolve
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
 from domain.model import ResolvedModel, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
+from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub
 
 CATALOGUE = catalogue()
 
 
 def resolve_here(name: str, models_dir: Path, **options: object) -> tuple[ResolvedModel, ...]:
-    return resolve(name, catalogue=CATALOGUE, models_dir=models_dir, **options)  # type: ignore[arg-type]
+    return resolve(name, catalogue=CATALOGUE, models_dir=models_dir, **options)
 
 
 def published(folder: Path, *quants: str) -> dict[str, bytes]:
@@ -243,5 +243,5 @@ def test_a_url_is_read_by_ranges_and_then_found_on_disk(tmp_path: Path, hub: Hub
     assert done is not None
     (local,) = resolve_here(url, tmp_path / "models", offline=True)
     assert local.weights == dataclasses.replace(done, files=local.weights.files)
-    with pytest.raises(UsageError, match=r"no address of a \.gguf"):
+    with pytest.raises(UsageError, match=r"not the address of a \.gguf"):
         resolve_here(f"{elsewhere}/o/r/resolve/main/x.zip", tmp_path)

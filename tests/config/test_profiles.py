@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from catalog import resolve
 from config import data
 from domain.errors import DoesNotFitError
 from domain.hardware import Hardware, MemoryKind
 from domain.plan import LaunchOptions
 from domain.units import GIB, MIB
 from planner.choose import choose
+from tests.catalog.resolving import resolve
 from tests.conftest import ROOT
 
 SHIPPED = (
@@ -88,7 +88,7 @@ def test_data_sheets_win_over_articles() -> None:
 
 def planned(box: Hardware, models_dir: Path) -> float:
     """Predicted tokens per second of gpt-oss-20b."""
-    found = resolve.resolve("gpt-oss-20b", catalogue=data.catalogue(), models_dir=models_dir, offline=True)
+    found = resolve("gpt-oss-20b", catalogue=data.catalogue(), models_dir=models_dir, offline=True)
     speed = choose.plan("gpt-oss-20b", found, box, LaunchOptions()).speed.decode_tokens_per_s
     assert speed is not None
     return speed.expected

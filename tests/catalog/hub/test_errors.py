@@ -6,10 +6,10 @@ import pytest
 
 from catalog.hub import client
 from catalog.hub.cache import Cache
-from catalog.resolve import resolve
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
 from domain.model import ResolvedModel
 from tests.catalog.build import gguf_file, safetensors
+from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub
 
 

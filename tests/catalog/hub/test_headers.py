@@ -7,12 +7,12 @@ import pytest
 from gguf import GGMLQuantizationType
 
 from catalog.hub.cache import Cache
-from catalog.resolve import resolve
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
 from domain.errors import BadModelError, DownloadError
 from domain.model import ResolvedModel
 from tests.catalog.build import PLAIN, Types, gguf_file
+from tests.catalog.resolving import resolve
 from tests.rigs import published
 from tests.rigs.hub import Hollow, Hub
 
@@ -29,7 +29,7 @@ def six_quants() -> dict[str, Hollow]:
 def resolve_here(tmp_path: Path, name: str = "o/r", **options: object) -> tuple[ResolvedModel, ...]:
     """As a daemon that keeps what it has read in ``seen``."""
     cache = Cache(tmp_path / "seen")
-    return resolve(name, catalogue={}, models_dir=tmp_path / "models", cache=cache, **options)  # type: ignore[arg-type]
+    return resolve(name, catalogue={}, models_dir=tmp_path / "models", cache=cache, **options)
 
 
 def quants_of(found: tuple[ResolvedModel, ...]) -> list[str]:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from catalog.download.download import fetch
-from catalog.resolve import resolve
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
 from domain.download import DownloadPolicy
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
 from domain.model import ResolvedModel, Source, Weights
 from tests.catalog.build import gguf_file, safetensors
+from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub
 
 TOY = KnownModel("toy", "Toy", "llama", gguf_repos=("o/r",), vllm=(VllmRepo("o/tensors", "native"),))
@@ -26,7 +26,7 @@ SAFETENSORS = {
 
 
 def resolve_here(name: str, models_dir: Path, **options: object) -> tuple[ResolvedModel, ...]:
-    return resolve(name, catalogue={"toy": TOY}, models_dir=models_dir, **options)  # type: ignore[arg-type]
+    return resolve(name, catalogue={"toy": TOY}, models_dir=models_dir, **options)
 
 
 def quants(found: tuple[ResolvedModel, ...], *, here: bool) -> set[str]:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from catalog.formats.gguf.reader import read_file
-from catalog.resolve import resolve
 from catalog.resolved_models import of_gguf_file
 from catalog.synthetic.replica import write
 from domain.errors import BadModelError, DownloadError
 from domain.model import Source
 from domain.units import MIB
 from tests.catalog.build import gguf_file
+from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub
 
 

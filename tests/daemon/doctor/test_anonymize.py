@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from catalog import resolve
 from config import data
 from daemon.app import Adapters
 from daemon.doctor.anonymize import anonymize_hardware, build_profile
@@ -19,6 +18,7 @@ from domain.plan import LaunchOptions, Plan
 from domain.serialization import to_json
 from domain.units import GIB
 from planner.choose import choose
+from tests.catalog.resolving import resolve
 from tests.daemon.conftest import Running
 from tests.daemon.doctor.checks.build import GB10, HALO, RTX_3090
 
@@ -58,7 +58,7 @@ def test_parts_of_a_card_stay_apart() -> None:
 
 
 def planned(box: Hardware, models_dir: Path) -> Plan:
-    found = resolve.resolve("gpt-oss-20b", catalogue=data.catalogue(), models_dir=models_dir, offline=True)
+    found = resolve("gpt-oss-20b", catalogue=data.catalogue(), models_dir=models_dir, offline=True)
     return choose.plan("gpt-oss-20b", found, box, LaunchOptions())
 
 

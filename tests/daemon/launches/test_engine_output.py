@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog.request import ModelRequest
 from config.settings import Settings
 from daemon.app import Adapters, real_adapters
 from domain.errors import EngineError
@@ -60,12 +61,12 @@ async def test_an_engine_that_dies_later_is_told_with_its_line(
 async def test_an_error_of_the_api_has_the_line_beside_message_and_hint(
     daemon: Running, adapters: Adapters, smollm2: Path
 ) -> None:
-    def unanswered(name: str, **_: object) -> tuple[ResolvedModel, ...]:
+    def unanswered(request: ModelRequest, **_: object) -> tuple[ResolvedModel, ...]:
         raise EngineError(
             "llama.cpp exited 127", hint="install it again", engine_output="libfoo.so: not found"
         )
 
-    object.__setattr__(adapters, "candidates", unanswered)
+    object.__setattr__(adapters, "resolve", unanswered)
     async with daemon() as api:
         answer = await api.post("/v1/plan", model=str(smollm2))
         other = await api.http.get("/v1/launches/absent")

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from catalog.request import ModelRequest
 from daemon.app import Adapters
 from domain.model import ResolvedModel
 from domain.plan import VLLM
@@ -64,10 +66,10 @@ async def test_a_wished_quality_is_told_to_who_looks_for_weights(
 ) -> None:
     wished: list[object] = []
 
-    def looked(name: str, **told: object) -> tuple[ResolvedModel, ...]:
-        wished.append(told["quality"])
-        return adapters.candidates(name, **told)  # type: ignore[arg-type]
+    def recorded(request: ModelRequest, **kwargs: Any) -> tuple[ResolvedModel, ...]:
+        wished.append(request.quality)
+        return adapters.resolve(request, **kwargs)
 
-    async with daemon(replace(adapters, candidates=looked)) as api:
+    async with daemon(replace(adapters, resolve=recorded)) as api:
         await api.post("/v1/plan", model=str(smollm2), quality="Q4_1")
     assert wished == ["Q4_1"]

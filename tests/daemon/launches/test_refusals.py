@@ -30,7 +30,7 @@ async def test_an_address_without_a_file_is_bad_usage(daemon: Running) -> None:
     async with daemon() as api:
         answers = [await api.post("/v1/plan", model=url) for url in ("https://", "https://h/")]
     assert [answer.json()["error"]["code"] for answer in answers] == ["bad_usage", "bad_usage"]
-    assert "https://h/ is no address of a .gguf file" in answers[1].json()["error"]["message"]
+    assert "https://h/ is not the address of a .gguf file" in answers[1].json()["error"]["message"]
 
 
 async def test_two_names_for_one_model_are_two_launches(daemon: Running, smollm2: Path) -> None:

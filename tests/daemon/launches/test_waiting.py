@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from catalog import names
+from catalog.request import ModelRequest
 from daemon.app import HUB_THREADS, Adapters
 from tests.daemon.conftest import Running
 
@@ -27,14 +29,14 @@ def hub_answers() -> Iterator[threading.Event]:
 @pytest.fixture
 def adapters(adapters: Adapters, hub_answers: threading.Event) -> Adapters:
     """A hub that answers nobody until it is told to; what lies on this disk is found at once."""
-    resolve = adapters.candidates
+    resolve = adapters.resolve
 
-    def slow(name: str, **options: Any) -> Any:
-        if "/" in name and not name.startswith("/"):
+    def slow(request: ModelRequest, **options: Any) -> Any:
+        if not isinstance(request.name.target, names.Local):
             hub_answers.wait(60)
-        return resolve(name, **options)
+        return resolve(request, **options)
 
-    return replace(adapters, candidates=slow)
+    return replace(adapters, resolve=slow)
 
 
 async def test_engines_are_restarted_and_models_launched_while_others_wait_for_the_hub(

@@ -4,14 +4,16 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from catalog.request import ModelRequest
 from config.settings import Settings
 from daemon.app import Adapters, real_adapters
 from domain.errors import EngineError
 from domain.hardware import Hardware, Memory
-from domain.model import Weights
+from domain.model import ResolvedModel, Weights
 from domain.plan import LlamaFlags
 from domain.units import MIB
 from launchers import llama_cpp
@@ -165,10 +167,10 @@ async def test_what_was_learnt_of_one_context_corrects_another_that_can_not_be_a
 async def test_a_shape_from_the_catalogue_is_not_put_before_the_engine(
     daemon: Running, adapters: Adapters, judge: Judge, smollm2: Path
 ) -> None:
-    def guessed(name: str, **kwargs: object) -> tuple[object, ...]:
-        return tuple(replace(one, exact=False) for one in adapters.candidates(name, **kwargs))  # type: ignore[arg-type]
+    def guessed(request: ModelRequest, **kwargs: Any) -> tuple[ResolvedModel, ...]:
+        return tuple(replace(model, exact=False) for model in adapters.resolve(request, **kwargs))
 
-    async with daemon(replace(adapters, candidates=guessed)) as api:  # type: ignore[arg-type]
+    async with daemon(replace(adapters, resolve=guessed)) as api:
         plan = (await api.post("/v1/plan", model=str(smollm2))).json()
     assert plan["confidence"] == "estimated"
     assert "header can't be read yet" in plan["reasons"][-1]
