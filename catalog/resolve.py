@@ -18,7 +18,7 @@ from catalog.formats.gguf import reader
 from catalog.formats.safetensors import conversion
 from catalog.hub import errors as hub_errors
 from catalog.hub.cache import Cache
-from catalog.hub.errors import HubSilentError, NoSuchRepoError
+from catalog.hub.errors import NoSuchRepoError, UnavailableError
 from catalog.hub.listing import HubModels, offline_error
 from catalog.local import metadata, models
 from catalog.names import Catalogue
@@ -48,7 +48,7 @@ def resolve(
     resolver = _Resolver(request, hub, catalogue, by_repo, models_dir, (models_dir, *places))
     try:
         return tuple(resolver.with_facts(model) for model in resolver.for_engine(resolver.find()))
-    except HubSilentError as error:
+    except UnavailableError as error:
         if others := resolver.other_quants_here():
             name, quant = request.name.text, request.name.quant
             raise hub_errors.only_others(name, quant, request.engine, others, error) from error
@@ -140,7 +140,7 @@ class _Resolver:
             return (self._of_wheel(model, wheel),)
         try:
             return self.hub.ask(model)
-        except HubSilentError as error:
+        except UnavailableError as error:
             log.info("no hub, a wheel stands in: model=%s why=%s", model.alias, error)
             return (self._of_wheel(model, wheel),)
 

@@ -14,7 +14,7 @@ from catalog.formats.safetensors import quant_method, shards
 from catalog.formats.safetensors import reader as safetensors
 from catalog.hub import client as hub
 from catalog.hub.cache import Cache
-from catalog.hub.http_source import HttpSource, new_client
+from catalog.hub.http_source import HttpSource
 from catalog.local import metadata as store
 from catalog.request import FileSelection, several_models
 from catalog.synthetic.header import shape_of
@@ -130,20 +130,17 @@ def of_url(weights: Weights, *, cache: Cache | None = None) -> ResolvedModel:
     parts = urlsplit(weights.repo)
     folder = parts.path.rpartition("/")[0]
     name = weights.files[0].name
-    with new_client() as client:
-        opened = {
-            file.name: HttpSource(
-                urlunsplit(parts._replace(path=f"{folder}/{file.name}")), name=file.name, client=client
-            )
-            for file in weights.files
-        }
-        tags = [f"{weights.repo} {one.name} {one.size_bytes} {one.tag}" for one in opened.values()]
-        use = cache if all(one.tag for one in opened.values()) else None
-        shape = use.shape(tags) if use else None
-        if shape is None:
-            shape = gguf.read_model(name, opened.__getitem__)
-            if use:
-                use.keep_shape(tags, shape)
+    opened = {
+        file.name: HttpSource(urlunsplit(parts._replace(path=f"{folder}/{file.name}")), name=file.name)
+        for file in weights.files
+    }
+    tags = [f"{weights.repo} {one.name} {one.size_bytes} {one.tag}" for one in opened.values()]
+    use = cache if all(one.tag for one in opened.values()) else None
+    shape = use.shape(tags) if use else None
+    if shape is None:
+        shape = gguf.read_model(name, opened.__getitem__)
+        if use:
+            use.keep_shape(tags, shape)
     files = tuple(WeightFile(one.name, one.size_bytes) for one in opened.values())
     weights = dataclasses.replace(
         weights, files=files, quant=quant_of_shape(shape, name), size_bytes=shape.file_bytes

@@ -7,7 +7,6 @@ that have their tensor table at the same place.
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 from catalog.formats.gguf import reader as gguf
 from catalog.formats.gguf.quants import QuantFiles
@@ -48,20 +47,19 @@ def of_shards(
 
     Raises: DownloadError, BadModelError."""
     there = [file.name for file in found.files]
-    with ExitStack() as stack:
-        opened = stack.enter_context(client.sources(found)) if online else _never_seen
-        try:
-            names = shards.shards_of(there, lambda: safetensors.read_index(opened))
-        except _NeverSeenError:
-            return None
-        if not names:
-            return None
-        tags = _tags(found, [shards.CONFIG, *names])
-        if cache and (shape := cache.shape(tags)):
-            return names, shape
-        if not online:
-            return None
-        shape = safetensors.read_folder(names, opened, beside=there, at_once=AT_ONCE)
+    opened = client.opener(found) if online else _never_seen
+    try:
+        names = shards.shards_of(there, lambda: safetensors.read_index(opened))
+    except _NeverSeenError:
+        return None
+    if not names:
+        return None
+    tags = _tags(found, [shards.CONFIG, *names])
+    if cache and (shape := cache.shape(tags)):
+        return names, shape
+    if not online:
+        return None
+    shape = safetensors.read_folder(names, opened, beside=there, at_once=AT_ONCE)
     if cache:
         cache.keep_shape(tags, shape)
     return names, shape
@@ -93,9 +91,8 @@ def _read(
             cache.keep_shape(_tags(found, [file.name for file in quant.files]), shape)
         shapes[quant.quant] = shape
 
-    with ExitStack() as stack:
-        opened = stack.enter_context(client.sources(found))
-        pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
+    opened = client.opener(found)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         read(quants[0])  # alone: the others lean on it
         list(pool.map(read, quants[1:]))
     if problems and must and not shapes:

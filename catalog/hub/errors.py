@@ -1,101 +1,174 @@
-"""What the hub refuses, or is too busy for, in words: one place for listings, headers and downloads."""
+"""One map from the exceptions of the hub's client to our errors: for listings, searches, headers, files."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from catalog.hub.retry import TOO_MANY, is_busy, retry_after_s
-from domain.errors import DownloadError, UnknownModelError
+from domain.errors import DownloadError, NodeError, UnknownModelError
 from domain.units import duration
 
-GONE = (401, 403, 404, 410)  # 401 is also what the hub says of a repository that is private or not there
+NOT_FOUND = (401, 403, 404, 410)  # 401 is also the hub's answer for a repository that is private or not there
 REJECTED = "Invalid credentials in Authorization header"  # the hub's X-Error-Message
 
 
-class HubSilentError(DownloadError):
-    """No answer that counts: no network, no name service, a hub that is down or wants to be left alone, or
-    offline by the owner's wish."""
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a request is for. ``host`` is a server other than the hub, which has files and no repositories."""
+
+    repo: str = ""
+    revision: str | None = None
+    file: str = ""
+    host: str = ""
+
+    @property
+    def server(self) -> str:
+        return self.host or "the hub"
+
+
+class UnavailableError(DownloadError):
+    """No usable answer: no network, no name service, a server that is down or rate-limits, or ``offline`` is
+    set. ``reason`` is a short form of the message; ``retry_after_s`` is the server's wish, if it has one."""
+
+    def __init__(
+        self, message: str, *, hint: str, reason: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason or message
+        self.retry_after_s = retry_after_s
 
 
 class NoSuchRepoError(DownloadError):
     """The hub answers, and has no such repository."""
 
 
+@contextmanager
+def translated(resource: Resource) -> Iterator[None]:
+    """Raises: DownloadError, UnavailableError, NoSuchRepoError, UnknownModelError for a revision."""
+    exceptions = _exceptions()
+    try:
+        yield
+    except tuple(exceptions) as error:
+        convert = next(exceptions[kind] for kind in type(error).__mro__ if kind in exceptions)
+        raise convert(error, resource) from error
+
+
+@cache
+def _exceptions() -> Mapping[type[Exception], Callable[[Any, Resource], NodeError]]:
+    """The most specific class of an exception counts. Source: huggingface_hub 2.4, errors.py."""
+    from huggingface_hub import errors  # noqa: PLC0415  # 0.2 s of import, for those who go online
+
+    return {
+        errors.GatedRepoError: _gated,
+        errors.RevisionNotFoundError: _no_revision,
+        errors.RepositoryNotFoundError: _no_repo,
+        errors.RemoteEntryNotFoundError: _no_file,
+        errors.HFValidationError: _no_repo,
+        errors.HfHubHTTPError: _refused,
+        errors.HTTPError: _unreachable,
+        OSError: _unreachable,
+    }
+
+
 def endpoint() -> str:
-    """The hub's address, or its mirror's, whether it answers or not."""
-    from huggingface_hub import constants  # noqa: PLC0415  # 0.2 s of import, for those who go online
+    """The address of the hub, or of its mirror."""
+    from huggingface_hub import constants  # noqa: PLC0415  # as above
 
     return (os.environ.get("HF_ENDPOINT") or str(constants.ENDPOINT)).rstrip("/")
 
 
 def only_others(
-    name: str, quant: str | None, engine: str | None, there: Mapping[str, str], error: HubSilentError
-) -> HubSilentError:
-    """No such ``quant``, or nothing for ``engine``, is on this disk, but others of the model are: ``there``
-    has each quant with the engine that serves it."""
-    others = ", ".join(f"{one} (for {serves})" for one, serves in there.items())
-    if quant and quant.upper() not in map(str.upper, there):
+    name: str, quant: str | None, engine: str | None, others: Mapping[str, str], error: UnavailableError
+) -> UnavailableError:
+    """The hub is not available, and no such ``quant``, or nothing for ``engine``, is on this disk, but
+    ``others`` of the model are: each quant with the engine that serves it."""
+    listed = ", ".join(f"{other} (for {serves})" for other, serves in others.items())
+    if quant and quant.upper() not in map(str.upper, others):
         lacks = f"no {quant}"
-        hint = f"one that is here does without the hub: name {next(iter(there))} after the colon"
+        hint = f"to do without the hub, name {next(iter(others))} after the colon"
     else:
         lacks = f"nothing that {engine} serves"
-        hint = f"leave out --engine, or set it to {next(iter(there.values()))}"
-    return HubSilentError(f"{name}: there is {lacks} on this disk, there is {others}; {error}", hint=hint)
+        hint = f"leave out --engine, or set it to {next(iter(others.values()))}"
+    return UnavailableError(f"{name}: there is {lacks} on this disk, there is {listed}; {error}", hint=hint)
 
 
-def gated(repo: str) -> DownloadError:
-    page = f"{endpoint()}/{repo}"
+def _gated(_: Exception, resource: Resource) -> DownloadError:
+    page = f"{endpoint()}/{resource.repo}"
     if _has_token():
         return DownloadError(
-            f"{repo} is gated, and the account of this token may not read it",
-            hint=f"accept its licence at {page} with that account; some publishers answer after days",
+            f"{resource.repo} is gated, and the account of this token may not read it",
+            hint=f"accept its licence at {page} with that account; some publishers take days to answer",
         )
     return DownloadError(
-        f"{repo} is gated: its licence has to be accepted first",
+        f"{resource.repo} is gated: its licence has to be accepted first",
         hint=f"accept it at {page}, then set hub_token or HF_TOKEN to a token of that account",
     )
 
 
-def bad_token() -> DownloadError:
-    return DownloadError(
-        "the hub does not know this token: it is wrong, expired or withdrawn",
-        hint=f"make another at {endpoint()}/settings/tokens, or unset hub_token and HF_TOKEN",
-    )
-
-
-def no_repo(repo: str) -> NoSuchRepoError:
+def _no_repo(error: Exception, resource: Resource) -> DownloadError:
+    if resource.file:
+        return _no_file(error, resource)
     return NoSuchRepoError(
-        f"the hub has no repository {repo!r}, or it is private",
-        hint="node-ctl search finds others; a private one wants the token of an account that may read it",
+        f"the hub has no repository {resource.repo!r}, or it is private",
+        hint="node-ctl search finds others; a private one needs the token of an account that may read it",
     )
 
 
-def no_revision(repo: str, revision: str | None) -> UnknownModelError:
-    error = UnknownModelError(repo, what=f"{repo} has no branch, tag or commit {revision!r}")
-    error.hint = f"{endpoint()}/{repo}/tree/main lists them; without @{revision} it is main"
-    return error
+def _no_revision(error: Exception, resource: Resource) -> NodeError:
+    if resource.file:
+        return _no_file(error, resource)
+    repo, revision = resource.repo, resource.revision
+    unknown = UnknownModelError(repo, what=f"{repo} has no branch, tag or commit {revision!r}")
+    unknown.hint = f"{endpoint()}/{repo}/tree/main lists them; without @{revision} it is main"
+    return unknown
 
 
-def busy(status: int, headers: Mapping[str, str]) -> HubSilentError:
-    """Of an answer of ``patience.is_busy``."""
+def _no_file(_: Exception, resource: Resource) -> DownloadError:
+    """A file that was listed."""
+    return DownloadError(
+        f"{resource.repo} has no {resource.file} at {(resource.revision or 'main')[:12]} any more, "
+        "or it became private",
+        hint="ask for it again to see what the repository has now; what was downloaded is kept",
+    )
+
+
+def _refused(error: Any, resource: Resource) -> NodeError:
+    """By its status, where the client knows no more."""
+    status, headers = error.response.status_code, error.response.headers
+    if is_busy(status):
+        return _busy(status, headers)
+    if headers.get("x-error-message") == REJECTED:
+        return DownloadError(
+            "the hub rejects this token: it is wrong, expired or revoked",
+            hint=f"create another at {endpoint()}/settings/tokens, or unset hub_token and HF_TOKEN",
+        )
+    if resource.repo and status in NOT_FOUND:
+        return _no_repo(error, resource)
+    return DownloadError(f"the hub answered with an error: {_first_line(error)}")
+
+
+def _busy(status: int, headers: Mapping[str, str]) -> UnavailableError:
     after_s = retry_after_s(headers)
     when = "" if after_s is None else f" for {duration(after_s)}"
+    message, hint = f"the hub is unavailable{when}: it answered {status}", "try again later"
     if status == TOO_MANY:
-        return HubSilentError(
-            f"the hub wants no more requests from this address{when}",
-            hint="try again later" if _has_token() else "try again later; with hub_token set it allows more",
-        )
-    return HubSilentError(f"the hub is out of order{when}: it answered {status}", hint="try again later")
+        message = f"the hub refuses more requests from this address{when}"
+        hint += "" if _has_token() else "; with hub_token set it allows more"
+    return UnavailableError(message, hint=hint, reason=f"the hub answered {status}", retry_after_s=after_s)
 
 
-def of_file(repo: str, status: int, headers: Mapping[str, str]) -> DownloadError | None:
-    """Why a file of ``repo`` is not handed out, where its answer says so."""
-    if is_busy(status):
-        return busy(status, headers)
-    if headers.get("x-error-code") == "GatedRepo":
-        return gated(repo)
-    if headers.get("x-error-message") == REJECTED:
-        return bad_token()
-    return no_repo(repo) if status in GONE else None
+def _unreachable(error: Exception, resource: Resource) -> UnavailableError:
+    return UnavailableError(
+        f"{resource.server} does not answer: {_first_line(error)}",
+        hint="models on this disk can be used without it",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _has_token() -> bool:

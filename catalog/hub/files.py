@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import errors, get_hf_file_metadata, get_session, hf_hub_url
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+from huggingface_hub.utils import build_hf_headers
 from huggingface_hub.utils._runtime import is_xet_available
 from huggingface_hub.utils._xet import (
     XetFileData,
@@ -20,15 +20,13 @@ from huggingface_hub.utils._xet import (
     xet_headers_without_auth,
 )
 
-from catalog.hub import errors as refusals
-from catalog.hub.retry import TryAgainError, is_busy, retry_after_s
-from domain.errors import DownloadError
+from catalog.hub.errors import Resource, UnavailableError, endpoint, translated
+from catalog.hub.retry import TryAgainError
 from domain.units import MIB
 
 log = logging.getLogger(__name__)
 TIMEOUT_S = 10.0
 PIECE_BYTES = MIB // 4
-GONE = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class FileLocation:
 
     @property
     def url(self) -> str:
-        return str(hf_hub_url(self.repo, self.name, revision=self.revision, endpoint=refusals.endpoint()))
+        return str(hf_hub_url(self.repo, self.name, revision=self.revision, endpoint=endpoint()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +54,10 @@ class RemoteFile:
 def look(place: FileLocation) -> RemoteFile:
     """Raises: DownloadError, TryAgainError."""
     try:
-        found = get_hf_file_metadata(place.url, timeout=TIMEOUT_S, endpoint=refusals.endpoint())
-    except errors.GatedRepoError as error:
-        raise refusals.gated(place.repo) from error
-    except GONE as error:
-        raise DownloadError(
-            f"{place.repo} has no {place.name} at {place.revision[:12]} any more, or it became private",
-            hint="what is here is kept; ask for it again to see what the repository has now",
-        ) from error
-    except errors.HfHubHTTPError as error:
-        answer = error.response
-        if not is_busy(answer.status_code):
-            raise DownloadError(f"the hub answered {answer.status_code} for {place.name}") from error
-        after_s = retry_after_s(answer.headers)
-        raise TryAgainError(f"the hub answered {answer.status_code}", after_s) from error
-    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # its transport's own base
-        raise TryAgainError(f"the hub does not answer: {error or type(error).__name__}") from error
+        with translated(Resource(place.repo, place.revision, place.name)):
+            found = get_hf_file_metadata(place.url, timeout=TIMEOUT_S, endpoint=endpoint())
+    except UnavailableError as error:
+        raise TryAgainError(error.reason, error.retry_after_s) from error
     xet = found.xet_file_data if is_xet_available() else None
     return RemoteFile(found.size, found.etag, xet)
 
@@ -84,7 +70,7 @@ def answered(url: str, wanted: Mapping[str, str], *, of_hub: bool) -> Iterator[A
     try:
         with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT_S) as answer:
             yield answer
-    except errors.HTTPError as error:  # type: ignore[attr-defined]  # as above
+    except errors.HTTPError as error:
         raise TryAgainError(f"the connection broke: {error or type(error).__name__}") from error
 
 
@@ -99,7 +85,7 @@ def gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
             while len(held) >= PIECE_BYTES:
                 yield bytes(held[:PIECE_BYTES])
                 del held[:PIECE_BYTES]
-    except (errors.HTTPError, TryAgainError) as error:  # type: ignore[attr-defined]  # as above
+    except (errors.HTTPError, TryAgainError) as error:
         broken = error
     if held:
         yield bytes(held)
@@ -123,7 +109,7 @@ def xet_chunks(remote: XetFileData, size_bytes: int | None, start: int) -> Itera
             custom_headers=xet_headers_without_auth(headers),
         )
         stream = group.download_stream(XetFileInfo(remote.file_hash, size_bytes), start=start)
-    except (OSError, RuntimeError, ValueError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # as above
+    except (OSError, RuntimeError, ValueError, errors.HTTPError) as error:
         raise TryAgainError(f"xet storage does not answer: {error}") from error
     try:
         while True:

@@ -1,54 +1,45 @@
 """Ranges of a file on a server, for reading a header without the weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
-
+from catalog.hub.errors import Resource, translated
 from domain.errors import DownloadError
 
 TIMEOUT_S = 10.0
-FIRST_READ_BYTES = 24  # tells size and tag, and what kind of file it is
-
-
-def new_client() -> httpx.Client:
-    return httpx.Client(timeout=TIMEOUT_S, follow_redirects=True)
+PARTIAL_CONTENT = 206
+FIRST_READ_BYTES = 24  # has the size and the tag with it, and shows what kind of file it is
 
 
 class HttpSource:
-    """A file on a server that answers ranges. A redirect is followed once and then remembered, so
-    that each range costs one request. Size and tag must stay the same from range to range. ``refused``
-    may know why the server hands nothing out.
+    """A file on a server that answers range requests, read through the hub client's connections. A redirect
+    is followed once and then remembered, so that each range costs one request. Size and tag must stay the
+    same from range to range. Any number of threads may read.
 
-    Of a file whose ``size_bytes`` are known, nothing is asked before the first read. A ``client`` that
-    is handed in is shared, and left open. Raises: DownloadError."""
+    If ``size_bytes`` is given, nothing is requested before the first read. Raises: DownloadError."""
 
     def __init__(
         self,
         url: str,
         *,
         name: str,
+        repo: str = "",
+        revision: str = "",
         headers: Mapping[str, str] | None = None,
         size_bytes: int | None = None,
-        client: httpx.Client | None = None,
-        refused: Callable[[httpx.Response], DownloadError | None] = lambda _: None,
     ) -> None:
         self.name = name
         self.size_bytes = size_bytes or 0
         self.tag: str | None = None
         self.fetched_bytes = 0
-        self._url = httpx.URL(url)
-        self._host = self._url.host
+        self._url = url
+        self._host = urlsplit(url).hostname or ""
+        self._resource = Resource(repo, revision, name, host="" if repo else self._host)
         self._headers = dict(headers or {})
-        self._client = client or new_client()
-        self._is_shared = client is not None
-        self._refused = refused
         self._first = b""
         if not self.size_bytes:
-            try:
-                self._first = self._get(0, FIRST_READ_BYTES)
-            except DownloadError:
-                self.close()
-                raise
+            self._first = self._get(0, FIRST_READ_BYTES)
 
     def read(self, offset: int, length: int) -> bytes:
         end = min(offset + length, self.size_bytes)
@@ -57,40 +48,43 @@ class HttpSource:
         return self._get(offset, end - offset)
 
     def close(self) -> None:
-        if not self._is_shared:
-            self._client.close()
+        """The connection stays open for the next file."""
 
     def _get(self, offset: int, length: int) -> bytes:
-        wanted = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
-        if self._url.host == self._host:  # a token is for the hub, not for where it redirects to
-            wanted |= self._headers
-        try:
-            with self._client.stream("GET", self._url, headers=wanted) as answer:
-                self._check(answer)
-                data = _at_most(answer, length)
-                self._url = answer.url
-        except httpx.HTTPError as error:
-            raise DownloadError(f"{self.name} cannot be read over the network: {error}") from error
+        from huggingface_hub import get_session  # noqa: PLC0415  # 0.2 s of import, for those who go online
+
+        headers = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
+        if urlsplit(self._url).hostname == self._host:  # a token is for the hub, not for a redirect's target
+            headers |= self._headers
+        with (
+            translated(self._resource),
+            get_session().stream("GET", self._url, headers=headers, timeout=TIMEOUT_S) as response,
+        ):
+            self._check(response)
+            data = _at_most(response, length)
+            self._url = str(response.url)
         self.fetched_bytes += len(data)
         return data
 
-    def _check(self, answer: httpx.Response) -> None:
-        if answer.status_code != httpx.codes.PARTIAL_CONTENT:
-            raise self._refused(answer) or DownloadError(
-                f"{self.name}: the server answered {answer.status_code} to a range request"
-            )
-        total = answer.headers.get("content-range", "").rpartition("/")[2]
+    def _check(self, response: Any) -> None:
+        from huggingface_hub.utils import hf_raise_for_status  # noqa: PLC0415  # as above
+
+        if not self._resource.host:
+            hf_raise_for_status(response)
+        if response.status_code != PARTIAL_CONTENT:
+            raise DownloadError(f"{self.name}: the server answered {response.status_code} to a range request")
+        total = response.headers.get("content-range", "").rpartition("/")[2]
         if not total.isdigit():
             raise DownloadError(f"{self.name}: the server does not say how long the file is")
-        tag = answer.headers.get("etag")
+        tag = response.headers.get("etag")
         if (self.size_bytes or int(total), self.tag or tag) != (int(total), tag):
             raise DownloadError(f"{self.name} changed on the server while it was read", hint="try again")
         self.size_bytes, self.tag = int(total), tag
 
 
-def _at_most(answer: httpx.Response, length: int) -> bytes:
+def _at_most(response: Any, length: int) -> bytes:
     data = bytearray()
-    for chunk in answer.iter_raw():
+    for chunk in response.iter_raw():
         data += chunk
         if len(data) >= length:
             break

@@ -11,7 +11,7 @@ from catalog import resolved_models as of
 from catalog.formats.safetensors import conversion, shards
 from catalog.hub import client
 from catalog.hub.cache import Cache
-from catalog.hub.errors import HubSilentError
+from catalog.hub.errors import UnavailableError
 from catalog.request import FileSelection, ModelRequest
 from domain.catalogue_types import KnownModel, KnownQuant, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError
@@ -40,7 +40,7 @@ class HubModels:
         """Raises: DownloadError, BadModelError; ``NoSuchRepoError`` where there is none."""
         try:
             return self._on_hub(repo, revision, model)
-        except HubSilentError:
+        except UnavailableError:
             if seen := self._as_seen((repo,), revision):
                 return seen
             facts = [quant for quant in model.quants if quant.repo == repo] if model else []
@@ -52,7 +52,7 @@ class HubModels:
         """As ``ask``; where the hub does not answer, what it said before, or the catalogue's facts."""
         try:
             return self.ask(model)
-        except HubSilentError as error:
+        except UnavailableError as error:
             log.info("no hub, falling back: model=%s why=%s", model.alias, error)
             if seen := self._as_seen(model.gguf_repos, None):
                 return seen
@@ -84,11 +84,11 @@ class HubModels:
             for listing in self._worth_reading(one for one, _ in answers if one):
                 try:
                     found += self._read(listing, model)
-                except HubSilentError:
+                except UnavailableError:
                     raise
                 except (DownloadError, BadModelError) as error:
                     problem = problem or error
-        except HubSilentError as error:
+        except UnavailableError as error:
             log.info("no hub, falling back: model=%s why=%s", model.alias, error)
             if not (seen := [one for rows in kinds for one in self._as_seen(rows, None)]):
                 raise
@@ -105,7 +105,7 @@ class HubModels:
         for repo in repos:
             try:
                 return self._listing(repo, None), problem
-            except HubSilentError:
+            except UnavailableError:
                 raise
             except (DownloadError, BadModelError) as error:
                 log.warning("repository is not usable: repo=%s why=%s", repo, error)
@@ -127,7 +127,7 @@ class HubModels:
         for repo in repos:
             try:
                 return self._on_hub(repo, None, model)
-            except HubSilentError:
+            except UnavailableError:
                 raise
             except (DownloadError, BadModelError) as error:
                 log.warning("repository is not usable: repo=%s why=%s", repo, error)
@@ -140,7 +140,7 @@ class HubModels:
     def _listing(self, repo: str, revision: str | None) -> client.Listing:
         if self.request.offline:
             raise offline_error(self.name)
-        listing = client.listing(repo, revision)
+        listing = client.list_files(repo, revision)
         if self.cache:
             self.cache.keep_listing(listing, revision)
         return listing
@@ -207,7 +207,7 @@ def _by_kind(rows: Iterable[VllmRepo]) -> list[list[str]]:
     return list(kinds.values())
 
 
-def offline_error(name: str) -> HubSilentError:
-    return HubSilentError(
+def offline_error(name: str) -> UnavailableError:
+    return UnavailableError(
         f"{name} is not complete on this disk, and offline is set", hint="set offline to false to fetch it"
     )

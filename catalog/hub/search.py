@@ -1,11 +1,10 @@
 """Repositories of the hub by words in their names, of the formats that engines here load."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from catalog.formats.safetensors.reader import DTYPE_BITS
-from catalog.hub import client
+from catalog.hub.errors import Resource, endpoint, translated
 from catalog.names import REPO_NAME
 from domain.catalogue_types import KnownModel
 from domain.errors import UsageError
@@ -22,19 +21,21 @@ def search(
 ) -> tuple[SearchResult, ...]:
     """At most ``limit``, the most downloaded first: ``downloads`` are those of the last month.
 
-    Raises: HubSilentError, DownloadError, UsageError for no words at all."""
+    Raises: UnavailableError, DownloadError, UsageError for no words at all."""
     if not words.strip():
         raise UsageError("there is nothing to search for", hint="node-ctl search WORDS")
     aliases = {repo: alias for alias, one in catalogue.items() for repo in (*one.gguf_repos, *one.vllm_repos)}
     found: dict[str, SearchResult] = {}
     for kind in formats:
-        for info in client.ask(partial(_listed, words=words, kind=kind, limit=limit)):
+        with translated(Resource()):
+            infos = _list_models(words, kind, limit)
+        for info in infos:
             if REPO_NAME.fullmatch(str(info.id)):
                 found.setdefault(info.id, _model(info, aliases.get(info.id)))
     return tuple(sorted(found.values(), key=lambda one: -(one.downloads or 0))[:limit])
 
 
-def _listed(api: Any, *, words: str, kind: str, limit: int) -> list[Any]:
+def _list_models(words: str, kind: str, limit: int) -> list[Any]:
     """One try with an end, on the client's own connection. Its ``list_models`` has no time limit and tries
     six times: without a network that takes 23 s. Source: huggingface_hub, utils/_http.py, http_backoff."""
     from huggingface_hub import ModelInfo, utils  # noqa: PLC0415  # 0.2 s of import, for those who go online
@@ -47,10 +48,10 @@ def _listed(api: Any, *, words: str, kind: str, limit: int) -> list[Any]:
         "limit": limit,
         "expand": _ASKED,
     }
-    answer = utils.get_session().get(  # type: ignore[attr-defined]
-        f"{api.endpoint}/api/models", params=asked, headers=client.headers(), timeout=ANSWER_TIMEOUT_S
+    answer = utils.get_session().get(
+        f"{endpoint()}/api/models", params=asked, headers=utils.build_hf_headers(), timeout=ANSWER_TIMEOUT_S
     )
-    utils.hf_raise_for_status(answer)  # type: ignore[attr-defined]
+    utils.hf_raise_for_status(answer)
     return [model_of(**{"siblings": None, **item}) for item in answer.json()[:limit]]
 
 

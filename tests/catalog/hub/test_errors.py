@@ -1,11 +1,13 @@
 """What the hub refuses, hides or is too busy for: each is told with the next step."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from catalog.hub import client
+from catalog.hub import client, files
 from catalog.hub.cache import Cache
+from catalog.hub.errors import UnavailableError
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
 from domain.model import ResolvedModel
 from tests.catalog.build import gguf_file, safetensors
@@ -59,7 +61,7 @@ def test_a_token_that_the_hub_does_not_know_is_told(
     monkeypatch.setenv("HF_TOKEN", "hf_withdrawn")
     published.faults.bad_tokens.add("hf_withdrawn")
     error = refused("o/r", tmp_path)
-    assert "does not know this token" in str(error)
+    assert "rejects this token" in str(error)
     assert "/settings/tokens" in error.hint
     assert "hf_withdrawn" not in f"{error} {error.hint}"
 
@@ -78,10 +80,10 @@ def test_a_repository_that_is_not_there_is_an_unknown_model(
 def test_a_repository_that_vanishes_between_listing_and_header_is_told(
     published: Hub, tmp_path: Path
 ) -> None:
-    found = client.listing("o/r")
+    found = client.list_files("o/r")
     del published.repos["o/r"]
-    with client.sources(found) as opened, pytest.raises(DownloadError, match="no repository 'o/r'"):
-        opened("M-Q8_0.gguf").read(0, 100)
+    with pytest.raises(DownloadError, match=r"o/r has no M-Q8_0\.gguf at .* any more, or it became private"):
+        client.opener(found)("M-Q8_0.gguf").read(0, 100)
 
 
 def test_a_revision_that_does_not_exist_is_told_apart_from_a_repository(
@@ -106,7 +108,7 @@ def test_a_hub_that_wants_to_be_left_alone_is_told(
     published.faults.retry_after = after
     published.faults.answer_status += [429] * 20
     error = refused("o/r", tmp_path)
-    assert str(error) == f"the hub wants no more requests {says}"
+    assert str(error) == f"the hub refuses more requests {says}"
     assert error.hint == "try again later; with hub_token set it allows more"
 
 
@@ -123,14 +125,43 @@ def test_a_hub_that_is_down_or_busy_leaves_what_was_seen(published: Hub, tmp_pat
 def test_a_hub_that_breaks_between_listing_and_header_is_told(published: Hub, tmp_path: Path) -> None:
     published.faults.answer_status += [503]
     found = client.Listing("o/r", published.commit("o/r"), ())
-    with pytest.raises(DownloadError, match="out of order"):
-        client.source(found, "M-Q8_0.gguf")
+    with pytest.raises(DownloadError, match="the hub is unavailable: it answered 503"):
+        client.opener(found)("M-Q8_0.gguf")
+
+
+def read_listing(commit: str) -> None:
+    client.list_files("o/r")
+
+
+def read_header(commit: str) -> None:
+    client.opener(client.Listing("o/r", commit, ()))("M-Q8_0.gguf")
+
+
+def read_metadata(commit: str) -> None:
+    files.look(files.FileLocation("o/r", commit, "M-Q8_0.gguf"))
+
+
+@pytest.mark.parametrize("read", [read_listing, read_header, read_metadata])
+def test_a_rejected_token_is_the_same_error_for_every_request(
+    published: Hub, monkeypatch: pytest.MonkeyPatch, read: Callable[[str], None]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_withdrawn")
+    published.faults.bad_tokens.add("hf_withdrawn")
+    with pytest.raises(DownloadError, match="the hub rejects this token"):
+        read(published.commit("o/r"))
+
+
+def test_a_connection_that_breaks_within_a_header_counts_as_no_answer(published: Hub) -> None:
+    found = client.list_files("o/r")
+    published.faults.drop_after_bytes = [10]
+    with pytest.raises(UnavailableError, match="the hub does not answer"):
+        client.opener(found)("M-Q8_0.gguf").read(0, 1000)
 
 
 def test_a_listing_that_no_model_has_is_refused(
     published: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "MOST_FILES", 50)
+    monkeypatch.setattr(client, "MAX_FILES", 50)
     published.add("o/huge", {f"checkpoint-{number}/x.bin": b"" for number in range(51)})
     error = refused("o/huge", tmp_path)
     assert isinstance(error, BadModelError)
