@@ -1,12 +1,9 @@
 """What a caller asks the catalog for: which model, and which of its files are of use."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from catalog.formats.gguf.quants import Contents, QuantFiles
 from catalog.formats.gguf.reader import part_names
 from catalog.names import ModelName
-from domain.errors import BadModelError
 from domain.model import WeightFile
 
 
@@ -48,30 +45,3 @@ class FileSelection:
             return files
         parts = part_names(self.file)
         return tuple(file for file in files if file.name in parts)
-
-    def select(self, contents: Contents, location: str) -> tuple[QuantFiles, ...]:
-        """The quant that is asked for, or all if there is none of that name: the error then names them.
-        Raises: BadModelError if a part of what is needed is missing, or if two models have that quant."""
-        quants = contents.quants
-        missing = [part for quant, part in contents.lacking.items() if self.has_quant(quant)]
-        if missing and (self.quant or not quants):
-            complete = ", ".join(files.quant for files in quants)
-            raise BadModelError(
-                f"{location} is incomplete: {missing[0]} is missing",
-                hint=f"complete quants: {complete}" if quants else "",
-            )
-        if twins := next((pair for quant, pair in contents.twins.items() if self.has_quant(quant)), None):
-            raise several_models(location, twins)
-        if self.quant:
-            return tuple(files for files in quants if self.has_quant(files.quant)) or quants
-        if self.most_bytes is None:
-            return quants
-        fitting = tuple(files for files in quants if files.size_bytes <= self.most_bytes)
-        return (*fitting, *quants[len(fitting) : len(fitting) + 1])
-
-
-def several_models(location: str, files: Iterable[str]) -> BadModelError:
-    return BadModelError(
-        f"{location} holds several models: {', '.join(files)}",
-        hint="name one of them: its file's path, or the address of its page on the hub",
-    )

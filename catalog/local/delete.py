@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from catalog.formats.gguf import quants
+from catalog.formats.registry import complete_quants
 from catalog.local import metadata
+from catalog.local.tree import LocalTree
 from domain.local_model import LocalModel
 from domain.model import Source
 
@@ -35,8 +36,7 @@ def remove(one: LocalModel) -> int:
 
 
 def _holds_weights(folder: Path) -> bool:
-    files = metadata.files_below(folder)
-    return bool(quants.contents(files).quants) or any(file.name.endswith(".safetensors") for file in files)
+    return bool(complete_quants(LocalTree(folder, metadata.files_below(folder))))
 
 
 def _unnamed_blobs(repo: Path) -> int:

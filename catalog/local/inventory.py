@@ -12,7 +12,9 @@ from pathlib import Path
 
 from catalog import names
 from catalog.formats.gguf import quants
+from catalog.formats.registry import complete_quants
 from catalog.local import metadata
+from catalog.local.tree import LocalTree
 from domain.catalogue_types import KnownModel
 from domain.errors import UnknownModelError
 from domain.local_model import LocalModel, StoredFile
@@ -80,11 +82,8 @@ def _of_snapshot(
     repo: str, snapshot: Path, known: Sequence[Path], *, other_tool: bool
 ) -> Iterator[LocalModel]:
     files = tuple(file for file in metadata.files_below(snapshot) if _is_ours(snapshot, file, known))
-    for quant in quants.contents(files).quants:
+    for quant in complete_quants(LocalTree(snapshot, files, missing=metadata.lacking(snapshot))):
         yield _one(Source.HUB, repo, snapshot, quant.files, other_tool=other_tool)
-    if any(file.name.endswith(".safetensors") for file in files) and not metadata.lacking(snapshot):
-        rest = tuple(file for file in files if not file.name.endswith(".gguf"))
-        yield _one(Source.HUB, repo, snapshot, rest, other_tool=other_tool)
 
 
 def _plain(models_dir: Path) -> Iterator[LocalModel]:

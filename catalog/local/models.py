@@ -1,61 +1,68 @@
-"""Weights of a repository that are complete on this disk: no network is needed for them."""
+"""Models that are complete on this disk: no network is needed for them."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from catalog import resolved_models as of
+from catalog.formats.registry import read_models
 from catalog.local import metadata
+from catalog.local.tree import LocalTree
 from catalog.request import FileSelection, ModelRequest
 from domain.errors import BadModelError
-from domain.model import ResolvedModel, Source, Weights
-from domain.plan import VLLM
+from domain.model import ResolvedModel
 
 log = logging.getLogger(__name__)
+
+
+def read_folder(folder: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
+    """The models of a folder that was named by its path: those for ``engine`` if it has any, else those for
+    another one. Raises: BadModelError."""
+    tree = LocalTree(folder, metadata.files_below(folder))
+    models = read_models(tree, FileSelection(engine)) or read_models(tree, FileSelection())
+    if not models:
+        raise BadModelError(
+            f"{folder} holds no model",
+            hint="a .gguf file, or config.json with .safetensors files, is expected",
+        )
+    return models
 
 
 def find(
     roots: Sequence[Path], repos: Iterable[str], revision: str | None, selection: FileSelection
 ) -> tuple[ResolvedModel, ...]:
-    """Those of the first snapshot that has some for this engine, and of the quant that the name asks for. All
-    ``roots`` are laid out as the hub's cache: ours first, then those of other tools. Raises: DownloadError
-    for a link in ours that leads out of them all."""
+    """Those of the first snapshot that has selected ones. All ``roots`` are laid out as the hub's cache: our
+    store first, then the caches of other tools. Raises: DownloadError for a link in our store that leads out
+    of all of them."""
     for repo in repos:
-        for folder in (found for root in roots for found in metadata.snapshots(root, repo, revision)):
-            if usable := tuple(
-                one for one in _of_snapshot(repo, folder, selection, roots) if _is_wanted(one, selection)
-            ):
-                return usable
+        for root in roots:
+            for folder in metadata.snapshots(root, repo, revision):
+                if models := _read_snapshot(repo, folder, selection, roots):
+                    return models
     return ()
 
 
-def _of_snapshot(
+def _read_snapshot(
     repo: str, folder: Path, selection: FileSelection, roots: Sequence[Path]
-) -> Iterator[ResolvedModel]:
-    """Of a link that leads out of all places it is an error in our own, as a fetch would take it for the
-    file; what other tools made of theirs is passed over."""
-    if path := metadata.led_out(folder, selection.filter(metadata.files_below(folder)), roots):
+) -> tuple[ResolvedModel, ...]:
+    """A link that leads out of all roots is an error in our own store, where a download would take it for
+    the file; a snapshot of another tool with such a link is skipped."""
+    files = selection.filter(metadata.files_below(folder))
+    if path := metadata.led_out(folder, files, roots):
         if folder.is_relative_to(roots[0]):
             raise metadata.outside(path)
         log.info("snapshot leads out: folder=%s file=%s", folder, path.name)
-        return
+        return ()
     try:
-        everything = of.of_folder(
-            folder, weights=Weights(Source.HUB, repo, folder.name, (), "", 0), selection=selection
-        )
+        models = read_models(LocalTree(folder, files, repo, metadata.lacking(folder)), selection)
     except BadModelError as error:
         log.info("snapshot is not usable: folder=%s why=%s", folder, error)
-        return
-    for one in everything:
-        if one.engine == VLLM and (missing := metadata.lacking(folder)):
-            log.info("snapshot is not complete: folder=%s missing=%s", folder, ", ".join(missing[:3]))
-        else:
-            yield one
+        return ()
+    return tuple(model for model in models if _is_selected(model, selection))
 
 
-def _is_wanted(one: ResolvedModel, selection: FileSelection) -> bool:
-    is_named = selection.file is None or any(file.name == selection.file for file in one.weights.files)
-    return selection.engine in (None, one.engine) and selection.has_quant(one.weights.quant) and is_named
+def _is_selected(model: ResolvedModel, selection: FileSelection) -> bool:
+    has_file = selection.file is None or any(file.name == selection.file for file in model.weights.files)
+    return selection.has_quant(model.weights.quant) and has_file
 
 
 def suffice(local: tuple[ResolvedModel, ...], request: ModelRequest) -> bool:

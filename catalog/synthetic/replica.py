@@ -42,7 +42,7 @@ def _opened(weights: Weights, name: str) -> ByteSource:
     if weights.location is not None:
         return FileSource(Path(weights.location, name))
     if weights.source is Source.HUB and weights.revision:
-        return client.opener(client.Listing(weights.repo, weights.revision, ()))(name)
+        return client.open_file(client.Listing(weights.repo, weights.revision, ()), name)
     if weights.source is Source.URL:
         parts = urlsplit(weights.repo)
         beside = str(PurePosixPath(parts.path).with_name(name))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from catalog.resolved_models import of_gguf_file
+from catalog.resolved_models import model_of_file
 from domain.hardware import EngineFound, Gpu, MemoryKind
 from domain.plan import LLAMA_CPP, LaunchOptions, LlamaFlags
 from domain.units import MIB
@@ -73,7 +73,7 @@ def our_flags(box: Box, engine: Capabilities) -> LlamaFlags:
         build.SMALL_CPU, gpus=gpus, engines=(EngineFound(LLAMA_CPP, engine.path, engine.version),)
     )
     wish = LaunchOptions(context_tokens=CONTEXT_TOKENS, parallel=1, threads=1)
-    flags = plan(box.name, [of_gguf_file(box.model)], machine, wish).flags
+    flags = plan(box.name, [model_of_file(box.model)], machine, wish).flags
     assert isinstance(flags, LlamaFlags)
     return flags
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from catalog.formats.base import QuantFiles
 from catalog.formats.gguf.reader import part_names
 from domain.model import Companion, Role, WeightFile
 
@@ -59,18 +60,6 @@ FILE_TYPES: dict[int, str] = {
     37: "TQ2_0",
     38: "MXFP4_MOE",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class QuantFiles:
-    """One quant: all its parts, in order."""
-
-    quant: str
-    files: tuple[WeightFile, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(file.size_bytes or 0 for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def test_a_repository_that_vanishes_between_listing_and_header_is_told(
     found = client.list_files("o/r")
     del published.repos["o/r"]
     with pytest.raises(DownloadError, match=r"o/r has no M-Q8_0\.gguf at .* any more, or it became private"):
-        client.opener(found)("M-Q8_0.gguf").read(0, 100)
+        client.open_file(found, "M-Q8_0.gguf").read(0, 100)
 
 
 def test_a_revision_that_does_not_exist_is_told_apart_from_a_repository(
@@ -126,7 +126,7 @@ def test_a_hub_that_breaks_between_listing_and_header_is_told(published: Hub, tm
     published.faults.answer_status += [503]
     found = client.Listing("o/r", published.commit("o/r"), ())
     with pytest.raises(DownloadError, match="the hub is unavailable: it answered 503"):
-        client.opener(found)("M-Q8_0.gguf")
+        client.open_file(found, "M-Q8_0.gguf")
 
 
 def read_listing(commit: str) -> None:
@@ -134,7 +134,7 @@ def read_listing(commit: str) -> None:
 
 
 def read_header(commit: str) -> None:
-    client.opener(client.Listing("o/r", commit, ()))("M-Q8_0.gguf")
+    client.open_file(client.Listing("o/r", commit, ()), "M-Q8_0.gguf")
 
 
 def read_metadata(commit: str) -> None:
@@ -155,7 +155,7 @@ def test_a_connection_that_breaks_within_a_header_counts_as_no_answer(published:
     found = client.list_files("o/r")
     published.faults.drop_after_bytes = [10]
     with pytest.raises(UnavailableError, match="the hub does not answer"):
-        client.opener(found)("M-Q8_0.gguf").read(0, 1000)
+        client.open_file(found, "M-Q8_0.gguf").read(0, 1000)
 
 
 def test_a_listing_that_no_model_has_is_refused(

@@ -169,6 +169,19 @@ def test_a_snapshot_of_another_tool_is_used_as_it_is(tmp_path: Path) -> None:
     assert found.weights.location == str(snapshot)
 
 
+@pytest.mark.parametrize("by", ["path", "repository"])
+def test_in_a_folder_of_both_formats_the_engine_decides(tmp_path: Path, by: str) -> None:
+    snapshot = tmp_path / "models--a--st" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    for name, data in SAFETENSORS.items():
+        (snapshot / name).write_bytes(data)
+    gguf_file(snapshot / "m-Q8_0.gguf")
+    name = {"path": str(snapshot), "repository": "a/st"}[by]
+    for engine, quant in {None: "Q8_0", "llama.cpp": "Q8_0", "vllm": "BF16"}.items():
+        (found,) = resolve_here(name, tmp_path, engine=engine, offline=True)
+        assert found.weights.quant == quant
+
+
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[Path]:
     """A folder that this process may not look into, as the service's user may not look into homes."""

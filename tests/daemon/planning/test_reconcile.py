@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from catalog.resolved_models import of_gguf_file
+from catalog.resolved_models import model_of_file
 from catalog.synthetic.replica import write
 from daemon.planning import reconcile
 from domain.hardware import EngineFound, Gpu, Hardware, MemoryKind
@@ -61,7 +61,7 @@ def box(engine: Capabilities, count: int) -> Hardware:
 
 
 def model(name: str, quant: str, folder: Path) -> ResolvedModel:
-    return of_gguf_file(
+    return model_of_file(
         write_replica(folder / f"{name}-{quant}.gguf", shape_from_facts(facts()[name], quant))
     )
 

@@ -1,0 +1,112 @@
+"""The models that GGUF files hold, a quant each.
+
+From a server the vocabulary, nearly all of a header, is read for one quant and taken as read for the others
+that have their tensor table at the same place.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from catalog.formats.base import MAX_CONCURRENT_READS, FileTree, NotCachedError, QuantFiles
+from catalog.formats.gguf import reader
+from catalog.formats.gguf.quants import Contents, contents
+from catalog.request import FileSelection
+from domain.errors import BadModelError
+from domain.model import ModelShape, ResolvedModel
+from domain.plan import LLAMA_CPP
+
+log = logging.getLogger(__name__)
+ENGINE: str = LLAMA_CPP
+
+
+def complete_quants(tree: FileTree) -> tuple[QuantFiles, ...]:
+    return contents(tree.files).quants
+
+
+def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel, ...]:
+    """Raises: BadModelError where several models could be meant: a choice of quants must not become one of
+    models."""
+    found = contents(selection.filter(tree.files))
+    location = tree.origin.location or tree.origin.repo
+    quants = _selected(found, selection, location)
+    shapes = _read_shapes(tree, quants)
+    models = []
+    for quant in quants:
+        if shape := shapes.get(quant.quant):
+            weights = dataclasses.replace(
+                tree.origin,
+                files=quant.files,
+                quant=quant.quant,
+                size_bytes=quant.size_bytes,
+                beside=found.beside,
+            )
+            models.append(ResolvedModel(weights, shape))
+    _check_one_model(location, models)
+    return tuple(models)
+
+
+def _selected(found: Contents, selection: FileSelection, location: str) -> tuple[QuantFiles, ...]:
+    """The quant that is asked for, or all if there is none of that name: the error then names them."""
+    quants = found.quants
+    incomplete = [part for quant, part in found.lacking.items() if selection.has_quant(quant)]
+    if incomplete and (selection.quant or not quants):
+        complete = ", ".join(files.quant for files in quants)
+        raise BadModelError(
+            f"{location} is incomplete: {incomplete[0]} is missing",
+            hint=f"complete quants: {complete}" if quants else "",
+        )
+    if twins := next((pair for quant, pair in found.twins.items() if selection.has_quant(quant)), None):
+        raise _several_models(location, twins)
+    if selection.quant:
+        return tuple(files for files in quants if selection.has_quant(files.quant)) or quants
+    if selection.most_bytes is None:
+        return quants
+    fitting = tuple(files for files in quants if files.size_bytes <= selection.most_bytes)
+    return (*fitting, *quants[len(fitting) : len(fitting) + 1])
+
+
+def _read_shapes(tree: FileTree, quants: Sequence[QuantFiles]) -> Mapping[str, ModelShape]:
+    """Shape by quant. Raises: BadModelError if none at all is usable."""
+    shapes = {quant.quant: shape for quant in quants if (shape := tree.cached_shape(quant.names))}
+    headers: list[reader.Header] = []
+    errors: list[BadModelError] = []
+
+    def read(quant: QuantFiles) -> None:
+        try:
+            shape = reader.read_model(quant.names[0], tree.open, known=headers if tree.is_remote else None)
+        except NotCachedError:
+            return
+        except BadModelError as error:
+            log.warning("quant is not usable: repo=%s quant=%s why=%s", tree.origin.repo, quant.quant, error)
+            errors.append(error)
+            return
+        tree.cache_shape(quant.names, shape)
+        shapes[quant.quant] = shape
+
+    unread = [quant for quant in quants if quant.quant not in shapes]
+    for quant in unread[:1]:
+        read(quant)  # alone: the others reuse its vocabulary
+    with ThreadPoolExecutor(MAX_CONCURRENT_READS) as pool:
+        list(pool.map(read, unread[1:]))
+    if errors and not shapes:
+        raise errors[0]
+    return shapes
+
+
+def _check_one_model(location: str, found: Iterable[ResolvedModel]) -> None:
+    """Raises: BadModelError where headers are of different models."""
+    names: dict[object, str] = {}
+    for model in found:
+        facts = (model.shape.get(key) for key in ("block_count", "embedding_length", "expert_count"))
+        names.setdefault((model.shape.architecture, *facts), model.weights.files[0].name)
+    if len(names) > 1:
+        raise _several_models(location, names.values())
+
+
+def _several_models(location: str, files: Iterable[str]) -> BadModelError:
+    return BadModelError(
+        f"{location} holds several models: {', '.join(files)}",
+        hint="name one of them: its file's path, or the address of its page on the hub",
+    )

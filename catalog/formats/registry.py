@@ -1,0 +1,24 @@
+"""The formats of model weights there are: README.md says how to add one."""
+
+from catalog.formats.base import FileTree, Format, QuantFiles
+from catalog.formats.gguf import models as gguf
+from catalog.formats.safetensors import models as safetensors
+from catalog.request import FileSelection
+from domain.model import ResolvedModel
+
+FORMATS: dict[str, Format] = {"gguf": gguf, "safetensors": safetensors}  # the first that has a model counts
+
+
+def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel, ...]:
+    """The models of a tree, or none. Raises: BadModelError, DownloadError."""
+    for weight_format in FORMATS.values():
+        if selection.engine in (None, weight_format.ENGINE):
+            models = weight_format.read_models(tree, selection)
+            if models:
+                return models
+    return ()
+
+
+def complete_quants(tree: FileTree) -> tuple[QuantFiles, ...]:
+    """Of all formats, by the names of the files alone."""
+    return tuple(quant for weight_format in FORMATS.values() for quant in weight_format.complete_quants(tree))

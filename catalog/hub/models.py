@@ -1,0 +1,210 @@
+"""Finds models on the hub; while it is not available, in what it said before and in the catalogue's facts."""
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from catalog import names
+from catalog.formats.registry import read_models
+from catalog.formats.safetensors import conversion, shards
+from catalog.hub import client
+from catalog.hub.cache import Cache
+from catalog.hub.errors import UnavailableError
+from catalog.hub.tree import HubTree
+from catalog.request import FileSelection, ModelRequest
+from catalog.resolved_models import model_of_catalogue
+from domain.catalogue_types import KnownModel
+from domain.errors import BadModelError, DownloadError, UnknownModelError
+from domain.model import ResolvedModel
+from domain.plan import LLAMA_CPP, VLLM
+
+log = logging.getLogger(__name__)
+RepoError = DownloadError | BadModelError
+
+
+@dataclass(frozen=True, slots=True)
+class HubModels:
+    """``request`` says which of a repository's files are of use."""
+
+    request: ModelRequest
+    cache: Cache | None
+
+    @property
+    def selection(self) -> FileSelection:
+        return self.request.selection
+
+    def find_repo(
+        self, repo: str, revision: str | None, model: KnownModel | None
+    ) -> tuple[ResolvedModel, ...]:
+        """``model`` is the catalogue's, if it knows the repository.
+        Raises: DownloadError, BadModelError, NoSuchRepoError."""
+        try:
+            return self._read(self._list_files(repo, revision), model)
+        except UnavailableError:
+            found = self._from_cache((repo,), revision) or self._from_facts(model, (repo,))
+            if not found:
+                raise
+            return found
+
+    def find_model(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
+        """Raises: DownloadError, BadModelError."""
+        try:
+            return self.ask_model(model)
+        except UnavailableError as error:
+            log.info("no hub, falling back: model=%s why=%s", model.alias, error)
+            found = self._from_cache(model.gguf_repos, None) or self._from_facts(model, model.gguf_repos)
+            if not found:
+                raise
+            return found
+
+    def ask_model(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
+        """Of the GGUF repositories the first that is usable; for vLLM, or if there are none, the first
+        repository of each kind of weights. Raises: DownloadError, BadModelError."""
+        if self.selection.engine == VLLM or (self.selection.engine is None and not model.gguf_repos):
+            return self._ask_kinds(model)
+        if not model.gguf_repos:
+            raise BadModelError(
+                f"no GGUF files of {model.alias} are known",
+                hint=conversion.of_model(model.vllm_repos, self.request.name.text),
+            )
+        first_error: RepoError | None = None
+        for repo in model.gguf_repos:
+            try:
+                return self._read(self._list_files(repo, None), model)
+            except UnavailableError:
+                raise
+            except (DownloadError, BadModelError) as error:
+                log.warning("repository is not usable: repo=%s why=%s", repo, error)
+                first_error = first_error or error
+        raise first_error or RuntimeError("no repository is named")
+
+    def _ask_kinds(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
+        """An unusable repository hides no other. Of those that are too large only the smallest is read."""
+        kinds = _repos_by_kind(model)
+        try:
+            with ThreadPoolExecutor(max(1, len(kinds))) as pool:
+                answers = list(pool.map(self._first_listing, kinds))
+            first_error = next((error for _, error in answers if error), None)
+            found: list[ResolvedModel] = []
+            for listing in self._not_too_large(listing for listing, _ in answers if listing):
+                try:
+                    found += self._read(listing, model)
+                except UnavailableError:
+                    raise
+                except (DownloadError, BadModelError) as error:
+                    first_error = first_error or error
+        except UnavailableError as error:
+            log.info("no hub, falling back: model=%s why=%s", model.alias, error)
+            found = [cached for repos in kinds for cached in self._from_cache(repos, None)]
+            if not found:
+                raise
+        if not found:
+            raise first_error or BadModelError(
+                f"no repository of {model.alias} is known that {VLLM} could load"
+            )
+        return tuple(found)
+
+    def _first_listing(self, repos: Iterable[str]) -> tuple[client.Listing | None, RepoError | None]:
+        """Of the first repository that exists, and why an earlier one is not usable."""
+        first_error: RepoError | None = None
+        for repo in repos:
+            try:
+                return self._list_files(repo, None), first_error
+            except UnavailableError:
+                raise
+            except (DownloadError, BadModelError) as error:
+                log.warning("repository is not usable: repo=%s why=%s", repo, error)
+                first_error = first_error or error
+        return None, first_error
+
+    def _not_too_large(self, listings: Iterable[client.Listing]) -> list[client.Listing]:
+        sizes = [(shards.size_bytes(listing.files), listing) for listing in listings]
+        most_bytes = self.selection.most_bytes
+        least_bytes = min((size_bytes for size_bytes, _ in sizes), default=0)
+        return [
+            listing
+            for size_bytes, listing in sizes
+            if most_bytes is None or size_bytes <= max(most_bytes, least_bytes)
+        ]
+
+    def _list_files(self, repo: str, revision: str | None) -> client.Listing:
+        if self.request.offline:
+            raise offline_error(self.request.name.text)
+        listing = client.list_files(repo, revision)
+        if self.cache:
+            self.cache.keep_listing(listing, revision)
+        return listing
+
+    def _read(self, listing: client.Listing, model: KnownModel | None) -> tuple[ResolvedModel, ...]:
+        file, present = self.selection.file, [file.name for file in listing.files]
+        if file is not None and file not in present:
+            near = names.nearest(file, present)
+            raise UnknownModelError(file, near=near, what=f"{listing.repo} has no file {file!r}")
+        found = read_models(HubTree(listing, self.cache), self.selection)
+        if not found:
+            raise self._no_model(listing.repo, frozenset(present), model)
+        return found
+
+    def _no_model(self, repo: str, files: frozenset[str], model: KnownModel | None) -> BadModelError:
+        if self.selection.file:
+            return BadModelError(
+                f"{self.selection.file} of {repo} is no model by itself",
+                hint=f"{repo} names the models that it belongs to",
+            )
+        has_safetensors = any(name.endswith(".safetensors") for name in files)
+        if has_safetensors and "adapter_config.json" in files:
+            return BadModelError(
+                f"{repo} holds an adapter, which changes a model and is none",
+                hint="name the model that it was made for",
+            )
+        if has_safetensors and self.selection.engine == LLAMA_CPP:
+            return BadModelError(
+                f"{repo} holds safetensors only, which {LLAMA_CPP} does not load",
+                hint=conversion.ways_on(repo, model, self.request.name.text),
+            )
+        if any(name.endswith((".bin", ".pth", ".pt")) for name in files):
+            return BadModelError(
+                f"{repo} holds pickled weights only, which may run code when they are read",
+                hint="look for it in another format: node-ctl search NAME",
+            )
+        return BadModelError(
+            f"{repo} holds nothing that {self.selection.engine or 'an engine here'} can load",
+            hint="name a repository with .gguf files, or one with safetensors for --engine vllm",
+        )
+
+    def _from_cache(self, repos: Iterable[str], revision: str | None) -> tuple[ResolvedModel, ...]:
+        """Of the first repository whose listing and headers are cached."""
+        if self.cache is None:
+            return ()
+        for repo in repos:
+            if cached := self.cache.listing(repo, revision):
+                listing, listed_at = cached
+                if found := read_models(HubTree(listing, self.cache, online=False), self.selection):
+                    log.info("no hub, planning from the cache: repo=%s listed_at=%s", repo, listed_at)
+                    return tuple(replace(cached_model, as_of=listed_at) for cached_model in found)
+        return ()
+
+    def _from_facts(self, model: KnownModel | None, repos: Iterable[str]) -> tuple[ResolvedModel, ...]:
+        if model is None or not model.shape or self.selection.file:
+            return ()
+        if self.selection.engine not in (None, LLAMA_CPP):
+            return ()
+        return tuple(
+            model_of_catalogue(model, quant)
+            for quant in model.quants
+            if quant.repo in repos and self.selection.has_quant(quant.quant)
+        )
+
+
+def _repos_by_kind(model: KnownModel) -> list[list[str]]:
+    kinds: dict[str, list[str]] = {}
+    for entry in model.vllm:
+        kinds.setdefault(entry.kind, []).append(entry.repo)
+    return list(kinds.values())
+
+
+def offline_error(name: str) -> UnavailableError:
+    return UnavailableError(
+        f"{name} is not complete on this disk, and offline is set", hint="set offline to false to fetch it"
+    )
