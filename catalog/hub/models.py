@@ -66,7 +66,7 @@ class HubModels:
         if not model.gguf_repos:
             raise BadModelError(
                 f"no GGUF files of {model.alias} are known",
-                hint=conversion.of_model(model.vllm_repos, self.request.name.text),
+                hint=conversion.vllm_or_convert(model.vllm_repos, self.request.name.text),
             )
         first_error: RepoError | None = None
         for repo in model.gguf_repos:
@@ -161,7 +161,7 @@ class HubModels:
         if has_safetensors and self.selection.engine == LLAMA_CPP:
             return BadModelError(
                 f"{repo} holds safetensors only, which {LLAMA_CPP} does not load",
-                hint=conversion.ways_on(repo, model, self.request.name.text),
+                hint=conversion.alternatives(repo, model, self.request.name.text),
             )
         if any(name.endswith((".bin", ".pth", ".pt")) for name in files):
             return BadModelError(

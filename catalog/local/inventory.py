@@ -56,7 +56,7 @@ def named(
         repos = {one.repo for one in found}
         aliases = (alias for alias, known in catalogue.items() if repos.intersection(known.origins))
         here = (*aliases, *(name for one in found for name in (one.name, one.repo)))
-        error = UnknownModelError(model, near=names.likely(model, here), what=f"{model} is not on this disk")
+        error = UnknownModelError(model, near=names.similar(model, here), what=f"{model} is not on this disk")
         error.hint = error.hint if error.near else "node-ctl models lists what is"
         raise error
     return chosen
@@ -93,7 +93,7 @@ def _plain(models_dir: Path) -> Iterator[LocalModel]:
         if files := tuple(_below(folder, "**/*.gguf")):
             yield _one(Source.PYPI, package, folder, files, revision=version)
     for folder in _folders(models_dir / "url"):
-        for quant in quants.contents(_below(folder, "*.gguf")).quants:
+        for quant in quants.group_files(_below(folder, "*.gguf")).quants:
             yield _one(Source.URL, f"url/{folder.name}", folder, quant.files, revision=None)
 
 

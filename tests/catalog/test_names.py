@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.names import Alias, Local, Repo, Target, Url, Wheel, checked_path, nearest, parse, unknown
+from catalog.names import Alias, Local, Repo, Target, Url, Wheel, checked_path, nearest, parse, unknown_model
 from config.data import catalogue
 from domain.errors import BadModelError, UnknownModelError, UsageError
 
@@ -48,7 +48,7 @@ def test_names(name: str, parsed: Target) -> None:
     ["", "a b", "a/b/c", "-x", "o/-r", "o/..", "$(id)", "a;b", "pypi:x", "pypi:-r==1#a", "o/r:"],
 )
 def test_what_is_no_name_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=r"is no name|names no file"):
+    with pytest.raises(UsageError, match=r"is not a model's name|does not name a file"):
         parse(name)
 
 
@@ -56,7 +56,7 @@ def test_what_is_no_name_is_refused(name: str) -> None:
     "name", ["http://[::1/a.gguf", "https:///a.gguf", "http://h:port/a.gguf", "https://ada:secret@[x/a.gguf"]
 )
 def test_what_is_no_url_is_refused_and_not_repeated_in_full(name: str) -> None:
-    with pytest.raises(UsageError, match="is no URL") as caught:
+    with pytest.raises(UsageError, match="is not a URL") as caught:
         parse(name)
     assert "secret" not in str(caught.value)
 
@@ -71,14 +71,14 @@ def test_what_is_no_url_is_refused_and_not_repeated_in_full(name: str) -> None:
     ],
 )
 def test_a_page_of_the_hub_that_is_no_models_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="is no page of a model"):
+    with pytest.raises(UsageError, match="is not the page of a model"):
         parse(name)
 
 
 def test_a_page_that_leads_out_of_its_repository_is_refused() -> None:
     with pytest.raises(BadModelError, match="leads out"):
         parse("https://huggingface.co/o/r/resolve/main/..%2F..%2Fx.gguf")
-    with pytest.raises(UsageError, match="is no revision"):
+    with pytest.raises(UsageError, match="is not a revision"):
         parse("https://huggingface.co/o/r/resolve/../y.gguf")
 
 
@@ -91,12 +91,12 @@ def test_a_mirrors_pages_are_the_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("revision", ["../../../bin/ls", "a/..", "/etc/passwd"])
 def test_a_revision_that_leads_out_of_its_folder_is_refused(revision: str) -> None:
-    with pytest.raises(UsageError, match="is no revision"):
+    with pytest.raises(UsageError, match="is not a revision"):
         parse(f"o/r@{revision}")
 
 
 def test_names_that_no_path_can_have_are_refused() -> None:
-    with pytest.raises(UsageError, match="is no name"):
+    with pytest.raises(UsageError, match="is not a model's name"):
         parse("/srv/a\0b.gguf")
     with pytest.raises(UnknownModelError, match="does not exist"):
         parse("~nobody-is-called-so/a.gguf")
@@ -141,6 +141,6 @@ def test_three_nearest_names_the_best_first(wrong: str, best: str) -> None:
     ],
 )
 def test_a_repository_is_compared_with_those_that_are_known(wrong: str, best: str) -> None:
-    error = unknown(wrong, catalogue())
+    error = unknown_model(wrong, catalogue())
     assert error.near[0] == best
     assert len(error.near) == 3

@@ -39,7 +39,7 @@ def test_an_unknown_name_gets_the_three_nearest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["qwen3 8b", "qwen3-8b:", "Qwen/Qwen3-8B-GGUF/Q8_0"])
 def test_what_is_no_name_gets_the_nearest_too(tmp_path: Path, wrong: str) -> None:
-    with pytest.raises(UsageError, match="is no name of a model") as caught:
+    with pytest.raises(UsageError, match="is not a model's name") as caught:
         resolve_here(wrong, tmp_path)
     assert caught.value.hint.lower().startswith("did you mean qwen")
     assert "8b" in caught.value.hint.lower().partition(",")[0]

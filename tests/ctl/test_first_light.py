@@ -69,4 +69,4 @@ def test_what_can_not_be_served_is_refused_before_anything_is_fetched(owner: Ctl
     text.write_text("not a model")
     bad = owner("launch", str(text))
     assert bad.returncode == 1
-    assert bad.stderr.splitlines()[-1].startswith("node-ctl: notes.gguf is no usable GGUF file")
+    assert bad.stderr.splitlines()[-1].startswith("node-ctl: notes.gguf is not a usable GGUF file")

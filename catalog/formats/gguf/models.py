@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from catalog.formats.base import MAX_CONCURRENT_READS, FileTree, NotCachedError, QuantFiles
 from catalog.formats.gguf import reader
-from catalog.formats.gguf.quants import Contents, contents
+from catalog.formats.gguf.quants import Contents, group_files
 from catalog.request import FileSelection
 from domain.errors import BadModelError
 from domain.model import ModelShape, ResolvedModel
@@ -22,13 +22,13 @@ ENGINE: str = LLAMA_CPP
 
 
 def complete_quants(tree: FileTree) -> tuple[QuantFiles, ...]:
-    return contents(tree.files).quants
+    return group_files(tree.files).quants
 
 
 def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel, ...]:
     """Raises: BadModelError where several models could be meant: a choice of quants must not become one of
     models."""
-    found = contents(selection.filter(tree.files))
+    found = group_files(selection.filter(tree.files))
     location = tree.origin.location or tree.origin.repo
     quants = _selected(found, selection, location)
     shapes = _read_shapes(tree, quants)
@@ -40,7 +40,7 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
                 files=quant.files,
                 quant=quant.quant,
                 size_bytes=quant.size_bytes,
-                beside=found.beside,
+                beside=found.companions,
             )
             models.append(ResolvedModel(weights, shape))
     _check_one_model(location, models)
@@ -50,15 +50,16 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
 def _selected(found: Contents, selection: FileSelection, location: str) -> tuple[QuantFiles, ...]:
     """The quant that is asked for, or all if there is none of that name: the error then names them."""
     quants = found.quants
-    incomplete = [part for quant, part in found.lacking.items() if selection.has_quant(quant)]
-    if incomplete and (selection.quant or not quants):
+    missing = [part for quant, part in found.incomplete.items() if selection.has_quant(quant)]
+    if missing and (selection.quant or not quants):
         complete = ", ".join(files.quant for files in quants)
         raise BadModelError(
-            f"{location} is incomplete: {incomplete[0]} is missing",
+            f"{location} is incomplete: {missing[0]} is missing",
             hint=f"complete quants: {complete}" if quants else "",
         )
-    if twins := next((pair for quant, pair in found.twins.items() if selection.has_quant(quant)), None):
-        raise _several_models(location, twins)
+    for quant, pair in found.ambiguous.items():
+        if selection.has_quant(quant):
+            raise _several_models(location, pair)
     if selection.quant:
         return tuple(files for files in quants if selection.has_quant(files.quant)) or quants
     if selection.most_bytes is None:
@@ -75,7 +76,7 @@ def _read_shapes(tree: FileTree, quants: Sequence[QuantFiles]) -> Mapping[str, M
 
     def read(quant: QuantFiles) -> None:
         try:
-            shape = reader.read_model(quant.names[0], tree.open, known=headers if tree.is_remote else None)
+            shape = reader.read_model(quant.names[0], tree.open, similar=headers if tree.is_remote else None)
         except NotCachedError:
             return
         except BadModelError as error:

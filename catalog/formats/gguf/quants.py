@@ -1,4 +1,4 @@
-"""Which quants a list of files holds, and what lies beside them, by the names that publishers give."""
+"""The quants and companion files in a list of GGUF files, by the names that publishers give them."""
 
 import dataclasses
 import re
@@ -20,9 +20,9 @@ _QUANT = re.compile(
     re.IGNORECASE,
 )
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
-_BESIDE = re.compile(r"(^|[-_.])(?P<word>mmproj|imatrix|mtp|draft|eagle3?)([-_.]|$)", re.IGNORECASE)
-# Of several projectors the first of these: F16 is what most of them are made for, F32 gains nothing.
-_PREFERRED = ("F16", "BF16", "Q8_0")
+_COMPANION = re.compile(r"(^|[-_.])(?P<word>mmproj|imatrix|mtp|draft|eagle3?)([-_.]|$)", re.IGNORECASE)
+# Of several projectors the first of these is used: most are made for F16, F32 gains nothing.
+_PREFERRED_TYPES = ("F16", "BF16", "Q8_0")
 
 # general.file_type of a header. Source: llama.cpp include/llama.h, enum llama_ftype.
 FILE_TYPES: dict[int, str] = {
@@ -64,50 +64,51 @@ FILE_TYPES: dict[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The GGUF files of one place. ``quants`` are complete, the smallest first; of others ``lacking`` names
-    the first part that is not there. ``twins`` are two files side by side that are called the same quant of
+    """The GGUF files of one repository or folder. ``quants`` are complete, the smallest first. ``incomplete``
+    has the first missing part of others, ``ambiguous`` two files at the same depth that are the same quant of
     differently named models."""
 
     quants: tuple[QuantFiles, ...] = ()
-    lacking: Mapping[str, str] = field(default_factory=dict)
-    twins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    beside: tuple[Companion, ...] = ()
+    incomplete: Mapping[str, str] = field(default_factory=dict)
+    ambiguous: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    companions: tuple[Companion, ...] = ()
 
 
-def contents(files: Iterable[WeightFile]) -> Contents:
-    """Of a quant that is there twice, the one nearest to the top folder counts. A file is one to load
-    beside the model by its name, as long as there is a model beside it."""
+def group_files(files: Iterable[WeightFile]) -> Contents:
+    """Of a quant in several folders the one nearest to the top counts. A file whose name says that it is a
+    companion is one only if there is a model for it."""
     by_name = {file.name: file for file in files if file.name.lower().endswith(".gguf")}
-    names = sorted(by_name, key=lambda item: (item.count("/"), item))
+    names = sorted(by_name, key=lambda name: (name.count("/"), name))
     roles = {name: role for name in names if (role := _role(name)) is not None}
-    models = [name for name in names if name not in roles and not _is_matrix(name)]
-    if not models:  # a repository of one such file is about that file
+    models = [name for name in names if name not in roles and not _is_importance_matrix(name)]
+    if not models:  # a repository of draft models
         models = [name for name, role in roles.items() if role is Role.DRAFT]
         roles = {name: role for name, role in roles.items() if name not in models}
-    beside = sorted((Companion(role, by_name[name]) for name, role in roles.items()), key=_preference)
-    return dataclasses.replace(_quants(models, by_name), beside=tuple(beside))
+    companions = sorted((Companion(role, by_name[name]) for name, role in roles.items()), key=_preference)
+    return dataclasses.replace(_group_by_quant(models, by_name), companions=tuple(companions))
 
 
-def _quants(names: Iterable[str], by_name: Mapping[str, WeightFile]) -> Contents:
-    found: dict[str, QuantFiles] = {}
-    lacking: dict[str, str] = {}
-    twins: dict[str, tuple[str, str]] = {}
+def _group_by_quant(names: Iterable[str], by_name: Mapping[str, WeightFile]) -> Contents:
+    complete: dict[str, QuantFiles] = {}
+    incomplete: dict[str, str] = {}
+    ambiguous: dict[str, tuple[str, str]] = {}
     for first in dict.fromkeys(_first_part(name) for name in names):
         quant, parts = quant_of(first), part_names(first)
         missing = next((part for part in parts if part not in by_name), None)
         if missing is not None:
-            lacking.setdefault(quant.upper(), missing)
+            incomplete.setdefault(quant.upper(), missing)
             continue
-        mine = QuantFiles(quant, tuple(by_name[part] for part in parts))
-        taken = found.setdefault(quant.upper(), mine).files[0].name
-        if taken.count("/") == first.count("/") and _model(taken) != _model(first):
-            twins.setdefault(quant.upper(), (taken, first))
-    complete = tuple(sorted(found.values(), key=lambda item: item.size_bytes))
-    return Contents(complete, {quant: part for quant, part in lacking.items() if quant not in found}, twins)
+        files = QuantFiles(quant, tuple(by_name[part] for part in parts))
+        earlier = complete.setdefault(quant.upper(), files).names[0]
+        if earlier.count("/") == first.count("/") and _model_name(earlier) != _model_name(first):
+            ambiguous.setdefault(quant.upper(), (earlier, first))
+    quants = tuple(sorted(complete.values(), key=lambda files: files.size_bytes))
+    incomplete = {quant: part for quant, part in incomplete.items() if quant not in complete}
+    return Contents(quants, incomplete, ambiguous)
 
 
-def _model(name: str) -> str:
-    """What the name of a file says of the model, without quant and part."""
+def _model_name(name: str) -> str:
+    """The name of a file without quant and part number."""
     stem = _QUANT.sub("", _SHARD.sub("", PurePosixPath(name).stem))
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
 
@@ -117,31 +118,31 @@ def _first_part(name: str) -> str:
 
 
 def _role(name: str) -> Role | None:
-    match = _BESIDE.search(PurePosixPath(name).stem)
+    match = _COMPANION.search(PurePosixPath(name).stem)
     if match is None or match["word"].lower() == "imatrix":
         return None
     return Role.PROJECTOR if match["word"].lower() == "mmproj" else Role.DRAFT
 
 
-def _is_matrix(name: str) -> bool:
-    """An importance matrix; a quant that was made with one says its quant, too."""
+def _is_importance_matrix(name: str) -> bool:
+    """The name of a quant that was made with one has a quant as well."""
     stem = PurePosixPath(name).stem
-    match = _BESIDE.search(stem)
+    match = _COMPANION.search(stem)
     return match is not None and match["word"].lower() == "imatrix" and not _QUANT.search(stem)
 
 
 def _preference(companion: Companion) -> tuple[str, int, str]:
-    quant = said_by(companion.file.name) or ""
-    rank = _PREFERRED.index(quant) if quant in _PREFERRED else len(_PREFERRED)
+    quant = quant_in_name(companion.file.name) or ""
+    rank = _PREFERRED_TYPES.index(quant) if quant in _PREFERRED_TYPES else len(_PREFERRED_TYPES)
     return companion.role, rank, companion.file.name
 
 
 def quant_of(name: str) -> str:
-    """The quant that a file's name or its folder says; a name that says none stands for itself."""
-    return said_by(name) or _SHARD.sub("", PurePosixPath(name).stem)
+    """By the name of the file or its folder; a name without a quant stands for itself."""
+    return quant_in_name(name) or _SHARD.sub("", PurePosixPath(name).stem)
 
 
-def said_by(name: str) -> str | None:
+def quant_in_name(name: str) -> str | None:
     path = PurePosixPath(name)
     for text in (_SHARD.sub("", path.stem), path.parent.name):
         if matches := _QUANT.findall(text):

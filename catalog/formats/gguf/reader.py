@@ -1,4 +1,4 @@
-"""GGUF headers, of a file here or on a server: every tensor and every key, none of the weights.
+"""GGUF headers of a local or remote file: every tensor and every key, none of the weights.
 
 Source of the format: the GGUF specification (ggml ``docs/gguf.md``), versions 2 and 3.
 """
@@ -25,8 +25,8 @@ _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header of one file. ``counts`` are its tensors and keys, as it claims them at its start;
-    ``table_start`` is where the tensor table begins, ``table_bytes`` how long it is."""
+    """The header of one file. ``counts`` are the numbers of tensors and keys that it starts with; the tensor
+    table begins at ``table_start`` and is ``table_bytes`` long."""
 
     metadata: dict[str, MetadataValue]
     array_lengths: dict[str, int]
@@ -38,43 +38,42 @@ class Header:
 
 
 def read_file(path: Path) -> ModelShape:
-    """The model that ``path`` belongs to; of a split model, any part will do.
-
-    Raises: BadModelError for a file that is not GGUF, hostile, truncated or incomplete."""
+    """The model that ``path`` is a part of. Raises: BadModelError for a file that is not GGUF, hostile,
+    truncated or incomplete."""
     names = part_names(path.name)
     missing = [name for name in names if len(names) > 1 and not path.with_name(name).is_file()]
     if missing:
         raise BadModelError(
-            f"{path.name} is one of {len(names)} parts, these are missing: {', '.join(missing[:3])}",
-            hint=f"put the parts side by side in {path.parent}",
+            f"{path.name} is one of {len(names)} parts, of which {', '.join(missing[:3])} are missing",
+            hint=f"put all parts into {path.parent}",
         )
     return read_model(path.name, lambda name: FileSource(path.with_name(name)))
 
 
 def read_model(
-    name: str, open_source: Callable[[str], ByteSource], *, known: list[Header] | None = None
+    name: str, open_source: Callable[[str], ByteSource], *, similar: list[Header] | None = None
 ) -> ModelShape:
     """A model from all its parts, which ``open_source`` opens by name.
 
-    ``known`` collects headers of other quants of the same model: where the next file has its tensor
-    table at the same place, its vocabulary is not read again. Raises: BadModelError."""
+    ``similar`` collects the headers of quants of one model: if a file has its tensor table at the same place
+    as one of them, its vocabulary is not read again. Raises: BadModelError."""
     headers = []
     names = part_names(name)
     for part in names:
         source = open_source(part)
         try:
-            headers.append(read_header(source) if known is None else _like_one_of(known, source))
+            headers.append(read_header(source) if similar is None else _read_similar(source, similar))
         finally:
             source.close()
     _check_parts(names, headers)
     first = headers[0]
-    tensors = tuple(placed.tensor for header in headers for placed in header.tensors)
+    tensors = tuple(location.tensor for header in headers for location in header.tensors)
     if not tensors:
-        raise BadModelError(f"{name} holds a header and no tensors")
+        raise BadModelError(f"{name} has no tensors")
     if len({tensor.name for tensor in tensors}) < len(tensors):
-        raise BadModelError(f"{name}: two of its parts hold the same tensor")
+        raise BadModelError(f"{name}: two of its parts have the same tensor")
     return ModelShape(
-        architecture=_architecture(name, first),
+        architecture=_architecture_of(name, first),
         tensors=tensors,
         file_bytes=sum(header.file_bytes for header in headers),
         metadata=first.metadata,
@@ -94,101 +93,100 @@ def part_names(name: str) -> tuple[str, ...]:
 
 def read_header(source: ByteSource) -> Header:
     """The header of one file. Raises: BadModelError."""
-    window = BufferedReader(source)
-    counts = tensor_count, key_count = _start(window)
+    reader = BufferedReader(source)
+    counts = tensor_count, key_count = _read_counts(reader)
     metadata: dict[str, MetadataValue] = {}
     array_lengths: dict[str, int] = {}
     for _ in range(key_count):
-        key = _name(window, "a key")
+        key = _read_key(reader)
         if key in metadata or key in array_lengths:
-            raise window.bad(f"the key {key!r} is there twice")
-        value, length = window.value(window.number("I"), key)
+            raise reader.error(f"the key {key!r} appears twice")
+        value, length = reader.read_value(reader.read_number("I"), key)
         if value is not None:
             metadata[key] = value
         elif length is not None:
             array_lengths[key] = length
-    table_start = window.position
-    tensors = read_tensors(window, tensor_count, metadata.get("general.alignment", 32))
-    table_bytes = window.position - table_start
+    table_start = reader.position
+    tensors = read_tensors(reader, tensor_count, metadata.get("general.alignment", 32))
+    table_bytes = reader.position - table_start
     return Header(metadata, array_lengths, tensors, source.size_bytes, counts, table_start, table_bytes)
 
 
-def _like_one_of(known: list[Header], source: ByteSource) -> Header:
-    counts = _start(BufferedReader(source, chunk_bytes=START_BYTES))
-    for other in list(known):
-        if other.counts == counts and (header := _like(other, source)):
+def _read_similar(source: ByteSource, similar: list[Header]) -> Header:
+    counts = _read_counts(BufferedReader(source, chunk_bytes=START_BYTES))
+    for other in list(similar):
+        if other.counts == counts and (header := _read_table_at(other, source)):
             return header
     header = read_header(source)
-    known.append(header)
+    similar.append(header)
     return header
 
 
-def _like(other: Header, source: ByteSource) -> Header | None:
-    """The header of ``source``, of as many keys and tensors, if it has its table where ``other`` has
-    it, else None. That it is no chance hit is sure: the same tensors, of the same dimensions, are
-    found there."""
-    window = BufferedReader(source)
-    window.go_to(other.table_start, chunk_bytes=other.table_bytes)
+def _read_table_at(other: Header, source: ByteSource) -> Header | None:
+    """The header of ``source``, which has as many keys and tensors as ``other``, if its table is at the same
+    place, else None. A coincidence is ruled out: the table has the same tensors of the same dimensions."""
+    reader = BufferedReader(source)
+    reader.seek(other.table_start, chunk_bytes=other.table_bytes)
     try:
-        tensors = read_tensors(window, other.counts[0], other.metadata.get("general.alignment", 32))
+        tensors = read_tensors(reader, other.counts[0], other.metadata.get("general.alignment", 32))
     except BadModelError:
         return None
-    if _outline(tensors) != _outline(other.tensors):
+    if _names_and_shapes(tensors) != _names_and_shapes(other.tensors):
         return None
     metadata = {key: value for key, value in other.metadata.items() if key != "general.file_type"}
     return dataclasses.replace(other, metadata=metadata, tensors=tensors, file_bytes=source.size_bytes)
 
 
-def _outline(tensors: tuple[TensorLocation, ...]) -> list[tuple[str, tuple[int, ...]]]:
-    return [(placed.tensor.name, placed.tensor.shape) for placed in tensors]
+def _names_and_shapes(tensors: tuple[TensorLocation, ...]) -> list[tuple[str, tuple[int, ...]]]:
+    return [(location.tensor.name, location.tensor.shape) for location in tensors]
 
 
-def _start(window: BufferedReader) -> tuple[int, int]:
-    """How many tensors and keys there are, by the first bytes of the file."""
-    _check_magic(window)
-    tensor_count = window.count("tensors", each_bytes=8 + 4 + 8 + 4 + 8, most=1 << 17)
-    return tensor_count, window.count("keys", each_bytes=8 + 4 + 1, most=MAX_KEYS)
+def _read_counts(reader: BufferedReader) -> tuple[int, int]:
+    """The numbers of tensors and keys, from the first bytes of the file."""
+    _check_magic(reader)
+    tensor_count = reader.read_count("tensors", item_bytes=8 + 4 + 8 + 4 + 8, maximum=1 << 17)
+    return tensor_count, reader.read_count("keys", item_bytes=8 + 4 + 1, maximum=MAX_KEYS)
 
 
-def _check_magic(window: BufferedReader) -> None:
-    if window.left_bytes < START_BYTES:
-        raise window.bad(f"it has {window.left_bytes} bytes, a header alone takes {START_BYTES}")
-    magic = window.take(4)
+def _check_magic(reader: BufferedReader) -> None:
+    if reader.left_bytes < START_BYTES:
+        raise reader.error(f"it has {reader.left_bytes} bytes, a header has at least {START_BYTES}")
+    magic = reader.read(4)
     if magic != MAGIC:
-        raise window.bad(f"it starts with {magic!r}, not with {MAGIC!r}")
-    version = window.number("I")
+        raise reader.error(f"it starts with {magic!r}, not with {MAGIC!r}")
+    version = reader.read_number("I")
     if version and version & 0xFFFF == 0:
-        raise window.bad("it is in big-endian order, for another kind of machine")
+        raise reader.error("it is big-endian, for another kind of machine")
     if version not in VERSIONS:
-        raise window.bad(f"its version is {version}, not 2 or 3")
+        raise reader.error(f"its version is {version}, not 2 or 3")
 
 
-def _name(window: BufferedReader, what: str) -> str:
-    data = window.text(what)
+def _read_key(reader: BufferedReader) -> str:
+    data = reader.read_text("a key")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise window.bad(f"{what} is no text: {data[:16]!r}") from error
+        raise reader.error(f"a key is not UTF-8: {data[:16]!r}") from error
 
 
 def _check_parts(names: tuple[str, ...], headers: list[Header]) -> None:
     for number, (name, header) in enumerate(zip(names, headers, strict=True)):
         count = header.metadata.get("split.count", 1)
         if count not in (0, 1) or len(names) > 1:
-            found = (header.metadata.get("split.no"), count)
-            if found != (number, len(names)):
+            split_number = header.metadata.get("split.no")
+            if (split_number, count) != (number, len(names)):
                 raise BadModelError(
-                    f"{name} is part {number} of {len(names)} by name, {found[0]} of {found[1]} by header",
+                    f"{name} is part {number} of {len(names)} by name, {split_number} of {count} by header",
                     hint="a part of a split model keeps its name, -00001-of-00003.gguf and so on",
                 )
     expected = headers[0].metadata.get("split.tensors.count")
-    found_count = sum(len(header.tensors) for header in headers)
-    if expected not in (None, found_count):
-        raise BadModelError(f"{names[0]}: its parts hold {found_count} tensors instead of {expected}")
+    actual = sum(len(header.tensors) for header in headers)
+    if expected not in (None, actual):
+        raise BadModelError(f"{names[0]}: its parts have {actual} tensors instead of {expected}")
 
 
-def _architecture(name: str, header: Header) -> str:
+def _architecture_of(name: str, header: Header) -> str:
     architecture = header.metadata.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
-        raise BadModelError(f"{name} does not say its architecture")
+        raise BadModelError(f"{name} has no general.architecture")
     return architecture

@@ -1,4 +1,4 @@
-"""The tensor table of a GGUF header: names, dimensions, types, and where in the file each one lies."""
+"""The tensor table of a GGUF header: names, dimensions, types, and the place of each one in the file."""
 
 from dataclasses import dataclass
 from math import prod
@@ -19,58 +19,58 @@ class TensorLocation:
     offset: int
 
 
-def read_tensors(window: BufferedReader, count: int, alignment: MetadataValue) -> tuple[TensorLocation, ...]:
+def read_tensors(reader: BufferedReader, count: int, alignment: MetadataValue) -> tuple[TensorLocation, ...]:
     """The table that follows the keys, checked against the length of the file."""
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
-        raise window.bad(f"its alignment of {alignment!r} is no power of two")
-    tensors = tuple(_tensor(window, alignment) for _ in range(count))
-    _check_names(window, tensors)
+        raise reader.error(f"its alignment of {alignment!r} is not a power of two")
+    tensors = tuple(_read_tensor(reader, alignment) for _ in range(count))
+    _check_names(reader, tensors)
     if tensors:
-        data_start = -(-window.position // alignment) * alignment
-        _check_places(window, tensors, window.position + window.left_bytes, data_start)
+        data_start = -(-reader.position // alignment) * alignment
+        _check_offsets(reader, tensors, reader.position + reader.left_bytes, data_start)
     return tensors
 
 
-def _tensor(window: BufferedReader, alignment: int) -> TensorLocation:
-    name = window.text("a tensor's name").decode(errors="replace")
-    dimensions = window.number("I")
+def _read_tensor(reader: BufferedReader, alignment: int) -> TensorLocation:
+    name = reader.read_text("a tensor's name").decode(errors="replace")
+    dimensions = reader.read_number("I")
     if not 1 <= dimensions <= MAX_DIMENSIONS:
-        raise window.bad(f"the tensor {name!r} has {dimensions} dimensions")
-    shape = tuple(window.number("Q") for _ in range(dimensions))
-    kind = BY_ID.get(number := window.number("I"))
-    offset = window.number("Q")
+        raise reader.error(f"the tensor {name!r} has {dimensions} dimensions")
+    shape = tuple(reader.read_number("Q") for _ in range(dimensions))
+    kind = BY_ID.get(number := reader.read_number("I"))
+    offset = reader.read_number("Q")
     if kind is None:
-        raise window.bad(f"the tensor {name!r} has the unknown type {number}")
+        raise reader.error(f"the tensor {name!r} has the unknown type {number}")
     if 0 in shape or prod(shape) > MAX_VALUES:
-        raise window.bad(f"the tensor {name!r} has the dimensions {shape}")
+        raise reader.error(f"the tensor {name!r} has the dimensions {shape}")
     if offset % alignment:
-        raise window.bad(f"the tensor {name!r} lies at {offset}, no multiple of {alignment}")
+        raise reader.error(f"the tensor {name!r} lies at {offset}, not a multiple of {alignment}")
     try:
         size_bytes = kind.row_bytes(shape[0]) * prod(shape[1:])
     except ValueError as error:
-        raise window.bad(f"the tensor {name!r}: {error}") from error
+        raise reader.error(f"the tensor {name!r}: {error}") from error
     return TensorLocation(Tensor(name, kind.name, shape, size_bytes), offset)
 
 
-def _check_names(window: BufferedReader, tensors: tuple[TensorLocation, ...]) -> None:
+def _check_names(reader: BufferedReader, tensors: tuple[TensorLocation, ...]) -> None:
     names: set[str] = set()
-    for placed in tensors:
-        if placed.tensor.name in names:
-            raise window.bad(f"the tensor {placed.tensor.name!r} is there twice")
-        names.add(placed.tensor.name)
+    for location in tensors:
+        if location.tensor.name in names:
+            raise reader.error(f"the tensor {location.tensor.name!r} appears twice")
+        names.add(location.tensor.name)
 
 
-def _check_places(
-    window: BufferedReader, tensors: tuple[TensorLocation, ...], file_bytes: int, data_start: int
+def _check_offsets(
+    reader: BufferedReader, tensors: tuple[TensorLocation, ...], file_bytes: int, data_start: int
 ) -> None:
     before: TensorLocation | None = None
-    for placed in sorted(tensors, key=lambda item: item.offset):
-        if before is not None and before.offset + before.tensor.size_bytes > placed.offset:
-            raise window.bad(f"the tensors {before.tensor.name!r} and {placed.tensor.name!r} overlap")
-        before = placed
-    last = max(tensors, key=lambda item: item.offset + item.tensor.size_bytes)
+    for location in sorted(tensors, key=lambda location: location.offset):
+        if before is not None and before.offset + before.tensor.size_bytes > location.offset:
+            raise reader.error(f"the tensors {before.tensor.name!r} and {location.tensor.name!r} overlap")
+        before = location
+    last = max(tensors, key=lambda location: location.offset + location.tensor.size_bytes)
     needed_bytes = data_start + last.offset + last.tensor.size_bytes
     if needed_bytes > file_bytes:
-        raise window.bad(
+        raise reader.error(
             f"it is truncated: {file_bytes} bytes, its tensor {last.tensor.name!r} ends at {needed_bytes}"
         )

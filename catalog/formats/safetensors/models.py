@@ -13,7 +13,7 @@ ENGINE: str = VLLM
 
 
 def complete_quants(tree: FileTree) -> tuple[QuantFiles, ...]:
-    """All that lies beside the weights belongs to them."""
+    """Every other file of the tree belongs to the weights."""
     files = tuple(file for file in tree.files if not file.name.endswith(".gguf"))
     if tree.missing or not any(file.name.endswith(".safetensors") for file in files):
         return ()
@@ -37,7 +37,7 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
     weights = dataclasses.replace(
         tree.origin, files=needed, quant=kind, size_bytes=sum(file.size_bytes or 0 for file in needed)
     )
-    capability = quant_method.LEAST_CAPABILITY.get(kind)
+    capability = quant_method.MIN_CAPABILITY.get(kind)
     return (ResolvedModel(weights, shape, engine=ENGINE, compute_capability=capability),)
 
 
@@ -45,6 +45,6 @@ def _read_shape(tree: FileTree, names: tuple[str, ...], chosen: tuple[str, ...])
     files = (shards.CONFIG, *chosen)
     shape = tree.cached_shape(files)
     if shape is None:
-        shape = reader.read_folder(chosen, tree.open, beside=names, at_once=MAX_CONCURRENT_READS)
+        shape = reader.read_folder(chosen, tree.open, siblings=names, threads=MAX_CONCURRENT_READS)
         tree.cache_shape(files, shape)
     return shape

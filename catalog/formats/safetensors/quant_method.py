@@ -1,42 +1,41 @@
-"""How safetensors store a model's weights, by their config.json, and which GPUs have kernels for that."""
+"""How a model's weights are quantized, by its config.json, and which GPUs have kernels for that."""
 
 from domain.model import ModelShape
 
 # Least CUDA compute capability. Source: vLLM 0.32.0, get_min_capability of the quantization methods (fp8,
 # auto_awq, auto_gptq, mxfp4, modelopt) and of compressed-tensors' schemes (w8a16_fp8, wNa16, w4a4_nvfp4,
-# w8a8_int8): below what a format's own hardware is, weights are unpacked by Marlin kernels.
-LEAST_CAPABILITY = {"fp8": 7.5, "awq": 7.5, "gptq": 6.0, "mxfp4": 8.0, "nvfp4": 7.5, "int8": 7.5, "int4": 7.5}
+# w8a8_int8). GPUs without hardware for a format dequantize it with Marlin kernels.
+MIN_CAPABILITY = {"fp8": 7.5, "awq": 7.5, "gptq": 6.0, "mxfp4": 8.0, "nvfp4": 7.5, "int8": 7.5, "int4": 7.5}
 CONFIG = "quantization_config"
+_SYNONYMS = {"awq_marlin": "awq", "gptq_marlin": "gptq", "fbgemm_fp8": "fp8"}
 _FORMATS = {"nvfp4-pack-quantized": "nvfp4", "mxfp4-pack-quantized": "mxfp4", "float-quantized": "fp8"}
 
 
 def kind_of(shape: ModelShape) -> str:
-    """awq, gptq, fp8, mxfp4, nvfp4, int8, int4, or another method's own name; of weights that no method
-    stores, the dtype that most bytes have."""
+    """awq, gptq, fp8, mxfp4, nvfp4, int8, int4, or another method's own name; for unquantized weights the
+    dtype that most bytes have."""
     method = _text(shape, "quant_method").lower()
     if method == "compressed-tensors":
-        return _compressed(shape)
+        return _compressed_tensors(shape)
     if method.startswith("modelopt"):
         algorithm = f"{method} {_text(shape, 'quant_algo')}".lower()
         return next((kind for kind in ("nvfp4", "mxfp8", "fp8") if kind in algorithm), method)
     if method in ("auto-round", "autoround"):
         return f"int{_number(shape, 'bits') or 4}"
-    return {"awq_marlin": "awq", "gptq_marlin": "gptq", "fbgemm_fp8": "fp8"}.get(method, method) or _dtype(
-        shape
-    )
+    return _SYNONYMS.get(method, method) or _most_common_dtype(shape)
 
 
-def _compressed(shape: ModelShape) -> str:
-    """The scheme of most layers: its first group's."""
-    if known := _FORMATS.get(_text(shape, "format")):
-        return known
+def _compressed_tensors(shape: ModelShape) -> str:
+    """By the first group, which has most layers."""
+    if kind := _FORMATS.get(_text(shape, "format")):
+        return kind
     bits = _number(shape, "config_groups.group_0.weights.num_bits")
     if _text(shape, "config_groups.group_0.weights.type") == "float":
         return "fp8" if bits == 8 else "nvfp4" if bits == 4 else "compressed-tensors"
     return f"int{bits}" if bits else "compressed-tensors"
 
 
-def _dtype(shape: ModelShape) -> str:
+def _most_common_dtype(shape: ModelShape) -> str:
     sizes: dict[str, int] = {}
     for tensor in shape.tensors:
         sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.size_bytes
@@ -54,6 +53,6 @@ def _number(shape: ModelShape, key: str) -> int | None:
 
 
 def _value(shape: ModelShape, key: str) -> object:
-    """Of models with several towers the one for text may have the method to itself."""
-    own = shape.get(f"{CONFIG}.{key}")
-    return shape.get(f"text_config.{CONFIG}.{key}") if own is None else own
+    """In a multimodal model the text model alone may be quantized."""
+    value = shape.get(f"{CONFIG}.{key}")
+    return shape.get(f"text_config.{CONFIG}.{key}") if value is None else value

@@ -1,4 +1,4 @@
-"""A folder or repository of safetensors: exact bytes from the headers, the numbers from config.json.
+"""Safetensors headers, for the exact bytes of each tensor, and config.json, for the model's parameters.
 
 Source of the format: the safetensors README: 8 bytes of length, a JSON object, then the data.
 """
@@ -17,9 +17,10 @@ from domain.model import MetadataValue, ModelShape, Scalar, Tensor
 from domain.units import MIB
 
 MAX_JSON_BYTES = 16 * MIB
-KEPT_VALUES = 4096
-FIRST_READ_BYTES = 64 * 1024  # the whole header of a shard with some 500 tensors
-# Where ``quantization_config`` stands if not in config.json. Source: vLLM 0.32.0, get_config_filenames.
+MAX_LIST_LENGTH = 4096
+FIRST_READ_BYTES = 64 * 1024  # the whole header of a shard with about 500 tensors
+# Files that hold ``quantization_config`` if config.json does not, with the method. Source: vLLM 0.32.0,
+# get_config_filenames.
 METHOD_FILES = {
     "hf_quant_config.json": "modelopt",
     "quantize_config.json": "gptq",
@@ -35,21 +36,19 @@ DTYPE_BITS = {
     "F4": 4,
 }
 
-Open = Callable[[str], ByteSource]
+Opener = Callable[[str], ByteSource]
 
 
 def read_folder(
-    names: tuple[str, ...], open_source: Open, *, beside: Collection[str] = (), at_once: int = 1
+    names: tuple[str, ...], open_source: Opener, *, siblings: Collection[str] = (), threads: int = 1
 ) -> ModelShape:
-    """The shape of a model from its config.json and its ``names`` of safetensors, ``at_once`` of them side
-    by side. How they are quantized may be told by a file ``beside``.
-
-    Raises: BadModelError."""
-    config = _object(_whole(open_source, CONFIG), CONFIG)
+    """The shape of a model from its config.json and its safetensors ``names``. ``siblings`` may be files with
+    its quantization_config. Raises: BadModelError."""
+    config = _parse_object(_read_all(open_source, CONFIG), CONFIG)
     architecture = config.get("model_type")
     if not isinstance(architecture, str):
         raise BadModelError(f"{CONFIG} names no model_type")
-    config = {**_quantization(config, open_source, beside), **config}
+    config = {**_quantization(config, open_source, siblings), **config}
 
     def read(name: str) -> tuple[list[Tensor], int]:
         source = open_source(name)
@@ -58,63 +57,66 @@ def read_folder(
         finally:
             source.close()
 
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         tables = list(pool.map(read, names))
     tensors = tuple({tensor.name: tensor for table, _ in tables for tensor in table}.values())
     if not tensors:
-        raise BadModelError(f"{', '.join(names[:3])}: no file of the model holds a tensor")
+        raise BadModelError(f"{', '.join(names[:3])}: no file of the model has a tensor")
     metadata: dict[str, MetadataValue] = {"general.architecture": architecture}
     _flatten(config, architecture, metadata)
     return ModelShape(architecture, tensors, sum(size_bytes for _, size_bytes in tables), metadata)
 
 
-def read_index(open_source: Open) -> tuple[str, ...]:
-    """The files that the index of a model in several shards names. Raises: BadModelError."""
-    files = _object(_whole(open_source, INDEX), INDEX).get("weight_map")
+def read_index(open_source: Opener) -> tuple[str, ...]:
+    """The files that the index of a sharded model names. Raises: BadModelError."""
+    files = _parse_object(_read_all(open_source, INDEX), INDEX).get("weight_map")
     if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
-        raise BadModelError(f"{INDEX} maps no tensor to a file")
+        raise BadModelError(f"{INDEX} has no weight_map of tensors to files")
     return tuple(dict.fromkeys(files.values()))
 
 
-def _quantization(config: Mapping[str, Any], open_source: Open, beside: Collection[str]) -> dict[str, Any]:
-    """``quantization_config`` as older tools wrote it: to a file of its own."""
+def _quantization(
+    config: Mapping[str, Any], open_source: Opener, siblings: Collection[str]
+) -> dict[str, Any]:
+    """``quantization_config`` from a file of its own, as older tools write it."""
     if "quantization_config" in config:
         return {}
     for name, method in METHOD_FILES.items():
-        if name in beside:
-            told = _object(_whole(open_source, name), name)
-            inner = told.get("quantization")  # ModelOpt's has this level more
-            told = inner if isinstance(inner, dict) else told
-            return {"quantization_config": {"quant_method": method, **told}}
+        if name in siblings:
+            content = _parse_object(_read_all(open_source, name), name)
+            nested = content.get("quantization")  # ModelOpt's
+            fields = nested if isinstance(nested, dict) else content
+            return {"quantization_config": {"quant_method": method, **fields}}
     return {}
 
 
 def read_tensors(source: ByteSource) -> list[Tensor]:
-    """The table of one file. Raises: BadModelError."""
+    """The tensors of one file. Raises: BadModelError."""
     start = source.read(0, FIRST_READ_BYTES)
     if len(start) < 8:
         raise BadModelError(f"{source.name} is truncated: {source.size_bytes} bytes")
     length = struct.unpack("<Q", start[:8])[0]
     if length > min(source.size_bytes - 8, MAX_JSON_BYTES):
         raise BadModelError(
-            f"{source.name} is no usable safetensors file: a header of {length} bytes in {source.size_bytes}"
+            f"{source.name} is not a usable safetensors file: "
+            f"a header of {length} bytes in {source.size_bytes}"
         )
     text = start[8 : 8 + length]
     if len(text) < length:
         text += source.read(8 + len(text), length - len(text))
-    header = _object(text, source.name)
+    header = _parse_object(text, source.name)
     header.pop("__metadata__", None)
     data_bytes = source.size_bytes - 8 - length
-    return [_tensor(source.name, name, entry, data_bytes) for name, entry in header.items()]
+    return [_parse_tensor(source.name, name, entry, data_bytes) for name, entry in header.items()]
 
 
-def _tensor(file: str, name: str, entry: Any, data_bytes: int) -> Tensor:
+def _parse_tensor(file: str, name: str, entry: Any, data_bytes: int) -> Tensor:
     try:
         kind, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         size_bytes = prod(shape) * DTYPE_BITS[kind] // 8
         fits = 0 <= start <= end <= data_bytes and end - start == size_bytes
     except (KeyError, TypeError, ValueError) as error:
-        raise BadModelError(f"{file}: the tensor {name!r} has an entry that cannot be used") from error
+        raise BadModelError(f"{file}: the tensor {name!r} has an invalid entry") from error
     if not fits:
         raise BadModelError(
             f"{file} is truncated or damaged: {name!r} lies at {start} to {end} of {data_bytes} bytes of data"
@@ -122,41 +124,41 @@ def _tensor(file: str, name: str, entry: Any, data_bytes: int) -> Tensor:
     return Tensor(name, kind, shape, size_bytes)
 
 
-def _whole(open_source: Open, name: str) -> bytes:
+def _read_all(open_source: Opener, name: str) -> bytes:
     source = open_source(name)
     try:
         if source.size_bytes > MAX_JSON_BYTES:
-            raise BadModelError(f"{name} has {source.size_bytes} bytes")
+            raise BadModelError(f"{name} has {source.size_bytes} bytes, more than {MAX_JSON_BYTES}")
         return source.read(0, source.size_bytes)
     finally:
         source.close()
 
 
-def _object(data: bytes, name: str) -> dict[str, Any]:
+def _parse_object(data: bytes, name: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise BadModelError(f"{name} is no JSON: {error}") from error
+        raise BadModelError(f"{name} is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise BadModelError(f"{name} holds no JSON object")
+        raise BadModelError(f"{name} is not a JSON object")
     return value
 
 
-def _flatten(config: Mapping[str, Any], prefix: str, found: dict[str, MetadataValue]) -> None:
+def _flatten(config: Mapping[str, Any], prefix: str, metadata: dict[str, MetadataValue]) -> None:
     """``{"a": {"b": 1}}`` -> ``prefix.a.b``; lists of objects, long lists and nulls are left out."""
     for key, value in config.items():
         name = f"{prefix}.{key}"
         if isinstance(value, Mapping):
-            _flatten(value, name, found)
+            _flatten(value, name, metadata)
         elif isinstance(value, Scalar):
-            found[name] = value
+            metadata[name] = value
         elif _is_list_of_scalars(value):
-            found[name] = tuple(value)
+            metadata[name] = tuple(value)
 
 
 def _is_list_of_scalars(value: object) -> bool:
     return (
         isinstance(value, list)
-        and len(value) <= KEPT_VALUES
+        and len(value) <= MAX_LIST_LENGTH
         and all(isinstance(item, Scalar) for item in value)
     )

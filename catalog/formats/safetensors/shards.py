@@ -1,4 +1,4 @@
-"""Which of a repository's files are one safetensors model, and which hold the same weights again."""
+"""Which of a repository's files make up a safetensors model, and which are copies of the same weights."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -12,62 +12,61 @@ INDEX = "model.safetensors.index.json"
 MAX_SHARDS = 4096
 SUFFIXES = (".json", ".txt", ".model", ".jinja", ".tiktoken")
 _SHARD = re.compile(r"^(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.safetensors$")
-# A publisher's own format beside, and copies in another precision: transformers' "variant" comes before
-# the suffix.
-_AGAIN = re.compile(r"^consolidated[.-]|\.(fp16|fp32|bf16|int8|ema|non_ema)([.-]|$)", re.IGNORECASE)
+# Copies: in the publisher's own format, or in another precision (transformers' "variant", before the suffix).
+_COPY = re.compile(r"^consolidated[.-]|\.(fp16|fp32|bf16|int8|ema|non_ema)([.-]|$)", re.IGNORECASE)
 
 
-def shards_of(names: Iterable[str], indexed: Callable[[], Iterable[str]]) -> tuple[str, ...]:
-    """The safetensors at the top of a place that also has a config.json, each tensor once, in order.
+def shards_of(names: Iterable[str], read_index: Callable[[], Iterable[str]]) -> tuple[str, ...]:
+    """The safetensors files in the top folder, if it has a config.json: in order, each tensor in one of them.
 
-    ``indexed`` tells the names in the index, and is asked only where file names leave it open.
-    Raises: BadModelError where a shard is missing."""
+    ``read_index`` returns the file names in the index; it is called only if names leave it open.
+    Raises: BadModelError if a shard is missing."""
     top = {name for name in names if "/" not in name}
     if CONFIG not in top:
         return ()
-    found = {name for name in top if name.endswith(".safetensors")}
-    plain = {name for name in found if not _AGAIN.search(name)} or found
-    if len({_stem(name) for name in plain}) > 1 and INDEX in top:
-        wanted = {checked(name) for name in indexed()}
-        if missing := sorted(wanted - found):
+    present = {name for name in top if name.endswith(".safetensors")}
+    originals = {name for name in present if not _COPY.search(name)} or present
+    if len({_stem(name) for name in originals}) > 1 and INDEX in top:
+        indexed = {_checked_name(name) for name in read_index()}
+        if missing := sorted(indexed - present):
             raise _incomplete(missing)
-        return tuple(sorted(wanted))
-    if missing := missing_shards(plain):
+        return tuple(sorted(indexed))
+    if missing := _missing_shards(originals):
         raise _incomplete(missing)
-    return tuple(sorted(plain))
+    return tuple(sorted(originals))
 
 
 def size_bytes(files: Iterable[WeightFile]) -> int:
-    """About what the model takes, by names alone."""
+    """The approximate size of the model, by names alone."""
     sizes = {
         file.name: file.size_bytes or 0
         for file in files
         if file.name.endswith(".safetensors") and "/" not in file.name
     }
-    return sum(size for name, size in sizes.items() if not _AGAIN.search(name)) or sum(sizes.values())
+    return sum(size for name, size in sizes.items() if not _COPY.search(name)) or sum(sizes.values())
 
 
-def checked(name: str) -> str:
-    """Raises: BadModelError for a name in an index that is no file at the top."""
+def _checked_name(name: str) -> str:
+    """Raises: BadModelError for a name in an index that is not a file of the top folder."""
     if PurePosixPath(name).name != name or not name.endswith(".safetensors"):
-        raise BadModelError(f"{INDEX} names {name!r}, which is no file beside it")
+        raise BadModelError(f"{INDEX} names {name!r}, which is not a file in its folder")
     return name
 
 
-def missing_shards(names: Iterable[str]) -> list[str]:
-    """The shards that ``-00001-of-00003`` in ``names`` speaks of and that are not among them."""
-    there = set(names)
+def _missing_shards(names: Iterable[str]) -> list[str]:
+    """The shards that names with ``-00001-of-00003`` imply and that are not among ``names``."""
+    present = set(names)
     expected = {
         f"{match['stem']}-{number:05d}-of-{match['count']}.safetensors"
-        for name in there
+        for name in present
         if (match := _SHARD.match(name)) and int(match["count"]) <= MAX_SHARDS
         for number in range(1, int(match["count"]) + 1)
     }
-    return sorted(expected - there)
+    return sorted(expected - present)
 
 
 def is_needed(name: str, shards: Iterable[str]) -> bool:
-    """Weights, configuration and tokenizer, all at the top."""
+    """Weights, configuration and tokenizer, all in the top folder."""
     return name in shards or ("/" not in name and name.endswith(SUFFIXES))
 
 
@@ -78,4 +77,4 @@ def _stem(name: str) -> str:
 
 def _incomplete(missing: list[str]) -> BadModelError:
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    return BadModelError(f"the model is incomplete, these are missing: {', '.join(missing[:3])}{more}")
+    return BadModelError(f"the model is incomplete, missing: {', '.join(missing[:3])}{more}")

@@ -3,12 +3,12 @@
 import pytest
 from gguf import LlamaFileType
 
-from catalog.formats.gguf.quants import FILE_TYPES, contents, quant_of
+from catalog.formats.gguf.quants import FILE_TYPES, group_files, quant_of
 from domain.model import Role, WeightFile
 
 
 def listed(*names: str) -> list[tuple[str, int]]:
-    found = contents(WeightFile(name, 10) for name in names)
+    found = group_files(WeightFile(name, 10) for name in names)
     return sorted((item.quant, len(item.files)) for item in found.quants)
 
 
@@ -53,14 +53,14 @@ def test_parts_are_in_order_and_small_quants_come_first() -> None:
         WeightFile("b-Q8_0.gguf", 50),
         *(WeightFile(f"a-Q4_0-0000{n}-of-00003.gguf", 10) for n in (3, 1, 2)),
     ]
-    small, large = contents(files).quants
+    small, large = group_files(files).quants
     assert [file.name[-9:-5] for file in small.files] == ["0003"] * 3
     assert [file.name for file in small.files] == sorted(file.name for file in small.files)
     assert (small.size_bytes, large.size_bytes) == (30, 50)
 
 
 def test_of_a_quant_that_is_there_twice_the_upper_one_counts() -> None:
-    (found,) = contents([WeightFile("Q8_0/a-Q8_0.gguf", 1), WeightFile("a-Q8_0.gguf", 2)]).quants
+    (found,) = group_files([WeightFile("Q8_0/a-Q8_0.gguf", 1), WeightFile("a-Q8_0.gguf", 2)]).quants
     assert found.files[0].name == "a-Q8_0.gguf"
 
 
@@ -71,8 +71,8 @@ def test_file_types_are_those_of_llama_cpp() -> None:
 
 
 def names_of(role: Role, *names: str) -> list[str]:
-    found = contents(WeightFile(name, 10) for name in names)
-    return [item.file.name for item in found.beside if item.role is role]
+    found = group_files(WeightFile(name, 10) for name in names)
+    return [item.file.name for item in found.companions if item.role is role]
 
 
 def test_what_lies_beside_is_told_and_is_no_quant() -> None:
@@ -106,9 +106,9 @@ def test_a_quant_that_was_made_with_an_importance_matrix_is_one() -> None:
 
 def test_of_an_incomplete_quant_the_missing_part_is_named() -> None:
     names = [f"Q6_K/M-Q6_K-0000{number}-of-00003.gguf" for number in (1, 3)]
-    found = contents(WeightFile(name, 10) for name in (*names, "M-Q8_0-00002-of-00002.gguf"))
+    found = group_files(WeightFile(name, 10) for name in (*names, "M-Q8_0-00002-of-00002.gguf"))
     assert found.quants == ()
-    assert found.lacking == {
+    assert found.incomplete == {
         "Q6_K": "Q6_K/M-Q6_K-00002-of-00003.gguf",
         "Q8_0": "M-Q8_0-00001-of-00002.gguf",
     }
@@ -117,7 +117,7 @@ def test_of_an_incomplete_quant_the_missing_part_is_named() -> None:
 def test_a_complete_copy_makes_up_for_an_incomplete_one() -> None:
     split = [WeightFile(f"M-Q8_0-0000{number}-of-00002.gguf", 10) for number in (1, 2)]
     other = WeightFile("old/M-Q8_0-00001-of-00009.gguf", 10)
-    assert contents([other, *split]).lacking == {}
+    assert group_files([other, *split]).incomplete == {}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_rarer_names(name: str, quant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "twins"),
+    ("names", "ambiguous"),
     [
         (("A-Q8_0.gguf", "B-Q8_0.gguf"), {"Q8_0": ("A-Q8_0.gguf", "B-Q8_0.gguf")}),
         (("A-Q8_0.gguf", "sub/B-Q8_0.gguf"), {}),  # what lies deeper does not count
@@ -146,6 +146,6 @@ def test_rarer_names(name: str, quant: str) -> None:
     ],
 )
 def test_the_same_quant_of_differently_named_models_is_told(
-    names: tuple[str, ...], twins: dict[str, tuple[str, str]]
+    names: tuple[str, ...], ambiguous: dict[str, tuple[str, str]]
 ) -> None:
-    assert contents(WeightFile(name, 10) for name in names).twins == twins
+    assert group_files(WeightFile(name, 10) for name in names).ambiguous == ambiguous

@@ -65,12 +65,12 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         pytest.param(
             struct.pack("<Q", 1 << 60) + bytes(100), "header of 1152921504606846976", id="absurd header"
         ),
-        pytest.param(struct.pack("<Q", 4) + b"nope", "no JSON", id="no JSON"),
-        pytest.param(struct.pack("<Q", 2) + b"[]", "no JSON object", id="a list"),
-        pytest.param(struct.pack("<Q", 200_000) + b"[" * 200_000, "no JSON", id="a deep nest"),
+        pytest.param(struct.pack("<Q", 4) + b"nope", "not JSON", id="not JSON"),
+        pytest.param(struct.pack("<Q", 2) + b"[]", "not a JSON object", id="a list"),
+        pytest.param(struct.pack("<Q", 200_000) + b"[" * 200_000, "not JSON", id="a deep nest"),
         pytest.param(safetensors({"x": ("BF16", (4,), 8)})[:-1], "truncated or damaged", id="a byte short"),
         pytest.param(safetensors({"x": ("BF16", (5,), 8)}), "truncated or damaged", id="wrong size"),
-        pytest.param(safetensors({"x": ("Q9", (4,), 8)}), "cannot be used", id="unknown dtype"),
+        pytest.param(safetensors({"x": ("Q9", (4,), 8)}), "invalid entry", id="unknown dtype"),
     ],
 )
 def test_damaged_files_are_refused_in_one_line(tmp_path: Path, data: bytes, says: str) -> None:
@@ -150,10 +150,10 @@ def test_where_names_leave_it_open_the_index_tells_the_files(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("index", "says"),
     [
-        ({"weight_map": {"a": "../x.safetensors"}}, "no file beside it"),
+        ({"weight_map": {"a": "../x.safetensors"}}, "not a file in its folder"),
         ({"weight_map": {"a": "gone.safetensors"}}, r"missing: gone\.safetensors"),
-        ({"weight_map": [1]}, "maps no tensor"),
-        ([], "no JSON object"),
+        ({"weight_map": [1]}, "no weight_map"),
+        ([], "not a JSON object"),
     ],
 )
 def test_an_index_that_misleads_is_refused(tmp_path: Path, index: object, says: str) -> None:

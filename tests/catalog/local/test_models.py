@@ -153,7 +153,7 @@ def test_safetensors_without_all_their_files_are_not_complete(tmp_path: Path, hu
 
 def test_a_bad_file_in_a_folder_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "a-Q8_0.gguf").write_bytes(b"not a model")
-    with pytest.raises(BadModelError, match=r"a-Q8_0\.gguf is no usable GGUF file"):
+    with pytest.raises(BadModelError, match=r"a-Q8_0\.gguf is not a usable GGUF file"):
         resolve_here(str(tmp_path), tmp_path)
     gguf_file(tmp_path / "m-Q4_K_M.gguf")
     (found,) = resolve_here(str(tmp_path), tmp_path)
