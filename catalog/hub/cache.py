@@ -1,8 +1,8 @@
-"""What was read of models before: headers by their files' digests, listings by repository. Bounded.
+"""A cache of what was read from the hub: headers by their files' digests, listings by repository. Bounded.
 
-An entry is a file of deflated JSON that is replaced as a whole. One that cannot be read, or that another
-version wrote, counts as not there: it is read anew from the hub and written over. What was not used for
-longest goes first.
+An entry is a file of compressed JSON that is replaced as a whole. One that can't be read, or that another
+version wrote, counts as absent: the hub is asked again, and the entry replaced. The least recently used
+entries are evicted first.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ from domain.serialization import from_json, to_json
 from domain.units import MIB
 
 log = logging.getLogger(__name__)
-FORMAT = b"node-daemon seen 1\n"  # to be counted up with every change of what stands in an entry
-LIMIT_BYTES = 64 * MIB  # a header takes 5 to 50 KiB: some thousand quants
+FORMAT = b"node-daemon seen 1\n"  # a new number for each change of what an entry holds
+LIMIT_BYTES = 64 * MIB  # a header takes 5 to 50 KiB: room for some thousand quants
 MAX_ENTRY_BYTES = 64 * MIB
 SUFFIX = ".seen"
-UNFINISHED = ".part"
+TEMPORARY = ".part"
 
 
 class Cache:
@@ -40,15 +40,15 @@ class Cache:
 
     def shape(self, tags: Sequence[str]) -> ModelShape | None:
         """The model whose files have these tags, in this order."""
-        found = self._read(_shape_key(tags))
+        entry = self._read(_shape_key(tags))
         try:
-            return None if found is None else _shape(found)
+            return None if entry is None else _parse_shape(entry)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("cached header is not usable: why=%r", error)
             return None
 
-    def keep_shape(self, tags: Sequence[str], shape: ModelShape) -> None:
-        tensors = [[item.name, item.type, item.shape, item.size_bytes] for item in shape.tensors]
+    def store_shape(self, tags: Sequence[str], shape: ModelShape) -> None:
+        tensors = [[tensor.name, tensor.type, tensor.shape, tensor.size_bytes] for tensor in shape.tensors]
         self._write(
             _shape_key(tags),
             {
@@ -62,19 +62,19 @@ class Cache:
 
     def listing(self, repo: str, revision: str | None) -> tuple[Listing, str] | None:
         """What the hub last said of a repository, and when (ISO 8601, UTC)."""
-        found = self._read(_listing_key(repo, revision))
+        entry = self._read(_listing_key(repo, revision))
         try:
-            if found is None:
+            if entry is None:
                 return None
-            listing = from_json(Listing, found["listing"])
+            listing = from_json(Listing, entry["listing"])
             for file in listing.files:
                 checked_path(file.name)
-            return listing, str(found["at"])
+            return listing, str(entry["at"])
         except (KeyError, TypeError, ValueError, BadModelError) as error:
             log.warning("cached listing is not usable: repo=%s why=%r", repo, error)
             return None
 
-    def keep_listing(self, listing: Listing, revision: str | None) -> None:
+    def store_listing(self, listing: Listing, revision: str | None) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         self._write(_listing_key(listing.repo, revision), {"listing": to_json(listing), "at": at})
 
@@ -84,59 +84,59 @@ class Cache:
     def _read(self, key: str) -> Any:
         path = self._path(key)
         try:
-            found = json.loads(_unpacked(path.read_bytes()))
-            os.utime(path)  # used now
+            entry = json.loads(_decompress(path.read_bytes()))
+            os.utime(path)  # the time of its last use
         except FileNotFoundError:
             return None
         except (OSError, zlib.error, ValueError, RecursionError) as error:
             log.warning("cache entry is not usable: file=%s why=%s", path, error)
             return None
-        return found
+        return entry
 
     def _write(self, key: str, value: Mapping[str, Any]) -> None:
-        """A disk that is full or read-only costs the next plan some time, and nothing else."""
+        """A full or read-only disk costs the next plan some time, and nothing else."""
         data = FORMAT + zlib.compress(json.dumps(value, separators=(",", ":")).encode(), 1)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=UNFINISHED, delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=TEMPORARY, delete=False) as file:
                 file.write(data)
             Path(file.name).replace(self._path(key))
-            self._shrink()
+            self._evict()
         except OSError as error:
-            log.warning("cache entry is not kept: folder=%s why=%s", self._folder, error)
+            log.warning("cache entry was not written: folder=%s why=%s", self._folder, error)
 
-    def _shrink(self) -> None:
-        """Down to the limit; what a killed writer left unfinished goes like any other file."""
-        entries = sorted(_files(self._folder))
-        left_bytes = sum(size_bytes for _, size_bytes, _ in entries)
-        for _, size_bytes, path in entries:
-            if left_bytes <= self._limit_bytes:
+    def _evict(self) -> None:
+        """Down to the limit. A killed writer's temporary file is evicted like any entry."""
+        files = sorted(_own_files(self._folder))
+        total_bytes = sum(size_bytes for _, size_bytes, _ in files)
+        for _, size_bytes, path in files:
+            if total_bytes <= self._limit_bytes:
                 break
             Path(path).unlink(missing_ok=True)
-            left_bytes -= size_bytes
+            total_bytes -= size_bytes
 
 
-def _files(folder: Path) -> Iterator[tuple[int, int, str]]:
-    """When it was used, its size and its path, of each of ours."""
-    with os.scandir(folder) as found:
-        for entry in found:
-            if not entry.name.endswith((SUFFIX, UNFINISHED)):
+def _own_files(folder: Path) -> Iterator[tuple[int, int, str]]:
+    """The time of its last use, its size and its path, of each file of ours."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.endswith((SUFFIX, TEMPORARY)):
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:  # another process made room in this moment
+            except FileNotFoundError:  # another process evicted it just now
                 continue
             yield status.st_mtime_ns, status.st_size, entry.path
 
 
-def _unpacked(data: bytes) -> bytes:
+def _decompress(data: bytes) -> bytes:
     """Raises: ValueError, zlib.error."""
     if not data.startswith(FORMAT):
-        raise ValueError("another version wrote it, or something else")
-    unpacking = zlib.decompressobj()
-    text = unpacking.decompress(data[len(FORMAT) :], MAX_ENTRY_BYTES)
-    if not unpacking.eof:
-        raise ValueError(f"it is cut off, or holds more than {MAX_ENTRY_BYTES} bytes")
+        raise ValueError("another version wrote it, or another program")
+    decompressor = zlib.decompressobj()
+    text = decompressor.decompress(data[len(FORMAT) :], MAX_ENTRY_BYTES)
+    if not decompressor.eof:
+        raise ValueError(f"it is truncated, or holds more than {MAX_ENTRY_BYTES} bytes")
     return text
 
 
@@ -148,21 +148,22 @@ def _listing_key(repo: str, revision: str | None) -> str:
     return f"listing\n{repo}\n{revision or ''}"
 
 
-def _shape(found: Any) -> ModelShape:
+def _parse_shape(entry: Any) -> ModelShape:
     return ModelShape(
-        architecture=str(found["architecture"]),
+        architecture=str(entry["architecture"]),
         tensors=tuple(
             Tensor(str(name), str(kind), tuple(map(int, dims)), int(size_bytes))
-            for name, kind, dims, size_bytes in found["tensors"]
+            for name, kind, dims, size_bytes in entry["tensors"]
         ),
-        file_bytes=int(found["file_bytes"]),
-        metadata={key: _metadata(value) for key, value in found["metadata"].items()},
-        array_lengths={key: int(length) for key, length in found["array_lengths"].items()},
+        file_bytes=int(entry["file_bytes"]),
+        metadata={key: _parse_value(value) for key, value in entry["metadata"].items()},
+        array_lengths={key: int(length) for key, length in entry["array_lengths"].items()},
     )
 
 
-def _metadata(value: Any) -> MetadataValue:
-    found = tuple(value) if isinstance(value, list) else value
-    if not all(isinstance(item, Scalar) for item in (found if isinstance(found, tuple) else (found,))):
-        raise TypeError(f"{value!r} is no value of a header")
-    return found
+def _parse_value(value: Any) -> MetadataValue:
+    if isinstance(value, list) and all(isinstance(item, Scalar) for item in value):
+        return tuple(value)
+    if not isinstance(value, Scalar):
+        raise TypeError(f"{value!r} is not a header's value")
+    return value

@@ -1,7 +1,7 @@
-"""One file of the hub, through its own client: what it is, and its bytes by HTTP or from xet storage.
+"""One file of the hub, through the hub's own client: its metadata, and its bytes by HTTP or from xet storage.
 
-The client's whole-file download is not used: it keeps nothing of a file that did not arrive in full, and
-compares no digest. docs/weights.md tells more.
+The client's whole-file download is not used: it drops what it has when it fails, and compares no digest
+(docs/weights.md).
 """
 
 import logging
@@ -44,66 +44,67 @@ class FileLocation:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """What the hub says of a file now. ``etag`` is the sha256 of a large file, git's name of a small one."""
+    """A file's metadata now. ``etag`` is the sha256 of a large file, the git object id of a small one."""
 
     size_bytes: int | None
     etag: str | None
     xet: XetFileData | None
 
 
-def look(place: FileLocation) -> RemoteFile:
+def look(location: FileLocation) -> RemoteFile:
     """Raises: DownloadError, TryAgainError."""
     try:
-        with translated(Resource(place.repo, place.revision, place.name)):
-            found = get_hf_file_metadata(place.url, timeout=TIMEOUT_S, endpoint=endpoint())
+        with translated(Resource(location.repo, location.revision, location.name)):
+            metadata = get_hf_file_metadata(location.url, timeout=TIMEOUT_S, endpoint=endpoint())
     except UnavailableError as error:
         raise TryAgainError(error.reason, error.retry_after_s) from error
-    xet = found.xet_file_data if is_xet_available() else None
-    return RemoteFile(found.size, found.etag, xet)
+    xet = metadata.xet_file_data if is_xet_available() else None
+    return RemoteFile(metadata.size, metadata.etag, xet)
 
 
 @contextmanager
-def answered(url: str, wanted: Mapping[str, str], *, of_hub: bool) -> Iterator[Any]:
-    """The answer to a GET, its body not read yet. The owner's token goes to the hub and, as the client
-    follows redirects, to no other host. Raises: TryAgainError for a connection that breaks, then too."""
-    headers = {**(build_hf_headers() if of_hub else {}), "Accept-Encoding": "identity", **wanted}
+def answered(url: str, extra_headers: Mapping[str, str], *, of_hub: bool) -> Iterator[Any]:
+    """The response to a GET, its body not read yet. The owner's token goes to the hub alone: the client drops
+    it when it follows a redirect to another host. Raises: TryAgainError for a connection that breaks, also
+    while the body is read."""
+    headers = {**(build_hf_headers() if of_hub else {}), "Accept-Encoding": "identity", **extra_headers}
     try:
-        with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT_S) as answer:
-            yield answer
+        with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT_S) as response:
+            yield response
     except errors.HTTPError as error:
         raise TryAgainError(f"the connection broke: {error or type(error).__name__}") from error
 
 
 def gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of PIECE_BYTES: each write and each hash lets other threads run, and to get
-    its turn again costs a thread up to 5 ms. What came before a connection broke is passed on first."""
-    held = bytearray()
-    broken: Exception | None = None
+    """The same bytes in pieces of PIECE_BYTES: each write and each hash releases the GIL, and a thread waits
+    up to 5 ms to get it back. Bytes that arrived before a connection broke are passed on first."""
+    buffer = bytearray()
+    failure: Exception | None = None
     try:
         for chunk in chunks:
-            held += chunk
-            while len(held) >= PIECE_BYTES:
-                yield bytes(held[:PIECE_BYTES])
-                del held[:PIECE_BYTES]
+            buffer += chunk
+            while len(buffer) >= PIECE_BYTES:
+                yield bytes(buffer[:PIECE_BYTES])
+                del buffer[:PIECE_BYTES]
     except (errors.HTTPError, TryAgainError) as error:
-        broken = error
-    if held:
-        yield bytes(held)
-    if broken is not None:
-        raise broken
+        failure = error
+    if buffer:
+        yield bytes(buffer)
+    if failure is not None:
+        raise failure
 
 
 def xet_chunks(remote: XetFileData, size_bytes: int | None, start: int) -> Iterator[bytes]:
-    """The bytes from ``start`` on, in order. Raises: TryAgainError."""
+    """The bytes from ``start``, in order. Raises: TryAgainError."""
     from hf_xet import XetFileInfo  # type: ignore[import-untyped]  # noqa: PLC0415  # there only where is_xet_available says so
 
     headers = build_hf_headers()
     try:
-        told = refresh_xet_connection_info(file_data=remote, headers=headers)
+        connection = refresh_xet_connection_info(file_data=remote, headers=headers)
         group = get_xet_session().new_download_stream_group(  # type: ignore[no-untyped-call]
-            endpoint=told.endpoint,
-            token=told.access_token,
-            token_expiry_unix_secs=told.expiration_unix_epoch,
+            endpoint=connection.endpoint,
+            token=connection.access_token,
+            token_expiry_unix_secs=connection.expiration_unix_epoch,
             token_refresh_url=remote.refresh_route,
             token_refresh_headers=headers,
             custom_headers=xet_headers_without_auth(headers),

@@ -35,43 +35,43 @@ class HubModels:
         return self.request.selection
 
     def find_repo(
-        self, repo: str, revision: str | None, model: KnownModel | None
+        self, repo: str, revision: str | None, entry: KnownModel | None
     ) -> tuple[ResolvedModel, ...]:
-        """``model`` is the catalogue's, if it knows the repository.
+        """``entry`` is the catalogue's, if it has the repository.
         Raises: DownloadError, BadModelError, NoSuchRepoError."""
         try:
-            return self._read(self._list_files(repo, revision), model)
+            return self._read(self._list_files(repo, revision), entry)
         except UnavailableError:
-            found = self._from_cache((repo,), revision) or self._from_facts(model, (repo,))
-            if not found:
+            models = self._from_cache((repo,), revision) or self._from_facts(entry, (repo,))
+            if not models:
                 raise
-            return found
+            return models
 
-    def find_model(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
+    def find_model(self, entry: KnownModel) -> tuple[ResolvedModel, ...]:
         """Raises: DownloadError, BadModelError."""
         try:
-            return self.ask_model(model)
+            return self.ask_model(entry)
         except UnavailableError as error:
-            log.info("no hub, falling back: model=%s why=%s", model.alias, error)
-            found = self._from_cache(model.gguf_repos, None) or self._from_facts(model, model.gguf_repos)
-            if not found:
+            log.info("no hub, falling back: model=%s why=%s", entry.alias, error)
+            models = self._from_cache(entry.gguf_repos, None) or self._from_facts(entry, entry.gguf_repos)
+            if not models:
                 raise
-            return found
+            return models
 
-    def ask_model(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
+    def ask_model(self, entry: KnownModel) -> tuple[ResolvedModel, ...]:
         """Of the GGUF repositories the first that is usable; for vLLM, or if there are none, the first
         repository of each kind of weights. Raises: DownloadError, BadModelError."""
-        if self.selection.engine == VLLM or (self.selection.engine is None and not model.gguf_repos):
-            return self._ask_kinds(model)
-        if not model.gguf_repos:
+        if self.selection.engine == VLLM or (self.selection.engine is None and not entry.gguf_repos):
+            return self._ask_kinds(entry)
+        if not entry.gguf_repos:
             raise BadModelError(
-                f"no GGUF files of {model.alias} are known",
-                hint=conversion.vllm_or_convert(model.vllm_repos, self.request.name.text),
+                f"no GGUF files of {entry.alias} are known",
+                hint=conversion.vllm_or_convert(entry.vllm_repos, self.request.name.text),
             )
         first_error: RepoError | None = None
-        for repo in model.gguf_repos:
+        for repo in entry.gguf_repos:
             try:
-                return self._read(self._list_files(repo, None), model)
+                return self._read(self._list_files(repo, None), entry)
             except UnavailableError:
                 raise
             except (DownloadError, BadModelError) as error:
@@ -79,31 +79,31 @@ class HubModels:
                 first_error = first_error or error
         raise first_error or RuntimeError("no repository is named")
 
-    def _ask_kinds(self, model: KnownModel) -> tuple[ResolvedModel, ...]:
+    def _ask_kinds(self, entry: KnownModel) -> tuple[ResolvedModel, ...]:
         """An unusable repository hides no other. Of those that are too large only the smallest is read."""
-        kinds = _repos_by_kind(model)
+        kinds = _repos_by_kind(entry)
         try:
             with ThreadPoolExecutor(max(1, len(kinds))) as pool:
                 answers = list(pool.map(self._first_listing, kinds))
             first_error = next((error for _, error in answers if error), None)
-            found: list[ResolvedModel] = []
+            models: list[ResolvedModel] = []
             for listing in self._not_too_large(listing for listing, _ in answers if listing):
                 try:
-                    found += self._read(listing, model)
+                    models += self._read(listing, entry)
                 except UnavailableError:
                     raise
                 except (DownloadError, BadModelError) as error:
                     first_error = first_error or error
         except UnavailableError as error:
-            log.info("no hub, falling back: model=%s why=%s", model.alias, error)
-            found = [cached for repos in kinds for cached in self._from_cache(repos, None)]
-            if not found:
+            log.info("no hub, falling back: model=%s why=%s", entry.alias, error)
+            models = [model for repos in kinds for model in self._from_cache(repos, None)]
+            if not models:
                 raise
-        if not found:
+        if not models:
             raise first_error or BadModelError(
-                f"no repository of {model.alias} is known that {VLLM} could load"
+                f"no repository of {entry.alias} is known that {VLLM} could load"
             )
-        return tuple(found)
+        return tuple(models)
 
     def _first_listing(self, repos: Iterable[str]) -> tuple[client.Listing | None, RepoError | None]:
         """Of the first repository that exists, and why an earlier one is not usable."""
@@ -133,20 +133,20 @@ class HubModels:
             raise offline_error(self.request.name.text)
         listing = client.list_files(repo, revision)
         if self.cache:
-            self.cache.keep_listing(listing, revision)
+            self.cache.store_listing(listing, revision)
         return listing
 
-    def _read(self, listing: client.Listing, model: KnownModel | None) -> tuple[ResolvedModel, ...]:
+    def _read(self, listing: client.Listing, entry: KnownModel | None) -> tuple[ResolvedModel, ...]:
         file, present = self.selection.file, [file.name for file in listing.files]
         if file is not None and file not in present:
             near = names.nearest(file, present)
             raise UnknownModelError(file, near=near, what=f"{listing.repo} has no file {file!r}")
-        found = read_models(HubTree(listing, self.cache), self.selection)
-        if not found:
-            raise self._no_model(listing.repo, frozenset(present), model)
-        return found
+        models = read_models(HubTree(listing, self.cache), self.selection)
+        if not models:
+            raise self._no_model(listing.repo, frozenset(present), entry)
+        return models
 
-    def _no_model(self, repo: str, files: frozenset[str], model: KnownModel | None) -> BadModelError:
+    def _no_model(self, repo: str, files: frozenset[str], entry: KnownModel | None) -> BadModelError:
         if self.selection.file:
             return BadModelError(
                 f"{self.selection.file} of {repo} is no model by itself",
@@ -161,7 +161,7 @@ class HubModels:
         if has_safetensors and self.selection.engine == LLAMA_CPP:
             return BadModelError(
                 f"{repo} holds safetensors only, which {LLAMA_CPP} does not load",
-                hint=conversion.alternatives(repo, model, self.request.name.text),
+                hint=conversion.alternatives(repo, entry, self.request.name.text),
             )
         if any(name.endswith((".bin", ".pth", ".pt")) for name in files):
             return BadModelError(
@@ -180,27 +180,27 @@ class HubModels:
         for repo in repos:
             if cached := self.cache.listing(repo, revision):
                 listing, listed_at = cached
-                if found := read_models(HubTree(listing, self.cache, online=False), self.selection):
+                if models := read_models(HubTree(listing, self.cache, online=False), self.selection):
                     log.info("no hub, planning from the cache: repo=%s listed_at=%s", repo, listed_at)
-                    return tuple(replace(cached_model, as_of=listed_at) for cached_model in found)
+                    return tuple(replace(model, as_of=listed_at) for model in models)
         return ()
 
-    def _from_facts(self, model: KnownModel | None, repos: Iterable[str]) -> tuple[ResolvedModel, ...]:
-        if model is None or not model.shape or self.selection.file:
+    def _from_facts(self, entry: KnownModel | None, repos: Iterable[str]) -> tuple[ResolvedModel, ...]:
+        if entry is None or not entry.shape or self.selection.file:
             return ()
         if self.selection.engine not in (None, LLAMA_CPP):
             return ()
         return tuple(
-            model_of_catalogue(model, quant)
-            for quant in model.quants
+            model_of_catalogue(entry, quant)
+            for quant in entry.quants
             if quant.repo in repos and self.selection.has_quant(quant.quant)
         )
 
 
-def _repos_by_kind(model: KnownModel) -> list[list[str]]:
+def _repos_by_kind(entry: KnownModel) -> list[list[str]]:
     kinds: dict[str, list[str]] = {}
-    for entry in model.vllm:
-        kinds.setdefault(entry.kind, []).append(entry.repo)
+    for row in entry.vllm:
+        kinds.setdefault(row.kind, []).append(row.repo)
     return list(kinds.values())
 
 

@@ -1,4 +1,4 @@
-"""Repositories of the hub by words in their names, of the formats that engines here load."""
+"""Searches the hub for repositories of the formats that engines here load, by words in their names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,52 +11,55 @@ from domain.catalogue_types import KnownModel
 from domain.errors import UsageError
 from domain.search_result import SearchResult
 
-ANSWER_TIMEOUT_S = 10.0  # the hub looks through all names that it has
+ANSWER_TIMEOUT_S = 10.0  # the hub searches all its names
 FORMATS = tuple(registry.FORMATS)
-_ASKED = ["downloads", "gated", "gguf", "safetensors", "tags"]
+_EXPAND = ["downloads", "gated", "gguf", "safetensors", "tags"]
 _LICENCE = "license:"
 
 
 def search(
     words: str, *, catalogue: Mapping[str, KnownModel], limit: int, formats: Sequence[str] = FORMATS
 ) -> tuple[SearchResult, ...]:
-    """At most ``limit``, the most downloaded first: ``downloads`` are those of the last month.
+    """At most ``limit``, the most downloaded of the last month first.
 
     Raises: UnavailableError, DownloadError, UsageError for no words at all."""
     if not words.strip():
         raise UsageError("there is nothing to search for", hint="node-ctl search WORDS")
-    aliases = {repo: alias for alias, one in catalogue.items() for repo in (*one.gguf_repos, *one.vllm_repos)}
-    found: dict[str, SearchResult] = {}
+    aliases = {
+        repo: alias for alias, model in catalogue.items() for repo in (*model.gguf_repos, *model.vllm_repos)
+    }
+    results: dict[str, SearchResult] = {}
     for kind in formats:
         with translated(Resource()):
             infos = _list_models(words, kind, limit)
         for info in infos:
             if REPO_NAME.fullmatch(str(info.id)):
-                found.setdefault(info.id, _model(info, aliases.get(info.id)))
-    return tuple(sorted(found.values(), key=lambda one: -(one.downloads or 0))[:limit])
+                results.setdefault(info.id, _result(info, aliases.get(info.id)))
+    return tuple(sorted(results.values(), key=lambda result: -(result.downloads or 0))[:limit])
 
 
 def _list_models(words: str, kind: str, limit: int) -> list[Any]:
-    """One try with an end, on the client's own connection. Its ``list_models`` has no time limit and tries
-    six times: without a network that takes 23 s. Source: huggingface_hub, utils/_http.py, http_backoff."""
+    """One try with a time limit, through the client's session. The client's own ``list_models`` has none and
+    tries six times: without a network that takes 23 s. Source: huggingface_hub, utils/_http.py, http_backoff.
+    """
     from huggingface_hub import ModelInfo, utils  # noqa: PLC0415  # 0.2 s of import, for those who go online
 
-    model_of: Callable[..., Any] = ModelInfo  # the client leaves its arguments untyped
-    asked: dict[str, Any] = {
+    parse: Callable[..., Any] = ModelInfo  # its arguments are untyped
+    params: dict[str, Any] = {
         "search": words,
         "filter": kind,
         "sort": "downloads",
         "limit": limit,
-        "expand": _ASKED,
+        "expand": _EXPAND,
     }
-    answer = utils.get_session().get(
-        f"{endpoint()}/api/models", params=asked, headers=utils.build_hf_headers(), timeout=ANSWER_TIMEOUT_S
+    response = utils.get_session().get(
+        f"{endpoint()}/api/models", params=params, headers=utils.build_hf_headers(), timeout=ANSWER_TIMEOUT_S
     )
-    utils.hf_raise_for_status(answer)
-    return [model_of(**{"siblings": None, **item}) for item in answer.json()[:limit]]
+    utils.hf_raise_for_status(response)
+    return [parse(**{"siblings": None, **item}) for item in response.json()[:limit]]
 
 
-def _model(info: Any, alias: str | None) -> SearchResult:
+def _result(info: Any, alias: str | None) -> SearchResult:
     tags = [str(tag) for tag in info.tags or ()]
     licences = [tag.removeprefix(_LICENCE) for tag in tags if tag.startswith(_LICENCE)]
     by_type = info.safetensors.parameters if info.safetensors else {}
@@ -73,7 +76,7 @@ def _model(info: Any, alias: str | None) -> SearchResult:
 
 
 def _size_bytes(by_type: Mapping[str, int]) -> int | None:
-    """``None`` where a type is not known: a part of a size is none."""
+    """``None`` if a type is not known: the sum would be too small."""
     if not by_type or not all(kind in DTYPE_BITS for kind in by_type):
         return None
     return sum(count * DTYPE_BITS[kind] for kind, count in by_type.items()) // 8

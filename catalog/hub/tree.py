@@ -38,7 +38,7 @@ class HubTree:
 
     def cache_shape(self, names: Sequence[str], shape: ModelShape) -> None:
         if self.cache:
-            self.cache.keep_shape(self._tags(names), shape)
+            self.cache.store_shape(self._tags(names), shape)
 
     def _tags(self, names: Sequence[str]) -> list[str]:
         """What identifies each file's bytes: its digest, or its place in the repository's history."""

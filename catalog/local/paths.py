@@ -1,7 +1,7 @@
-"""The hub's own cache layout, written to: blobs by digest, links in snapshots, the client's own locks.
+"""Writes the layout of the hub's own cache: blobs by digest, links in snapshots, the client's own locks.
 
-No path is followed out of the store: a folder of it that is a link to elsewhere is refused, and bytes go
-through no link.
+Nothing is written outside the store: a folder of it that is a link to elsewhere is refused, and no link is
+written through.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ def check_inside(models_dir: Path, folder: Path) -> None:
 
 
 def hub_job(repo: str, revision: str, file: WeightFile, models_dir: Path) -> Job:
-    """To ``blobs/<digest>``. A file without a listed digest has its name once its bytes are here."""
+    """To ``blobs/<digest>``. A file without a listed digest is named by its bytes once it is complete."""
     folder = metadata.repo_folder(models_dir, repo)
     name = metadata.blob_name(revision, file)
     blobs = folder / "blobs"
@@ -55,37 +55,37 @@ def url_job(url: str, file: WeightFile, folder: Path) -> Job:
 
 
 def link(blob: Path, name: Path, *, has_digest: bool) -> None:
-    """The snapshot's name for a blob. A blob that no listing named is called as the hub calls it."""
+    """Links the snapshot's name to a blob. A blob without a listed digest is named by its git object id."""
     if not has_digest:
-        blob = blob.replace(blob.with_name(_git_id(blob)))
-    _point(name, os.path.relpath(blob, name.parent))
+        blob = blob.replace(blob.with_name(_git_object_id(blob)))
+    _replace_link(name, os.path.relpath(blob, name.parent))
 
 
 def linked_from_elsewhere(repo: str, file: WeightFile, folder: Path, places: Sequence[Path]) -> bool:
-    """Whether the file lay in one of ``places`` and is linked from there now, by its digest: a hard link on
-    the same file system, which outlives that place, else a symbolic one."""
+    """Whether a file with this digest is in one of ``places``; it is then linked from there: by a hard link
+    on the same file system, which remains when the other tool deletes its own, else by a symbolic one."""
     if file.sha256 is None:
         return False
     blob = folder.parents[1] / "blobs" / file.sha256
     if not metadata.is_there(blob, file.size_bytes):
-        found = _elsewhere(repo, file, file.sha256, places)
-        if found is None:
+        source = _find_blob(repo, file, file.sha256, places)
+        if source is None:
             return False
         blob.parent.mkdir(parents=True, exist_ok=True)
         try:
             blob.unlink(missing_ok=True)
-            blob.hardlink_to(found)
+            blob.hardlink_to(source)
         except OSError:  # another file system, or a file of another user
-            blob.symlink_to(found)
-        log.info("linked: file=%s from=%s", file.name, found)
+            blob.symlink_to(source)
+        log.info("linked: file=%s from=%s", file.name, source)
     link(blob, folder / file.name, has_digest=True)
     return True
 
 
-def _elsewhere(repo: str, file: WeightFile, sha256: str, places: Sequence[Path]) -> Path | None:
+def _find_blob(repo: str, file: WeightFile, sha256: str, places: Sequence[Path]) -> Path | None:
     for place in places:
         for path in (
-            metadata.repo_folder(place, repo) / "blobs" / sha256,  # a cache of the hub's layout
+            metadata.repo_folder(place, repo) / "blobs" / sha256,  # the hub's layout
             place / "blobs" / f"sha256-{sha256}",  # Ollama's
         ):
             if metadata.is_there(path, file.size_bytes) and os.access(path, os.R_OK):
@@ -93,16 +93,16 @@ def _elsewhere(repo: str, file: WeightFile, sha256: str, places: Sequence[Path])
     return None
 
 
-def _point(name: Path, target: str) -> None:
-    """Replaced as a whole: a reader finds the old link or the new one."""
+def _replace_link(name: Path, target: str) -> None:
+    """Atomically: a reader finds the old link or the new one."""
     name.parent.mkdir(parents=True, exist_ok=True)
-    beside = name.with_name(f".{name.name}.{os.getpid()}.link")
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(target)
-    beside.replace(name)
+    temporary = name.with_name(f".{name.name}.{os.getpid()}.link")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(name)
 
 
-def _git_id(path: Path) -> str:
-    """The name that the hub gives to a small file: git's own. Source: git-hash-object(1)."""
+def _git_object_id(path: Path) -> str:
+    """The hub's name for a small file. Source: git-hash-object(1)."""
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

@@ -1,8 +1,9 @@
-"""A model's shape rebuilt from catalogue facts, for planning while no header can be read."""
+"""A model's shape rebuilt from the catalogue's facts, for planning while its header can't be read."""
 
 from collections.abc import Mapping
+from math import prod
 
-from catalog.synthetic.quant_recipes import Mix, fitting, is_kept, mix_of, type_of
+from catalog.synthetic.quant_recipes import Recipe, is_unquantized, recipe_of, type_for_row, type_of
 from catalog.synthetic.tensor_layouts import FAMILIES, rows
 from domain.catalogue_types import KnownModel, KnownQuant
 from domain.errors import BadModelError
@@ -15,11 +16,11 @@ MERGE_BYTES = 16
 NOT_IN_HEADERS = frozenset(
     {"tied_embeddings", "rope_freqs", "qk_norm", "no_balance_bias", "nextn_shares_tables"}
 )
-# As near to the published size, the mix is taken for what the quantizer really did.
-NEAR_ENOUGH = 0.003
-# Types as wide as one that stands on the ladder.
-RUNGS = {"IQ3_S": "Q3_K", "IQ4_NL": "Q4_K", "Q4_0": "Q4_K", "BF16": "F16"}
-# Types from small to large, one step apart, for rows of 256-value blocks and for all others.
+# A recipe that comes this near to the published size is taken for the quantizer's own.
+SIZE_TOLERANCE = 0.003
+# Types as wide as one of a ladder.
+SAME_WIDTH = {"IQ3_S": "Q3_K", "IQ4_NL": "Q4_K", "Q4_0": "Q4_K", "BF16": "F16"}
+# Types from small to large: for rows of whole 256-value blocks, then for all others.
 LADDERS = (
     (
         "IQ1_S",
@@ -41,75 +42,75 @@ LADDERS = (
 )
 
 
-def shape_of(model: KnownModel, quant: KnownQuant) -> ModelShape:
-    """The tensor table of ``quant``: the quantizer's mix, moved along the ladder of types until it
-    takes the published bytes. Raises: BadModelError where the catalogue has no facts of the model."""
-    mix = mix_of(quant.quant, model.architecture)
+def shape_of(entry: KnownModel, quant: KnownQuant) -> ModelShape:
+    """The tensor table of ``quant`` by the quantizer's recipe, with types adjusted until it has the published
+    size. Raises: BadModelError if the catalogue has no facts of the model."""
+    recipe = recipe_of(quant.quant, entry.architecture)
     try:
-        tensors = table(model.architecture, model.shape, mix)
+        tensors = tensor_table(entry.architecture, entry.shape, recipe)
     except KeyError as error:
         raise BadModelError(
-            f"the catalogue does not know enough of {model.alias} to plan without its header: no {error}",
-            hint="go online, or name a file on this disk",
+            f"the catalogue has too few facts of {entry.alias} to plan without its header: no {error}",
+            hint="try again with a network, or name a file on this disk",
         ) from error
     return ModelShape(
-        architecture=model.architecture,
-        tensors=_adjusted(tensors, quant.size_bytes, header_bytes(model)),
+        architecture=entry.architecture,
+        tensors=_adjust_to_size(tensors, quant.size_bytes, estimate_header_bytes(entry)),
         file_bytes=quant.size_bytes,
-        metadata=header(model.architecture, model.shape, title=model.title),
-        array_lengths={"tokenizer.ggml.tokens": _vocabulary(model)},
+        metadata=make_metadata(entry.architecture, entry.shape, title=entry.title),
+        array_lengths={"tokenizer.ggml.tokens": _vocabulary_size(entry)},
     )
 
 
-def header_bytes(model: KnownModel) -> int:
-    """About how long the header is: nearly all of it is the vocabulary."""
-    has_merges = FAMILIES[model.architecture].merges
-    return _vocabulary(model) * (TOKEN_BYTES + (MERGE_BYTES if has_merges else 0))
+def estimate_header_bytes(entry: KnownModel) -> int:
+    """Approximately: nearly all of a header is the vocabulary."""
+    has_merges = FAMILIES[entry.architecture].merges
+    return _vocabulary_size(entry) * (TOKEN_BYTES + (MERGE_BYTES if has_merges else 0))
 
 
-def _vocabulary(model: KnownModel) -> int:
-    count = model.shape["vocab_size"]
+def _vocabulary_size(entry: KnownModel) -> int:
+    count = entry.shape["vocab_size"]
     return count if isinstance(count, int) else 0
 
 
-def table(architecture: str, facts: Mapping[str, MetadataValue], mix: Mix) -> tuple[Tensor, ...]:
-    """Every tensor of an architecture with these header facts in this mix. Raises: KeyError."""
+def tensor_table(architecture: str, facts: Mapping[str, MetadataValue], recipe: Recipe) -> tuple[Tensor, ...]:
+    """Every tensor of an architecture with these header facts. Raises: KeyError."""
     tied = bool(facts.get("tied_embeddings"))
     blocks = facts["block_count"]
     if not isinstance(blocks, int):
         raise KeyError("block_count")
     return tuple(
-        sized(name, dims, type_of(name, dims, mix, blocks=blocks, tied=tied))
+        make_tensor(name, dims, type_of(name, dims, recipe, blocks=blocks, tied=tied))
         for name, dims in rows(architecture, facts)
     )
 
 
-def header(architecture: str, facts: Mapping[str, MetadataValue], *, title: str) -> dict[str, MetadataValue]:
-    """The metadata of a file with these facts."""
+def make_metadata(
+    architecture: str, facts: Mapping[str, MetadataValue], *, title: str
+) -> dict[str, MetadataValue]:
+    """The header's keys and values."""
     keys = {f"{architecture}.{key}": value for key, value in facts.items() if key not in NOT_IN_HEADERS}
     return {"general.architecture": architecture, "general.name": title, **keys}
 
 
-def sized(name: str, dims: tuple[int, ...], kind: str) -> Tensor:
-    """A tensor of this ggml type, with its bytes."""
-    rows_in_all = 1
-    for dim in dims[1:]:
-        rows_in_all *= dim
-    return Tensor(name, kind, dims, BY_NAME[kind].row_bytes(dims[0]) * rows_in_all)
+def make_tensor(name: str, dims: tuple[int, ...], kind: str) -> Tensor:
+    return Tensor(name, kind, dims, BY_NAME[kind].row_bytes(dims[0]) * prod(dims[1:]))
 
 
-def _adjusted(tensors: tuple[Tensor, ...], published_bytes: int, head_bytes: int) -> tuple[Tensor, ...]:
-    """The table with tensors moved one type up or down, front to back, until no move comes nearer.
-    Some publishers count the header into a size and some do not."""
+def _adjust_to_size(
+    tensors: tuple[Tensor, ...], published_bytes: int, header_bytes: int
+) -> tuple[Tensor, ...]:
+    """Moves tensors to the next larger or smaller type, front to back, until no move comes nearer to the
+    published size. Some publishers include the header in it, some do not."""
     result = list(tensors)
-    gap_bytes = published_bytes - head_bytes - sum(tensor.size_bytes for tensor in result)
-    if min(abs(gap_bytes), abs(gap_bytes + head_bytes)) < NEAR_ENOUGH * published_bytes:
+    gap_bytes = published_bytes - header_bytes - sum(tensor.size_bytes for tensor in result)
+    if min(abs(gap_bytes), abs(gap_bytes + header_bytes)) < SIZE_TOLERANCE * published_bytes:
         return tensors
     moved = True
     while moved:
         moved = False
         for index, tensor in enumerate(result):
-            other = _neighbour(tensor, up=gap_bytes > 0)
+            other = _next_type(tensor, up=gap_bytes > 0)
             if other is None or other.type == tensor.type:
                 continue
             step_bytes = other.size_bytes - tensor.size_bytes
@@ -120,15 +121,15 @@ def _adjusted(tensors: tuple[Tensor, ...], published_bytes: int, head_bytes: int
     return tuple(result)
 
 
-def _neighbour(tensor: Tensor, *, up: bool) -> Tensor | None:
-    if is_kept(tensor.name, tensor.shape) or tensor.type == "MXFP4":
+def _next_type(tensor: Tensor, *, up: bool) -> Tensor | None:
+    if is_unquantized(tensor.name, tensor.shape) or tensor.type == "MXFP4":
         return None
-    wide = tensor.shape[0] % 256 == 0
-    rung = RUNGS.get(tensor.type, tensor.type) if wide else tensor.type
-    for ladder in LADDERS if wide else LADDERS[1:]:
-        if rung in ladder:
-            place = ladder.index(rung) + (1 if up else -1)
-            if 0 <= place < len(ladder):
-                kind = fitting(ladder[place], tensor.shape[0], mix_of("Q8_0", ""))
-                return sized(tensor.name, tensor.shape, kind)
+    has_whole_blocks = tensor.shape[0] % 256 == 0
+    current = SAME_WIDTH.get(tensor.type, tensor.type) if has_whole_blocks else tensor.type
+    for ladder in LADDERS if has_whole_blocks else LADDERS[1:]:
+        if current in ladder:
+            index = ladder.index(current) + (1 if up else -1)
+            if 0 <= index < len(ladder):
+                kind = type_for_row(ladder[index], tensor.shape[0], recipe_of("Q8_0", ""))
+                return make_tensor(tensor.name, tensor.shape, kind)
     return None

@@ -92,7 +92,7 @@ async def verify(app: App, model: str | None) -> AsyncIterator[VerifyProgress]:
 async def adopt(app: App, folder: Path | None) -> tuple[LocalModelRow, ...]:
     """Links to the GGUF files of LM Studio and Ollama. Raises: DownloadError where there are none."""
     models_dir = app.settings.models_dir
-    folders = (folder,) if folder else adoption.usual_folders(app.settings.ollama_models)
+    folders = (folder,) if folder else adoption.default_folders(app.settings.ollama_models)
     names = await asyncio.to_thread(adoption.adopt, folders, models_dir)
     if not names:
         looked = ", ".join(map(str, folders))
@@ -116,12 +116,12 @@ async def _checked(app: App, one: LocalModel) -> AsyncIterator[VerifyProgress]:
 
 
 async def _stored(app: App) -> tuple[LocalModel, ...]:
-    return await asyncio.to_thread(inventory.stored, app.settings.models_dir, app.settings.places)
+    return await asyncio.to_thread(inventory.list_models, app.settings.models_dir, app.settings.places)
 
 
 async def find(app: App, model: str) -> tuple[LocalModel, ...]:
     """Raises: UnknownModelError."""
-    return inventory.named(model, await _stored(app), app.catalogue)
+    return inventory.select(model, await _stored(app), app.catalogue)
 
 
 async def _users(app: App, found: tuple[LocalModel, ...]) -> dict[LocalModel, str]:

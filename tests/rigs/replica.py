@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, TokenType
 
-from catalog.synthetic.header import header, sized, table
-from catalog.synthetic.quant_recipes import Mix, type_of
+from catalog.synthetic.header import make_metadata, make_tensor, tensor_table
+from catalog.synthetic.quant_recipes import Recipe, type_of
 from domain.model import MetadataValue, ModelShape
 
 _ALIGNMENT = 32
@@ -21,10 +21,10 @@ _MERGES = "tokenizer.ggml.merges"
 # The mixes of the recorded truth, see its note: a row that is no multiple of 256 becomes Q5_0.
 _RECORDED_NARROW = {"Q4_K": "Q5_0", "Q6_K": "Q5_0"}
 _RECORDED_MIXES = {
-    "Q4_K_M": Mix("Q4_K", output="Q6_K", more="Q6_K", narrow=_RECORDED_NARROW),
-    "MXFP4": Mix("Q8_0", output="Q8_0", experts="MXFP4"),
-    "Q8_0": Mix("Q8_0", output="Q8_0"),
-    "F16": Mix("F16", output="F16"),
+    "Q4_K_M": Recipe("Q4_K", output="Q6_K", more="Q6_K", narrow=_RECORDED_NARROW),
+    "MXFP4": Recipe("Q8_0", output="Q8_0", experts="MXFP4"),
+    "Q8_0": Recipe("Q8_0", output="Q8_0"),
+    "F16": Recipe("F16", output="F16"),
 }
 
 
@@ -61,12 +61,12 @@ def shape_from_facts(facts: Mapping[str, Any], quant: str) -> ModelShape:
     """The shape that the recorded figures of a model belong to. ``file_bytes`` is its tensors' alone."""
     keys = header_keys(facts)
     architecture = str(facts["arch"])
-    tensors = table(architecture, keys, _RECORDED_MIXES[quant])
+    tensors = tensor_table(architecture, keys, _RECORDED_MIXES[quant])
     return ModelShape(
         architecture=architecture,
         tensors=tensors,
         file_bytes=sum(_padded(tensor.size_bytes) for tensor in tensors),
-        metadata=header(architecture, keys, title="replica"),
+        metadata=make_metadata(architecture, keys, title="replica"),
         array_lengths={_TOKENS: int(facts["vocab_size"])},
     )
 
@@ -84,7 +84,7 @@ def shape_from_capture(model: Mapping[str, Any]) -> ModelShape:
     tied = all(name != "output.weight" for name, _ in names)
     mix = _RECORDED_MIXES[model["quant"]]
     tensors = tuple(
-        sized(name, dims, type_of(name, dims, mix, blocks=blocks, tied=tied)) for name, dims in names
+        make_tensor(name, dims, type_of(name, dims, mix, blocks=blocks, tied=tied)) for name, dims in names
     )
     return ModelShape(
         architecture=architecture,

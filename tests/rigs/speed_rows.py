@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from catalog.synthetic.header import shape_of, table
-from catalog.synthetic.quant_recipes import mix_of
+from catalog.synthetic.header import shape_of, tensor_table
+from catalog.synthetic.quant_recipes import recipe_of
 from config.data import catalogue, known_gpus
 from domain.catalogue_types import KnownGpu, KnownModel, KnownQuant
 from domain.hardware import BandwidthSource, Cpu, EngineFound, Gpu, Hardware, Memory, MemoryKind
@@ -161,7 +161,7 @@ def _shape(key: str, one: Mapping[str, Any]) -> ModelShape:
 def _blueprint(key: str, quant: str, size: int | None) -> ModelShape:
     model = _model(key)
     if size is None:
-        tensors = table(model.architecture, model.shape, mix_of(quant, model.architecture))
+        tensors = tensor_table(model.architecture, model.shape, recipe_of(quant, model.architecture))
         size = sum(tensor.size_bytes for tensor in tensors)
     return shape_of(model, KnownQuant("", quant, size))
 

@@ -28,9 +28,9 @@ def complete_quants(tree: FileTree) -> tuple[QuantFiles, ...]:
 def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel, ...]:
     """Raises: BadModelError where several models could be meant: a choice of quants must not become one of
     models."""
-    found = group_files(selection.filter(tree.files))
+    contents = group_files(selection.filter(tree.files))
     location = tree.origin.location or tree.origin.repo
-    quants = _selected(found, selection, location)
+    quants = _select(contents, selection, location)
     shapes = _read_shapes(tree, quants)
     models = []
     for quant in quants:
@@ -40,24 +40,24 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
                 files=quant.files,
                 quant=quant.quant,
                 size_bytes=quant.size_bytes,
-                beside=found.companions,
+                beside=contents.companions,
             )
             models.append(ResolvedModel(weights, shape))
     _check_one_model(location, models)
     return tuple(models)
 
 
-def _selected(found: Contents, selection: FileSelection, location: str) -> tuple[QuantFiles, ...]:
+def _select(contents: Contents, selection: FileSelection, location: str) -> tuple[QuantFiles, ...]:
     """The quant that is asked for, or all if there is none of that name: the error then names them."""
-    quants = found.quants
-    missing = [part for quant, part in found.incomplete.items() if selection.has_quant(quant)]
+    quants = contents.quants
+    missing = [part for quant, part in contents.incomplete.items() if selection.has_quant(quant)]
     if missing and (selection.quant or not quants):
         complete = ", ".join(files.quant for files in quants)
         raise BadModelError(
             f"{location} is incomplete: {missing[0]} is missing",
             hint=f"complete quants: {complete}" if quants else "",
         )
-    for quant, pair in found.ambiguous.items():
+    for quant, pair in contents.ambiguous.items():
         if selection.has_quant(quant):
             raise _several_models(location, pair)
     if selection.quant:
@@ -96,10 +96,10 @@ def _read_shapes(tree: FileTree, quants: Sequence[QuantFiles]) -> Mapping[str, M
     return shapes
 
 
-def _check_one_model(location: str, found: Iterable[ResolvedModel]) -> None:
+def _check_one_model(location: str, models: Iterable[ResolvedModel]) -> None:
     """Raises: BadModelError where headers are of different models."""
     names: dict[object, str] = {}
-    for model in found:
+    for model in models:
         facts = (model.shape.get(key) for key in ("block_count", "embedding_length", "expert_count"))
         names.setdefault((model.shape.architecture, *facts), model.weights.files[0].name)
     if len(names) > 1:

