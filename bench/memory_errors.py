@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from domain.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
-from planner.llama_cpp.context_params import Reader
+from planner.llama_cpp.context_params import EngineTool
 from planner.llama_cpp.estimate import estimate
 from tests.planner import build
 
@@ -23,7 +23,7 @@ def compared(shape: ModelShape, row: dict[str, Any]) -> list[tuple[str, int, int
     machine = build.assumed_gpus(row["gpus"])
     found = {
         "Host" if memory.device == "host" else memory.device: memory
-        for memory in estimate(shape, parse(row["args"]), machine, reader=Reader.FIT_PARAMS).memory
+        for memory in estimate(shape, parse(row["args"]), machine, tool=EngineTool.FIT_PARAMS).memory
     }
     return [
         (device, sum(getattr(found[device], PARTS[part]) // MIB for part in parts), sum(parts.values()))

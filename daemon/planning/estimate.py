@@ -18,7 +18,7 @@ from domain.model import ModelShape, ResolvedModel
 from domain.plan import LLAMA_CPP, VLLM, Estimate, LaunchOptions, LlamaFlags, VllmFlags
 from planner.choose import choose
 from planner.llama_cpp import estimate as arithmetic
-from planner.llama_cpp.context_params import Reader, resolve
+from planner.llama_cpp.context_params import EngineTool, resolve
 from planner.machine.calibration import Calibration
 from planner.model import hparams
 from planner.vllm import estimate as vllm
@@ -63,7 +63,7 @@ async def estimate(
             machine,
             depth_tokens=depth_tokens,
             calibration=known,
-            reader=Reader.SERVER if gpus is None else Reader.FIT_PARAMS,
+            tool=EngineTool.SERVER if gpus is None else EngineTool.FIT_PARAMS,
             mmproj=await beside("--mmproj", flags.mmproj),
             draft=await beside("--model-draft", flags.draft_model),
         )
@@ -84,7 +84,7 @@ def check(own: ResolvedModel, flags: LlamaFlags | VllmFlags, machine: Hardware, 
         raise UsageError(
             f"--main-gpu {flags.main_gpu} is not there: {len(machine.gpus)} GPUs, counted from 0"
         )
-    most = resolve(flags, hparams.read(own.shape)).context_per_sequence
+    most = resolve(flags, hparams.read_hparams(own.shape)).context_per_sequence
     if depth_tokens > most:
         raise UsageError(
             f"--depth {depth_tokens} is more than the context: each sequence of this line has {most} tokens",
@@ -98,7 +98,7 @@ def beyond(own: ResolvedModel, flags: LlamaFlags | VllmFlags) -> tuple[str, ...]
     trained = own.shape.get("context_length")
     if isinstance(flags, VllmFlags) or not flags.context_tokens or not isinstance(trained, int):
         return ()
-    asked = min(flags.context_tokens, resolve(flags, hparams.read(own.shape)).context_per_sequence)
+    asked = min(flags.context_tokens, resolve(flags, hparams.read_hparams(own.shape)).context_per_sequence)
     if asked <= trained:
         return ()
     return (f"the model was trained for {trained} tokens of context, each sequence is given {asked}",)

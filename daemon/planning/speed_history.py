@@ -17,7 +17,7 @@ from launchers.base import Capabilities
 from launchers.readiness import Ready
 from planner.llama_cpp.estimate import estimate
 from planner.machine.calibration import Calibration, Run
-from planner.machine.comparison import run_of
+from planner.machine.comparison import compare_run
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def _keep_speed(
     machine: Hardware,
     path: Path,
 ) -> None:
-    run = run_of(
+    run = compare_run(
         read_file(path),
         flags,
         machine,

@@ -21,8 +21,8 @@ from domain.plan import Confidence, LlamaFlags, Plan
 from launchers.base import Capabilities
 from launchers.llama_cpp.dry_run import FIT_PARAMS, DeviceUsage, DryRunReport
 from launchers.process.engine import EngineProcess
-from planner.llama_cpp.context_params import Reader
-from planner.llama_cpp.estimate import lay_out
+from planner.llama_cpp.context_params import EngineTool
+from planner.llama_cpp.estimate import memory_layout
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +137,8 @@ def _told(app: App, question: Question) -> DryRunReport:
 
 def _compared(told: DryRunReport, shape: ModelShape, question: Question) -> Differences:
     """With what the rules say of the program that told: it reserves less than the server that runs."""
-    reader = Reader.FIT_PARAMS if told.program == FIT_PARAMS else Reader.DRY_RUN
-    rules = lay_out(shape, question.flags, question.machine, reader=reader).rows
+    tool = EngineTool.FIT_PARAMS if told.program == FIT_PARAMS else EngineTool.DRY_RUN
+    rules = memory_layout(shape, question.flags, question.machine, tool=tool).memory
     found = reconcile.differences(rules, told.devices)
     if found is None:
         seen = ", ".join(one.name for one in told.devices if one.is_device) or "none"

@@ -9,48 +9,52 @@ from planner.llama_cpp.context_params import ALL_LAYERS
 
 # A turn of a chat or an agent: what is new since the cached prefix, and the answer.
 TURN_PROMPT_TOKENS = 1024
-TURN_TOKENS = 256
+TURN_ANSWER_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """``context_tokens`` is what one sequence gets; ``together`` the tokens/s of all sequences at once,
-    where several were asked for. ``loss``: see ``quality``."""
+    """``context_tokens`` is what one sequence gets; ``batch_tokens_per_s`` the tokens/s of all sequences at
+    once, where several were asked for. ``loss``: see ``quality``."""
 
-    candidate: ResolvedModel
+    model: ResolvedModel
     flags: LlamaFlags | VllmFlags
     estimate: Estimate
     context_tokens: int
     parallel: int = 1
-    together: float | None = None
+    batch_tokens_per_s: float | None = None
 
     @property
     def loss(self) -> float:
-        return quality.loss(self.candidate)
+        return quality.loss(self.model)
 
     @property
     def engine(self) -> str:
-        return self.candidate.engine
+        return self.model.engine
 
     @property
-    def decode(self) -> float | None:
-        found = self.estimate.speed.decode_tokens_per_s
-        return found.expected if found else None
+    def decode_tokens_per_s(self) -> float | None:
+        predicted = self.estimate.speed.decode_tokens_per_s
+        return predicted.expected if predicted else None
 
     @property
-    def pace(self) -> float | None:
+    def tokens_per_s(self) -> float | None:
         """Tokens/s that each sequence gets while all are served."""
-        return self.decode if self.together is None else self.together / self.parallel
+        return (
+            self.decode_tokens_per_s
+            if self.batch_tokens_per_s is None
+            else self.batch_tokens_per_s / self.parallel
+        )
 
     @property
-    def quickness(self) -> float | None:
+    def score(self) -> float | None:
         """What options of one quality are compared by: turns per second, or tokens of all at once."""
-        if self.together is not None:
-            return self.together
-        if not self.decode:
+        if self.batch_tokens_per_s is not None:
+            return self.batch_tokens_per_s
+        if not self.decode_tokens_per_s:
             return None
-        prompt_s = TURN_PROMPT_TOKENS / self.prefill if self.prefill else 0.0
-        return 1.0 / (prompt_s + TURN_TOKENS / self.decode)
+        prompt_s = TURN_PROMPT_TOKENS / self.prefill_tokens_per_s if self.prefill_tokens_per_s else 0.0
+        return 1.0 / (prompt_s + TURN_ANSWER_TOKENS / self.decode_tokens_per_s)
 
     @property
     def has_host_weights(self) -> bool:
@@ -61,9 +65,9 @@ class Candidate:
         return bool(flags.n_cpu_moe) or flags.gpu_layers != ALL_LAYERS
 
     @property
-    def prefill(self) -> float | None:
-        found = self.estimate.speed.prefill_tokens_per_s
-        return found.expected if found else None
+    def prefill_tokens_per_s(self) -> float | None:
+        predicted = self.estimate.speed.prefill_tokens_per_s
+        return predicted.expected if predicted else None
 
     @property
     def needed_bytes(self) -> int:
@@ -84,4 +88,4 @@ class Candidate:
 
     @property
     def quant(self) -> str:
-        return self.candidate.weights.quant
+        return self.model.weights.quant

@@ -5,27 +5,27 @@ from dataclasses import replace
 from domain.errors import UsageError
 from domain.model import ResolvedModel
 from domain.plan import VLLM, VllmFlags
-from planner.llama_cpp import search
-from planner.llama_cpp.estimate import lay_out
-from planner.llama_cpp.search import SearchContext
+from planner.choose.context import SearchContext
+from planner.llama_cpp import search as llama_cpp_search
+from planner.llama_cpp.estimate import memory_layout
 from planner.vllm import estimate as vllm
-from planner.vllm.options import cache_bytes
+from planner.vllm.search import kv_cache_bytes
 
 
-def least_bytes(candidate: ResolvedModel, context_tokens: int, case: SearchContext) -> int:
+def min_bytes(model: ResolvedModel, context_tokens: int, search: SearchContext) -> int:
     """At the smallest KV type."""
-    if candidate.engine == VLLM:
-        return _of_vllm(candidate, context_tokens, case)
-    flags = search.base(search.KV_TYPES[-1], context_tokens, case)
-    return sum(row.needed_bytes for row in lay_out(candidate.shape, flags, case.hardware).rows)
+    if model.engine == VLLM:
+        return _of_vllm(model, context_tokens, search)
+    flags = llama_cpp_search.base_flags(llama_cpp_search.CACHE_TYPES[-1], context_tokens, search)
+    return sum(row.needed_bytes for row in memory_layout(model.shape, flags, search.hardware).memory)
 
 
-def _of_vllm(candidate: ResolvedModel, context_tokens: int, case: SearchContext) -> int:
-    flags = VllmFlags(max_model_len=context_tokens, enforce_eager=not case.hardware.gpus)
+def _of_vllm(model: ResolvedModel, context_tokens: int, search: SearchContext) -> int:
+    flags = VllmFlags(max_model_len=context_tokens, enforce_eager=not search.hardware.gpus)
     try:
-        cache = vllm.lay_out(candidate.shape, flags, case.hardware).cache
+        cache = vllm.memory_layout(model.shape, flags, search.hardware).kv_blocks
     except UsageError:  # more than it was trained for: its weights are the answer
-        return candidate.weights.size_bytes
-    space = cache_bytes(cache, context_tokens, case.parallel)
+        return model.weights.size_bytes
+    space = kv_cache_bytes(cache, context_tokens, search.parallel)
     flags = replace(flags, kv_cache_memory_bytes=space)
-    return sum(row.needed_bytes for row in vllm.lay_out(candidate.shape, flags, case.hardware).rows)
+    return sum(row.needed_bytes for row in vllm.memory_layout(model.shape, flags, search.hardware).memory)

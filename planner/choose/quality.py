@@ -58,36 +58,36 @@ OF_SAFETENSORS = {
     "mxfp4": 0.0,
 }
 # Below this difference two quants answer alike; the smaller one is better then.
-SAME = 0.004
+INDISTINGUISHABLE_LOSS = 0.004
 # What an 8-bit quant loses at most: nobody can tell them apart, and speed decides where many are served.
-SAME_AT_ONCE = 0.012
+INDISTINGUISHABLE_LOSS_IN_BATCH = 0.012
 UNKNOWN_LOSS = 1.0
 UNBOUNDED = 1000.0
-WORDS = {"best": 0.01, "high": 0.06, "balanced": 0.3, "small": 20.0}
+QUALITY_LEVELS = {"best": 0.01, "high": 0.06, "balanced": 0.3, "small": 20.0}
 # What a quant of a model loses whose experts are MXFP4 from the start: only the rest was touched.
 NATIVE_SHARE = 0.5
 REST_OF_NATIVE = 0.1
 
 
-def loss(candidate: ResolvedModel) -> float:
+def loss(model: ResolvedModel) -> float:
     """Added perplexity, comparable between quants of one model only."""
-    if candidate.engine == VLLM:
-        return OF_SAFETENSORS.get(stored_in(candidate), UNKNOWN_LOSS)
-    name = plain(candidate.weights.quant)
-    if is_native(candidate):
+    if model.engine == VLLM:
+        return OF_SAFETENSORS.get(storage_type(model), UNKNOWN_LOSS)
+    name = base_quant(model.weights.quant)
+    if is_native_mxfp4(model):
         return REST_OF_NATIVE * ADDED_PERPLEXITY.get(name, 0.0)
     return ADDED_PERPLEXITY.get(name, UNKNOWN_LOSS)
 
 
-def stored_in(candidate: ResolvedModel) -> str:
+def storage_type(model: ResolvedModel) -> str:
     """A key of ``OF_SAFETENSORS``. Where config.json names MXFP4 as its method, and no tool that made it so,
     the model was trained in it."""
-    kind = candidate.weights.quant.lower().replace("fp16", "f16").replace("fp32", "f32")
-    method = candidate.shape.get("quantization_config.quant_method")
-    return "fp4" if kind == "mxfp4" and method not in (None, "mxfp4") else kind or "bf16"
+    storage = model.weights.quant.lower().replace("fp16", "f16").replace("fp32", "f32")
+    method = model.shape.get("quantization_config.quant_method")
+    return "fp4" if storage == "mxfp4" and method not in (None, "mxfp4") else storage or "bf16"
 
 
-def plain(quant: str) -> str:
+def base_quant(quant: str) -> str:
     """``UD-Q4_K_XL`` -> ``Q4_K_M``: dynamic quants are no worse than the plain mix of their bits."""
     name = quant.upper().removeprefix("UD-").removeprefix("I1-")
     if name.endswith("_K_XL"):
@@ -96,22 +96,24 @@ def plain(quant: str) -> str:
     return "Q2_K" if name == "Q2_K_L" else "Q6_K" if name == "Q6_K_L" else name
 
 
-def is_native(candidate: ResolvedModel) -> bool:
+def is_native_mxfp4(model: ResolvedModel) -> bool:
     """Whether most bytes are MXFP4, the type that such models were trained in."""
-    native = sum(tensor.size_bytes for tensor in candidate.shape.tensors if tensor.type == "MXFP4")
-    return native > NATIVE_SHARE * sum(tensor.size_bytes for tensor in candidate.shape.tensors)
+    native = sum(tensor.size_bytes for tensor in model.shape.tensors if tensor.type == "MXFP4")
+    return native > NATIVE_SHARE * sum(tensor.size_bytes for tensor in model.shape.tensors)
 
 
-def wanted(candidates: tuple[ResolvedModel, ...], quality: str | None) -> tuple[ResolvedModel, ...]:
+def filter_by_quality(models: tuple[ResolvedModel, ...], quality: str | None) -> tuple[ResolvedModel, ...]:
     """Those of a quant by name, or no worse than a word says. Raises: UsageError with what there is."""
     if quality is None:
-        return candidates
-    if quality.lower() in WORDS:
-        limit = WORDS[quality.lower()]
-        found = tuple(one for one in candidates if loss(one) <= limit)
-        return found or (min(candidates, key=loss),)
-    found = tuple(one for one in candidates if one.weights.quant.upper() == quality.upper())
-    if not found:
-        names = ", ".join(sorted({one.weights.quant for one in candidates}))
-        raise UsageError(f"there is no quant {quality}", hint=f"there are {names}; or say {', '.join(WORDS)}")
-    return found
+        return models
+    if quality.lower() in QUALITY_LEVELS:
+        limit = QUALITY_LEVELS[quality.lower()]
+        matching = tuple(model for model in models if loss(model) <= limit)
+        return matching or (min(models, key=loss),)
+    matching = tuple(model for model in models if model.weights.quant.upper() == quality.upper())
+    if not matching:
+        names = ", ".join(sorted({model.weights.quant for model in models}))
+        raise UsageError(
+            f"there is no quant {quality}", hint=f"there are {names}; or say {', '.join(QUALITY_LEVELS)}"
+        )
+    return matching

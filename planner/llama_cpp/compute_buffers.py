@@ -1,4 +1,4 @@
-"""Compute buffers per device: the graph of the largest batch, laid out as the engine lays it out."""
+"""Compute buffers per device: the graph of the largest batch, allocated as the engine allocates it."""
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -6,7 +6,7 @@ from functools import lru_cache
 from domain.model import ModelShape
 from planner.llama_cpp import compute_upper_bound
 from planner.llama_cpp.context_params import ContextParams
-from planner.llama_cpp.graph.context import Context, NotLaidOutError
+from planner.llama_cpp.graph.builder import GraphBuilder, UnsupportedGraphError
 from planner.llama_cpp.graph.model import build
 from planner.llama_cpp.graph.recipe import recipe
 from planner.llama_cpp.graph.schedule import PIPELINE_COPIES, Scheduler
@@ -14,71 +14,87 @@ from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.machine.devices import REMOTE_CPU, Backend
 from planner.model.hparams import Hparams, Layer
 
-HOST_ALIGNMENT = 32
-# A run of like blocks is walked through at its start and its end only: between them the free blocks of
-# the buffer come round again, after one block or after two. A test compares with whole graphs. Copies of
-# states that stand on the host leave gaps in each block: those graphs are walked through whole.
-KEPT_BLOCKS = 2
-ROUND = 2
+HOST_ALIGNMENT_BYTES = 32
+# Of a run of equal blocks only the first and the last are built: between them the free blocks of the buffer
+# repeat after one or two periods. A test compares with whole graphs. Copies of states on the host leave gaps
+# in each block: those graphs are built whole.
+BLOCKS_AT_EACH_END = 2
+SKIPPED_PERIODS = 2
+MAX_PERIOD = 8
 
-
-# The kind of a block, its device, and where each of its tensors stands.
-Standing = tuple[int, int, tuple[int, ...]]
+# The kind of a block, its device, and the device of each of its tensors.
+BlockSignature = tuple[int, int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One graph to lay out. What decides the sizes is compared, what carries it is not: two quants of
-    a model share their graph."""
+class GraphSpec:
+    """One graph to build. Only what decides the sizes is compared, so two quants of a model share a
+    result."""
 
-    run: ContextParams
-    widths: tuple[int, ...]
+    cparams: ContextParams
+    dimensions: tuple[int, ...]
     layers: tuple[Layer, ...]
-    blocks: tuple[Standing, ...]
+    signatures: tuple[BlockSignature, ...]
     backends: tuple[Backend, ...]
-    ends: tuple[int, ...]
-    copies: int
+    end_devices: tuple[int, ...]
+    pipeline_copies: int
     weight_bytes: int
-    numbers: tuple[int, ...] = field(compare=False)
+    blocks: tuple[int, ...] = field(compare=False)
     shape: ModelShape = field(compare=False)
     hparams: Hparams = field(compare=False)
     placement: Placement = field(compare=False)
     architecture: str = ""
 
 
-def per_device(
-    shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement, *, whole: bool = False
+def bytes_per_device(
+    shape: ModelShape,
+    hparams: Hparams,
+    cparams: ContextParams,
+    placement: Placement,
+    *,
+    all_blocks: bool = False,
 ) -> dict[int, int]:
-    """Bytes by device number; a bound from above where the graph is not known. ``whole``: walk through
-    every block."""
-    whole = whole or (hparams.is_hybrid and not run.kv_offload)
-    numbers = tuple(range(hparams.trunk)) if whole else telling(hparams, placement)
-    sizes = _sizes(_job(shape, hparams, run, placement, numbers))
+    """Bytes by device number; an upper bound where the graph is not known.
+
+    ``all_blocks``: build every block, not just representative ones."""
+    if all_blocks or (hparams.is_hybrid and not cparams.kv_offload):
+        blocks = tuple(range(hparams.main_blocks))
+    else:
+        blocks = representative_blocks(hparams, placement)
+    sizes = _buffer_sizes(_graph_spec(shape, hparams, cparams, placement, blocks))
     if sizes is None:
-        pipelined = is_pipelined(hparams, run, placement)
-        return compute_upper_bound.per_device(shape, hparams, run, placement, pipelined=pipelined)
+        pipelined = is_pipelined(hparams, cparams, placement)
+        return compute_upper_bound.bytes_per_device(
+            shape, hparams, cparams, placement, is_pipelined=pipelined
+        )
     return {HOST_ID: sizes[-1], **dict(enumerate(sizes[:-1]))}
 
 
-def is_laid_out(shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement) -> bool:
-    """Whether ``per_device`` gives the engine's own graph, not a bound."""
-    return _sizes(_job(shape, hparams, run, placement, telling(hparams, placement))) is not None
+def is_exact(shape: ModelShape, hparams: Hparams, cparams: ContextParams, placement: Placement) -> bool:
+    """Whether ``bytes_per_device`` gives the engine's own graph, not an upper bound."""
+    blocks = representative_blocks(hparams, placement)
+    return _buffer_sizes(_graph_spec(shape, hparams, cparams, placement, blocks)) is not None
 
 
-def _job(
-    shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement, numbers: tuple[int, ...]
-) -> Job:
+def _graph_spec(
+    shape: ModelShape,
+    hparams: Hparams,
+    cparams: ContextParams,
+    placement: Placement,
+    blocks: tuple[int, ...],
+) -> GraphSpec:
     backends = tuple(device.backend for device in placement.devices)
-    return Job(
-        run=run,
-        widths=(hparams.embd, hparams.vocab, hparams.experts, hparams.experts_used, len(hparams.layers)),
+    layers = len(hparams.layers)
+    return GraphSpec(
+        cparams=cparams,
+        dimensions=(hparams.embd, hparams.vocab, hparams.expert_count, hparams.experts_used, layers),
         layers=tuple(dict(zip(hparams.kinds, hparams.layers, strict=True)).values()),
-        blocks=tuple(standing(hparams, placement, number) for number in numbers),
+        signatures=tuple(block_signature(hparams, placement, block) for block in blocks),
         backends=backends,
-        ends=(placement.output, placement.tensor_device.get("token_embd.weight", HOST_ID)),
-        copies=PIPELINE_COPIES if is_pipelined(hparams, run, placement) else 1,
-        weight_bytes=shape.file_bytes if any(one.offloads_host_weights for one in backends) else 0,
-        numbers=numbers,
+        end_devices=(placement.output, placement.tensor_device.get("token_embd.weight", HOST_ID)),
+        pipeline_copies=PIPELINE_COPIES if is_pipelined(hparams, cparams, placement) else 1,
+        weight_bytes=shape.file_bytes if any(backend.offloads_host_weights for backend in backends) else 0,
+        blocks=blocks,
         shape=shape,
         hparams=hparams,
         placement=placement,
@@ -87,92 +103,99 @@ def _job(
 
 
 @lru_cache(maxsize=256)
-def _sizes(job: Job) -> tuple[int, ...] | None:
-    if not job.hparams.is_known:
+def _buffer_sizes(spec: GraphSpec) -> tuple[int, ...] | None:
+    if not spec.hparams.is_known:
         return None
     try:
-        graph = build(_context(job))
-    except NotLaidOutError:
+        graph = build(_builder(spec))
+    except UnsupportedGraphError:
         return None
-    return tuple(_scheduler(job).buffer_sizes(graph))
+    return tuple(_scheduler(spec).buffer_sizes(graph))
 
 
-def _context(job: Job) -> Context:
-    made = recipe(job.hparams.architecture)
-    return Context(job.shape, job.hparams, job.run, job.placement, made, job.numbers)
+def _builder(spec: GraphSpec) -> GraphBuilder:
+    own_recipe = recipe(spec.hparams.architecture)
+    return GraphBuilder(spec.shape, spec.hparams, spec.cparams, spec.placement, own_recipe, spec.blocks)
 
 
-def _scheduler(job: Job) -> Scheduler:
+def _scheduler(spec: GraphSpec) -> Scheduler:
     return Scheduler(
-        [*(backend.alignment for backend in job.backends), HOST_ALIGNMENT],
-        [*(backend.offloads_host_weights for backend in job.backends), False],
-        copies=job.copies,
+        [*(backend.alignment_bytes for backend in spec.backends), HOST_ALIGNMENT_BYTES],
+        [*(backend.offloads_host_weights for backend in spec.backends), False],
+        pipeline_copies=spec.pipeline_copies,
     )
 
 
-def settled(shape: ModelShape, hparams: Hparams, run: ContextParams, placement: Placement) -> ContextParams:
-    """``run`` with flash attention as ``-fa auto`` leaves it: off where one of its nodes would not run
-    on its layer's device, which happens where caches or states stand on the host.
+def resolve_flash_attention(
+    shape: ModelShape, hparams: Hparams, cparams: ContextParams, placement: Placement
+) -> ContextParams:
+    """``cparams`` with flash attention as ``-fa auto`` decides it.
 
-    Source: ``llama_context::resolve_fused_ops``."""
-    may_differ = hparams.is_known and (hparams.is_hybrid or not run.kv_offload)
-    if not (run.flash_attention_auto and run.flash_attention and may_differ and placement.devices):
-        return run
-    probe = replace(run, ubatch=run.sequences, logits_rows=run.sequences)
-    stays = _is_fused_at_home(_job(shape, hparams, probe, placement, telling(hparams, placement)))
-    return run if stays else replace(run, flash_attention=False)
+    It is turned off if one of its nodes would not run on its layer's device, which happens where caches or
+    states are on the host. Source: ``llama_context::resolve_fused_ops``."""
+    is_auto = cparams.flash_attention_auto and cparams.flash_attention
+    may_be_remote = hparams.is_known and (hparams.is_hybrid or not cparams.kv_offload)
+    if not (is_auto and may_be_remote and placement.devices):
+        return cparams
+    probe = replace(cparams, ubatch=cparams.sequences, logits_rows=cparams.sequences)
+    blocks = representative_blocks(hparams, placement)
+    stays_local = _fused_nodes_stay_local(_graph_spec(shape, hparams, probe, placement, blocks))
+    return cparams if stays_local else replace(cparams, flash_attention=False)
 
 
 @lru_cache(maxsize=256)
-def _is_fused_at_home(job: Job) -> bool:
-    context = _context(job)
+def _fused_nodes_stay_local(spec: GraphSpec) -> bool:
+    builder = _builder(spec)
     try:
-        graph = build(context)
-    except NotLaidOutError:
+        graph = build(builder)
+    except UnsupportedGraphError:
         return True
-    _scheduler(job).assign(graph)
-    at_home = (context.home(job.placement.layer_device[block]) for _, block in context.fused)
-    return all(node.backend == home for (node, _), home in zip(context.fused, at_home, strict=True))
-
-
-def is_pipelined(hparams: Hparams, run: ContextParams, placement: Placement) -> bool:
-    """Source: ``llama_context``: several devices, all layers on them, no overrides, cache with them."""
-    return (
-        len(placement.devices) > 1
-        and run.gpu_layers > len(hparams.layers)
-        and run.kv_offload
-        and run.by_layers
-        and not placement.has_overrides
-        and (run.mixed or all(device.backend is not REMOTE_CPU for device in placement.devices))
+    _scheduler(spec).assign(graph)
+    return all(
+        node.backend == builder.backend_index(spec.placement.layer_device[block])
+        for node, block in builder.fused_attention
     )
 
 
-def telling(hparams: Hparams, placement: Placement) -> tuple[int, ...]:
-    """The first and last blocks of every run of blocks that stand alike."""
-    kinds = [standing(hparams, placement, number) for number in range(hparams.trunk)]
-    kept: set[int] = set()
+def is_pipelined(hparams: Hparams, cparams: ContextParams, placement: Placement) -> bool:
+    """Several devices, all layers and the cache on them, no overrides. Source: ``llama_context``."""
+    return (
+        len(placement.devices) > 1
+        and cparams.gpu_layers > len(hparams.layers)
+        and cparams.kv_offload
+        and cparams.splits_by_layer
+        and not placement.has_overrides
+        and (cparams.mixed_batches or all(device.backend is not REMOTE_CPU for device in placement.devices))
+    )
+
+
+def representative_blocks(hparams: Hparams, placement: Placement) -> tuple[int, ...]:
+    """The first and last blocks of every run of blocks with the same repeating signatures."""
+    signatures = [block_signature(hparams, placement, block) for block in range(hparams.main_blocks)]
+    blocks: set[int] = set()
     start = 0
-    while start < len(kinds):
-        period, end = _run(kinds, start)
-        count = max(KEPT_BLOCKS, period)
-        skipped = max(0, end - start - 2 * count) // (ROUND * period) * ROUND * period
-        kept |= set(range(start, min(start + count, end)))
-        kept |= set(range(min(start + count + skipped, end), end))
+    while start < len(signatures):
+        period, end = _repeating_run(signatures, start)
+        count = max(BLOCKS_AT_EACH_END, period)
+        step = SKIPPED_PERIODS * period
+        skipped = max(0, end - start - 2 * count) // step * step
+        blocks |= set(range(start, min(start + count, end)))
+        blocks |= set(range(min(start + count + skipped, end), end))
         start = end
-    return tuple(sorted(kept))
+    return tuple(sorted(blocks))
 
 
-def standing(hparams: Hparams, placement: Placement, number: int) -> Standing:
-    return hparams.kinds[number], placement.layer_device[number], placement.block_devices[number]
+def block_signature(hparams: Hparams, placement: Placement, block: int) -> BlockSignature:
+    return hparams.kinds[block], placement.layer_device[block], placement.block_devices[block]
 
 
-def _run(kinds: list[Standing], start: int) -> tuple[int, int]:
+def _repeating_run(signatures: list[BlockSignature], start: int) -> tuple[int, int]:
     """The period of the longest repetition from ``start``, and its end."""
-    best = (1, start + 1)
-    for period in range(1, 9):
+    longest = (1, start + 1)
+    for period in range(1, MAX_PERIOD + 1):
         end = start + period
-        while end < len(kinds) and kinds[end] == kinds[end - period]:
+        while end < len(signatures) and signatures[end] == signatures[end - period]:
             end += 1
-        if end - start >= 2 * period and end > best[1]:
-            best = (period, end)
-    return best
+        if end - start >= 2 * period and end > longest[1]:
+            longest = (period, end)
+    return longest

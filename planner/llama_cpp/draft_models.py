@@ -1,34 +1,23 @@
-"""Files that a llama-server loads beside the model: here a draft model.
+"""What a draft model takes beside the model that it drafts for.
 
 Source: llama.cpp ``common_base_params_to_speculative``, ``common_speculative_init_result``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
-from planner.llama_cpp import compute_buffers, context_params, host_memory, kv_cache, placement
-from planner.llama_cpp.context_params import ContextParams, Reader
-from planner.machine import devices
-from planner.machine.devices import Device
-from planner.model import hparams
+from planner.llama_cpp import compute_buffers, context_params, host_memory, kv_cache
+from planner.llama_cpp.component_memory import ComponentMemory
+from planner.llama_cpp.context_params import ContextParams
+from planner.llama_cpp.placement import place_tensors
+from planner.machine.devices import llama_cpp_build, visible_devices
+from planner.model.hparams import read_hparams
 
 
-@dataclass(frozen=True, slots=True)
-class Companion:
-    """Bytes by number in ``devices``; ``overhead_bytes`` on the host."""
-
-    devices: tuple[Device, ...]
-    weights: dict[int, int]
-    cache: dict[int, int]
-    work: dict[int, int]
-    overhead_bytes: int = 0
-    notes: tuple[str, ...] = ()
-
-
-def draft_line(flags: LlamaFlags, main: ContextParams) -> LlamaFlags:
-    """With as many cells as the model has (``main``), on its devices unless said otherwise."""
+def draft_flags(flags: LlamaFlags, main_cparams: ContextParams) -> LlamaFlags:
+    """The flags that the draft model runs with: as many cells as the model has, its devices by default."""
     return replace(
         flags,
         gpu_layers=flags.draft_gpu_layers,
@@ -36,7 +25,7 @@ def draft_line(flags: LlamaFlags, main: ContextParams) -> LlamaFlags:
         overrides=(),
         cpu_moe=False,
         n_cpu_moe=None,
-        context_tokens=main.context,
+        context_tokens=main_cparams.context,
         cache_type_k=flags.draft_cache_type_k or "f16",
         cache_type_v=flags.draft_cache_type_v or "f16",
         draft_model=None,
@@ -44,22 +33,25 @@ def draft_line(flags: LlamaFlags, main: ContextParams) -> LlamaFlags:
     )
 
 
-def draft(shape: ModelShape, flags: LlamaFlags, main: ContextParams, hardware: Hardware) -> Companion:
-    own = draft_line(flags, main)
-    model = hparams.read(shape)
-    run = context_params.resolve(own, model, reader=Reader.SERVER, build=devices.build_of(hardware))
-    where = placement.place(shape, model, own, devices.devices(hardware, own))
-    run = compute_buffers.settled(shape, model, run, where)
-    return Companion(
-        where.devices,
-        where.weights,
-        kv_cache.per_device(model, run, where),
-        compute_buffers.per_device(shape, model, run, where),
-        host_memory.overhead_bytes(shape, model, run, replace(own, cache_ram_mib=own_limit(flags)))
-        - host_memory.BASE_HEAP_BYTES,
+def draft_memory(
+    shape: ModelShape, main_flags: LlamaFlags, main_cparams: ContextParams, hardware: Hardware
+) -> ComponentMemory:
+    flags = draft_flags(main_flags, main_cparams)
+    hparams = read_hparams(shape)
+    cparams = context_params.resolve(flags, hparams, build=llama_cpp_build(hardware))
+    placement = place_tensors(shape, hparams, flags, visible_devices(hardware, flags))
+    cparams = compute_buffers.resolve_flash_attention(shape, hparams, cparams, placement)
+    flags = replace(flags, cache_ram_mib=_cache_ram_mib(main_flags))
+    overhead_bytes = host_memory.overhead_bytes(shape, hparams, cparams, flags)
+    return ComponentMemory(
+        placement.devices,
+        placement.weights,
+        kv_cache.bytes_per_device(hparams, cparams, placement),
+        compute_buffers.bytes_per_device(shape, hparams, cparams, placement),
+        overhead_bytes - host_memory.BASE_HEAP_BYTES,
     )
 
 
-def own_limit(flags: LlamaFlags) -> int:
-    """What a draft's state adds to saved prompts: nothing where their sum is limited."""
+def _cache_ram_mib(flags: LlamaFlags) -> int:
+    """What a draft's state adds to saved prompts: nothing if their sum is limited."""
     return -1 if (flags.cache_ram_mib or 0) < 0 else 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from domain.hardware import Hardware
 from domain.model import ModelShape
-from domain.plan import HOST, LLAMA_CPP, Confidence, DeviceMemory, Estimate, LlamaFlags, Speed
+from domain.plan import LLAMA_CPP, Confidence, DeviceMemory, Estimate, LlamaFlags, Speed
 from domain.units import gib
 from planner.llama_cpp import (
     compute_buffers,
@@ -13,27 +13,47 @@ from planner.llama_cpp import (
     draft_models,
     host_memory,
     kv_cache,
-    placement,
     projectors,
     tensor_split,
 )
-from planner.llama_cpp.context_params import ContextParams, Reader
-from planner.llama_cpp.draft_models import Companion
-from planner.llama_cpp.placement import HOST_ID, Placement
+from planner.llama_cpp.component_memory import ComponentMemory, sum_per_device
+from planner.llama_cpp.context_params import ContextParams, EngineTool
+from planner.llama_cpp.placement import Placement, place_tensors
 from planner.llama_cpp.speed import roofline
-from planner.llama_cpp.speed.speculation import EXPECTED, HIGH, LOW, Draft
-from planner.llama_cpp.speed.traffic import per_device
-from planner.machine import budget, devices, disk
-from planner.machine.calibration import UNCALIBRATED, Calibration
-from planner.model import hparams
-from planner.model.hparams import Hparams
-
-ACCEPTED = (
-    f"decode supposes that {EXPECTED:.0%} of drafted tokens are accepted, its range {LOW:.0%} to {HIGH:.0%}"
+from planner.llama_cpp.speed.speculation import (
+    EXPECTED_ACCEPTANCE,
+    HIGH_ACCEPTANCE,
+    LOW_ACCEPTANCE,
+    Draft,
 )
-# Without a type the engine takes that which the draft's header names; a plain model's names none.
+from planner.llama_cpp.speed.workload import Workload, device_workloads
+from planner.machine import disk
+from planner.machine.calibration import UNCALIBRATED, Calibration
+from planner.machine.devices import llama_cpp_build, visible_devices
+from planner.model.hparams import Hparams, read_hparams
+
+ACCEPTANCE_NOTE = (
+    f"decode supposes that {EXPECTED_ACCEPTANCE:.0%} of drafted tokens are accepted, "
+    f"its range {LOW_ACCEPTANCE:.0%} to {HIGH_ACCEPTANCE:.0%}"
+)
+# Without a type the engine takes the one that the draft's header names; a plain model's names none.
 # Source: ``common_models_handler`` and ``common_speculative_types_from_gguf``.
-UNUSED = "a draft model is loaded, and nothing is drafted without a type: --spec-type draft-simple"
+UNUSED_DRAFT_NOTE = "a draft model is loaded, and nothing is drafted without a type: --spec-type draft-simple"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLayout:
+    """One command line resolved and placed, with what each device must hold."""
+
+    hparams: Hparams
+    cparams: ContextParams
+    placement: Placement
+    memory: tuple[DeviceMemory, ...]
+    notes: tuple[str, ...] = ()
+
+    def workloads(self, shape: ModelShape, depth_tokens: int) -> dict[int, Workload]:
+        """What each device does for one token at this depth, by device number."""
+        return device_workloads(shape, self.hparams, self.cparams, self.placement, depth_tokens)
 
 
 def estimate(
@@ -43,132 +63,129 @@ def estimate(
     *,
     depth_tokens: int = 0,
     calibration: Calibration = UNCALIBRATED,
-    reader: Reader = Reader.SERVER,
+    tool: EngineTool = EngineTool.SERVER,
     mmproj: ModelShape | None = None,
     draft: ModelShape | None = None,
 ) -> Estimate:
-    """``depth_tokens``: tokens already in the context when the speed is taken.
+    """Memory and speed of ``flags``.
 
-    ``reader``: a llama-server that runs; or one of the tools that say beforehand what it would take,
-    which differ from it in what they reserve. ``mmproj`` and ``draft``: what the flags of these names
-    point at.
+    ``depth_tokens``: tokens already in the context when the speed is taken. ``tool``: a llama-server that
+    runs, or one of the tools that report beforehand what it would take and reserve other sizes. ``mmproj``
+    and ``draft``: the files that the flags of these names point at.
     """
-    laid = lay_out(shape, flags, hardware, reader=reader, mmproj=mmproj, draft=draft)
-    rows = laid.rows
+    layout = memory_layout(shape, flags, hardware, tool=tool, mmproj=mmproj, draft=draft)
+    hparams, cparams, placement = layout.hparams, layout.cparams, layout.placement
     in_memory = roofline.predict(
         shape,
-        laid.model,
-        laid.run,
+        hparams,
+        cparams,
         flags,
-        laid.placement,
+        placement,
         hardware,
         depth_tokens=depth_tokens,
         calibration=calibration,
-        draft=_drafting(draft, flags, laid.run, hardware, depth_tokens),
+        draft=_draft(draft, flags, cparams, hardware, depth_tokens),
     )
-    exact = compute_buffers.is_laid_out(shape, laid.model, laid.run, laid.placement)
-    said = (*notes(rows), *unknown(laid.model, laid_out=exact), *laid.notes, *_on_drafts(draft, flags))
     return Estimate(
         engine=LLAMA_CPP,
-        memory=rows,
-        speed=_from_disk(in_memory, shape, laid, flags, hardware, depth_tokens),
-        fits=fits(rows),
+        memory=layout.memory,
+        speed=_with_disk_reads(in_memory, shape, layout, flags, hardware, depth_tokens),
+        fits=fits(layout.memory),
         confidence=Confidence.ESTIMATED,
-        notes=(*said, *host_memory.words(laid.model, laid.run, flags)),
+        notes=(
+            *overflow_notes(layout.memory),
+            *bound_notes(hparams, is_exact=compute_buffers.is_exact(shape, hparams, cparams, placement)),
+            *layout.notes,
+            *_draft_notes(draft, flags),
+            *host_memory.overhead_notes(hparams, cparams, flags),
+        ),
     )
 
 
-def _drafting(
-    shape: ModelShape | None, flags: LlamaFlags, main: ContextParams, hardware: Hardware, depth_tokens: int
+def _draft(
+    shape: ModelShape | None,
+    main_flags: LlamaFlags,
+    main_cparams: ContextParams,
+    hardware: Hardware,
+    depth_tokens: int,
 ) -> Draft | None:
-    if shape is None or not _drafts(flags):
+    if shape is None or not _uses_draft_model(main_flags):
         return None
-    line = draft_models.draft_line(flags, main)
-    laid = lay_out(shape, line, hardware)
-    work = per_device(shape, laid.model, laid.run, laid.placement, depth_tokens)
+    flags = draft_models.draft_flags(main_flags, main_cparams)
+    layout = memory_layout(shape, flags, hardware)
     return Draft(
-        work,
-        roofline.machine_model(line, laid.placement, hardware),
-        laid.run,
-        context_params.speculative_tokens(flags),
+        layout.workloads(shape, depth_tokens),
+        roofline.machine_model(flags, layout.placement, hardware),
+        layout.cparams,
+        context_params.speculative_tokens(main_flags),
     )
 
 
-def _on_drafts(shape: ModelShape | None, flags: LlamaFlags) -> tuple[str, ...]:
+def _draft_notes(shape: ModelShape | None, flags: LlamaFlags) -> tuple[str, ...]:
     if shape is None:
         return ()
-    return (ACCEPTED if _drafts(flags) else UNUSED,)
+    return (ACCEPTANCE_NOTE if _uses_draft_model(flags) else UNUSED_DRAFT_NOTE,)
 
 
-def _drafts(flags: LlamaFlags) -> bool:
-    return any(kind.startswith("draft") for kind in flags.speculative)
+def _uses_draft_model(flags: LlamaFlags) -> bool:
+    return any(spec_type.startswith("draft") for spec_type in flags.speculative)
 
 
-def _from_disk(
+def _with_disk_reads(
     in_memory: Speed,
     shape: ModelShape,
-    laid: "LaidOut",
+    layout: MemoryLayout,
     flags: LlamaFlags,
     hardware: Hardware,
     depth_tokens: int,
 ) -> Speed:
-    """Saved prompts do not count: they take their RAM over days, and what is predicted is a run."""
-    *gpus, own = laid.rows
-    saved = host_memory.prompt_cache_bytes(laid.model, laid.run, flags)
-    saved += host_memory.checkpoint_bytes(laid.model, laid.run, flags)
-    rows = (*gpus, replace(own, needed_bytes=own.needed_bytes - saved))
-    if not disk.lacking_bytes(rows, flags):
+    """Saved prompts and checkpoints do not count: they take their RAM over days, and this is one run."""
+    *gpus, host = layout.memory
+    saved_bytes = host_memory.prompt_cache_bytes(layout.hparams, layout.cparams, flags)
+    saved_bytes += host_memory.checkpoint_bytes(layout.hparams, layout.cparams, flags)
+    memory = (*gpus, replace(host, needed_bytes=host.needed_bytes - saved_bytes))
+    if not disk.bytes_not_in_memory(memory, flags):
         return in_memory
-    read = per_device(shape, laid.model, laid.run, laid.placement, depth_tokens)
-    return disk.slowed(in_memory, rows, read, flags, hardware)
+    return disk.with_disk_reads(in_memory, memory, layout.workloads(shape, depth_tokens), flags, hardware)
 
 
-@dataclass(frozen=True, slots=True)
-class LaidOut:
-    """One command line resolved and placed, with what each device must hold."""
-
-    model: Hparams
-    run: ContextParams
-    placement: Placement
-    rows: tuple[DeviceMemory, ...]
-    notes: tuple[str, ...] = ()
-
-
-def lay_out(
+def memory_layout(
     shape: ModelShape,
     flags: LlamaFlags,
     hardware: Hardware,
     *,
-    reader: Reader = Reader.SERVER,
-    model: Hparams | None = None,
+    tool: EngineTool = EngineTool.SERVER,
+    hparams: Hparams | None = None,
     mmproj: ModelShape | None = None,
     draft: ModelShape | None = None,
-) -> LaidOut:
-    """``model``: the header as read before, where many command lines are tried."""
-    model = model or hparams.read(shape)
-    run = context_params.resolve(flags, model, reader=reader, build=devices.build_of(hardware))
-    used = devices.devices(hardware, flags)
-    where = placement.place(shape, model, flags, used)
-    run = compute_buffers.settled(shape, model, run, where)
-    overhead = host_memory.overhead_bytes(shape, model, run, flags)
-    if tensor_split.is_across(flags, where):
-        own = tensor_split.companion(shape, model, run, flags, where, overhead)
-    else:
-        own = Companion(
-            where.devices,
-            where.weights,
-            kv_cache.per_device(model, run, where),
-            compute_buffers.per_device(shape, model, run, where),
-            overhead,
-        )
-    beside = []
+) -> MemoryLayout:
+    """``hparams``: the header as read before, for callers that try many command lines."""
+    hparams = hparams or read_hparams(shape)
+    cparams = context_params.resolve(flags, hparams, tool=tool, build=llama_cpp_build(hardware))
+    placement = place_tensors(shape, hparams, flags, visible_devices(hardware, flags))
+    cparams = compute_buffers.resolve_flash_attention(shape, hparams, cparams, placement)
+    parts = [_model_memory(shape, hparams, cparams, flags, placement)]
     if draft is not None:
-        beside.append(draft_models.draft(draft, flags, run, hardware))
+        parts.append(draft_models.draft_memory(draft, flags, cparams, hardware))
     if mmproj is not None:
-        beside.append(projectors.projector(mmproj, flags, hardware))
-    rows = _rows([own, *beside], hardware)
-    said = tuple(note for one in (own, *beside) for note in one.notes)
-    return LaidOut(model, run, where, rows, said)
+        parts.append(projectors.projector_memory(mmproj, flags, hardware))
+    notes = tuple(note for part in parts for note in part.notes)
+    return MemoryLayout(hparams, cparams, placement, sum_per_device(parts, hardware), notes)
+
+
+def _model_memory(
+    shape: ModelShape, hparams: Hparams, cparams: ContextParams, flags: LlamaFlags, placement: Placement
+) -> ComponentMemory:
+    overhead_bytes = host_memory.overhead_bytes(shape, hparams, cparams, flags)
+    if tensor_split.splits_matrices(flags, placement):
+        return tensor_split.model_memory(shape, hparams, cparams, flags, placement, overhead_bytes)
+    return ComponentMemory(
+        placement.devices,
+        placement.weights,
+        kv_cache.bytes_per_device(hparams, cparams, placement),
+        compute_buffers.bytes_per_device(shape, hparams, cparams, placement),
+        overhead_bytes,
+    )
 
 
 def fits(memory: Sequence[DeviceMemory]) -> bool:
@@ -176,7 +193,7 @@ def fits(memory: Sequence[DeviceMemory]) -> bool:
     return all(row.free_bytes is None or row.needed_bytes <= row.free_bytes for row in memory)
 
 
-def notes(memory: Sequence[DeviceMemory]) -> tuple[str, ...]:
+def overflow_notes(memory: Sequence[DeviceMemory]) -> tuple[str, ...]:
     return tuple(
         f"{row.device} needs {gib(row.needed_bytes)}, {gib(row.free_bytes)} is free"
         for row in memory
@@ -184,46 +201,12 @@ def notes(memory: Sequence[DeviceMemory]) -> tuple[str, ...]:
     )
 
 
-def unknown(model: Hparams, *, laid_out: bool) -> tuple[str, ...]:
-    """Said of an architecture or a file whose graph is not the engine's own here."""
-    if laid_out:
+def bound_notes(hparams: Hparams, *, is_exact: bool) -> tuple[str, ...]:
+    """Says which figures are upper bounds, where the graph is not the engine's own."""
+    if is_exact:
         return ()
-    what = (
-        "the compute of this file"
-        if model.is_known
-        else f"the rules do not know {model.architecture}: its cache and compute"
-    )
-    verb = "is a bound" if model.is_known else "are bounds"
-    return (f"{what} {verb} from above, until an engine has been asked",)
-
-
-def _rows(parts: Sequence[Companion], hardware: Hardware) -> tuple[DeviceMemory, ...]:
-    used = {device.index: device for part in parts for device in part.devices}
-    rows = [
-        _row(
-            device.name,
-            parts,
-            device.index,
-            device.backend.context_bytes,
-            budget.gpu_free_bytes(device.gpu, hardware),
-        )
-        for device in used.values()
-    ]
-    shared = sum(
-        row.needed_bytes for row, device in zip(rows, used.values(), strict=True) if device.is_unified
-    )
-    free = budget.host_free_bytes(hardware)
-    left = None if free is None else max(0, free - shared)
-    return (*rows, _row(HOST, parts, HOST_ID, sum(part.overhead_bytes for part in parts), left))
-
-
-def _row(name: str, parts: Sequence[Companion], index: int, overhead: int, free: int | None) -> DeviceMemory:
-    """``index``: the device's place in the hardware."""
-    weights = cache = work = 0
-    for part in parts:
-        numbers = [number for number, device in enumerate(part.devices) if device.index == index]
-        for number in [HOST_ID] if index == HOST_ID else numbers:
-            weights += part.weights.get(number, 0)
-            cache += part.cache.get(number, 0)
-            work += part.work.get(number, 0)
-    return DeviceMemory(name, weights, cache, work, overhead, weights + cache + work + overhead, free)
+    if hparams.is_known:
+        bound = "the compute of this file is a bound"
+    else:
+        bound = f"the rules do not know {hparams.architecture}: its cache and compute are bounds"
+    return (f"{bound} from above, until an engine has been asked",)

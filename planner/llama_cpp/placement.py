@@ -1,4 +1,4 @@
-"""Which tensor goes to which device, for any -ngl, -ts, -sm, -mg, -ot and experts on the CPU.
+"""The device of each tensor, for any -ngl, -ts, -sm, -mg, -ot and experts on the CPU.
 
 Source: llama.cpp ``llama_model_base::load_tensors`` (layers by the running sum of the split, the input
 on the host), ``llama_model_loader::create_tensor`` (overrides, first match) and ``common/common.h``.
@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 from domain.model import ModelShape, Tensor
 from domain.plan import LlamaFlags
@@ -16,19 +17,19 @@ from planner.machine.devices import Device
 from planner.model.hparams import Hparams
 
 HOST_ID = -1
-EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
-LAYER_OF = re.compile(r"^blk\.(\d+)\.")
-_EXPERTS_OF_LAYER = re.compile(r"^blk\.(\d+)" + EXPERTS)
-# Tensors of the input layer; all others without a layer number belong to the output.
-INPUT = ("token_embd", "position_embd", "token_types", "per_layer_token_embd")
-# Tensors without a number that the first layer asks for. Source: ``llm_tensor_info`` of llama.cpp.
-FIRST_LAYER = frozenset(
+EXPERT_TENSORS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
+BLOCK_NUMBER = re.compile(r"^blk\.(\d+)\.")
+BLOCK_OF_EXPERTS = re.compile(r"^blk\.(\d+)" + EXPERT_TENSORS)
+# Tensors of the input layer; all others without a block number belong to the output.
+INPUT_TENSORS = ("token_embd", "position_embd", "token_types", "per_layer_token_embd")
+# Tensors without a block number that belong to the first layer. Source: ``llm_tensor_info`` of llama.cpp.
+FIRST_LAYER_TENSORS = frozenset(
     {"rope_freqs", "rope_factors_long", "rope_factors_short", "per_layer_model_proj", "per_layer_proj_norm"}
 )
-# These make the output's copy of the embedding before the embedding, so that one device holds both.
-# Source: the order of their ``load_arch_tensors``.
-TIED_TWICE = frozenset({"gemma3n", "gemma4"})
-# Row splits give each device its share of every matrix; a row of such a buffer is padded to 512 values.
+# Architectures that load the output's copy of the embedding before the embedding, so that one device holds
+# both. Source: the order of their ``load_arch_tensors``.
+EMBEDDING_COPIED_FIRST = frozenset({"gemma3n", "gemma4"})
+# Buffer types of -ot that are host memory.
 HOST_BUFFERS = ("CPU", "CUDA_Host", "Vulkan_Host", "CPU_REPACK", "Host")
 
 
@@ -36,9 +37,9 @@ HOST_BUFFERS = ("CPU", "CUDA_Host", "Vulkan_Host", "CPU_REPACK", "Host")
 class Placement:
     """Device numbers index ``devices``; ``HOST_ID`` is the host.
 
-    ``weights`` and ``layers`` per device; ``tensor_device`` by tensor name; ``output`` the device of
-    the output layer; ``duplicated`` bytes of a tied embedding that stand on two devices;
-    ``block_devices`` where each tensor of a block stands, in file order."""
+    ``layer_device``: the device of each block; ``output``: that of the output layer. ``tensor_device``: by
+    tensor name. ``weights``: bytes by device. ``duplicated``: bytes of a tied embedding that two devices
+    hold. ``block_devices``: the device of each tensor of a block, in file order."""
 
     devices: tuple[Device, ...]
     layer_device: tuple[int, ...]
@@ -50,56 +51,69 @@ class Placement:
     block_devices: tuple[tuple[int, ...], ...] = ()
 
 
-def place(shape: ModelShape, hparams: Hparams, flags: LlamaFlags, devices: Sequence[Device]) -> Placement:
+def place_tensors(
+    shape: ModelShape, hparams: Hparams, flags: LlamaFlags, devices: Sequence[Device]
+) -> Placement:
     layer_device, output = layer_devices(len(hparams.layers), flags, devices)
-    rules = overrides(flags, devices)
-    on: dict[str, int] = {}
+    rules = override_rules(flags, devices)
+    tensor_device: dict[str, int] = {}
     weights = dict.fromkeys([HOST_ID, *range(len(devices))], 0)
-    tied = is_tied(shape.tensors)
-    twice = shape.architecture in TIED_TWICE or not hparams.is_known
+    is_tied = has_tied_embedding(shape.tensors)
+    copies_always = shape.architecture in EMBEDDING_COPIED_FIRST or not hparams.is_known
     duplicated = 0
-    blocks: list[list[int]] = [[] for _ in layer_device]
+    block_devices: list[list[int]] = [[] for _ in layer_device]
     for tensor in shape.tensors:
         block = block_of(tensor.name)
-        if block is not None and block >= hparams.trunk:
-            continue  # multi-token prediction: not loaded unless it drafts
+        if block is not None and block >= hparams.main_blocks:
+            continue  # multi-token prediction is not loaded unless it drafts
         device = _device_of(tensor.name, layer_device, output, rules)
-        on[tensor.name] = device
+        tensor_device[tensor.name] = device
         weights[device] += tensor.size_bytes
         if block is not None:
-            blocks[block].append(device)
-        if tied and tensor.name == "token_embd.weight" and (output != HOST_ID or twice):
-            target = _by_rule("token_embd.weight", rules, output)
-            if target != device or twice:
-                weights[target] += tensor.size_bytes
+            block_devices[block].append(device)
+        if is_tied and tensor.name == "token_embd.weight" and (output != HOST_ID or copies_always):
+            copy_device = _overridden("token_embd.weight", rules, output)
+            if copy_device != device or copies_always:
+                weights[copy_device] += tensor.size_bytes
                 duplicated = tensor.size_bytes
-    placed = tuple(tuple(block) for block in blocks)
-    return Placement(tuple(devices), layer_device, output, on, weights, bool(rules), duplicated, placed)
+    return Placement(
+        devices=tuple(devices),
+        layer_device=layer_device,
+        output=output,
+        tensor_device=tensor_device,
+        weights=weights,
+        has_overrides=bool(rules),
+        duplicated=duplicated,
+        block_devices=tuple(tuple(numbers) for numbers in block_devices),
+    )
 
 
-def is_tied(tensors: Sequence[Tensor]) -> bool:
-    """Whether the embedding is the output matrix, too."""
+def has_tied_embedding(tensors: Sequence[Tensor]) -> bool:
+    """Whether the embedding is also the output matrix."""
     return all(tensor.name != "output.weight" for tensor in tensors)
 
 
 @lru_cache(maxsize=1 << 16)
 def block_of(name: str) -> int | None:
-    found = LAYER_OF.match(name)
-    return int(found.group(1)) if found else None
+    match = BLOCK_NUMBER.match(name)
+    return int(match.group(1)) if match else None
 
 
 def layer_devices(blocks: int, flags: LlamaFlags, devices: Sequence[Device]) -> tuple[tuple[int, ...], int]:
     """The device of each block, and of the output layer. ``-ngl`` counts the output layer as one."""
-    wanted = blocks + 1 if flags.gpu_layers is None else flags.gpu_layers
-    start = max(blocks + 1 - wanted, 0)
-    active = min(wanted, blocks + 1) if devices else 0
+    layers = blocks + 1
+    wanted = layers if flags.gpu_layers is None else flags.gpu_layers
+    first = max(layers - wanted, 0)
+    gpu_layers = min(wanted, layers) if devices else 0
     bounds = split_bounds(flags, devices)
-    every = [
-        bisect_right(bounds, (index - start) / active) if active and 0 <= index - start < active else HOST_ID
-        for index in range(blocks + 1)
-    ]
-    every = [min(device, len(devices) - 1) for device in every]
-    return tuple(every[:-1]), every[-1]
+
+    def device_of(layer: int) -> int:
+        if not gpu_layers or not 0 <= layer - first < gpu_layers:
+            return HOST_ID
+        return min(bisect_right(bounds, (layer - first) / gpu_layers), len(devices) - 1)
+
+    *block_devices, output = (device_of(layer) for layer in range(layers))
+    return tuple(block_devices), output
 
 
 def split_bounds(flags: LlamaFlags, devices: Sequence[Device]) -> list[float]:
@@ -108,61 +122,59 @@ def split_bounds(flags: LlamaFlags, devices: Sequence[Device]) -> list[float]:
     parts += [0.0] * (len(devices) - len(parts))
     if not any(parts):
         free = [device.gpu.memory_free_bytes or device.gpu.memory_total_bytes for device in devices]
-        parts = [float(one) for one in free if one] if all(free) else [1.0] * len(devices)
-    total, bounds = sum(parts), []
-    running = 0.0
-    for part in parts:
-        running += part
-        bounds.append(running / total)
-    return bounds
+        parts = [float(size) for size in free if size] if all(free) else [1.0] * len(devices)
+    total = sum(parts)
+    return [running / total for running in accumulate(parts)]
 
 
 Rule = tuple[re.Pattern[str], int]
 
 
-def overrides(flags: LlamaFlags, devices: Sequence[Device]) -> tuple[Rule, ...]:
-    """-ot pairs first, as they stand on the line, then the experts that stay on the CPU."""
-    rules = [(re.compile(pattern), _buffer(name, devices, flags.rpc)) for pattern, name in flags.overrides]
+def override_rules(flags: LlamaFlags, devices: Sequence[Device]) -> tuple[Rule, ...]:
+    """-ot pairs in the order of the command line, then the experts that stay on the CPU."""
+    rules = [
+        (re.compile(pattern), _buffer_device(name, devices, flags.rpc)) for pattern, name in flags.overrides
+    ]
     if flags.cpu_moe:
-        rules.append((re.compile(EXPERTS), HOST_ID))
+        rules.append((re.compile(EXPERT_TENSORS), HOST_ID))
     elif flags.n_cpu_moe:
         numbers = "|".join(str(number) for number in range(flags.n_cpu_moe))
-        rules.append((re.compile(rf"blk\.({numbers}){EXPERTS}"), HOST_ID))
+        rules.append((re.compile(rf"blk\.({numbers}){EXPERT_TENSORS}"), HOST_ID))
     return tuple(rules)
 
 
-def _buffer(name: str, devices: Sequence[Device], servers: Sequence[str]) -> int:
-    """``CUDA1`` is the second device, anything of the CPU the host; ``RPC0[host:port]`` the first device of
-    that server, and servers stand before what is in the box. Source: ``ggml_backend_rpc_buffer_type``."""
+def _buffer_device(name: str, devices: Sequence[Device], rpc_servers: Sequence[str]) -> int:
+    """``CUDA1`` is the second device, any CPU buffer the host, ``RPC0[host:port]`` the first device of that
+    server; RPC servers come before local devices. Source: ``ggml_backend_rpc_buffer_type``."""
     if name in HOST_BUFFERS or name.upper().startswith("CPU"):
         return HOST_ID
-    found = re.search(r"^[A-Za-z]+(\d+)(?:\[(.*)\])?", name)
-    index = int(found.group(1)) if found else 0
-    if found and found.group(2) in servers:
-        index += servers.index(found.group(2))
+    match = re.search(r"^[A-Za-z]+(\d+)(?:\[(.*)\])?", name)
+    index = int(match.group(1)) if match else 0
+    if match and match.group(2) in rpc_servers:
+        index += rpc_servers.index(match.group(2))
     return index if index < len(devices) else HOST_ID
 
 
 def _device_of(name: str, layer_device: Sequence[int], output: int, rules: Sequence[Rule]) -> int:
-    number = block_of(name)
-    if number is not None:
-        own = layer_device[number] if number < len(layer_device) else output
-    elif name.partition(".")[0] in FIRST_LAYER and layer_device:
-        own = layer_device[0]
+    block = block_of(name)
+    if block is not None:
+        default_device = layer_device[block] if block < len(layer_device) else output
+    elif name.partition(".")[0] in FIRST_LAYER_TENSORS and layer_device:
+        default_device = layer_device[0]
     else:
-        own = HOST_ID if name.partition(".")[0] in INPUT else output
-    return _by_rule(name, rules, own)
+        default_device = HOST_ID if name.partition(".")[0] in INPUT_TENSORS else output
+    return _overridden(name, rules, default_device)
 
 
-def _by_rule(name: str, rules: Sequence[Rule], own: int) -> int:
+def _overridden(name: str, rules: Sequence[Rule], default_device: int) -> int:
     for pattern, device in rules:
         if pattern.search(name):
             return device
-    return own
+    return default_device
 
 
 @lru_cache(maxsize=1 << 16)
 def expert_layer(name: str) -> int | None:
-    """The block whose routed experts this tensor holds, else ``None``."""
-    found = _EXPERTS_OF_LAYER.match(name)
-    return int(found.group(1)) if found else None
+    """The block whose routed experts this tensor holds; ``None`` for all other tensors."""
+    match = BLOCK_OF_EXPERTS.match(name)
+    return int(match.group(1)) if match else None

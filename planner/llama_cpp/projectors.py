@@ -1,4 +1,4 @@
-"""What turns images and sound into tokens beside a model: where it stands, and what it takes.
+"""Multimodal projectors: the device that holds one, and what it takes there.
 
 Source: llama.cpp ``tools/mtmd/clip.cpp``: the graph of one image is reserved at the start.
 """
@@ -12,23 +12,23 @@ from math import isqrt
 from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
-from planner.llama_cpp.draft_models import Companion
+from planner.llama_cpp.component_memory import ComponentMemory
+from planner.llama_cpp.context_params import pad_up
 from planner.llama_cpp.graph import projector as graphs
-from planner.llama_cpp.graph.context import NotLaidOutError
+from planner.llama_cpp.graph.builder import UnsupportedGraphError
 from planner.llama_cpp.graph.schedule import Scheduler
 from planner.llama_cpp.placement import HOST_ID
-from planner.machine import devices
-from planner.machine.devices import Device
+from planner.machine.devices import Device, llama_cpp_build, select_devices, visible_devices
 
 F32 = 4
-HOST_ALIGNMENT = 32
-TENSOR_ALIGNMENT = 128  # the largest of the back ends'
+HOST_ALIGNMENT_BYTES = 32
+TENSOR_ALIGNMENT_BYTES = 128  # the largest of all back ends
 # Build 10068 puts a projector on the first GPU whatever ``-dev`` says; 11434 follows ``-dev`` and ``-mmdev``.
-LAST_UNMOVED_BUILD = 10068
-# Image sides, in tokens, at which the engine reserves a projector's graph where it takes any size: of each
-# kind, and the largest for others. Source: ``set_warmup_n_tokens``, ``set_limit_image_tokens`` of b11434.
+LAST_BUILD_IGNORING_DEVICE = 10068
+# Image sides, in tokens, for which the engine reserves the graph of a projector that takes any size: by type,
+# and the largest for all others. Source: ``set_warmup_n_tokens``, ``set_limit_image_tokens`` of b11434.
 WARMUP_TOKENS = 46
-WARMUPS = {
+WARMUP_TOKENS_BY_TYPE = {
     **dict.fromkeys(("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "glm4v", "glm5v"), 46),
     **dict.fromkeys(("dots_ocr", "ling3vl", "mimovl", "exaone4_5"), 46),
     **dict.fromkeys(("pixtral", "lightonocr", "kimivl", "gemma4v", "gemma4uv", "phi4", "youtuvl"), 16),
@@ -36,41 +36,41 @@ WARMUPS = {
     **dict.fromkeys(("hunyuanvl", "muse-glimmer"), 32),
     "paddleocr": 28,
 }
-# These take one size only.
-ONE_SIZE = frozenset(
+# Types that take images of one size only.
+FIXED_SIZE = frozenset(
     {"mlp", "mlp_norm", "ldp", "ldpv2", "cogvlm", "adapter", "resampler", "internvl", "idefics3"}
     | {"gemma3", "gemma3nv", "llama4", "step3vl", "nemotron_v2_vl"}
 )
-# Patches on a side that make one token, where the header does not say. Source: ``load_hparams``.
-MERGED = {
+# Patches per side of a token, where the header does not say. Source: ``load_hparams``.
+MERGE_BY_TYPE = {
     **dict.fromkeys(("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "glm4v"), 2),
     **dict.fromkeys(("pixtral", "lightonocr", "kimivl", "lfm2", "internvl", "idefics3", "llama4"), 1),
     "gemma3": 4,
     "gemma4v": 3,
 }
-MOST_MERGED = 4
-# Older files name what made them; this one has images and sound.
-RENAMED = {"qwen2.5o": "qwen2.5vl_merger"}
-WINDOWS = ("n_wa_pattern", "window_size", "wa_layer_indexes", "wa_pattern_mode")
-COLOURS = 3
-PLACES = 4  # numbers that say where a token stands, at most
-FRAMES = 3000  # of a 30 s window of sound, before they are halved
+MAX_MERGE = 4
+# An older name of a model with vision and audio.
+TYPE_ALIASES = {"qwen2.5o": "qwen2.5vl_merger"}
+WINDOW_KEYS = ("n_wa_pattern", "window_size", "wa_layer_indexes", "wa_pattern_mode")
+CHANNELS = 3
+POSITION_VALUES = 4  # of each token, at most
+AUDIO_FRAMES = 3000  # of a 30 s window, before they are halved
 NOTE = "the projector's compute is a bound from above, for images of the size that the engine reserves"
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What the engine reserves for: ``side`` in pixels, ``merge`` x ``merge`` patches a token."""
+    """The image that the engine reserves for: ``side`` in pixels, ``merge`` x ``merge`` patches per token."""
 
-    kind: str
+    projector_type: str
     side: int
     merge: int
     flash_attention: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One graph to lay out, compared by what decides its size."""
+class GraphSpec:
+    """One graph to build, compared by what decides its size."""
 
     image: Image
     alignments: tuple[int, ...]
@@ -79,98 +79,109 @@ class Job:
     shape: ModelShape = field(compare=False)
 
 
-def projector(shape: ModelShape, flags: LlamaFlags, hardware: Hardware) -> Companion:
-    on = place(flags, hardware)
-    where = 0 if on else HOST_ID
-    weights = sum(-(-tensor.size_bytes // TENSOR_ALIGNMENT) * TENSOR_ALIGNMENT for tensor in shape.tensors)
-    work: Counter[int] = Counter({where: 0})
-    is_bound = False
-    for part in ("vision", "audio"):
-        if not _count(shape, f"{part}.embedding_length", 0):
+def projector_memory(shape: ModelShape, flags: LlamaFlags, hardware: Hardware) -> ComponentMemory:
+    gpus = projector_gpu(flags, hardware)
+    device = 0 if gpus else HOST_ID
+    weight_bytes = sum(pad_up(tensor.size_bytes, TENSOR_ALIGNMENT_BYTES) for tensor in shape.tensors)
+    compute: Counter[int] = Counter({device: 0})
+    is_upper_bound = False
+    for encoder in ("vision", "audio"):
+        if not _count(shape, f"{encoder}.embedding_length", 0):
             continue
-        laid = _laid_out(shape, flags, on) if part == "vision" else None
-        work.update(_bound(shape, part, flags, where) if laid is None else laid)
-        is_bound |= laid is None
-    return Companion(on, {where: weights}, {}, dict(work), notes=(NOTE,) if is_bound else ())
+        exact_bytes = _exact_compute(shape, flags, gpus) if encoder == "vision" else None
+        compute.update(_compute_bound(shape, encoder, flags, device) if exact_bytes is None else exact_bytes)
+        is_upper_bound |= exact_bytes is None
+    notes = (NOTE,) if is_upper_bound else ()
+    return ComponentMemory(gpus, {device: weight_bytes}, {}, dict(compute), notes=notes)
 
 
-def place(flags: LlamaFlags, hardware: Hardware) -> tuple[Device, ...]:
-    """The GPU that it stands on; none: the host."""
+def projector_gpu(flags: LlamaFlags, hardware: Hardware) -> tuple[Device, ...]:
+    """The GPU that holds the projector; empty if the host does."""
     if not flags.mmproj_offload or flags.mmproj_device == "none":
         return ()
-    found = devices.devices(hardware, LlamaFlags())
-    build = devices.build_of(hardware)
+    visible = visible_devices(hardware, LlamaFlags())
+    build = llama_cpp_build(hardware)
     if flags.mmproj_device:
-        found = devices.named(found, (flags.mmproj_device,))
-    elif build is None or build > LAST_UNMOVED_BUILD:
-        found = devices.devices(hardware, replace(flags, split_mode=None))
-    return found[:1]
+        visible = select_devices(visible, (flags.mmproj_device,))
+    elif build is None or build > LAST_BUILD_IGNORING_DEVICE:
+        visible = visible_devices(hardware, replace(flags, split_mode=None))
+    return visible[:1]
 
 
-def image(shape: ModelShape, flags: LlamaFlags) -> Image:
-    kind = _kind(shape, "vision")
+def reserved_image(shape: ModelShape, flags: LlamaFlags) -> Image:
+    projector_type = _projector_type(shape, "vision")
     patch = _count(shape, "vision.patch_size", 14)
-    told = _count(shape, "vision.spatial_merge_size", 0) or _count(shape, "vision.projector.scale_factor", 0)
-    merge = told or MERGED.get(kind, MOST_MERGED)
+    merge = _count(shape, "vision.spatial_merge_size", 0)
+    merge = merge or _count(shape, "vision.projector.scale_factor", 0)
+    merge = merge or MERGE_BY_TYPE.get(projector_type, MAX_MERGE)
     side = _count(shape, "vision.image_size", 0)
-    if kind not in ONE_SIZE:
-        tokens = WARMUPS.get(kind, WARMUP_TOKENS)
+    if projector_type not in FIXED_SIZE:
+        tokens = WARMUP_TOKENS_BY_TYPE.get(projector_type, WARMUP_TOKENS)
         if flags.image_max_tokens and flags.image_max_tokens < tokens * tokens:
             tokens = max(1, isqrt(flags.image_max_tokens))
-        warmup = tokens * patch * merge
-        side = warmup if kind in WARMUPS else max(side, warmup)
-    return Image(kind, side, merge, flash_attention=flags.flash_attention != "off")
+        warmup_side = tokens * patch * merge
+        side = warmup_side if projector_type in WARMUP_TOKENS_BY_TYPE else max(side, warmup_side)
+    return Image(projector_type, side, merge, flash_attention=flags.flash_attention != "off")
 
 
-def _laid_out(shape: ModelShape, flags: LlamaFlags, on: tuple[Device, ...]) -> Mapping[int, int] | None:
-    """Bytes by device number: the engine's own graph. ``None``: not known here."""
-    alignments = (*(device.backend.alignment for device in on), HOST_ALIGNMENT)
-    sizes = _sizes(Job(image(shape, flags), alignments, shape.file_bytes, len(shape.tensors), shape))
+def _exact_compute(
+    shape: ModelShape, flags: LlamaFlags, gpus: tuple[Device, ...]
+) -> Mapping[int, int] | None:
+    """Bytes by device number, from the engine's own graph; ``None`` if that is not known."""
+    alignments = (*(device.backend.alignment_bytes for device in gpus), HOST_ALIGNMENT_BYTES)
+    image = reserved_image(shape, flags)
+    sizes = _buffer_sizes(GraphSpec(image, alignments, shape.file_bytes, len(shape.tensors), shape))
     return None if sizes is None else {HOST_ID: sizes[-1], **dict(enumerate(sizes[:-1]))}
 
 
 @lru_cache(maxsize=64)
-def _sizes(job: Job) -> tuple[int, ...] | None:
-    one = job.image
+def _buffer_sizes(spec: GraphSpec) -> tuple[int, ...] | None:
+    image = spec.image
     try:
-        graph = graphs.build(job.shape, one.kind, one.side, one.merge, flash_attention=one.flash_attention)
-    except NotLaidOutError:
+        graph = graphs.build(
+            spec.shape, image.projector_type, image.side, image.merge, flash_attention=image.flash_attention
+        )
+    except UnsupportedGraphError:
         return None
-    offloads = [False] * len(job.alignments)
-    return tuple(Scheduler(list(job.alignments), offloads).buffer_sizes(graph))
+    takes_host_weights = [False] * len(spec.alignments)
+    return tuple(Scheduler(list(spec.alignments), takes_host_weights).buffer_sizes(graph))
 
 
-def _bound(shape: ModelShape, part: str, flags: LlamaFlags, where: int) -> Mapping[int, int]:
-    """What one encoder's graph can hold at once: of every token the residual, its norm, its position and
-    what was kept of it, the wider of attention (three matrices and their copies) and feed-forward (three
-    matrices where it is gated), and the input with its patches; scores of all heads without flash
-    attention; a mask with its copies where blocks look at windows. On the host beside a GPU: what is
-    handed over. A test compares it with all that were recorded."""
-    width = _count(shape, f"{part}.embedding_length", 0)
-    inner = _count(shape, f"{part}.feed_forward_length", 4 * width)
-    tokens, inputs = _sound(shape) if part == "audio" else _picture(shape, flags)
-    gated = any("ffn_gate" in tensor.name for tensor in shape.tensors)
-    values = tokens * (4 * width + max(6 * width, inner * (1 + 2 * gated))) + 2 * inputs
-    masks = tokens * tokens * any(shape.get(f"{part}.{key}") is not None for key in WINDOWS)
+def _compute_bound(shape: ModelShape, encoder: str, flags: LlamaFlags, device: int) -> Mapping[int, int]:
+    """The most that one encoder's graph can hold at once.
+
+    That is, of every token, the residual, its norm, its position and a copy of it; the wider of attention
+    (three matrices and their copies) and feed-forward (three matrices if it is gated); the input with its
+    patches; the scores of all heads without flash attention; and a mask with its copies if blocks attend
+    within windows. On the host, beside a GPU: what is transferred. A test compares it with all recorded
+    projectors."""
+    width = _count(shape, f"{encoder}.embedding_length", 0)
+    ffn_length = _count(shape, f"{encoder}.feed_forward_length", 4 * width)
+    tokens, input_values = _audio_size(shape) if encoder == "audio" else _image_size(shape, flags)
+    is_gated = any("ffn_gate" in tensor.name for tensor in shape.tensors)
+    activations = tokens * (4 * width + max(6 * width, ffn_length * (1 + 2 * is_gated))) + 2 * input_values
+    mask_values = tokens * tokens * any(shape.get(f"{encoder}.{key}") is not None for key in WINDOW_KEYS)
     if flags.flash_attention == "off":
-        values += _count(shape, f"{part}.attention.head_count", 1) * tokens * tokens
-    given = inputs + PLACES * tokens + masks if where != HOST_ID else 0
-    return Counter({where: F32 * (values + 2 * masks)}) + Counter({HOST_ID: F32 * given})
+        activations += _count(shape, f"{encoder}.attention.head_count", 1) * tokens * tokens
+    transferred_values = input_values + POSITION_VALUES * tokens + mask_values if device != HOST_ID else 0
+    return Counter({device: F32 * (activations + 2 * mask_values)}) + Counter(
+        {HOST_ID: F32 * transferred_values}
+    )
 
 
-def _picture(shape: ModelShape, flags: LlamaFlags) -> tuple[int, int]:
-    """Patches of the largest image that is reserved for, and its values."""
-    side = image(shape, flags).side
-    return (side // _count(shape, "vision.patch_size", 14)) ** 2 + 1, COLOURS * side * side
+def _image_size(shape: ModelShape, flags: LlamaFlags) -> tuple[int, int]:
+    """Patches and values of the largest image that the engine reserves for."""
+    side = reserved_image(shape, flags).side
+    return (side // _count(shape, "vision.patch_size", 14)) ** 2 + 1, CHANNELS * side * side
 
 
-def _sound(shape: ModelShape) -> tuple[int, int]:
-    return FRAMES, COLOURS * _count(shape, "audio.num_mel_bins", 128) * FRAMES
+def _audio_size(shape: ModelShape) -> tuple[int, int]:
+    return AUDIO_FRAMES, CHANNELS * _count(shape, "audio.num_mel_bins", 128) * AUDIO_FRAMES
 
 
-def _kind(shape: ModelShape, part: str) -> str:
-    found = shape.get("projector_type") or shape.get(f"{part}.projector_type")
-    return RENAMED.get(found, found) if isinstance(found, str) else ""
+def _projector_type(shape: ModelShape, encoder: str) -> str:
+    name = shape.get("projector_type") or shape.get(f"{encoder}.projector_type")
+    return TYPE_ALIASES.get(name, name) if isinstance(name, str) else ""
 
 
 def _count(shape: ModelShape, key: str, default: int) -> int:

@@ -1,102 +1,72 @@
-"""All options of one quant that hold on a box: KV types, splits, batches, with every flag set."""
+"""Every candidate of one quant that fits a machine: cache types, splits and batches, with every flag set."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from domain.hardware import Hardware, MemoryKind
+from domain.hardware import MemoryKind
 from domain.model import Chat, ResolvedModel
-from domain.plan import HOST, DeviceMemory, Estimate, LaunchOptions, LlamaFlags
+from domain.plan import DeviceMemory, Estimate, LlamaFlags
 from domain.units import MIB
 from planner.choose.candidates import Candidate
+from planner.choose.context import SearchContext
 from planner.llama_cpp import context_params, kv_cache, split_search
-from planner.llama_cpp.estimate import estimate, lay_out
-from planner.machine import budget, threads
-from planner.machine.budget import Reserve
-from planner.machine.calibration import Calibration
-from planner.model import hparams
-from planner.model.hparams import Hparams
-from planner.model.layer_sizes import cache_per_layer, layer_sizes
+from planner.llama_cpp.estimate import estimate, memory_layout
+from planner.llama_cpp.split_search import ParsedModel
+from planner.machine import threads
+from planner.model.hparams import Hparams, read_hparams
+from planner.model.layer_sizes import kv_bytes_per_layer, layer_sizes
 
-KV_TYPES = ("f16", "q8_0")
+CACHE_TYPES = ("f16", "q8_0")
 UBATCH = 512
 LARGER_UBATCHES = (1024, 2048, 4096)
-# A faster KV type or batch must be worth it: below this gain the plainer one is taken.
-WORTH = 1.15
-# Of as many tokens/s as sequences times one: 1930 of 16 on an RTX 4090 with Llama 8B Q4_0, about 160 of one
-# (github.com/ggml-org/llama.cpp/pull/15131).
-STEP_SHARE = 0.76
+# Tokens/s of a batch over those of one sequence times the sequences: 1930 with 16 on an RTX 4090 with Llama
+# 8B Q4_0, about 160 with one (github.com/ggml-org/llama.cpp/pull/15131).
+BATCH_EFFICIENCY = 0.76
 CACHED_SEQUENCES = 4
-MOST_CACHE_MIB = 8192
-# Silent reading: 238 words a minute (Brysbaert 2019), 4 tokens for 3 words. Comfortable is twice that, for
-# people skim, and models think aloud: reached with a quant that is still good, else reading speed will do.
-READING_TOKENS_PER_S = 5.3
-COMFORTABLE_TOKENS_PER_S = 10.0
-MLOCK_ROOM = 1.15  # of the locked bytes has to be free beside them
-
-Rows = tuple[DeviceMemory, ...]  # GPUs in the engine's order, the host last
+MAX_CACHE_RAM_MIB = 8192
+MLOCK_HEADROOM = 1.15  # RAM that must be free, as a multiple of what the engine needs of it
 
 
-@dataclass(frozen=True, slots=True)
-class SearchContext:
-    """What all options of one search share. ``taken``: see ``split.Taken``; ``from_disk``: the host's
-    weights need no memory."""
-
-    hardware: Hardware
-    wish: LaunchOptions
-    calibration: Calibration
-    reserve: Reserve
-    taken: split_search.Allocation = field(default_factory=dict, compare=False)
-    from_disk: bool = False
-
-    @property
-    def parallel(self) -> int:
-        return self.wish.parallel or 1
-
-    @property
-    def target(self) -> float:
-        """Tokens per second that are enough."""
-        return self.wish.min_decode_tokens_per_s or COMFORTABLE_TOKENS_PER_S
-
-    def is_slow(self, decode: float | None) -> bool:
-        """What is not known is not slow."""
-        return decode is not None and decode < self.target
-
-    def on_the_cpu(self) -> "SearchContext":
-        return replace(self, hardware=replace(self.hardware, gpus=()))
-
-
-def options(candidate: ResolvedModel, context_tokens: int, case: SearchContext) -> tuple[Candidate, ...]:
-    """Of this quant at this context per sequence, the plainest KV type first. Empty: does not fit."""
-    read = _read(candidate)
-    found: list[Candidate] = []
-    for kind in KV_TYPES:
-        plain = _for_chat(base(kind, context_tokens, case), candidate.chat)
-        if not _can_hold(read, plain, case):
+def find_candidates(
+    model: ResolvedModel, context_tokens: int, search: SearchContext
+) -> tuple[Candidate, ...]:
+    """Candidates with ``context_tokens`` per sequence, the plainest cache type first; empty if none fits."""
+    parsed = _parse_model(model)
+    candidates: list[Candidate] = []
+    for cache_type in CACHE_TYPES:
+        flags = _with_chat(base_flags(cache_type, context_tokens, search), model.chat)
+        if not _can_fit(parsed, flags, search):
             continue
-        best = _over_splits(candidate, read, plain, context_tokens, case)
+        best = _best_split(model, parsed, flags, context_tokens, search)
         if best is not None:
-            found.append(best)
-            if not case.hardware.gpus or best.is_offloaded:
+            candidates.append(best)
+            if not search.hardware.gpus or best.is_offloaded:
                 break  # a smaller cache would gain nothing
-    return tuple(found)
+    return tuple(candidates)
 
 
-def _read(candidate: ResolvedModel) -> split_search.Model:
-    model = hparams.read(candidate.shape)
-    return split_search.Model(candidate.shape, model, layer_sizes(candidate.shape, model))
+def _parse_model(model: ResolvedModel) -> ParsedModel:
+    hparams = read_hparams(model.shape)
+    return ParsedModel(model.shape, hparams, layer_sizes(model.shape, hparams))
 
 
-def _can_hold(read: split_search.Model, flags: LlamaFlags, case: SearchContext) -> bool:
-    """Whether all memory together holds weights and cache: a quick no for what never fits."""
-    total = None if case.from_disk else split_search.total_room_bytes(case.hardware, case.reserve)
-    run = context_params.resolve(flags, read.hparams)
-    return total is None or read.sizes.weights + sum(cache_per_layer(read.hparams, run)) <= total
+def _can_fit(parsed: ParsedModel, flags: LlamaFlags, search: SearchContext) -> bool:
+    """Whether all memory together holds weights and cache: rejects early what no split makes fit."""
+    if search.from_disk:
+        return True
+    budget_bytes = split_search.total_budget_bytes(search.hardware, search.reserve)
+    cparams = context_params.resolve(flags, parsed.hparams)
+    needed_bytes = parsed.sizes.weights_bytes + sum(kv_bytes_per_layer(parsed.hparams, cparams))
+    return budget_bytes is None or needed_bytes <= budget_bytes
 
 
-def base(kind: str, context_tokens: int, case: SearchContext, ubatch: int = UBATCH) -> LlamaFlags:
-    plain = LlamaFlags(
+def base_flags(
+    cache_type: str, context_tokens: int, search: SearchContext, ubatch: int = UBATCH
+) -> LlamaFlags:
+    flags = LlamaFlags(
         gpu_layers=0,
-        context_tokens=context_tokens * case.parallel,
-        parallel=case.parallel,
+        context_tokens=context_tokens * search.parallel,
+        parallel=search.parallel,
         kv_unified=False,
         batch=max(2048, ubatch),
         ubatch=ubatch,
@@ -106,161 +76,144 @@ def base(kind: str, context_tokens: int, case: SearchContext, ubatch: int = UBAT
         fit=False,
         jinja=True,
     )
-    return with_cache(plain, kind)
+    return with_cache_type(flags, cache_type)
 
 
-def _for_chat(flags: LlamaFlags, chat: Chat) -> LlamaFlags:
+def _with_chat(flags: LlamaFlags, chat: Chat) -> LlamaFlags:
     jinja = flags.jinja if chat.jinja is None else chat.jinja
     return replace(flags, jinja=jinja, reasoning_format=chat.reasoning_format)
 
 
-def with_cache(flags: LlamaFlags, kind: str) -> LlamaFlags:
+def with_cache_type(flags: LlamaFlags, cache_type: str) -> LlamaFlags:
     """A quantized cache needs flash attention."""
-    return replace(
-        flags, cache_type_k=kind, cache_type_v=kind, flash_attention="auto" if kind == "f16" else "on"
-    )
+    flash_attention = "auto" if cache_type == "f16" else "on"
+    return replace(flags, cache_type_k=cache_type, cache_type_v=cache_type, flash_attention=flash_attention)
 
 
-def with_larger_batch(chosen: Candidate, case: SearchContext) -> Candidate:
-    """``chosen``, with a larger batch where weights are pulled to a GPU for prompts and a whole turn gains.
-    It takes room that layers or experts could have: never so much that decoding becomes too slow."""
+def with_larger_batch(chosen: Candidate, search: SearchContext) -> Candidate:
+    """``chosen`` with the ubatch that makes a whole turn fastest, where a GPU reads host weights for prompts.
+
+    A larger ubatch takes memory that layers or experts could have. One that makes decode too slow is not
+    taken."""
     if not isinstance(chosen.flags, LlamaFlags) or not chosen.has_host_weights:
         return chosen
     tried = [chosen]
     for ubatch in LARGER_UBATCHES:
-        larger = at_batch(chosen, ubatch, case)
+        larger = with_ubatch(chosen, ubatch, search)
         if larger is None or not larger.has_host_weights:
             continue
-        if case.is_slow(larger.pace) and not case.is_slow(chosen.pace):
+        if search.is_slow(larger.tokens_per_s) and not search.is_slow(chosen.tokens_per_s):
             break
         tried.append(larger)
-    return max(tried, key=_worth)
+    return max(tried, key=_score)
 
 
-def at_batch(option: Candidate, ubatch: int, case: SearchContext) -> Candidate | None:
-    """``option`` with the best split for another batch; ``None`` where that does not hold."""
-    if not isinstance(option.flags, LlamaFlags):
-        return option
-    one, context_tokens = option.candidate, option.context_tokens
-    flags = _for_chat(base(option.flags.cache_type_k, context_tokens, case, ubatch), one.chat)
-    return _over_splits(one, _read(one), flags, context_tokens, case)
+def with_ubatch(candidate: Candidate, ubatch: int, search: SearchContext) -> Candidate | None:
+    """``candidate`` with another ubatch and the best split for it; ``None`` if that does not fit."""
+    if not isinstance(candidate.flags, LlamaFlags):
+        return candidate
+    model, context_tokens = candidate.model, candidate.context_tokens
+    flags = _with_chat(base_flags(candidate.flags.cache_type_k, context_tokens, search, ubatch), model.chat)
+    return _best_split(model, _parse_model(model), flags, context_tokens, search)
 
 
-def _over_splits(
-    candidate: ResolvedModel,
-    read: split_search.Model,
-    plain: LlamaFlags,
+def _best_split(
+    model: ResolvedModel,
+    parsed: ParsedModel,
+    base: LlamaFlags,
     context_tokens: int,
-    case: SearchContext,
+    search: SearchContext,
 ) -> Candidate | None:
-    found: list[Candidate] = []
-    for flags in split_search.splits(read, plain, case.hardware, case.reserve, case.taken):
-        if found and not flags.gpu_layers:
-            break  # the CPU alone is for what no GPU holds a part of
-        option = _complete(candidate, read.hparams, flags, context_tokens, case)
-        if option is not None:
-            found.append(option)
-    return max(found, key=_worth, default=None)
+    candidates: list[Candidate] = []
+    for flags in split_search.splits(parsed, base, search.hardware, search.reserve, search.overhead_hints):
+        if candidates and not flags.gpu_layers:
+            break  # the CPU alone is tried only if no GPU holds a part
+        candidate = _complete_candidate(model, parsed.hparams, flags, context_tokens, search)
+        if candidate is not None:
+            candidates.append(candidate)
+    return max(candidates, key=_score, default=None)
 
 
-def _worth(option: Candidate) -> float:
-    return option.quickness or 0.0
+def _score(candidate: Candidate) -> float:
+    return candidate.score or 0.0
 
 
-def _complete(
-    candidate: ResolvedModel, model: Hparams, flags: LlamaFlags, context_tokens: int, case: SearchContext
+def _complete_candidate(
+    model: ResolvedModel, hparams: Hparams, flags: LlamaFlags, context_tokens: int, search: SearchContext
 ) -> Candidate | None:
-    """``flags`` with threads, prompt cache, checkpoints and load mode; ``None`` where it overflows."""
-    cpu = case.hardware.cpu
-    on_host = flags.gpu_layers != context_params.ALL_LAYERS or bool(flags.n_cpu_moe)
-    decode = case.wish.threads or threads.decode_threads(cpu, case.calibration, on_host=on_host)
-    batch = case.wish.threads or threads.batch_threads(cpu, case.calibration, decode, on_host=on_host)
-    flags = replace(flags, threads=decode, threads_batch=batch)
-    flags = with_checkpoints(model, flags)
-    if case.from_disk:  # repacked weights would be copies, which need memory
+    """``flags`` with threads, prompt cache, checkpoints and load mode; ``None`` if it does not fit."""
+    flags = with_checkpoints(hparams, _with_threads(flags, search))
+    if search.from_disk:  # repacked weights would be copies, which need memory
         flags = replace(flags, repack=False)
-    rows = lay_out(candidate.shape, flags, case.hardware, model=model).rows
-    if not holds(rows, case):
+    memory = memory_layout(model.shape, flags, search.hardware, hparams=hparams).memory
+    if not search.has_room(memory):
         return None
     flags = replace(
         flags,
-        cache_ram_mib=_cache_ram_mib(rows, flags, model, case),
-        load_mode="mmap" if case.from_disk else _load_mode(rows, flags, case),
+        cache_ram_mib=_cache_ram_mib(memory, flags, hparams, search),
+        load_mode="mmap" if search.from_disk else _load_mode(memory, flags, search),
     )
-    found = estimate(candidate.shape, flags, case.hardware, calibration=case.calibration)
-    together = _together(candidate, flags, found, case)
-    return Candidate(candidate, flags, found, context_tokens, case.parallel, together)
+    prediction = estimate(model.shape, flags, search.hardware, calibration=search.calibration)
+    batch_tokens_per_s = _batch_tokens_per_s(model, flags, prediction, search)
+    return Candidate(model, flags, prediction, context_tokens, search.parallel, batch_tokens_per_s)
 
 
-def _together(
-    candidate: ResolvedModel, flags: LlamaFlags, alone: Estimate, case: SearchContext
+def _with_threads(flags: LlamaFlags, search: SearchContext) -> LlamaFlags:
+    if search.options.threads:
+        return replace(flags, threads=search.options.threads, threads_batch=search.options.threads)
+    cpu, calibration = search.hardware.cpu, search.calibration
+    on_host = flags.gpu_layers != context_params.ALL_LAYERS or bool(flags.n_cpu_moe)
+    decode_threads = threads.decode_threads(cpu, calibration, on_host=on_host)
+    batch_threads = threads.batch_threads(cpu, calibration, decode_threads, on_host=on_host)
+    return replace(flags, threads=decode_threads, threads_batch=batch_threads)
+
+
+def _batch_tokens_per_s(
+    model: ResolvedModel, flags: LlamaFlags, single: Estimate, search: SearchContext
 ) -> float | None:
-    """Tokens/s of all sequences: a step is a batch with a token of each."""
-    decode = alone.speed.decode_tokens_per_s
-    if case.parallel == 1 or decode is None:
+    """Tokens/s of all sequences together: a step is a batch with one token of each."""
+    decode = single.speed.decode_tokens_per_s
+    if search.parallel == 1 or decode is None:
         return None
-    step = replace(flags, ubatch=case.parallel, batch=max(flags.batch, case.parallel))
-    found = estimate(candidate.shape, step, case.hardware, calibration=case.calibration)
-    batch = found.speed.prefill_tokens_per_s
-    most = case.parallel * decode.expected
-    return None if batch is None else STEP_SHARE * min(most, batch.expected)
+    step_flags = replace(flags, ubatch=search.parallel, batch=max(flags.batch, search.parallel))
+    step = estimate(model.shape, step_flags, search.hardware, calibration=search.calibration)
+    prefill = step.speed.prefill_tokens_per_s
+    linear_tokens_per_s = search.parallel * decode.expected
+    return None if prefill is None else BATCH_EFFICIENCY * min(linear_tokens_per_s, prefill.expected)
 
 
-def with_checkpoints(model: Hparams, flags: LlamaFlags) -> LlamaFlags:
-    """Enough to go back to any turn of a chat: one for each spacing of a full context."""
-    run = context_params.resolve(flags, model)
-    if not kv_cache.checkpoint_bytes(model, run):
+def with_checkpoints(hparams: Hparams, flags: LlamaFlags) -> LlamaFlags:
+    """Enough checkpoints to return to any turn of a chat: one for each spacing of a full context."""
+    cparams = context_params.resolve(flags, hparams)
+    if not kv_cache.checkpoint_bytes(hparams, cparams):
         return flags
-    spacings = run.context_per_sequence // 8192 + 2
+    spacings = cparams.context_per_sequence // 8192 + 2
     return replace(flags, ctx_checkpoints=min(context_params.DEFAULT_CHECKPOINTS, spacings))
 
 
-def holds(memory: Rows, case: SearchContext) -> bool:
-    """Within what each device has, margins kept. A host of unknown size is taken to hold."""
-    for row in memory:
-        if row.free_bytes is None:
-            continue
-        margin = margin_bytes(row.device, case)
-        mapped = row.weights_bytes if case.from_disk and row.device == HOST else 0
-        if row.needed_bytes - mapped + margin > row.free_bytes:
-            return False
-    return True
-
-
-def margin_bytes(device: str, case: SearchContext) -> int:
-    """On a host that shares its pool with a GPU the margin is kept once, on the host's row."""
-    if device == HOST:
-        return case.reserve.host_bytes
-    gpu = case.hardware.gpus[int(device.removeprefix("GPU"))]
-    room = budget.room_bytes(gpu, case.hardware, case.reserve)
-    free = budget.gpu_free_bytes(gpu, case.hardware)
-    return 0 if room is None or free is None else free - room
-
-
-def _cache_ram_mib(rows: Rows, flags: LlamaFlags, model: Hparams, case: SearchContext) -> int:
-    """Four full contexts, at most a quarter of the RAM that is left, and never more than the engine's
-    own default."""
-    run = context_params.resolve(flags, model)
-    wanted = CACHED_SEQUENCES * (
-        kv_cache.sequence_bytes(model, run)
-        + (flags.ctx_checkpoints or 0) * kv_cache.checkpoint_bytes(model, run)
-    )
-    host, left = rows[-1], 0
+def _cache_ram_mib(
+    memory: Sequence[DeviceMemory], flags: LlamaFlags, hparams: Hparams, search: SearchContext
+) -> int:
+    """Four full contexts, at most a quarter of the RAM that stays free, and at most the engine's default."""
+    cparams = context_params.resolve(flags, hparams)
+    sequence_bytes = kv_cache.sequence_bytes(hparams, cparams)
+    sequence_bytes += (flags.ctx_checkpoints or 0) * kv_cache.checkpoint_bytes(hparams, cparams)
+    host, available_bytes = memory[-1], 0
     if host.free_bytes is not None:
-        left = max(0, host.free_bytes - host.needed_bytes - case.reserve.host_bytes) // 4
-    return min(MOST_CACHE_MIB, wanted // MIB, left // MIB)
+        available_bytes = max(0, host.free_bytes - host.needed_bytes - search.reserve.host_bytes) // 4
+    return min(MAX_CACHE_RAM_MIB, CACHED_SEQUENCES * sequence_bytes // MIB, available_bytes // MIB)
 
 
-def _load_mode(rows: Rows, flags: LlamaFlags, case: SearchContext) -> str:
-    """Locked where the limit allows and RAM has room; read without a map where RAM is the GPU's too,
-    so that the page cache does not hold the weights a second time."""
-    memory, host = case.hardware.memory, rows[-1]
-    used = [case.hardware.gpus[int(row.device.removeprefix("GPU"))] for row in rows[:-1] if row.weights_bytes]
-    if any(gpu.memory_kind is MemoryKind.UNIFIED for gpu in used):
+def _load_mode(memory: Sequence[DeviceMemory], flags: LlamaFlags, search: SearchContext) -> str:
+    """Locked if the limit allows it and RAM has room; not mapped if RAM is also the GPU's, so that the page
+    cache does not hold the weights a second time."""
+    ram, host = search.hardware.memory, memory[-1]
+    used = [row.device for row in memory[:-1] if row.weights_bytes]
+    used_gpus = [search.hardware.gpus[int(device.removeprefix("GPU"))] for device in used]
+    if any(gpu.memory_kind is MemoryKind.UNIFIED for gpu in used_gpus):
         return "none"
-    allowed = memory.memlock_unlimited or (memory.memlock_limit_bytes or 0) >= host.weights_bytes
-    if not allowed or host.free_bytes is None or flags.gpu_layers == context_params.ALL_LAYERS:
+    may_lock = ram.memlock_unlimited or (ram.memlock_limit_bytes or 0) >= host.weights_bytes
+    if not may_lock or host.free_bytes is None or flags.gpu_layers == context_params.ALL_LAYERS:
         return "mmap"
-    return (
-        "mmap+mlock" if host.free_bytes > MLOCK_ROOM * host.needed_bytes + case.reserve.host_bytes else "mmap"
-    )
+    lock_needs_bytes = MLOCK_HEADROOM * host.needed_bytes + search.reserve.host_bytes
+    return "mmap+mlock" if host.free_bytes > lock_needs_bytes else "mmap"

@@ -1,8 +1,8 @@
-"""The best split of one model over the devices of one box: layers, experts on the CPU, proportions.
+"""The best split of one model over the devices of one machine: layers, experts on the CPU, proportions.
 
-Decode time is the sum over devices, so bytes belong on the fastest memory that holds them: as few GPUs
-as can, the faster one first; of a mixture of experts first the part that every token reads. GPUs of
-like speed share evenly, so that prompts run through them in a pipeline.
+Decode time is the sum over devices, so bytes belong on the fastest memory that holds them: on as few GPUs as
+possible, the fastest first; of a mixture of experts first the part that every token reads. GPUs of similar
+speed share evenly, so that prompts run through them in a pipeline.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,20 +11,21 @@ from dataclasses import dataclass, replace
 from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
+from planner.choose.context import OverheadHints
 from planner.llama_cpp.context_params import ALL_LAYERS, resolve
-from planner.llama_cpp.estimate import lay_out
-from planner.machine import budget
-from planner.machine.budget import Reserve
-from planner.machine.devices import Device, devices
+from planner.llama_cpp.estimate import memory_layout
+from planner.machine.budget import Reserve, gpu_budget_bytes, host_budget_bytes
+from planner.machine.devices import Device, visible_devices
 from planner.model.hparams import Hparams
-from planner.model.layer_sizes import LayerSizes, cache_per_layer, fill
+from planner.model.layer_sizes import LayerSizes, assign_layers, kv_bytes_per_layer
 
-TRIES = 5
-ALIKE = 0.9  # GPUs with bandwidths this close are treated as equals
+MAX_TRIES = 5
+SIMILAR_BANDWIDTH = 0.9  # GPUs whose bandwidths are this close are treated as equals
+SHARE_STEPS = 12  # of a bisection between nothing and everything
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ParsedModel:
     """One quant of a model, read once for a search."""
 
     shape: ModelShape
@@ -34,42 +35,42 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A device that a plan may use, and what it may take there."""
+    """A GPU that a plan may use, and the bytes it may take there."""
 
     device: Device
-    room_bytes: int
+    available_bytes: int
 
 
-def budgets(hardware: Hardware, reserve: Reserve) -> tuple[Budget, ...]:
-    """GPUs of known size, the driver's own share taken off. A size that is not known is not used."""
-    found = []
-    for device in devices(hardware, LlamaFlags()):
-        room = budget.room_bytes(device.gpu, hardware, reserve)
-        if room is not None:
-            found.append(Budget(device, max(0, room - device.backend.context_bytes)))
-    return tuple(found)
+def gpu_budgets(hardware: Hardware, reserve: Reserve) -> tuple[Budget, ...]:
+    """GPUs of known size, less what the driver itself takes. A GPU of unknown size is not used."""
+    budgets = []
+    for device in visible_devices(hardware, LlamaFlags()):
+        allowed_bytes = gpu_budget_bytes(device.gpu, hardware, reserve)
+        if allowed_bytes is not None:
+            budgets.append(Budget(device, max(0, allowed_bytes - device.backend.context_bytes)))
+    return tuple(budgets)
 
 
-# Bytes that earlier tries needed beside weights and cache, per device of a group, for a batch and a cache
-# type: the first guess of the next quant of the same model.
-Allocation = dict[tuple[object, ...], list[int]]
-
-
-def total_room_bytes(hardware: Hardware, reserve: Reserve) -> int | None:
-    """Over all memories that a plan may use, a shared pool once. ``None``: the host's is not known."""
-    host = budget.host_room_bytes(hardware, reserve)
-    if host is None:
+def total_budget_bytes(hardware: Hardware, reserve: Reserve) -> int | None:
+    """Over all memories that a plan may use, a shared pool once. ``None`` if the host's is not known."""
+    host_bytes = host_budget_bytes(hardware, reserve)
+    if host_bytes is None:
         return None
-    return host + sum(room.room_bytes for room in budgets(hardware, reserve) if not room.device.is_unified)
+    budgets = gpu_budgets(hardware, reserve)
+    return host_bytes + sum(budget.available_bytes for budget in budgets if not budget.device.is_unified)
 
 
 def splits(
-    case: Model, base: LlamaFlags, hardware: Hardware, reserve: Reserve, taken: Allocation
+    model: ParsedModel,
+    base: LlamaFlags,
+    hardware: Hardware,
+    reserve: Reserve,
+    overhead_hints: OverheadHints,
 ) -> Iterator[LlamaFlags]:
-    """Splits that hold on the GPUs by weights, cache and compute, best first; without a GPU last."""
-    found = budgets(hardware, reserve)
-    for group in _groups(found):
-        flags = _on_group(group, found, case, base, hardware, taken)
+    """Splits whose weights, cache and compute buffers fit the GPUs, best first; without a GPU last."""
+    budgets = gpu_budgets(hardware, reserve)
+    for group in _groups(budgets):
+        flags = _split_over_group(group, budgets, model, base, hardware, overhead_hints)
         if flags is not None:
             yield flags
             if flags.gpu_layers == ALL_LAYERS and not flags.n_cpu_moe:
@@ -77,85 +78,111 @@ def splits(
     yield replace(base, gpu_layers=0, devices=("none",) if hardware.gpus else ())
 
 
-def _groups(found: Sequence[Budget]) -> Iterator[tuple[Budget, ...]]:
+def _groups(budgets: Sequence[Budget]) -> Iterator[tuple[Budget, ...]]:
     """One GPU, the fastest first; then two, and so on."""
-    ranked = sorted(found, key=lambda room: (-(room.device.gpu.bandwidth_bytes_per_s or 0), -room.room_bytes))
+
+    def fastest_first(budget: Budget) -> tuple[float, int]:
+        return -(budget.device.gpu.bandwidth_bytes_per_s or 0), -budget.available_bytes
+
+    ranked = sorted(budgets, key=fastest_first)
     for count in range(1, len(ranked) + 1):
-        yield tuple(sorted(ranked[:count], key=lambda room: room.device.index))
+        yield tuple(sorted(ranked[:count], key=lambda budget: budget.device.index))
 
 
-def _on_group(
+def _split_over_group(
     group: Sequence[Budget],
-    found: Sequence[Budget],
-    case: Model,
+    budgets: Sequence[Budget],
+    model: ParsedModel,
     base: LlamaFlags,
     hardware: Hardware,
-    taken: Allocation,
+    overhead_hints: OverheadHints,
 ) -> LlamaFlags | None:
-    """The most of the model that this group holds: all, or all but experts, or the last layers. What
-    one try needs beside weights and cache is taken off the room of the next."""
-    flags = _single(base, group[0]) if len(group) == 1 else replace(base, split_mode="layer")
-    key = (*(room.device.index for room in group), base.ubatch, base.context_tokens, base.cache_type_k)
-    beside = taken.get(key, [0] * len(group))
-    for _ in range(TRIES):
-        space = [max(0, room.room_bytes - more) for room, more in zip(group, beside, strict=True)]
-        tried = _fill_group(group, space, found, case, flags)
+    """The most of the model that this group holds: all, or all but experts, or the last layers.
+
+    What one try needs beside weights and cache is taken off the budget of the next."""
+    flags = _on_single_gpu(base, group[0]) if len(group) == 1 else replace(base, split_mode="layer")
+    key = (*(budget.device.index for budget in group), base.ubatch, base.context_tokens, base.cache_type_k)
+    overheads = overhead_hints.get(key, [0] * len(group))
+    for _ in range(MAX_TRIES):
+        available = [
+            max(0, budget.available_bytes - overhead)
+            for budget, overhead in zip(group, overheads, strict=True)
+        ]
+        tried = _assign_to_group(group, available, budgets, model, flags)
         if tried is None:
             return None
-        lacking = _lacking(group, case, tried, hardware, beside)
-        if lacking is None:
-            taken[key] = beside
+        larger = _larger_overheads(group, model, tried, hardware, overheads)
+        if larger is None:
+            overhead_hints[key] = overheads
             return tried
-        beside = lacking
+        overheads = larger
     return None
 
 
-def _lacking(
-    group: Sequence[Budget], case: Model, flags: LlamaFlags, hardware: Hardware, beside: Sequence[int]
+def _larger_overheads(
+    group: Sequence[Budget],
+    model: ParsedModel,
+    flags: LlamaFlags,
+    hardware: Hardware,
+    overheads: Sequence[int],
 ) -> list[int] | None:
-    """What each device of the group needs beside weights and cache, where one lacks room; at least as much
-    more than was thought as it lacks: a layer weighs much, so that less would change nothing."""
-    rows = {row.device: row for row in lay_out(case.shape, flags, hardware, model=case.hparams).rows}
-    held = [rows[room.device.name] for room in group]
-    over = [
-        row.needed_bytes - row.overhead_bytes - room.room_bytes for row, room in zip(held, group, strict=True)
+    """Bytes that each device needs beside weights and cache; ``None`` if ``flags`` fit as they are.
+
+    Each device that overflows gets at least as much more as it overflows by: layers are large, so a smaller
+    step would change nothing."""
+    layout = memory_layout(model.shape, flags, hardware, hparams=model.hparams)
+    by_device = {row.device: row for row in layout.memory}
+    rows = [by_device[budget.device.name] for budget in group]
+    excess = [
+        row.needed_bytes - row.overhead_bytes - budget.available_bytes
+        for row, budget in zip(rows, group, strict=True)
     ]
-    if max(over) <= 0:
+    if max(excess) <= 0:
         return None
     return [
-        max(old + max(0, more), row.compute_bytes) for old, more, row in zip(beside, over, held, strict=True)
+        max(overhead + max(0, over), row.compute_bytes)
+        for overhead, over, row in zip(overheads, excess, rows, strict=True)
     ]
 
 
-def _fill_group(
-    group: Sequence[Budget], space: Sequence[int], found: Sequence[Budget], case: Model, flags: LlamaFlags
+def _assign_to_group(
+    group: Sequence[Budget],
+    available: Sequence[int],
+    budgets: Sequence[Budget],
+    model: ParsedModel,
+    flags: LlamaFlags,
 ) -> LlamaFlags | None:
-    sizes = case.sizes
-    blocks = len(sizes.dense)
-    cache = cache_per_layer(case.hparams, resolve(flags, case.hparams)) if flags.kv_offload else (0,) * blocks
+    sizes = model.sizes
+    blocks = len(sizes.dense_bytes)
+    kv_bytes: Sequence[int] = (0,) * blocks
+    if flags.kv_offload:
+        kv_bytes = kv_bytes_per_layer(model.hparams, resolve(flags, model.hparams))
 
     def counts(cpu_experts: int, layers: int) -> tuple[int, ...] | None:
-        costs = [
-            sizes.dense[index] + cache[index] + (sizes.experts[index] if index >= cpu_experts else 0)
-            for index in range(blocks - layers, blocks)
+        layer_bytes = [
+            sizes.dense_bytes[block]
+            + kv_bytes[block]
+            + (sizes.expert_bytes[block] if block >= cpu_experts else 0)
+            for block in range(blocks - layers, blocks)
         ]
-        return _even(costs, space, sizes.output, group)
+        return _balance(layer_bytes, available, sizes.output_bytes, group)
 
     if sizes.has_experts:
-        experts = _least(lambda number: counts(number, blocks) is not None, 0, blocks)
-        if experts is not None:
-            return _with(flags, group, found, counts(experts, blocks), layers=ALL_LAYERS, experts=experts)
+        cpu_experts = _smallest(lambda number: counts(number, blocks) is not None, 0, blocks)
+        if cpu_experts is not None:
+            layers_each = counts(cpu_experts, blocks)
+            return _with_split(flags, group, budgets, layers_each, layers=ALL_LAYERS, cpu_experts=cpu_experts)
     cpu_experts = blocks if sizes.has_experts else 0
-    missing = _least(lambda number: counts(cpu_experts, blocks - number) is not None, 0, blocks)
-    if missing is None:
+    host_layers = _smallest(lambda number: counts(cpu_experts, blocks - number) is not None, 0, blocks)
+    if host_layers is None:
         return None
-    layers = ALL_LAYERS if missing == 0 else blocks - missing + 1
-    given = counts(cpu_experts, blocks - missing)
-    return _with(flags, group, found, given, layers=layers, experts=cpu_experts)
+    layers = ALL_LAYERS if host_layers == 0 else blocks - host_layers + 1
+    layers_each = counts(cpu_experts, blocks - host_layers)
+    return _with_split(flags, group, budgets, layers_each, layers=layers, cpu_experts=cpu_experts)
 
 
-def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:
-    """The smallest number for which ``holds``, which stays true above it."""
+def _smallest(holds: Callable[[int], bool], low: int, high: int) -> int | None:
+    """The smallest number for which ``holds`` is true; it must stay true above that."""
     if not holds(high):
         return None
     while low < high:
@@ -164,58 +191,67 @@ def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:
     return low
 
 
-def _even(
-    costs: Sequence[int], space: Sequence[int], last: int, group: Sequence[Budget]
+def _balance(
+    layer_bytes: Sequence[int], available: Sequence[int], output_bytes: int, group: Sequence[Budget]
 ) -> tuple[int, ...] | None:
-    """Equal GPUs share in proportion to their room; of unequal ones the faster is filled first."""
-    if fill(costs, space, last) is None:
+    """Similar GPUs share in proportion to what is available; of unequal ones the fastest is filled first."""
+    if assign_layers(layer_bytes, available, output_bytes) is None:
         return None
-    rates = [room.device.gpu.bandwidth_bytes_per_s for room in group]
-    known = [rate for rate in rates if rate]
-    if len(known) < len(rates) or min(known) >= ALIKE * max(known):
-        return _tightest(costs, space, last)
+    bandwidths = [budget.device.gpu.bandwidth_bytes_per_s for budget in group]
+    known = [bandwidth for bandwidth in bandwidths if bandwidth]
+    if len(known) < len(bandwidths) or min(known) >= SIMILAR_BANDWIDTH * max(known):
+        return _equal_shares(layer_bytes, available, output_bytes)
     fastest = max(range(len(group)), key=lambda index: known[index])
-    return _filling(fastest, costs, space, last)
+    return _fastest_first(fastest, layer_bytes, available, output_bytes)
 
 
-def _tightest(costs: Sequence[int], space: Sequence[int], last: int) -> tuple[int, ...] | None:
-    """The smallest equal share of every room that still holds all."""
+def _equal_shares(
+    layer_bytes: Sequence[int], available: Sequence[int], output_bytes: int
+) -> tuple[int, ...] | None:
+    """The smallest equal share of every budget that still holds everything."""
     low, high = 0.0, 1.0
-    for _ in range(12):
+    for _ in range(SHARE_STEPS):
         middle = (low + high) / 2
-        part = [int(room * middle) for room in space]
-        low, high = (low, middle) if fill(costs, part, last) else (middle, high)
-    return fill(costs, [int(room * high) for room in space], last)
+        shares = [int(size * middle) for size in available]
+        low, high = (low, middle) if assign_layers(layer_bytes, shares, output_bytes) else (middle, high)
+    return assign_layers(layer_bytes, [int(size * high) for size in available], output_bytes)
 
 
-def _filling(fastest: int, costs: Sequence[int], space: Sequence[int], last: int) -> tuple[int, ...] | None:
-    """As much as can on ``fastest``: the others get the smallest share that still holds all."""
+def _fastest_first(
+    fastest: int, layer_bytes: Sequence[int], available: Sequence[int], output_bytes: int
+) -> tuple[int, ...] | None:
+    """As much as possible on ``fastest``: the others get the smallest share that still holds everything."""
+
+    def shares(share: float) -> list[int]:
+        return [size if index == fastest else int(size * share) for index, size in enumerate(available)]
+
     low, high = 0.0, 1.0
-    for _ in range(12):
+    for _ in range(SHARE_STEPS):
         middle = (low + high) / 2
-        part = [room if index == fastest else int(room * middle) for index, room in enumerate(space)]
-        low, high = (low, middle) if fill(costs, part, last) else (middle, high)
-    part = [room if index == fastest else int(room * high) for index, room in enumerate(space)]
-    return fill(costs, part, last)
+        fits = assign_layers(layer_bytes, shares(middle), output_bytes)
+        low, high = (low, middle) if fits else (middle, high)
+    return assign_layers(layer_bytes, shares(high), output_bytes)
 
 
-def _single(base: LlamaFlags, room: Budget) -> LlamaFlags:
-    return replace(base, split_mode="none", main_gpu=room.device.index)
+def _on_single_gpu(base: LlamaFlags, budget: Budget) -> LlamaFlags:
+    return replace(base, split_mode="none", main_gpu=budget.device.index)
 
 
-def _with(
+def _with_split(
     flags: LlamaFlags,
     group: Sequence[Budget],
-    found: Sequence[Budget],
-    counts: tuple[int, ...] | None,
+    budgets: Sequence[Budget],
+    layers_each: tuple[int, ...] | None,
     *,
     layers: int,
-    experts: int,
+    cpu_experts: int,
 ) -> LlamaFlags:
-    """``-ts`` in layers, a number for each GPU that the engine sees: exact at every boundary."""
-    split: tuple[float, ...] = ()
-    if len(group) > 1 and counts:
-        given = {room.device.index: float(count) for room, count in zip(group, counts, strict=True)}
-        last = max(room.device.index for room in found)
-        split = tuple(given.get(index, 0.0) for index in range(last + 1))
-    return replace(flags, gpu_layers=layers, tensor_split=split, n_cpu_moe=experts or None)
+    """``-ts`` counts layers, one number for each GPU that the engine sees: exact at every boundary."""
+    tensor_split: tuple[float, ...] = ()
+    if len(group) > 1 and layers_each:
+        by_index = {
+            budget.device.index: float(count) for budget, count in zip(group, layers_each, strict=True)
+        }
+        last = max(budget.device.index for budget in budgets)
+        tensor_split = tuple(by_index.get(index, 0.0) for index in range(last + 1))
+    return replace(flags, gpu_layers=layers, tensor_split=tensor_split, n_cpu_moe=cpu_experts or None)

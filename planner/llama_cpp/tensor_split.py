@@ -1,8 +1,8 @@
-"""``-sm row`` and ``-sm tensor``: every matrix is cut between the GPUs. Bounds from above.
+"""``-sm row`` and ``-sm tensor``: every matrix is split between the GPUs. The figures are upper bounds.
 
-Each GPU gets its proportion of the rows of a matrix, whole granules of them, and all of what is no matrix.
-Under ``tensor`` the heads of a cache are cut, too, and each GPU computes the whole batch of its parts: no
-more than one GPU alone would. Under ``row`` caches and batches stand by layers.
+Each GPU gets its proportion of a matrix's rows, rounded up to whole granules, and a full copy of tensors that
+are not matrices. ``tensor`` also splits the heads of the cache, and each GPU computes the whole batch of its
+parts, which takes no more than on a single GPU. ``row`` assigns caches and batches by layer.
 
 Source: llama.cpp ``llama_meta_device_get_split_state``, ggml-cuda's split buffers.
 """
@@ -10,72 +10,79 @@ Source: llama.cpp ``llama_meta_device_get_split_state``, ggml-cuda's split buffe
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import prod
 
 from domain.model import ModelShape, Tensor
 from domain.plan import LlamaFlags
-from planner.llama_cpp import compute_buffers, kv_cache, placement
+from planner.llama_cpp import compute_buffers, kv_cache
+from planner.llama_cpp.component_memory import ComponentMemory
 from planner.llama_cpp.context_params import ContextParams
-from planner.llama_cpp.draft_models import Companion
-from planner.llama_cpp.placement import HOST_ID, Placement
+from planner.llama_cpp.placement import HOST_ID, Placement, place_tensors, split_bounds
 from planner.model.hparams import Hparams
 
 MODES = ("row", "tensor")
-GRANULE = 128  # rows: a head of common models, and of ggml-cuda's kernels
+GRANULE_ROWS = 128  # a head of common models, and of ggml-cuda's kernels
 NOTE = "with -sm {mode} each GPU's figures are bounds from above: matrices are cut by rows or heads"
 
 
-def is_across(flags: LlamaFlags, where: Placement) -> bool:
-    return flags.split_mode in MODES and len(where.devices) > 1
+def splits_matrices(flags: LlamaFlags, placement: Placement) -> bool:
+    return flags.split_mode in MODES and len(placement.devices) > 1
 
 
-def companion(
+def model_memory(
     shape: ModelShape,
     hparams: Hparams,
-    run: ContextParams,
+    cparams: ContextParams,
     flags: LlamaFlags,
-    where: Placement,
-    overhead: int,
-) -> Companion:
-    shares = _shares(flags, where)
-    weights = dict.fromkeys(range(len(shares)), 0)
-    for tensor in shape.tensors:
-        if where.tensor_device.get(tensor.name, HOST_ID) != HOST_ID:
-            for number, share in enumerate(shares):
-                weights[number] += _part(tensor, share)
-    for number, share in enumerate(shares):
-        weights[number] += int(where.duplicated * share)
-    weights[HOST_ID] = where.weights[HOST_ID]
-    cache = kv_cache.per_device(hparams, run, where)
-    work = compute_buffers.per_device(shape, hparams, run, where)
+    placement: Placement,
+    overhead_bytes: int,
+) -> ComponentMemory:
+    shares = _shares(flags, placement)
+    kv_bytes = kv_cache.bytes_per_device(hparams, cparams, placement)
     if flags.split_mode == "tensor":
-        alone = replace(flags, split_mode="none")
-        one = placement.place(shape, hparams, alone, where.devices[:1])
-        most = compute_buffers.per_device(shape, hparams, run, one)
-        work = {HOST_ID: most[HOST_ID], **dict.fromkeys(range(len(shares)), most[0])}
-        every = sum(size for number, size in cache.items() if number != HOST_ID)
-        heads = min((layer.kv_heads for layer in hparams.layers if layer.kv_heads), default=1)
-        parts = {
-            number: every * min(heads, -int(-share * heads // 1)) // heads
-            for number, share in enumerate(shares)
-        }
-        cache = {HOST_ID: cache[HOST_ID], **parts}
+        single_gpu_flags = replace(flags, split_mode="none")
+        single_gpu = place_tensors(shape, hparams, single_gpu_flags, placement.devices[:1])
+        single = compute_buffers.bytes_per_device(shape, hparams, cparams, single_gpu)
+        compute = {HOST_ID: single[HOST_ID], **dict.fromkeys(range(len(shares)), single[0])}
+        kv_bytes = _split_by_heads(kv_bytes, hparams, shares)
+    else:
+        compute = compute_buffers.bytes_per_device(shape, hparams, cparams, placement)
     note = NOTE.format(mode=flags.split_mode)
-    return Companion(where.devices, weights, cache, work, overhead, (note,))
+    weights = _weights(shape, placement, shares)
+    return ComponentMemory(placement.devices, weights, kv_bytes, compute, overhead_bytes, (note,))
 
 
-def _shares(flags: LlamaFlags, where: Placement) -> Sequence[float]:
-    bounds = [0.0, *placement.split_bounds(flags, where.devices)]
+def _weights(shape: ModelShape, placement: Placement, shares: Sequence[float]) -> dict[int, int]:
+    weights = {number: int(placement.duplicated * share) for number, share in enumerate(shares)}
+    for tensor in shape.tensors:
+        if placement.tensor_device.get(tensor.name, HOST_ID) != HOST_ID:
+            for number, share in enumerate(shares):
+                weights[number] += _share_bytes(tensor, share)
+    weights[HOST_ID] = placement.weights[HOST_ID]
+    return weights
+
+
+def _split_by_heads(kv_bytes: dict[int, int], hparams: Hparams, shares: Sequence[float]) -> dict[int, int]:
+    total_bytes = sum(size for number, size in kv_bytes.items() if number != HOST_ID)
+    heads = min((layer.kv_heads for layer in hparams.layers if layer.kv_heads), default=1)
+    per_gpu = {
+        number: total_bytes * min(heads, -int(-share * heads // 1)) // heads
+        for number, share in enumerate(shares)
+    }
+    return {HOST_ID: kv_bytes[HOST_ID], **per_gpu}
+
+
+def _shares(flags: LlamaFlags, placement: Placement) -> Sequence[float]:
+    bounds = [0.0, *split_bounds(flags, placement.devices)]
     return [upper - lower for lower, upper in pairwise(bounds)]
 
 
-def _part(tensor: Tensor, share: float) -> int:
-    """Bytes of a GPU's rows; a share of nothing takes nothing."""
+def _share_bytes(tensor: Tensor, share: float) -> int:
+    """Bytes of a GPU's rows; a share of zero takes nothing."""
     if len(tensor.shape) < 2:
         return tensor.size_bytes
     if not share:
         return 0
-    rows = 1
-    for count in tensor.shape[1:]:
-        rows *= count
-    mine = min(rows, (int(share * rows) // GRANULE + 1) * GRANULE)
-    return tensor.size_bytes * mine // rows
+    rows = prod(tensor.shape[1:])
+    own_rows = min(rows, (int(share * rows) // GRANULE_ROWS + 1) * GRANULE_ROWS)
+    return tensor.size_bytes * own_rows // rows

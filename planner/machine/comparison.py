@@ -1,19 +1,18 @@
-"""A run that was measured, beside what the rules alone say of its command line."""
+"""A measured run, compared with what the rules alone predict for its command line."""
 
 from dataclasses import replace
 
 from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
-from planner.llama_cpp.estimate import lay_out
+from planner.llama_cpp.estimate import memory_layout
 from planner.llama_cpp.speed import roofline
 from planner.llama_cpp.speed.decode import decode_s
 from planner.llama_cpp.speed.prefill import prefill_s
-from planner.llama_cpp.speed.traffic import per_device
-from planner.machine.calibration import Run, line_of, prompt_line_of
+from planner.machine.calibration import Run, decode_key, prefill_key
 
 
-def run_of(
+def compare_run(
     shape: ModelShape,
     flags: LlamaFlags,
     hardware: Hardware,
@@ -22,20 +21,20 @@ def run_of(
     decode_tokens_per_s: float | None,
     prefill_tokens_per_s: float | None,
 ) -> Run:
-    """Measured with a prompt of ``prompt_tokens`` in an empty context: one that does not fill a ubatch
-    is slower than one that does, and that is no fault of the box."""
-    short = replace(flags, ubatch=max(1, min(flags.ubatch, prompt_tokens)))
-    laid = lay_out(shape, short, hardware)
-    work = per_device(shape, laid.model, laid.run, laid.placement, prompt_tokens)
-    prompt = per_device(shape, laid.model, laid.run, laid.placement, 0)
-    box = roofline.machine_model(short, laid.placement, hardware)
+    """The run was measured with a prompt of ``prompt_tokens`` in an empty context. The rules are asked for a
+    prompt of that length: one that does not fill a ubatch is slower on any machine."""
+    prompt_flags = replace(flags, ubatch=max(1, min(flags.ubatch, prompt_tokens)))
+    layout = memory_layout(shape, prompt_flags, hardware)
+    decode_workloads = layout.workloads(shape, prompt_tokens)
+    prefill_workloads = layout.workloads(shape, 0)
+    machine = roofline.machine_model(prompt_flags, layout.placement, hardware)
     return Run(
-        kind=roofline.broadly(roofline.class_of(work, box)),
+        kind=roofline.hardware_class(roofline.speed_class(decode_workloads, machine)),
         model=shape.file_bytes,
-        line=line_of(flags),
-        prompt_line=prompt_line_of(flags),
-        decode=_ratio(decode_tokens_per_s, decode_s(work, box)),
-        prefill=_ratio(prefill_tokens_per_s, prefill_s(prompt, box, laid.run)),
+        line=decode_key(flags),
+        prompt_line=prefill_key(flags),
+        decode=_ratio(decode_tokens_per_s, decode_s(decode_workloads, machine)),
+        prefill=_ratio(prefill_tokens_per_s, prefill_s(prefill_workloads, machine, layout.cparams)),
     )
 
 

@@ -1,55 +1,62 @@
-"""What the rooflines need of a machine: its devices, its threads, and what each reaches of its data sheet."""
+"""What the rooflines need of a machine: devices, threads, and the share of their data sheets that they
+reach."""
 
 from dataclasses import dataclass
 
 from domain.hardware import BandwidthSource, Hardware
-from planner.machine import efficiency
-from planner.machine.devices import Device, build_of
-from planner.machine.efficiency import Efficiency, GpuEfficiency
+from planner.machine.devices import Device, llama_cpp_build
+from planner.machine.efficiency import (
+    CUDA,
+    FITTED,
+    RING_BUS_CPU,
+    Efficiency,
+    GpuEfficiency,
+    efficiency_class,
+)
 
-# A measured bandwidth is what a plain read reaches; matrices reach a little less.
-OF_MEASURED = 0.90
+# A measured bandwidth is that of a plain read; matrices reach a little less.
+SHARE_OF_MEASURED = 0.90
 
 
 @dataclass(frozen=True, slots=True)
 class MachineModel:
-    """``reach``: shares of the data sheets, by back end and of cores."""
-
     hardware: Hardware
     devices: tuple[Device, ...]
     threads: int
     batch_threads: int
-    reach: Efficiency = efficiency.FITTED
+    efficiency: Efficiency = FITTED
 
-    def ceilings(self, device: int) -> GpuEfficiency:
-        return self.reach.by_kind[self.kind(device)]
+    def gpu_efficiency(self, index: int) -> GpuEfficiency:
+        return self.efficiency.by_class[self.efficiency_class(index)]
 
-    def kind(self, device: int) -> str:
-        one = self.devices[device]
-        return efficiency.kind_of(one.gpu, one.backend, build_of(self.hardware))
+    def efficiency_class(self, index: int) -> str:
+        device = self.devices[index]
+        return efficiency_class(device.gpu, device.backend, llama_cpp_build(self.hardware))
 
-    def peak(self, device: int) -> float | None:
-        """Bytes per second that the shares of ``ceilings`` are of."""
-        gpu = self.devices[device].gpu
+    def peak_bytes_per_s(self, index: int) -> float | None:
+        """The bandwidth that the shares of ``gpu_efficiency`` refer to; ``None`` if not known."""
+        gpu = self.devices[index].gpu
         if gpu.bandwidth_bytes_per_s is None:
             return None
         is_measured = gpu.bandwidth_source is BandwidthSource.MEASURED
-        return gpu.bandwidth_bytes_per_s * (OF_MEASURED / efficiency.CUDA.read if is_measured else 1.0)
+        return gpu.bandwidth_bytes_per_s * (SHARE_OF_MEASURED / CUDA.read if is_measured else 1.0)
 
-    def unpacking(self, device: int) -> float:
-        """How much longer types that are ``slow`` take here than where that was measured."""
-        gpu, reach = self.devices[device].gpu, self.ceilings(device)
-        if not reach.slow_at or not gpu.fp16_flops_per_s or not gpu.bandwidth_bytes_per_s:
+    def dequantising_factor(self, index: int) -> float:
+        """How much longer dequantising takes on this GPU than on those that ``dequantising`` was measured
+        on."""
+        gpu, own = self.devices[index].gpu, self.gpu_efficiency(index)
+        usual = own.dequantising_flops_per_byte
+        if not usual or not gpu.fp16_flops_per_s or not gpu.bandwidth_bytes_per_s:
             return 1.0
-        return max(1.0, reach.slow_at * gpu.bandwidth_bytes_per_s / gpu.fp16_flops_per_s)
+        return max(1.0, usual * gpu.bandwidth_bytes_per_s / gpu.fp16_flops_per_s)
 
-    def host_rate(self) -> float | None:
-        """Bytes per second that cores read from RAM together."""
-        memory, cpu = self.hardware.memory, self.reach.cpu
+    def host_bytes_per_s(self) -> float | None:
+        """What all cores together read from RAM; ``None`` if its bandwidth is not known."""
+        memory, cpu = self.hardware.memory, self.efficiency.cpu
         if memory.bandwidth_bytes_per_s is None:
             return None
         if memory.bandwidth_source is BandwidthSource.MEASURED:
-            return memory.bandwidth_bytes_per_s * OF_MEASURED
+            return memory.bandwidth_bytes_per_s * SHARE_OF_MEASURED
         beyond = max(0.0, memory.bandwidth_bytes_per_s - cpu.knee_bytes_per_s)
-        share = cpu.ring_read if efficiency.RING.search(self.hardware.cpu.model or "") else cpu.read
+        share = cpu.ring_read if RING_BUS_CPU.search(self.hardware.cpu.model or "") else cpu.read
         return share * (memory.bandwidth_bytes_per_s - beyond) + cpu.read_beyond * beyond

@@ -10,7 +10,7 @@ class HeaderReader:
     def __init__(self, shape: ModelShape) -> None:
         self.shape = shape
 
-    def one(self, key: str, default: int | None = None) -> int:
+    def count(self, key: str, default: int | None = None) -> int:
         value = self.shape.get(key)
         if isinstance(value, tuple):
             value = value[0] if value else None
@@ -20,11 +20,11 @@ class HeaderReader:
             return int(value)
         raise BadModelError(f"the header's {self.shape.architecture}.{key} is {value!r}, a count is expected")
 
-    def each(self, key: str, count: int, default: int | None = None) -> tuple[int, ...]:
+    def per_layer(self, key: str, layers: int, default: int | None = None) -> tuple[int, ...]:
         """A value per layer: one for all, or a list."""
         value = self.shape.get(key)
-        if isinstance(value, tuple) and value and len(value) >= count:
+        if isinstance(value, tuple) and value and len(value) >= layers:
             if all(isinstance(item, (int, float)) for item in value):
-                return tuple(int(item) for item in value[:count])
+                return tuple(int(item) for item in value[:layers])
             raise BadModelError(f"the header's {self.shape.architecture}.{key} holds more than numbers")
-        return (self.one(key, default),) * count
+        return (self.count(key, default),) * layers

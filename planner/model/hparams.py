@@ -19,13 +19,13 @@ HYBRID_BY_HEADS = frozenset(
     | {"nemotron_h_moe"}
 )
 HYBRID_BY_INTERVAL = frozenset({"qwen3next", "qwen35", "qwen35moe", "qwen4exp", "minimax-01"})
-SHARED_KV_FROM = {"gemma3n": 20}
+FIRST_SHARED_KV_LAYER = {"gemma3n": 20}
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One block. ``kv_heads`` 0: no attention; ``window`` 0: full attention; ``recurrent_r`` and
-    ``recurrent_s``: values of the convolution and of the state that one sequence keeps."""
+    """One block. ``kv_heads`` 0: no attention. ``window`` 0: full attention. ``conv_values`` and
+    ``state_values``: values of the recurrent convolution and state that one sequence keeps."""
 
     heads: int
     kv_heads: int
@@ -34,17 +34,17 @@ class Layer:
     ffn: int
     window: int = 0
     has_kv: bool = True
-    recurrent_r: int = 0
-    recurrent_s: int = 0
+    conv_values: int = 0
+    state_values: int = 0
 
     @property
     def is_recurrent(self) -> bool:
-        return self.recurrent_s > 0 or self.recurrent_r > 0
+        return self.state_values > 0 or self.conv_values > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Hparams:
-    """What memory and speed depend on. ``layers`` are all blocks, ``trunk`` those that every token
+    """What memory and speed depend on. ``layers`` are all blocks, ``main_blocks`` those that every token
     passes (without multi-token-prediction heads); ``kinds`` numbers the layers that are alike.
     ``is_mla``: the cache keeps K alone. ``image_layers``: first blocks to whose output an image adds
     vectors of its own. ``is_known``: whether the rules of this architecture are here; if not, each layer
@@ -52,11 +52,11 @@ class Hparams:
 
     architecture: str
     layers: tuple[Layer, ...]
-    trunk: int
+    main_blocks: int
     embd: int
     vocab: int
     native_context: int
-    experts: int
+    expert_count: int
     experts_used: int
     is_mla: bool
     mla_key_dim: int
@@ -88,157 +88,187 @@ def _vocab_rows(tensors: tuple[object, ...]) -> int | None:
     return None
 
 
-def read(shape: ModelShape) -> Hparams:
-    """Raises: BadModelError where the header lacks what every model has."""
-    keys = HeaderReader(shape)
-    arch = shape.architecture
-    count = keys.one("block_count")
-    if not 0 < count <= 1024:
-        raise BadModelError(f"the header says {count} blocks")
-    trunk = count - min(keys.one("nextn_predict_layers", 0), count - 1)
-    embd = keys.one("embedding_length")
-    heads = keys.each("attention.head_count", count, 0)
+def read_hparams(shape: ModelShape) -> Hparams:
+    """Raises: BadModelError if the header lacks a value that every model has."""
+    header = HeaderReader(shape)
+    architecture = shape.architecture
+    blocks = header.count("block_count")
+    if not 0 < blocks <= 1024:
+        raise BadModelError(f"the header says {blocks} blocks")
+    main_blocks = blocks - min(header.count("nextn_predict_layers", 0), blocks - 1)
+    embd = header.count("embedding_length")
+    heads = header.per_layer("attention.head_count", blocks, 0)
     first_heads = max(heads) or 1
-    window = sliding_window.window(keys, arch)
-    kv_rank = keys.one("attention.kv_lora_rank", 0)
-    mla_key = keys.one("attention.key_length_mla", 0)
-    inner, state = keys.one("ssm.inner_size", 0), keys.one("ssm.state_size", 0)
-    hybrid = arch in HYBRID_BY_HEADS or arch in HYBRID_BY_INTERVAL or arch == "falcon-h1"
-    vocab = _vocab_rows(shape.tensors) or keys.one("vocab_size", 0)
-    known = recipe(arch).known
-    layers = _layers(keys, arch, count, trunk, embd, heads, window)
-    if not known:
-        layers = tuple(_as_both(layer, keys, embd) for layer in layers)
-        hybrid = any(layer.is_recurrent for layer in layers)
-    image_layers = keys.one("n_deepstack_layers", 0)
-    numbers: dict[tuple[Layer, int], int] = {}
+    window = sliding_window.window_tokens(header, architecture)
+    kv_lora_rank = header.count("attention.kv_lora_rank", 0)
+    mla_key_dim = header.count("attention.key_length_mla", 0)
+    state_inner, state_size = header.count("ssm.inner_size", 0), header.count("ssm.state_size", 0)
+    is_hybrid = (
+        architecture in HYBRID_BY_HEADS or architecture in HYBRID_BY_INTERVAL or architecture == "falcon-h1"
+    )
+    vocab_rows = _vocab_rows(shape.tensors) or header.count("vocab_size", 0)
+    is_known = recipe(architecture).is_known
+    layers = _layers(header, architecture, blocks, main_blocks, embd, heads, window)
+    if not is_known:
+        layers = tuple(_with_cache_and_state(layer, header, embd) for layer in layers)
+        is_hybrid = any(layer.is_recurrent for layer in layers)
+    image_layers = header.count("n_deepstack_layers", 0)
+    kind_numbers: dict[tuple[Layer, int], int] = {}
     return Hparams(
-        architecture=arch,
+        architecture=architecture,
         layers=layers,
         kinds=tuple(
-            numbers.setdefault((layer, min(index, image_layers)), len(numbers))
+            kind_numbers.setdefault((layer, min(index, image_layers)), len(kind_numbers))
             for index, layer in enumerate(layers)
         ),
         image_layers=image_layers,
-        trunk=trunk,
+        main_blocks=main_blocks,
         embd=embd,
-        vocab=vocab or shape.array_lengths.get("tokenizer.ggml.tokens", 0),
-        native_context=keys.one("context_length", 4096),
-        experts=keys.one("expert_count", 0),
-        experts_used=keys.one("expert_used_count", 0),
-        is_mla=mla_key > 0,
-        mla_key_dim=mla_key,
-        mla_value_dim=keys.one("attention.value_length_mla", 0),
-        kv_lora_rank=kv_rank,
-        rope_dim=keys.one("rope.dimension_count", keys.one("attention.key_length", embd // first_heads)),
-        conv_kernel=keys.one("ssm.conv_kernel", 0),
-        state_size=state,
-        state_groups=keys.one("ssm.group_count", 0),
-        state_inner=inner,
-        time_step_rank=keys.one("ssm.time_step_rank", 0),
+        vocab=vocab_rows or shape.array_lengths.get("tokenizer.ggml.tokens", 0),
+        native_context=header.count("context_length", 4096),
+        expert_count=header.count("expert_count", 0),
+        experts_used=header.count("expert_used_count", 0),
+        is_mla=mla_key_dim > 0,
+        mla_key_dim=mla_key_dim,
+        mla_value_dim=header.count("attention.value_length_mla", 0),
+        kv_lora_rank=kv_lora_rank,
+        rope_dim=header.count(
+            "rope.dimension_count", header.count("attention.key_length", embd // first_heads)
+        ),
+        conv_kernel=header.count("ssm.conv_kernel", 0),
+        state_size=state_size,
+        state_groups=header.count("ssm.group_count", 0),
+        state_inner=state_inner,
+        time_step_rank=header.count("ssm.time_step_rank", 0),
         window=window,
-        is_hybrid=hybrid,
-        is_known=known,
+        is_hybrid=is_hybrid,
+        is_known=is_known,
     )
 
 
 def _layers(
-    keys: HeaderReader, arch: str, count: int, trunk: int, embd: int, heads: tuple[int, ...], window: int
+    header: HeaderReader,
+    architecture: str,
+    blocks: int,
+    main_blocks: int,
+    embd: int,
+    heads: tuple[int, ...],
+    window: int,
 ) -> tuple[Layer, ...]:
-    default_kv = max(heads)
+    default_kv_heads = max(heads)
     kv_heads = (
-        keys.each("attention.head_count_kv", count, default_kv)
-        if keys.shape.get("attention.head_count_kv") is not None
+        header.per_layer("attention.head_count_kv", blocks, default_kv_heads)
+        if header.shape.get("attention.head_count_kv") is not None
         else heads
     )
-    ffn = keys.each("feed_forward_length", count, 0)
+    ffn = header.per_layer("feed_forward_length", blocks, 0)
     default_dim = embd // (max(heads) or 1)
-    key, value = (
-        keys.one("attention.key_length", default_dim),
-        keys.one("attention.value_length", default_dim),
+    key_dim, value_dim = (
+        header.count("attention.key_length", default_dim),
+        header.count("attention.value_length", default_dim),
     )
-    key_swa = keys.one("attention.key_length_swa", key)
-    value_swa = keys.one("attention.value_length_swa", value)
-    sliding = sliding_window.sliding(keys, arch, count, trunk) if window else (False,) * count
-    recurrent = _recurrent(keys, arch, count, trunk, kv_heads, ffn)
-    kv_until = _kv_until(keys, arch, count)
-    r, s = _state(keys, embd, max(heads))
+    key_dim_swa = header.count("attention.key_length_swa", key_dim)
+    value_dim_swa = header.count("attention.value_length_swa", value_dim)
+    is_sliding = (
+        sliding_window.sliding_layers(header, architecture, blocks, main_blocks)
+        if window
+        else (False,) * blocks
+    )
+    is_recurrent = _recurrent_layers(header, architecture, blocks, main_blocks, kv_heads, ffn)
+    first_shared = _first_shared_kv_layer(header, architecture, blocks)
+    conv_values, state_values = _state_sizes(header, embd, max(heads))
     return tuple(
         Layer(
             heads=heads[index],
             kv_heads=kv_heads[index],
-            key_dim=key_swa if sliding[index] else key,
-            value_dim=value_swa if sliding[index] else value,
+            key_dim=key_dim_swa if is_sliding[index] else key_dim,
+            value_dim=value_dim_swa if is_sliding[index] else value_dim,
             ffn=ffn[index],
-            window=window if sliding[index] else 0,
-            has_kv=_has_kv(arch, index, trunk, recurrent[index], kv_heads[index], ffn[index])
-            and index < kv_until,
-            recurrent_r=r if recurrent[index] else 0,
-            recurrent_s=s if recurrent[index] else 0,
+            window=window if is_sliding[index] else 0,
+            has_kv=_has_kv(architecture, index, main_blocks, is_recurrent[index], kv_heads[index], ffn[index])
+            and index < first_shared,
+            conv_values=conv_values if is_recurrent[index] else 0,
+            state_values=state_values if is_recurrent[index] else 0,
         )
-        for index in range(count)
+        for index in range(blocks)
     )
 
 
-def _as_both(layer: Layer, keys: HeaderReader, embd: int) -> Layer:
-    """The most that one layer of an unknown kind can keep. An indexer beside the heads has keys, too."""
-    r, s = _state(keys, embd, layer.heads)
-    heads, indexer = layer.kv_heads, keys.one("attention.indexer.key_length", 0)
-    key = max(layer.key_dim, keys.one("attention.key_length_mla", 0)) + (indexer if heads else 0)
-    value = max(layer.value_dim, keys.one("attention.value_length_mla", 0))
-    return replace(layer, key_dim=key, value_dim=value, has_kv=True, recurrent_r=r, recurrent_s=s)
+def _with_cache_and_state(layer: Layer, header: HeaderReader, embd: int) -> Layer:
+    """The most that one layer of an unknown kind can keep. An indexer beside the heads also has keys."""
+    conv_values, state_values = _state_sizes(header, embd, layer.heads)
+    key_dim = max(layer.key_dim, header.count("attention.key_length_mla", 0))
+    key_dim += header.count("attention.indexer.key_length", 0) if layer.kv_heads else 0
+    value_dim = max(layer.value_dim, header.count("attention.value_length_mla", 0))
+    return replace(
+        layer,
+        key_dim=key_dim,
+        value_dim=value_dim,
+        has_kv=True,
+        conv_values=conv_values,
+        state_values=state_values,
+    )
 
 
-def _has_kv(arch: str, index: int, trunk: int, recurrent: bool, kv_heads: int, ffn: int) -> bool:
-    if index >= trunk or arch in RECURRENT:
+def _has_kv(
+    architecture: str, index: int, main_blocks: int, is_recurrent: bool, kv_heads: int, ffn: int
+) -> bool:
+    if index >= main_blocks or architecture in RECURRENT:
         return False
-    if arch in {"nemotron_h", "nemotron_h_moe"}:
-        return not recurrent and ffn == 0 and kv_heads > 0
-    return arch == "falcon-h1" or not recurrent
+    if architecture in {"nemotron_h", "nemotron_h_moe"}:
+        return not is_recurrent and ffn == 0 and kv_heads > 0
+    return architecture == "falcon-h1" or not is_recurrent
 
 
-def _kv_until(keys: HeaderReader, arch: str, count: int) -> int:
-    """From this layer on, caches of earlier layers are used again."""
-    shared = keys.one("attention.shared_kv_layers", 0)
-    return count - shared if shared else min(count, SHARED_KV_FROM.get(arch, count))
+def _first_shared_kv_layer(header: HeaderReader, architecture: str, blocks: int) -> int:
+    """From this layer on, layers use the caches of earlier ones."""
+    shared_layers = header.count("attention.shared_kv_layers", 0)
+    if shared_layers:
+        return blocks - shared_layers
+    return min(blocks, FIRST_SHARED_KV_LAYER.get(architecture, blocks))
 
 
-def _recurrent(
-    keys: HeaderReader, arch: str, count: int, trunk: int, kv_heads: tuple[int, ...], ffn: tuple[int, ...]
+def _recurrent_layers(
+    header: HeaderReader,
+    architecture: str,
+    blocks: int,
+    main_blocks: int,
+    kv_heads: tuple[int, ...],
+    ffn: tuple[int, ...],
 ) -> tuple[bool, ...]:
-    if arch in RECURRENT or arch == "falcon-h1":
-        return (True,) * count
-    if arch in HYBRID_BY_INTERVAL:
-        listed = keys.shape.get("attention.recurrent_layers")
-        if isinstance(listed, tuple) and len(listed) >= count:
-            return tuple(bool(item) for item in listed[:count])
-        interval = keys.one("full_attention_interval", 4) or 4
-        return tuple(index < trunk and (index + 1) % interval != 0 for index in range(count))
-    if arch in {"nemotron_h", "nemotron_h_moe"}:
-        return tuple(index < trunk and kv_heads[index] == 0 and ffn[index] == 0 for index in range(count))
-    if arch in HYBRID_BY_HEADS:
+    if architecture in RECURRENT or architecture == "falcon-h1":
+        return (True,) * blocks
+    if architecture in HYBRID_BY_INTERVAL:
+        in_header = header.shape.get("attention.recurrent_layers")
+        if isinstance(in_header, tuple) and len(in_header) >= blocks:
+            return tuple(bool(item) for item in in_header[:blocks])
+        interval = header.count("full_attention_interval", 4) or 4
+        return tuple(index < main_blocks and (index + 1) % interval != 0 for index in range(blocks))
+    if architecture in {"nemotron_h", "nemotron_h_moe"}:
+        return tuple(
+            index < main_blocks and kv_heads[index] == 0 and ffn[index] == 0 for index in range(blocks)
+        )
+    if architecture in HYBRID_BY_HEADS:
         return tuple(heads == 0 for heads in kv_heads)
-    return (False,) * count
+    return (False,) * blocks
 
 
-def _state(keys: HeaderReader, embd: int, heads: int) -> tuple[int, int]:
-    """Values that a recurrent layer keeps per sequence: convolution rows, and the state itself.
+def _state_sizes(header: HeaderReader, embd: int, heads: int) -> tuple[int, int]:
+    """Values that a recurrent layer keeps per sequence: rows of the convolution, and the state itself.
 
     Source: ``llama_hparams::n_embd_r`` and ``n_embd_s``.
     """
-    wkv = keys.one("wkv.head_size", 0)
-    if wkv:
-        return keys.one("token_shift_count", 2) * embd, embd * wkv
-    short = keys.one("shortconv.l_cache", 0)
-    if short:
-        return embd * (short - 1), 0
-    kernel, inner, state = (
-        keys.one("ssm.conv_kernel", 0),
-        keys.one("ssm.inner_size", 0),
-        keys.one("ssm.state_size", 0),
-    )
-    kda = keys.one("kda.head_dim", 0)
-    if kda:
-        return 3 * (kernel - 1 if kernel else 3) * heads * kda, kda * kda * heads
+    wkv_head_dim = header.count("wkv.head_size", 0)
+    if wkv_head_dim:
+        return header.count("token_shift_count", 2) * embd, embd * wkv_head_dim
+    short_conv_rows = header.count("shortconv.l_cache", 0)
+    if short_conv_rows:
+        return embd * (short_conv_rows - 1), 0
+    kernel, inner_size = header.count("ssm.conv_kernel", 0), header.count("ssm.inner_size", 0)
+    state_size, groups = header.count("ssm.state_size", 0), header.count("ssm.group_count", 0)
+    kda_head_dim = header.count("kda.head_dim", 0)
+    if kda_head_dim:
+        rows = kernel - 1 if kernel else 3
+        return 3 * rows * heads * kda_head_dim, kda_head_dim * kda_head_dim * heads
     rows = kernel - 1 if kernel else 0
-    return rows * (inner + 2 * keys.one("ssm.group_count", 0) * state), state * inner
+    return rows * (inner_size + 2 * groups * state_size), state_size * inner_size

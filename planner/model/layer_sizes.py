@@ -1,4 +1,4 @@
-"""Bytes per block of one model, added up once for a search that tries many splits."""
+"""Bytes per block of one model, summed once for a search that tries many splits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,65 +6,69 @@ from dataclasses import dataclass
 from domain.model import ModelShape
 from planner.llama_cpp import kv_cache
 from planner.llama_cpp.context_params import ContextParams
-from planner.llama_cpp.placement import INPUT, block_of, expert_layer, is_tied
+from planner.llama_cpp.placement import INPUT_TENSORS, block_of, expert_layer, has_tied_embedding
 from planner.model.hparams import Hparams
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSizes:
-    """``dense`` and ``experts`` of each block; ``output`` what stands with the last layer, ``input``
-    on the host always."""
+    """``dense_bytes`` and ``expert_bytes``: of each block. ``output_bytes``: what the last layer's device
+    holds. ``input_bytes``: always on the host."""
 
-    dense: tuple[int, ...]
-    experts: tuple[int, ...]
-    output: int
-    input: int
+    dense_bytes: tuple[int, ...]
+    expert_bytes: tuple[int, ...]
+    output_bytes: int
+    input_bytes: int
 
     @property
-    def weights(self) -> int:
-        return sum(self.dense) + sum(self.experts) + self.output + self.input
+    def weights_bytes(self) -> int:
+        return sum(self.dense_bytes) + sum(self.expert_bytes) + self.output_bytes + self.input_bytes
 
     @property
     def has_experts(self) -> bool:
-        return any(self.experts)
+        return any(self.expert_bytes)
 
 
 def layer_sizes(shape: ModelShape, hparams: Hparams) -> LayerSizes:
     blocks = len(hparams.layers)
-    dense, experts = [0] * blocks, [0] * blocks
-    output = first = embedding = 0
+    dense_bytes, expert_bytes = [0] * blocks, [0] * blocks
+    output_bytes = input_bytes = embedding_bytes = 0
     for tensor in shape.tensors:
-        number = block_of(tensor.name)
-        if number is not None and number >= hparams.trunk:
+        block = block_of(tensor.name)
+        if block is not None and block >= hparams.main_blocks:
             continue
-        if number is not None:
-            of = dense if expert_layer(tensor.name) is None else experts
-            of[number] += tensor.size_bytes
-        elif tensor.name.partition(".")[0] in INPUT:
-            first += tensor.size_bytes
-            embedding += tensor.size_bytes if tensor.name == "token_embd.weight" else 0
+        if block is not None:
+            target = dense_bytes if expert_layer(tensor.name) is None else expert_bytes
+            target[block] += tensor.size_bytes
+        elif tensor.name.partition(".")[0] in INPUT_TENSORS:
+            input_bytes += tensor.size_bytes
+            embedding_bytes += tensor.size_bytes if tensor.name == "token_embd.weight" else 0
         else:
-            output += tensor.size_bytes
-    if is_tied(shape.tensors):
-        output += embedding
-    return LayerSizes(tuple(dense), tuple(experts), output, first)
+            output_bytes += tensor.size_bytes
+    if has_tied_embedding(shape.tensors):
+        output_bytes += embedding_bytes
+    return LayerSizes(tuple(dense_bytes), tuple(expert_bytes), output_bytes, input_bytes)
 
 
-def cache_per_layer(hparams: Hparams, run: ContextParams) -> tuple[int, ...]:
-    return tuple(kv_cache.layer_bytes(layer, hparams, run) for layer in hparams.layers)
+def kv_bytes_per_layer(hparams: Hparams, cparams: ContextParams) -> tuple[int, ...]:
+    return tuple(kv_cache.layer_bytes(layer, hparams, cparams) for layer in hparams.layers)
 
 
-def fill(costs: Sequence[int], rooms: Sequence[int], last: int) -> tuple[int, ...] | None:
-    """How many of the consecutive ``costs`` go to each device so that none overflows; the last device
-    with any also holds ``last``, which counts as one more layer. ``None`` where they do not fit."""
-    counts = [0] * len(rooms)
-    device, left = 0, rooms[0] if rooms else 0
-    for cost in (*costs, last):
-        while device < len(rooms) and cost > left:
+def assign_layers(
+    layer_bytes: Sequence[int], budgets: Sequence[int], output_bytes: int
+) -> tuple[int, ...] | None:
+    """How many of the consecutive layers go to each device so that none overflows; ``None`` if they don't
+    fit.
+
+    The last device with any also holds ``output_bytes``, which counts as one more layer."""
+    counts = [0] * len(budgets)
+    device, free_bytes = 0, budgets[0] if budgets else 0
+    for size_bytes in (*layer_bytes, output_bytes):
+        while device < len(budgets) and size_bytes > free_bytes:
             device += 1
-            left = rooms[device] if device < len(rooms) else 0
-        if device >= len(rooms):
+            free_bytes = budgets[device] if device < len(budgets) else 0
+        if device >= len(budgets):
             return None
-        left -= cost
+        free_bytes -= size_bytes
         counts[device] += 1
     return tuple(counts)

@@ -1,12 +1,12 @@
-"""Which layers look back over a window only, and how far.
+"""Sliding-window attention: which layers attend within a window only, and how long it is.
 
 Source: the ``load_swa_pattern`` calls of llama.cpp's ``src/models``.
 """
 
 from planner.model.header import HeaderReader
 
-# Layers in a period of sliding-window attention where the file does not say; and whether the full
-# layer comes first in it. Source: the ``load_swa_pattern`` calls of llama.cpp's ``src/models``.
+# Layers in a period, where the file does not say, and whether the layer with full attention comes first in
+# it.
 SWA_PERIODS: dict[str, tuple[int, bool]] = {
     "afmoe": (4, False),
     "cohere2": (4, False),
@@ -25,29 +25,41 @@ SWA_PERIODS: dict[str, tuple[int, bool]] = {
     "plamo3": (8, False),
     "smallthinker": (4, True),
 }
-SWA_LISTED = frozenset(
-    {"gemma4", "granite-swa", "maple", "mimo2", "spark2-5", "step35"}
-)  # pattern in the file
-SWA_WINDOWS = {"gemma2": 4096, "exaone4": 4096, "exaone-moe": 128, "llama4": 8192, "smallthinker": 4096}
-EXAONE4_LARGE = 64  # blocks of the one size with windows, which the engine knows it by
+SWA_PATTERN_IN_FILE = frozenset({"gemma4", "granite-swa", "maple", "mimo2", "spark2-5", "step35"})
+SWA_WITHOUT_PERIOD = frozenset({"lfm2", "lfm2moe"})
+DEFAULT_SWA_WINDOWS = {
+    "gemma2": 4096,
+    "exaone4": 4096,
+    "exaone-moe": 128,
+    "llama4": 8192,
+    "smallthinker": 4096,
+}
+EXAONE4_LARGE_BLOCKS = 64  # the engine recognises the one size with windows by its block count
 
 
-def window(keys: HeaderReader, arch: str) -> int:
-    if arch not in SWA_PERIODS and arch not in SWA_LISTED and arch not in {"lfm2", "lfm2moe"}:
+def window_tokens(header: HeaderReader, architecture: str) -> int:
+    """Tokens of the window; 0 if all layers have full attention."""
+    if not any(architecture in names for names in (SWA_PERIODS, SWA_PATTERN_IN_FILE, SWA_WITHOUT_PERIOD)):
         return 0
-    if arch == "llama4":
-        return 0 if keys.shape.get("attention.sliding_window") == 0 else SWA_WINDOWS[arch]
-    if arch == "exaone4" and keys.one("block_count") != EXAONE4_LARGE:
+    if architecture == "llama4":
+        return 0 if header.shape.get("attention.sliding_window") == 0 else DEFAULT_SWA_WINDOWS[architecture]
+    if architecture == "exaone4" and header.count("block_count") != EXAONE4_LARGE_BLOCKS:
         return 0
-    return keys.one("attention.sliding_window", SWA_WINDOWS.get(arch, 0))
+    return header.count("attention.sliding_window", DEFAULT_SWA_WINDOWS.get(architecture, 0))
 
 
-def sliding(keys: HeaderReader, arch: str, count: int, trunk: int) -> tuple[bool, ...]:
-    pattern = keys.shape.get("attention.sliding_window_pattern")
-    if isinstance(pattern, tuple) and len(pattern) >= count:
-        return tuple(bool(item) for item in pattern[:count])
-    period, dense_first = SWA_PERIODS.get(arch, (0, False))
+def sliding_layers(
+    header: HeaderReader, architecture: str, blocks: int, main_blocks: int
+) -> tuple[bool, ...]:
+    """For each block whether it attends within the window only."""
+    pattern = header.shape.get("attention.sliding_window_pattern")
+    if isinstance(pattern, tuple) and len(pattern) >= blocks:
+        return tuple(bool(item) for item in pattern[:blocks])
+    period, full_first = SWA_PERIODS.get(architecture, (0, False))
     if isinstance(pattern, int) and not isinstance(pattern, bool):
         period = pattern
-    full_at = 0 if dense_first else period - 1
-    return tuple(index < trunk and (period == 0 or index % period != full_at) for index in range(count))
+    full_attention_at = 0 if full_first else period - 1
+    return tuple(
+        index < main_blocks and (period == 0 or index % period != full_attention_at)
+        for index in range(blocks)
+    )

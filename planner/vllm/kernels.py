@@ -1,8 +1,8 @@
-"""Where vLLM runs at all, and which GPU each quantization needs.
+"""vLLM's kernels: the GPUs and CPUs that it runs on, and the GPU that each quantization needs.
 
 Source: vLLM 0.32.0: ``get_min_capability`` of each method in ``layers/quantization/`` and of the schemes of
 compressed-tensors; ``platforms/rocm.py`` and ``platforms/xpu.py`` (supported_quantization, architectures);
-the installation pages of docs.vllm.ai for the least GPU of each build.
+the installation pages of docs.vllm.ai for the oldest GPU of each build.
 """
 
 import re
@@ -13,18 +13,19 @@ from domain.hardware import Gpu, Hardware
 from domain.model import ResolvedModel
 from domain.plan import VLLM
 from planner.vllm import model_config
-from planner.vllm.weights import family
+from planner.vllm.weights import method_family
 
-# Below 8.9, FP8 weights are multiplied as 16 bits (Marlin), as 4-bit floats are below 10.0: slower for
-# prompts, not refused.
-LEAST = 7.5
-BFLOAT16 = 8.0  # ``platforms/cuda.py``, check_if_supports_dtype; such weights are served as float16 below
-FP8_CACHE = 8.9
-FLOORS: Mapping[str, float] = {
+# FP8 weights below 8.9, and 4-bit floats below 10.0, are multiplied in 16 bits (Marlin): slower for prompts,
+# not refused.
+MIN_CAPABILITY = 7.5
+# Below this, bfloat16 weights are served as float16 (``platforms/cuda.py``, check_if_supports_dtype).
+BFLOAT16_CAPABILITY = 8.0
+FP8_CACHE_CAPABILITY = 8.9
+MIN_CAPABILITY_BY_METHOD: Mapping[str, float] = {
     "modelopt_fp8": 8.0, "mxfp4": 8.0, "mxfp8": 8.0, "fbgemm_fp8": 8.0, "experts_int8": 8.0, "quark": 8.0,
     "fp_quant": 10.0,
 }  # fmt: skip
-# Families of ROCm's wheels; RDNA 2 and older, and Vega before MI200, have none.
+# Architectures of the ROCm wheels; there are none for RDNA 2 and older, nor for Vega before MI200.
 AMD_ARCHS = (
     "gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1101", "gfx1150", "gfx1151", "gfx1200", "gfx1201",
 )  # fmt: skip
@@ -33,14 +34,14 @@ AMD_METHODS = (
     "torchao", "modelopt", "modelopt_fp4",
 )  # fmt: skip
 INTEL_METHODS = ("awq", "gptq", "int4", "fp8", "mxfp4", "mxfp8", "modelopt", "compressed_tensors")
-PLAIN = ("", "F32", "BF16", "F16", "FP16", "FP32")
+UNQUANTIZED = ("", "F32", "BF16", "F16", "FP16", "FP32")
 CPU_METHODS = ("awq", "gptq", "int4", "int8", "fp8", "compressed_tensors", "mxfp4")  # ``kernels/linear``
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """``why_not`` is empty where vLLM can run; ``is_known`` is false where the machine does not say enough
-    for that to be taken for granted."""
+class Support:
+    """``why_not``: empty if vLLM can run. ``is_known``: false if the machine does not report enough to be
+    sure."""
 
     why_not: str = ""
     is_known: bool = True
@@ -49,70 +50,73 @@ class Verdict:
         return not self.why_not
 
 
-def of_gpu(gpu: Gpu, hardware: Hardware, candidate: ResolvedModel | None = None) -> Verdict:
-    """Whether vLLM has kernels for these weights on this GPU; for any at all where none are given."""
+def gpu_support(gpu: Gpu, hardware: Hardware, model: ResolvedModel | None = None) -> Support:
+    """Whether vLLM has kernels for the weights of ``model`` on this GPU; without a model, for any weights."""
     vendor = gpu.vendor.lower()
-    kind = None if candidate is None else kind_of(candidate)
+    method = None if model is None else quant_family(model)
     if vendor == "nvidia":
-        return _nvidia(gpu, kind, candidate.compute_capability if candidate else None)
+        return _nvidia(gpu, method, model.compute_capability if model else None)
     if vendor == "amd":
-        return _amd(gpu, hardware, kind)
+        return _amd(gpu, hardware, method)
     if vendor == "intel":
-        if kind is not None and kind not in INTEL_METHODS:
-            return Verdict(f"vLLM has no {kind} kernel for Intel GPUs")
-        return Verdict(is_known=hardware.stacks.level_zero is not None)
-    return Verdict(f"vLLM does not run on {gpu.name}")
+        if method is not None and method not in INTEL_METHODS:
+            return Support(f"vLLM has no {method} kernel for Intel GPUs")
+        return Support(is_known=hardware.stacks.level_zero is not None)
+    return Support(f"vLLM does not run on {gpu.name}")
 
 
-def of_cpu(candidate: ResolvedModel) -> Verdict:
-    kind = kind_of(candidate)
-    if kind is not None and kind not in CPU_METHODS:
-        return Verdict(f"vLLM has no {kind} kernel for CPUs")
-    return Verdict()
+def cpu_support(model: ResolvedModel) -> Support:
+    method = quant_family(model)
+    if method is not None and method not in CPU_METHODS:
+        return Support(f"vLLM has no {method} kernel for CPUs")
+    return Support()
 
 
-def kind_of(candidate: ResolvedModel) -> str | None:
-    """The family of the quantization; ``None`` of plain weights."""
-    method = model_config.method(candidate.shape)
-    if method is None and candidate.weights.quant.upper() in PLAIN:
+def quant_family(model: ResolvedModel) -> str | None:
+    """The family of the quantization; ``None`` for plain weights."""
+    method = model_config.quant_method(model.shape)
+    if method is None and model.weights.quant.upper() in UNQUANTIZED:
         return None
-    return family(method or candidate.weights.quant)
+    return method_family(method or model.weights.quant)
 
 
-def capability(arch: str | None) -> float | None:
-    """``sm_89`` is 8.9, ``sm_120`` 12.0; ``None`` for another vendor's, or where the driver does not say."""
-    found = re.fullmatch(r"sm_(\d+)(\d)[a-z]?", arch or "")
-    return float(f"{found[1]}.{found[2]}") if found else None
+def compute_capability(arch: str | None) -> float | None:
+    """``sm_89`` is 8.9, ``sm_120`` 12.0; ``None`` for another vendor or an unknown architecture."""
+    match = re.fullmatch(r"sm_(\d+)(\d)[a-z]?", arch or "")
+    return float(f"{match[1]}.{match[2]}") if match else None
 
 
 def lacks_bfloat16(gpu: Gpu) -> bool:
-    has = capability(gpu.arch)
-    return has is not None and has < BFLOAT16
+    capability = compute_capability(gpu.arch)
+    return capability is not None and capability < BFLOAT16_CAPABILITY
 
 
 def is_cpu_build(hardware: Hardware) -> bool:
     """Whether every vLLM on this machine was built for CPUs."""
-    builds = [one.backends for one in hardware.engines if one.engine == VLLM and one.problem is None]
+    builds = [
+        engine.backends for engine in hardware.engines if engine.engine == VLLM and engine.problem is None
+    ]
     return bool(builds) and all(build == ("cpu",) for build in builds)
 
 
-def _nvidia(gpu: Gpu, kind: str | None, least: float | None) -> Verdict:
-    """``least``: what the catalogue says of these weights, which knows better than their family."""
-    has = capability(gpu.arch)
-    if has is None:
-        return Verdict(is_known=False)
-    floor = max(LEAST, least or (FLOORS.get(kind, LEAST) if kind else LEAST))
-    if has < floor:
-        what = f"{kind} weights need" if kind else "vLLM needs"
-        return Verdict(f"{what} compute capability {floor}, {gpu.name} has {has}")
-    return Verdict()
+def _nvidia(gpu: Gpu, method: str | None, required: float | None) -> Support:
+    """``required``: what the catalogue says of these weights, which overrides their family."""
+    capability = compute_capability(gpu.arch)
+    if capability is None:
+        return Support(is_known=False)
+    required = required or MIN_CAPABILITY_BY_METHOD.get(method or "", MIN_CAPABILITY)
+    minimum = max(MIN_CAPABILITY, required)
+    if capability < minimum:
+        subject = f"{method} weights need" if method else "vLLM needs"
+        return Support(f"{subject} compute capability {minimum}, {gpu.name} has {capability}")
+    return Support()
 
 
-def _amd(gpu: Gpu, hardware: Hardware, kind: str | None) -> Verdict:
+def _amd(gpu: Gpu, hardware: Hardware, method: str | None) -> Support:
     if hardware.stacks.rocm is None and hardware.stacks.vulkan is not None:
-        return Verdict(f"{gpu.name} has Vulkan here and no ROCm, which vLLM needs")
+        return Support(f"{gpu.name} has Vulkan here and no ROCm, which vLLM needs")
     if gpu.arch is not None and gpu.arch.partition(":")[0] not in AMD_ARCHS:
-        return Verdict(f"vLLM has no kernels for {gpu.arch} ({gpu.name})")
-    if kind is not None and kind not in AMD_METHODS:
-        return Verdict(f"vLLM has no {kind} kernel for AMD GPUs")
-    return Verdict(is_known=hardware.stacks.rocm is not None and gpu.arch is not None)
+        return Support(f"vLLM has no kernels for {gpu.arch} ({gpu.name})")
+    if method is not None and method not in AMD_METHODS:
+        return Support(f"vLLM has no {method} kernel for AMD GPUs")
+    return Support(is_known=hardware.stacks.rocm is not None and gpu.arch is not None)

@@ -1,4 +1,4 @@
-"""What a model's config.json says of its memory: attention, caches and states of each block."""
+"""A model's config.json, as far as memory depends on it: attention, caches and states of each layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,30 +7,30 @@ from enum import StrEnum
 from domain.errors import BadModelError
 from domain.model import ModelShape
 
-# config.json of the hub, and GGUF's names for the same, for shapes that were rebuilt from the catalogue.
-_NAMES: Mapping[str, tuple[str, ...]] = {
+# Keys of config.json, and GGUF's names for the same, for shapes that were rebuilt from the catalogue.
+_KEYS: Mapping[str, tuple[str, ...]] = {
     "layers": ("num_hidden_layers", "n_layer", "block_count"),
     "heads": ("num_attention_heads", "n_head", "attention.head_count"),
     "kv_heads": ("num_key_value_heads", "attention.head_count_kv"),
     "head_dim": ("head_dim", "attention.key_length"),
-    "hidden": ("hidden_size", "n_embd", "embedding_length"),
+    "hidden_size": ("hidden_size", "n_embd", "embedding_length"),
     "native_context": ("max_position_embeddings", "n_positions", "context_length"),
-    "vocab": ("vocab_size",),
-    "inner": ("intermediate_size", "feed_forward_length"),
-    "expert_inner": ("moe_intermediate_size", "expert_feed_forward_length", "intermediate_size"),
-    "experts": ("num_local_experts", "num_experts", "n_routed_experts", "expert_count"),
+    "vocab_size": ("vocab_size",),
+    "intermediate_size": ("intermediate_size", "feed_forward_length"),
+    "expert_intermediate_size": ("moe_intermediate_size", "expert_feed_forward_length", "intermediate_size"),
+    "expert_count": ("num_local_experts", "num_experts", "n_routed_experts", "expert_count"),
     "experts_used": ("num_experts_per_tok", "experts_per_token", "top_k_experts", "expert_used_count"),
-    "latent": ("kv_lora_rank", "attention.kv_lora_rank"),
-    "latent_rope": ("qk_rope_head_dim", "rope.dimension_count"),
+    "kv_lora_rank": ("kv_lora_rank", "attention.kv_lora_rank"),
+    "mla_rope_dim": ("qk_rope_head_dim", "rope.dimension_count"),
     "window": ("sliding_window", "attention.sliding_window"),
     "window_every": ("sliding_window_pattern", "_sliding_window_pattern"),
-    "full_every": ("full_attention_interval",),
+    "full_attention_every": ("full_attention_interval",),
 }
 DEFAULT_CONTEXT = 4096
 
 
-class Kind(StrEnum):
-    """What a block keeps of the tokens before."""
+class LayerKind(StrEnum):
+    """What a layer keeps of earlier tokens."""
 
     FULL = "full attention"
     WINDOW = "sliding window"
@@ -40,152 +40,155 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """Of one recurrent block for one sequence: values of its convolution and of the state itself; ``kept``
-    of them, for prefixes, where there is a prefix cache."""
+class RecurrentState:
+    """Of one recurrent layer for one sequence: values of the convolution and of the state itself.
+    ``states_kept``: the number of states with a prefix cache."""
 
     conv_values: int
     values: int
-    kept: int
+    states_kept: int
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """``heads`` and ``kv_heads`` are those of all ranks together; ``latent`` values are cached for each
-    token where attention is latent (MLA), its rotary part included. ``dtype`` is the weights' own."""
+    """``heads`` and ``kv_heads``: of all ranks together. ``mla_width``: values cached per token under latent
+    attention (MLA), including the rotary part; else 0. ``dtype``: that of the weights."""
 
-    blocks: tuple[Kind, ...]
+    layer_kinds: tuple[LayerKind, ...]
     heads: int
     kv_heads: int
     head_dim: int
-    hidden: int
+    hidden_size: int
     native_context: int
-    vocab: int | None = None
-    inner: int | None = None
-    expert_inner: int | None = None
-    experts: int = 0
+    vocab_size: int | None = None
+    intermediate_size: int | None = None
+    expert_intermediate_size: int | None = None
+    expert_count: int = 0
     experts_used: int = 0
     window: int = 0
-    latent: int = 0
-    state: State | None = None
+    mla_width: int = 0
+    state: RecurrentState | None = None
     dtype: str = "bfloat16"
     is_tied: bool = False
     method: str | None = None
 
     @property
     def layers(self) -> int:
-        return len(self.blocks)
+        return len(self.layer_kinds)
 
 
-def read(shape: ModelShape) -> Config:
-    """Raises: BadModelError where config.json lacks what memory depends on."""
-    heads, hidden = _need(shape, "heads"), _need(shape, "hidden")
-    latent = number(shape, "latent") or 0
-    dtype = word(shape, "dtype") or word(shape, "torch_dtype")
+def read_config(shape: ModelShape) -> Config:
+    """Raises: BadModelError if config.json lacks a value that memory depends on."""
+    heads, hidden_size = _required_int(shape, "heads"), _required_int(shape, "hidden_size")
+    kv_lora_rank = config_int(shape, "kv_lora_rank") or 0
+    dtype = config_str(shape, "dtype") or config_str(shape, "torch_dtype")
     return Config(
-        blocks=_blocks(shape, _need(shape, "layers"), is_latent=bool(latent)),
+        layer_kinds=_layer_kinds(shape, _required_int(shape, "layers"), is_mla=bool(kv_lora_rank)),
         heads=heads,
-        kv_heads=number(shape, "kv_heads") or heads,
-        head_dim=number(shape, "head_dim") or hidden // heads,
-        hidden=hidden,
-        native_context=number(shape, "native_context") or DEFAULT_CONTEXT,
-        vocab=number(shape, "vocab"),
-        inner=number(shape, "inner"),
-        expert_inner=number(shape, "expert_inner"),
-        experts=number(shape, "experts") or 0,
-        experts_used=number(shape, "experts_used") or 0,
-        window=number(shape, "window") or 0,
-        latent=latent + (number(shape, "latent_rope") or 0 if latent else 0),
-        state=_state(shape, hidden),
+        kv_heads=config_int(shape, "kv_heads") or heads,
+        head_dim=config_int(shape, "head_dim") or hidden_size // heads,
+        hidden_size=hidden_size,
+        native_context=config_int(shape, "native_context") or DEFAULT_CONTEXT,
+        vocab_size=config_int(shape, "vocab_size"),
+        intermediate_size=config_int(shape, "intermediate_size"),
+        expert_intermediate_size=config_int(shape, "expert_intermediate_size"),
+        expert_count=config_int(shape, "expert_count") or 0,
+        experts_used=config_int(shape, "experts_used") or 0,
+        window=config_int(shape, "window") or 0,
+        mla_width=kv_lora_rank + (config_int(shape, "mla_rope_dim") or 0) if kv_lora_rank else 0,
+        state=_recurrent_state(shape, hidden_size),
         dtype=dtype or "bfloat16",
-        is_tied=value(shape, "tie_word_embeddings") is True,
-        method=method(shape),
+        is_tied=config_value(shape, "tie_word_embeddings") is True,
+        method=quant_method(shape),
     )
 
 
-def method(shape: ModelShape) -> str | None:
-    """The quantization of config.json; ``None`` of plain weights."""
-    return word(shape, "quantization_config.quant_method")
+def quant_method(shape: ModelShape) -> str | None:
+    """The quantization that config.json names; ``None`` for plain weights."""
+    return config_str(shape, "quantization_config.quant_method")
 
 
-def value(shape: ModelShape, key: str) -> object:
-    """Of the model itself, or of the language part of a model that also sees."""
-    for name in (f"{shape.architecture}.text_config.{key}", f"{shape.architecture}.{key}"):
-        if name in shape.metadata:
-            return shape.metadata[name]
+def config_value(shape: ModelShape, key: str) -> object:
+    """The value of ``key``, of the language part first if the model has several."""
+    for full_key in (f"{shape.architecture}.text_config.{key}", f"{shape.architecture}.{key}"):
+        if full_key in shape.metadata:
+            return shape.metadata[full_key]
     return None
 
 
-def word(shape: ModelShape, key: str) -> str | None:
-    found = value(shape, key)
-    return found if isinstance(found, str) else None
+def config_str(shape: ModelShape, key: str) -> str | None:
+    value = config_value(shape, key)
+    return value if isinstance(value, str) else None
 
 
-def number(shape: ModelShape, field: str) -> int | None:
-    """Above zero; ``field`` is one of ``_NAMES`` or a key of config.json."""
-    for key in _NAMES.get(field, (field,)):
-        found = value(shape, key)
-        if isinstance(found, (int, float)) and not isinstance(found, bool) and found > 0:
-            return int(found)
+def config_int(shape: ModelShape, name: str) -> int | None:
+    """A value above zero, else ``None``; ``name`` is one of ``_KEYS`` or a key of config.json."""
+    for key in _KEYS.get(name, (name,)):
+        value = config_value(shape, key)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+            return int(value)
     return None
 
 
-def _need(shape: ModelShape, field: str) -> int:
-    found = number(shape, field)
-    if found is None:
-        raise BadModelError(f"config.json says nothing of {_NAMES[field][0]}")
-    return found
+def _required_int(shape: ModelShape, name: str) -> int:
+    value = config_int(shape, name)
+    if value is None:
+        raise BadModelError(f"config.json has no {_KEYS[name][0]}")
+    return value
 
 
-_KINDS: Mapping[str, Kind] = {
-    "full_attention": Kind.FULL,
-    "attention": Kind.FULL,
-    "sliding_attention": Kind.WINDOW,
-    "linear_attention": Kind.STATE,
-    "mamba": Kind.STATE,
-    "M": Kind.STATE,
-    "*": Kind.FULL,
-    "-": Kind.NOTHING,
-    "E": Kind.NOTHING,
+_KINDS: Mapping[str, LayerKind] = {
+    "full_attention": LayerKind.FULL,
+    "attention": LayerKind.FULL,
+    "sliding_attention": LayerKind.WINDOW,
+    "linear_attention": LayerKind.STATE,
+    "mamba": LayerKind.STATE,
+    "M": LayerKind.STATE,
+    "*": LayerKind.FULL,
+    "-": LayerKind.NOTHING,
+    "E": LayerKind.NOTHING,
 }
 
 
-def _blocks(shape: ModelShape, layers: int, *, is_latent: bool) -> tuple[Kind, ...]:
-    """What config.json lists; else from its periods. A kind that is not known here is the dearest."""
-    listed = value(shape, "layer_types") or value(shape, "hybrid_override_pattern")
-    if isinstance(listed, Sequence) and len(listed) == layers:
-        return tuple(_KINDS.get(str(kind), Kind.FULL) for kind in listed)
-    if is_latent:
-        return (Kind.LATENT,) * layers
-    if every := number(shape, "full_every"):
-        return tuple(Kind.STATE if (block + 1) % every else Kind.FULL for block in range(layers))
-    if not number(shape, "window") or value(shape, "use_sliding_window") is False:
-        return (Kind.FULL,) * layers
-    if every := number(shape, "window_every"):
-        return tuple(Kind.WINDOW if (block + 1) % every else Kind.FULL for block in range(layers))
-    return (Kind.WINDOW,) * layers
+def _layer_kinds(shape: ModelShape, layers: int, *, is_mla: bool) -> tuple[LayerKind, ...]:
+    """As config.json lists them, else from its periods. An unknown kind counts as full attention, which takes
+    the most."""
+    kinds_in_config = config_value(shape, "layer_types") or config_value(shape, "hybrid_override_pattern")
+    if isinstance(kinds_in_config, Sequence) and len(kinds_in_config) == layers:
+        return tuple(_KINDS.get(str(kind), LayerKind.FULL) for kind in kinds_in_config)
+    if is_mla:
+        return (LayerKind.LATENT,) * layers
+    if period := config_int(shape, "full_attention_every"):
+        return tuple(LayerKind.STATE if (block + 1) % period else LayerKind.FULL for block in range(layers))
+    if not config_int(shape, "window") or config_value(shape, "use_sliding_window") is False:
+        return (LayerKind.FULL,) * layers
+    if period := config_int(shape, "window_every"):
+        return tuple(LayerKind.WINDOW if (block + 1) % period else LayerKind.FULL for block in range(layers))
+    return (LayerKind.WINDOW,) * layers
 
 
-# The state at the last whole block, and the one that is written; Mamba 2 keeps that of the prompt, too.
+# The state at the last whole block, and the one being written; Mamba 2 also keeps that of the prompt.
 # Source: vLLM ``MambaSpec.max_memory_usage_bytes`` and ``mamba_mixer2.py``, num_prefill_checkpoint_blocks.
-_KEPT, _KEPT_OF_MAMBA2 = 2, 3
+_STATES, _STATES_OF_MAMBA2 = 2, 3
 
 
-def _state(shape: ModelShape, hidden: int) -> State | None:
+def _recurrent_state(shape: ModelShape, hidden_size: int) -> RecurrentState | None:
     """Source: vLLM ``layers/mamba/mamba_utils.py``: gated_delta_net_state_shape, mamba2_state_shape."""
-    if heads := number(shape, "linear_num_value_heads"):
-        wide = number(shape, "linear_value_head_dim") or 128
-        key_heads = number(shape, "linear_num_key_heads") or heads
-        key = number(shape, "linear_key_head_dim") or wide
-        kernel = number(shape, "linear_conv_kernel_dim") or 4
-        return State((2 * key_heads * key + heads * wide) * (kernel - 1), heads * wide * key, _KEPT)
-    heads = number(shape, "mamba_n_heads") or number(shape, "mamba_num_heads")
+    if heads := config_int(shape, "linear_num_value_heads"):
+        head_dim = config_int(shape, "linear_value_head_dim") or 128
+        key_heads = config_int(shape, "linear_num_key_heads") or heads
+        key_dim = config_int(shape, "linear_key_head_dim") or head_dim
+        kernel = config_int(shape, "linear_conv_kernel_dim") or 4
+        channels = 2 * key_heads * key_dim + heads * head_dim
+        return RecurrentState(channels * (kernel - 1), heads * head_dim * key_dim, _STATES)
+    heads = config_int(shape, "mamba_n_heads") or config_int(shape, "mamba_num_heads")
     if not heads:
         return None
-    inner = hidden * (number(shape, "mamba_expand") or 2)
-    wide = number(shape, "mamba_d_head") or number(shape, "mamba_head_dim") or inner // heads
-    size = number(shape, "mamba_d_state") or number(shape, "ssm_state_size") or 128
-    groups = number(shape, "mamba_n_groups") or number(shape, "n_groups") or 1
-    kernel = number(shape, "mamba_d_conv") or number(shape, "conv_kernel") or 4
-    conv = (heads * wide + 2 * groups * size) * (kernel - 1)
-    return State(conv, heads * wide * size, _KEPT_OF_MAMBA2)
+    inner_size = hidden_size * (config_int(shape, "mamba_expand") or 2)
+    default_dim = inner_size // heads
+    head_dim = config_int(shape, "mamba_d_head") or config_int(shape, "mamba_head_dim") or default_dim
+    state_size = config_int(shape, "mamba_d_state") or config_int(shape, "ssm_state_size") or 128
+    groups = config_int(shape, "mamba_n_groups") or config_int(shape, "n_groups") or 1
+    kernel = config_int(shape, "mamba_d_conv") or config_int(shape, "conv_kernel") or 4
+    conv_values = (heads * head_dim + 2 * groups * state_size) * (kernel - 1)
+    return RecurrentState(conv_values, heads * head_dim * state_size, _STATES_OF_MAMBA2)

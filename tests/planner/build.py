@@ -37,15 +37,15 @@ def published(model: str) -> ModelShape:
 def one_of_each_architecture() -> tuple[str, ...]:
     """The smallest model of each that the planner has rules for."""
     models = sorted(filter(is_known, architectures()["models"]), key=lambda name: published(name).file_bytes)
-    found: dict[str, str] = {}
+    smallest: dict[str, str] = {}
     for name in models:
-        found.setdefault(published(name).architecture, name)
-    return tuple(found.values())
+        smallest.setdefault(published(name).architecture, name)
+    return tuple(smallest.values())
 
 
 def is_known(model: str) -> bool:
     """Whether the planner has rules for its architecture."""
-    return recipe(published(model).architecture).known
+    return recipe(published(model).architecture).is_known
 
 
 @lru_cache(maxsize=64)
@@ -54,10 +54,10 @@ def shape(model: str, quant: str) -> ModelShape:
 
 
 def candidate(model: str, quant: str) -> ResolvedModel:
-    made = shape(model, quant)
-    files = (WeightFile(f"{model}-{quant}.gguf", made.file_bytes),)
-    weights = Weights(Source.HUB, f"someone/{model}-GGUF", "main", files, quant, made.file_bytes)
-    return ResolvedModel(weights, made)
+    model_shape = shape(model, quant)
+    files = (WeightFile(f"{model}-{quant}.gguf", model_shape.file_bytes),)
+    weights = Weights(Source.HUB, f"someone/{model}-GGUF", "main", files, quant, model_shape.file_bytes)
+    return ResolvedModel(weights, model_shape)
 
 
 def candidates(model: str, *quants: str) -> tuple[ResolvedModel, ...]:

@@ -6,19 +6,19 @@ import pytest
 
 from domain.plan import LlamaFlags, SpeedSource
 from planner.llama_cpp.estimate import estimate
-from planner.machine.calibration import Calibration, Correction, Run, corrections, line_of, prompt_line_of
-from planner.machine.comparison import run_of
+from planner.machine.calibration import Calibration, Correction, Run, corrections, decode_key, prefill_key
+from planner.machine.comparison import compare_run
 from tests.planner import build
 
 MODEL, LINE = 4_000_000_000, LlamaFlags(gpu_layers=0, threads=4)
 SPREAD = 0.5
 
 
-def run(ratio: float, model: int, line: LlamaFlags = LINE) -> Run:
-    return Run("cpu", model, line_of(line), prompt_line_of(line), decode=ratio)
+def run(ratio: float, model: int, flags: LlamaFlags = LINE) -> Run:
+    return Run("cpu", model, decode_key(flags), prefill_key(flags), decode=ratio)
 
 
-def found(*runs: Run, flags: LlamaFlags = LINE) -> Correction:
+def decode_correction(*runs: Run, flags: LlamaFlags = LINE) -> Correction:
     decode, _ = corrections(
         Calibration(runs=runs), "cpu", MODEL, flags, decode_spread=SPREAD, prefill_spread=SPREAD
     )
@@ -26,15 +26,17 @@ def found(*runs: Run, flags: LlamaFlags = LINE) -> Correction:
 
 
 def test_without_runs_the_rules_stand() -> None:
-    assert found() == Correction(1.0, SPREAD, SpeedSource.PREDICTED)
+    assert decode_correction() == Correction(1.0, SPREAD, SpeedSource.PREDICTED)
 
 
 def test_runs_of_another_placement_say_nothing() -> None:
-    assert found(replace(run(0.5, 1), kind="gpu")).source is SpeedSource.PREDICTED
+    assert decode_correction(replace(run(0.5, 1), kind="gpu")).source is SpeedSource.PREDICTED
 
 
 def test_the_more_models_agree_the_more_is_believed() -> None:
-    ratios = [found(*(run(0.8, model) for model in range(count))).ratio for count in (1, 2, 5, 20)]
+    ratios = [
+        decode_correction(*(run(0.8, model) for model in range(count))).ratio for count in (1, 2, 5, 20)
+    ]
     assert ratios == sorted(ratios, reverse=True)
     assert 0.80 < ratios[0] < 0.9
     assert ratios[-1] == pytest.approx(0.8, rel=0.02)
@@ -42,79 +44,88 @@ def test_the_more_models_agree_the_more_is_believed() -> None:
 
 def test_other_models_correct_and_only_this_very_line_is_measured() -> None:
     other_line = replace(LINE, threads=8)
-    assert found(run(0.8, 1)).source is SpeedSource.CORRECTED
-    assert found(run(0.8, MODEL), flags=other_line).source is SpeedSource.CORRECTED
-    assert found(run(0.8, MODEL)).source is SpeedSource.MEASURED
+    assert decode_correction(run(0.8, 1)).source is SpeedSource.CORRECTED
+    assert decode_correction(run(0.8, MODEL), flags=other_line).source is SpeedSource.CORRECTED
+    assert decode_correction(run(0.8, MODEL)).source is SpeedSource.MEASURED
 
 
 def test_threads_for_prompts_do_not_make_another_line_of_decode() -> None:
-    assert found(run(0.8, MODEL), flags=replace(LINE, threads_batch=8)).source is SpeedSource.MEASURED
-    assert prompt_line_of(LINE) != prompt_line_of(replace(LINE, threads_batch=8))
+    assert (
+        decode_correction(run(0.8, MODEL), flags=replace(LINE, threads_batch=8)).source
+        is SpeedSource.MEASURED
+    )
+    assert prefill_key(LINE) != prefill_key(replace(LINE, threads_batch=8))
 
 
 def test_what_was_measured_of_this_line_counts_most() -> None:
-    here = found(*(run(1.2, model) for model in range(5)), run(0.8, MODEL), run(0.8, MODEL))
-    assert here.ratio == pytest.approx(0.85, abs=0.04)
+    measured_run = decode_correction(
+        *(run(1.2, model) for model in range(5)), run(0.8, MODEL), run(0.8, MODEL)
+    )
+    assert measured_run.ratio == pytest.approx(0.85, abs=0.04)
 
 
 @pytest.mark.parametrize("noisy", [0.05, 20.0], ids=["a busy box", "a clock that jumped"])
 def test_one_noisy_run_ruins_nothing(noisy: float) -> None:
-    alone = found(run(noisy, 1)).ratio
-    assert 1 / (1 + SPREAD) < alone < 1 + SPREAD
-    beside_one = found(run(noisy, 1), run(0.95, 2)).ratio
-    assert beside_one == pytest.approx(0.95, abs=0.05)
-    among_five = found(*(run(0.9, model) for model in range(1, 5)), run(noisy, 9)).ratio
+    single = decode_correction(run(noisy, 1)).ratio
+    assert 1 / (1 + SPREAD) < single < 1 + SPREAD
+    with_one_other = decode_correction(run(noisy, 1), run(0.95, 2)).ratio
+    assert with_one_other == pytest.approx(0.95, abs=0.05)
+    among_five = decode_correction(*(run(0.9, model) for model in range(1, 5)), run(noisy, 9)).ratio
     assert among_five == pytest.approx(0.9, abs=0.1)
-    again = found(run(0.9, MODEL), run(noisy, MODEL), run(0.9, MODEL)).ratio
+    again = decode_correction(run(0.9, MODEL), run(noisy, MODEL), run(0.9, MODEL)).ratio
     assert again == pytest.approx(0.9, abs=0.05)
 
 
 def test_a_range_narrows_with_runs_and_never_widens() -> None:
-    spreads = [found(*(run(0.9, model) for model in range(count))).spread for count in (0, 1, 3, 10)]
+    spreads = [
+        decode_correction(*(run(0.9, model) for model in range(count))).spread for count in (0, 1, 3, 10)
+    ]
     assert spreads == sorted(spreads, reverse=True)
-    assert found(run(0.9, MODEL)).spread < spreads[1]
-    assert found(run(0.4, 1), run(1.0, 2), run(2.0, 3)).spread == SPREAD
+    assert decode_correction(run(0.9, MODEL)).spread < spreads[1]
+    assert decode_correction(run(0.4, 1), run(1.0, 2), run(2.0, 3)).spread == SPREAD
 
 
 def test_old_runs_of_a_line_give_way_to_new_ones() -> None:
     old = [run(0.6, MODEL)] * 5
-    assert found(*old, *[run(1.0, MODEL)] * 5).ratio == pytest.approx(1.0, abs=0.02)
+    assert decode_correction(*old, *[run(1.0, MODEL)] * 5).ratio == pytest.approx(1.0, abs=0.02)
 
 
 def test_a_run_is_compared_with_the_rules_for_its_own_prompt() -> None:
     """20 tokens that pull experts over the link are slow, and that says nothing against the box."""
     shape = build.shape("qwen3-30b-a3b", "Q4_K_M")
-    line = LlamaFlags(gpu_layers=999, n_cpu_moe=48, context_tokens=8192, parallel=1, ubatch=2048)
-    speed = estimate(shape, replace(line, ubatch=20), build.CARD_24).speed
+    flags = LlamaFlags(gpu_layers=999, n_cpu_moe=48, context_tokens=8192, parallel=1, ubatch=2048)
+    speed = estimate(shape, replace(flags, ubatch=20), build.CARD_24).speed
     assert speed.prefill_tokens_per_s is not None
-    here = run_of(
+    measured_run = compare_run(
         shape,
-        line,
+        flags,
         build.CARD_24,
         prompt_tokens=20,
         decode_tokens_per_s=None,
         prefill_tokens_per_s=speed.prefill_tokens_per_s.expected,
     )
-    assert here == Run(
-        "gpu + cpu", shape.file_bytes, line_of(line), prompt_line_of(line), None, pytest.approx(1.0)
+    assert measured_run == Run(
+        "gpu + cpu", shape.file_bytes, decode_key(flags), prefill_key(flags), None, pytest.approx(1.0)
     )
 
 
 def test_a_measured_run_makes_the_same_plan_expect_what_was_measured() -> None:
-    shape, line = build.shape("qwen3-32b", "Q4_K_M"), LlamaFlags(gpu_layers=999, context_tokens=8192)
-    before = estimate(shape, line, build.CARD_24).speed
+    shape, flags = build.shape("qwen3-32b", "Q4_K_M"), LlamaFlags(gpu_layers=999, context_tokens=8192)
+    before = estimate(shape, flags, build.CARD_24).speed
     assert before.decode_tokens_per_s is not None
     assert before.decode_source is SpeedSource.PREDICTED
     measured = 0.85 * before.decode_tokens_per_s.expected
-    here = run_of(
+    measured_run = compare_run(
         shape,
-        line,
+        flags,
         build.CARD_24,
         prompt_tokens=64,
         decode_tokens_per_s=measured,
         prefill_tokens_per_s=None,
     )
-    after = estimate(shape, line, build.CARD_24, calibration=Calibration(runs=(here, here))).speed
+    after = estimate(
+        shape, flags, build.CARD_24, calibration=Calibration(runs=(measured_run, measured_run))
+    ).speed
     assert after.decode_tokens_per_s is not None
     assert after.decode_source is SpeedSource.MEASURED
     assert after.prefill_source is SpeedSource.PREDICTED

@@ -24,9 +24,9 @@ OSS = build.candidates("gpt-oss-120b", "MXFP4")
 TINY = build.candidates("qwen3-0.6b", "F16", "Q8_0")
 
 
-def flags_of(found: Plan) -> LlamaFlags:
-    assert isinstance(found.flags, LlamaFlags)
-    return found.flags
+def flags_of(chosen: Plan) -> LlamaFlags:
+    assert isinstance(chosen.flags, LlamaFlags)
+    return chosen.flags
 
 
 @pytest.mark.parametrize(
@@ -66,47 +66,55 @@ def flags_of(found: Plan) -> LlamaFlags:
 def test_picks_quant_and_split(
     models: tuple[object, ...], machine: Hardware, quant: str, gpu_layers: int, on_cpu: bool
 ) -> None:
-    found = plan("a model", models, machine, LaunchOptions())  # type: ignore[arg-type]
-    flags = flags_of(found)
-    assert (found.weights.quant, flags.gpu_layers) == (quant, gpu_layers)
+    chosen = plan("a model", models, machine, LaunchOptions())  # type: ignore[arg-type]
+    flags = flags_of(chosen)
+    assert (chosen.weights.quant, flags.gpu_layers) == (quant, gpu_layers)
     assert bool(flags.n_cpu_moe or not flags.gpu_layers) is on_cpu
-    assert found.fits
-    assert all(row.free_bytes is None or row.needed_bytes <= row.free_bytes for row in found.memory)
+    assert chosen.fits
+    assert all(row.free_bytes is None or row.needed_bytes <= row.free_bytes for row in chosen.memory)
 
 
 @pytest.mark.parametrize(
     "machine", [build.CARD_24, build.CARD_9, build.TWO_3090, build.UNEQUAL, build.GB10, build.SMALL_CPU]
 )
 def test_the_figures_of_a_plan_are_those_of_its_command(machine: Hardware) -> None:
-    found = plan("a model", MOE, machine, LaunchOptions())
-    again = estimate(next(one.shape for one in MOE if one.weights is found.weights), flags_of(found), machine)
-    assert (again.memory, again.speed) == (found.memory, found.speed)
+    chosen = plan("a model", MOE, machine, LaunchOptions())
+    again = estimate(
+        next(model.shape for model in MOE if model.weights is chosen.weights), flags_of(chosen), machine
+    )
+    assert (again.memory, again.speed) == (chosen.memory, chosen.speed)
 
 
 def test_every_flag_that_the_engine_would_fit_is_said() -> None:
     flags = flags_of(plan("a model", LLAMA, build.CARD_24, LaunchOptions()))
     assert flags.fit is False
-    said = (flags.gpu_layers, flags.context_tokens, flags.parallel, flags.threads, flags.threads_batch)
-    assert None not in (*said, flags.cache_ram_mib, flags.ctx_checkpoints, flags.load_mode, flags.kv_unified)
+    values = (flags.gpu_layers, flags.context_tokens, flags.parallel, flags.threads, flags.threads_batch)
+    assert None not in (
+        *values,
+        flags.cache_ram_mib,
+        flags.ctx_checkpoints,
+        flags.load_mode,
+        flags.kv_unified,
+    )
 
 
 def test_the_faster_of_two_unequal_gpus_is_filled_first() -> None:
-    found = plan("a model", QWEN_32B, build.UNEQUAL, LaunchOptions(quality="Q8_0"))
-    fast, slow = found.memory[0], found.memory[1]
+    chosen = plan("a model", QWEN_32B, build.UNEQUAL, LaunchOptions(quality="Q8_0"))
+    fast, slow = chosen.memory[0], chosen.memory[1]
     assert fast.weights_bytes > slow.weights_bytes > 0
     assert fast.free_bytes is not None
     assert fast.needed_bytes > 0.9 * fast.free_bytes
 
 
 def test_equal_gpus_share_evenly() -> None:
-    found = plan("a model", QWEN_32B, build.TWO_3090, LaunchOptions(quality="Q8_0"))
-    first, second = (row.needed_bytes for row in found.memory[:2])
+    chosen = plan("a model", QWEN_32B, build.TWO_3090, LaunchOptions(quality="Q8_0"))
+    first, second = (row.needed_bytes for row in chosen.memory[:2])
     assert abs(first - second) < 0.1 * first
 
 
 def test_one_gpu_is_enough_for_what_it_holds() -> None:
-    found = plan("a model", LLAMA, build.TWO_3090, LaunchOptions())
-    assert [row.device for row in found.memory] == ["GPU0", HOST]
+    chosen = plan("a model", LLAMA, build.TWO_3090, LaunchOptions())
+    assert [row.device for row in chosen.memory] == ["GPU0", HOST]
 
 
 def test_a_display_costs_its_gpu_some_room() -> None:
@@ -116,36 +124,36 @@ def test_a_display_costs_its_gpu_some_room() -> None:
     assert gpu.free_bytes is not None
     assert gpu.free_bytes - gpu.needed_bytes >= 1.5 * GIB
     tight = [
-        plan("a model", QWEN_32B, one, LaunchOptions()).memory[0].weights_bytes
-        for one in (build.hardware(build.gpu(16)), build.hardware(build.gpu(16, display=True)))
+        plan("a model", QWEN_32B, own_machine, LaunchOptions()).memory[0].weights_bytes
+        for own_machine in (build.hardware(build.gpu(16)), build.hardware(build.gpu(16, display=True)))
     ]
     assert tight[0] > tight[1]
 
 
 def test_unified_memory_is_one_pool() -> None:
-    found = plan("a model", OSS, build.GB10, LaunchOptions())
-    gpu, host = found.memory
+    chosen = plan("a model", OSS, build.GB10, LaunchOptions())
+    gpu, host = chosen.memory
     assert gpu.free_bytes is not None
     assert host.free_bytes == gpu.free_bytes - gpu.needed_bytes
-    assert flags_of(found).load_mode == "none"
+    assert flags_of(chosen).load_mode == "none"
 
 
 def test_a_gpu_of_unknown_size_is_not_used_and_that_is_said() -> None:
     machine = build.hardware(build.gpu(None))
-    found = plan("a model", LLAMA, machine, LaunchOptions())
-    assert flags_of(found).gpu_layers == 0
-    assert any("GPU0 is not used" in reason for reason in found.reasons)
+    chosen = plan("a model", LLAMA, machine, LaunchOptions())
+    assert flags_of(chosen).gpu_layers == 0
+    assert any("GPU0 is not used" in reason for reason in chosen.reasons)
 
 
 def test_unknown_bandwidth_gives_a_plan_without_a_speed() -> None:
     machine = build.hardware(gb_per_s=None)
-    found = plan("a model", LLAMA, machine, LaunchOptions())
-    assert found.speed.decode_tokens_per_s is None
-    assert "speed not known" in found.reasons[0]
+    chosen = plan("a model", LLAMA, machine, LaunchOptions())
+    assert chosen.speed.decode_tokens_per_s is None
+    assert "speed not known" in chosen.reasons[0]
 
 
 @pytest.mark.parametrize(
-    ("machine", "wish", "calibration", "threads"),
+    ("machine", "options", "calibration", "threads"),
     [
         pytest.param(build.hardware(cores=8), LaunchOptions(), Calibration(), 8, id="one for each core"),
         pytest.param(
@@ -172,8 +180,8 @@ def test_unknown_bandwidth_gives_a_plan_without_a_speed() -> None:
         pytest.param(build.CARD_24, LaunchOptions(), Calibration(), 4, id="few where the GPU does the work"),
     ],
 )
-def test_threads(machine: Hardware, wish: LaunchOptions, calibration: Calibration, threads: int) -> None:
-    assert flags_of(plan("a model", TINY, machine, wish, calibration=calibration)).threads == threads
+def test_threads(machine: Hardware, options: LaunchOptions, calibration: Calibration, threads: int) -> None:
+    assert flags_of(plan("a model", TINY, machine, options, calibration=calibration)).threads == threads
 
 
 def test_performance_cores_bound_the_threads() -> None:
@@ -183,16 +191,16 @@ def test_performance_cores_bound_the_threads() -> None:
 
 
 def test_a_wish_for_context_and_slots_is_kept() -> None:
-    found = plan("a model", LLAMA, build.CARD_24, LaunchOptions(context_tokens=8192, parallel=4))
-    flags = flags_of(found)
-    assert (found.context_tokens, found.parallel, flags.context_tokens) == (8192, 4, 32768)
+    chosen = plan("a model", LLAMA, build.CARD_24, LaunchOptions(context_tokens=8192, parallel=4))
+    flags = flags_of(chosen)
+    assert (chosen.context_tokens, chosen.parallel, flags.context_tokens) == (8192, 4, 32768)
 
 
 def test_less_context_is_chosen_only_where_none_was_asked_for() -> None:
     machine = build.hardware(ram_gib=8, available_gib=7.2)
-    found = plan("a model", build.candidates("llama-3.1-8b", "Q4_K_M"), machine, LaunchOptions())
-    assert found.context_tokens < 32768
-    assert any(f"less than {32768}" in reason for reason in found.reasons)
+    chosen = plan("a model", build.candidates("llama-3.1-8b", "Q4_K_M"), machine, LaunchOptions())
+    assert chosen.context_tokens < 32768
+    assert any(f"less than {32768}" in reason for reason in chosen.reasons)
     with pytest.raises(DoesNotFitError) as refused:
         plan(
             "a model",
@@ -238,15 +246,15 @@ def test_a_slow_best_quant_yields_to_a_quick_one() -> None:
 
 
 def test_alternatives_name_their_price() -> None:
-    found = plan("a model", QWEN_32B, build.CARD_24, LaunchOptions())
-    assert 1 <= len(found.alternatives) <= 3
-    assert all(one.why_not for one in found.alternatives)
-    assert any(one.needed_bytes for one in found.alternatives)
+    chosen = plan("a model", QWEN_32B, build.CARD_24, LaunchOptions())
+    assert 1 <= len(chosen.alternatives) <= 3
+    assert all(alternative.why_not for alternative in chosen.alternatives)
+    assert any(alternative.needed_bytes for alternative in chosen.alternatives)
 
 
 def test_the_prompt_cache_leaves_room() -> None:
-    found = plan("a model", LLAMA, build.hardware(ram_gib=16), LaunchOptions())
-    cache = flags_of(found).cache_ram_mib
+    chosen = plan("a model", LLAMA, build.hardware(ram_gib=16), LaunchOptions())
+    cache = flags_of(chosen).cache_ram_mib
     assert cache is not None
     assert 0 < cache < 8192
 
@@ -282,7 +290,7 @@ def test_a_plan_over_many_quants_is_quick() -> None:
     )
     took_s = []
     for _ in range(3):
-        compute_buffers._sizes.cache_clear()
+        compute_buffers._buffer_sizes.cache_clear()
         start_s = time.process_time()
         plan("a model", models, build.UNEQUAL, LaunchOptions())
         took_s.append(time.process_time() - start_s)
@@ -290,8 +298,8 @@ def test_a_plan_over_many_quants_is_quick() -> None:
 
 
 def test_what_the_catalogue_says_of_chats_reaches_the_flags() -> None:
-    told = replace(TINY[0], chat=Chat(jinja=False, reasoning_format="auto"))
-    flags = flags_of(plan("m", (told,), build.CARD_24, LaunchOptions()))
+    chatty = replace(TINY[0], chat=Chat(jinja=False, reasoning_format="auto"))
+    flags = flags_of(plan("m", (chatty,), build.CARD_24, LaunchOptions()))
     assert (flags.jinja, flags.reasoning_format) == (False, "auto")
     plain = flags_of(plan("m", TINY[:1], build.CARD_24, LaunchOptions()))
     assert (plain.jinja, plain.reasoning_format) == (True, None)

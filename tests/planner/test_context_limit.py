@@ -7,10 +7,10 @@ from domain.plan import LaunchOptions
 from planner.choose.choose import plan
 from planner.model import hparams
 from tests.planner import build
-from tests.planner.vllm.test_vllm import SMOL, folder
+from tests.planner.build import SMOL, folder
 
 LLAMA = build.candidates("llama-3.1-8b", "Q4_K_M")
-TRAINED = hparams.read(LLAMA[0].shape).native_context
+TRAINED = hparams.read_hparams(LLAMA[0].shape).native_context
 
 
 def test_more_context_than_trained_is_refused_with_the_flag_to_give() -> None:
@@ -27,5 +27,5 @@ def test_vllm_does_not_cap_it_silently_either() -> None:
 
 
 def test_each_of_several_slots_may_have_all_of_it() -> None:
-    found = plan("a model", LLAMA, build.TWO_3090, LaunchOptions(context_tokens=TRAINED, parallel=2))
-    assert found.context_tokens == TRAINED
+    chosen = plan("a model", LLAMA, build.TWO_3090, LaunchOptions(context_tokens=TRAINED, parallel=2))
+    assert chosen.context_tokens == TRAINED

@@ -18,9 +18,9 @@ ASKED = LaunchOptions(from_disk=True)
 CARD = build.hardware(build.gpu(24), ram_gib=32)
 
 
-def rate(found: Plan) -> float:
-    assert found.speed.decode_tokens_per_s is not None
-    return found.speed.decode_tokens_per_s.expected
+def rate(chosen: Plan) -> float:
+    assert chosen.speed.decode_tokens_per_s is not None
+    return chosen.speed.decode_tokens_per_s.expected
 
 
 def test_a_refusal_offers_the_disk_with_its_speed() -> None:
@@ -32,21 +32,21 @@ def test_a_refusal_offers_the_disk_with_its_speed() -> None:
 
 
 def test_asked_for_it_is_planned_mapped_and_says_what_stays_on_the_disk() -> None:
-    found = plan("gpt-oss-120b", OSS, CARD, ASKED)
-    flags = found.flags
+    chosen = plan("gpt-oss-120b", OSS, CARD, ASKED)
+    flags = chosen.flags
     assert isinstance(flags, LlamaFlags)
-    assert (flags.load_mode, flags.repack, found.fits) == ("mmap", False, False)
+    assert (flags.load_mode, flags.repack, chosen.fits) == ("mmap", False, False)
     assert flags.gpu_layers
-    assert any("from disk, as asked" in reason for reason in found.reasons)
-    assert rate(found) < 5
-    assert f"about {units.rate(rate(found))} tokens/s" in found.reasons[0]
+    assert any("from disk, as asked" in reason for reason in chosen.reasons)
+    assert rate(chosen) < 5
+    assert f"about {units.rate(rate(chosen))} tokens/s" in chosen.reasons[0]
     again = estimate(OSS[0].shape, flags, CARD)
-    assert (again.memory, again.speed, again.fits) == (found.memory, found.speed, False)
+    assert (again.memory, again.speed, again.fits) == (chosen.memory, chosen.speed, False)
 
 
 def test_what_holds_in_memory_is_not_read_from_the_disk() -> None:
-    box = build.hardware(build.gpu(24), ram_gib=128)
-    assert plan("gpt-oss-120b", OSS, box, ASKED) == plan("gpt-oss-120b", OSS, box, LaunchOptions())
+    machine = build.hardware(build.gpu(24), ram_gib=128)
+    assert plan("gpt-oss-120b", OSS, machine, ASKED) == plan("gpt-oss-120b", OSS, machine, LaunchOptions())
 
 
 def test_a_faster_disk_and_more_memory_are_quicker() -> None:
@@ -60,16 +60,16 @@ def test_a_faster_disk_and_more_memory_are_quicker() -> None:
 
 
 def test_an_unknown_disk_gives_a_plan_without_a_speed() -> None:
-    box = replace(CARD, storage=None)
-    assert plan("m", OSS, box, ASKED).speed.decode_tokens_per_s is None
+    machine = replace(CARD, storage=None)
+    assert plan("m", OSS, machine, ASKED).speed.decode_tokens_per_s is None
     with pytest.raises(DoesNotFitError) as refused:
-        plan("m", OSS, box, LaunchOptions())
+        plan("m", OSS, machine, LaunchOptions())
     assert "at a speed that is not known" in refused.value.hint
 
 
 def test_dense_weights_come_round_in_order_and_none_of_them_is_kept() -> None:
     """A mixture reads the experts that memory lacks, at random; a dense model all of its host weights."""
-    small = build.hardware(ram_gib=16)
-    read_s = 1 / rate(plan("m", DENSE[2:], small, ASKED))
-    host = estimate(DENSE[2].shape, LlamaFlags(gpu_layers=0, context_tokens=4096), small).memory[-1]
+    small_machine = build.hardware(ram_gib=16)
+    read_s = 1 / rate(plan("m", DENSE[2:], small_machine, ASKED))
+    host = estimate(DENSE[2].shape, LlamaFlags(gpu_layers=0, context_tokens=4096), small_machine).memory[-1]
     assert read_s > 0.9 * host.weights_bytes / 1.5e9

@@ -52,11 +52,11 @@ def test_more_slots_never_need_less(name: str, flags: LlamaFlags, gpus: int) -> 
     flags = replace(flags, kv_unified=False)
     slots = flags.parallel or 1
     more = replace(flags, parallel=2 * slots, context_tokens=2 * (flags.context_tokens or 0))
-    kept = [
-        sum(row.weights_bytes + row.kv_cache_bytes for row in estimate(SHAPES[name], one, machine).memory)
-        for one in (flags, more)
+    kept_bytes = [
+        sum(row.weights_bytes + row.kv_cache_bytes for row in estimate(SHAPES[name], tried, machine).memory)
+        for tried in (flags, more)
     ]
-    assert kept[1] >= kept[0]
+    assert kept_bytes[1] >= kept_bytes[0]
 
 
 @few
@@ -65,9 +65,9 @@ def test_more_layers_on_a_gpu_never_need_less_there(name: str, flags: LlamaFlags
     machine = build.assumed_gpus(1)
     shape = SHAPES[name]
     more = replace(flags, gpu_layers=(flags.gpu_layers or 0) + 1)
-    rows = [estimate(shape, one, machine).memory[0] for one in (flags, more)]
-    kept = [row.weights_bytes + row.kv_cache_bytes for row in rows]
-    assert kept[1] >= kept[0]
+    rows = [estimate(shape, tried, machine).memory[0] for tried in (flags, more)]
+    kept_bytes = [row.weights_bytes + row.kv_cache_bytes for row in rows]
+    assert kept_bytes[1] >= kept_bytes[0]
 
 
 @few

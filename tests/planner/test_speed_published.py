@@ -12,26 +12,26 @@ def printed() -> None:
 
 
 def test_decode_that_took_no_part_in_the_fit_is_predicted() -> None:
-    found = chosen("decode", held_out=True)
-    assert len(found) >= 70
-    assert quantile(found, 0.5) <= 0.12, table()
-    assert quantile(found, 0.9) <= 0.30, table()
+    compared_rows = chosen("decode", held_out=True)
+    assert len(compared_rows) >= 70
+    assert quantile(compared_rows, 0.5) <= 0.12, table()
+    assert quantile(compared_rows, 0.9) <= 0.30, table()
 
 
 @pytest.mark.parametrize(
-    ("what", "median", "nine_of_ten"),
+    ("phase", "median", "nine_of_ten"),
     [
         pytest.param("decode", 0.12, 0.40, id="decode"),
         pytest.param("prefill", 0.30, 0.60, id="prefill"),
     ],
 )
 def test_shares_fitted_without_a_fifth_of_the_runs_predict_it(
-    what: str, median: float, nine_of_ten: float
+    phase: str, median: float, nine_of_ten: float
 ) -> None:
-    found = five_folds(what)
-    assert len(found) >= 190
-    assert quantile(found, 0.5) <= median, table()
-    assert quantile(found, 0.9) <= nine_of_ten, table()
+    compared_rows = five_folds(phase)
+    assert len(compared_rows) >= 190
+    assert quantile(compared_rows, 0.5) <= median, table()
+    assert quantile(compared_rows, 0.9) <= nine_of_ten, table()
 
 
 def test_the_true_decode_is_in_the_range_nine_times_of_ten() -> None:
@@ -44,7 +44,7 @@ def test_the_true_prefill_is_in_the_range_nine_times_of_ten() -> None:
 
 def test_no_published_run_drops_out_unseen() -> None:
     """But for those whose RAM is needed and not known."""
-    predicted = {(one.row.number, one.what) for one in compared()}
+    predicted = {(row.row.number, row.what) for row in compared()}
     asked = {(row.number, "decode") for row in rows() if row.decode_tokens_per_s}
     asked |= {(row.number, "prefill") for row in rows() if row.prefill_tokens_per_s}
     blind = {row.number for row in rows() if row.hardware.memory.bandwidth_bytes_per_s is None}
@@ -53,5 +53,5 @@ def test_no_published_run_drops_out_unseen() -> None:
 
 def test_ranges_say_something() -> None:
     """Nine of ten would be easy with ranges without end."""
-    for one in chosen("decode", held_out=True):
-        assert one.predicted.high / one.predicted.low < 3.1
+    for row in chosen("decode", held_out=True):
+        assert row.predicted.high / row.predicted.low < 3.1

@@ -9,8 +9,7 @@ from functools import cache
 
 from domain.plan import Range
 from planner.llama_cpp.estimate import estimate
-from planner.llama_cpp.speed.roofline import range_of
-from planner.machine.efficiency import DECODE_SPREAD, PREFILL_SPREAD
+from planner.machine.efficiency import DECODE_SPREAD, PREFILL_SPREAD, speed_range
 from tests.rigs.speed_fit import folded
 from tests.rigs.speed_rows import HOST_KINDS, Row, rows
 
@@ -62,7 +61,7 @@ def five_folds(what: str) -> tuple[Compared, ...]:
     whose shares no rule fits, the figure is the planner's own."""
     spreads = DECODE_SPREAD if what == "decode" else PREFILL_SPREAD
     refitted = [
-        Compared(case.row, what, case.measured, range_of(found, spreads[case.kind]))
+        Compared(case.row, what, case.measured, speed_range(found, spreads[case.kind]))
         for case, found in folded(what)
     ]
     own = [one for one in chosen(what) if one.row.kind in HOST_KINDS]

@@ -12,7 +12,7 @@ from functools import cache
 
 from planner.llama_cpp import estimate
 from planner.llama_cpp.context_params import ContextParams
-from planner.llama_cpp.speed import roofline, traffic
+from planner.llama_cpp.speed import roofline, workload
 from planner.llama_cpp.speed.decode import decode_s
 from planner.llama_cpp.speed.prefill import prefill_s
 from planner.machine import efficiency
@@ -26,7 +26,7 @@ NEUTRAL: Mapping[str, Mapping[str, float]] = {
         "read": 0.8, "expert_read": 0.75, "kv_read": 0.7, "attention": 8.0, "token_s": 200e-6,
         "op_s": 4e-6, "moe_layer_s": 16e-6,
     },
-    "prefill": {"flops": 0.3, "expert_flops": 0.2, "prompt_attention": 0.2},
+    "prefill": {"flops": 0.3, "expert_flops": 0.2, "prefill_attention": 0.2},
 }  # fmt: skip
 PULL = 0.03  # of a share that is e times its neutral value: three per cent of error
 FAR = 1.2  # of what a run is further off a tenth counts: one odd run must not bend the rest
@@ -43,10 +43,10 @@ class Case:
     kind: str
     box: MachineModel
     run: ContextParams
-    work: Mapping[int, traffic.Traffic]
+    work: Mapping[int, workload.Workload]
 
     def predicted(self, reach: Efficiency) -> float | None:
-        box = replace(self.box, reach=reach)
+        box = replace(self.box, efficiency=reach)
         seconds = decode_s(self.work, box) if self.what == "decode" else prefill_s(self.work, box, self.run)
         return 1 / seconds if seconds else None
 
@@ -57,21 +57,21 @@ def cases() -> tuple[Case, ...]:
 
 
 def _cases(row: Row) -> Iterable[Case]:
-    laid = estimate.lay_out(row.shape, row.flags, row.hardware)
-    work = traffic.per_device(row.shape, laid.model, laid.run, laid.placement, row.depth_tokens)
+    laid = estimate.memory_layout(row.shape, row.flags, row.hardware)
+    work = workload.device_workloads(row.shape, laid.hparams, laid.cparams, laid.placement, row.depth_tokens)
     box = roofline.machine_model(row.flags, laid.placement, row.hardware)
-    kind = roofline.class_of(work, box)
+    kind = roofline.speed_class(work, box)
     if row.decode_tokens_per_s:
-        yield Case(row, "decode", row.decode_tokens_per_s, kind, box, laid.run, work)
+        yield Case(row, "decode", row.decode_tokens_per_s, kind, box, laid.cparams, work)
     if row.prefill_tokens_per_s:
-        yield Case(row, "prefill", row.prefill_tokens_per_s, kind, box, laid.run, work)
+        yield Case(row, "prefill", row.prefill_tokens_per_s, kind, box, laid.cparams, work)
 
 
 @cache
 def folded(what: str) -> tuple[tuple[Case, float], ...]:
     """Each figure of a GPU's that holds all, with what the other four folds make of it, in tokens/s."""
     found: list[tuple[Case, float]] = []
-    for kind in efficiency.BY_KIND:
+    for kind in efficiency.BY_CLASS:
         known = [case for case in cases() if (case.kind, case.what) == (kind, what)]
         for fold in range(FOLDS):
             left_out = [case for case in known if case.row.digest % FOLDS == fold]
@@ -100,8 +100,8 @@ def fitted(kind: str, what: str, known: Sequence[Case]) -> Efficiency:
 
 
 def _with(kind: str, values: Mapping[str, float]) -> Efficiency:
-    one = replace(efficiency.BY_KIND[kind], **values)  # type: ignore[arg-type]
-    return replace(efficiency.FITTED, by_kind={**efficiency.BY_KIND, kind: one})
+    one = replace(efficiency.BY_CLASS[kind], **values)  # type: ignore[arg-type]
+    return replace(efficiency.FITTED, by_class={**efficiency.BY_CLASS, kind: one})
 
 
 def _loss(kind: str, what: str, values: Mapping[str, float], known: Sequence[Case]) -> float:

@@ -1,52 +1,51 @@
-"""How many bytes of buffer a graph needs on each back end: ggml's graph allocator, address by address.
+"""Bytes of buffer that a graph needs on each back end: ggml's graph allocator, address by address.
 
-Source: ggml ``ggml-alloc.c``: best fit among free blocks, the last block grows; sources are reused in
-place where the layout is the same and nobody else needs them.
-"""
+Source: ggml ``ggml-alloc.c``: best fit among free blocks, the last block grows; an operation writes over a
+source of the same layout that nothing else needs."""
 
 from collections.abc import Sequence
 
 from planner.llama_cpp.graph.tensor import IN_PLACE, Tensor
 
-ENDLESS = 1 << 62
+UNLIMITED = 1 << 62
 
 
 class Heap:
-    """One buffer that grows; offsets only. ``most`` is the highest byte ever used."""
+    """A buffer that grows, as offsets only. ``peak_bytes`` is the highest byte ever used."""
 
-    def __init__(self, alignment: int) -> None:
-        self.alignment = alignment
-        self.most = 0
+    def __init__(self, alignment_bytes: int) -> None:
+        self.alignment_bytes = alignment_bytes
+        self.peak_bytes = 0
         self._offsets = [0]
-        self._sizes = [ENDLESS]
+        self._sizes = [UNLIMITED]
 
     def aligned(self, size: int) -> int:
-        return -(-size // self.alignment) * self.alignment
+        return -(-size // self.alignment_bytes) * self.alignment_bytes
 
-    def take(self, size: int) -> int:
+    def allocate(self, size: int) -> int:
         size = self.aligned(size)
-        best, best_size = -1, ENDLESS
+        best_block, best_size = -1, UNLIMITED
         sizes = self._sizes
         for index in range(len(sizes) - 1):
             if size <= sizes[index] <= best_size:
-                best, best_size = index, sizes[index]
-        if best < 0:
-            best = len(sizes) - 1
-        offset = self._offsets[best]
-        self._offsets[best] += size
-        sizes[best] -= size
-        if sizes[best] == 0:
-            del self._offsets[best], sizes[best]
-        self.most = max(self.most, offset + size)
+                best_block, best_size = index, sizes[index]
+        if best_block < 0:
+            best_block = len(sizes) - 1
+        offset = self._offsets[best_block]
+        self._offsets[best_block] += size
+        sizes[best_block] -= size
+        if sizes[best_block] == 0:
+            del self._offsets[best_block], sizes[best_block]
+        self.peak_bytes = max(self.peak_bytes, offset + size)
         return offset
 
-    def give(self, offset: int, size: int) -> None:
-        """Joined with the first free block that touches it. What is empty leaves an empty block behind,
-        which later keeps its neighbours apart: the engine's buffers grow by that, so ours do."""
+    def free(self, offset: int, size: int) -> None:
+        """Joins the block with the first adjacent free block. A block of size 0 stays and keeps its
+        neighbours apart; the engine does the same, and its buffers grow by that."""
         size = self.aligned(size)
         offsets, sizes = self._offsets, self._sizes
-        for index, (start, free) in enumerate(zip(offsets, sizes, strict=True)):
-            if start + free == offset:
+        for index, (start, free_size) in enumerate(zip(offsets, sizes, strict=True)):
+            if start + free_size == offset:
                 sizes[index] += size
                 self._join(index)
                 return
@@ -56,9 +55,9 @@ class Heap:
                 if index:
                     self._join(index - 1)
                 return
-        at = next((index for index, start in enumerate(offsets) if start >= offset), len(offsets))
-        offsets.insert(at, offset)
-        sizes.insert(at, size)
+        insert_at = next((index for index, start in enumerate(offsets) if start >= offset), len(offsets))
+        offsets.insert(insert_at, offset)
+        sizes.insert(insert_at, size)
 
     def _join(self, index: int) -> None:
         offsets, sizes = self._offsets, self._sizes
@@ -67,105 +66,105 @@ class Heap:
             del offsets[index + 1], sizes[index + 1]
 
 
-class Record:
-    """What the allocator knows of one tensor."""
+class TensorRecord:
+    """The allocator's state of one tensor."""
 
-    __slots__ = ("buffer", "children", "offset", "owned", "size", "views")
+    __slots__ = ("buffer", "children", "is_owned", "offset", "size", "views")
 
     def __init__(self) -> None:
         self.children = 0
         self.views = 0
         self.buffer = -1
         self.offset = 0
-        self.owned = False
+        self.is_owned = False
         self.size = 0
 
 
 class Allocator:
-    """``places``: the back end of each node and leaf, in their order."""
+    """Allocates all tensors of a graph in the engine's order, one heap per back end."""
 
     def __init__(self, alignments: Sequence[int]) -> None:
         self.heaps = [Heap(alignment) for alignment in alignments]
-        self._records: dict[int, Record] = {}
+        self._records: dict[int, TensorRecord] = {}
 
     def sizes(
         self,
         nodes: Sequence[Tensor],
-        node_places: Sequence[int],
+        node_backends: Sequence[int],
         leaves: Sequence[Tensor],
-        leaf_places: Sequence[int],
+        leaf_backends: Sequence[int],
     ) -> list[int]:
-        """Bytes per back end."""
-        for leaf, place in zip(leaves, leaf_places, strict=True):
-            self._allocate(leaf, place)
-        self._count(nodes, node_places)
-        for node, place in zip(nodes, node_places, strict=True):
+        """Bytes per back end. ``node_backends`` and ``leaf_backends``: in the order of nodes and leaves."""
+        for leaf, backend in zip(leaves, leaf_backends, strict=True):
+            self._allocate(leaf, backend)
+        self._count_references(nodes, node_backends)
+        for node, backend in zip(nodes, node_backends, strict=True):
             for source in node.srcs:
-                self._allocate(source, place)
-            self._allocate(node, place)
+                self._allocate(source, backend)
+            self._allocate(node, backend)
             for source in node.srcs:
                 self._release(source)
-        return [heap.most for heap in self.heaps]
+        return [heap.peak_bytes for heap in self.heaps]
 
-    def _of(self, tensor: Tensor) -> Record:
+    def _record(self, tensor: Tensor) -> TensorRecord:
         record = self._records.get(id(tensor))
         if record is None:
-            record = self._records[id(tensor)] = Record()
+            record = self._records[id(tensor)] = TensorRecord()
         return record
 
-    def _count(self, nodes: Sequence[Tensor], places: Sequence[int]) -> None:
-        for node, place in zip(nodes, places, strict=True):
+    def _count_references(self, nodes: Sequence[Tensor], backends: Sequence[int]) -> None:
+        for node, backend in zip(nodes, backends, strict=True):
             if node.root is not None and node.op != "none":
-                self._of(node.root).views += 1
+                self._record(node.root).views += 1
             if node.is_input:
-                self._allocate(node, place)
+                self._allocate(node, backend)
             for source in node.srcs:
-                self._of(source).children += 1
+                self._record(source).children += 1
                 if source.is_input:
-                    self._allocate(source, place)
+                    self._allocate(source, backend)
 
-    def _allocate(self, tensor: Tensor, place: int) -> None:
-        if tensor.root is not None or tensor.home is not None:
+    def _allocate(self, tensor: Tensor, backend: int) -> None:
+        if tensor.root is not None or tensor.resident_on is not None:
             return
-        record = self._of(tensor)
-        if record.owned or record.buffer >= 0:
+        record = self._record(tensor)
+        if record.is_owned or record.buffer >= 0:
             return
-        record.owned = True
+        record.is_owned = True
         record.size = tensor.size
         if tensor.op in IN_PLACE and self._in_place(tensor, record):
             return
-        record.buffer = place
-        record.offset = self.heaps[place].take(tensor.size)
+        record.buffer = backend
+        record.offset = self.heaps[backend].allocate(tensor.size)
 
-    def _in_place(self, tensor: Tensor, record: Record) -> bool:
+    def _in_place(self, tensor: Tensor, record: TensorRecord) -> bool:
         for source in tensor.srcs:
             if source.root is not None or source.is_output:
                 continue
-            parent = self._of(source)
-            if not parent.owned or parent.children != 1 or parent.views:
+            parent = self._record(source)
+            if not parent.is_owned or parent.children != 1 or parent.views:
                 continue
             if source.ne != tensor.ne or source.nb != tensor.nb:
                 continue
             record.buffer, record.offset = parent.buffer, parent.offset
-            parent.owned = False
+            parent.is_owned = False
             return True
         return False
 
     def _release(self, source: Tensor) -> None:
-        record = self._of(source)
+        record = self._record(source)
         record.children -= 1
         if record.children or record.views:
             return
         if source.root is not None:
-            root = self._of(source.root)
-            root.views -= 1
-            if not root.views and not root.children and root.owned:
-                self._free(source.root, root)
-        elif record.owned:
+            root_record = self._record(source.root)
+            root_record.views -= 1
+            if not root_record.views and not root_record.children and root_record.is_owned:
+                self._free(source.root, root_record)
+        elif record.is_owned:
             self._free(source, record)
 
-    def _free(self, tensor: Tensor, record: Record) -> None:
+    def _free(self, tensor: Tensor, record: TensorRecord) -> None:
         if tensor.is_output:
             return
-        self.heaps[record.buffer].give(record.offset, record.size)
-        record.owned = False
+        self.heaps[record.buffer].free(record.offset, record.size)
+        record.is_owned = False

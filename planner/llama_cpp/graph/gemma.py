@@ -1,95 +1,96 @@
-"""What Gemma 3n and Gemma 4 do beside a transformer: vectors of each layer's own, shared caches, and a
-stream of several parts.
+"""What Gemma 3n and Gemma 4 add to a transformer: per-layer embeddings and AltUp's parallel residuals.
 
 Source: llama.cpp ``src/models/gemma3n.cpp`` and ``gemma4.cpp``.
 """
 
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.attention import attention
-from planner.llama_cpp.graph.context import Context
+from planner.llama_cpp.graph.builder import GraphBuilder
 from planner.llama_cpp.graph.feedforward import dense, expert_scores, experts
 from planner.llama_cpp.graph.tensor import I32, Tensor
 
 
-def vectors_of_layers(context: Context, stream: Tensor) -> Tensor | None:
-    """For every layer and token a narrow vector, from a table of its own and from the embedding."""
-    table = context.maybe("per_layer_token_embd.weight")
-    if table is None:
+def per_layer_embeddings(builder: GraphBuilder, residual: Tensor) -> Tensor | None:
+    """A narrow vector per layer and token, from a table of its own and from the embedding."""
+    embedding_table = builder.weight_or_none("per_layer_token_embd.weight")
+    if embedding_table is None:
         return None
-    count, tokens = len(context.hparams.layers), context.tokens
-    width = table.ne[0] // count
-    own = op.get_rows(table, context.given("tokens of layers", tokens, element=I32))
-    own = op.like("scale", op.reshape(own, width, count, tokens))
-    context.graph.expand(own)
-    made = op.like("scale", op.mul_mat(context.weight("per_layer_model_proj.weight"), stream))
-    made = op.reshape(made, width, count, tokens)
-    made = context.norm(made, "per_layer_proj_norm.weight", None)
-    made = op.like("scale", op.like("add", made, own))
-    return op.cont(op.permute(made, 0, 2, 1, 3))
+    layer_count, tokens = len(builder.hparams.layers), builder.tokens
+    width = embedding_table.ne[0] // layer_count
+    from_table = op.get_rows(
+        embedding_table, builder.graph_input("tokens of layers", tokens, element_bytes=I32)
+    )
+    from_table = op.like("scale", op.reshape(from_table, width, layer_count, tokens))
+    builder.graph.expand(from_table)
+    cur = op.like("scale", op.mul_mat(builder.weight("per_layer_model_proj.weight"), residual))
+    cur = op.reshape(cur, width, layer_count, tokens)
+    cur = builder.norm(cur, "per_layer_proj_norm.weight", None)
+    cur = op.like("scale", op.like("add", cur, from_table))
+    return op.cont(op.permute(cur, 0, 2, 1, 3))
 
 
-def _slice(source: Tensor) -> Tensor:
-    """One part of a stream of several."""
+def _first_stream(source: Tensor) -> Tensor:
+    """One of AltUp's streams."""
     return op.view(source, op.dims(source.ne[0], source.ne[1]))
 
 
-def gemma4_block(context: Context, stream: Tensor, vectors: Tensor | None, block: int) -> Tensor:
+def gemma4_block(builder: GraphBuilder, residual: Tensor, layer_vectors: Tensor | None, block: int) -> Tensor:
     name = f"blk.{block}"
-    made = attention(context, context.norm(stream, f"{name}.attn_norm.weight", block), block)
-    made = context.norm(made, f"{name}.post_attention_norm.weight", block)
-    stream = op.like("add", made, stream)
-    if context.has(f"{name}.ffn_gate_inp.weight"):
-        made = _two_parts(context, stream, block)
+    cur = attention(builder, builder.norm(residual, f"{name}.attn_norm.weight", block), block)
+    cur = builder.norm(cur, f"{name}.post_attention_norm.weight", block)
+    residual = op.like("add", cur, residual)
+    if builder.has(f"{name}.ffn_gate_inp.weight"):
+        cur = _dense_and_experts(builder, residual, block)
     else:
-        made = dense(context, context.norm(stream, f"{name}.ffn_norm.weight", block), f"{name}.ffn", "")
-    made = op.like("add", context.norm(made, f"{name}.post_ffw_norm.weight", None), stream)
-    if vectors is not None:
-        gate = op.like("unary", op.mul_mat(context.weight(f"{name}.inp_gate.weight"), made))
-        gate = op.like("mul", gate, _slice(vectors))
-        added = op.mul_mat(context.weight(f"{name}.proj.weight"), gate)
-        made = op.like("add", made, context.norm(added, f"{name}.post_norm.weight", block))
-    scale = context.maybe(f"{name}.layer_output_scale.weight")
-    return made if scale is None else op.like("mul", made, scale)
+        cur = dense(builder, builder.norm(residual, f"{name}.ffn_norm.weight", block), f"{name}.ffn", "")
+    cur = op.like("add", builder.norm(cur, f"{name}.post_ffw_norm.weight", None), residual)
+    if layer_vectors is not None:
+        gate = op.like("unary", op.mul_mat(builder.weight(f"{name}.inp_gate.weight"), cur))
+        gate = op.like("mul", gate, _first_stream(layer_vectors))
+        layer_update = op.mul_mat(builder.weight(f"{name}.proj.weight"), gate)
+        cur = op.like("add", cur, builder.norm(layer_update, f"{name}.post_norm.weight", block))
+    scale = builder.weight_or_none(f"{name}.layer_output_scale.weight")
+    return cur if scale is None else op.like("mul", cur, scale)
 
 
-def _two_parts(context: Context, stream: Tensor, block: int) -> Tensor:
-    """The dense part and the experts beside it, each with norms of its own; the router reads the stream."""
+def _dense_and_experts(builder: GraphBuilder, residual: Tensor, block: int) -> Tensor:
+    """A dense part and experts in parallel, each with its own norms; the router reads the residual."""
     name = f"blk.{block}"
-    made = dense(context, context.norm(stream, f"{name}.ffn_norm.weight", block), f"{name}.ffn", "")
-    made = context.norm(made, f"{name}.post_ffw_norm_1.weight", block)
-    source = context.norm(stream, f"{name}.pre_ffw_norm_2.weight", block)
-    router = op.like("scale", op.like("rms_norm", stream))
-    router = op.like("mul", router, context.weight(f"{name}.ffn_gate_inp.scale"))
-    chosen = experts(context, source, block, scores=expert_scores(context, router, block))
-    return op.like("add", made, context.norm(chosen, f"{name}.post_ffw_norm_2.weight", block))
+    cur = dense(builder, builder.norm(residual, f"{name}.ffn_norm.weight", block), f"{name}.ffn", "")
+    cur = builder.norm(cur, f"{name}.post_ffw_norm_1.weight", block)
+    source = builder.norm(residual, f"{name}.pre_ffw_norm_2.weight", block)
+    router = op.like("scale", op.like("rms_norm", residual))
+    router = op.like("mul", router, builder.weight(f"{name}.ffn_gate_inp.scale"))
+    expert_output = experts(builder, source, block, scores=expert_scores(builder, router, block))
+    return op.like("add", cur, builder.norm(expert_output, f"{name}.post_ffw_norm_2.weight", block))
 
 
-def stacked(context: Context, stream: Tensor) -> Tensor:
-    """The stream and its projections, behind each other."""
-    added = _parts(context) - 1
-    size = _magnitude(stream)
-    repeated = op.new("repeat", op.dims(stream.ne[0], stream.ne[1], added), (stream,))
-    made = op.mul_mat(context.weight("altup_proj.weight"), repeated)
-    new_size = _magnitude(made)
-    made = op.like("div", op.like("mul", made, size), new_size)
-    return op.concat(stream, made, 2)
+def altup_project(builder: GraphBuilder, residual: Tensor) -> Tensor:
+    """The residual and its projections, concatenated."""
+    extra_streams = _altup_streams(builder) - 1
+    magnitude = _magnitude(residual)
+    repeated = op.new("repeat", op.dims(residual.ne[0], residual.ne[1], extra_streams), (residual,))
+    cur = op.mul_mat(builder.weight("altup_proj.weight"), repeated)
+    new_magnitude = _magnitude(cur)
+    cur = op.like("div", op.like("mul", cur, magnitude), new_magnitude)
+    return op.concat(residual, cur, 2)
 
 
-def merged(context: Context, stream: Tensor) -> Tensor:
-    added = _parts(context) - 1
-    size = _magnitude(_slice(stream))
-    rest = op.view(stream, op.dims(stream.ne[0], stream.ne[1], added))
-    made = op.mul_mat(context.weight("altup_unembd_proj.weight"), rest)
-    new_size = _magnitude(made)
-    made = op.like("div", op.like("mul", made, size), new_size)
-    total = _slice(stream)
-    for _ in range(added):
-        total = op.like("add", total, _slice(made))
-    return op.like("scale", total)
+def altup_merge(builder: GraphBuilder, residual: Tensor) -> Tensor:
+    extra_streams = _altup_streams(builder) - 1
+    magnitude = _magnitude(_first_stream(residual))
+    other_streams = op.view(residual, op.dims(residual.ne[0], residual.ne[1], extra_streams))
+    cur = op.mul_mat(builder.weight("altup_unembd_proj.weight"), other_streams)
+    new_magnitude = _magnitude(cur)
+    cur = op.like("div", op.like("mul", cur, magnitude), new_magnitude)
+    stream_sum = _first_stream(residual)
+    for _ in range(extra_streams):
+        stream_sum = op.like("add", stream_sum, _first_stream(cur))
+    return op.like("scale", stream_sum)
 
 
-def _parts(context: Context) -> int:
-    return context.weight("altup_proj.weight").ne[2] + 1
+def _altup_streams(builder: GraphBuilder) -> int:
+    return builder.weight("altup_proj.weight").ne[2] + 1
 
 
 def _magnitude(source: Tensor) -> Tensor:
@@ -97,66 +98,71 @@ def _magnitude(source: Tensor) -> Tensor:
     return op.like("sqrt", op.new("sum_rows", (1, *source.ne[1:]), (squared,)))
 
 
-def gemma3n_block(context: Context, stream: Tensor, vectors: Tensor, block: int) -> Tensor:
+def gemma3n_block(builder: GraphBuilder, residual: Tensor, layer_vectors: Tensor, block: int) -> Tensor:
     name = f"blk.{block}"
-    predictions = _predicted(context, stream, block)
-    active = _slice(predictions)
-    source = context.norm(active, f"{name}.attn_norm.weight", block)
-    side = op.mul_mat(
-        context.weight(f"{name}.laurel_r.weight"),
-        op.mul_mat(context.weight(f"{name}.laurel_l.weight"), source),
+    predictions = _altup_predict(builder, residual, block)
+    active = _first_stream(predictions)
+    source = builder.norm(active, f"{name}.attn_norm.weight", block)
+    laurel = op.mul_mat(
+        builder.weight(f"{name}.laurel_r.weight"),
+        op.mul_mat(builder.weight(f"{name}.laurel_l.weight"), source),
     )
-    side = op.like("add", context.norm(side, f"{name}.laurel_post_norm.weight", block), source)
-    made = context.norm(attention(context, source, block), f"{name}.post_attention_norm.weight", block)
-    made = op.like("scale", op.like("add", op.like("add", made, active), side))
-    inner = _gated(context, context.norm(made, f"{name}.ffn_norm.weight", block), block)
-    inner = context.norm(inner, f"{name}.post_ffw_norm.weight", None)
-    corrected = _corrected(context, predictions, op.like("add", inner, made), block)
-    first = op.like("mul", _slice(corrected), context.weight(f"{name}.altup_correct_scale.weight"))
-    first = op.like("unary", op.mul_mat(context.weight(f"{name}.inp_gate.weight"), first))
-    first = op.mul_mat(context.weight(f"{name}.proj.weight"), op.like("mul", first, _slice(vectors)))
-    first = context.norm(first, f"{name}.post_norm.weight", block)
-    rest = op.view(corrected, op.dims(corrected.ne[0], corrected.ne[1], corrected.ne[2] - 1))
-    return op.concat(_slice(corrected), op.like("add", rest, first), 2)
+    laurel = op.like("add", builder.norm(laurel, f"{name}.laurel_post_norm.weight", block), source)
+    cur = builder.norm(attention(builder, source, block), f"{name}.post_attention_norm.weight", block)
+    cur = op.like("scale", op.like("add", op.like("add", cur, active), laurel))
+    ffn = _sparse_feed_forward(builder, builder.norm(cur, f"{name}.ffn_norm.weight", block), block)
+    ffn = builder.norm(ffn, f"{name}.post_ffw_norm.weight", None)
+    corrected = _altup_correct(builder, predictions, op.like("add", ffn, cur), block)
+    update = op.like("mul", _first_stream(corrected), builder.weight(f"{name}.altup_correct_scale.weight"))
+    update = op.like("unary", op.mul_mat(builder.weight(f"{name}.inp_gate.weight"), update))
+    update = op.mul_mat(
+        builder.weight(f"{name}.proj.weight"), op.like("mul", update, _first_stream(layer_vectors))
+    )
+    update = builder.norm(update, f"{name}.post_norm.weight", block)
+    other_streams = op.view(corrected, op.dims(corrected.ne[0], corrected.ne[1], corrected.ne[2] - 1))
+    return op.concat(_first_stream(corrected), op.like("add", other_streams, update), 2)
 
 
-def _gated(context: Context, source: Tensor, block: int) -> Tensor:
-    """In the first layers only the largest gates stay."""
+def _sparse_feed_forward(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
+    """In the first layers only the largest gates are kept."""
     name = f"blk.{block}"
-    up = op.mul_mat(context.weight(f"{name}.ffn_up.weight"), source)
-    gate = op.mul_mat(context.weight(f"{name}.ffn_gate.weight"), source)
-    if block < context.recipe.sparse_layers:
+    up = op.mul_mat(builder.weight(f"{name}.ffn_up.weight"), source)
+    gate = op.mul_mat(builder.weight(f"{name}.ffn_gate.weight"), source)
+    if block < builder.recipe.sparse_activation_layers:
         row = op.dims(1, gate.ne[1])
         mean = op.new("mean", row, (gate,))
-        spread = op.new("sum_rows", row, (op.like("sqr", op.like("sub", gate, mean)),))
-        spread = op.like("sqrt", op.like("scale", spread))
-        least = op.like("add", mean, op.like("scale", spread))
-        gate = op.like("unary", op.like("sub", gate, least))
-    made = op.like("mul", up, op.like("unary", gate))
-    return op.mul_mat(context.weight(f"{name}.ffn_down.weight"), made)
+        deviation = op.new("sum_rows", row, (op.like("sqr", op.like("sub", gate, mean)),))
+        deviation = op.like("sqrt", op.like("scale", deviation))
+        cutoff = op.like("add", mean, op.like("scale", deviation))
+        gate = op.like("unary", op.like("sub", gate, cutoff))
+    cur = op.like("mul", up, op.like("unary", gate))
+    return op.mul_mat(builder.weight(f"{name}.ffn_down.weight"), cur)
 
 
-def _modalities(context: Context, source: Tensor, block: int) -> Tensor:
+def _altup_modalities(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
     name = f"blk.{block}"
-    normed = op.like("scale", context.norm(source, f"{name}.altup_router_norm.weight", block))
-    return op.like("unary", op.mul_mat(context.weight(f"{name}.altup_router.weight"), normed))
+    normed = op.like("scale", builder.norm(source, f"{name}.altup_router_norm.weight", block))
+    return op.like("unary", op.mul_mat(builder.weight(f"{name}.altup_router.weight"), normed))
 
 
-def _predicted(context: Context, stream: Tensor, block: int) -> Tensor:
-    parts = _parts(context)
-    shares = op.mul_mat(
-        context.weight(f"blk.{block}.altup_predict_coef.weight"), _modalities(context, _slice(stream), block)
+def _altup_predict(builder: GraphBuilder, residual: Tensor, block: int) -> Tensor:
+    streams = _altup_streams(builder)
+    coefficients = op.mul_mat(
+        builder.weight(f"blk.{block}.altup_predict_coef.weight"),
+        _altup_modalities(builder, _first_stream(residual), block),
     )
-    shares = op.reshape(shares, parts, parts, context.tokens)
-    turned = op.cont(op.permute(stream, 1, 2, 0, 3))
-    made = op.mul_mat(turned, shares)
-    return op.like("add", op.cont(op.permute(made, 0, 2, 1, 3)), stream)
+    coefficients = op.reshape(coefficients, streams, streams, builder.tokens)
+    transposed = op.cont(op.permute(residual, 1, 2, 0, 3))
+    cur = op.mul_mat(transposed, coefficients)
+    return op.like("add", op.cont(op.permute(cur, 0, 2, 1, 3)), residual)
 
 
-def _corrected(context: Context, predictions: Tensor, active: Tensor, block: int) -> Tensor:
-    modalities = _modalities(context, active, block)
-    new = op.like("sub", active, _slice(predictions))
-    shares = op.mul_mat(context.weight(f"blk.{block}.altup_correct_coef.weight"), modalities)
-    shares = op.cont(op.transpose(op.like("scale", shares)), 1, context.tokens, _parts(context))
-    new = op.new("repeat", predictions.ne, (new,))
-    return op.like("add", op.like("mul", new, shares), predictions)
+def _altup_correct(builder: GraphBuilder, predictions: Tensor, active: Tensor, block: int) -> Tensor:
+    modalities = _altup_modalities(builder, active, block)
+    innovation = op.like("sub", active, _first_stream(predictions))
+    coefficients = op.mul_mat(builder.weight(f"blk.{block}.altup_correct_coef.weight"), modalities)
+    coefficients = op.cont(
+        op.transpose(op.like("scale", coefficients)), 1, builder.tokens, _altup_streams(builder)
+    )
+    innovation = op.new("repeat", predictions.ne, (innovation,))
+    return op.like("add", op.like("mul", innovation, coefficients), predictions)

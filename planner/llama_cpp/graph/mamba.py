@@ -1,110 +1,143 @@
-"""Mamba's layers: a selective state space, of one value a head or of Mamba 2's wider heads.
+"""Mamba layers: selective state spaces, with one value per head or Mamba 2's wider heads.
 
 Source: llama.cpp ``llm_build_mamba_base``.
 """
 
 from planner.llama_cpp.graph import tensor as op
-from planner.llama_cpp.graph.context import Context
-from planner.llama_cpp.graph.recurrent import cleared, states
+from planner.llama_cpp.graph.builder import GraphBuilder
+from planner.llama_cpp.graph.recurrent import clear_new_state, sequence_states
 from planner.llama_cpp.graph.tensor import F32, Tensor
 
 
-def mamba(context: Context, source: Tensor, block: int) -> Tensor:
-    """The first Mamba's. Source: ``build_mamba_layer``."""
-    hparams, name, count = context.hparams, f"blk.{block}", context.run.sequences
-    inner, size, rank = hparams.state_inner, hparams.state_size, hparams.time_step_rank
-    each = context.tokens // count
-    kept = op.reshape(states(context, "r", block), hparams.conv_kernel - 1, inner, count)
-    source = op.reshape(source, source.ne[0], each, count)
-    both = op.mul_mat(context.weight(f"{name}.ssm_in.weight"), source)
-    x, z = (op.view(both, op.dims(inner, each, count), both.nb) for _ in range(2))
-    x = _mixed(context, kept, x, block)
-    every = op.mul_mat(context.weight(f"{name}.ssm_x.weight"), x)
-    step = op.view(every, op.dims(rank, each, count), every.nb)
+def mamba1(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
+    """Mamba 1. Source: ``build_mamba_layer``."""
+    hparams, name, sequences = builder.hparams, f"blk.{block}", builder.cparams.sequences
+    inner, state_size, rank = hparams.state_inner, hparams.state_size, hparams.time_step_rank
+    seq_tokens = builder.tokens // sequences
+    conv_state = op.reshape(sequence_states(builder, "r", block), hparams.conv_kernel - 1, inner, sequences)
+    source = op.reshape(source, source.ne[0], seq_tokens, sequences)
+    x_and_z = op.mul_mat(builder.weight(f"{name}.ssm_in.weight"), source)
+    x, z = (op.view(x_and_z, op.dims(inner, seq_tokens, sequences), x_and_z.nb) for _ in range(2))
+    x = _convolve(builder, conv_state, x, block)
+    projected = op.mul_mat(builder.weight(f"{name}.ssm_x.weight"), x)
+    dt = op.view(projected, op.dims(rank, seq_tokens, sequences), projected.nb)
     b, c = (
-        op.view(every, op.dims(size, 1, each, count), (F32, size * F32, *every.nb[1:3])) for _ in range(2)
+        op.view(
+            projected,
+            op.dims(state_size, 1, seq_tokens, sequences),
+            (F32, state_size * F32, *projected.nb[1:3]),
+        )
+        for _ in range(2)
     )
-    if context.has(f"{name}.ssm_dt_norm.weight"):
-        step = context.norm(step, f"{name}.ssm_dt_norm.weight", block)
-        b = context.norm(b, f"{name}.ssm_b_norm.weight", block)
-        c = context.norm(c, f"{name}.ssm_c_norm.weight", block)
+    if builder.has(f"{name}.ssm_dt_norm.weight"):
+        dt = builder.norm(dt, f"{name}.ssm_dt_norm.weight", block)
+        b = builder.norm(b, f"{name}.ssm_b_norm.weight", block)
+        c = builder.norm(c, f"{name}.ssm_c_norm.weight", block)
     else:
-        step = op.cont(step)
-    step = op.mul_mat(context.weight(f"{name}.ssm_dt.weight"), step)
-    step = op.like("add", step, context.weight(f"{name}.ssm_dt.bias"))
-    wide = op.reshape(x, 1, inner, each, count)
-    scanned = _scan(context, block, (wide, step, context.weight(f"{name}.ssm_a"), b, c))
-    y = op.view(scanned, op.dims(inner, each, count))
-    y = op.like("add", y, op.like("mul", x, context.weight(f"{name}.ssm_d")))
+        dt = op.cont(dt)
+    dt = op.mul_mat(builder.weight(f"{name}.ssm_dt.weight"), dt)
+    dt = op.like("add", dt, builder.weight(f"{name}.ssm_dt.bias"))
+    x_heads = op.reshape(x, 1, inner, seq_tokens, sequences)
+    scanned = _selective_scan(builder, block, (x_heads, dt, builder.weight(f"{name}.ssm_a"), b, c))
+    y = op.view(scanned, op.dims(inner, seq_tokens, sequences))
+    y = op.like("add", y, op.like("mul", x, builder.weight(f"{name}.ssm_d")))
     y = op.like("glu", op.cont(z), y)
-    made = op.mul_mat(context.weight(f"{name}.ssm_out.weight"), y)
-    return op.reshape(made, made.ne[0], context.tokens)
+    cur = op.mul_mat(builder.weight(f"{name}.ssm_out.weight"), y)
+    return op.reshape(cur, cur.ne[0], builder.tokens)
 
 
-def mamba2(context: Context, source: Tensor, block: int) -> Tensor:
-    """Mamba 2's selective state space. Source: ``llm_build_mamba_base::build_mamba2_layer``."""
-    hparams, name, count = context.hparams, f"blk.{block}", context.run.sequences
-    inner, size, groups, heads = (
+def mamba2(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
+    """Mamba 2. Source: ``build_mamba2_layer``."""
+    hparams, name, sequences = builder.hparams, f"blk.{block}", builder.cparams.sequences
+    inner, state_size, groups, heads = (
         hparams.state_inner,
         hparams.state_size,
         hparams.state_groups,
         hparams.time_step_rank,
     )
-    width, each = inner // heads, context.tokens // count
-    channels = inner + 2 * groups * size
-    kept = op.reshape(states(context, "r", block), hparams.conv_kernel - 1, channels, count)
-    every = op.mul_mat(context.weight(f"{name}.ssm_in.weight"), source)
-    every = op.reshape(every, every.ne[0], each, count)
-    row = every.nb[1]
-    z = op.view(every, op.dims(width, heads, each, count), (F32, width * F32, row, row * each))
-    mixed = op.view(every, op.dims(channels, each, count), (F32, row, row * each, row * each * count))
-    step = op.view(every, op.dims(heads, each, count), (F32, row, row * each, row * each * count))
-    mixed = _mixed(context, kept, mixed, block)
-    row = mixed.nb[1]
-    x = op.view(mixed, op.dims(width, heads, each, count), (F32, width * F32, row, row * each))
+    width, seq_tokens = inner // heads, builder.tokens // sequences
+    channels = inner + 2 * groups * state_size
+    conv_state = op.reshape(
+        sequence_states(builder, "r", block), hparams.conv_kernel - 1, channels, sequences
+    )
+    projected = op.mul_mat(builder.weight(f"{name}.ssm_in.weight"), source)
+    projected = op.reshape(projected, projected.ne[0], seq_tokens, sequences)
+    row_stride = projected.nb[1]
+    z = op.view(
+        projected,
+        op.dims(width, heads, seq_tokens, sequences),
+        (F32, width * F32, row_stride, row_stride * seq_tokens),
+    )
+    xbc = op.view(
+        projected,
+        op.dims(channels, seq_tokens, sequences),
+        (F32, row_stride, row_stride * seq_tokens, row_stride * seq_tokens * sequences),
+    )
+    dt = op.view(
+        projected,
+        op.dims(heads, seq_tokens, sequences),
+        (F32, row_stride, row_stride * seq_tokens, row_stride * seq_tokens * sequences),
+    )
+    xbc = _convolve(builder, conv_state, xbc, block)
+    row_stride = xbc.nb[1]
+    x = op.view(
+        xbc,
+        op.dims(width, heads, seq_tokens, sequences),
+        (F32, width * F32, row_stride, row_stride * seq_tokens),
+    )
     b, c = (
-        op.view(mixed, op.dims(size, groups, each, count), (F32, size * F32, row, row * each))
+        op.view(
+            xbc,
+            op.dims(state_size, groups, seq_tokens, sequences),
+            (F32, state_size * F32, row_stride, row_stride * seq_tokens),
+        )
         for _ in range(2)
     )
-    step = op.like("add", op.cont(step), context.weight(f"{name}.ssm_dt.bias"))
-    scanned = _scan(context, block, (x, step, context.weight(f"{name}.ssm_a"), b, c))
-    y = op.view(scanned, op.dims(width, heads, each, count))
-    y = op.like("add", y, op.like("mul", x, context.weight(f"{name}.ssm_d")))
+    dt = op.like("add", op.cont(dt), builder.weight(f"{name}.ssm_dt.bias"))
+    scanned = _selective_scan(builder, block, (x, dt, builder.weight(f"{name}.ssm_a"), b, c))
+    y = op.view(scanned, op.dims(width, heads, seq_tokens, sequences))
+    y = op.like("add", y, op.like("mul", x, builder.weight(f"{name}.ssm_d")))
     y = op.like("glu", op.cont(z), y)
-    if context.has(f"{name}.ssm_norm.weight"):
-        y = op.reshape(y, inner // groups, groups, each, count)
-        y = context.norm(y, f"{name}.ssm_norm.weight", block)
-    return op.mul_mat(context.weight(f"{name}.ssm_out.weight"), op.reshape(y, inner, context.tokens))
+    if builder.has(f"{name}.ssm_norm.weight"):
+        y = op.reshape(y, inner // groups, groups, seq_tokens, sequences)
+        y = builder.norm(y, f"{name}.ssm_norm.weight", block)
+    return op.mul_mat(builder.weight(f"{name}.ssm_out.weight"), op.reshape(y, inner, builder.tokens))
 
 
-def _mixed(context: Context, kept: Tensor, mixed: Tensor, block: int) -> Tensor:
-    """The causal convolution over the batch behind the rows kept from before."""
-    name, count = f"blk.{block}", context.run.sequences
-    conv = op.concat(kept, op.transpose(mixed), 0)
-    last = op.view(conv, kept.ne, conv.nb)
-    every = context.state("r", block)
-    context.graph.expand(op.copy_into(last, op.view(every, op.dims(every.ne[0], count), every.nb)))
-    made = op.new(
-        "ssm_conv",
-        op.dims(conv.ne[1], mixed.ne[1], count),
-        (conv, context.weight(f"{name}.ssm_conv1d.weight")),
+def _convolve(builder: GraphBuilder, conv_state: Tensor, xbc: Tensor, block: int) -> Tensor:
+    """The causal convolution over the batch, after the rows of the state."""
+    name, sequences = f"blk.{block}", builder.cparams.sequences
+    padded = op.concat(conv_state, op.transpose(xbc), 0)
+    last_rows = op.view(padded, conv_state.ne, padded.nb)
+    all_states = builder.state("r", block)
+    builder.graph.expand(
+        op.copy_into(last_rows, op.view(all_states, op.dims(all_states.ne[0], sequences), all_states.nb))
     )
-    return op.like("unary", op.like("add", made, context.weight(f"{name}.ssm_conv1d.bias")))
+    cur = op.new(
+        "ssm_conv",
+        op.dims(padded.ne[1], xbc.ne[1], sequences),
+        (padded, builder.weight(f"{name}.ssm_conv1d.weight")),
+    )
+    return op.like("unary", op.like("add", cur, builder.weight(f"{name}.ssm_conv1d.bias")))
 
 
-def _scan(context: Context, block: int, inputs: tuple[Tensor, ...]) -> Tensor:
-    """The scan reads the states where they stand, and returns them behind its output."""
-    every, count, x = context.state("s", block), context.run.sequences, inputs[0]
-    rows = op.reshape(every, every.ne[0], count)
-    cleared(context, rows)
-    ids, others = context.state_rows()
-    rest = op.get_rows(rows, others)
-    heads = op.reshape(rows, context.hparams.state_size, x.ne[0], x.ne[1], count)
-    values = x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + every.ne[0] * count
-    made = op.new("ssm_scan", op.dims(values), (heads, *inputs, ids))
-    context.graph.expand(made)
-    nothing = op.view(rest, op.dims(every.ne[0], 0), rest.nb)
-    context.graph.expand(op.copy_into(nothing, op.view(every, op.dims(every.ne[0], 0), every.nb)))
-    after = op.view(made, op.dims(every.ne[0], count))
-    context.graph.expand(op.copy_into(after, op.view(every, op.dims(every.ne[0], count), every.nb)))
-    return made
+def _selective_scan(builder: GraphBuilder, block: int, inputs: tuple[Tensor, ...]) -> Tensor:
+    """The scan reads the states in place, and returns them after its output."""
+    all_states, sequences, x = builder.state("s", block), builder.cparams.sequences, inputs[0]
+    rows = op.reshape(all_states, all_states.ne[0], sequences)
+    clear_new_state(builder, rows)
+    ids, others = builder.sequence_state_ids()
+    other_states = op.get_rows(rows, others)
+    heads = op.reshape(rows, builder.hparams.state_size, x.ne[0], x.ne[1], sequences)
+    values = x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + all_states.ne[0] * sequences
+    cur = op.new("ssm_scan", op.dims(values), (heads, *inputs, ids))
+    builder.graph.expand(cur)
+    no_states = op.view(other_states, op.dims(all_states.ne[0], 0), other_states.nb)
+    builder.graph.expand(
+        op.copy_into(no_states, op.view(all_states, op.dims(all_states.ne[0], 0), all_states.nb))
+    )
+    new_states = op.view(cur, op.dims(all_states.ne[0], sequences))
+    builder.graph.expand(
+        op.copy_into(new_states, op.view(all_states, op.dims(all_states.ne[0], sequences), all_states.nb))
+    )
+    return cur

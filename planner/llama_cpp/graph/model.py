@@ -1,205 +1,216 @@
-"""The graph of one batch through a whole model, for architectures built like a transformer."""
+"""The graph of one batch through a whole language model."""
 
 from planner.llama_cpp.graph import gemma
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.attention import attention
-from planner.llama_cpp.graph.context import Context, NotLaidOutError
+from planner.llama_cpp.graph.builder import GraphBuilder, UnsupportedGraphError
 from planner.llama_cpp.graph.feedforward import expert_scores, feed_forward
-from planner.llama_cpp.graph.mamba import mamba, mamba2
-from planner.llama_cpp.graph.recurrent import delta_net, kimi_delta, short_convolution
+from planner.llama_cpp.graph.mamba import mamba1, mamba2
+from planner.llama_cpp.graph.recurrent import gated_delta_net, kimi_delta_attention, short_convolution
 from planner.llama_cpp.graph.tensor import I32, I64, Graph, Tensor
 
-# Batches of tokens and vectors together: not here. Source: ``llm_arch_supports_mixed_batch``.
-UNMIXED = frozenset({"cogvlm", "deepseek4", "granite-switch", "eagle3", "dflash", "gemma4-assistant"})
+# Architectures without batches of tokens and embeddings together. Source: ``llm_arch_supports_mixed_batch``.
+WITHOUT_MIXED_BATCHES = frozenset(
+    {"cogvlm", "deepseek4", "granite-switch", "eagle3", "dflash", "gemma4-assistant"}
+)
 
 
-def build(context: Context) -> Graph:
-    """All nodes, in the engine's order. ``context.blocks`` are the blocks to go through."""
-    embedding = stream = _embedding(context)
-    recipe = context.recipe
-    vectors = gemma.vectors_of_layers(context, stream)
-    if recipe.stacked:
-        stream = gemma.stacked(context, stream)
-    last = context.blocks[-1] if context.blocks else None
-    for block in context.blocks:
-        if recipe.stacked and vectors is not None:
-            stream = gemma.gemma3n_block(context, stream, vectors, block)
-        elif recipe.own_vectors:
-            stream = gemma.gemma4_block(context, stream, vectors, block)
+def build(builder: GraphBuilder) -> Graph:
+    """All nodes in the engine's order. ``builder.blocks``: the blocks to build."""
+    embedding = residual = _embedding(builder)
+    recipe = builder.recipe
+    layer_vectors = gemma.per_layer_embeddings(builder, residual)
+    if recipe.has_altup:
+        residual = gemma.altup_project(builder, residual)
+    last = builder.blocks[-1] if builder.blocks else None
+    for block in builder.blocks:
+        if recipe.has_altup and layer_vectors is not None:
+            residual = gemma.gemma3n_block(builder, residual, layer_vectors, block)
+        elif recipe.has_gemma4_blocks:
+            residual = gemma.gemma4_block(builder, residual, layer_vectors, block)
         else:
-            stream = _block(context, stream, block, is_last=block == last)
-        if block < context.extra_vectors:
-            stream = op.like("add", stream, op.view(embedding, embedding.ne, embedding.nb))
-    if recipe.stacked:
-        stream = op.get_rows(gemma.merged(context, stream), context.output_rows())
-    _head(context, stream)
-    return context.graph
+            residual = _block(builder, residual, block, is_last=block == last)
+        if block < builder.image_vector_blocks:
+            residual = op.like("add", residual, op.view(embedding, embedding.ne, embedding.nb))
+    if recipe.has_altup:
+        residual = op.get_rows(gemma.altup_merge(builder, residual), builder.output_rows())
+    _output_head(builder, residual)
+    return builder.graph
 
 
-def _embedding(context: Context) -> Tensor:
-    """Token ids, vectors or both come in: the graph holds all three ways, whichever is used."""
-    ids = context.given("tokens", context.tokens, element=I32)
-    width = context.hparams.embd * (1 + context.extra_vectors)
-    vectors = context.given("vectors", width, context.tokens)
-    made = _widened(context, op.get_rows(context.weight("token_embd.weight"), ids))
-    context.graph.expand(made, vectors)
-    if context.run.mixed and context.hparams.architecture not in UNMIXED:
-        mixed_ids = context.given("mixed tokens", context.tokens, element=I32)
-        slots = context.given("mixed slots", context.tokens, element=I64)
-        mixed = context.given("mixed vectors", width, context.tokens)
-        rows = _widened(context, op.get_rows(context.weight("token_embd.weight"), mixed_ids))
-        context.graph.expand(op.set_rows(op.like("dup", mixed), rows, slots))
-    if context.recipe.scaled_rows:
-        made = op.like("mul", made, context.given("row scales", 1, context.tokens))
-    if context.recipe.scaled_embedding:
-        made = op.like("scale", made)
-    if context.extra_vectors:
-        made = op.view(made, op.dims(context.hparams.embd, context.tokens), made.nb)
-    context.graph.expand(made)
-    return made
+def _embedding(builder: GraphBuilder) -> Tensor:
+    """Inputs are token ids, embeddings or both: the graph holds all three, whichever is used."""
+    ids = builder.graph_input("tokens", builder.tokens, element_bytes=I32)
+    width = builder.hparams.embd * (1 + builder.image_vector_blocks)
+    embeddings = builder.graph_input("vectors", width, builder.tokens)
+    cur = _pad_for_image_vectors(builder, op.get_rows(builder.weight("token_embd.weight"), ids))
+    builder.graph.expand(cur, embeddings)
+    if builder.cparams.mixed_batches and builder.hparams.architecture not in WITHOUT_MIXED_BATCHES:
+        mixed_ids = builder.graph_input("mixed tokens", builder.tokens, element_bytes=I32)
+        slots = builder.graph_input("mixed slots", builder.tokens, element_bytes=I64)
+        mixed = builder.graph_input("mixed vectors", width, builder.tokens)
+        rows = _pad_for_image_vectors(builder, op.get_rows(builder.weight("token_embd.weight"), mixed_ids))
+        builder.graph.expand(op.set_rows(op.like("dup", mixed), rows, slots))
+    if builder.recipe.scales_embedding_rows:
+        cur = op.like("mul", cur, builder.graph_input("row scales", 1, builder.tokens))
+    if builder.recipe.scales_embedding:
+        cur = op.like("scale", cur)
+    if builder.image_vector_blocks:
+        cur = op.view(cur, op.dims(builder.hparams.embd, builder.tokens), cur.nb)
+    builder.graph.expand(cur)
+    return cur
 
 
-def _widened(context: Context, rows: Tensor) -> Tensor:
-    """Room for the vectors that an image adds to the first blocks' outputs."""
-    if not context.extra_vectors:
+def _pad_for_image_vectors(builder: GraphBuilder, rows: Tensor) -> Tensor:
+    """Makes room for the embeddings that an image adds to the outputs of the first blocks."""
+    if not builder.image_vector_blocks:
         return rows
-    return op.new("pad", op.dims(rows.ne[0] * (1 + context.extra_vectors), rows.ne[1]), (rows,))
+    return op.new("pad", op.dims(rows.ne[0] * (1 + builder.image_vector_blocks), rows.ne[1]), (rows,))
 
 
-def _block(context: Context, stream: Tensor, block: int, *, is_last: bool) -> Tensor:
-    name, recipe = f"blk.{block}", context.recipe
-    normed = _before(context, stream, f"{name}.attn_norm.weight", block)
-    scores = expert_scores(context, stream, block) if recipe.early_router else None
-    made = _mixer(context, normed, block, stream)
-    if recipe.single_part:
-        return op.like("add", made, stream)
-    if recipe.two_mixers:
-        return _after_two_mixers(context, made, stream, block, is_last=is_last)
-    sandwich = context.has(f"{name}.post_ffw_norm.weight")
-    if sandwich and recipe.rows_behind_norm:
-        made = context.norm(made, f"{name}.post_attention_norm.weight", block)
-    if is_last and not recipe.late_rows:
-        made, stream, normed, scores = _rows(context, made, stream, normed, scores)
-    if recipe.parallel:
-        return op.like("add", op.like("add", feed_forward(context, normed, block), stream), made)
-    if sandwich and not recipe.rows_behind_norm:
-        made = context.norm(made, f"{name}.post_attention_norm.weight", block)
-    if context.hparams.layers[block].heads or context.hparams.layers[block].is_recurrent:
-        stream = _added(context, made, stream, "first")
-    return _second_part(context, stream, block, sandwich=sandwich, scores=scores)
+def _block(builder: GraphBuilder, residual: Tensor, block: int, *, is_last: bool) -> Tensor:
+    name, recipe = f"blk.{block}", builder.recipe
+    normed = _pre_norm(builder, residual, f"{name}.attn_norm.weight", block)
+    scores = expert_scores(builder, residual, block) if recipe.routes_block_input else None
+    cur = _mixer(builder, normed, block, residual)
+    if recipe.single_part_blocks:
+        return op.like("add", cur, residual)
+    if recipe.parallel_mixers:
+        return _after_parallel_mixers(builder, cur, residual, block, is_last=is_last)
+    has_sandwich_norms = builder.has(f"{name}.post_ffw_norm.weight")
+    if has_sandwich_norms and recipe.selects_rows_after_post_norm:
+        cur = builder.norm(cur, f"{name}.post_attention_norm.weight", block)
+    if is_last and not recipe.selects_rows_after_blocks:
+        cur, residual, normed, scores = _select_output_rows(builder, cur, residual, normed, scores)
+    if recipe.parallel_residual:
+        return op.like("add", op.like("add", feed_forward(builder, normed, block), residual), cur)
+    if has_sandwich_norms and not recipe.selects_rows_after_post_norm:
+        cur = builder.norm(cur, f"{name}.post_attention_norm.weight", block)
+    if builder.hparams.layers[block].heads or builder.hparams.layers[block].is_recurrent:
+        residual = _add_residual(builder, cur, residual, "first")
+    return _feed_forward_part(builder, residual, block, has_sandwich_norms=has_sandwich_norms, scores=scores)
 
 
-def _rows(
-    context: Context, made: Tensor, stream: Tensor, normed: Tensor, scores: Tensor | None
+def _select_output_rows(
+    builder: GraphBuilder, cur: Tensor, residual: Tensor, normed: Tensor, scores: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Of the tokens that have an output, all that is read later on."""
-    rows = context.output_rows()
-    context.tokens = context.outputs
+    """Keeps, of all that is read later, the rows of tokens that have an output."""
+    rows = builder.output_rows()
+    builder.tokens = builder.output_tokens
     return (
-        op.get_rows(made, rows),
-        op.get_rows(stream, rows),
-        op.get_rows(normed, rows) if context.recipe.parallel else normed,
+        op.get_rows(cur, rows),
+        op.get_rows(residual, rows),
+        op.get_rows(normed, rows) if builder.recipe.parallel_residual else normed,
         None if scores is None else op.get_rows(scores, rows),
     )
 
 
-def _second_part(
-    context: Context, stream: Tensor, block: int, *, sandwich: bool = False, scores: Tensor | None = None
+def _feed_forward_part(
+    builder: GraphBuilder,
+    residual: Tensor,
+    block: int,
+    *,
+    has_sandwich_norms: bool = False,
+    scores: Tensor | None = None,
 ) -> Tensor:
     name = f"blk.{block}"
-    if not _has_feed_forward(context, name):
-        return stream
-    norm = "ffn_norm" if sandwich or _has_norm(context, f"{name}.ffn_norm") else "post_attention_norm"
-    normed = _before(context, stream, f"{name}.{norm}.weight", block)
-    made = feed_forward(context, normed, block, scores=scores)
-    if sandwich:
-        made = context.norm(made, f"{name}.post_ffw_norm.weight", None)
-    return _added(context, made, stream, "second")
+    if not _has_feed_forward(builder, name):
+        return residual
+    has_ffn_norm = has_sandwich_norms or _has_norm(builder, f"{name}.ffn_norm")
+    norm = "ffn_norm" if has_ffn_norm else "post_attention_norm"
+    normed = _pre_norm(builder, residual, f"{name}.{norm}.weight", block)
+    cur = feed_forward(builder, normed, block, scores=scores)
+    if has_sandwich_norms:
+        cur = builder.norm(cur, f"{name}.post_ffw_norm.weight", None)
+    return _add_residual(builder, cur, residual, "second")
 
 
-def _after_two_mixers(context: Context, made: Tensor, stream: Tensor, block: int, *, is_last: bool) -> Tensor:
-    """Falcon H1 adds attention and Mamba of the same norm, made twice."""
+def _after_parallel_mixers(
+    builder: GraphBuilder, cur: Tensor, residual: Tensor, block: int, *, is_last: bool
+) -> Tensor:
+    """Falcon H1 adds attention and Mamba of the same norm, which is computed twice."""
     name = f"blk.{block}"
-    second = mamba2(context, context.norm(stream, f"{name}.attn_norm.weight", block), block)
-    stream = op.like("add", op.like("add", made, second), stream)
+    mamba_output = mamba2(builder, builder.norm(residual, f"{name}.attn_norm.weight", block), block)
+    residual = op.like("add", op.like("add", cur, mamba_output), residual)
     if is_last:
-        stream = op.get_rows(stream, context.output_rows())
-        context.tokens = context.outputs
-    return _second_part(context, stream, block)
+        residual = op.get_rows(residual, builder.output_rows())
+        builder.tokens = builder.output_tokens
+    return _feed_forward_part(builder, residual, block)
 
 
-def _has_norm(context: Context, name: str) -> bool:
-    return context.has(f"{name}.weight") or context.has(name)
+def _has_norm(builder: GraphBuilder, name: str) -> bool:
+    return builder.has(f"{name}.weight") or builder.has(name)
 
 
-def _has_feed_forward(context: Context, name: str) -> bool:
-    return any(context.has(f"{name}.{part}.weight") for part in ("ffn_up", "ffn_gate_inp"))
+def _has_feed_forward(builder: GraphBuilder, name: str) -> bool:
+    return any(builder.has(f"{name}.{part}.weight") for part in ("ffn_up", "ffn_gate_inp"))
 
 
-def _before(context: Context, source: Tensor, name: str, block: int) -> Tensor:
-    """The norm before a part. Some have norms behind their parts only."""
-    if context.recipe.norms_behind and not context.has(name):
+def _pre_norm(builder: GraphBuilder, source: Tensor, name: str, block: int) -> Tensor:
+    """The norm before a part. Some architectures have norms after their parts only."""
+    if builder.recipe.has_post_norms_only and not builder.has(name):
         return source
-    return context.norm(source, name, block)
+    return builder.norm(source, name, block)
 
 
-def _mixer(context: Context, source: Tensor, block: int, stream: Tensor) -> Tensor:
-    """Attention, a recurrent layer, or, where a block is one part only, a feed-forward."""
-    layer, name, recipe = context.hparams.layers[block], f"blk.{block}", context.recipe
-    if layer.is_recurrent and not recipe.two_mixers:
-        return _recurrent(context, source, block)
-    if recipe.single_part and not layer.has_kv:
-        return feed_forward(context, source, block)
+def _mixer(builder: GraphBuilder, source: Tensor, block: int, residual: Tensor) -> Tensor:
+    """Attention, a recurrent layer, or, in blocks of a single part, a feed-forward."""
+    layer, name, recipe = builder.hparams.layers[block], f"blk.{block}", builder.recipe
+    if layer.is_recurrent and not recipe.parallel_mixers:
+        return _recurrent(builder, source, block)
+    if recipe.single_part_blocks and not layer.has_kv:
+        return feed_forward(builder, source, block)
     if not layer.heads:
-        return stream
-    if not layer.kv_heads and context.has(f"{name}.attn_output.weight"):
-        return context.linear(source, f"{name}.attn_output")
-    return attention(context, source, block)
+        return residual
+    if not layer.kv_heads and builder.has(f"{name}.attn_output.weight"):
+        return builder.linear(source, f"{name}.attn_output")
+    return attention(builder, source, block)
 
 
-def _recurrent(context: Context, source: Tensor, block: int) -> Tensor:
+def _recurrent(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
     name = f"blk.{block}"
-    if context.has(f"{name}.ssm_x.weight"):
-        return mamba(context, source, block)
-    if context.has(f"{name}.ssm_in.weight"):
-        return mamba2(context, source, block)
-    if context.has(f"{name}.shortconv.in_proj.weight"):
-        return short_convolution(context, source, block)
-    context.graph.expand(source)
-    if context.has(f"{name}.ssm_f_a.weight"):
-        return kimi_delta(context, source, block)
-    if not context.hparams.time_step_rank:
-        raise NotLaidOutError(f"{name} keeps a state of an unknown kind")
-    return delta_net(context, source, block)
+    if builder.has(f"{name}.ssm_x.weight"):
+        return mamba1(builder, source, block)
+    if builder.has(f"{name}.ssm_in.weight"):
+        return mamba2(builder, source, block)
+    if builder.has(f"{name}.shortconv.in_proj.weight"):
+        return short_convolution(builder, source, block)
+    builder.graph.expand(source)
+    if builder.has(f"{name}.ssm_f_a.weight"):
+        return kimi_delta_attention(builder, source, block)
+    if not builder.hparams.time_step_rank:
+        raise UnsupportedGraphError(f"{name} has a recurrent state of an unknown kind")
+    return gated_delta_net(builder, source, block)
 
 
-def _added(context: Context, made: Tensor, stream: Tensor, part: str) -> Tensor:
-    made = _scaled(context, made)
-    first, second = (stream, made) if context.recipe.stream_first in (part, "both") else (made, stream)
-    return op.like("add", first, second)
+def _add_residual(builder: GraphBuilder, cur: Tensor, residual: Tensor, part: str) -> Tensor:
+    cur = _scaled(builder, cur)
+    if builder.recipe.residual_first in (part, "both"):
+        return op.like("add", residual, cur)
+    return op.like("add", cur, residual)
 
 
-def _scaled(context: Context, source: Tensor) -> Tensor:
-    return op.like("scale", source) if context.recipe.scaled_residual else source
+def _scaled(builder: GraphBuilder, source: Tensor) -> Tensor:
+    return op.like("scale", source) if builder.recipe.scales_residual else source
 
 
-def _head(context: Context, stream: Tensor) -> None:
-    recipe = context.recipe
-    if recipe.keeps == "both":
-        stream.is_output = True
-        stream = op.get_rows(stream, context.output_rows())
-    norm = "output_norm" if context.has("output_norm.weight") else "token_embd_norm"
-    made = context.norm(stream, f"{norm}.weight", None)
-    made.is_output = True
-    if recipe.late_rows and recipe.keeps == "norm":
-        made = op.get_rows(made, context.output_rows())
-        made.is_output = True
-    made = op.mul_mat(context.tied_output(), made)
-    if context.has("output.bias"):
-        made = op.like("add", made, context.weight("output.bias"))
-    if recipe.capped_logits:
-        made = op.like("scale", op.like("unary", op.like("scale", made)))
-    if recipe.scaled_logits:
-        made = op.like("scale", made)
-    made.is_output = True
-    context.graph.expand(made)
+def _output_head(builder: GraphBuilder, residual: Tensor) -> None:
+    recipe = builder.recipe
+    if recipe.kept_outputs == "both":
+        residual.is_output = True
+        residual = op.get_rows(residual, builder.output_rows())
+    norm = "output_norm" if builder.has("output_norm.weight") else "token_embd_norm"
+    cur = builder.norm(residual, f"{norm}.weight", None)
+    cur.is_output = True
+    if recipe.selects_rows_after_blocks and recipe.kept_outputs == "norm":
+        cur = op.get_rows(cur, builder.output_rows())
+        cur.is_output = True
+    cur = op.mul_mat(builder.output_matrix(), cur)
+    if builder.has("output.bias"):
+        cur = op.like("add", cur, builder.weight("output.bias"))
+    if recipe.caps_logits:
+        cur = op.like("scale", op.like("unary", op.like("scale", cur)))
+    if recipe.scales_logits:
+        cur = op.like("scale", cur)
+    cur.is_output = True
+    builder.graph.expand(cur)

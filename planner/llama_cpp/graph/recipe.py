@@ -1,4 +1,4 @@
-"""What sets the graph of one architecture apart. Parts that a file's tensors show are not listed here.
+"""How the graph of each architecture differs from a Llama's. What a file's tensors show is not listed here.
 
 Source: the ``graph`` constructors of llama.cpp ``src/models``.
 """
@@ -8,51 +8,52 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Differences from a Llama's graph. ``known``: whether this is the engine's own graph."""
+    """Differences from a Llama's graph. ``is_known``: whether this is the engine's own graph."""
 
-    # The embedding, and what is added to the stream.
-    scaled_rows: bool = False  # by an input of one value a row
-    scaled_embedding: bool = False
-    scaled_residual: bool = False
-    stream_first: str = ""  # of an addition's two sources: in the "second" part or in "both"
-    stacked: bool = False  # a stream of several parts, as in Gemma 3n
-    own_vectors: bool = False  # blocks of Gemma 4
+    # The embedding and the residual.
+    scales_embedding_rows: bool = False  # by an input with one value per row
+    scales_embedding: bool = False
+    scales_residual: bool = False
+    residual_first: str = ""  # the residual is the first source of the addition: "second" part, or "both"
+    has_altup: bool = False  # several parallel residuals, as in Gemma 3n
+    has_gemma4_blocks: bool = False
 
     # Norms.
-    centred: bool = False  # they subtract the mean
-    norms_behind: bool = False  # a part without a norm in the file has none before it
-    normed_after_rotation: bool = False
-    normed_values: bool = False
+    uses_layer_norm: bool = False  # norms subtract the mean
+    has_post_norms_only: bool = False  # a part whose norm the file lacks has none
+    norms_after_rope: bool = False
+    norms_values: bool = False
 
     # Attention.
-    scale_q: bool = False  # after its rotation
-    split_q_gate: bool = False
-    capped_scores: bool = False
-    rotates: bool = True
-    still_every: int = 0  # each so manieth layer does not rotate
-    scaled_still: bool = False  # and is scaled by an input instead
-    still_wide: bool = False  # where there are windows, only their layers rotate
+    scales_query: bool = False  # after RoPE
+    has_query_gate: bool = False
+    caps_attention_scores: bool = False
+    uses_rope: bool = True
+    no_rope_every: int = 0  # every n-th layer has no RoPE
+    scales_no_rope_layers: bool = False  # and is scaled by an input instead
+    rope_in_windows_only: bool = False  # if there are sliding windows, only their layers have RoPE
 
     # The order of parts.
-    parallel: bool = False  # attention and feed-forward read the same norm
-    single_part: bool = False  # a block is a mixer or a feed-forward
-    two_mixers: bool = False  # attention and Mamba in one block
+    parallel_residual: bool = False  # attention and feed-forward read the same norm
+    single_part_blocks: bool = False  # a block is either a mixer or a feed-forward
+    parallel_mixers: bool = False  # attention and Mamba in one block
 
-    # Experts.
-    gate: str = "softmax"  # or "softmax_late" (over the chosen) or "sigmoid", unless the header says it
-    norm_weights: bool = True
-    weights_first: bool = False  # experts get their input weighted
-    early_router: bool = False  # they are chosen by what came into the block
-    sparse_layers: int = 0  # first layers that keep their largest gates only
+    # Experts. ``expert_gating``: "softmax", "softmax_late" (over the selected) or "sigmoid", if the header
+    # has none.
+    expert_gating: str = "softmax"
+    norms_expert_weights: bool = True
+    weights_expert_input: bool = False  # the experts' input is weighted, not their output
+    routes_block_input: bool = False  # the router reads the input of the block
+    sparse_activation_layers: int = 0  # first layers that keep only their largest gates
 
-    # The end: rows without output are dropped inside the last layer, unless said otherwise.
-    rows_behind_norm: bool = False  # behind the norm of the attention's result
-    late_rows: bool = False  # behind the last layer
-    keeps: str = "norm"  # what is never overwritten: or "both", the last hidden state, too
-    capped_logits: bool = False
-    scaled_logits: bool = False
+    # The end. By default rows without an output are dropped inside the last block.
+    selects_rows_after_post_norm: bool = False  # after the norm of the attention's result
+    selects_rows_after_blocks: bool = False
+    kept_outputs: str = "norm"  # never overwritten: the last "norm", or "both", with the last hidden state
+    caps_logits: bool = False
+    scales_logits: bool = False
 
-    known: bool = True
+    is_known: bool = True
 
 
 PLAIN = Recipe()
@@ -63,37 +64,52 @@ RECIPES: dict[str, Recipe] = {
     "qwen3": PLAIN,
     "qwen3moe": PLAIN,
     "seed_oss": PLAIN,
-    "qwen2moe": Recipe(norm_weights=False),
-    "phi3": Recipe(scale_q=True, stream_first="second"),
-    "gpt-oss": Recipe(gate="softmax_late", norm_weights=False, late_rows=True, keeps="both"),
-    "gemma3": Recipe(scaled_rows=True, scale_q=True),
+    "qwen2moe": Recipe(norms_expert_weights=False),
+    "phi3": Recipe(scales_query=True, residual_first="second"),
+    "gpt-oss": Recipe(
+        expert_gating="softmax_late",
+        norms_expert_weights=False,
+        selects_rows_after_blocks=True,
+        kept_outputs="both",
+    ),
+    "gemma3": Recipe(scales_embedding_rows=True, scales_query=True),
     "gemma3n": Recipe(
-        scaled_rows=True, normed_values=True, stacked=True, sparse_layers=10, capped_logits=True
+        scales_embedding_rows=True,
+        norms_values=True,
+        has_altup=True,
+        sparse_activation_layers=10,
+        caps_logits=True,
     ),
     "gemma4": Recipe(
-        scaled_rows=True, normed_values=True, own_vectors=True, late_rows=True, capped_logits=True
+        scales_embedding_rows=True,
+        norms_values=True,
+        has_gemma4_blocks=True,
+        selects_rows_after_blocks=True,
+        caps_logits=True,
     ),
-    "gemma2": Recipe(scaled_embedding=True, scale_q=True, capped_logits=True, capped_scores=True),
-    "deepseek2": Recipe(norm_weights=False),
-    "glm4moe": Recipe(gate="sigmoid"),
-    "minimax-m2": Recipe(gate="sigmoid"),
+    "gemma2": Recipe(scales_embedding=True, scales_query=True, caps_logits=True, caps_attention_scores=True),
+    "deepseek2": Recipe(norms_expert_weights=False),
+    "glm4moe": Recipe(expert_gating="sigmoid"),
+    "minimax-m2": Recipe(expert_gating="sigmoid"),
     "llama4": Recipe(
-        gate="sigmoid",
-        norm_weights=False,
-        weights_first=True,
-        still_every=4,
-        scaled_still=True,
-        normed_after_rotation=True,
+        expert_gating="sigmoid",
+        norms_expert_weights=False,
+        weights_expert_input=True,
+        no_rope_every=4,
+        scales_no_rope_layers=True,
+        norms_after_rope=True,
     ),
-    "granite": Recipe(scaled_embedding=True, scaled_residual=True, scaled_logits=True),
-    "granitemoe": Recipe(scaled_embedding=True, scaled_residual=True, scaled_logits=True),
-    "granitehybrid": Recipe(scaled_embedding=True, scaled_residual=True, scaled_logits=True, rotates=False),
-    "qwen3next": Recipe(late_rows=True, split_q_gate=True),
-    "qwen35": Recipe(late_rows=True, split_q_gate=True),
-    "qwen35moe": Recipe(late_rows=True, split_q_gate=True),
-    "nemotron_h_moe": Recipe(rotates=False, gate="sigmoid", late_rows=True, single_part=True),
+    "granite": Recipe(scales_embedding=True, scales_residual=True, scales_logits=True),
+    "granitemoe": Recipe(scales_embedding=True, scales_residual=True, scales_logits=True),
+    "granitehybrid": Recipe(scales_embedding=True, scales_residual=True, scales_logits=True, uses_rope=False),
+    "qwen3next": Recipe(selects_rows_after_blocks=True, has_query_gate=True),
+    "qwen35": Recipe(selects_rows_after_blocks=True, has_query_gate=True),
+    "qwen35moe": Recipe(selects_rows_after_blocks=True, has_query_gate=True),
+    "nemotron_h_moe": Recipe(
+        uses_rope=False, expert_gating="sigmoid", selects_rows_after_blocks=True, single_part_blocks=True
+    ),
     "qwen2vl": PLAIN,
-    "smollm3": Recipe(still_every=4),
+    "smollm3": Recipe(no_rope_every=4),
     "exaone": PLAIN,
     "chatglm": PLAIN,
     "glm4": PLAIN,
@@ -104,7 +120,7 @@ RECIPES: dict[str, Recipe] = {
     "dots1": PLAIN,
     "bailingmoe": PLAIN,
     "bailingmoe2": PLAIN,
-    "phimoe": Recipe(scale_q=True, stream_first="second"),
+    "phimoe": Recipe(scales_query=True, residual_first="second"),
     "internlm2": PLAIN,
     "arcee": PLAIN,
     "apertus": PLAIN,
@@ -112,34 +128,36 @@ RECIPES: dict[str, Recipe] = {
     "gemma": PLAIN,
     "mimo2": PLAIN,
     "step35": PLAIN,
-    "afmoe": Recipe(rows_behind_norm=True, scaled_embedding=True, still_wide=True),
+    "afmoe": Recipe(selects_rows_after_post_norm=True, scales_embedding=True, rope_in_windows_only=True),
     "deepseek": PLAIN,
     "exaone-moe": PLAIN,
     "mistral4": PLAIN,
     "grovemoe": PLAIN,
     "qwen3vl": PLAIN,
     "qwen3vlmoe": PLAIN,
-    "kimi-linear": Recipe(rotates=False),
-    "lfm2": Recipe(stream_first="both"),
-    "lfm2moe": Recipe(stream_first="both"),
-    "falcon-h1": Recipe(two_mixers=True),
+    "kimi-linear": Recipe(uses_rope=False),
+    "lfm2": Recipe(residual_first="both"),
+    "lfm2moe": Recipe(residual_first="both"),
+    "falcon-h1": Recipe(parallel_mixers=True),
     "mamba": PLAIN,
     "mamba2": PLAIN,
-    "jamba": Recipe(rotates=False, norm_weights=False),
+    "jamba": Recipe(uses_rope=False, norms_expert_weights=False),
     "deci": PLAIN,
-    "exaone4": Recipe(norms_behind=True, still_wide=True),
-    "olmo2": Recipe(norms_behind=True),
-    "cohere2": Recipe(centred=True, parallel=True, scaled_logits=True, still_wide=True),
-    "command-r": Recipe(centred=True, parallel=True, scaled_logits=True),
-    "stablelm": Recipe(centred=True),
-    "starcoder2": Recipe(centred=True),
-    "nemotron": Recipe(centred=True),
-    "dbrx": Recipe(centred=True),
-    "smallthinker": Recipe(early_router=True, still_wide=True),
-    "nemotron_h": Recipe(rotates=False, late_rows=True, single_part=True),
+    "exaone4": Recipe(has_post_norms_only=True, rope_in_windows_only=True),
+    "olmo2": Recipe(has_post_norms_only=True),
+    "cohere2": Recipe(
+        uses_layer_norm=True, parallel_residual=True, scales_logits=True, rope_in_windows_only=True
+    ),
+    "command-r": Recipe(uses_layer_norm=True, parallel_residual=True, scales_logits=True),
+    "stablelm": Recipe(uses_layer_norm=True),
+    "starcoder2": Recipe(uses_layer_norm=True),
+    "nemotron": Recipe(uses_layer_norm=True),
+    "dbrx": Recipe(uses_layer_norm=True),
+    "smallthinker": Recipe(routes_block_input=True, rope_in_windows_only=True),
+    "nemotron_h": Recipe(uses_rope=False, selects_rows_after_blocks=True, single_part_blocks=True),
 }
 
 
 def recipe(architecture: str) -> Recipe:
-    """``known`` is false where nobody has looked at the architecture's graph."""
-    return RECIPES.get(architecture, Recipe(known=False))
+    """``is_known`` is false for an architecture without a row."""
+    return RECIPES.get(architecture, Recipe(is_known=False))

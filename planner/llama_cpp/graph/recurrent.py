@@ -1,183 +1,222 @@
-"""Layers that keep a state instead of a cache: gated delta nets and short convolutions.
+"""Recurrent layers: gated delta nets and short convolutions.
 
 Source: llama.cpp ``build_rs``, ``llm_build_delta_net_base``, ``src/models/qwen3next.cpp``,
 ``kimi-linear.cpp`` and ``lfm2.cpp``.
 """
 
 from planner.llama_cpp.graph import tensor as op
-from planner.llama_cpp.graph.context import Context
+from planner.llama_cpp.graph.builder import GraphBuilder
 from planner.llama_cpp.graph.tensor import F32, I32, Tensor
 
 
-def states(context: Context, which: str, block: int) -> Tensor:
-    """The states of this batch's sequences; the rest is copied where it belongs."""
-    every = context.state(which, block)
-    width, count = every.ne[0], context.run.sequences
-    rows = op.reshape(every, width, count)
-    cleared(context, rows)
-    ids = context.given("state rows", count, element=I32)
-    fetched = op.get_rows(rows, ids)
-    mine = op.view(fetched, op.dims(width, count), fetched.nb)
-    context.graph.expand(mine)
-    rest = op.view(fetched, op.dims(width, 0), fetched.nb)
-    context.graph.expand(op.copy_into(rest, op.view(every, op.dims(width, 0), every.nb)))
-    return mine
+def sequence_states(builder: GraphBuilder, kind: str, block: int) -> Tensor:
+    """The states of this batch's sequences; the others are copied to their places."""
+    all_states = builder.state(kind, block)
+    width, sequences = all_states.ne[0], builder.cparams.sequences
+    rows = op.reshape(all_states, width, sequences)
+    clear_new_state(builder, rows)
+    ids = builder.graph_input("state rows", sequences, element_bytes=I32)
+    selected = op.get_rows(rows, ids)
+    own_states = op.view(selected, op.dims(width, sequences), selected.nb)
+    builder.graph.expand(own_states)
+    other_states = op.view(selected, op.dims(width, 0), selected.nb)
+    builder.graph.expand(op.copy_into(other_states, op.view(all_states, op.dims(width, 0), all_states.nb)))
+    return own_states
 
 
-def cleared(context: Context, rows: Tensor) -> None:
-    """A new sequence begins with zeros, written in place."""
+def clear_new_state(builder: GraphBuilder, rows: Tensor) -> None:
+    """Zeroes the state of a new sequence in place."""
     first = op.view(rows, op.dims(rows.ne[0]), rows.nb)
-    context.graph.expand(op.view(first, first.ne, first.nb, op="scale"))
+    builder.graph.expand(op.view(first, first.ne, first.nb, op="scale"))
 
 
-def convolved(context: Context, source: Tensor, block: int) -> Tensor:
-    """``source`` behind the last rows of the tokens before; the new last rows go back to the state."""
-    kernel = context.hparams.conv_kernel
-    channels, count = source.ne[0], context.run.sequences
-    every = context.state("r", block)
-    kept = op.reshape(states(context, "r", block), kernel - 1, channels, count)
-    made = op.concat(kept, op.transpose(source), 0)
-    last = op.view(made, op.dims(kernel - 1, channels, count), made.nb)
-    target = op.view(every, op.dims((kernel - 1) * channels, count), every.nb)
-    context.graph.expand(op.copy_into(last, target))
-    return made
+def convolve_with_state(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
+    """``source`` after the rows of the state; its last rows become the new state."""
+    kernel = builder.hparams.conv_kernel
+    channels, sequences = source.ne[0], builder.cparams.sequences
+    all_states = builder.state("r", block)
+    conv_state = op.reshape(sequence_states(builder, "r", block), kernel - 1, channels, sequences)
+    cur = op.concat(conv_state, op.transpose(source), 0)
+    last_rows = op.view(cur, op.dims(kernel - 1, channels, sequences), cur.nb)
+    target = op.view(all_states, op.dims((kernel - 1) * channels, sequences), all_states.nb)
+    builder.graph.expand(op.copy_into(last_rows, target))
+    return cur
 
 
-def delta_net(context: Context, source: Tensor, block: int) -> Tensor:
-    """Linear attention of Qwen3-Next and its like."""
-    hparams, name = context.hparams, f"blk.{block}"
-    heads, groups, size = hparams.time_step_rank, hparams.state_groups, hparams.state_size
+def gated_delta_net(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
+    """Linear attention of Qwen3-Next and similar models."""
+    hparams, name = builder.hparams, f"blk.{block}"
+    heads, groups, state_size = hparams.time_step_rank, hparams.state_groups, hparams.state_size
     width = hparams.state_inner // heads
-    count = context.run.sequences
-    each = context.tokens // count
-    mixed = op.mul_mat(context.weight(f"{name}.attn_qkv.weight"), source)
-    mixed = op.reshape(mixed, mixed.ne[0], each, count)
-    z = op.mul_mat(context.weight(f"{name}.attn_gate.weight"), source)
-    gates = _beta_and_gate if context.has(f"{name}.ssm_ba.weight") else _gates_apart
-    beta, gate = gates(context, source, name, each, count)
-    conv_input = convolved(context, mixed, block)
-    state = op.reshape(states(context, "s", block), width, width, heads, count)
+    sequences = builder.cparams.sequences
+    seq_tokens = builder.tokens // sequences
+    qkv = op.mul_mat(builder.weight(f"{name}.attn_qkv.weight"), source)
+    qkv = op.reshape(qkv, qkv.ne[0], seq_tokens, sequences)
+    z = op.mul_mat(builder.weight(f"{name}.attn_gate.weight"), source)
+    gates = _fused_gates if builder.has(f"{name}.ssm_ba.weight") else _separate_gates
+    beta, gate = gates(builder, source, name, seq_tokens, sequences)
+    conv_input = convolve_with_state(builder, qkv, block)
+    state = op.reshape(sequence_states(builder, "s", block), width, width, heads, sequences)
     conv = op.new(
         "ssm_conv",
-        op.dims(conv_input.ne[1], each, count),
-        (conv_input, context.weight(f"{name}.ssm_conv1d.weight")),
+        op.dims(conv_input.ne[1], seq_tokens, sequences),
+        (conv_input, builder.weight(f"{name}.ssm_conv1d.weight")),
     )
     conv = op.like("unary", conv)
-    row = conv.nb[1]
-    steps = (F32, size * F32, row, row * each)
+    row_stride = conv.nb[1]
+    strides = (F32, state_size * F32, row_stride, row_stride * seq_tokens)
     q, k = (
-        op.like("scale", op.like("rms_norm", op.view(conv, op.dims(size, groups, each, count), steps)))
+        op.like(
+            "scale",
+            op.like(
+                "rms_norm",
+                op.view(conv, op.dims(state_size, groups, seq_tokens, sequences), strides),
+            ),
+        )
         for _ in range(2)
     )
-    v = op.view(conv, op.dims(width, heads, each, count), (F32, width * F32, row, row * each))
-    if groups != heads and context.has(f"{name}.ssm_ba.weight"):
-        q, k = (_repeated(one, heads // groups, each, count) for one in (q, k))
-    made = op.new(
-        "delta_net", op.dims(width * heads, context.tokens + width * count), (q, k, v, gate, beta, state)
+    v = op.view(
+        conv,
+        op.dims(width, heads, seq_tokens, sequences),
+        (F32, width * F32, row_stride, row_stride * seq_tokens),
     )
-    output = op.view(made, op.dims(width, heads, each, count))
-    after = op.view(made, op.dims(width, width, heads, count))
-    every = context.state("s", block)
-    context.graph.expand(op.copy_into(after, op.view(every, op.dims(every.ne[0], count), every.nb)))
-    normed = context.norm(output, f"{name}.ssm_norm.weight", block)
-    z = op.like("unary", op.reshape(z, width, heads, each, count))
-    flat = op.reshape(op.like("mul", normed, z), width * heads, each, count)
-    made = op.mul_mat(context.weight(f"{name}.ssm_out.weight"), flat)
-    return op.reshape(made, context.hparams.embd, context.tokens)
+    if groups != heads and builder.has(f"{name}.ssm_ba.weight"):
+        q, k = (_repeat_heads(head, heads // groups, seq_tokens, sequences) for head in (q, k))
+    cur = op.new(
+        "delta_net", op.dims(width * heads, builder.tokens + width * sequences), (q, k, v, gate, beta, state)
+    )
+    output = op.view(cur, op.dims(width, heads, seq_tokens, sequences))
+    new_states = op.view(cur, op.dims(width, width, heads, sequences))
+    all_states = builder.state("s", block)
+    builder.graph.expand(
+        op.copy_into(new_states, op.view(all_states, op.dims(all_states.ne[0], sequences), all_states.nb))
+    )
+    normed = builder.norm(output, f"{name}.ssm_norm.weight", block)
+    z = op.like("unary", op.reshape(z, width, heads, seq_tokens, sequences))
+    flat = op.reshape(op.like("mul", normed, z), width * heads, seq_tokens, sequences)
+    cur = op.mul_mat(builder.weight(f"{name}.ssm_out.weight"), flat)
+    return op.reshape(cur, builder.hparams.embd, builder.tokens)
 
 
-def _beta_and_gate(
-    context: Context, source: Tensor, name: str, each: int, count: int
+def _fused_gates(
+    builder: GraphBuilder, source: Tensor, name: str, seq_tokens: int, sequences: int
 ) -> tuple[Tensor, Tensor]:
-    heads, groups = context.hparams.time_step_rank, context.hparams.state_groups
-    both = op.mul_mat(context.weight(f"{name}.ssm_ba.weight"), source)
-    both = op.reshape(both, 2 * heads // groups, groups, each, count)
-    part = op.dims(heads // groups, groups, each, count)
+    heads, groups = builder.hparams.time_step_rank, builder.hparams.state_groups
+    both = op.mul_mat(builder.weight(f"{name}.ssm_ba.weight"), source)
+    both = op.reshape(both, 2 * heads // groups, groups, seq_tokens, sequences)
+    part = op.dims(heads // groups, groups, seq_tokens, sequences)
     beta = op.like("unary", op.cont(op.view(both, part, both.nb)))
-    alpha = op.cont(op.view(both, part, both.nb), heads, each, count)
-    alpha = op.like("add", alpha, context.weight(f"{name}.ssm_dt.bias"))
-    gate = op.like("mul", op.like("unary", alpha), context.weight(f"{name}.ssm_a"))
-    return op.reshape(beta, 1, heads, each, count), op.reshape(gate, 1, heads, each, count)
+    alpha = op.cont(op.view(both, part, both.nb), heads, seq_tokens, sequences)
+    alpha = op.like("add", alpha, builder.weight(f"{name}.ssm_dt.bias"))
+    gate = op.like("mul", op.like("unary", alpha), builder.weight(f"{name}.ssm_a"))
+    beta = op.reshape(beta, 1, heads, seq_tokens, sequences)
+    return beta, op.reshape(gate, 1, heads, seq_tokens, sequences)
 
 
-def _gates_apart(context: Context, source: Tensor, name: str, each: int, count: int) -> tuple[Tensor, Tensor]:
-    """As Qwen 3.5 has them: a matrix for each."""
-    heads = context.hparams.time_step_rank
-    beta = op.mul_mat(context.weight(f"{name}.ssm_beta.weight"), source)
-    beta = op.like("unary", op.reshape(beta, 1, heads, each, count))
-    alpha = op.reshape(op.mul_mat(context.weight(f"{name}.ssm_alpha.weight"), source), heads, each, count)
-    alpha = op.like("add", alpha, context.weight(f"{name}.ssm_dt.bias"))
-    gate = op.like("mul", op.like("unary", alpha), context.weight(f"{name}.ssm_a"))
-    return beta, op.reshape(gate, 1, heads, each, count)
+def _separate_gates(
+    builder: GraphBuilder, source: Tensor, name: str, seq_tokens: int, sequences: int
+) -> tuple[Tensor, Tensor]:
+    """A matrix for each gate, as in Qwen 3.5."""
+    heads = builder.hparams.time_step_rank
+    beta = op.mul_mat(builder.weight(f"{name}.ssm_beta.weight"), source)
+    beta = op.like("unary", op.reshape(beta, 1, heads, seq_tokens, sequences))
+    alpha = op.reshape(
+        op.mul_mat(builder.weight(f"{name}.ssm_alpha.weight"), source), heads, seq_tokens, sequences
+    )
+    alpha = op.like("add", alpha, builder.weight(f"{name}.ssm_dt.bias"))
+    gate = op.like("mul", op.like("unary", alpha), builder.weight(f"{name}.ssm_a"))
+    return beta, op.reshape(gate, 1, heads, seq_tokens, sequences)
 
 
-def _repeated(source: Tensor, times: int, each: int, count: int) -> Tensor:
-    size, groups = source.ne[0], source.ne[1]
-    flat = op.reshape(source, size, 1, groups, each * count)
-    made = op.new("repeat", op.dims(size, times, groups, each * count), (flat,))
-    return op.reshape(made, size, groups * times, each, count)
+def _repeat_heads(source: Tensor, times: int, seq_tokens: int, sequences: int) -> Tensor:
+    state_size, groups = source.ne[0], source.ne[1]
+    flat = op.reshape(source, state_size, 1, groups, seq_tokens * sequences)
+    cur = op.new("repeat", op.dims(state_size, times, groups, seq_tokens * sequences), (flat,))
+    return op.reshape(cur, state_size, groups * times, seq_tokens, sequences)
 
 
-def short_convolution(context: Context, source: Tensor, block: int) -> Tensor:
-    """LFM2's mixer: three parts of one matrix, one of them convolved with the rows kept from before."""
-    name, count = f"blk.{block}.shortconv", context.run.sequences
-    width, each = source.ne[0], context.tokens // count
-    every = context.state("r", block)
-    rows = every.ne[0] // width
-    source = op.reshape(source, width, each, count)
-    parts = op.mul_mat(context.weight(f"{name}.in_proj.weight"), source)
-    b, c, x = (op.view(parts, op.dims(width, each, count), parts.nb) for _ in range(3))
-    mixed = op.transpose(op.like("mul", b, x))
-    conv = op.reshape(states(context, "r", block), rows, width, count)
-    conv = op.concat(conv, mixed, 0)
-    last = op.view(conv, op.dims(rows, width, count), conv.nb)
-    context.graph.expand(op.copy_into(last, op.view(every, op.dims(every.ne[0], count), every.nb)))
-    made = op.new("ssm_conv", op.dims(width, each, count), (conv, context.weight(f"{name}.conv.weight")))
-    made = op.mul_mat(context.weight(f"{name}.out_proj.weight"), op.like("mul", c, made))
-    return op.reshape(made, width, context.tokens)
+def short_convolution(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
+    """LFM2's mixer: three parts of one projection, two of them multiplied and convolved with the state."""
+    name, sequences = f"blk.{block}.shortconv", builder.cparams.sequences
+    width, seq_tokens = source.ne[0], builder.tokens // sequences
+    all_states = builder.state("r", block)
+    rows = all_states.ne[0] // width
+    source = op.reshape(source, width, seq_tokens, sequences)
+    parts = op.mul_mat(builder.weight(f"{name}.in_proj.weight"), source)
+    b, c, x = (op.view(parts, op.dims(width, seq_tokens, sequences), parts.nb) for _ in range(3))
+    qkv = op.transpose(op.like("mul", b, x))
+    conv = op.reshape(sequence_states(builder, "r", block), rows, width, sequences)
+    conv = op.concat(conv, qkv, 0)
+    last_rows = op.view(conv, op.dims(rows, width, sequences), conv.nb)
+    builder.graph.expand(
+        op.copy_into(last_rows, op.view(all_states, op.dims(all_states.ne[0], sequences), all_states.nb))
+    )
+    cur = op.new(
+        "ssm_conv",
+        op.dims(width, seq_tokens, sequences),
+        (conv, builder.weight(f"{name}.conv.weight")),
+    )
+    cur = op.mul_mat(builder.weight(f"{name}.out_proj.weight"), op.like("mul", c, cur))
+    return op.reshape(cur, width, builder.tokens)
 
 
-def kimi_delta(context: Context, source: Tensor, block: int) -> Tensor:
-    """Kimi's delta attention: a decay for each value of a head, and three convolutions."""
-    name, count, tokens = f"blk.{block}", context.run.sequences, context.tokens
-    size, each = context.weight(f"{name}.ssm_f_a.weight").ne[1], tokens // count
-    heads = context.weight(f"{name}.ssm_f_b.weight").ne[1] // size
-    kept = states(context, "r", block)
-    q, k, v = (_kimi_convolved(context, source, kept, which, block) for which in "qkv")
-    decay = op.mul_mat(context.weight(f"{name}.ssm_f_a.weight"), source)
-    decay = op.mul_mat(context.weight(f"{name}.ssm_f_b.weight"), decay)
-    decay = op.like("unary", op.like("add", decay, context.weight(f"{name}.ssm_dt.bias")))
-    decay = op.reshape(decay, size, heads, tokens)
-    decay = op.like("mul", decay, op.reshape(context.weight(f"{name}.ssm_a"), 1, heads, 1))
-    decay = op.reshape(decay, size, heads, each, count)
-    beta = op.mul_mat(context.weight(f"{name}.ssm_beta.weight"), source)
-    beta = op.like("unary", op.reshape(beta, 1, heads, each, count))
-    state = op.reshape(states(context, "s", block), size, size, heads, count)
-    q, k = (op.like("scale", op.like("rms_norm", one)) for one in (q, k))
-    made = op.new("delta_net", op.dims(size * heads, tokens + size * count), (q, k, v, decay, beta, state))
-    output = op.cont(op.view(made, op.dims(size, heads, each, count)))
-    after = op.view(made, op.dims(size, size, heads, count))
-    every = context.state("s", block)
-    context.graph.expand(op.copy_into(after, op.view(every, op.dims(every.ne[0], count), every.nb)))
-    gate = op.mul_mat(context.weight(f"{name}.ssm_g_a.weight"), source)
-    gate = op.reshape(op.mul_mat(context.weight(f"{name}.ssm_g_b.weight"), gate), size, heads, tokens)
-    normed = context.norm(op.reshape(output, size, heads, tokens), f"{name}.ssm_norm.weight", block)
-    made = op.cont(op.like("mul", normed, op.like("unary", gate)), size * heads, tokens)
-    return op.mul_mat(context.weight(f"{name}.attn_output.weight"), made)
+def kimi_delta_attention(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
+    """Kimi delta attention: a decay for each value of a head, and three convolutions."""
+    name, sequences, tokens = f"blk.{block}", builder.cparams.sequences, builder.tokens
+    state_size, seq_tokens = builder.weight(f"{name}.ssm_f_a.weight").ne[1], tokens // sequences
+    heads = builder.weight(f"{name}.ssm_f_b.weight").ne[1] // state_size
+    conv_state = sequence_states(builder, "r", block)
+    q, k, v = (_kimi_convolve(builder, source, conv_state, kind, block) for kind in "qkv")
+    decay = op.mul_mat(builder.weight(f"{name}.ssm_f_a.weight"), source)
+    decay = op.mul_mat(builder.weight(f"{name}.ssm_f_b.weight"), decay)
+    decay = op.like("unary", op.like("add", decay, builder.weight(f"{name}.ssm_dt.bias")))
+    decay = op.reshape(decay, state_size, heads, tokens)
+    decay = op.like("mul", decay, op.reshape(builder.weight(f"{name}.ssm_a"), 1, heads, 1))
+    decay = op.reshape(decay, state_size, heads, seq_tokens, sequences)
+    beta = op.mul_mat(builder.weight(f"{name}.ssm_beta.weight"), source)
+    beta = op.like("unary", op.reshape(beta, 1, heads, seq_tokens, sequences))
+    state = op.reshape(sequence_states(builder, "s", block), state_size, state_size, heads, sequences)
+    q, k = (op.like("scale", op.like("rms_norm", head)) for head in (q, k))
+    cur = op.new(
+        "delta_net",
+        op.dims(state_size * heads, tokens + state_size * sequences),
+        (q, k, v, decay, beta, state),
+    )
+    output = op.cont(op.view(cur, op.dims(state_size, heads, seq_tokens, sequences)))
+    new_states = op.view(cur, op.dims(state_size, state_size, heads, sequences))
+    all_states = builder.state("s", block)
+    builder.graph.expand(
+        op.copy_into(new_states, op.view(all_states, op.dims(all_states.ne[0], sequences), all_states.nb))
+    )
+    gate = op.mul_mat(builder.weight(f"{name}.ssm_g_a.weight"), source)
+    gate = op.reshape(op.mul_mat(builder.weight(f"{name}.ssm_g_b.weight"), gate), state_size, heads, tokens)
+    normed = builder.norm(op.reshape(output, state_size, heads, tokens), f"{name}.ssm_norm.weight", block)
+    cur = op.cont(op.like("mul", normed, op.like("unary", gate)), state_size * heads, tokens)
+    return op.mul_mat(builder.weight(f"{name}.attn_output.weight"), cur)
 
 
-def _kimi_convolved(context: Context, source: Tensor, kept: Tensor, which: str, block: int) -> Tensor:
-    name, count, tokens = f"blk.{block}", context.run.sequences, context.tokens
-    size = context.weight(f"{name}.ssm_f_a.weight").ne[1]
-    weight = context.weight(f"{name}.ssm_conv1d_{which}.weight")
-    made = op.mul_mat(context.weight(f"{name}.attn_{which}.weight"), source)
-    inner, rows, each = made.ne[0], weight.ne[0] - 1, tokens // count
-    mine = op.view(kept, op.dims(rows, inner, count), (F32, F32 * rows, kept.nb[1], kept.nb[2]))
-    conv = op.concat(mine, op.transpose(op.reshape(made, inner, each, count)), 0)
-    every = context.state("r", block)
-    last = op.view(conv, op.dims(rows, inner, count), conv.nb)
-    target = op.view(every, op.dims(rows, inner, count), (F32, F32 * rows, every.nb[1], every.nb[2]))
-    context.graph.expand(op.copy_into(last, target))
-    made = op.new("ssm_conv", op.dims(inner, each, count), (conv, op.reshape(weight, rows + 1, inner)))
-    made = op.like("unary", op.reshape(made, inner, tokens))
-    return op.reshape(made, size, inner // size, each, count)
+def _kimi_convolve(
+    builder: GraphBuilder, source: Tensor, conv_state: Tensor, kind: str, block: int
+) -> Tensor:
+    name, sequences, tokens = f"blk.{block}", builder.cparams.sequences, builder.tokens
+    state_size = builder.weight(f"{name}.ssm_f_a.weight").ne[1]
+    weight = builder.weight(f"{name}.ssm_conv1d_{kind}.weight")
+    cur = op.mul_mat(builder.weight(f"{name}.attn_{kind}.weight"), source)
+    inner, rows, seq_tokens = cur.ne[0], weight.ne[0] - 1, tokens // sequences
+    own_states = op.view(
+        conv_state, op.dims(rows, inner, sequences), (F32, F32 * rows, conv_state.nb[1], conv_state.nb[2])
+    )
+    conv = op.concat(own_states, op.transpose(op.reshape(cur, inner, seq_tokens, sequences)), 0)
+    all_states = builder.state("r", block)
+    last_rows = op.view(conv, op.dims(rows, inner, sequences), conv.nb)
+    target = op.view(
+        all_states, op.dims(rows, inner, sequences), (F32, F32 * rows, all_states.nb[1], all_states.nb[2])
+    )
+    builder.graph.expand(op.copy_into(last_rows, target))
+    cur = op.new(
+        "ssm_conv",
+        op.dims(inner, seq_tokens, sequences),
+        (conv, op.reshape(weight, rows + 1, inner)),
+    )
+    cur = op.like("unary", op.reshape(cur, inner, tokens))
+    return op.reshape(cur, state_size, inner // state_size, seq_tokens, sequences)

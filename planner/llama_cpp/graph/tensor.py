@@ -1,8 +1,7 @@
 """Tensors of a compute graph and the operations that make them, as ggml sizes them.
 
-Source: ggml ``ggml.c``: an operation's result is contiguous unless it is a view; a view of a view has
-the first's root as its source; nodes are ordered depth first, sources from left to right.
-"""
+Source: ggml ``ggml.c``: an operation's result is contiguous unless it is a view; a view of a view has the
+root of the first; nodes are ordered depth first, sources from left to right."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,24 +10,23 @@ Dims = tuple[int, int, int, int]
 F32, F16, I32, I64 = 4, 2, 4, 8
 
 VIEW_OPS = frozenset({"view", "reshape", "permute", "transpose"})
-# Operations that may write over a source that nobody else needs. Source: ``ggml_op_can_inplace``.
+# Operations that may write over a source that nothing else needs. Source: ``ggml_op_can_inplace``.
 IN_PLACE = frozenset(
     {"fill", "scale", "add", "add_id", "sub", "mul", "div", "sqr", "sqrt", "unary", "rope", "rms_norm"}
     | {"clamp", "soft_max"}
 )
-# The back end is not chosen by a weight among the sources: rope factors and sinks are too small.
+# Operations whose back end no weight among the sources decides: RoPE factors and sinks are too small.
 NOT_BY_WEIGHT = frozenset({"rope", "flash_attn"})
 
 
 class Tensor:
-    """``size`` in bytes; ``root`` what a view looks into; ``home`` the device of a weight or cache that
-    stands there already (the host is the last back end); ``pinned`` a
-    back end set from outside; ``element`` the bytes of one value."""
+    """``ne``: elements per dimension; ``nb``: strides in bytes; ``size``: bytes; ``root``: the tensor that a
+    view looks into. ``resident_on``: the back end that already holds a weight or cache (the host is the
+    last). ``pinned``: a back end that was set explicitly. ``element_bytes``: bytes of one value."""
 
     __slots__ = (
         "backend",
-        "element",
-        "home",
+        "element_bytes",
         "is_input",
         "is_output",
         "is_weight",
@@ -36,6 +34,7 @@ class Tensor:
         "ne",
         "op",
         "pinned",
+        "resident_on",
         "root",
         "size",
         "srcs",
@@ -55,9 +54,9 @@ class Tensor:
         self.nb = nb
         self.size = size
         self.srcs = list(srcs)
-        self.element: int = root.element if root is not None else nb[0]
+        self.element_bytes: int = root.element_bytes if root is not None else nb[0]
         self.root: Tensor | None = None if root is None else root.root or root
-        self.home: int | None = None
+        self.resident_on: int | None = None
         self.is_weight = False
         self.is_input = False
         self.is_output = False
@@ -66,13 +65,13 @@ class Tensor:
 
     @property
     def is_contiguous(self) -> bool:
-        return self.nb == strides(self.ne, self.element)
+        return self.nb == strides(self.ne, self.element_bytes)
 
 
-def strides(ne: Dims, element: int) -> Dims:
-    a = element * ne[0]
+def strides(ne: Dims, element_bytes: int) -> Dims:
+    a = element_bytes * ne[0]
     b = a * ne[1]
-    return (element, a, b, b * ne[2])
+    return (element_bytes, a, b, b * ne[2])
 
 
 def dims(*ne: int) -> Dims:
@@ -80,20 +79,20 @@ def dims(*ne: int) -> Dims:
     return (a, b, c, d)
 
 
-def new(op: str, ne: Dims, srcs: Sequence[Tensor] = (), element: int = F32) -> Tensor:
+def new(op: str, ne: Dims, srcs: Sequence[Tensor] = (), element_bytes: int = F32) -> Tensor:
     """A contiguous result."""
-    nb = strides(ne, element)
+    nb = strides(ne, element_bytes)
     return Tensor(op, ne, nb, nb[3] * ne[3], srcs)
 
 
-def like(op: str, source: Tensor, *more: Tensor) -> Tensor:
+def like(op: str, source: Tensor, *others: Tensor) -> Tensor:
     """A contiguous result with the dimensions of its first source."""
-    return new(op, source.ne, (source, *more), source.element)
+    return new(op, source.ne, (source, *others), source.element_bytes)
 
 
 def view(source: Tensor, ne: Dims, nb: Dims | None = None, op: str = "view") -> Tensor:
-    nb = nb or strides(ne, source.element)
-    size = source.element + sum((count - 1) * step for count, step in zip(ne, nb, strict=True))
+    nb = nb or strides(ne, source.element_bytes)
+    size = source.element_bytes + sum((count - 1) * stride for count, stride in zip(ne, nb, strict=True))
     return Tensor(op, ne, nb, max(size, 0) if min(ne) > 0 else 0, (source,), source)
 
 
@@ -104,21 +103,21 @@ def reshape(source: Tensor, *ne: int) -> Tensor:
 def permute(source: Tensor, *order: int) -> Tensor:
     """``order[i]`` is the place that dimension ``i`` moves to, as in ggml."""
     ne, nb = [0] * 4, [0] * 4
-    for old, place in enumerate(order):
-        ne[place], nb[place] = source.ne[old], source.nb[old]
-    moved = view(source, dims(*ne), dims(*nb), op="permute")
-    moved.size = source.size
-    return moved
+    for source_dim, target in enumerate(order):
+        ne[target], nb[target] = source.ne[source_dim], source.nb[source_dim]
+    permuted = view(source, dims(*ne), dims(*nb), op="permute")
+    permuted.size = source.size
+    return permuted
 
 
 def transpose(source: Tensor) -> Tensor:
-    moved = permute(source, 1, 0, 2, 3)
-    moved.op = "transpose"
-    return moved
+    permuted = permute(source, 1, 0, 2, 3)
+    permuted.op = "transpose"
+    return permuted
 
 
 def cont(source: Tensor, *ne: int) -> Tensor:
-    return new("cont", dims(*ne) if ne else source.ne, (source,), source.element)
+    return new("cont", dims(*ne) if ne else source.ne, (source,), source.element_bytes)
 
 
 def mul_mat(weight: Tensor, source: Tensor) -> Tensor:
@@ -135,21 +134,21 @@ def get_rows(table: Tensor, rows: Tensor) -> Tensor:
 
 def set_rows(target: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
     """Writes into ``target``; the result is a view of it."""
-    made = view(target, target.ne, target.nb, op="set_rows")
-    made.srcs = [rows, ids, target]
-    return made
+    result = view(target, target.ne, target.nb, op="set_rows")
+    result.srcs = [rows, ids, target]
+    return result
 
 
 def copy_into(source: Tensor, target: Tensor) -> Tensor:
-    made = view(target, target.ne, target.nb, op="cpy")
-    made.srcs = [source, target]
-    return made
+    result = view(target, target.ne, target.nb, op="cpy")
+    result.srcs = [source, target]
+    return result
 
 
 def concat(first: Tensor, second: Tensor, axis: int) -> Tensor:
     ne = list(first.ne)
     ne[axis] += second.ne[axis]
-    return new("concat", dims(*ne), (first, second), first.element)
+    return new("concat", dims(*ne), (first, second), first.element_bytes)
 
 
 class Graph:
@@ -165,7 +164,7 @@ class Graph:
             self._visit(tensor)
 
     def _visit(self, tensor: Tensor) -> None:
-        """Depth first, without recursion: a model's residual stream is thousands of nodes deep."""
+        """Depth first, without recursion: a model's residual is thousands of nodes deep."""
         stack: list[tuple[Tensor, Iterable[Tensor]]] = []
         if id(tensor) in self._seen:
             return

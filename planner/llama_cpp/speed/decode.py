@@ -1,66 +1,80 @@
-"""Seconds of one token: each device reads its active weights and the KV of the context, one device after
-another, plus fixed times for launches, waits and crossings."""
+"""Seconds of one decoded token: each device in turn reads its active weights and the KV of the context, plus
+fixed times for kernel launches, synchronisation and changes of device."""
 
 from collections.abc import Mapping
 
 from domain.ggml import BY_NAME
 from planner.llama_cpp.placement import HOST_ID
-from planner.llama_cpp.speed.traffic import Traffic
+from planner.llama_cpp.speed.workload import Workload
 from planner.machine.efficiency import CpuEfficiency, GpuEfficiency
 from planner.machine.model import MachineModel
 
 # A change of device in the middle of a token: copy of one row and a synchronisation.
-HOP_S = 60e-6
+DEVICE_CHANGE_S = 60e-6
 
 
-def decode_s(traffic: Mapping[int, Traffic], box: MachineModel, tokens: int = 1) -> float | None:
-    """Seconds of ``tokens`` that are decoded at once, as drafted ones are; ``None`` where a bandwidth is not
-    known. Weights and cache are read once for all of them, experts as many as they touch together."""
-    total, used = 0.0, 0
-    for device, one in traffic.items():
-        if one.is_idle:
+def decode_s(workloads: Mapping[int, Workload], machine: MachineModel, tokens: int = 1) -> float | None:
+    """Seconds to decode ``tokens`` at once, as drafted ones are; ``None`` if a bandwidth is not known.
+
+    Weights and cache are read once for all of them, and the experts that any of them uses."""
+    total_s, devices_used = 0.0, 0
+    for device, workload in workloads.items():
+        if workload.is_idle:
             continue
-        part = _host(one, box, tokens) if device == HOST_ID else _gpu(one, device, box, tokens)
-        if part is None:
+        if device == HOST_ID:
+            device_s = _host_s(workload, machine, tokens)
+        else:
+            device_s = _gpu_s(workload, device, machine, tokens)
+        if device_s is None:
             return None
-        used += 1
-        total += part + 2 * HOP_S * one.lent_layers
-    return total + HOP_S * max(0, used - 1)
+        devices_used += 1
+        total_s += device_s + 2 * DEVICE_CHANGE_S * workload.detached_expert_layers
+    return total_s + DEVICE_CHANGE_S * max(0, devices_used - 1)
 
 
-def _gpu(one: Traffic, device: int, box: MachineModel, tokens: int) -> float | None:
-    peak, reach = box.peak(device), box.ceilings(device)
+def _gpu_s(workload: Workload, device: int, machine: MachineModel, tokens: int) -> float | None:
+    peak, gpu = machine.peak_bytes_per_s(device), machine.gpu_efficiency(device)
     if peak is None:
         return None
-    unpacking = box.unpacking(device)
-    experts = read(one.experts, reach, unpacking) * one.touched(tokens)
-    weights = read(one.dense, reach, unpacking) / reach.read + experts / reach.expert_read
-    attention = max(one.kv_bytes / reach.kv_read, tokens * one.attention_flops / reach.attention)
-    fixed = reach.token_s + reach.op_s * one.tensors + reach.moe_layer_s * one.moe_layers
-    return (weights + attention) / peak + fixed
+    factor = machine.dequantising_factor(device)
+    expert_bytes = effective_bytes(workload.expert_bytes, gpu, factor) * workload.touched_share(tokens)
+    dense_bytes = effective_bytes(workload.dense_bytes, gpu, factor)
+    weight_bytes = dense_bytes / gpu.read + expert_bytes / gpu.expert_read
+    attention_bytes = max(workload.kv_bytes / gpu.kv_read, tokens * workload.attention_flops / gpu.attention)
+    fixed_s = gpu.token_s + gpu.op_s * workload.tensors + gpu.moe_layer_s * workload.moe_layers
+    return (weight_bytes + attention_bytes) / peak + fixed_s
 
 
-def read(types: Mapping[str, int], reach: GpuEfficiency, unpacking: float = 1.0) -> float:
-    """Bytes, those of types that are slow to unpack counted as more."""
-    return sum(size * reach.slow.get(kind, 1.0 / unpacking) * unpacking for kind, size in types.items())
-
-
-def _host(one: Traffic, box: MachineModel, tokens: int) -> float | None:
-    rate, cpu = box.host_rate(), box.reach.cpu
-    if rate is None:
-        return None
-    size = sum(one.dense.values()) + sum(one.experts.values()) * one.touched(tokens)
-    values = tokens * (_values(one.dense, cpu) + _values(one.experts, cpu) * one.share)
-    weights = max(size / rate, values / (box.threads * cpu.core_values_per_s))
-    operations = tokens * one.attention_flops
-    attention = max(one.kv_bytes / rate, operations / (box.threads * cpu.attention_flops_per_s))
-    return weights + attention + cpu.layer_s * one.layers + cpu.moe_layer_s * one.moe_layers
-
-
-def _values(types: Mapping[str, int], cpu: CpuEfficiency) -> float:
-    """Quantized values, by what multiplying them costs a core."""
+def effective_bytes(
+    bytes_by_type: Mapping[str, int], gpu: GpuEfficiency, dequantising_factor: float = 1.0
+) -> float:
+    """Stored bytes, with those of types that are slow to dequantise counted as more."""
     return sum(
-        size * BY_NAME[kind].block / BY_NAME[kind].block_bytes * cpu.cost.get(kind, 1.0)
-        for kind, size in types.items()
-        if kind in BY_NAME
+        size * gpu.dequantising.get(ggml_type, 1.0 / dequantising_factor) * dequantising_factor
+        for ggml_type, size in bytes_by_type.items()
+    )
+
+
+def _host_s(workload: Workload, machine: MachineModel, tokens: int) -> float | None:
+    bytes_per_s, cpu = machine.host_bytes_per_s(), machine.efficiency.cpu
+    if bytes_per_s is None:
+        return None
+    values = tokens * (
+        weighted_values(workload.dense_bytes, cpu)
+        + weighted_values(workload.expert_bytes, cpu) * workload.expert_share
+    )
+    read_s = workload.read_bytes(tokens) / bytes_per_s
+    weights_s = max(read_s, values / (machine.threads * cpu.core_values_per_s))
+    attention_flops = tokens * workload.attention_flops
+    attention_flops_per_s = machine.threads * cpu.attention_flops_per_s
+    attention_s = max(workload.kv_bytes / bytes_per_s, attention_flops / attention_flops_per_s)
+    return weights_s + attention_s + cpu.layer_s * workload.layers + cpu.moe_layer_s * workload.moe_layers
+
+
+def weighted_values(bytes_by_type: Mapping[str, int], cpu: CpuEfficiency) -> float:
+    """Quantized values, weighted by what multiplying their type costs a core."""
+    return sum(
+        size * BY_NAME[ggml_type].block / BY_NAME[ggml_type].block_bytes * cpu.type_cost.get(ggml_type, 1.0)
+        for ggml_type, size in bytes_by_type.items()
+        if ggml_type in BY_NAME
     )

@@ -1,75 +1,84 @@
-"""Seconds of one token of a prompt: arithmetic, the weights once a ubatch, and host weights that a GPU pulls
-over its link."""
+"""Seconds of one token of a prompt: arithmetic, the weights once per ubatch, and host weights that a GPU
+reads over its link."""
 
 from collections.abc import Mapping
 
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.placement import HOST_ID
-from planner.llama_cpp.speed.decode import read
-from planner.llama_cpp.speed.traffic import Traffic
-from planner.machine import efficiency
-from planner.machine.efficiency import GpuEfficiency
+from planner.llama_cpp.speed.decode import effective_bytes
+from planner.llama_cpp.speed.workload import Workload
+from planner.machine.efficiency import DOT_PRODUCT_ISA, PCIE_SHARE_OF_PEAK, GpuEfficiency
 from planner.machine.model import MachineModel
 
-PCIE_OF_PEAK = 0.75
-LEAST_OFFLOADED_TOKENS = 32  # ggml's back ends take host weights from this batch on
+MIN_OFFLOAD_TOKENS = 32  # from this batch on ggml's back ends copy host weights to a GPU
 
 
-def prefill_s(traffic: Mapping[int, Traffic], box: MachineModel, run: ContextParams) -> float | None:
-    """Seconds per token; ``None`` where a bandwidth is not known."""
-    total = 0.0
-    for device, one in traffic.items():
-        if one.is_idle:
+def prefill_s(
+    workloads: Mapping[int, Workload], machine: MachineModel, cparams: ContextParams
+) -> float | None:
+    """Seconds per token; ``None`` if a bandwidth is not known."""
+    total_s = 0.0
+    for device, workload in workloads.items():
+        if workload.is_idle:
             continue
-        part = _host(one, box, run) if device == HOST_ID else _gpu(one, device, box, run)
-        if part is None:
+        if device == HOST_ID:
+            device_s = _host_weights_s(workload, machine, cparams)
+        else:
+            device_s = _gpu_s(workload, device, machine, cparams)
+        if device_s is None:
             return None
-        total += part
-    return total or None
+        total_s += device_s
+    return total_s or None
 
 
-def _gpu(one: Traffic, device: int, box: MachineModel, run: ContextParams) -> float | None:
-    peak, reach = box.peak(device), box.ceilings(device)
+def _gpu_s(workload: Workload, device: int, machine: MachineModel, cparams: ContextParams) -> float | None:
+    peak, gpu = machine.peak_bytes_per_s(device), machine.gpu_efficiency(device)
     if peak is None:
         return None
-    weights = sum(one.dense.values()) / reach.read
-    weights += sum(one.experts.values()) * one.touched(run.ubatch) / reach.expert_read
-    launches = reach.op_s * one.tensors + reach.moe_layer_s * one.moe_layers + reach.token_s
-    return (weights / peak + launches) / run.ubatch + _arithmetic_s(one, device, box, peak)
+    expert_bytes = sum(workload.expert_bytes.values()) * workload.touched_share(cparams.ubatch)
+    weight_bytes = sum(workload.dense_bytes.values()) / gpu.read + expert_bytes / gpu.expert_read
+    launch_s = gpu.op_s * workload.tensors + gpu.moe_layer_s * workload.moe_layers + gpu.token_s
+    ubatch_s = weight_bytes / peak + launch_s
+    return ubatch_s / cparams.ubatch + _arithmetic_s(workload, device, machine, peak)
 
 
-def _arithmetic_s(one: Traffic, device: int, box: MachineModel, peak: float) -> float:
-    reach = box.ceilings(device)
-    rate = box.devices[device].gpu.fp16_flops_per_s or peak * reach.flops_per_byte
-    dense = one.prompt_flops * _slowness(one.dense, reach) / reach.flops
-    dense += one.expert_flops * _slowness(one.experts, reach) / reach.expert_flops
-    attention = reach.flops if one.is_latent and not reach.flash_latent else reach.prompt_attention
-    return (dense + one.prompt_attention_flops / attention) / rate
+def _arithmetic_s(workload: Workload, device: int, machine: MachineModel, peak: float) -> float:
+    gpu = machine.gpu_efficiency(device)
+    flops_per_s = machine.devices[device].gpu.fp16_flops_per_s or peak * gpu.flops_per_byte
+    flops = workload.dense_flops * _dequantising_slowdown(workload.dense_bytes, gpu) / gpu.flops
+    flops += workload.expert_flops * _dequantising_slowdown(workload.expert_bytes, gpu) / gpu.expert_flops
+    has_no_kernel = workload.is_mla and not gpu.has_mla_flash_attention
+    attention_share = gpu.flops if has_no_kernel else gpu.prefill_attention
+    return (flops + workload.prefill_attention_flops / attention_share) / flops_per_s
 
 
-def _slowness(types: Mapping[str, int], reach: GpuEfficiency) -> float:
-    return read(types, reach) / (sum(types.values()) or 1)
+def _dequantising_slowdown(bytes_by_type: Mapping[str, int], gpu: GpuEfficiency) -> float:
+    return effective_bytes(bytes_by_type, gpu) / (sum(bytes_by_type.values()) or 1)
 
 
-def _host(one: Traffic, box: MachineModel, run: ContextParams) -> float | None:
-    """On the cores; or on the GPU that pulls the weights over, whichever the engine does."""
-    gpu = next(
-        (number for number, device in enumerate(box.devices) if device.backend.offloads_host_weights), None
-    )
-    if gpu is None or run.ubatch < LEAST_OFFLOADED_TOKENS or box.devices[gpu].is_unified:
-        rate, cpu = box.host_rate(), box.reach.cpu
-        if rate is None:
-            return None
-        weights = sum(one.dense.values()) + sum(one.experts.values()) * one.touched(run.ubatch)
-        isa = box.hardware.cpu.isa
-        share = cpu.without_dot if isa and efficiency.DOT.isdisjoint(isa) else 1.0
-        cores = (one.prompt_flops + one.expert_flops) / (cpu.core_flops_per_s * share)
-        cores += one.prompt_attention_flops / cpu.prompt_attention_flops_per_s
-        return weights / rate / run.ubatch + cores / box.batch_threads
-    peak, link = box.peak(gpu), box.devices[gpu].gpu.pcie_bytes_per_s
+def _host_weights_s(workload: Workload, machine: MachineModel, cparams: ContextParams) -> float | None:
+    """Host weights are multiplied by the cores, or by a GPU that reads them over its link, as the engine
+    does."""
+    gpus = (number for number, device in enumerate(machine.devices) if device.backend.offloads_host_weights)
+    gpu = next(gpus, None)
+    if gpu is None or cparams.ubatch < MIN_OFFLOAD_TOKENS or machine.devices[gpu].is_unified:
+        return _cores_s(workload, machine, cparams.ubatch)
+    peak, link_bytes_per_s = machine.peak_bytes_per_s(gpu), machine.devices[gpu].gpu.pcie_bytes_per_s
     if peak is None:
         return None
-    stream = box.reach.stream_bytes_per_s
-    stream = stream if link is None else min(stream, link * PCIE_OF_PEAK)
-    pulled = sum(one.dense.values()) + sum(one.experts.values()) * one.touched(run.ubatch)
-    return pulled / stream / run.ubatch + _arithmetic_s(one, gpu, box, peak)
+    stream_bytes_per_s = machine.efficiency.stream_bytes_per_s
+    if link_bytes_per_s is not None:
+        stream_bytes_per_s = min(stream_bytes_per_s, link_bytes_per_s * PCIE_SHARE_OF_PEAK)
+    stream_s = workload.read_bytes(cparams.ubatch) / stream_bytes_per_s
+    return stream_s / cparams.ubatch + _arithmetic_s(workload, gpu, machine, peak)
+
+
+def _cores_s(workload: Workload, machine: MachineModel, ubatch: int) -> float | None:
+    bytes_per_s, cpu = machine.host_bytes_per_s(), machine.efficiency.cpu
+    if bytes_per_s is None:
+        return None
+    isa = machine.hardware.cpu.isa
+    isa_share = cpu.without_dot_product if isa and DOT_PRODUCT_ISA.isdisjoint(isa) else 1.0
+    core_s = (workload.dense_flops + workload.expert_flops) / (cpu.core_flops_per_s * isa_share)
+    core_s += workload.prefill_attention_flops / cpu.prefill_attention_flops_per_s
+    return workload.read_bytes(ubatch) / bytes_per_s / ubatch + core_s / machine.batch_threads

@@ -1,4 +1,4 @@
-"""Tokens per second and load time of one command line on one box: a roofline per device, as a range."""
+"""Tokens per second and load time of one command line on one machine: a roofline per device, as a range."""
 
 from collections.abc import Mapping
 
@@ -12,24 +12,21 @@ from planner.llama_cpp.speed.decode import decode_s
 from planner.llama_cpp.speed.load import load_s
 from planner.llama_cpp.speed.prefill import prefill_s
 from planner.llama_cpp.speed.speculation import Draft
-from planner.llama_cpp.speed.traffic import Traffic, per_device
-from planner.machine import efficiency
+from planner.llama_cpp.speed.workload import Workload, device_workloads
 from planner.machine.calibration import Calibration, Correction, corrections
+from planner.machine.efficiency import DECODE_SPREAD, PREFILL_SPREAD, speed_range
 from planner.machine.model import MachineModel
 from planner.model.hparams import Hparams
 
-CPU_OF_PEAK = efficiency.CPU.read
-CORE_BYTES_PER_S = 10e9  # of F16 and 8-bit weights
 
-
-def threads_of(flags: LlamaFlags, cpu: Cpu) -> int:
+def thread_count(flags: LlamaFlags, cpu: Cpu) -> int:
     return flags.threads or cpu.physical_cores or cpu.usable_cpus or 1
 
 
 def predict(
     shape: ModelShape,
     hparams: Hparams,
-    run: ContextParams,
+    cparams: ContextParams,
     flags: LlamaFlags,
     placement: Placement,
     hardware: Hardware,
@@ -38,61 +35,63 @@ def predict(
     calibration: Calibration,
     draft: Draft | None = None,
 ) -> Speed:
-    box = machine_model(flags, placement, hardware)
-    traffic = per_device(shape, hparams, run, placement, depth_tokens)
-    kind = class_of(traffic, box)
-    decode, prefill = corrections(
+    machine = machine_model(flags, placement, hardware)
+    workloads = device_workloads(shape, hparams, cparams, placement, depth_tokens)
+    work_class = speed_class(workloads, machine)
+    decode_correction, prefill_correction = corrections(
         calibration,
-        broadly(kind),
+        hardware_class(work_class),
         shape.file_bytes,
         flags,
-        decode_spread=efficiency.DECODE_SPREAD[kind],
-        prefill_spread=efficiency.PREFILL_SPREAD[kind],
+        decode_spread=DECODE_SPREAD[work_class],
+        prefill_spread=PREFILL_SPREAD[work_class],
     )
+    if draft is None:
+        decode = _range(decode_s(workloads, machine), decode_correction)
+    else:
+        decode = speculation.decode(workloads, machine, draft, decode_correction)
     cold_s, warm_s = load_s(shape, placement, hardware, flags.load_mode)
-    prompt_s = prefill_s(traffic, box, run)
-    if draft is not None:  # it reads the prompt, too
-        own_s = draft.prefill_s()
-        prompt_s = prompt_s + own_s if prompt_s and own_s else None
     return Speed(
-        decode_tokens_per_s=(
-            speculation.decode(traffic, box, draft, decode)
-            if draft is not None
-            else _range(decode_s(traffic, box), decode)
-        ),
-        prefill_tokens_per_s=_range(prompt_s, prefill),
+        decode_tokens_per_s=decode,
+        prefill_tokens_per_s=_range(_prompt_token_s(workloads, machine, cparams, draft), prefill_correction),
         load_s=cold_s,
         load_warm_s=warm_s,
-        decode_source=decode.source,
-        prefill_source=prefill.source,
+        decode_source=decode_correction.source,
+        prefill_source=prefill_correction.source,
     )
+
+
+def _prompt_token_s(
+    workloads: Mapping[int, Workload], machine: MachineModel, cparams: ContextParams, draft: Draft | None
+) -> float | None:
+    """A draft model reads the prompt as well."""
+    own_s = prefill_s(workloads, machine, cparams)
+    if draft is None:
+        return own_s
+    draft_s = draft.prefill_s()
+    return own_s + draft_s if own_s and draft_s else None
 
 
 def machine_model(flags: LlamaFlags, placement: Placement, hardware: Hardware) -> MachineModel:
-    threads = threads_of(flags, hardware.cpu)
+    threads = thread_count(flags, hardware.cpu)
     return MachineModel(hardware, placement.devices, threads, flags.threads_batch or threads)
 
 
-def class_of(traffic: Mapping[int, Traffic], box: MachineModel) -> str:
-    """How far off a prediction may be: by what does the work."""
-    host = bool(traffic[HOST_ID].dense or traffic[HOST_ID].experts)
-    gpus = [device for device in range(len(box.devices)) if not traffic[device].is_idle]
-    if not gpus:
+def speed_class(workloads: Mapping[int, Workload], machine: MachineModel) -> str:
+    """What does the work, which decides how far off a prediction may be."""
+    uses_host = bool(workloads[HOST_ID].dense_bytes or workloads[HOST_ID].expert_bytes)
+    busy_gpus = [device for device in range(len(machine.devices)) if not workloads[device].is_idle]
+    if not busy_gpus:
         return "cpu"
-    if host:
+    if uses_host:
         return "gpu + cpu"
-    return box.kind(gpus[0])
+    return machine.efficiency_class(busy_gpus[0])
 
 
-def broadly(kind: str) -> str:
-    """``cpu``, ``gpu + cpu`` or ``gpu``: a box has one back end at a time."""
-    return kind if kind in ("cpu", "gpu + cpu") else "gpu"
+def hardware_class(work_class: str) -> str:
+    """``cpu``, ``gpu + cpu`` or ``gpu``: a machine uses one back end at a time."""
+    return work_class if work_class in ("cpu", "gpu + cpu") else "gpu"
 
 
-def range_of(expected: float, spread: float) -> Range:
-    """``spread`` 0.3: from 1 / 1.3 to 1.3 times."""
-    return Range(expected / (1 + spread), expected, expected * (1 + spread))
-
-
-def _range(seconds: float | None, by: Correction) -> Range | None:
-    return range_of(by.ratio / seconds, by.spread) if seconds else None
+def _range(seconds: float | None, correction: Correction) -> Range | None:
+    return speed_range(correction.ratio / seconds, correction.spread) if seconds else None

@@ -1,4 +1,4 @@
-"""Decode with a draft model: it puts up some tokens, the model checks them all at once.
+"""Decode with a draft model: it proposes some tokens, the model verifies them all at once.
 
 Source: Leviathan, Kalman, Matias, "Fast inference from transformers via speculative decoding" (2023): of k
 drafted tokens, each accepted with probability a, a round gives (1 - a^(k + 1)) / (1 - a) on average.
@@ -11,38 +11,43 @@ from domain.plan import Range
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.speed.decode import decode_s
 from planner.llama_cpp.speed.prefill import prefill_s
-from planner.llama_cpp.speed.traffic import Traffic
+from planner.llama_cpp.speed.workload import Workload
 from planner.machine.calibration import Correction
 from planner.machine.model import MachineModel
 
-# Of drafted tokens that are accepted: the paper's table 3 has 0.5 to 0.9 for drafts of a tenth of the model
-# and less, prose at the low end, code and translation at the high one.
-LOW, EXPECTED, HIGH = 0.5, 0.7, 0.9
+# Share of drafted tokens that are accepted: the paper's table 3 has 0.5 to 0.9 for drafts of a tenth of the
+# model and less, prose at the low end, code and translation at the high one.
+LOW_ACCEPTANCE, EXPECTED_ACCEPTANCE, HIGH_ACCEPTANCE = 0.5, 0.7, 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A draft model as it lies on the box; ``most`` tokens are drafted at a time."""
+    """A draft model placed on the machine; ``max_tokens`` are drafted at a time."""
 
-    work: Mapping[int, Traffic]
-    box: MachineModel
-    run: ContextParams
-    most: int
+    workloads: Mapping[int, Workload]
+    machine: MachineModel
+    cparams: ContextParams
+    max_tokens: int
 
     def prefill_s(self) -> float | None:
-        return prefill_s(self.work, self.box, self.run)
+        return prefill_s(self.workloads, self.machine, self.cparams)
 
 
-def decode(work: Mapping[int, Traffic], box: MachineModel, draft: Draft, by: Correction) -> Range | None:
-    """Tokens/s. The range is that of the rules, and of what is accepted."""
-    own_s, draft_s = decode_s(work, box, draft.most + 1), decode_s(draft.work, draft.box)
-    if own_s is None or draft_s is None:
+def decode(
+    workloads: Mapping[int, Workload], machine: MachineModel, draft: Draft, correction: Correction
+) -> Range | None:
+    """Tokens/s. The range covers the spread of the rules and of the acceptance."""
+    verify_s = decode_s(workloads, machine, draft.max_tokens + 1)
+    draft_s = decode_s(draft.workloads, draft.machine)
+    if verify_s is None or draft_s is None:
         return None
-    round_s = (own_s + draft.most * draft_s) / by.ratio
-    low, expected, high = (_tokens(share, draft.most) / round_s for share in (LOW, EXPECTED, HIGH))
-    return Range(low / (1 + by.spread), expected, high * (1 + by.spread))
+    round_s = (verify_s + draft.max_tokens * draft_s) / correction.ratio
+    low, expected, high = (
+        _tokens_per_round(acceptance, draft.max_tokens) / round_s
+        for acceptance in (LOW_ACCEPTANCE, EXPECTED_ACCEPTANCE, HIGH_ACCEPTANCE)
+    )
+    return Range(low / (1 + correction.spread), expected, high * (1 + correction.spread))
 
 
-def _tokens(share: float, most: int) -> float:
-    """That a round gives."""
-    return float((1 - share ** (most + 1)) / (1 - share))
+def _tokens_per_round(acceptance: float, max_tokens: int) -> float:
+    return float((1 - acceptance ** (max_tokens + 1)) / (1 - acceptance))

@@ -21,8 +21,8 @@ from launchers import llama_cpp
 from launchers.base import Capabilities, SearchPaths
 from launchers.llama_cpp import dry_run
 from launchers.registry import choose
-from planner.llama_cpp.context_params import Reader
-from planner.llama_cpp.estimate import lay_out
+from planner.llama_cpp.context_params import EngineTool
+from planner.llama_cpp.estimate import memory_layout
 from tests.conftest import ROOT
 from tests.rigs import rpc
 from tests.rigs.replica import shape_from_facts, write_replica
@@ -87,7 +87,7 @@ def test_predicted_and_reported_bytes_side_by_side(
     replica = write(found.weights, tmp_path / "copy", within_s=10)
     flags = llama_cpp.parse(args.split())
     flags = replace(flags, rpc=lent[:count])
-    rules = lay_out(found.shape, flags, box(engine, count), reader=Reader.DRY_RUN).rows
+    rules = memory_layout(found.shape, flags, box(engine, count), tool=EngineTool.DRY_RUN).memory
     told = dry_run.run(flags, engine, replica, timeout_s=60)
     said = {row.device: 0 for row in rules}
     on_device = iter(row.device for row in rules if row.device != HOST)
@@ -110,7 +110,7 @@ def test_a_plan_for_more_devices_than_the_engine_sees_is_not_compared(
 ) -> None:
     found = model("qwen3-0.6b", "Q4_K_M", tmp_path)
     flags = llama_cpp.parse(["-ngl", "999", "-c", "4096", "-np", "1"])
-    rules = lay_out(found.shape, flags, box(engine, 1)).rows
+    rules = memory_layout(found.shape, flags, box(engine, 1)).memory
     told = dry_run.run(flags, engine, Path(found.weights.first_path or ""))
     assert reconcile.differences(rules, told.devices) is None
 

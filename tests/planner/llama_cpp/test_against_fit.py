@@ -32,10 +32,10 @@ def test_a_plan_runs_within_the_memory_given(
     box = Box("the small model", model, rooms_mib)
     first_port = 28000 + 300 * worker
     with rpc.devices(box.sizes_mib, tmp_path, first_port=first_port) as addresses:
-        found = interleaved(box, engine, addresses, tmp_path, rounds=1, first_port=first_port + 100)
-    for runs in found.values():
+        runs_by_name = interleaved(box, engine, addresses, tmp_path, rounds=1, first_port=first_port + 100)
+    for runs in runs_by_name.values():
         assert "Paris" in runs[0].text
         assert runs[0].held_mib
     for address, room_mib in zip(addresses, rooms_mib, strict=True):
-        held = [mib for device, mib in found["ours"][0].held_mib.items() if f"[{address}]" in device]
+        held = [mib for device, mib in runs_by_name["ours"][0].held_mib.items() if f"[{address}]" in device]
         assert 0 < sum(held) <= room_mib

@@ -12,25 +12,25 @@ from domain.plan import DeviceMemory
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
 from planner.llama_cpp import draft_models
-from planner.llama_cpp.context_params import Reader
-from planner.llama_cpp.estimate import estimate, lay_out
+from planner.llama_cpp.context_params import EngineTool
+from planner.llama_cpp.estimate import estimate, memory_layout
 from planner.llama_cpp.placement import HOST_ID
 from tests.planner import build
-from tests.planner.llama_cpp.test_engine_agrees import here, said
+from tests.planner.llama_cpp.test_engine_agrees import first_match, here
 
 LINE = "-ngl 999 -c 8192 -np 2 -ctk q8_0 -ctv q8_0 -fa on"
 MODEL, DRAFT = ("llama-3.1-8b", "Q4_K_M"), ("qwen3-0.6b", "F16")
 
 
 def rows(
-    line: str,
+    args: str,
     machine: Hardware,
     *,
     draft: ModelShape | None = None,
     model: tuple[str, str] = MODEL,
 ) -> dict[str, DeviceMemory]:
-    found = estimate(build.shape(*model), parse(line.split()), machine, draft=draft)
-    return {row.device: row for row in found.memory}
+    estimated = estimate(build.shape(*model), parse(args.split()), machine, draft=draft)
+    return {row.device: row for row in estimated.memory}
 
 
 def figures(row: DeviceMemory) -> tuple[int, int, int]:
@@ -40,10 +40,10 @@ def figures(row: DeviceMemory) -> tuple[int, int, int]:
 def test_a_draft_takes_what_it_would_take_alone_with_its_own_cache_type() -> None:
     machine = build.hardware(build.gpu(24))
     both = rows(f"{LINE} -md d.gguf -ngld all -ctkd q4_0", machine, draft=build.shape(*DRAFT))
-    own = rows(LINE, machine)
+    model_only = rows(LINE, machine)
     alone = rows("-ngl 999 -c 8192 -np 2 -ctk q4_0 -ctv f16 -fa on", machine, model=DRAFT)
     for device in ("GPU0", "host"):
-        sums = [sum(pair) for pair in zip(figures(own[device]), figures(alone[device]), strict=True)]
+        sums = [sum(pair) for pair in zip(figures(model_only[device]), figures(alone[device]), strict=True)]
         assert list(figures(both[device])) == sums
 
 
@@ -57,12 +57,12 @@ def test_a_draft_takes_what_it_would_take_alone_with_its_own_cache_type() -> Non
 )
 def test_a_draft_stands_where_it_is_put(options: str, device: str) -> None:
     machine = build.hardware(build.gpu(24, name="a"), build.gpu(24, name="b"))
-    own = rows(f"{LINE} -dev CUDA0", machine)
+    model_only = rows(f"{LINE} -dev CUDA0", machine)
     both = rows(f"{LINE} -dev CUDA0 -md d.gguf {options}", machine, draft=build.shape(*DRAFT))
-    assert "GPU1" not in own
-    before = own[device].kv_cache_bytes if device in own else 0
+    assert "GPU1" not in model_only
+    before = model_only[device].kv_cache_bytes if device in model_only else 0
     assert both[device].kv_cache_bytes > before
-    assert both["GPU0"].weights_bytes == own["GPU0"].weights_bytes
+    assert both["GPU0"].weights_bytes == model_only["GPU0"].weights_bytes
 
 
 def test_tokens_that_are_guessed_have_their_logits() -> None:
@@ -77,13 +77,15 @@ def test_tokens_that_are_guessed_have_their_logits() -> None:
 @pytest.mark.engine
 def test_the_engine_takes_for_a_draft_what_was_said(smollm2: Path) -> None:
     """Its cache is the second that is printed, in its own type."""
-    line = ["-c", "4096", "-np", "2", "-fa", "on", "-md", str(smollm2), "-ctkd", "q8_0", "-ctvd", "q8_0"]
+    args = ["-c", "4096", "-np", "2", "-fa", "on", "-md", str(smollm2), "-ctkd", "q8_0", "-ctvd", "q8_0"]
     pattern = re.compile(r"KV buffer size = +(47\.\d+) MiB")
-    found = said(smollm2, [*line, "-fit", "off"], pattern, limit_kib=8_000_000)
+    printed = first_match(smollm2, [*args, "-fit", "off"], pattern, limit_kib=8_000_000)
     shape = read_file(smollm2)
-    own, both = (estimate(shape, parse(line), here(), draft=given).memory[-1] for given in (None, shape))
-    mine = (both.kv_cache_bytes - own.kv_cache_bytes) / MIB
-    assert mine == pytest.approx(float(found[0]), rel=0.001)
+    model_only, both = (
+        estimate(shape, parse(args), here(), draft=draft).memory[-1] for draft in (None, shape)
+    )
+    ours = (both.kv_cache_bytes - model_only.kv_cache_bytes) / MIB
+    assert ours == pytest.approx(float(printed[0]), rel=0.001)
 
 
 # MiB of weights, cache and compute, of the model and of its draft, on the host. Source: llama-server of
@@ -109,14 +111,16 @@ DRAFTED = [
 ]
 
 
-@pytest.mark.parametrize(("model", "small", "args", "own", "drafts"), DRAFTED)
+@pytest.mark.parametrize(("model", "small", "extra", "model_mib", "draft_mib"), DRAFTED)
 def test_a_model_and_its_draft_take_what_the_engine_said(
-    model: str, small: str, args: str, own: tuple[int, int, int], drafts: tuple[int, int, int]
+    model: str, small: str, extra: str, model_mib: tuple[int, int, int], draft_mib: tuple[int, int, int]
 ) -> None:
-    line = parse(f"-md d.gguf --spec-type draft-simple {args}".split())
-    box = build.assumed_gpus(0)
-    laid = lay_out(build.published(model), line, box, reader=Reader.DRY_RUN)
-    beside = draft_models.draft(build.published(small), line, laid.run, box)
-    mine = [size // MIB for size in figures(laid.rows[-1])]
-    assert mine == list(own)
-    assert [part[HOST_ID] // MIB for part in (beside.weights, beside.cache, beside.work)] == list(drafts)
+    args = parse(f"-md d.gguf --spec-type draft-simple {extra}".split())
+    machine = build.assumed_gpus(0)
+    layout = memory_layout(build.published(model), args, machine, tool=EngineTool.DRY_RUN)
+    draft_part = draft_models.draft_memory(build.published(small), args, layout.cparams, machine)
+    ours = [size // MIB for size in figures(layout.memory[-1])]
+    assert ours == list(model_mib)
+    assert [
+        part[HOST_ID] // MIB for part in (draft_part.weights, draft_part.kv_cache, draft_part.compute)
+    ] == list(draft_mib)

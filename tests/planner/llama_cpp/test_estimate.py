@@ -10,9 +10,9 @@ from domain.model import ModelShape
 from domain.plan import HOST, DeviceMemory
 from domain.units import GIB, MIB
 from launchers.llama_cpp.parsing import parse
-from planner.llama_cpp.context_params import Reader
+from planner.llama_cpp.context_params import EngineTool
 from planner.llama_cpp.estimate import estimate
-from planner.machine.devices import build_of
+from planner.machine.devices import llama_cpp_build
 from tests.planner import build
 
 LLAMA = build.shape("llama-3.1-8b", "Q4_K_M")
@@ -20,12 +20,12 @@ MOE = build.shape("qwen3-30b-a3b", "Q4_K_M")
 ONE, TWO = build.assumed_gpus(1), build.assumed_gpus(2)
 
 
-def rows(shape: ModelShape, line: str, machine: Hardware) -> dict[str, DeviceMemory]:
-    return {row.device: row for row in estimate(shape, parse(line.split()), machine).memory}
+def rows(shape: ModelShape, args: str, machine: Hardware) -> dict[str, DeviceMemory]:
+    return {row.device: row for row in estimate(shape, parse(args.split()), machine).memory}
 
 
 @pytest.mark.parametrize(
-    ("line", "on_gpu"),
+    ("args", "on_gpu"),
     [
         pytest.param("-ngl 0", False, id="no layer"),
         pytest.param("-ngl 999 -ot .*=CPU", False, id="an override sends all to the host"),
@@ -33,9 +33,9 @@ def rows(shape: ModelShape, line: str, machine: Hardware) -> dict[str, DeviceMem
         pytest.param("-ngl 999", True, id="all layers"),
     ],
 )
-def test_weights_stand_where_the_line_says(line: str, on_gpu: bool) -> None:
-    found = rows(LLAMA, f"{line} -c 4096 -np 1", ONE)
-    weights = found["GPU0"].weights_bytes if "GPU0" in found else 0
+def test_weights_stand_where_the_line_says(args: str, on_gpu: bool) -> None:
+    estimated = rows(LLAMA, f"{args} -c 4096 -np 1", ONE)
+    weights = estimated["GPU0"].weights_bytes if "GPU0" in estimated else 0
     assert (weights > 0) is on_gpu
 
 
@@ -50,14 +50,14 @@ def test_an_override_moves_what_it_names() -> None:
 
 
 def test_all_experts_on_the_cpu_are_the_experts_of_all_layers() -> None:
-    both = [rows(MOE, f"-ngl 999 -c 4096 -np 1 {flag}", ONE) for flag in ("--cpu-moe", "--n-cpu-moe 48")]
-    assert both[0]["GPU0"].weights_bytes == both[1]["GPU0"].weights_bytes
-    assert both[0]["GPU0"].weights_bytes < 0.1 * both[0][HOST].weights_bytes
+    two = [rows(MOE, f"-ngl 999 -c 4096 -np 1 {flag}", ONE) for flag in ("--cpu-moe", "--n-cpu-moe 48")]
+    assert two[0]["GPU0"].weights_bytes == two[1]["GPU0"].weights_bytes
+    assert two[0]["GPU0"].weights_bytes < 0.1 * two[0][HOST].weights_bytes
 
 
 def test_one_gpu_only_with_split_mode_none() -> None:
-    found = rows(LLAMA, "-ngl 999 -c 4096 -np 1 -sm none -mg 1", TWO)
-    assert list(found) == ["GPU1", HOST]
+    estimated = rows(LLAMA, "-ngl 999 -c 4096 -np 1 -sm none -mg 1", TWO)
+    assert list(estimated) == ["GPU1", HOST]
 
 
 def test_no_gpu_with_split_mode_none_and_a_negative_main_gpu() -> None:
@@ -73,8 +73,8 @@ def test_a_ubatch_of_zero_is_as_large_as_the_batch() -> None:
 
 
 def test_without_kv_offload_the_cache_is_on_the_host() -> None:
-    found = rows(LLAMA, "-ngl 999 -c 4096 -np 1 -nkvo", ONE)
-    assert (found["GPU0"].kv_cache_bytes, found[HOST].kv_cache_bytes) == (0, 512 * MIB)
+    estimated = rows(LLAMA, "-ngl 999 -c 4096 -np 1 -nkvo", ONE)
+    assert (estimated["GPU0"].kv_cache_bytes, estimated[HOST].kv_cache_bytes) == (0, 512 * MIB)
 
 
 def test_a_full_window_cache_costs_what_full_attention_does() -> None:
@@ -96,44 +96,46 @@ def test_four_slots_share_one_cache_where_nothing_is_said() -> None:
 
 def test_the_prompt_cache_is_in_the_budget_of_the_host() -> None:
     limits = ("-cram 0", "-cram 1024", "")
-    found = [rows(LLAMA, f"-c 4096 -np 1 {limit}", build.SMALL_CPU)[HOST].overhead_bytes for limit in limits]
-    assert [more - found[0] for more in found] == [0, 1 * GIB, 8 * GIB]
+    estimated = [
+        rows(LLAMA, f"-c 4096 -np 1 {limit}", build.SMALL_CPU)[HOST].overhead_bytes for limit in limits
+    ]
+    assert [more - estimated[0] for more in estimated] == [0, 1 * GIB, 8 * GIB]
 
 
 def test_checkpoints_count_where_a_cache_cannot_be_rolled_back() -> None:
     gemma = build.shape("gemma-3-12b", "Q4_K_M")
-    both = [
+    two = [
         rows(gemma, f"-c 65536 -np 2 -cram 0 -ctxcp {count}", ONE)[HOST].overhead_bytes for count in (0, 8)
     ]
-    assert both[1] - both[0] > 1 * GIB
-    same = [
+    assert two[1] - two[0] > 1 * GIB
+    unchanged = [
         rows(LLAMA, f"-c 65536 -np 2 -cram 0 -ctxcp {count}", ONE)[HOST].overhead_bytes for count in (0, 8)
     ]
-    assert same[0] == same[1]
+    assert unchanged[0] == unchanged[1]
 
 
 def test_a_tied_embedding_counts_on_both_sides() -> None:
     tiny = build.shape("qwen3-0.6b", "F16")
-    found = rows(tiny, "-ngl 999 -c 4096 -np 1", ONE)
-    embedding = next(one for one in tiny.tensors if one.name == "token_embd.weight")
-    assert found[HOST].weights_bytes == embedding.size_bytes
-    assert found["GPU0"].weights_bytes + found[HOST].weights_bytes == embedding.size_bytes + sum(
-        one.size_bytes for one in tiny.tensors
+    estimated = rows(tiny, "-ngl 999 -c 4096 -np 1", ONE)
+    embedding = next(tensor for tensor in tiny.tensors if tensor.name == "token_embd.weight")
+    assert estimated[HOST].weights_bytes == embedding.size_bytes
+    assert estimated["GPU0"].weights_bytes + estimated[HOST].weights_bytes == embedding.size_bytes + sum(
+        tensor.size_bytes for tensor in tiny.tensors
     )
 
 
 def test_experts_that_a_gpu_pulls_over_need_room_there() -> None:
-    line = "-ngl 999 -c 4096 -np 1 --cpu-moe"
-    pulled = rows(MOE, line, build.CARD_24)["GPU0"].compute_bytes
-    left = rows(MOE, line, ONE)["GPU0"].compute_bytes
-    expert = max(one.size_bytes for one in MOE.tensors if "_exps" in one.name)
+    args = "-ngl 999 -c 4096 -np 1 --cpu-moe"
+    pulled = rows(MOE, args, build.CARD_24)["GPU0"].compute_bytes
+    left = rows(MOE, args, ONE)["GPU0"].compute_bytes
+    expert = max(tensor.size_bytes for tensor in MOE.tensors if "_exps" in tensor.name)
     assert pulled - left > 0.5 * expert
 
 
 def test_fits_says_which_device_overflows() -> None:
-    found = estimate(MOE, parse(["-ngl", "999", "-c", "4096", "-np", "1"]), build.CARD_9)
-    assert not found.fits
-    assert any(note.startswith("GPU0 needs 18.") for note in found.notes)
+    estimated = estimate(MOE, parse(["-ngl", "999", "-c", "4096", "-np", "1"]), build.CARD_9)
+    assert not estimated.fits
+    assert any(note.startswith("GPU0 needs 18.") for note in estimated.notes)
 
 
 def test_unknown_sizes_do_not_make_a_plan_unfit() -> None:
@@ -146,9 +148,9 @@ def test_an_unknown_architecture_is_said() -> None:
         architecture="unheard-of",
         metadata={key.replace("llama.", "unheard-of."): value for key, value in LLAMA.metadata.items()},
     )
-    found = estimate(other, parse(["-c", "4096"]), ONE)
-    assert any("unheard-of" in note for note in found.notes)
-    assert sum(row.weights_bytes for row in found.memory) > 4 * GIB
+    estimated = estimate(other, parse(["-c", "4096"]), ONE)
+    assert any("unheard-of" in note for note in estimated.notes)
+    assert sum(row.weights_bytes for row in estimated.memory) > 4 * GIB
 
 
 def test_a_header_without_layers_is_refused() -> None:
@@ -162,31 +164,31 @@ def test_a_header_without_layers_is_refused() -> None:
     [("b11434", 11434), ("0.10434.0", 10434), ("version: 9821 (abc)", 9821), ("dev", None)],
 )
 def test_build_numbers_are_read_from_versions(version: str, build_number: int | None) -> None:
-    assert build_of(Hardware(engines=(EngineFound("llama.cpp", "/x", version),))) == build_number
+    assert llama_cpp_build(Hardware(engines=(EngineFound("llama.cpp", "/x", version),))) == build_number
 
 
 def test_no_bandwidth_no_speed() -> None:
     blind = build.hardware(gb_per_s=None)
-    found = estimate(LLAMA, parse(["-c", "4096"]), blind).speed
-    assert found.decode_tokens_per_s is None
-    known = estimate(LLAMA, parse(["-c", "4096"]), build.SMALL_CPU).speed.decode_tokens_per_s
-    assert known is not None
-    assert known.low < known.expected < known.high
+    estimated = estimate(LLAMA, parse(["-c", "4096"]), blind).speed
+    assert estimated.decode_tokens_per_s is None
+    predicted = estimate(LLAMA, parse(["-c", "4096"]), build.SMALL_CPU).speed.decode_tokens_per_s
+    assert predicted is not None
+    assert predicted.low < predicted.expected < predicted.high
 
 
 def test_the_prompt_cache_and_checkpoints_are_told_in_words() -> None:
     windows = build.shape("gemma-3-12b", "Q4_K_M")
-    told = estimate(windows, parse(["-c", "16384", "-np", "1"]), TWO).notes
-    assert any("8.0 GiB of the host's overhead are the prompt cache" in note for note in told)
-    assert any("context checkpoints" in note for note in told)
-    line = ["-c", "16384", "-np", "1", "--cache-ram", "0", "--ctx-checkpoints", "0"]
-    assert not any("overhead" in note for note in estimate(windows, parse(line), TWO).notes)
+    notes = estimate(windows, parse(["-c", "16384", "-np", "1"]), TWO).notes
+    assert any("8.0 GiB of the host's overhead are the prompt cache" in note for note in notes)
+    assert any("context checkpoints" in note for note in notes)
+    args = ["-c", "16384", "-np", "1", "--cache-ram", "0", "--ctx-checkpoints", "0"]
+    assert not any("overhead" in note for note in estimate(windows, parse(args), TWO).notes)
 
 
 def test_auto_flash_attention_ends_where_a_hybrids_states_stand_on_the_host() -> None:
     hybrid = build.published("granite-4-h-micro")
-    line = "-ngl 999 -c 16384 -np 1 -nkvo"
-    auto, on = (rows(hybrid, f"{line} -fa {word}", ONE)["host"].compute_bytes for word in ("auto", "on"))
+    args = "-ngl 999 -c 16384 -np 1 -nkvo"
+    auto, on = (rows(hybrid, f"{args} -fa {word}", ONE)["host"].compute_bytes for word in ("auto", "on"))
     assert auto - on > GIB / 2
 
 
@@ -196,19 +198,19 @@ TENSOR_SPLIT = DeviceMemory("all", 4671766528, 2415919104, 361512960)
 
 @pytest.mark.parametrize("parts", ["3,2", "1,1"])
 def test_a_split_of_each_matrix_is_bounded_and_said_so(parts: str) -> None:
-    line = parse(f"-ngl 999 -c 16384 -np 1 -ts {parts} -sm tensor".split())
-    found = estimate(build.published("qwen3-8b"), line, TWO, reader=Reader.FIT_PARAMS)
-    gpus = [row for row in found.memory if row.device != HOST]
+    args = parse(f"-ngl 999 -c 16384 -np 1 -ts {parts} -sm tensor".split())
+    estimated = estimate(build.published("qwen3-8b"), args, TWO, tool=EngineTool.FIT_PARAMS)
+    gpus = [row for row in estimated.memory if row.device != HOST]
     assert TENSOR_SPLIT.weights_bytes <= sum(row.weights_bytes for row in gpus) <= 1.05 * 4671766528
     assert TENSOR_SPLIT.kv_cache_bytes <= sum(row.kv_cache_bytes for row in gpus) <= 1.2 * 2415919104
     assert all(row.compute_bytes == TENSOR_SPLIT.compute_bytes for row in gpus)
-    assert any("-sm tensor" in note and "bounds from above" in note for note in found.notes)
+    assert any("-sm tensor" in note and "bounds from above" in note for note in estimated.notes)
 
 
 def test_rows_that_are_split_are_not_pipelined() -> None:
-    line = "-ngl 999 -c 16384 -np 1 -ts 1,1"
+    args = "-ngl 999 -c 16384 -np 1 -ts 1,1"
     shape = build.published("qwen3-8b")
-    by_layers, by_rows = (rows(shape, f"{line} -sm {mode}", TWO) for mode in ("layer", "row"))
+    by_layers, by_rows = (rows(shape, f"{args} -sm {mode}", TWO) for mode in ("layer", "row"))
     assert by_rows["GPU0"].compute_bytes < by_layers["GPU0"].compute_bytes
     assert (
         by_rows["GPU0"].weights_bytes >= sum(row.weights_bytes for row in by_rows.values()) // 2 - 400 * MIB

@@ -18,14 +18,14 @@ SHAPE = build.shape("qwen3-32b", "Q4_K_M")
 ALL = LlamaFlags(gpu_layers=999, context_tokens=4096, parallel=1, load_mode="mmap")
 
 
-def speed(flags: LlamaFlags, box: Hardware, shape: ModelShape = SHAPE) -> Speed:
-    return estimate(shape, flags, box).speed
+def speed(flags: LlamaFlags, machine: Hardware, shape: ModelShape = SHAPE) -> Speed:
+    return estimate(shape, flags, machine).speed
 
 
-def on_disk(box: Hardware, gb_per_s: float | None, *, available_gib: int = 96) -> Hardware:
+def on_disk(machine: Hardware, gb_per_s: float | None, *, available_gib: int = 96) -> Hardware:
     memory = Memory(total_bytes=available_gib * GIB, available_bytes=available_gib * GIB)
-    rate = None if gb_per_s is None else gb_per_s * 1e9
-    return replace(box, memory=memory, storage=Storage("/models", read_bytes_per_s=rate))
+    disk_rate = None if gb_per_s is None else gb_per_s * 1e9
+    return replace(machine, memory=memory, storage=Storage("/models", read_bytes_per_s=disk_rate))
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def on_disk(box: Hardware, gb_per_s: float | None, *, available_gib: int = 96) -
 def test_published_loads_from_the_page_cache(gb_per_s: float, measured_s: float) -> None:
     """Mixtral 8x7B Q5_K_M, rows 602 and 603 of tests/captures/bench.json."""
     mixtral = shape_of(catalogue()["mixtral-8x7b"], KnownQuant("", "Q5_K_M", 32_229_279_744))
-    found = speed(ALL, build.hardware(build.gpu(80, gb_per_s=gb_per_s)), mixtral)
-    assert found.load_warm_s == pytest.approx(measured_s, rel=0.25)
+    predicted = speed(ALL, build.hardware(build.gpu(80, gb_per_s=gb_per_s)), mixtral)
+    assert predicted.load_warm_s == pytest.approx(measured_s, rel=0.25)
 
 
 def test_an_unknown_disk_gives_no_cold_load() -> None:
@@ -44,7 +44,7 @@ def test_an_unknown_disk_gives_no_cold_load() -> None:
 
 
 def test_a_disk_bounds_the_first_load_and_no_later_one() -> None:
-    slow, quick = (speed(ALL, on_disk(build.CARD_24, rate)) for rate in (0.5, 5.0))
+    slow, quick = (speed(ALL, on_disk(build.CARD_24, disk_rate)) for disk_rate in (0.5, 5.0))
     assert slow.load_s == pytest.approx(SHAPE.file_bytes / 0.5e9, rel=0.15)
     assert slow.load_s is not None
     assert quick.load_s is not None
@@ -80,8 +80,8 @@ def test_a_file_that_ram_cannot_hold_is_read_twice_for_the_gpu() -> None:
 
 def test_a_narrow_link_slows_the_copy() -> None:
     wide, narrow = (
-        speed(ALL, build.hardware(replace(build.gpu(24), pcie_bytes_per_s=rate))).load_warm_s
-        for rate in (64e9, 4e9)
+        speed(ALL, build.hardware(replace(build.gpu(24), pcie_bytes_per_s=disk_rate))).load_warm_s
+        for disk_rate in (64e9, 4e9)
     )
     assert wide is not None
     assert narrow is not None

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from planner.llama_cpp import projectors
 from planner.llama_cpp.estimate import estimate
 from planner.llama_cpp.placement import HOST_ID
 from tests.planner import build
-from tests.planner.llama_cpp.test_engine_agrees import here, said
+from tests.planner.llama_cpp.test_engine_agrees import first_match, here
 from tests.rigs.projector import projector, recorded
 from tests.rigs.replica import write_replica
 
@@ -25,58 +26,64 @@ ALONE, BESIDE = build.assumed_gpus(0), build.assumed_gpus(1)
 OLD, NEW = (EngineFound("llama.cpp", "llama-server", version) for version in ("0.10068.0", "b11434"))
 
 
-def work(shape: ModelShape, box: Hardware, line: str = "") -> dict[int, int]:
-    return dict(projectors.projector(shape, parse(line.split()), box).work)
+def rows_of(model: str) -> list[dict[str, Any]]:
+    return [row for row in ROWS if row["model"] == model]
 
 
-def cut(shape: ModelShape) -> ModelShape:
+def compute(shape: ModelShape, machine: Hardware, args: str = "") -> dict[int, int]:
+    return dict(projectors.projector_memory(shape, parse(args.split()), machine).compute)
+
+
+def without_projection(shape: ModelShape) -> ModelShape:
     """The same encoder, without what its kind of graph ends with."""
-    return replace(shape, tensors=tuple(one for one in shape.tensors if not one.name.startswith("mm.")))
+    return replace(
+        shape, tensors=tuple(tensor for tensor in shape.tensors if not tensor.name.startswith("mm."))
+    )
 
 
 @pytest.mark.parametrize("model", [name for name in recorded()["models"] if name not in BOUNDED])
 def test_a_projector_takes_the_bytes_that_the_engine_said(model: str) -> None:
     shape = projector(model)
-    for row in (one for one in ROWS if one["model"] == model):
-        line = f"-fa {row['flash_attention']}"
-        assert work(shape, ALONE, line) == {HOST_ID: row["host_alone"]}
-        assert work(shape, BESIDE, line) == {0: row["gpu"], HOST_ID: row["beside_gpu"]}
-    assert not projectors.projector(shape, parse([]), BESIDE).notes
+    for row in rows_of(model):
+        args = f"-fa {row['flash_attention']}"
+        assert compute(shape, ALONE, args) == {HOST_ID: row["host_alone"]}
+        assert compute(shape, BESIDE, args) == {0: row["gpu"], HOST_ID: row["beside_gpu"]}
+    assert not projectors.projector_memory(shape, parse([]), BESIDE).notes
 
 
 def test_an_older_build_takes_the_same_within_a_percent() -> None:
-    for row in (one for one in ROWS if "b10068_total_mib" in one and one["model"] not in BOUNDED):
+    for row in (row for row in ROWS if "b10068_total_mib" in row and row["model"] not in BOUNDED):
         shape = projector(row["model"])
-        mine = (shape.file_bytes + work(shape, ALONE)[HOST_ID]) / MIB
-        assert mine == pytest.approx(row["b10068_total_mib"], rel=0.01)
+        ours = (shape.file_bytes + compute(shape, ALONE)[HOST_ID]) / MIB
+        assert ours == pytest.approx(row["b10068_total_mib"], rel=0.01)
 
 
 @pytest.mark.parametrize("model", recorded()["models"])
 def test_a_file_that_is_not_laid_out_is_bounded_from_above(model: str) -> None:
-    shape = projector(model) if model in BOUNDED else cut(projector(model))
-    for row in (one for one in ROWS if one["model"] == model):
-        mine = work(shape, BESIDE, f"-fa {row['flash_attention']}")
-        print(f"{model} -fa {row['flash_attention']}: {mine[0] / row['gpu']:.2f} of what the engine takes")
-        assert row["gpu"] <= mine[0] <= 2 * row["gpu"]
-        assert row["beside_gpu"] <= mine[HOST_ID] <= 1.1 * row["beside_gpu"]
-    assert projectors.NOTE in projectors.projector(shape, parse([]), BESIDE).notes
+    shape = projector(model) if model in BOUNDED else without_projection(projector(model))
+    for row in rows_of(model):
+        ours = compute(shape, BESIDE, f"-fa {row['flash_attention']}")
+        print(f"{model} -fa {row['flash_attention']}: {ours[0] / row['gpu']:.2f} of what the engine takes")
+        assert row["gpu"] <= ours[0] <= 2 * row["gpu"]
+        assert row["beside_gpu"] <= ours[HOST_ID] <= 1.1 * row["beside_gpu"]
+    assert projectors.NOTE in projectors.projector_memory(shape, parse([]), BESIDE).notes
 
 
 def test_a_kind_that_nobody_knows_is_bounded_at_the_largest_image_there_is() -> None:
-    known = projector("qwen3-vl-8b")
+    qwen = projector("qwen3-vl-8b")
     kinds = ("pixtral", "hunyuanvl", "qwen3vl_merger", "unheard-of")
-    named = [replace(known, metadata={**known.metadata, "clip.projector_type": kind}) for kind in kinds]
-    sizes = [work(cut(shape), ALONE)[HOST_ID] for shape in named]
+    renamed = [replace(qwen, metadata={**qwen.metadata, "clip.projector_type": kind}) for kind in kinds]
+    sizes = [compute(without_projection(shape), ALONE)[HOST_ID] for shape in renamed]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[1] < sizes[2]
 
 
 def test_sound_beside_images_is_added_as_a_bound() -> None:
     plain = projector("gemma3-4b", blocks=2)
-    hears = {**plain.metadata, "clip.audio.embedding_length": 1280, "clip.audio.num_mel_bins": 128}
-    both = replace(plain, metadata=hears)
-    assert work(both, ALONE)[HOST_ID] > work(plain, ALONE)[HOST_ID]
-    assert projectors.NOTE in projectors.projector(both, parse([]), ALONE).notes
+    with_audio = {**plain.metadata, "clip.audio.embedding_length": 1280, "clip.audio.num_mel_bins": 128}
+    both = replace(plain, metadata=with_audio)
+    assert compute(both, ALONE)[HOST_ID] > compute(plain, ALONE)[HOST_ID]
+    assert projectors.NOTE in projectors.projector_memory(both, parse([]), ALONE).notes
 
 
 # Bytes of compute on the host. Source: b11434 as in the capture, with ``image_max_tokens``.
@@ -93,7 +100,7 @@ LIMITED = [
 def test_fewer_tokens_an_image_are_reserved_where_the_line_says_so(
     model: str, tokens: int, compute_bytes: int
 ) -> None:
-    assert work(projector(model), ALONE, f"--image-max-tokens {tokens}") == {HOST_ID: compute_bytes}
+    assert compute(projector(model), ALONE, f"--image-max-tokens {tokens}") == {HOST_ID: compute_bytes}
 
 
 @pytest.mark.parametrize(
@@ -112,29 +119,29 @@ def test_a_projector_stands_where_the_engine_puts_it(
     options: str, engine: EngineFound, device: str | None
 ) -> None:
     two = build.hardware(build.gpu(24, name="a"), build.gpu(24, name="b"))
-    on = projectors.place(parse(options.split()), replace(two, engines=(engine,)))
-    assert [one.gpu.name for one in on] == ([] if device is None else [device])
+    gpus = projectors.projector_gpu(parse(options.split()), replace(two, engines=(engine,)))
+    assert [gpu.gpu.name for gpu in gpus] == ([] if device is None else [device])
 
 
 def test_a_projector_is_added_to_what_its_model_takes() -> None:
     shape, model = projector("gemma3-4b", blocks=2), build.shape("qwen3-0.6b", "F16")
-    box, line = build.hardware(build.gpu(24)), parse(["-c", "4096", "-ngl", "999", "--mmproj", "m.gguf"])
-    own, both = (estimate(model, line, box, mmproj=given).memory for given in (None, shape))
-    assert both[0].weights_bytes - own[0].weights_bytes == pytest.approx(shape.file_bytes, rel=0.001)
-    assert both[0].compute_bytes - own[0].compute_bytes == work(shape, box)[0]
-    assert both[-1].compute_bytes - own[-1].compute_bytes == work(shape, box)[HOST_ID]
+    machine, args = build.hardware(build.gpu(24)), parse(["-c", "4096", "-ngl", "999", "--mmproj", "m.gguf"])
+    model_only, both = (estimate(model, args, machine, mmproj=mmproj).memory for mmproj in (None, shape))
+    assert both[0].weights_bytes - model_only[0].weights_bytes == pytest.approx(shape.file_bytes, rel=0.001)
+    assert both[0].compute_bytes - model_only[0].compute_bytes == compute(shape, machine)[0]
+    assert both[-1].compute_bytes - model_only[-1].compute_bytes == compute(shape, machine)[HOST_ID]
 
 
 @pytest.mark.engine
 def test_the_engine_says_of_a_projector_what_was_predicted(smollm2: Path, tmp_path: Path) -> None:
     shape = projector("gemma3-4b", blocks=2, out=576)
     file = write_replica(tmp_path / "mmproj.gguf", shape)
-    line = ["-c", "2048", "-np", "1"]
+    args = ["-c", "2048", "-np", "1"]
     pattern = re.compile(r"worst-case memory usage of mmproj is ([\d.]+) MiB")
-    found = said(
-        smollm2, [*line, "--mmproj", str(file), "-fit", "on", "--warmup"], pattern, limit_kib=8_000_000
+    printed = first_match(
+        smollm2, [*args, "--mmproj", str(file), "-fit", "on", "--warmup"], pattern, limit_kib=8_000_000
     )
-    beside = projectors.projector(shape, parse(line), here())
-    mine = (shape.file_bytes + beside.work[HOST_ID]) / MIB
-    print(f"mmproj: {mine:.2f} said {found[0]}")
-    assert mine == pytest.approx(float(found[0]), abs=0.01)
+    component = projectors.projector_memory(shape, parse(args), here())
+    ours = (shape.file_bytes + component.compute[HOST_ID]) / MIB
+    print(f"mmproj: {ours:.2f} said {printed[0]}")
+    assert ours == pytest.approx(float(printed[0]), abs=0.01)

@@ -19,20 +19,20 @@ DENSE = build.shape("qwen3-32b", "Q4_K_M")
 LINE = LlamaFlags(gpu_layers=999, context_tokens=40960, parallel=1)
 
 
-def decode(shape: ModelShape, flags: LlamaFlags, box: Hardware, depth: int = 0) -> float:
-    return known(estimate(shape, flags, box, depth_tokens=depth).speed.decode_tokens_per_s).expected
+def decode(shape: ModelShape, flags: LlamaFlags, machine: Hardware, depth: int = 0) -> float:
+    return not_none(estimate(shape, flags, machine, depth_tokens=depth).speed.decode_tokens_per_s).expected
 
 
-def prefill(shape: ModelShape, flags: LlamaFlags, box: Hardware, depth: int = 0) -> float:
-    return known(estimate(shape, flags, box, depth_tokens=depth).speed.prefill_tokens_per_s).expected
+def prefill(shape: ModelShape, flags: LlamaFlags, machine: Hardware, depth: int = 0) -> float:
+    return not_none(estimate(shape, flags, machine, depth_tokens=depth).speed.prefill_tokens_per_s).expected
 
 
-def known(found: Range | None) -> Range:
-    assert found is not None
-    return found
+def not_none(predicted: Range | None) -> Range:
+    assert predicted is not None
+    return predicted
 
 
-def small(quant: str, size_bytes: int) -> ModelShape:
+def smollm2(quant: str, size_bytes: int) -> ModelShape:
     return shape_of(catalogue()["smollm2-135m"], KnownQuant("", quant, size_bytes))
 
 
@@ -47,9 +47,9 @@ def test_a_tiny_model_is_bound_by_cores_and_barriers(threads: int, least: float,
     """SmolLM2-135M Q4_1, llama.cpp b10068 on two virtual cores of an EPYC with AVX2, whose RAM was
     measured at 21 GB/s."""
     memory = Memory(bandwidth_bytes_per_s=21e9, bandwidth_source=BandwidthSource.MEASURED)
-    box = replace(build.SMALL_CPU, memory=memory)
-    found = decode(small("Q4_1", 98_362_432), replace(LINE, gpu_layers=0, threads=threads), box)
-    assert least < found < most
+    machine = replace(build.SMALL_CPU, memory=memory)
+    predicted = decode(smollm2("Q4_1", 98_362_432), replace(LINE, gpu_layers=0, threads=threads), machine)
+    assert least < predicted < most
 
 
 def test_a_token_reads_the_experts_it_uses_and_not_all() -> None:
@@ -73,8 +73,8 @@ def test_experts_on_the_host_slow_decode_by_their_share() -> None:
 
 
 def test_a_larger_batch_pays_where_experts_are_pulled_over_the_link() -> None:
-    line = replace(LINE, n_cpu_moe=48, batch=4096)
-    few, many = (prefill(MOE, replace(line, ubatch=size), build.CARD_24) for size in (512, 4096))
+    flags = replace(LINE, n_cpu_moe=48, batch=4096)
+    few, many = (prefill(MOE, replace(flags, ubatch=size), build.CARD_24) for size in (512, 4096))
     assert many > 3 * few
     assert prefill(MOE, replace(LINE, ubatch=4096, batch=4096), build.CARD_24) < 2 * prefill(
         MOE, LINE, build.CARD_24
@@ -82,12 +82,12 @@ def test_a_larger_batch_pays_where_experts_are_pulled_over_the_link() -> None:
 
 
 def test_codebook_types_cost_a_core_more_than_their_bytes_save() -> None:
-    line = replace(LINE, gpu_layers=0, threads=4)
+    flags = replace(LINE, gpu_layers=0, threads=4)
     model = catalogue()["qwen3-8b"]
     plain = shape_of(model, KnownQuant("", "Q4_0", 4_700_000_000))
-    table = shape_of(model, KnownQuant("", "IQ3_XXS", 3_300_000_000))
-    box = build.hardware(ram_gib=32, gb_per_s=38.4, cores=4)
-    assert decode(table, line, box) < decode(plain, line, box)
+    codebook = shape_of(model, KnownQuant("", "IQ3_XXS", 3_300_000_000))
+    machine = build.hardware(ram_gib=32, gb_per_s=38.4, cores=4)
+    assert decode(codebook, flags, machine) < decode(plain, flags, machine)
 
 
 def test_unknown_bandwidth_gives_no_speed() -> None:
@@ -99,8 +99,8 @@ def test_unknown_bandwidth_gives_no_speed() -> None:
 
 def test_an_unknown_rate_of_arithmetic_is_taken_from_the_kind_of_the_gpu() -> None:
     apple = build.hardware(build.gpu(96, MemoryKind.UNIFIED, gb_per_s=800, tflops=None, vendor="apple"))
-    found = known(estimate(MOE, LINE, apple).speed.prefill_tokens_per_s)
-    assert 500 < found.expected < 4000
+    predicted = not_none(estimate(MOE, LINE, apple).speed.prefill_tokens_per_s)
+    assert 500 < predicted.expected < 4000
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,10 @@ def test_a_driver_with_small_tiles_is_slow_at_prompts(
     driver: str, build: str | None, is_slower: bool
 ) -> None:
     engine = EngineFound("llama.cpp", "llama-server", build, ("vulkan",))
-    plain, found = (prefill(DENSE, LINE, replace(radeon(name), engines=(engine,))) for name in (None, driver))
-    assert (found < 0.6 * plain) is is_slower
+    plain, predicted = (
+        prefill(DENSE, LINE, replace(radeon(name), engines=(engine,))) for name in (None, driver)
+    )
+    assert (predicted < 0.6 * plain) is is_slower
 
 
 def radeon(driver: str | None) -> Hardware:
@@ -125,9 +127,9 @@ def radeon(driver: str | None) -> Hardware:
 
 
 def test_cores_on_a_ring_reach_more_of_the_ram() -> None:
-    line = replace(LINE, gpu_layers=0, threads=16)
+    flags = replace(LINE, gpu_layers=0, threads=16)
     ring, fabric, mesh = (
-        decode(DENSE, line, replace(build.CARD_24, cpu=replace(build.CARD_24.cpu, model=name)))
+        decode(DENSE, flags, replace(build.CARD_24, cpu=replace(build.CARD_24.cpu, model=name)))
         for name in ("Intel(R) Core(TM) Ultra 7 265K", "AMD Ryzen 9 7950X 16-Core Processor", "i9-10900X")
     )
     assert ring > 1.2 * fabric
@@ -143,12 +145,12 @@ def test_cores_on_a_ring_reach_more_of_the_ram() -> None:
     ],
 )
 def test_prompts_on_cores_without_a_dot_product_take_longer(isa: tuple[str, ...], is_slower: bool) -> None:
-    line = replace(LINE, gpu_layers=0, threads=8)
-    plain, found = (
-        prefill(DENSE, line, replace(build.N100, cpu=replace(build.N100.cpu, isa=names)))
+    flags = replace(LINE, gpu_layers=0, threads=8)
+    plain, predicted = (
+        prefill(DENSE, flags, replace(build.N100, cpu=replace(build.N100.cpu, isa=names)))
         for names in (("asimddp",), isa)
     )
-    assert (found < 0.7 * plain) is is_slower
+    assert (predicted < 0.7 * plain) is is_slower
 
 
 def test_a_chip_with_little_arithmetic_unpacks_slowly() -> None:
@@ -165,6 +167,6 @@ def test_room_for_saved_prompts_makes_no_model_one_that_is_read_from_the_disk() 
     tight = replace(
         build.CARD_24, memory=Memory(32 * GIB, 22 * GIB, bandwidth_bytes_per_s=60e9), storage=None
     )
-    line = replace(LINE, gpu_layers=0, threads=8, context_tokens=4096)
-    few, many = (estimate(DENSE, replace(line, cache_ram_mib=size), tight).speed for size in (0, 8192))
-    assert known(few.decode_tokens_per_s) == known(many.decode_tokens_per_s)
+    flags = replace(LINE, gpu_layers=0, threads=8, context_tokens=4096)
+    few, many = (estimate(DENSE, replace(flags, cache_ram_mib=size), tight).speed for size in (0, 8192))
+    assert not_none(few.decode_tokens_per_s) == not_none(many.decode_tokens_per_s)

@@ -16,26 +16,26 @@ OSS = build.candidates("gpt-oss-120b", "MXFP4")
 TINY = build.candidates("qwen3-0.6b", "F16", "Q8_0")
 
 
-def flags_of(found: Plan) -> LlamaFlags:
-    assert isinstance(found.flags, LlamaFlags)
-    return found.flags
+def flags_of(chosen: Plan) -> LlamaFlags:
+    assert isinstance(chosen.flags, LlamaFlags)
+    return chosen.flags
 
 
 def test_a_small_fast_card_is_filled_before_a_large_slow_one() -> None:
     machine = build.hardware(
         build.gpu(24, gb_per_s=288, name="slow"), build.gpu(12, gb_per_s=1008, name="fast"), ram_gib=64
     )
-    found = plan("a model", QWEN_32B, machine, LaunchOptions(quality="Q4_K_M", context_tokens=8192))
-    slow, fast = found.memory[0], found.memory[1]
+    chosen = plan("a model", QWEN_32B, machine, LaunchOptions(quality="Q4_K_M", context_tokens=8192))
+    slow, fast = chosen.memory[0], chosen.memory[1]
     assert fast.free_bytes is not None
     assert fast.needed_bytes > 0.85 * fast.free_bytes
-    layers = flags_of(found).tensor_split
+    layers = flags_of(chosen).tensor_split
     assert sum(layers) == 65
     alone = replace(machine, gpus=machine.gpus[:1])
     other = plan("a model", QWEN_32B, alone, LaunchOptions(quality="Q4_K_M", context_tokens=8192))
-    assert found.speed.decode_tokens_per_s is not None
+    assert chosen.speed.decode_tokens_per_s is not None
     assert other.speed.decode_tokens_per_s is not None
-    assert found.speed.decode_tokens_per_s.expected > 1.2 * other.speed.decode_tokens_per_s.expected
+    assert chosen.speed.decode_tokens_per_s.expected > 1.2 * other.speed.decode_tokens_per_s.expected
     assert slow.weights_bytes > 0
 
 
@@ -63,10 +63,10 @@ def test_a_larger_batch_where_a_whole_turn_gains(
 
 def test_a_larger_batch_takes_no_more_than_it_gives() -> None:
     """A turn of 1024 new tokens and 256 answered is never longer than with the plain batch."""
-    found = plan("a model", OSS, build.CARD_24, LaunchOptions())
-    plain = estimate(OSS[0].shape, replace(flags_of(found), ubatch=512), build.CARD_24)
+    chosen = plan("a model", OSS, build.CARD_24, LaunchOptions())
+    plain = estimate(OSS[0].shape, replace(flags_of(chosen), ubatch=512), build.CARD_24)
     turns_s = []
-    for speed in (found.speed, plain.speed):
+    for speed in (chosen.speed, plain.speed):
         assert speed.decode_tokens_per_s is not None
         assert speed.prefill_tokens_per_s is not None
         turns_s.append(1024 / speed.prefill_tokens_per_s.expected + 256 / speed.decode_tokens_per_s.expected)

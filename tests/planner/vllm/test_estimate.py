@@ -13,8 +13,8 @@ from domain.model import ModelShape, Tensor
 from domain.plan import VllmFlags
 from domain.units import GIB, MIB
 from planner.vllm import model_config, weights
-from planner.vllm.estimate import estimate, lay_out
-from planner.vllm.model_config import Kind
+from planner.vllm.estimate import estimate, memory_layout
+from planner.vllm.model_config import LayerKind
 from tests.conftest import ROOT
 from tests.planner import build
 from tests.planner.build import LARGE, SMOL, folder
@@ -27,42 +27,48 @@ SMOL_SHAPE = folder(SMOL, 269 * MIB).shape
 
 
 @lru_cache(maxsize=1)
-def seen() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(CAPTURE.read_text())["models"]
-    return found
+def captured() -> dict[str, Any]:
+    estimated: dict[str, Any] = json.loads(CAPTURE.read_text())["models"]
+    return estimated
 
 
 def shape(name: str) -> ModelShape:
-    facts = seen()[name]["config"]
-    kind = facts["model_type"]
+    config = captured()[name]["config"]
+    cache_type = config["model_type"]
     tensors = tuple(
         Tensor(pattern.format(number), "BF16", tuple(sizes), 2 * prod(sizes))
-        for pattern, sizes, numbers in seen()[name].get("tensors", ())
+        for pattern, sizes, numbers in captured()[name].get("tensors", ())
         for number in numbers or [""]
     )
-    listed = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
-    metadata = {f"{kind}.{key}": value for key, value in listed.items() if value is not None}
-    return ModelShape(kind, tensors, sum(tensor.size_bytes for tensor in tensors) or 100 * MIB, metadata)
+    with_layer_types = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
+    }
+    metadata = {f"{cache_type}.{key}": value for key, value in with_layer_types.items() if value is not None}
+    return ModelShape(
+        cache_type, tensors, sum(tensor.size_bytes for tensor in tensors) or 100 * MIB, metadata
+    )
 
 
-@pytest.mark.parametrize("name", sorted(seen()))
+@pytest.mark.parametrize("name", sorted(captured()))
 def test_the_cache_holds_as_many_tokens_as_vllm_logs(name: str) -> None:
     """A mixture, sliding windows (one in two, five in six), latent attention, Mamba 2, gated delta nets."""
-    assert lay_out(shape(name), LINE, build.SMALL_CPU).held_tokens == seen()[name]["kv_tokens"]
+    assert (
+        memory_layout(shape(name), LINE, build.SMALL_CPU).kv_capacity_tokens == captured()[name]["kv_tokens"]
+    )
 
 
-@pytest.mark.parametrize("name", sorted(name for name, row in seen().items() if "rank_bytes" in row))
+@pytest.mark.parametrize("name", sorted(name for name, row in captured().items() if "rank_bytes" in row))
 def test_a_rank_holds_the_bytes_that_vllm_s_parameters_have(name: str) -> None:
     model = shape(name)
-    facts = model_config.read(model)
-    bytes_of_rank = weights.rank_bytes(model, facts, 2, dtype="bfloat16")
-    if facts.latent:  # a second copy of this projection is made after loading
+    config = model_config.read_config(model)
+    bytes_of_rank = weights.rank_bytes(model, config, 2, dtype="bfloat16")
+    if config.mla_width:  # a second copy of this projection is made after loading
         bytes_of_rank -= sum(t.size_bytes // 2 for t in model.tensors if t.name.endswith("kv_b_proj.weight"))
-    assert bytes_of_rank == pytest.approx(seen()[name]["rank_bytes"], rel=0.01)
+    assert bytes_of_rank == pytest.approx(captured()[name]["rank_bytes"], rel=0.01)
 
 
 def test_what_is_cut_padded_and_copied_among_ranks() -> None:
-    facts = replace(model_config.read(SMOL_SHAPE), kv_heads=2)
+    config = replace(model_config.read_config(SMOL_SHAPE), kv_heads=2)
     tensors = {
         "model.embed_tokens.weight": (1000, 64),  # rows padded to 1024
         "model.layers.0.self_attn.q_proj.weight": (64, 64),
@@ -74,22 +80,22 @@ def test_what_is_cut_padded_and_copied_among_ranks() -> None:
         "model.layers.30.mtp.weight": (64, 64),  # beyond the model's own layers
         "model.layers.0.self_attn.rotary_emb.inv_freq": (32,),
     }
-    made = tuple(Tensor(name, "BF16", sizes, 2 * prod(sizes)) for name, sizes in tensors.items())
-    held = weights.rank_bytes(replace(SMOL_SHAPE, tensors=made), facts, 4)
+    own_tensors = tuple(Tensor(name, "BF16", sizes, 2 * prod(sizes)) for name, sizes in tensors.items())
+    held_bytes = weights.rank_bytes(replace(SMOL_SHAPE, tensors=own_tensors), config, 4)
     values = 1024 * 64 // 4 + 64 * 64 // 4 + 32 * 64 // 2 + 64 * 64 // 4 + 64 + 8 * 64 + 64
-    assert held == 2 * values
+    assert held_bytes == 2 * values
 
 
 def test_a_dtype_changes_what_plain_weights_take_and_packed_ones_keep_theirs() -> None:
-    facts = model_config.read(SMOL_SHAPE)
+    config = model_config.read_config(SMOL_SHAPE)
     plain = (Tensor("model.layers.0.mlp.up_proj.weight", "BF16", (64, 64), 8192),)
     packed = (Tensor("model.layers.0.mlp.up_proj.qweight", "I32", (64, 8), 2048),)
-    of = [
-        weights.rank_bytes(replace(SMOL_SHAPE, tensors=tensors), facts, 1, dtype="float32")
+    held = [
+        weights.rank_bytes(replace(SMOL_SHAPE, tensors=tensors), config, 1, dtype="float32")
         for tensors in (plain, packed)
     ]
-    assert of == [16384, 2048]
-    assert weights.rank_bytes(replace(SMOL_SHAPE, tensors=plain), facts, 1, quantized_to="fp8") == 4096
+    assert held == [16384, 2048]
+    assert weights.rank_bytes(replace(SMOL_SHAPE, tensors=plain), config, 1, online_method="fp8") == 4096
 
 
 @pytest.mark.parametrize(
@@ -113,11 +119,11 @@ def test_what_vllm_refuses_at_once_is_refused(flags: VllmFlags, says: str) -> No
 
 def test_a_cache_that_is_too_small_does_not_fit_and_says_what_it_holds() -> None:
     """vLLM's own words for these 10 MiB: 2048 tokens need 0.04 GiB, its estimated maximum is 256."""
-    found = estimate(
+    estimated = estimate(
         SMOL_SHAPE, replace(LINE, max_model_len=2048, kv_cache_memory_bytes=10 * MIB), build.SMALL_CPU
     )
-    assert not found.fits
-    assert any("2048 tokens need" in note and "hold 256 tokens" in note for note in found.notes)
+    assert not estimated.fits
+    assert any("2048 tokens need" in note and "hold 256 tokens" in note for note in estimated.notes)
 
 
 def test_without_a_size_the_cache_takes_what_the_share_leaves() -> None:
@@ -146,8 +152,8 @@ def test_the_type_of_the_cache_and_the_depth_count() -> None:
     machine = build.hardware(build.gpu(24))
     line = VllmFlags(max_model_len=8192, kv_cache_memory_bytes=1 * GIB)
     plain, small = (
-        lay_out(SMOL_SHAPE, replace(line, kv_cache_dtype=kind), machine).held_tokens
-        for kind in ("auto", "fp8")
+        memory_layout(SMOL_SHAPE, replace(line, kv_cache_dtype=cache_type), machine).kv_capacity_tokens
+        for cache_type in ("auto", "fp8")
     )
     assert small == pytest.approx(2 * plain, rel=0.01)
     speeds = [
@@ -160,17 +166,19 @@ def test_the_type_of_the_cache_and_the_depth_count() -> None:
 
 
 def test_gpus_of_unknown_size_and_speed_give_bytes_and_no_speed() -> None:
-    found = estimate(SMOL_SHAPE, VllmFlags(tensor_parallel=3), build.assumed_gpus(3))
-    assert [row.free_bytes for row in found.memory] == [None] * 4
-    assert found.memory[0].weights_bytes > 0
-    assert found.speed.decode_tokens_per_s is None
+    estimated = estimate(SMOL_SHAPE, VllmFlags(tensor_parallel=3), build.assumed_gpus(3))
+    assert [row.free_bytes for row in estimated.memory] == [None] * 4
+    assert estimated.memory[0].weights_bytes > 0
+    assert estimated.speed.decode_tokens_per_s is None
 
 
 def test_a_kind_of_layer_that_is_not_known_is_taken_for_the_dearest() -> None:
-    listed = replace(SMOL_SHAPE, metadata={**SMOL_SHAPE.metadata, "llama.layer_types": ("a_new_kind",) * 30})
-    assert set(model_config.read(listed).blocks) == {Kind.FULL}
+    with_layer_types = replace(
+        SMOL_SHAPE, metadata={**SMOL_SHAPE.metadata, "llama.layer_types": ("a_new_kind",) * 30}
+    )
+    assert set(model_config.read_config(with_layer_types).layer_kinds) == {LayerKind.FULL}
 
 
 def test_options_that_take_memory_and_are_not_counted_are_named() -> None:
-    found = estimate(SMOL_SHAPE, replace(LINE, extra=("-pp", "2")), build.SMALL_CPU)
-    assert "not counted: -pp" in found.notes
+    estimated = estimate(SMOL_SHAPE, replace(LINE, extra=("-pp", "2")), build.SMALL_CPU)
+    assert "not counted: -pp" in estimated.notes

@@ -29,17 +29,17 @@ AWQ = folder(EIGHT_B, 5 * GIB, "awq", method="awq")
 
 
 def planned(
-    candidate: ResolvedModel,
+    model: ResolvedModel,
     machine: Hardware,
-    wish: LaunchOptions = LaunchOptions(),  # noqa: B008
+    options: LaunchOptions = LaunchOptions(),  # noqa: B008
 ) -> tuple[Plan, VllmFlags]:
-    found = plan("a model", (candidate,), machine, wish)
-    assert isinstance(found.flags, VllmFlags)
-    return found, found.flags
+    chosen = plan("a model", (model,), machine, options)
+    assert isinstance(chosen.flags, VllmFlags)
+    return chosen, chosen.flags
 
 
-def card(gib: float = 24, arch: str | None = "sm_89", **more: object) -> Gpu:
-    return replace(build.gpu(gib, gb_per_s=1008, tflops=165, name="a card"), arch=arch, **more)  # type: ignore[arg-type]
+def card(gib: float = 24, arch: str | None = "sm_89", **fields: object) -> Gpu:
+    return replace(build.gpu(gib, gb_per_s=1008, tflops=165, name="a card"), arch=arch, **fields)  # type: ignore[arg-type]
 
 
 def engine(name: str, *backends: str, problem: str | None = None) -> EngineFound:
@@ -47,14 +47,14 @@ def engine(name: str, *backends: str, problem: str | None = None) -> EngineFound
 
 
 def test_on_a_cpu_it_is_eager_bfloat16_on_one_rank_with_kv_in_bytes() -> None:
-    found, flags = planned(folder(SMOL, 269 * MIB), build.SMALL_CPU)
+    chosen, flags = planned(folder(SMOL, 269 * MIB), build.SMALL_CPU)
     assert (flags.dtype, flags.enforce_eager, flags.tensor_parallel) == ("bfloat16", True, 1)
-    assert (flags.max_model_len, found.kv_cache_type) == (8192, "bf16")
+    assert (flags.max_model_len, chosen.kv_cache_type) == (8192, "bf16")
     token_bytes = 2 * 30 * 3 * 64 * 2
     assert flags.kv_cache_memory_bytes is not None
     assert 8192 * token_bytes < flags.kv_cache_memory_bytes < 1.3 * 8192 * token_bytes
     assert flags.gpu_memory_utilization is None
-    assert found.fits
+    assert chosen.fits
 
 
 def test_kv_grows_with_slots() -> None:
@@ -72,18 +72,18 @@ def test_kv_grows_with_slots() -> None:
 def test_tensor_parallel_takes_the_fewest_like_gpus_that_hold_it() -> None:
     four = build.hardware(*(build.gpu(48, name="L40S") for _ in range(4)), ram_gib=256)
     assert planned(folder(SMOL, 269 * MIB), four)[1].tensor_parallel == 1
-    found, flags = planned(folder(LARGE, 141 * GIB), four, LaunchOptions(context_tokens=8192))
+    chosen, flags = planned(folder(LARGE, 141 * GIB), four, LaunchOptions(context_tokens=8192))
     assert flags.tensor_parallel == 4
-    assert [row.device for row in found.memory] == ["GPU0", "GPU1", "GPU2", "GPU3", "host"]
-    assert all(row.free_bytes is None or row.needed_bytes <= row.free_bytes for row in found.memory)
+    assert [row.device for row in chosen.memory] == ["GPU0", "GPU1", "GPU2", "GPU3", "host"]
+    assert all(row.free_bytes is None or row.needed_bytes <= row.free_bytes for row in chosen.memory)
 
 
 def test_more_ranks_are_taken_where_fewer_are_too_slow() -> None:
     four = build.hardware(*(build.gpu(48, gb_per_s=864, name="L40S") for _ in range(4)), ram_gib=256)
     model = folder(LARGE, 36 * GIB, "awq", method="awq")
-    for least, ranks in ((10, 1), (25, 2), (32, 4)):
-        wish = LaunchOptions(context_tokens=8192, min_decode_tokens_per_s=least)
-        assert planned(model, four, wish)[1].tensor_parallel == ranks
+    for min_decode, ranks in ((10, 1), (25, 2), (32, 4)):
+        options = LaunchOptions(context_tokens=8192, min_decode_tokens_per_s=min_decode)
+        assert planned(model, four, options)[1].tensor_parallel == ranks
 
 
 def test_unlike_gpus_are_no_ranks_of_one_model() -> None:
@@ -100,17 +100,17 @@ def test_ranks_divide_the_heads() -> None:
 
 def test_the_share_that_must_be_free_at_the_start_is_derived_from_bytes() -> None:
     """vLLM refuses to start where less than 0.92 of a GPU is free, whatever the cache was said to take."""
-    box = build.hardware(replace(card(), memory_free_bytes=16 * GIB))
-    found, flags = planned(AWQ, box)
+    machine = build.hardware(replace(card(), memory_free_bytes=16 * GIB))
+    chosen, flags = planned(AWQ, machine)
     assert flags.gpu_memory_utilization is not None
     asked = flags.gpu_memory_utilization * 24 * GIB
-    assert found.memory[0].needed_bytes <= asked <= 16 * GIB
+    assert chosen.memory[0].needed_bytes <= asked <= 16 * GIB
 
 
 def test_a_smaller_cache_is_taken_where_the_gpu_can_multiply_it_and_the_plain_one_does_not_fit() -> None:
-    box = build.hardware(card(11))
-    found, _ = planned(AWQ, box, LaunchOptions(context_tokens=32768))
-    assert found.kv_cache_type == "fp8"
+    machine = build.hardware(card(11))
+    chosen, _ = planned(AWQ, machine, LaunchOptions(context_tokens=32768))
+    assert chosen.kv_cache_type == "fp8"
     older = build.hardware(card(11, arch="sm_86"))
     with pytest.raises(DoesNotFitError):
         planned(AWQ, older, LaunchOptions(context_tokens=32768))
@@ -129,13 +129,13 @@ def test_a_folder_that_says_nothing_is_refused() -> None:
 
 @pytest.mark.parametrize("machine", [build.SMALL_CPU, build.hardware(card()), build.hardware(card(), card())])
 def test_the_figures_of_a_plan_are_those_of_its_command(machine: Hardware) -> None:
-    found, flags = planned(folder(SMOL, 269 * MIB), machine)
+    chosen, flags = planned(folder(SMOL, 269 * MIB), machine)
     again = estimate(folder(SMOL, 269 * MIB).shape, flags, machine, quant="BF16")
-    assert (again.memory, again.speed, again.fits) == (found.memory, found.speed, True)
+    assert (again.memory, again.speed, again.fits) == (chosen.memory, chosen.speed, True)
 
 
 @pytest.mark.parametrize(
-    ("arch", "candidate", "engine_name", "says"),
+    ("arch", "model", "engine_chosen", "says"),
     [
         pytest.param("sm_75", FP8, VLLM, "", id="kernels, and float16"),
         pytest.param("sm_61", AWQ, LLAMA_CPP, "need compute capability 7.5", id="a GPU before kernels"),
@@ -144,29 +144,29 @@ def test_the_figures_of_a_plan_are_those_of_its_command(machine: Hardware) -> No
     ],
 )
 def test_many_at_once_are_served_by_vllm_where_its_kernels_run(
-    arch: str | None, candidate: ResolvedModel, engine_name: str, says: str
+    arch: str | None, model: ResolvedModel, engine_chosen: str, says: str
 ) -> None:
-    box = build.hardware(card(arch=arch))
-    found = plan("a model", (*GGUF, candidate), box, LaunchOptions(parallel=16, context_tokens=4096))
-    assert found.engine == engine_name
-    assert any(says in reason for reason in found.reasons)
+    machine = build.hardware(card(arch=arch))
+    chosen = plan("a model", (*GGUF, model), machine, LaunchOptions(parallel=16, context_tokens=4096))
+    assert chosen.engine == engine_chosen
+    assert any(says in reason for reason in chosen.reasons)
 
 
 def test_one_sequence_is_served_by_llama_cpp_and_the_price_of_vllm_is_said() -> None:
-    found = plan("a model", (*GGUF, FP8), build.hardware(card()), LaunchOptions())
-    assert found.engine == LLAMA_CPP
-    other = found.alternatives[-1]
+    chosen = plan("a model", (*GGUF, FP8), build.hardware(card()), LaunchOptions())
+    assert chosen.engine == LLAMA_CPP
+    other = chosen.alternatives[-1]
     assert other.what == "vllm with fp8"
     assert other.decode_tokens_per_s is not None
     assert "tokens/s" in other.why_not
 
 
 def test_the_price_of_llama_cpp_is_said_beside_vllm() -> None:
-    found = plan(
+    chosen = plan(
         "a model", (*GGUF, FP8), build.hardware(card()), LaunchOptions(parallel=16, context_tokens=4096)
     )
-    assert found.alternatives[-1].what == "llama.cpp with Q8_0"
-    assert any("16 at once" in reason for reason in found.reasons)
+    assert chosen.alternatives[-1].what == "llama.cpp with Q8_0"
+    assert any("16 at once" in reason for reason in chosen.reasons)
 
 
 @pytest.mark.parametrize(
@@ -205,10 +205,10 @@ def test_the_price_of_llama_cpp_is_said_beside_vllm() -> None:
 def test_vllm_is_never_chosen_where_it_can_t_be_started(
     engines: tuple[EngineFound, ...], stacks: Stacks, gpu: Gpu, says: str
 ) -> None:
-    box = replace(build.hardware(gpu), engines=engines, stacks=stacks)
-    found = plan("a model", (*GGUF, FP8), box, LaunchOptions(parallel=16, context_tokens=4096))
-    assert found.engine == LLAMA_CPP
-    assert any(says in reason for reason in found.reasons)
+    machine = replace(build.hardware(gpu), engines=engines, stacks=stacks)
+    chosen = plan("a model", (*GGUF, FP8), machine, LaunchOptions(parallel=16, context_tokens=4096))
+    assert chosen.engine == LLAMA_CPP
+    assert any(says in reason for reason in chosen.reasons)
 
 
 def test_a_cpu_is_left_to_llama_cpp_unless_vllm_is_asked_for_or_alone() -> None:
@@ -229,18 +229,18 @@ def test_an_engine_that_is_asked_for_and_can_t_run_is_refused_with_the_reason() 
 def test_only_sizes_are_known_and_a_plan_says_so() -> None:
     """The catalogue knows how large a repository is, before a header was read."""
     bare = replace(FP8, shape=replace(FP8.shape, tensors=()), exact=False)
-    found, flags = planned(bare, build.hardware(card()))
-    assert found.memory[0].weights_bytes == 9 * GIB
+    chosen, flags = planned(bare, build.hardware(card()))
+    assert chosen.memory[0].weights_bytes == 9 * GIB
     assert "no header could be read" in " ".join(estimate(bare.shape, flags, build.hardware(card())).notes)
 
 
 def test_weights_without_kernels_on_this_gpu_are_passed_over() -> None:
-    box = build.hardware(card(arch="sm_75"))
+    machine = build.hardware(card(arch="sm_75"))
     native = replace(folder(SMOL, 2 * GIB, "mxfp4"), compute_capability=8.0)
     smaller = replace(folder(SMOL, 1 * GIB, "awq"), compute_capability=7.5)
-    assert plan("m", (native, smaller), box, LaunchOptions()).weights == smaller.weights
+    assert plan("m", (native, smaller), machine, LaunchOptions()).weights == smaller.weights
     with pytest.raises(UsageError, match=r"mxfp4 weights need compute capability 8.0, a card has 7.5"):
-        plan("m", (native,), box, LaunchOptions())
+        plan("m", (native,), machine, LaunchOptions())
     assert plan("m", (native,), build.hardware(card(arch=None)), LaunchOptions()).weights == native.weights
     assert (
         plan("m", (native,), build.hardware(card(arch="sm_121")), LaunchOptions()).weights == native.weights
@@ -266,15 +266,15 @@ def test_what_the_catalogue_says_of_chats_reaches_the_flags() -> None:
 
 @pytest.mark.parametrize(("quant", "runs"), [("awq", True), ("fp8", True), ("mxfp4", True), ("nvfp4", False)])
 def test_a_cpu_has_kernels_for_some_weights(quant: str, runs: bool) -> None:
-    candidate = folder(SMOL, 269 * MIB, quant, method=quant)
+    model = folder(SMOL, 269 * MIB, quant, method=quant)
     if runs:
-        assert planned(candidate, build.SMALL_CPU)[0].engine == VLLM
+        assert planned(model, build.SMALL_CPU)[0].engine == VLLM
         return
     with pytest.raises(UsageError, match="no nvfp4 kernel for CPUs"):
-        planned(candidate, build.SMALL_CPU)
+        planned(model, build.SMALL_CPU)
 
 
 def test_a_folder_that_says_nothing_takes_no_plan_from_llama_cpp() -> None:
-    found = plan("m", (*GGUF, folder({"hidden_size": 4}, 1 * GIB)), build.hardware(card()), LaunchOptions())
-    assert found.engine == LLAMA_CPP
-    assert any("config.json says nothing of" in reason for reason in found.reasons)
+    chosen = plan("m", (*GGUF, folder({"hidden_size": 4}, 1 * GIB)), build.hardware(card()), LaunchOptions())
+    assert chosen.engine == LLAMA_CPP
+    assert any("config.json has no" in reason for reason in chosen.reasons)

@@ -11,12 +11,12 @@ LLAMA = build.candidates("llama-3.1-8b", "F16", "Q8_0", "Q4_K_M")
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "options",
     [LaunchOptions(quality="q9"), LaunchOptions(quality="better"), LaunchOptions(context_tokens=10**6)],
 )
-def test_a_wish_that_no_one_can_grant_is_refused_with_what_there_is(wish: LaunchOptions) -> None:
+def test_a_wish_that_no_one_can_grant_is_refused_with_what_there_is(options: LaunchOptions) -> None:
     with pytest.raises(UsageError) as refused:
-        plan("a model", LLAMA, build.CARD_24, wish)
+        plan("a model", LLAMA, build.CARD_24, options)
     assert "Q8_0" in refused.value.hint or "131072" in refused.value.hint
 
 
@@ -28,8 +28,10 @@ def test_a_wished_speed_costs_quality_unless_that_is_wished_for_too() -> None:
 
 
 def test_a_speed_that_is_out_of_reach_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match="does not reach 5000 tokens/s here: Q4_K_M is expected at") as no:
+    with pytest.raises(
+        UsageError, match="does not reach 5000 tokens/s here: Q4_K_M is expected at"
+    ) as refused:
         plan("a model", LLAMA, build.CARD_24, LaunchOptions(min_decode_tokens_per_s=5000))
-    assert "--min-decode" in no.value.hint
+    assert "--min-decode" in refused.value.hint
     unknown = build.hardware(gb_per_s=None)
     assert plan("a model", LLAMA, unknown, LaunchOptions(min_decode_tokens_per_s=5000)).fits
