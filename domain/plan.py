@@ -112,6 +112,9 @@ class VllmFlags:
     extra: tuple[str, ...] = ()
 
 
+EngineFlags = LlamaFlags | VllmFlags
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
     """What one device must hold. ``overhead_bytes`` is what belongs to no tensor: the driver's
@@ -195,7 +198,7 @@ class Plan:
     speed: Speed
     fits: bool
     confidence: Confidence
-    flags: LlamaFlags | VllmFlags
+    flags: EngineFlags
     argv: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()

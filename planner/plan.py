@@ -1,24 +1,26 @@
-"""The chosen option as a plan, with its reasons and what else there was."""
+"""The chosen candidate as a plan, with its reasons and alternatives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.model import ResolvedModel
-from domain.plan import VLLM, Plan
+from domain.plan import Plan
 from domain.units import gib
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
-from planner.explain import alternatives, reasons
+from planner.engine import ENGINES
+from planner.explain.alternatives import alternatives
+from planner.explain.reasons import reasons
 
 
 @dataclass(frozen=True, slots=True)
 class PlanContext:
-    """What a choice is told with: all candidates it could fall on, options of an engine that is not at
-    hand, what was said of engines, and the context that was wanted."""
+    """What a choice was made from: the models that could be chosen, candidates of engines that could not,
+    reasons for the choice of engines, and the context that was wanted."""
 
     models: Sequence[ResolvedModel]
     priced_only: Sequence[Candidate]
-    reasons: Sequence[str]
+    engine_reasons: Sequence[str]
     wanted_context: int
 
 
@@ -26,35 +28,31 @@ def build_plan(
     name: str,
     chosen: Candidate,
     candidates: Sequence[Candidate],
-    plan_context: PlanContext,
+    context: PlanContext,
     search: SearchContext,
 ) -> Plan:
-    is_vllm = chosen.engine == VLLM
+    details = ENGINES[chosen.engine].describe(chosen, search)
+    own_reasons = reasons(chosen, details, candidates, search, context.wanted_context)
     return Plan(
         model=name,
         engine=chosen.engine,
         weights=chosen.model.weights,
         context_tokens=chosen.context_tokens,
         parallel=search.parallel,
-        kv_cache_type=reasons.cache_type(chosen),
+        kv_cache_type=details.kv_cache_type,
         memory=chosen.estimate.memory,
         speed=chosen.estimate.speed,
         fits=chosen.estimate.fits,
         confidence=chosen.estimate.confidence,
         flags=chosen.flags,
-        reasons=(
-            *reasons.reasons(chosen, candidates, search, plan_context.wanted_context),
-            *plan_context.reasons,
-        ),
-        alternatives=alternatives.alternatives(
-            chosen, candidates, plan_context.models, plan_context.priced_only, search
-        ),
-        layers=None if is_vllm else reasons.layer_count(chosen),
+        reasons=(*own_reasons, *context.engine_reasons),
+        alternatives=alternatives(chosen, candidates, context.models, context.priced_only, search),
+        layers=details.layers,
     )
 
 
 def from_disk_reason(chosen: Candidate) -> str:
-    """As asked: with the bytes that memory lacks."""
+    """That weights are read from the disk, with the bytes that don't fit in memory."""
     host = chosen.estimate.memory[-1]
-    shortfall = host.needed_bytes - (host.free_bytes or 0)
-    return f"from disk, as asked: {gib(shortfall)} of the weights can't stay in memory"
+    shortfall_bytes = host.needed_bytes - (host.free_bytes or 0)
+    return f"from disk, as asked: {gib(shortfall_bytes)} of the weights can't stay in memory"

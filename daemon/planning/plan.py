@@ -21,9 +21,10 @@ from domain.model import ResolvedModel
 from domain.plan import VLLM, LaunchOptions, Plan
 from domain.serialization import to_json
 from domain.units import GIB, gib
-from planner.choose import choose, engines
+from planner.choose import choose
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
+from planner.vllm.availability import may_use_gpus
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ async def resolve_models(
         known = None if name.quant else names.lookup(name, app.catalogue)
         if wish.engine or not known or not known.vllm_repos or any(item.engine == VLLM for item in found):
             return found
-        if not any(engines.may_use_gpus(machine) for machine in machines):
+        if not any(may_use_gpus(machine) for machine in machines):
             return found
         try:
             return (*found, *resolve(replace(request, engine=VLLM)))

@@ -1,54 +1,65 @@
-"""One complete choice: a quant with every flag, and what it takes and gives."""
+"""One complete choice: a quant with every flag, what it takes, and how fast it would be."""
 
 from dataclasses import dataclass
 
 from domain.model import ResolvedModel
-from domain.plan import Estimate, LlamaFlags, VllmFlags
-from planner.choose import quality
-from planner.llama_cpp.context_params import ALL_LAYERS
+from domain.plan import EngineFlags, Estimate
 
-# A turn of a chat or an agent: what is new since the cached prefix, and the answer.
+# A turn of a chat or an agent: the tokens after the cached prefix, and the answer.
 TURN_PROMPT_TOKENS = 1024
 TURN_ANSWER_TOKENS = 256
+UNKNOWN_LOSS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """``context_tokens`` is what one sequence gets; ``batch_tokens_per_s`` the tokens/s of all sequences at
-    once, where several were asked for. ``loss``: see ``quality``."""
+    """``context_tokens``: of one sequence. ``cache_type``: as the engine's flags name it. ``loss``: added
+    perplexity, comparable between quants of one model only. ``batch_tokens_per_s``: of all sequences
+    together, if several are planned.
+
+    ``is_offloaded``: whether GPUs hold all layers, including experts. ``has_host_weights``: whether a GPU
+    computes with weights on the host, which it reads over its link for each batch."""
 
     model: ResolvedModel
-    flags: LlamaFlags | VllmFlags
+    flags: EngineFlags
     estimate: Estimate
     context_tokens: int
+    cache_type: str
+    loss: float
     parallel: int = 1
     batch_tokens_per_s: float | None = None
-
-    @property
-    def loss(self) -> float:
-        return quality.loss(self.model)
+    is_offloaded: bool = True
+    has_host_weights: bool = False
 
     @property
     def engine(self) -> str:
         return self.model.engine
 
     @property
+    def quant(self) -> str:
+        return self.model.weights.quant
+
+    @property
     def decode_tokens_per_s(self) -> float | None:
+        """Of a single sequence."""
         predicted = self.estimate.speed.decode_tokens_per_s
         return predicted.expected if predicted else None
 
     @property
+    def prefill_tokens_per_s(self) -> float | None:
+        predicted = self.estimate.speed.prefill_tokens_per_s
+        return predicted.expected if predicted else None
+
+    @property
     def tokens_per_s(self) -> float | None:
-        """Tokens/s that each sequence gets while all are served."""
-        return (
-            self.decode_tokens_per_s
-            if self.batch_tokens_per_s is None
-            else self.batch_tokens_per_s / self.parallel
-        )
+        """What each sequence gets while all are served."""
+        if self.batch_tokens_per_s is None:
+            return self.decode_tokens_per_s
+        return self.batch_tokens_per_s / self.parallel
 
     @property
     def score(self) -> float | None:
-        """What options of one quality are compared by: turns per second, or tokens of all at once."""
+        """What candidates of one quality are compared by: turns per second, or tokens/s of all sequences."""
         if self.batch_tokens_per_s is not None:
             return self.batch_tokens_per_s
         if not self.decode_tokens_per_s:
@@ -57,35 +68,21 @@ class Candidate:
         return 1.0 / (prompt_s + TURN_ANSWER_TOKENS / self.decode_tokens_per_s)
 
     @property
-    def has_host_weights(self) -> bool:
-        """Whether a GPU works with weights that stay on the host: it pulls them over for each batch."""
-        flags = self.flags
-        if isinstance(flags, VllmFlags) or not flags.gpu_layers:
-            return False
-        return bool(flags.n_cpu_moe) or flags.gpu_layers != ALL_LAYERS
-
-    @property
-    def prefill_tokens_per_s(self) -> float | None:
-        predicted = self.estimate.speed.prefill_tokens_per_s
-        return predicted.expected if predicted else None
-
-    @property
     def needed_bytes(self) -> int:
+        """Over all devices."""
         return sum(row.needed_bytes for row in self.estimate.memory)
 
-    @property
-    def is_offloaded(self) -> bool:
-        """Whether GPUs hold all layers, experts included."""
-        flags = self.flags
-        return isinstance(flags, VllmFlags) or (flags.gpu_layers == ALL_LAYERS and not flags.n_cpu_moe)
 
-    @property
-    def cache_type(self) -> str:
-        flags = self.flags
-        if isinstance(flags, VllmFlags):
-            return flags.kv_cache_dtype
-        return "/".join(sorted({flags.cache_type_k, flags.cache_type_v}))
+@dataclass(frozen=True, slots=True)
+class CandidateDetails:
+    """What an engine says of a candidate in a plan.
 
-    @property
-    def quant(self) -> str:
-        return self.model.weights.quant
+    ``kv_cache_type``: the type that is really used. ``layers``: the layers of the model, if the engine can
+    place them one by one. ``placement`` and ``runtime``: sentences for the reasons; empty: none.
+    ``memory_note``: what follows the memory of each device."""
+
+    kv_cache_type: str
+    placement: str
+    runtime: str = ""
+    memory_note: str = ""
+    layers: int | None = None

@@ -1,4 +1,4 @@
-"""The best plan for a model on a box: a search over engines, quants, contexts, KV types and splits."""
+"""The best plan for a model on a machine: a search over engines, quants, contexts, cache types and splits."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,9 +7,8 @@ from math import floor
 from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
 from domain.model import ResolvedModel
-from domain.plan import LLAMA_CPP, VLLM, LaunchOptions, Plan
-from planner import plan as told
-from planner.choose import engines, quality
+from domain.plan import LaunchOptions, Plan
+from planner.choose import quality
 from planner.choose.candidates import Candidate
 from planner.choose.context import (
     COMFORTABLE_TOKENS_PER_S,
@@ -17,23 +16,22 @@ from planner.choose.context import (
     WORTHWHILE_GAIN,
     SearchContext,
 )
+from planner.choose.engines import choose_engines
+from planner.engine import ENGINES
 from planner.explain import infeasible
-from planner.llama_cpp import search as llama_cpp_search
 from planner.machine.budget import DEFAULT_RESERVE, Reserve
 from planner.machine.calibration import UNCALIBRATED, Calibration
-from planner.model.hparams import read_hparams
-from planner.vllm import model_config as vllm_config
-from planner.vllm import search as vllm_search
+from planner.plan import PlanContext, build_plan, from_disk_reason
 
 __all__ = ["READING_TOKENS_PER_S", "Reserve", "plan"]
 
 GOOD_LOSS = 0.3
+USABLE_LOSS = 0.7  # beyond that models lose the thread: about Q3_K_M
 DEFAULT_CONTEXT_TOKENS = 32768
 MIN_CONTEXT_TOKENS = 4096
-USABLE_LOSS = 0.7  # beyond that models lose their thread: about Q3_K_M
 NEARLY_AS_FAST = 0.8
 SIMILAR_SIZE = 1.05
-EXTRA_MODELS = 2
+EXTRA_MODELS = 2  # searched after the first that is fast enough
 
 
 def plan(
@@ -45,57 +43,50 @@ def plan(
     calibration: Calibration = UNCALIBRATED,
     reserve: Reserve = DEFAULT_RESERVE,
 ) -> Plan:
-    """Raises: DoesNotFitError with bytes and the nearest that fits; UsageError for a quality that no
-    candidate has, a context that the model can't use, a speed that it does not reach, or an engine that
-    can't run here; UnknownModelError where there is nothing to choose from."""
-    choice = engines.choose_engines(name, models, hardware, options)
+    """Raises: DoesNotFitError with the bytes and what would fit; UsageError for a quality that no quant has,
+    a context that the model was not trained for, a speed that is out of reach, or an engine that can't run
+    here; UnknownModelError if there are no weights."""
+    choice = choose_engines(name, models, hardware, options)
     selectable = quality.filter_by_quality(choice.selectable, options.quality)
     check_context(name, selectable, options)
     search = SearchContext(hardware, options, calibration, reserve)
-    context_wanted = requested_context(selectable, options)
-    for context_tokens in contexts_to_try(context_wanted, options):
+    wanted = wanted_context(selectable, options)
+    for context_tokens in contexts_to_try(wanted, options):
         candidates = search_engines(selectable, context_tokens, search)
         if candidates:
-            chosen = llama_cpp_search.with_larger_batch(select_best(candidates, options), search)
+            best = select_best(candidates, options)
+            chosen = ENGINES[best.engine].tune(best, search)
             check_speed(name, chosen, options)
             priced = search_engines(choice.priced_only, context_tokens, search)
-            return told.build_plan(
-                name,
-                chosen,
-                candidates,
-                told.PlanContext(selectable, priced, choice.reasons, context_wanted),
-                search,
-            )
-    from_disk = from_disk_candidates(selectable, context_wanted, search)
-    if from_disk and options.from_disk:
-        chosen = select_best(from_disk, options)
-        reasons = (*choice.reasons, told.from_disk_reason(chosen))
-        return told.build_plan(
-            name, chosen, from_disk, told.PlanContext(selectable, (), reasons, context_wanted), search
-        )
-    raise DoesNotFitError(
-        name, **infeasible.explain(selectable, search, context_wanted, from_disk[-1] if from_disk else None)
-    )
+            context = PlanContext(selectable, priced, choice.reasons, wanted)
+            return build_plan(name, chosen, candidates, context, search)
+    candidates = from_disk_candidates(selectable, wanted, search)
+    if candidates and options.from_disk:
+        chosen = select_best(candidates, options)
+        reasons = (*choice.reasons, from_disk_reason(chosen))
+        return build_plan(name, chosen, candidates, PlanContext(selectable, (), reasons, wanted), search)
+    offer = candidates[-1] if candidates else None
+    raise DoesNotFitError(name, **infeasible.explain(selectable, search, wanted, offer))
 
 
 def from_disk_candidates(
     models: Sequence[ResolvedModel], context_tokens: int, search: SearchContext
 ) -> list[Candidate]:
-    """Options that leave weights on the disk, of quants that are usable at all, the best quality first; the
-    last of them where it is no more than an offer."""
-    ranked = sorted_by_quality([model for model in models if model.engine == LLAMA_CPP])
+    """Candidates that read weights from the disk, of usable quants, the best quality first; only the last of
+    them if that was not asked for, as an offer."""
+    ranked = sorted_by_quality([model for model in models if ENGINES[model.engine].can_read_from_disk()])
     usable = [model for model in ranked if quality.loss(model) <= USABLE_LOSS] or ranked[:1]
     tried = usable if search.options.from_disk else usable and [_best_of_smallest(usable)]
     disk_search = replace(search, from_disk=True, overhead_hints={})
     return [
         candidate
         for model in tried
-        for candidate in llama_cpp_search.find_candidates(model, context_tokens, disk_search)[:1]
+        for candidate in ENGINES[model.engine].find_candidates(model, context_tokens, disk_search)[:1]
     ]
 
 
 def _best_of_smallest(usable: Sequence[ResolvedModel]) -> ResolvedModel:
-    """The best of those that are about as small as the smallest."""
+    """The best quality of those that are about as small as the smallest."""
     smallest = min(model.weights.size_bytes for model in usable)
     return next(model for model in usable if model.weights.size_bytes <= SIMILAR_SIZE * smallest)
 
@@ -103,13 +94,12 @@ def _best_of_smallest(usable: Sequence[ResolvedModel]) -> ResolvedModel:
 def search_engines(
     models: Sequence[ResolvedModel], context_tokens: int, search: SearchContext
 ) -> list[Candidate]:
-    """Options of each engine from the best quality down, and a few past the first that is quick enough:
-    they are what the choice is compared with."""
+    """Candidates of each engine from the best quality down, and a few after the first that is fast enough,
+    which the choice is compared with."""
     candidates: list[Candidate] = []
-    for engine in (LLAMA_CPP, VLLM):
-        candidates += _search_engine(
-            [model for model in models if model.engine == engine], context_tokens, search
-        )
+    for engine in ENGINES:
+        own = [model for model in models if model.engine == engine]
+        candidates += _search_engine(own, context_tokens, search)
     return candidates
 
 
@@ -122,7 +112,7 @@ def _search_engine(
         has_usable = any(candidate.loss <= USABLE_LOSS for candidate in candidates)
         if has_usable and quality.loss(model) > USABLE_LOSS and not search.options.min_decode_tokens_per_s:
             break
-        candidates += model_candidates(model, context_tokens, search)
+        candidates += ENGINES[model.engine].find_candidates(model, context_tokens, search)
         if any(not search.is_slow(candidate.tokens_per_s) for candidate in candidates):
             extra -= 1
         if extra < 0:
@@ -130,25 +120,19 @@ def _search_engine(
     return candidates
 
 
-def model_candidates(
-    model: ResolvedModel, context_tokens: int, search: SearchContext
-) -> tuple[Candidate, ...]:
-    if model.engine == VLLM:
-        return vllm_search.find_candidates(model, context_tokens, search)
-    return llama_cpp_search.find_candidates(model, context_tokens, search)
+def sorted_by_quality(models: Sequence[ResolvedModel]) -> list[ResolvedModel]:
+    return sorted(models, key=lambda model: (quality.loss(model), model.weights.size_bytes))
 
 
-def native_context(model: ResolvedModel) -> int:
-    if model.engine == VLLM:
-        return vllm_config.read_config(model.shape).native_context
-    return read_hparams(model.shape).native_context
+def trained_context_tokens(models: Sequence[ResolvedModel]) -> int:
+    return max(ENGINES[model.engine].trained_context_tokens(model.shape) for model in models)
 
 
 def check_context(name: str, models: Sequence[ResolvedModel], options: LaunchOptions) -> None:
-    """Raises: UsageError where more is asked for than the model was trained for: engines cap it."""
+    """Raises: UsageError for a longer context than the model was trained for, which engines would cap."""
     if options.context_tokens is None:
         return
-    trained = max(native_context(model) for model in models)
+    trained = trained_context_tokens(models)
     if options.context_tokens > trained:
         raise UsageError(
             f"{name} was trained for a context of {trained} tokens, {options.context_tokens} were asked for",
@@ -157,7 +141,7 @@ def check_context(name: str, models: Sequence[ResolvedModel], options: LaunchOpt
 
 
 def check_speed(name: str, chosen: Candidate, options: LaunchOptions) -> None:
-    """Raises: UsageError where nothing decodes as fast as was asked for: never silently slower."""
+    """Raises: UsageError if nothing decodes as fast as was asked for."""
     wanted, tokens_per_s = options.min_decode_tokens_per_s, chosen.tokens_per_s
     if wanted is None or tokens_per_s is None or tokens_per_s >= wanted:
         return
@@ -169,70 +153,58 @@ def check_speed(name: str, chosen: Candidate, options: LaunchOptions) -> None:
     )
 
 
-def sorted_by_quality(models: Sequence[ResolvedModel]) -> list[ResolvedModel]:
-    return sorted(models, key=lambda model: (quality.loss(model), model.weights.size_bytes))
+def wanted_context(models: Sequence[ResolvedModel], options: LaunchOptions) -> int:
+    """Tokens per sequence: as asked, else 32k or what the model was trained for."""
+    return options.context_tokens or min(DEFAULT_CONTEXT_TOKENS, trained_context_tokens(models))
 
 
-def requested_context(models: Sequence[ResolvedModel], options: LaunchOptions) -> int:
-    """Tokens per sequence: as asked; else 32k, or what the model was trained for."""
-    if options.context_tokens:
-        return options.context_tokens
-    return min(DEFAULT_CONTEXT_TOKENS, max(native_context(model) for model in models))
-
-
-def contexts_to_try(first: int, options: LaunchOptions) -> list[int]:
-    """The wanted one; halves of it only where the owner did not ask for one."""
-    contexts = [first]
+def contexts_to_try(wanted: int, options: LaunchOptions) -> list[int]:
+    """The wanted context, and halves of it if the owner did not ask for one."""
+    contexts = [wanted]
     while not options.context_tokens and contexts[-1] // 2 >= MIN_CONTEXT_TOKENS:
         contexts.append(contexts[-1] // 2)
     return contexts
 
 
 def select_best(candidates: Sequence[Candidate], options: LaunchOptions) -> Candidate:
-    """The least loss that decodes at the wished speed; without a wish the quickest tier that a usable
-    quant reaches. Too slow all: of usable quants the fastest, or a better one that is nearly as fast."""
+    """The least loss that decodes at the requested speed, or in the fastest tier that a usable quant reaches.
+
+    If all are too slow: of the usable quants the fastest, or a better one that is nearly as fast."""
     for target, max_loss in speed_tiers(options):
-        fast_enough = [
+        fast = [
             candidate
             for candidate in candidates
             if candidate.loss <= max_loss
             and (candidate.tokens_per_s is None or candidate.tokens_per_s >= target)
         ]
-        if fast_enough:
-            least_loss = min(candidate.loss for candidate in fast_enough)
-            return prefer_simplest(
-                [
-                    candidate
-                    for candidate in fast_enough
-                    if candidate.loss <= least_loss + _indistinguishable_loss(options)
-                ]
-            )
+        if fast:
+            limit = min(candidate.loss for candidate in fast) + _indistinguishable_loss(options)
+            return prefer_simplest([candidate for candidate in fast if candidate.loss <= limit])
     usable = [candidate for candidate in candidates if candidate.loss <= USABLE_LOSS] or list(candidates)
     fastest = max(candidate.tokens_per_s or 0.0 for candidate in usable)
-    nearly_as_fast = [
+    nearly = [
         candidate for candidate in usable if (candidate.tokens_per_s or 0.0) >= NEARLY_AS_FAST * fastest
     ]
-    return min(nearly_as_fast, key=lambda candidate: candidate.loss)
+    return min(nearly, key=lambda candidate: candidate.loss)
 
 
 def _indistinguishable_loss(options: LaunchOptions) -> float:
-    """Losses this close count as one; of several sequences at once speed counts for more."""
-    return (
-        quality.INDISTINGUISHABLE_LOSS_IN_BATCH
-        if (options.parallel or 1) > 1
-        else quality.INDISTINGUISHABLE_LOSS
-    )
+    """The difference below which losses count as equal; larger for several sequences, where speed counts
+    more."""
+    if (options.parallel or 1) > 1:
+        return quality.INDISTINGUISHABLE_LOSS_IN_BATCH
+    return quality.INDISTINGUISHABLE_LOSS
 
 
 def speed_tiers(options: LaunchOptions) -> tuple[tuple[float, float], ...]:
-    """Tokens/s, and the loss that is acceptable at it."""
+    """Tokens/s, and the loss that is acceptable for it."""
     if options.min_decode_tokens_per_s:
-        return ((options.min_decode_tokens_per_s, quality.UNBOUNDED),)
+        return ((options.min_decode_tokens_per_s, quality.UNBOUNDED_LOSS),)
     return ((COMFORTABLE_TOKENS_PER_S, GOOD_LOSS), (READING_TOKENS_PER_S, USABLE_LOSS))
 
 
 def prefer_simplest(candidates: Sequence[Candidate]) -> Candidate:
-    """The first is the plainest; another must be faster by more than a little."""
+    """The first is the simplest; another one must have a clearly better score."""
     chosen = candidates[0]
     for candidate in candidates[1:]:
         if candidate.score and chosen.score and candidate.score > chosen.score * WORTHWHILE_GAIN:

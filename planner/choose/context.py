@@ -9,22 +9,23 @@ from planner.machine import budget
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
 
-# Silent reading: 238 words a minute (Brysbaert 2019), 4 tokens for 3 words. Comfortable is twice that, for
-# people skim, and models think aloud: reached with a quant that is still good, else reading speed will do.
+# Silent reading: 238 words a minute (Brysbaert 2019), 4 tokens for 3 words. Comfortable is about twice that,
+# because people skim and models think aloud.
 READING_TOKENS_PER_S = 5.3
 COMFORTABLE_TOKENS_PER_S = 10.0
-# A faster KV type or batch must be worth it: below this gain the plainer one is taken.
+CONTEXT_STEP_TOKENS = 1024  # of the longest context that fits
+# A faster cache type or batch must gain at least this much, else the plainer one is taken.
 WORTHWHILE_GAIN = 1.15
 
-# Bytes that earlier tries needed beside weights and cache, per device of a group, for a batch and a cache
-# type: the first guess of the next quant of the same model.
+# Bytes that earlier splits needed beside weights and cache, per device of a group, for a batch and a cache
+# type: the first guess for the next quant of the same model.
 OverheadHints = dict[tuple[object, ...], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class SearchContext:
-    """What all options of one search share. ``overhead_hints``: see ``OverheadHints``; ``from_disk``: the
-    host's weights need no memory."""
+    """What all candidates of one search share. ``from_disk``: host weights need no memory, because they are
+    read from the disk."""
 
     hardware: Hardware
     options: LaunchOptions
@@ -39,18 +40,19 @@ class SearchContext:
 
     @property
     def target_tokens_per_s(self) -> float:
-        """Tokens per second that are enough."""
+        """Tokens/s that are enough."""
         return self.options.min_decode_tokens_per_s or COMFORTABLE_TOKENS_PER_S
 
     def is_slow(self, tokens_per_s: float | None) -> bool:
-        """What is not known is not slow."""
+        """An unknown speed is not slow."""
         return tokens_per_s is not None and tokens_per_s < self.target_tokens_per_s
 
     def on_cpu(self) -> "SearchContext":
         return replace(self, hardware=replace(self.hardware, gpus=()))
 
     def has_room(self, memory: Sequence[DeviceMemory]) -> bool:
-        """Within what each device has, margins kept. A host of unknown size is taken to hold."""
+        """Whether ``memory`` and the margins fit each device. A device of unknown size counts as large
+        enough."""
         for row in memory:
             if row.free_bytes is None:
                 continue
@@ -60,7 +62,7 @@ class SearchContext:
         return True
 
     def margin_bytes(self, device: str) -> int:
-        """On a host that shares its pool with a GPU the margin is kept once, on the host's row."""
+        """Bytes to leave free. Where a GPU shares the host's pool, the margin is kept once, on the host."""
         if device == HOST:
             return self.reserve.host_bytes
         gpu = self.hardware.gpus[int(device.removeprefix("GPU"))]

@@ -1,4 +1,5 @@
-"""What else there was, each with its price: better quants, another cache, faster quants, the other engine."""
+"""What was not chosen, each with its price: better quants, another cache type, faster quants, another
+engine."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,16 +7,17 @@ from dataclasses import replace
 from itertools import islice
 
 from domain.model import ResolvedModel
-from domain.plan import LLAMA_CPP, Alternative, LlamaFlags
+from domain.plan import Alternative
 from domain.units import gib, rate
-from planner.choose import max_context, minimum, quality
+from planner.choose import quality
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
-from planner.llama_cpp import search as llama_cpp_search
-from planner.llama_cpp import split_search
+from planner.choose.quality import INDISTINGUISHABLE_LOSS, INDISTINGUISHABLE_LOSS_IN_BATCH
+from planner.engine import ENGINES
+from planner.machine.gpu_budgets import total_budget_bytes
 
 MAX_ALTERNATIVES = 3
-WORTHWHILE_SPEEDUP = 1.1  # below that a worse quant buys nothing
+WORTHWHILE_SPEEDUP = 1.1  # a worse quant must be at least this much faster
 
 
 def alternatives(
@@ -25,173 +27,148 @@ def alternatives(
     priced_only: Sequence[Candidate],
     search: SearchContext,
 ) -> tuple[Alternative, ...]:
-    """The three best: the next better quant, another type of cache, the best faster quant; more of the same
-    where one is missing. The other engine comes on top."""
+    """The next better quant, another cache type and the best faster quant; more of the same if one is
+    missing.
+
+    Another engine comes on top of these three."""
     better = list(islice(_better_quants(chosen, candidates, models, search), MAX_ALTERNATIVES))
     cache = list(_other_cache_types(chosen, candidates, search))
     faster = list(islice(_faster_quants(chosen, candidates, search), MAX_ALTERNATIVES))
-    first = [*better[:1], *cache[:1], *faster[:1]]
-    more = [*better[1:], *faster[1:]]
-    chosen_first = [*first, *more][:MAX_ALTERNATIVES]
-    return (*chosen_first, *_other_engine(chosen, [*candidates, *priced_only], search))
+    one_of_each = [*better[:1], *cache[:1], *faster[:1]]
+    same_engine = [*one_of_each, *better[1:], *faster[1:]][:MAX_ALTERNATIVES]
+    return (*same_engine, *_other_engine(chosen, [*candidates, *priced_only], search))
 
 
 def _better_quants(
     chosen: Candidate, candidates: Sequence[Candidate], models: Sequence[ResolvedModel], search: SearchContext
 ) -> Iterator[Alternative]:
-    """The nearest first. Of a quant with several options the fastest."""
+    """The closest first; of a quant with several candidates the fastest."""
     same_engine = [model for model in models if model.engine == chosen.engine]
     for model in sorted(same_engine, key=lambda model: (-quality.loss(model), model.weights.size_bytes)):
-        if quality.loss(model) >= chosen.loss - quality.INDISTINGUISHABLE_LOSS:
+        if quality.loss(model) >= chosen.loss - INDISTINGUISHABLE_LOSS:
             continue
-        of_model = [candidate for candidate in candidates if candidate.model is model]
-        if of_model:
-            yield _better_but_slower(
-                _with_same_batch(
-                    max(of_model, key=lambda candidate: candidate.tokens_per_s or 0.0), chosen, search
-                ),
-                chosen,
-            )
+        own = [candidate for candidate in candidates if candidate.model is model]
+        if own:
+            fastest = max(own, key=_speed)
+            matched = ENGINES[chosen.engine].with_batch_of(fastest, chosen, search)
+            yield _better_but_slower(matched, chosen)
         else:
             yield _too_large(model, chosen, search)
 
 
-def _with_same_batch(candidate: Candidate, chosen: Candidate, search: SearchContext) -> Candidate:
-    """``candidate`` with the batch of ``chosen`` where weights stay on the host, so that prices are of one
-    kind; as it is where that batch does not hold."""
-    target, flags = chosen.flags, candidate.flags
-    if not (isinstance(target, LlamaFlags) and isinstance(flags, LlamaFlags) and candidate.has_host_weights):
-        return candidate
-    if flags.ubatch == target.ubatch:
-        return candidate
-    return (
-        llama_cpp_search.with_ubatch(candidate, target.ubatch or llama_cpp_search.UBATCH, search) or candidate
-    )
+def _speed(candidate: Candidate) -> float:
+    return candidate.tokens_per_s or 0.0
+
+
+def _slowdown(candidate: Candidate, chosen: Candidate) -> str:
+    """Both speeds, if the candidate is slower than what was chosen; else empty."""
+    own, other = candidate.tokens_per_s, chosen.tokens_per_s
+    return f"{rate(own)} instead of {rate(other)} tokens/s" if own and other and own < other else ""
 
 
 def _better_but_slower(candidate: Candidate, chosen: Candidate) -> Alternative:
-    more = candidate.needed_bytes - chosen.needed_bytes
-    parts = [f"needs {gib(more)} more"] if more > 0 else []
-    if candidate.tokens_per_s and chosen.tokens_per_s and candidate.tokens_per_s < chosen.tokens_per_s:
-        parts.append(f"{rate(candidate.tokens_per_s)} instead of {rate(chosen.tokens_per_s)} tokens/s")
-    return _alternative(candidate, candidate.quant, " and ".join(parts) or "gains nothing that counts")
+    more_bytes = candidate.needed_bytes - chosen.needed_bytes
+    size = f"needs {gib(more_bytes)} more" if more_bytes > 0 else ""
+    parts = [part for part in (size, _slowdown(candidate, chosen)) if part]
+    return _priced(candidate, candidate.quant, " and ".join(parts) or "gains nothing that counts")
 
 
 def _too_large(model: ResolvedModel, chosen: Candidate, search: SearchContext) -> Alternative:
-    needed = minimum.min_bytes(model, chosen.context_tokens, search)
-    budget = split_search.total_budget_bytes(search.hardware, search.reserve)
-    lacks = None if budget is None else needed - budget
-    why = f"needs {gib(lacks)} more than there is" if lacks and lacks > 0 else "no split of it holds here"
-    from_disk = _from_disk(model, chosen, search) if lacks and lacks > 0 else None
+    needed_bytes = ENGINES[model.engine].min_bytes(model, chosen.context_tokens, search)
+    budget_bytes = total_budget_bytes(search.hardware, search.reserve)
+    if budget_bytes is None or needed_bytes <= budget_bytes:
+        return Alternative(model.weights.quant, "no split of it holds here", None, needed_bytes)
+    why = f"needs {gib(needed_bytes - budget_bytes)} more than there is"
+    from_disk = _from_disk(model, chosen, search)
     if from_disk is not None and from_disk.decode_tokens_per_s:
         why += f"; from the disk {rate(from_disk.decode_tokens_per_s)} tokens/s"
-    return Alternative(model.weights.quant, why, None, needed)
+    return Alternative(model.weights.quant, why, None, needed_bytes)
 
 
 def _from_disk(model: ResolvedModel, chosen: Candidate, search: SearchContext) -> Candidate | None:
-    if model.engine != LLAMA_CPP:
+    engine = ENGINES[model.engine]
+    if not engine.can_read_from_disk():
         return None
     disk_search = replace(search, from_disk=True, overhead_hints={})
-    return next(iter(llama_cpp_search.find_candidates(model, chosen.context_tokens, disk_search)), None)
+    return next(iter(engine.find_candidates(model, chosen.context_tokens, disk_search)), None)
 
 
 def _other_cache_types(
     chosen: Candidate, candidates: Sequence[Candidate], search: SearchContext
 ) -> Iterator[Alternative]:
-    for cache_type in max_context.cache_types(chosen.flags):
+    engine = ENGINES[chosen.engine]
+    default, *_ = cache_types = engine.cache_types()
+    for cache_type in cache_types:
         if cache_type == chosen.cache_type:
             continue
-        longest = max_context.max_context_tokens(chosen, search, cache_type)
-        same_model = next(
-            (
-                candidate
-                for candidate in candidates
-                if candidate.model is chosen.model and candidate.cache_type == cache_type
-            ),
-            None,
-        )
-        same_model = same_model and _with_same_batch(same_model, chosen, search)
-        default = max_context.cache_types(chosen.flags)[0]
-        what = f"{chosen.quant} with {cache_type} cache"
+        own = (candidate for candidate in candidates if candidate.model is chosen.model)
+        same = next((candidate for candidate in own if candidate.cache_type == cache_type), None)
+        matched = engine.with_batch_of(same, chosen, search) if same else None
+        longest = engine.max_context_tokens(chosen, search, cache_type)
         if cache_type == default:
             why = f"without {chosen.cache_type} KV the context is {longest}"
-            if (
-                same_model
-                and same_model.tokens_per_s
-                and chosen.tokens_per_s
-                and same_model.tokens_per_s < chosen.tokens_per_s
-            ):
-                rates = f"{rate(same_model.tokens_per_s)} instead of {rate(chosen.tokens_per_s)} tokens/s"
+            if matched and (rates := _slowdown(matched, chosen)):
                 why += f", or {chosen.context_tokens} at {rates}"
         else:
-            now = max_context.max_context_tokens(chosen, search)
+            now = engine.max_context_tokens(chosen, search)
             if longest <= now:
                 continue
             why = f"holds up to {longest} tokens instead of {now}, at some accuracy in long contexts"
-        yield Alternative(
-            what,
-            why,
-            same_model.decode_tokens_per_s if same_model else None,
-            same_model.needed_bytes if same_model else None,
-        )
+        what = f"{chosen.quant} with {cache_type} cache"
+        yield _priced(matched, what, why) if matched else Alternative(what, why)
 
 
 def _faster_quants(
     chosen: Candidate, candidates: Sequence[Candidate], search: SearchContext
 ) -> Iterator[Alternative]:
-    """The least loss first. A larger batch only takes room, so that what is too slow with a small one is
-    not tried with it."""
+    """The least loss first. A larger batch only takes memory, so what is too slow with a small one is not
+    tried with it."""
     quants = set()
-    now = chosen.tokens_per_s or math.inf
-    for candidate in sorted(
-        candidates, key=lambda candidate: (candidate.loss, -(candidate.tokens_per_s or 0.0))
-    ):
-        is_worse = candidate.engine == chosen.engine and candidate.loss > chosen.loss
-        if (
-            candidate.quant in quants
-            or not is_worse
-            or (candidate.tokens_per_s or 0.0) <= WORTHWHILE_SPEEDUP * now
-        ):
+    least_speed = WORTHWHILE_SPEEDUP * (chosen.tokens_per_s or math.inf)
+    worse = (candidate for candidate in candidates if candidate.engine == chosen.engine)
+    worse = (candidate for candidate in worse if candidate.loss > chosen.loss)
+    for candidate in sorted(worse, key=lambda candidate: (candidate.loss, -_speed(candidate))):
+        if candidate.quant in quants or _speed(candidate) <= least_speed:
             continue
-        matched = _with_same_batch(candidate, chosen, search)
-        tokens_per_s = matched.tokens_per_s or 0.0
-        if tokens_per_s <= WORTHWHILE_SPEEDUP * now:
+        matched = ENGINES[chosen.engine].with_batch_of(candidate, chosen, search)
+        if _speed(matched) <= least_speed:
             continue
         quants.add(matched.quant)
-        less = chosen.needed_bytes - matched.needed_bytes
-        size = f" and {gib(less)} less" if less > 0 else ""
-        loses = f"adds {matched.loss:.2g} to the perplexity, not {chosen.loss:.2g}"
-        yield _alternative(
-            matched, matched.quant, f"{rate(tokens_per_s)} instead of {rate(now)} tokens/s{size}, but {loses}"
-        )
+        yield _faster_but_worse(matched, chosen)
+
+
+def _faster_but_worse(candidate: Candidate, chosen: Candidate) -> Alternative:
+    rates = f"{rate(_speed(candidate))} instead of {rate(_speed(chosen))} tokens/s"
+    fewer_bytes = chosen.needed_bytes - candidate.needed_bytes
+    size = f" and {gib(fewer_bytes)} less" if fewer_bytes > 0 else ""
+    return _priced(candidate, candidate.quant, f"{rates}{size}, but {_added_loss(candidate, chosen)}")
+
+
+def _added_loss(candidate: Candidate, chosen: Candidate) -> str:
+    return f"adds {candidate.loss:.2g} to the perplexity, not {chosen.loss:.2g}"
 
 
 def _other_engine(
     chosen: Candidate, candidates: Sequence[Candidate], search: SearchContext
 ) -> Iterator[Alternative]:
-    """The best of the other engine's quants that are good as this one; else its best."""
+    """The fastest of another engine's quants that are as good as this one; else of its best."""
     others = [candidate for candidate in candidates if candidate.engine != chosen.engine]
     if not others:
         return
-    equally_good = [
-        candidate
-        for candidate in others
-        if candidate.loss <= chosen.loss + quality.INDISTINGUISHABLE_LOSS_IN_BATCH
+    least_loss = min(candidate.loss for candidate in others)
+    as_good = [
+        candidate for candidate in others if candidate.loss <= chosen.loss + INDISTINGUISHABLE_LOSS_IN_BATCH
     ]
-    least = min(candidate.loss for candidate in others)
-    best = max(
-        equally_good
-        or [candidate for candidate in others if candidate.loss <= least + quality.INDISTINGUISHABLE_LOSS],
-        key=lambda candidate: candidate.tokens_per_s or 0.0,
-    )
-    parts = [f"{gib(best.needed_bytes)} instead of {gib(chosen.needed_bytes)}"]
-    if best.tokens_per_s and chosen.tokens_per_s:
+    best = [candidate for candidate in others if candidate.loss <= least_loss + INDISTINGUISHABLE_LOSS]
+    fastest = max(as_good or best, key=_speed)
+    parts = [f"{gib(fastest.needed_bytes)} instead of {gib(chosen.needed_bytes)}"]
+    if fastest.tokens_per_s and chosen.tokens_per_s:
         each = " each" if search.parallel > 1 else ""
-        parts.insert(0, f"{rate(best.tokens_per_s)} instead of {rate(chosen.tokens_per_s)} tokens/s{each}")
-    if best.loss > chosen.loss + quality.INDISTINGUISHABLE_LOSS:
-        parts.append(f"adds {best.loss:.2g} to the perplexity, not {chosen.loss:.2g}")
-    yield _alternative(best, f"{best.engine} with {best.quant}", ", ".join(parts))
+        parts.insert(0, f"{rate(fastest.tokens_per_s)} instead of {rate(chosen.tokens_per_s)} tokens/s{each}")
+    if fastest.loss > chosen.loss + INDISTINGUISHABLE_LOSS:
+        parts.append(_added_loss(fastest, chosen))
+    yield _priced(fastest, f"{fastest.engine} with {fastest.quant}", ", ".join(parts))
 
 
-def _alternative(candidate: Candidate, what: str, why: str) -> Alternative:
+def _priced(candidate: Candidate, what: str, why: str) -> Alternative:
     return Alternative(what, why, candidate.decode_tokens_per_s, candidate.needed_bytes)

@@ -1,22 +1,21 @@
-"""Why a model does not fit: what its smallest variant needs, what there is, and what would fit."""
+"""Why a model does not fit: what its smallest quant needs, what there is, and what would fit."""
 
 from collections.abc import Sequence
 from typing import TypedDict
 
 from domain.model import ResolvedModel
-from domain.plan import VLLM
 from domain.units import gib, rate
-from planner.choose import minimum
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
-from planner.llama_cpp import search as llama_cpp_search
-from planner.llama_cpp import split_search
-from planner.vllm import search as vllm_search
+from planner.engine import ENGINES
+from planner.machine.gpu_budgets import total_budget_bytes
 
 SMALLER_CONTEXTS = (65536, 32768, 16384, 8192, 4096, 2048)
 
 
 class Infeasibility(TypedDict):
+    """The arguments of ``DoesNotFitError``."""
+
     needs_bytes: int
     has_bytes: int
     instead: str
@@ -25,39 +24,36 @@ class Infeasibility(TypedDict):
 def explain(
     models: Sequence[ResolvedModel], search: SearchContext, context_tokens: int, from_disk: Candidate | None
 ) -> Infeasibility:
-    """``from_disk``: the smallest quant with weights left on the disk, which has to be asked for."""
+    """``from_disk``: the smallest quant with weights read from the disk, which has to be asked for."""
     smallest = min(models, key=_weight_bytes)
+    offers = [suggest_context(models, search, context_tokens)]
+    if from_disk is not None:
+        offers.append(_from_disk_offer(from_disk))
     return Infeasibility(
-        needs_bytes=minimum.min_bytes(smallest, context_tokens, search),
-        has_bytes=split_search.total_budget_bytes(search.hardware, search.reserve) or 0,
-        instead="; ".join(
-            [suggest(models, search, context_tokens), *([_from_disk_offer(from_disk)] if from_disk else [])]
-        ),
+        needs_bytes=ENGINES[smallest.engine].min_bytes(smallest, context_tokens, search),
+        has_bytes=total_budget_bytes(search.hardware, search.reserve) or 0,
+        instead="; ".join(offers),
     )
 
 
 def _from_disk_offer(candidate: Candidate) -> str:
-    speed = (
-        f"about {rate(candidate.decode_tokens_per_s)} tokens/s"
-        if candidate.decode_tokens_per_s
-        else "at a speed that is not known"
-    )
+    speed = "at a speed that is not known"
+    if candidate.decode_tokens_per_s:
+        speed = f"about {rate(candidate.decode_tokens_per_s)} tokens/s"
     return f"with --from-disk {candidate.quant} would run from the disk, {speed}"
 
 
-def suggest(models: Sequence[ResolvedModel], search: SearchContext, context_tokens: int) -> str:
-    """The largest smaller context that fits, in words; else what the memory lacks."""
+def suggest_context(models: Sequence[ResolvedModel], search: SearchContext, context_tokens: int) -> str:
+    """The largest smaller context with which the smallest quant fits; else that none helps."""
     ranked = sorted(models, key=_weight_bytes)
-    find_candidates = (
-        vllm_search.find_candidates if ranked[0].engine == VLLM else llama_cpp_search.find_candidates
-    )
+    smallest = ranked[0]
     for smaller_context in SMALLER_CONTEXTS:
         if smaller_context >= context_tokens:
             continue
-        candidates = find_candidates(ranked[0], smaller_context, search)
+        candidates = ENGINES[smallest.engine].find_candidates(smallest, smaller_context, search)
         if candidates:
-            needed = sum(row.needed_bytes for row in candidates[-1].estimate.memory)
-            return f"{ranked[0].weights.quant} fits with --context {smaller_context} ({gib(needed)})"
+            needed = gib(candidates[-1].needed_bytes)
+            return f"{smallest.weights.quant} fits with --context {smaller_context} ({needed})"
     names = ", ".join(f"{model.weights.quant} {gib(_weight_bytes(model))}" for model in ranked[:3])
     return f"no smaller context helps: the weights alone are {names}; a smaller model or quant is needed"
 

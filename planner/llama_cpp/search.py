@@ -11,8 +11,10 @@ from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.llama_cpp import context_params, kv_cache, split_search
 from planner.llama_cpp.estimate import estimate, memory_layout
+from planner.llama_cpp.quality import quality_loss
 from planner.llama_cpp.split_search import ParsedModel
 from planner.machine import threads
+from planner.machine.gpu_budgets import total_budget_bytes
 from planner.model.hparams import Hparams, read_hparams
 from planner.model.layer_sizes import kv_bytes_per_layer, layer_sizes
 
@@ -54,7 +56,7 @@ def _can_fit(parsed: ParsedModel, flags: LlamaFlags, search: SearchContext) -> b
     """Whether all memory together holds weights and cache: rejects early what no split makes fit."""
     if search.from_disk:
         return True
-    budget_bytes = split_search.total_budget_bytes(search.hardware, search.reserve)
+    budget_bytes = total_budget_bytes(search.hardware, search.reserve)
     cparams = context_params.resolve(flags, parsed.hparams)
     needed_bytes = parsed.sizes.weights_bytes + sum(kv_bytes_per_layer(parsed.hparams, cparams))
     return budget_bytes is None or needed_bytes <= budget_bytes
@@ -90,12 +92,12 @@ def with_cache_type(flags: LlamaFlags, cache_type: str) -> LlamaFlags:
     return replace(flags, cache_type_k=cache_type, cache_type_v=cache_type, flash_attention=flash_attention)
 
 
-def with_larger_batch(chosen: Candidate, search: SearchContext) -> Candidate:
+def tune(chosen: Candidate, search: SearchContext) -> Candidate:
     """``chosen`` with the ubatch that makes a whole turn fastest, where a GPU reads host weights for prompts.
 
     A larger ubatch takes memory that layers or experts could have. One that makes decode too slow is not
     taken."""
-    if not isinstance(chosen.flags, LlamaFlags) or not chosen.has_host_weights:
+    if not chosen.has_host_weights:
         return chosen
     tried = [chosen]
     for ubatch in LARGER_UBATCHES:
@@ -110,11 +112,30 @@ def with_larger_batch(chosen: Candidate, search: SearchContext) -> Candidate:
 
 def with_ubatch(candidate: Candidate, ubatch: int, search: SearchContext) -> Candidate | None:
     """``candidate`` with another ubatch and the best split for it; ``None`` if that does not fit."""
-    if not isinstance(candidate.flags, LlamaFlags):
-        return candidate
     model, context_tokens = candidate.model, candidate.context_tokens
-    flags = _with_chat(base_flags(candidate.flags.cache_type_k, context_tokens, search, ubatch), model.chat)
+    cache_type = llama_flags(candidate).cache_type_k
+    flags = _with_chat(base_flags(cache_type, context_tokens, search, ubatch), model.chat)
     return _best_split(model, _parse_model(model), flags, context_tokens, search)
+
+
+def with_batch_of(candidate: Candidate, chosen: Candidate, search: SearchContext) -> Candidate:
+    """``candidate`` with the ubatch of ``chosen`` if a GPU reads its host weights, so that prices are
+    comparable; unchanged if that does not fit."""
+    ubatch = llama_flags(chosen).ubatch
+    if not candidate.has_host_weights or llama_flags(candidate).ubatch == ubatch:
+        return candidate
+    return with_ubatch(candidate, ubatch or UBATCH, search) or candidate
+
+
+def llama_flags(candidate: Candidate) -> LlamaFlags:
+    if not isinstance(candidate.flags, LlamaFlags):
+        raise TypeError(f"{candidate.engine} flags were given to llama.cpp's planner")
+    return candidate.flags
+
+
+def holds_all_layers(flags: LlamaFlags) -> bool:
+    """Whether GPUs hold all layers, including experts."""
+    return flags.gpu_layers == context_params.ALL_LAYERS and not flags.n_cpu_moe
 
 
 def _best_split(
@@ -154,15 +175,26 @@ def _complete_candidate(
         load_mode="mmap" if search.from_disk else _load_mode(memory, flags, search),
     )
     prediction = estimate(model.shape, flags, search.hardware, calibration=search.calibration)
-    batch_tokens_per_s = _batch_tokens_per_s(model, flags, prediction, search)
-    return Candidate(model, flags, prediction, context_tokens, search.parallel, batch_tokens_per_s)
+    is_offloaded = holds_all_layers(flags)
+    return Candidate(
+        model=model,
+        flags=flags,
+        estimate=prediction,
+        context_tokens=context_tokens,
+        cache_type="/".join(sorted({flags.cache_type_k, flags.cache_type_v})),
+        loss=quality_loss(model),
+        parallel=search.parallel,
+        batch_tokens_per_s=_batch_tokens_per_s(model, flags, prediction, search),
+        is_offloaded=is_offloaded,
+        has_host_weights=bool(flags.gpu_layers) and not is_offloaded,
+    )
 
 
 def _with_threads(flags: LlamaFlags, search: SearchContext) -> LlamaFlags:
     if search.options.threads:
         return replace(flags, threads=search.options.threads, threads_batch=search.options.threads)
     cpu, calibration = search.hardware.cpu, search.calibration
-    on_host = flags.gpu_layers != context_params.ALL_LAYERS or bool(flags.n_cpu_moe)
+    on_host = not holds_all_layers(flags)
     decode_threads = threads.decode_threads(cpu, calibration, on_host=on_host)
     batch_threads = threads.batch_threads(cpu, calibration, decode_threads, on_host=on_host)
     return replace(flags, threads=decode_threads, threads_batch=batch_threads)

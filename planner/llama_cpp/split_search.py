@@ -14,8 +14,8 @@ from domain.plan import LlamaFlags
 from planner.choose.context import OverheadHints
 from planner.llama_cpp.context_params import ALL_LAYERS, resolve
 from planner.llama_cpp.estimate import memory_layout
-from planner.machine.budget import Reserve, gpu_budget_bytes, host_budget_bytes
-from planner.machine.devices import Device, visible_devices
+from planner.machine.budget import Reserve
+from planner.machine.gpu_budgets import Budget, gpu_budgets
 from planner.model.hparams import Hparams
 from planner.model.layer_sizes import LayerSizes, assign_layers, kv_bytes_per_layer
 
@@ -31,33 +31,6 @@ class ParsedModel:
     shape: ModelShape
     hparams: Hparams
     sizes: LayerSizes
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """A GPU that a plan may use, and the bytes it may take there."""
-
-    device: Device
-    available_bytes: int
-
-
-def gpu_budgets(hardware: Hardware, reserve: Reserve) -> tuple[Budget, ...]:
-    """GPUs of known size, less what the driver itself takes. A GPU of unknown size is not used."""
-    budgets = []
-    for device in visible_devices(hardware, LlamaFlags()):
-        allowed_bytes = gpu_budget_bytes(device.gpu, hardware, reserve)
-        if allowed_bytes is not None:
-            budgets.append(Budget(device, max(0, allowed_bytes - device.backend.context_bytes)))
-    return tuple(budgets)
-
-
-def total_budget_bytes(hardware: Hardware, reserve: Reserve) -> int | None:
-    """Over all memories that a plan may use, a shared pool once. ``None`` if the host's is not known."""
-    host_bytes = host_budget_bytes(hardware, reserve)
-    if host_bytes is None:
-        return None
-    budgets = gpu_budgets(hardware, reserve)
-    return host_bytes + sum(budget.available_bytes for budget in budgets if not budget.device.is_unified)
 
 
 def splits(

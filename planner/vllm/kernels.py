@@ -7,11 +7,11 @@ the installation pages of docs.vllm.ai for the oldest GPU of each build.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from domain.hardware import Gpu, Hardware
 from domain.model import ResolvedModel
 from domain.plan import VLLM
+from planner.choose.support import Support
 from planner.vllm import model_config
 from planner.vllm.weights import method_family
 
@@ -36,18 +36,6 @@ AMD_METHODS = (
 INTEL_METHODS = ("awq", "gptq", "int4", "fp8", "mxfp4", "mxfp8", "modelopt", "compressed_tensors")
 UNQUANTIZED = ("", "F32", "BF16", "F16", "FP16", "FP32")
 CPU_METHODS = ("awq", "gptq", "int4", "int8", "fp8", "compressed_tensors", "mxfp4")  # ``kernels/linear``
-
-
-@dataclass(frozen=True, slots=True)
-class Support:
-    """``why_not``: empty if vLLM can run. ``is_known``: false if the machine does not report enough to be
-    sure."""
-
-    why_not: str = ""
-    is_known: bool = True
-
-    def __bool__(self) -> bool:
-        return not self.why_not
 
 
 def gpu_support(gpu: Gpu, hardware: Hardware, model: ResolvedModel | None = None) -> Support:

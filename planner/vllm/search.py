@@ -16,8 +16,10 @@ from planner.vllm import kernels, speed
 from planner.vllm.estimate import MemoryLayout, estimate, memory_layout
 from planner.vllm.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config, read_config
+from planner.vllm.quality import quality_loss
 from planner.vllm.weights import served_dtype
 
+CACHE_TYPES = ("auto", "fp8")
 MIN_SEQUENCES, MAX_SEQUENCES = 8, 256
 CACHE_HEADROOM = 1.1  # for prefixes of earlier requests, which stay cached while there is room
 UTILIZATION_STEPS = 1000
@@ -83,7 +85,7 @@ def _cache_dtypes(hardware: Hardware, ranks: tuple[int, ...]) -> tuple[str, ...]
     """``fp8`` halves the cache, on a GPU that can multiply it."""
     capability = kernels.compute_capability(hardware.gpus[ranks[0]].arch)
     has_fp8 = capability is not None and capability >= kernels.FP8_CACHE_CAPABILITY
-    return ("auto", "fp8") if has_fp8 else ("auto",)
+    return CACHE_TYPES if has_fp8 else CACHE_TYPES[:1]
 
 
 def _candidate(
@@ -102,8 +104,22 @@ def _candidate(
         return None
     flags = replace(flags, gpu_memory_utilization=_memory_utilization(flags, ranks, model, search))
     prediction = estimate(model.shape, flags, search.hardware, quant=model.weights.quant)
-    batch_tokens_per_s = _batch_tokens_per_s(model, layout, search)
-    return Candidate(model, flags, prediction, context_tokens, search.parallel, batch_tokens_per_s)
+    return Candidate(
+        model=model,
+        flags=flags,
+        estimate=prediction,
+        context_tokens=context_tokens,
+        cache_type=flags.kv_cache_dtype,
+        loss=quality_loss(model),
+        parallel=search.parallel,
+        batch_tokens_per_s=_batch_tokens_per_s(model, layout, search),
+    )
+
+
+def vllm_flags(candidate: Candidate) -> VllmFlags:
+    if not isinstance(candidate.flags, VllmFlags):
+        raise TypeError(f"{candidate.engine} flags were given to vLLM's planner")
+    return candidate.flags
 
 
 def _base_flags(

@@ -12,9 +12,9 @@ from planner.choose.choose import plan
 from planner.choose.context import SearchContext
 from planner.llama_cpp import search as llama_cpp_search
 from planner.llama_cpp.estimate import estimate
-from planner.llama_cpp.split_search import total_budget_bytes
 from planner.machine.budget import DEFAULT_RESERVE
 from planner.machine.calibration import UNCALIBRATED
+from planner.machine.gpu_budgets import total_budget_bytes
 from tests.planner import build
 
 QWEN_32B = build.candidates("qwen3-32b", "F16", "Q8_0", "Q4_K_M")

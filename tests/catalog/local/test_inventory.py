@@ -100,7 +100,7 @@ def test_a_link_to_a_place_of_the_settings_is_ours(models: Path, tmp_path: Path)
 
 def test_a_sound_file_is_told_and_a_damaged_one_set_aside(models: Path, hub: Hub) -> None:
     (step,) = verify.check(called(models, "o/r:Q4_0"))
-    assert (step.ended, step.is_known, step.damaged) == (True, True, None)
+    assert (step.ended, step.known, step.damaged) == (True, True, None)
     blob = models / "models--o--r" / "blobs" / sha256(OTHER)
     wrong = bytes([OTHER[0] ^ 1]) + OTHER[1:]
     blob.write_bytes(wrong)

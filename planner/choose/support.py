@@ -1,0 +1,27 @@
+"""Whether an engine can run a model on a machine, and which of its models may be chosen."""
+
+from dataclasses import dataclass
+
+from domain.model import ResolvedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """``why_not``: empty if the engine can run. ``is_known``: false if the machine does not report enough to
+    be sure."""
+
+    why_not: str = ""
+    is_known: bool = True
+
+    def __bool__(self) -> bool:
+        return not self.why_not
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """``selectable``: models that may be chosen. ``priced_only``: models whose price is stated, but which
+    can't be chosen, for the given ``reasons``."""
+
+    selectable: tuple[ResolvedModel, ...]
+    priced_only: tuple[ResolvedModel, ...] = ()
+    reasons: tuple[str, ...] = ()

@@ -1,0 +1,46 @@
+"""llama.cpp in the planner: the functions of ``planner.engine.EnginePlanner``."""
+
+from domain.hardware import Hardware
+from domain.model import ModelShape, ResolvedModel
+from planner.choose.support import EngineChoice, Support
+from planner.llama_cpp.limits import max_context_tokens, min_bytes
+from planner.llama_cpp.quality import quality_loss
+from planner.llama_cpp.reasons import describe
+from planner.llama_cpp.search import CACHE_TYPES, find_candidates, tune, with_batch_of
+from planner.model.hparams import read_hparams
+
+__all__ = [
+    "as_alternative",
+    "cache_types",
+    "can_read_from_disk",
+    "describe",
+    "find_candidates",
+    "max_context_tokens",
+    "min_bytes",
+    "quality_loss",
+    "support",
+    "trained_context_tokens",
+    "tune",
+    "with_batch_of",
+]
+
+
+def support(model: ResolvedModel, hardware: Hardware) -> Support:
+    """llama.cpp runs on any CPU, and reads every GGUF quant."""
+    return Support()
+
+
+def as_alternative(models: tuple[ResolvedModel, ...], hardware: Hardware) -> EngineChoice:
+    return EngineChoice(models)
+
+
+def trained_context_tokens(shape: ModelShape) -> int:
+    return read_hparams(shape).native_context
+
+
+def can_read_from_disk() -> bool:
+    return True
+
+
+def cache_types() -> tuple[str, ...]:
+    return CACHE_TYPES

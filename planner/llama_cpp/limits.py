@@ -1,0 +1,38 @@
+"""The least memory that a GGUF quant needs, and the longest context that a candidate holds."""
+
+from dataclasses import replace
+
+from domain.model import ResolvedModel
+from planner.choose.candidates import Candidate
+from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext
+from planner.llama_cpp import search as candidates
+from planner.llama_cpp.estimate import memory_layout
+from planner.model.hparams import read_hparams
+
+
+def min_bytes(model: ResolvedModel, context_tokens: int, search: SearchContext) -> int:
+    """With the smallest cache type."""
+    flags = candidates.base_flags(candidates.CACHE_TYPES[-1], context_tokens, search)
+    return sum(row.needed_bytes for row in memory_layout(model.shape, flags, search.hardware).memory)
+
+
+def max_context_tokens(candidate: Candidate, search: SearchContext, cache_type: str | None = None) -> int:
+    """In steps of 1024 tokens, or exactly what the model was trained for."""
+    shape = candidate.model.shape
+    hparams = read_hparams(shape)
+    flags = replace(candidates.llama_flags(candidate), cache_ram_mib=0)
+    if cache_type is not None:
+        flags = candidates.with_cache_type(flags, cache_type)
+
+    def fits(tokens: int) -> bool:
+        tried = replace(flags, context_tokens=tokens * search.parallel)
+        tried = candidates.with_checkpoints(hparams, tried)
+        return search.has_room(memory_layout(shape, tried, search.hardware, hparams=hparams).memory)
+
+    if fits(hparams.native_context):
+        return hparams.native_context
+    low, high = 0, hparams.native_context // CONTEXT_STEP_TOKENS
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle * CONTEXT_STEP_TOKENS) else (low, middle - 1)
+    return low * CONTEXT_STEP_TOKENS

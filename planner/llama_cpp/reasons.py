@@ -1,0 +1,51 @@
+"""What a plan says of a llama.cpp candidate: where the layers are, threads, prompt cache."""
+
+from domain.plan import HOST, LlamaFlags
+from domain.units import gib
+from planner.choose.candidates import Candidate, CandidateDetails
+from planner.choose.context import SearchContext
+from planner.llama_cpp.context_params import ALL_LAYERS
+from planner.llama_cpp.search import holds_all_layers, llama_flags
+from planner.model.hparams import read_hparams
+from planner.model.layer_sizes import layer_sizes
+
+
+def describe(candidate: Candidate, search: SearchContext) -> CandidateDetails:
+    flags = llama_flags(candidate)
+    layers = len(read_hparams(candidate.model.shape).layers) + 1  # as -ngl counts them
+    return CandidateDetails(
+        kv_cache_type=candidate.cache_type,
+        placement=_placement(candidate, flags, layers),
+        runtime=_threads(flags, search),
+        memory_note=f", prompt cache up to {flags.cache_ram_mib} MiB" if flags.cache_ram_mib else "",
+        layers=layers,
+    )
+
+
+def _placement(candidate: Candidate, flags: LlamaFlags, layers: int) -> str:
+    gpus = [row for row in candidate.estimate.memory if row.device != HOST and row.weights_bytes]
+    if not gpus:
+        return "all layers on the CPU"
+    where = " and ".join(f"{row.device} {gib(row.weights_bytes)}" for row in gpus)
+    if holds_all_layers(flags):
+        return f"all {layers} layers on {where}"
+    if flags.gpu_layers != ALL_LAYERS:
+        return f"{flags.gpu_layers} of {layers} layers on {where}, the rest on the CPU"
+    shape = candidate.model.shape
+    expert_bytes = sum(layer_sizes(shape, read_hparams(shape)).expert_bytes[: flags.n_cpu_moe])
+    blocks = f"{flags.n_cpu_moe} of {layers - 1} blocks"
+    return f"{where}; the experts of {blocks} ({gib(expert_bytes)}) on the CPU"
+
+
+def _threads(flags: LlamaFlags, search: SearchContext) -> str:
+    why = "cores this process may use"
+    if search.options.threads:
+        why = "as asked"
+    elif search.calibration.threads:
+        why = "measured the fastest here"
+    elif search.hardware.cpu.quota_cpus:
+        why = f"CPU quota {search.hardware.cpu.quota_cpus:g}"
+    elif holds_all_layers(flags):
+        why = "the GPU does the work"
+    locked = ", weights locked in RAM" if "mlock" in (flags.load_mode or "") else ""
+    return f"{flags.threads} threads ({why}){locked}"

@@ -1,0 +1,73 @@
+"""Whether vLLM can run a model here, and whether it may be chosen over an engine that runs everywhere."""
+
+from domain.errors import BadModelError
+from domain.hardware import Hardware
+from domain.model import ResolvedModel
+from domain.plan import VLLM
+from planner.choose.support import EngineChoice, Support
+from planner.vllm import kernels
+from planner.vllm.model_config import read_config
+
+
+def support(model: ResolvedModel, hardware: Hardware) -> Support:
+    if not hardware.gpus or kernels.is_cpu_build(hardware):
+        return kernels.cpu_support(model)
+    return best_gpu_support(model, hardware)
+
+
+def as_alternative(models: tuple[ResolvedModel, ...], hardware: Hardware) -> EngineChoice:
+    """Selectable where it has kernels for a GPU here and is installed, or no engine is known to be.
+
+    On a CPU it is slower than llama.cpp at its best, and left to be asked for."""
+    readable, why_not = _readable(models)
+    if why_not:
+        return EngineChoice((), reasons=(why_not,))
+    if not hardware.gpus:
+        return EngineChoice((), reasons=("without a GPU vLLM is slower at its best",))
+    verdicts = [(model, best_gpu_support(model, hardware)) for model in readable]
+    supported = tuple(model for model, verdict in verdicts if verdict)
+    if not supported:
+        return EngineChoice((), reasons=(verdicts[0][1].why_not,))
+    if why_unavailable := _why_unavailable(hardware):
+        return EngineChoice((), supported, (why_unavailable,))
+    confirmed = tuple(model for model, verdict in verdicts if verdict and verdict.is_known)
+    if not confirmed:
+        return EngineChoice((), supported, ("whether vLLM runs on these GPUs is not known",))
+    return EngineChoice(confirmed)
+
+
+def _readable(models: tuple[ResolvedModel, ...]) -> tuple[tuple[ResolvedModel, ...], str]:
+    """The models whose config.json says enough; the reason if none does."""
+    readable, reason = [], ""
+    for model in models:
+        try:
+            read_config(model.shape)
+        except BadModelError as error:
+            reason = f"{model.weights.repo}: {error}"
+        else:
+            readable.append(model)
+    return tuple(readable), "" if readable else reason
+
+
+def may_use_gpus(hardware: Hardware) -> bool:
+    """Whether vLLM could run some model on a GPU here."""
+    return any(kernels.gpu_support(gpu, hardware) for gpu in hardware.gpus)
+
+
+def best_gpu_support(model: ResolvedModel, hardware: Hardware) -> Support:
+    """That of the GPU that suits vLLM best."""
+    verdicts = [kernels.gpu_support(gpu, hardware, model) for gpu in hardware.gpus]
+    return max(verdicts, key=lambda verdict: (bool(verdict), verdict.is_known))
+
+
+def _why_unavailable(hardware: Hardware) -> str:
+    """Why no vLLM that uses GPUs can be started; empty if one can, or if no installed engine is known."""
+    if not hardware.engines:
+        return ""
+    builds = [build for build in hardware.engines if build.engine == VLLM]
+    usable = [build for build in builds if build.problem is None]
+    if not builds:
+        return "vLLM is not installed here"
+    if not usable:
+        return f"vLLM can't be used here: {builds[0].problem}"
+    return "the vLLM that is installed here is built for CPUs" if kernels.is_cpu_build(hardware) else ""

@@ -1,0 +1,33 @@
+"""What a plan says of a vLLM candidate: ranks, eager mode, the type of the cache."""
+
+from domain.plan import VllmFlags
+from planner.choose.candidates import Candidate, CandidateDetails
+from planner.vllm.model_config import read_config
+from planner.vllm.search import vllm_flags
+from planner.vllm.weights import served_dtype
+
+# llama.cpp's names for the dtypes that ``auto`` stands for.
+_CACHE_TYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "half": "f16", "float": "f32"}
+
+
+def details(candidate: Candidate) -> CandidateDetails:
+    flags = vllm_flags(candidate)
+    eager = "eager, bfloat16: compiled bfloat16 gave wrong text on a CPU" if flags.enforce_eager else ""
+    return CandidateDetails(
+        kv_cache_type=_kv_cache_type(candidate, flags), placement=_placement(flags), runtime=eager
+    )
+
+
+def _placement(flags: VllmFlags) -> str:
+    if flags.enforce_eager:
+        return "all on the CPU"
+    if flags.tensor_parallel == 1:
+        return "all on one GPU"
+    return f"all on {flags.tensor_parallel} GPUs, tensor-parallel"
+
+
+def _kv_cache_type(candidate: Candidate, flags: VllmFlags) -> str:
+    if candidate.cache_type != "auto":
+        return candidate.cache_type
+    dtype = served_dtype(read_config(candidate.model.shape), flags.dtype)
+    return _CACHE_TYPES.get(dtype, dtype)
