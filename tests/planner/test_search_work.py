@@ -1,0 +1,104 @@
+"""The work that a plan takes, counted: a search over many quants must stay a fraction of a second."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+
+from catalog.synthetic.header import shape_of
+from config.data import catalogue
+from domain.catalogue_types import KnownQuant
+from domain.hardware import Hardware
+from domain.model import ResolvedModel, Source, WeightFile, Weights
+from domain.plan import LaunchOptions
+from planner.choose.choose import plan
+from planner.llama_cpp import compute_buffers, search, split_search
+from tests.planner import build
+
+BITS = {
+    "Q3_K_M": 3.9, "Q3_K_L": 4.2, "IQ4_XS": 4.3, "Q4_K_S": 4.6, "Q4_K_M": 4.9, "Q5_K_S": 5.5, "Q5_K_M": 5.7,
+    "Q6_K": 6.56, "Q8_0": 8.5, "F16": 16.0,
+}  # fmt: skip
+PARAMETERS = 32.8e9
+SLOW_CPU = build.hardware(ram_gib=64, gb_per_s=40)
+
+
+def qwen_32b(quant: str) -> ResolvedModel:
+    size_bytes = int(BITS[quant] * PARAMETERS / 8)
+    shape = shape_of(catalogue()["qwen3-32b"], KnownQuant("", quant, size_bytes))
+    weights = Weights(Source.HUB, "someone/it", "main", (WeightFile(quant),), quant, size_bytes)
+    return ResolvedModel(weights, shape)
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Hardware, int], Counter[str]]]:
+    """Plans the smallest quants of one model, and counts the steps that take nearly all of a plan's time."""
+    calls: Counter[str] = Counter()
+
+    def count(module: ModuleType, name: str, step: str) -> None:
+        original = getattr(module, name)
+
+        def counted(*args: object, **kwargs: object) -> object:
+            calls[step] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(search, "estimate", "estimates")
+    count(search, "memory_layout", "layouts")
+    count(split_search, "memory_layout", "layouts")
+    count(compute_buffers, "build", "graphs")
+
+    def planned(machine: Hardware, quants: int) -> Counter[str]:
+        calls.clear()
+        compute_buffers._buffer_sizes.cache_clear()
+        chosen = plan("a model", [qwen_32b(quant) for quant in list(BITS)[:quants]], machine, LaunchOptions())
+        assert chosen.weights.quant in BITS
+        return Counter(calls)
+
+    yield planned
+    compute_buffers._buffer_sizes.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        pytest.param(build.CARD_9, id="layers split between a card and RAM"),
+        pytest.param(
+            build.hardware(
+                build.gpu(24, gb_per_s=100, name="a"), build.gpu(16, gb_per_s=60, name="b"), gb_per_s=20
+            ),
+            id="two unequal cards",
+        ),
+    ],
+)
+def test_work_grows_with_the_number_of_quants_and_no_faster(
+    work: Callable[[Hardware, int], Counter[str]], machine: Hardware
+) -> None:
+    two, four, eight = (work(machine, quants) for quants in (2, 4, 8))
+    print(two, four, eight)
+    for step in ("estimates", "layouts", "graphs"):
+        assert 2 <= two[step] < four[step] < eight[step]
+        assert eight[step] - four[step] <= 2 * (four[step] - two[step])
+    assert eight["estimates"] <= 3 * 8
+    assert eight["layouts"] <= 6 * 8
+    assert eight["graphs"] <= 5 * 8
+
+
+def test_quants_of_a_model_share_their_graphs(work: Callable[[Hardware, int], Counter[str]]) -> None:
+    assert work(SLOW_CPU, 2)["graphs"] == work(SLOW_CPU, 9)["graphs"] > 0
+
+
+def test_a_quant_that_all_memory_together_can_t_hold_costs_no_estimate(
+    work: Callable[[Hardware, int], Counter[str]],
+) -> None:
+    assert work(SLOW_CPU, 9)["estimates"] == 9
+    assert work(SLOW_CPU, 10)["estimates"] == 9
+
+
+def test_once_a_quant_is_fast_enough_only_a_few_more_are_looked_at(
+    work: Callable[[Hardware, int], Counter[str]],
+) -> None:
+    large_card = build.hardware(build.gpu(96, gb_per_s=3000), ram_gib=128)
+    assert work(large_card, 10)["estimates"] == work(large_card, 5)["estimates"] == 3
