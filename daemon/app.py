@@ -21,7 +21,7 @@ from daemon.events.broadcast import Broadcast
 from daemon.events.event_log import EventLog
 from daemon.keyed_locks import KeyedLocks
 from daemon.launches.launch import Launch
-from daemon.launches.watch import Watch
+from daemon.launches.start.watch import Watch
 from daemon.machine.cache import HardwareCache
 from daemon.resources.ledger import Ledger
 from daemon.state.records import now

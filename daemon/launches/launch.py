@@ -43,7 +43,8 @@ class Launch:
     at rest: stopped, or given up.
 
     ``gpu_ids`` are the ids of the GPUs as ``plan`` counts them, () for an engine that was taken over.
-    ``previous`` is what the store had of this name before. ``accepted`` is done once it is stored as desired.
+    ``replaced`` is the launch at rest that had the name before, until this one has served. ``accepted`` is
+    done once it is stored as desired.
     ``stored``: the store has a row of it; ``unsaved``: that row, or the lack of one, is out of date.
     """
 
@@ -59,7 +60,7 @@ class Launch:
     engine: Engine | None = None
     ready: Ready | None = None
     reused: tuple[str, ...] = ()
-    previous: LaunchRecord | None = None
+    replaced: "Launch | None" = None
     stored: bool = False
     unsaved: bool = False
     accepted: "asyncio.Future[None] | None" = None

@@ -33,8 +33,8 @@ async def withdraw(app: App, launch: Launch) -> None:
     """The store is as if ``launch`` had never been asked for. A failure is logged, and tried again."""
     launch.stored = False
     try:
-        if launch.previous is not None:
-            await app.store.run(app.store.launches.save, launch.previous)
+        if launch.replaced is not None and launch.replaced.stored:
+            await app.store.run(app.store.launches.save, launch.replaced.record())
         else:
             await app.store.run(app.store.launches.forget, launch.name)
     except StateError as error:

@@ -5,9 +5,9 @@ import asyncio
 import logging
 
 from daemon.app import App
-from daemon.launches.engine import adopt_engine, launch_of
 from daemon.launches.launch import Engine, Launch
 from daemon.launches.lifecycle import Lifecycle
+from daemon.launches.start.engine import adopt_engine, launch_of
 from daemon.launches.supervisor import supervise
 from daemon.state.records import LaunchRequest, Run
 from domain.errors import EngineError, StateError

@@ -99,10 +99,10 @@ async def stop_all(app: App) -> None:
 
 def _begin(app: App, request: LaunchRequest, existing: Launch | None) -> Launch:
     fresh = Launch(request, accepted=asyncio.get_running_loop().create_future())
-    if existing is not None and existing.stored:
-        fresh.previous = existing.record()
-    if existing is not None and existing.request == request:
-        fresh.plan, fresh.fingerprint = existing.plan, existing.fingerprint
+    if existing is not None:
+        fresh.replaced, existing.replaced = existing, None
+        if existing.request == request:
+            fresh.plan, fresh.fingerprint = existing.plan, existing.fingerprint
     app.launches.pop(request.name, None)  # engines stop in the reverse order of this dict
     app.launches[request.name] = fresh
     supervise(app, fresh)

@@ -10,9 +10,9 @@ from collections.abc import Coroutine
 from daemon.app import App
 from daemon.events.progress_log import ProgressLog
 from daemon.launches import persistence, retry
-from daemon.launches.engine import engine_gone
 from daemon.launches.launch import Launch
-from daemon.launches.pipeline import bring_up, take_over
+from daemon.launches.start.engine import engine_gone
+from daemon.launches.start.pipeline import bring_up, take_over
 from daemon.launches.state_machine import Event
 from domain.errors import EngineError, NodeError, StateError
 from domain.launch import LaunchState, Step
@@ -59,6 +59,8 @@ async def _accept(app: App, launch: Launch) -> bool:
     launch.say(Step.FAILED, str(error), error=error)
     if app.launches.get(launch.name) is launch:
         del app.launches[launch.name]
+        if launch.replaced is not None:
+            app.launches[launch.name] = launch.replaced
     launch.orders.answer_stop(error)
     launch.accepted.set_exception(error)
     launch.accepted.exception()  # whoever asked may be gone
@@ -120,7 +122,7 @@ async def _serve(app: App, launch: Launch) -> NodeError:
             await bring_up(app, launch)
         else:
             await take_over(app, launch)
-        launch.attempts.attended = False
+        launch.attempts.attended, launch.replaced = False, None
         return await _until_exit(app, launch)
     except NodeError as error:
         return error
@@ -147,7 +149,7 @@ async def _until_exit(app: App, launch: Launch) -> EngineError:
 async def _give_up(app: App, launch: Launch, error: NodeError, attempt: ProgressLog) -> None:
     """What its owner sees comes last: who reads it may launch it again at once."""
     launch.lifecycle.desired = False
-    if launch.plan is None or launch.previous is not None:
+    if launch.plan is None or (launch.replaced is not None and launch.replaced.stored):
         await persistence.withdraw(app, launch)
     else:
         await persistence.update(app, launch, LaunchState.FAILED)

@@ -1,11 +1,11 @@
 """Reports GPUs and NPUs that were added, removed or changed between two snapshots, and affected launches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from daemon.app import App
-from daemon.launches.launch import Launch
 from domain.hardware import Gpu, Hardware, Npu
+from domain.plan import Plan
 from domain.units import gib
 
 CAME, GONE, CHANGED = "device_came", "device_gone", "device_changed"
@@ -30,7 +30,9 @@ async def report_changes(app: App, before: Hardware | None, after: Hardware) -> 
     for change in changes:
         await app.events.append(change.kind, change.message)
         for launch in list(app.launches.values()):
-            used_bytes = planned_bytes(launch, previous, change.device_id)
+            if launch.plan is None or launch.process is None or previous is None:
+                continue
+            used_bytes = planned_bytes(launch.plan, launch.gpu_ids, previous, change.device_id)
             if used_bytes:
                 message = f"{change.message}; it has {gib(used_bytes)} there"
                 await app.events.append(change.kind, message, launch=launch.name)
@@ -83,14 +85,12 @@ def _display(gpu: Gpu) -> str | None:
     return None if gpu.display_attached is None else ("attached" if gpu.display_attached else "none")
 
 
-def planned_bytes(launch: Launch, previous: Hardware | None, device_id: str) -> int:
-    """What the plan of a running launch has on a GPU. A plan numbers the GPUs of the time when it was made;
-    an engine that was adopted is taken to use those of the ``previous`` snapshot."""
-    if launch.plan is None or launch.process is None or previous is None:
-        return 0
-    gpu_ids = launch.gpu_ids or tuple(gpu.id for gpu in previous.gpus)
+def planned_bytes(plan: Plan, gpu_ids: Sequence[str], previous: Hardware, device_id: str) -> int:
+    """What the plan of a running launch has on a GPU. A plan numbers the GPUs of the time when it was made,
+    ``gpu_ids``; an engine that was adopted is taken to use those of the ``previous`` snapshot."""
+    gpu_ids = gpu_ids or tuple(gpu.id for gpu in previous.gpus)
     names = {f"GPU{index}" for index, gpu_id in enumerate(gpu_ids) if gpu_id == device_id}
-    return sum(row.needed_bytes for row in launch.plan.memory if row.device in names)
+    return sum(row.needed_bytes for row in plan.memory if row.device in names)
 
 
 def _label(device: Gpu | Npu) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from catalog.local import adoption, delete, inventory
 from catalog.local import verify as hashes
 from daemon.app import App
-from daemon.launches.launch import Launch
 from daemon.state.records import now
 from daemon.weights import retention
 from domain.errors import BusyError, DownloadError
@@ -129,13 +128,9 @@ async def _users(app: App, found: tuple[LocalModel, ...]) -> dict[LocalModel, st
     wanted = {
         launch.name: launch.plan.weights
         for launch in app.launches.values()
-        if launch.plan and _is_wanted(launch)
+        if launch.plan and not launch.is_at_rest
     }
     return await asyncio.to_thread(_using, wanted, found)
-
-
-def _is_wanted(launch: Launch) -> bool:
-    return launch.task is not None or launch.process is not None
 
 
 def _using(wanted: Mapping[str, Weights], found: tuple[LocalModel, ...]) -> dict[LocalModel, str]:

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 from dataclasses import dataclass, field
 
-from daemon.launches.watch import Watch
+from daemon.launches.start.watch import Watch
 from domain.errors import EngineError
 from launchers.command import Command, Exit
 from launchers.process.orphans import OWNER
@@ -130,7 +130,7 @@ class FakeProcess:
         await self._kill()
         if self._start is not None:
             await asyncio.wait({self._start})
-        return None if self.engine is None else Exit(None, asked=True, served=True, oom_killed=False)
+        return None if self.engine is None else Exit(None, stop_requested=True, served=True, oom_killed=False)
 
     async def _kill(self) -> None:
         if self.engine is not None and self.engine.alive:
@@ -143,7 +143,7 @@ class FakeProcess:
             raise EngineError("it was not started", cause="not_started")
         while self.engine.alive:  # noqa: ASYNC110 - of the stepped loop
             await asyncio.sleep(self.TICK_S)
-        return Exit(9, asked=self._asked, served=True, oom_killed=False)
+        return Exit(9, stop_requested=self._asked, served=True, oom_killed=False)
 
     async def why(self) -> EngineError:
         await asyncio.sleep(0)

@@ -9,8 +9,8 @@ import pytest
 
 from config import data
 from config.settings import Settings
-from daemon.launches.answer_check import expected
-from daemon.launches.placement import changes
+from daemon.launches.start.answer_check import expected
+from daemon.launches.start.placement import changes
 from daemon.planning.plan import fingerprint
 from daemon.state.store import Store
 from domain.hardware import Hardware, Memory

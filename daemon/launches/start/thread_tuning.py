@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from daemon.app import App
-from daemon.launches.engine import choose_port, engine_gone, start_engine
 from daemon.launches.launch import Launch
+from daemon.launches.start.engine import choose_port, engine_gone, start_engine
 from daemon.launches.state_machine import Event
 from daemon.planning.speed_history import box_key, fact_key
 from domain.errors import EngineError

@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 
 from daemon.app import App
-from daemon.launches.answer_check import expected
 from daemon.launches.launch import Engine, Launch
-from daemon.launches.watch import Watch
+from daemon.launches.start.answer_check import expected
+from daemon.launches.start.watch import Watch
 from daemon.state.records import Run
 from domain.errors import EngineError, StateError
 from domain.launch import Step

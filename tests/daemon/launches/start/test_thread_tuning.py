@@ -9,7 +9,7 @@ import pytest
 
 from daemon.app import Adapters
 from daemon.events.progress_log import ProgressLog
-from daemon.launches.thread_tuning import cpu_matters, with_threads, worth_it
+from daemon.launches.start.thread_tuning import cpu_matters, with_threads, worth_it
 from daemon.planning.speed_history import box_key, calibration, fact_key
 from domain.hardware import Cpu, Hardware
 from domain.launch import Progress, Step

@@ -10,15 +10,15 @@ from dataclasses import replace
 
 from daemon.app import App
 from daemon.launches import persistence
-from daemon.launches.answer_check import is_proved
-from daemon.launches.engine import choose_port, start_engine, wait_until_ready
 from daemon.launches.launch import Launch
-from daemon.launches.placement import PlacedPlan, place
+from daemon.launches.start.answer_check import is_proved
+from daemon.launches.start.engine import choose_port, start_engine, wait_until_ready
+from daemon.launches.start.placement import PlacedPlan, place
+from daemon.launches.start.thread_tuning import with_tuned_threads
+from daemon.launches.start.weights import ensure_downloaded
 from daemon.launches.state_machine import Event
-from daemon.launches.thread_tuning import with_tuned_threads
 from daemon.planning.speed_history import record_speed
 from daemon.planning.verification import read_back
-from daemon.weights.ensure import ensure_downloaded
 from domain.launch import Step
 from launchers.process.procfs import held_bytes
 from launchers.readiness import Ready
