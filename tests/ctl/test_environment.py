@@ -61,3 +61,28 @@ def test_whatever_was_copied_is_compiled_for_a_service_that_may_not_write_there(
     assert [path.name for path in (copied / "__pycache__").iterdir()] == [
         f"here.{sys.implementation.cache_tag}.pyc"
     ]
+
+
+def test_what_a_distribution_requires_here_is_copied_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requires = {
+        "app": ["under_score[fast]>=1", "elsewhere; sys_platform == 'nowhere'", "tool; extra == 'dev'"],
+        "under-score": ["wheel-of-fast; extra == 'fast'", "slow; extra == 'slow'", "app"],
+        **{name: [] for name in ("wheel-of-fast", "slow", "elsewhere", "tool", "unrelated")},
+    }
+    for name, requirements in requires.items():
+        folder = tmp_path / f"{name.replace('-', '_')}-1.0.dist-info"
+        folder.mkdir()
+        lines = [f"Name: {name}", "Version: 1.0", *(f"Requires-Dist: {line}" for line in requirements)]
+        (folder / "METADATA").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert set(environment.distributions("app")) == {"app", "under-score", "wheel-of-fast"}
+    assert set(environment.distributions("app", ["dev"])) == {"app", "under-score", "wheel-of-fast", "tool"}
+    assert environment.distributions("absent") == {}
+
+
+def test_tools_for_tests_are_not_copied() -> None:
+    names = set(environment.distributions("node-daemon", environment.EXTRAS))
+    assert {"node-daemon", "httpx", "h11", "packaging"} <= names
+    assert not names & {"pytest", "ruff", "psutil"}
