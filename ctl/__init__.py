@@ -1,1 +1,1 @@
-"""node-ctl: talks HTTP to the daemon, renders tables and JSON."""
+"""node-ctl: talks HTTP to the daemon, prints tables and JSON."""

@@ -1,4 +1,7 @@
-"""One question to a served model over its OpenAI API, the answer as it comes."""
+"""Asks a served model one question over its OpenAI API and streams the answer.
+
+On the standard library, as ctl/client.py: httpx-sse needs httpx.
+"""
 
 import json
 import time
@@ -10,14 +13,14 @@ from urllib.parse import urlsplit
 
 from domain.errors import EngineError
 
-# Between two tokens. The first one waits for the whole prompt to be read, on a slow CPU, too.
+# Between two tokens. Before the first one the whole prompt is processed, possibly on a slow CPU.
 SILENCE_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """How an answer went. ``tokens_per_s`` is the engine's own figure where it gives one, else from the
-    first token to the last as they came here; ``None`` for an answer of one token."""
+class AnswerStats:
+    """Length and speed of an answer. ``tokens_per_s`` is the engine's own figure where it reports one, else
+    measured from the first token to the last; ``None`` for an answer of one token."""
 
     tokens: int | None
     tokens_per_s: float | None
@@ -25,7 +28,7 @@ class Answered:
 
 
 class Chat:
-    """Iterate for the answer's text; ``answered`` holds its figures after that."""
+    """Iterate over it for the text of the answer; ``stats`` is set after that."""
 
     def __init__(self, base: str, model: str, question: str, *, max_tokens: int, temperature: float) -> None:
         self._url = urlsplit(f"{base}/chat/completions")
@@ -37,11 +40,11 @@ class Chat:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        self.answered = Answered(None, None, None)
+        self.stats = AnswerStats(None, None, None)
 
     def __iter__(self) -> Iterator[str]:
-        """Pieces of text. Raises: EngineError where the engine is gone or says no."""
-        came_at: list[float] = []
+        """Pieces of text. Raises: EngineError where the engine is gone or refuses."""
+        arrivals_s: list[float] = []
         tokens: int | None = None
         rate: float | None = None
         reason: str | None = None
@@ -52,12 +55,12 @@ class Chat:
                 reason = choice.get("finish_reason") or reason
                 delta = choice.get("delta", {})
                 if delta.get("content") or delta.get("reasoning_content"):
-                    came_at.append(time.monotonic())
+                    arrivals_s.append(time.monotonic())
                 if delta.get("content"):
                     yield delta["content"]
-        if rate is None and tokens and len(came_at) > 1 and came_at[-1] > came_at[0]:
-            rate = (tokens - 1) / (came_at[-1] - came_at[0])
-        self.answered = Answered(tokens, rate, reason)
+        if rate is None and tokens and len(arrivals_s) > 1 and arrivals_s[-1] > arrivals_s[0]:
+            rate = (tokens - 1) / (arrivals_s[-1] - arrivals_s[0])
+        self.stats = AnswerStats(tokens, rate, reason)
 
     def _chunks(self) -> Iterator[dict[str, Any]]:
         """The events of the stream. Source: server-sent events, ``data: {...}``, ended by ``[DONE]``."""
@@ -75,13 +78,12 @@ class Chat:
                 if not line.startswith(b"data:") or event == b"[DONE]":
                     continue
                 chunk: dict[str, Any] = json.loads(event)
-                if "error" in chunk:  # too late for a status: the answer had begun
+                if "error" in chunk:  # after the response has started
                     raise _refused(event)
                 yield chunk
         except (OSError, HTTPException, ValueError) as error:
-            where = self._url.netloc
             raise EngineError(
-                f"the engine at {where} broke off: {error or type(error).__name__}",
+                f"the connection to the engine at {self._url.netloc} broke: {error or type(error).__name__}",
                 hint="see node-ctl ps and node-ctl logs",
                 cause="gone",
             ) from error
@@ -90,7 +92,7 @@ class Chat:
 
 
 def _refused(body: bytes) -> EngineError:
-    """The engine's own words. Source: OpenAI's error object, ``{"error": {"message": ...}}``."""
+    """The engine's own message. Source: OpenAI's error object, ``{"error": {"message": ...}}``."""
     text = body.decode("utf-8", "replace").strip()
     try:
         message = json.loads(body)["error"]["message"]

@@ -1,7 +1,8 @@
-"""HTTP to the daemon over its Unix socket, on the standard library alone: a warm ``plan`` is quick.
+"""HTTP to the daemon over its Unix socket. On the standard library: importing httpx costs 0.18 s of CPU time,
+a whole ``node-ctl ps`` 0.15 s.
 
-Raises DaemonGoneError where no daemon answers, and AnswerError with the daemon's own code, message
-and hint where it says no.
+Raises DaemonGoneError where no daemon answers, and AnswerError with the daemon's own code, message and hint
+where it answers with an error.
 """
 
 import json
@@ -18,7 +19,7 @@ from domain.errors import DaemonGoneError, NodeError
 JSON_HEADERS = {"Content-Type": "application/json"}
 START_HINT = "start it with node-daemon, or let node-ctl launch MODEL start it"
 
-# Reading the header of a remote model and asking an engine for its options both take seconds.
+# Reading the header of a remote model and querying an engine for its options both take seconds.
 ANSWER_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT_S = 5.0
 
@@ -32,9 +33,9 @@ class AnswerError(NodeError):
 
 
 def find_socket() -> Path | None:
-    """The first socket on which a daemon listens: the named one alone, or the user's, then the system's.
+    """The first socket on which a daemon listens: only the given one, or the user's, then the system's.
 
-    Raises: DaemonGoneError for a socket that is there and may not be opened.
+    Raises: DaemonGoneError for a socket that exists and may not be opened.
     """
     return next((path for path in paths.sockets() if _listens(path)), None)
 
@@ -52,7 +53,7 @@ def _listens(path: Path) -> bool:
                 hint="join its group: sudo usermod -aG node-daemon $USER, then log in again",
             ) from error
         except OSError as error:
-            raise DaemonGoneError(f"{path}: {error}", hint="give another --socket") from error
+            raise DaemonGoneError(f"{path}: {error}", hint="use another --socket") from error
         return True
 
 
@@ -70,23 +71,23 @@ class _UnixConnection(HTTPConnection):
 
 
 class Daemon:
-    """The daemon behind one socket. Each call is a connection of its own."""
+    """The daemon behind one socket. Each call opens a connection."""
 
     def __init__(self, path: Path) -> None:
         self.socket = path
 
     def get(self, path: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
-        """The JSON that GET ``path`` answers."""
+        """The JSON answer to GET ``path``."""
         return self._json("GET", path, None, timeout_s)
 
     def post(
         self, path: str, body: Mapping[str, object] | None = None, *, timeout_s: float = ANSWER_TIMEOUT_S
     ) -> Any:
-        """The JSON that POST ``path`` answers."""
+        """The JSON answer to POST ``path``."""
         return self._json("POST", path, {} if body is None else body, timeout_s)
 
     def lines(self, path: str) -> Iterator[str]:
-        """The lines of a stream, as they come, until the daemon ends it. Closing it hangs up."""
+        """The lines of a stream as they arrive, until the daemon ends it. Closing it disconnects."""
         with self._answer("GET", path, None, None) as response:
             while line := response.readline():
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
@@ -97,7 +98,9 @@ class Daemon:
         try:
             return json.loads(content)
         except ValueError as error:
-            raise AnswerError("failed", f"node-daemon at {self.socket} answered no JSON: {error}") from error
+            raise AnswerError(
+                "failed", f"the answer of node-daemon at {self.socket} is not JSON: {error}"
+            ) from error
 
     @contextmanager
     def _answer(
@@ -109,12 +112,12 @@ class Daemon:
             connection.request(method, path, body=content, headers=JSON_HEADERS if content else {})
             response = connection.getresponse()
             if response.status >= 400:
-                raise _refusal(response.status, response.read())
+                raise _answer_error(response.status, response.read())
             yield response
         except TimeoutError as error:
             raise DaemonGoneError(
-                f"node-daemon at {self.socket} gave no answer in {timeout_s or CONNECT_TIMEOUT_S:.0f} s",
-                hint="see the daemon's log; node-ctl doctor names what is wrong",
+                f"node-daemon at {self.socket} did not answer in {timeout_s or CONNECT_TIMEOUT_S:.0f} s",
+                hint="see the daemon's log, or run node-ctl doctor",
             ) from error
         except (OSError, HTTPException) as error:
             raise self._gone(error) from error
@@ -123,11 +126,12 @@ class Daemon:
 
     def _gone(self, error: Exception) -> DaemonGoneError:
         return DaemonGoneError(
-            f"node-daemon at {self.socket} went away: {error or type(error).__name__}", hint=START_HINT
+            f"lost the connection to node-daemon at {self.socket}: {error or type(error).__name__}",
+            hint=START_HINT,
         )
 
 
-def _refusal(status: int, body: bytes) -> AnswerError:
+def _answer_error(status: int, body: bytes) -> AnswerError:
     try:
         error = json.loads(body)["error"]
         return AnswerError(

@@ -1,8 +1,8 @@
-"""The one place where error codes become exit statuses. Scripts rely on these numbers: add, never change."""
+"""Maps error codes to exit statuses. Scripts rely on the numbers: add to them, never change them."""
 
 DONE = 0
 FAILED = 1
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
+INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
 EXIT_STATUS = {
     "failed": FAILED,
@@ -22,5 +22,5 @@ EXIT_STATUS = {
 
 
 def exit_status(code: str) -> int:
-    """The exit status of an error ``code``; 1, failed, for one of a newer daemon."""
+    """The exit status for an error ``code``; 1 for one that only a newer daemon has."""
     return EXIT_STATUS.get(code, FAILED)

@@ -1,4 +1,4 @@
-"""``node-ctl``: the list of commands, and the edge where errors become words and an exit status.
+"""``node-ctl``: the list of commands, and the place where errors become messages and exit statuses.
 
 Each command is a module that is imported when it runs, so that ``--help`` stays quick.
 """
@@ -16,30 +16,30 @@ from ctl.exit_codes import DONE, FAILED, INTERRUPTED, exit_status
 from domain.errors import NodeError
 
 COMMANDS = {
-    "launch": "Serve a model from now on: plan, download, start, check.",
-    "ps": "List the models that are, were or should be served.",
+    "launch": "Plan, download, start and keep serving a model.",
+    "ps": "List launches and their state.",
     "ask": "Ask a served model one question.",
     "stop": "Stop serving a model.",
-    "logs": "Print what a model's engine wrote.",
-    "events": "Print what happened: launches, crashes, restarts.",
-    "search": "Search the hub for models that an engine here could load.",
-    "plan": "Show the best command for a model, before a download.",
-    "compare": "Show which of several machines serves a model best.",
-    "estimate": "Show memory and speed of an exact engine command.",
-    "pull": "Fetch a model's weights ahead.",
-    "models": "List the weights on this disk.",
-    "pin": "Keep weights from being removed to make room.",
-    "unpin": "Let weights be removed to make room again.",
-    "rm": "Take weights off this disk.",
-    "gc": "Make room: leftovers, then what was not used for longest.",
-    "verify": "Hash weights on this disk again.",
-    "adopt": "Use GGUF files of Ollama and LM Studio where they lie.",
-    "probe": "Show what this machine has.",
-    "doctor": "Check machine and daemon: what is wrong, why, what fixes it.",
-    "status": "Show the daemon's own state.",
-    "shutdown": "End the daemon and its engines, until it is started again.",
+    "logs": "Print the log of a launch's engine.",
+    "events": "Print events: launches, crashes, restarts.",
+    "search": "Search the hub for models that llama.cpp or vLLM can load.",
+    "plan": "Show the best engine command for a model, before the download.",
+    "compare": "Compare machines by how well they would serve a model.",
+    "estimate": "Show the memory and speed of an exact engine command.",
+    "pull": "Download a model's weights without launching it.",
+    "models": "List downloaded weights.",
+    "pin": "Protect weights from removal by gc.",
+    "unpin": "Allow gc to remove weights again.",
+    "rm": "Remove weights from this disk.",
+    "gc": "Free disk space by removing the least recently used weights.",
+    "verify": "Check the digests of downloaded weights.",
+    "adopt": "Use the GGUF files of Ollama and LM Studio in place.",
+    "probe": "Show this machine's hardware and engines.",
+    "doctor": "Check machine and daemon: what is wrong, why, how to fix it.",
+    "status": "Show the state of the daemon.",
+    "shutdown": "Stop the daemon and its engines.",
     "service": "Install, remove or inspect the system service.",
-    "completion": "Print the shell code that completes node-ctl's commands.",
+    "completion": "Print a shell completion script.",
 }
 MODULES = {name: f"ctl.commands.{name}" for name in COMMANDS} | {"service": "ctl.service"}
 
@@ -51,12 +51,12 @@ ROOT_EXAMPLES = """
 
 
 def _epilog(examples: str) -> str:
-    """Examples as a paragraph that the help prints as it stands."""
-    return "\b\nExamples:\n" + examples.strip("\n")  # \b: the formatter's word for "do not wrap"
+    """Examples as a paragraph that is not wrapped."""
+    return "\b\nExamples:\n" + examples.strip("\n")  # \b: click does not wrap this paragraph
 
 
 class _Command(TyperCommand):
-    """A command whose usage line is written by hand: the generated one can't say "[NAME] QUESTION"."""
+    """A command with a usage line of its own: the generated one can't show "[NAME] QUESTION"."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         del ctx
@@ -64,7 +64,7 @@ class _Command(TyperCommand):
 
 
 def _load(name: str) -> Any:
-    """The real command: a module's ``app``, or its ``command`` with ``USAGE`` and ``EXAMPLES``."""
+    """The command of a module: its ``app``, or its ``command`` with ``USAGE`` and ``EXAMPLES``."""
     module = import_module(MODULES[name])
     app = getattr(module, "app", None)
     if app is None:
@@ -79,16 +79,16 @@ def _load(name: str) -> Any:
 
 
 class Commands(TyperGroup):
-    """Lists every command by its one line; imports the one that is called."""
+    """Lists every command with its summary; imports only the one that is called."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        for name, line in COMMANDS.items():
-            self.add_command(TyperCommand(name, help=line, rich_markup_mode=None))
+        for name, summary in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=summary, rich_markup_mode=None))
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Without typer's own options to install a completion: ``node-ctl completion`` is the one way."""
-        return [found for found in super().get_params(ctx) if not str(found.name).endswith("_completion")]
+        """Without typer's options to install a completion: ``node-ctl completion`` does it."""
+        return [param for param in super().get_params(ctx) if not str(param.name).endswith("_completion")]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, listed, rest = super().resolve_command(ctx, args)
@@ -105,7 +105,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - reads the disk, for this option alone
+        from importlib.metadata import version  # noqa: PLC0415 - reads the disk
 
         print(f"node-ctl {version('node-daemon')}")
         raise typer.Exit(DONE)
@@ -115,20 +115,20 @@ def _print_version(wanted: bool) -> None:
 def options(
     socket: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="The daemon's socket.", envvar="NODE_DAEMON_SOCKET"),
+        typer.Option(metavar="PATH", help="Socket of the daemon.", envvar="NODE_DAEMON_SOCKET"),
     ] = None,
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Plans, launches and keeps alive local language models on this machine.
+    """Plan, launch and keep alive local language models on this machine.
 
     Every command but completion takes --json. Exit status: 0 done, 1 failed, 2 bad usage, 3 unknown model,
     4 does not fit, 5 daemon not reachable, 6 engine failed, 7 download failed.
     """
     if socket:
-        os.environ["NODE_DAEMON_SOCKET"] = socket  # the daemon that this command may start reads it, too
+        os.environ["NODE_DAEMON_SOCKET"] = socket  # also for a daemon that this command may start
 
 
 def run() -> None:
@@ -138,14 +138,14 @@ def run() -> None:
 
 
 def main(args: list[str]) -> int:
-    """Runs one command; its exit status. Errors go to standard error, with --json to standard output, too."""
+    """Runs one command; its exit status. Errors go to standard error, with --json also to standard output."""
     try:
         status = app(args, prog_name="node-ctl", standalone_mode=False)
         sys.stdout.flush()
     except NodeError as error:
         return _report(error.code, str(error), error.hint, args, engine_output=error.engine_output)
     except typer.TyperException as error:
-        if error.format_message().startswith("Usage:"):  # a group without a command: its help is the message
+        if error.format_message().startswith("Usage:"):  # a group without a command
             print(error.format_message(), file=sys.stderr)
             return exit_status("bad_usage")
         context = getattr(error, "ctx", None)
@@ -153,24 +153,24 @@ def main(args: list[str]) -> int:
         return _report("bad_usage", error.format_message(), hint, args)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:  # `node-ctl logs | head`: the reader has had enough, and that is no error
+    except BrokenPipeError:  # `node-ctl logs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return status if isinstance(status, int) else DONE
 
 
 def _report(code: str, message: str, hint: str, args: list[str], *, engine_output: str = "") -> int:
-    from ctl.terminal import harmless  # noqa: PLC0415 - --help does without
+    from ctl.terminal import sanitize  # noqa: PLC0415 - --help does without
 
     if "--json" in args[: args.index("--") if "--" in args else None]:
-        import json  # noqa: PLC0415 - for this branch alone
+        import json  # noqa: PLC0415 - only for --json
 
         error = {"code": code, "message": message, "hint": hint, "line": engine_output}
         print(json.dumps({"error": error}, indent=2))
     output = engine_output if engine_output not in message else ""
     for label, text in (("node-ctl", message), ("engine output", output), ("hint", hint)):
         if text:
-            print(harmless(f"{label}: {text}", to=sys.stderr), file=sys.stderr)
+            print(sanitize(f"{label}: {text}", to=sys.stderr), file=sys.stderr)
     return exit_status(code)
 
 

@@ -1,4 +1,4 @@
-"""Where this user's daemon keeps its state and listens: as its settings say, read without their weight."""
+"""State directory and socket of this user's daemon, from its settings, without importing pydantic."""
 
 import os
 import tomllib
@@ -9,28 +9,28 @@ from config import paths
 
 
 def named_socket() -> Path | None:
-    """The socket that was named for this command: ``--socket`` or NODE_DAEMON_SOCKET."""
-    named = os.environ.get("NODE_DAEMON_SOCKET")
-    return Path(named) if named else None
+    """The socket given by ``--socket`` or NODE_DAEMON_SOCKET."""
+    path = os.environ.get("NODE_DAEMON_SOCKET")
+    return Path(path) if path else None
 
 
 def state_dir() -> Path:
-    """The variable, the settings file, the default: the daemon's own order."""
-    named = os.environ.get("NODE_DAEMON_STATE_DIR") or _setting("state_dir")
-    return Path(named).expanduser() if named else paths.state_dir()
+    """From the variable, the settings file, the default: the daemon's own order."""
+    path = os.environ.get("NODE_DAEMON_STATE_DIR") or _setting("state_dir")
+    return Path(path).expanduser() if path else paths.state_dir()
 
 
 def sockets() -> tuple[Path, ...]:
-    """Where to look for a daemon, in this order: the named socket alone, or the user's, then the system's."""
+    """Where to look for a daemon, in this order: only the given socket, or the user's, then the system's."""
     named = named_socket()
     if named is not None:
         return (named,)
-    told = _setting("socket")
-    return (Path(told).expanduser() if told else paths.socket_path(state_dir()), paths.SYSTEM_SOCKET)
+    path = _setting("socket")
+    return (Path(path).expanduser() if path else paths.socket_path(state_dir()), paths.SYSTEM_SOCKET)
 
 
 def _setting(key: str) -> str | None:
-    """A setting of the file; nothing where it can't be read: the daemon says why, with a line number."""
+    """A setting of the file; ``None`` where it can't be read: the daemon reports the error."""
     file = paths.config_file()
     if file is None:
         return None

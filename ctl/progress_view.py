@@ -1,17 +1,17 @@
-"""How progress is shown: lines for scripts and pipes, a moving list on a terminal."""
+"""Chooses how progress is shown: lines for scripts and pipes, a live list on a terminal."""
 
 import sys
 
-from ctl.show.progress import PlainSteps, Steps
+from ctl.show.progress import PlainView, ProgressView
 from ctl.terminal import console, is_terminal
 
 
-def steps_for(*, as_json: bool) -> Steps:
-    """With --json on standard error: standard output is the answer's alone."""
+def choose_view(*, as_json: bool) -> ProgressView:
+    """With --json on standard error, because standard output is for the answer."""
     if as_json:
-        return PlainSteps(to=sys.stderr)
+        return PlainView(to=sys.stderr)
     if not is_terminal():
-        return PlainSteps()
-    from ctl.show.live_progress import LiveSteps  # noqa: PLC0415 - rich is for terminals alone
+        return PlainView()
+    from ctl.show.live_progress import LiveView  # noqa: PLC0415 - rich is only for terminals
 
-    return LiveSteps(console())
+    return LiveView(console())

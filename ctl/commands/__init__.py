@@ -1,1 +1,1 @@
-"""One module a command: ``command`` is the function; ``USAGE`` opens its help, ``EXAMPLES`` end it."""
+"""One module for each command: the function ``command``, and ``USAGE`` and ``EXAMPLES`` for its help."""

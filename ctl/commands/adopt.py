@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ctl.autostart import daemon_or_start
+from ctl.autostart import connect_or_start
 from ctl.options import Json
 from ctl.terminal import print_json
 from domain.units import gib
@@ -23,15 +23,17 @@ def command(
     *,
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="FOLDER", help="The store of Ollama or LM Studio; else where they put it."),
+        typer.Argument(
+            metavar="FOLDER", help="Model folder of Ollama or LM Studio; default: its usual place."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Nothing is copied: the files stay where they are, and can be launched by the names that this prints.
-    rm takes the name away, never the file.
+    """Copies nothing: the files stay where they are and can be launched by the names that this prints. rm
+    removes the name, never the file.
     """
     body = {} if folder is None else {"folder": os.path.abspath(folder.expanduser())}  # noqa: PTH100 - Path.resolve follows links
-    rows = daemon_or_start().post("/v1/models/adopt", body)
+    rows = connect_or_start().post("/v1/models/adopt", body)
     if as_json:
         print_json(rows)
         return

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from ctl.autostart import daemon_or_start
+from ctl.autostart import connect_or_start
 from ctl.completion import models as complete_models
 from ctl.completion import profiles as complete_profiles
-from ctl.options import Json, located
+from ctl.options import Json, absolute_model
 from ctl.profile import profile_json
-from ctl.show.compare import lines
+from ctl.show.compare import comparison_lines
 from ctl.terminal import is_terminal, note, print_json
 from domain.errors import UsageError
 
@@ -19,7 +19,7 @@ EXAMPLES = """
   node-ctl compare gpt-oss-20b gpt-oss-120b --on rtx-5090 dgx-spark strix-halo
   node-ctl compare qwen3-8b --on this-box.json rtx-3090 --json
 """
-# All shipped boxes with several models are a minute of arithmetic on a slow machine.
+# All built-in profiles with several models take a minute of arithmetic on a slow machine.
 ANSWER_TIMEOUT_S = 600.0
 
 
@@ -37,34 +37,33 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="PROFILE",
-            help="Machines: names of profiles, or files that probe --save wrote. All that ship if none.",
+            help="Machines: profiles, or files written by probe --save. Default: all built-in profiles.",
             autocompletion=complete_profiles,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Plans each model for each machine, and shows which would serve it best. Nothing is downloaded but
-    the model's header."""
+    """Plans each model for each machine. Downloads nothing but the headers of the models."""
     from config import data  # noqa: PLC0415 - reads the profiles
 
-    shipped = data.profile_names()
-    boxes = [*(on or ()), *(word for word in models if _is_profile(word, shipped))]
-    asked = [word for word in models if word not in boxes]
-    if not asked:
-        raise UsageError("no model is named", hint="node-ctl compare MODEL... --on PROFILE...")
+    built_in = data.profile_names()
+    machines = [*(on or ()), *(word for word in models if _is_profile(word, built_in))]
+    named = [word for word in models if word not in machines]
+    if not named:
+        raise UsageError("no model is given", hint="node-ctl compare MODEL... --on PROFILE...")
     body = {
-        "models": [located(model) for model in dict.fromkeys(asked)],
-        "on": [profile_json(box)["on"] for box in dict.fromkeys(boxes or shipped)],
+        "models": [absolute_model(model) for model in dict.fromkeys(named)],
+        "on": [profile_json(machine)["on"] for machine in dict.fromkeys(machines or built_in)],
     }
     if is_terminal() and not as_json:
         note("planning...")
-    rows = daemon_or_start().post("/v1/compare", body, timeout_s=ANSWER_TIMEOUT_S)
+    rows = connect_or_start().post("/v1/compare", body, timeout_s=ANSWER_TIMEOUT_S)
     if as_json:
         print_json(rows)
     else:
-        print("\n".join(lines(rows)))
+        print("\n".join(comparison_lines(rows)))
 
 
-def _is_profile(name: str, shipped: tuple[str, ...]) -> bool:
-    """``--on A B``: an option takes one word, those after it come as models. No model has such a name."""
-    return name.endswith(".json") or any(one == name or one.startswith(f"{name}-") for one in shipped)
+def _is_profile(word: str, built_in: tuple[str, ...]) -> bool:
+    """In ``--on A B`` only A is a value of the option, B is parsed as a model. No model has such a name."""
+    return word.endswith(".json") or any(name == word or name.startswith(f"{word}-") for name in built_in)

@@ -11,7 +11,7 @@ EXAMPLES = """
   node-ctl completion bash > ~/.local/share/bash-completion/completions/node-ctl
   node-ctl completion zsh > ~/.zfunc/_node-ctl
   node-ctl completion fish > ~/.config/fish/completions/node-ctl.fish
-  source <(node-ctl completion bash)    # for this shell alone
+  source <(node-ctl completion bash)    # only for this shell
 """
 
 
@@ -26,7 +26,7 @@ def command(
     *,
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
-    """Commands, options, models, profiles and the names of launches are completed."""
-    # Typer's own protocol: with this variable set, the program prints its completion code and ends.
+    """Completes commands, options, models, profiles and names of launches."""
+    # Typer's protocol: with this variable set, the program prints its completion script and exits.
     os.environ["_NODE_CTL_COMPLETE"] = f"source_{shell}"
     context.find_root().command.main(args=[], prog_name="node-ctl")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ctl.autostart import daemon_or_start
-from ctl.options import Engine, Json, Model, On, located
+from ctl.autostart import connect_or_start
+from ctl.options import Engine, Json, Model, On, absolute_model
 from ctl.profile import profile_json
 from ctl.show.plan import estimate_lines
 from ctl.terminal import print_json
@@ -27,39 +27,43 @@ def command(
     *,
     model: Model,
     args: Annotated[
-        list[str] | None, typer.Argument(metavar="ENGINE-ARGS", help="Options as the engine takes them.")
+        list[str] | None, typer.Argument(metavar="ENGINE-ARGS", help="Options of the engine.")
     ] = None,
     on: On = None,
     gpus: Annotated[
-        int | None, typer.Option("--gpus", metavar="N", min=0, max=64, help="N GPUs without a stated size.")
+        int | None, typer.Option("--gpus", metavar="N", min=0, max=64, help="Assume N GPUs of unknown size.")
     ] = None,
     depth: Annotated[
-        int, typer.Option("--depth", metavar="TOKENS", min=0, help="Tokens in the context when speed counts.")
+        int,
+        typer.Option("--depth", metavar="TOKENS", min=0, help="Tokens in the context for the speed."),
     ] = 0,
     engine: Engine = None,
     as_json: Json = False,
 ) -> None:
-    """Computes memory for each device and speed, for the options after ``--``: of llama-server, or of
-    ``vllm serve``. Of several quants the one that lies on this disk counts, else the one that plan would
-    choose; MODEL:QUANT names another."""
+    """Computes memory for each device, and speed, for the options of llama-server or ``vllm serve`` after
+    ``--``. Uses the quant on this disk, else the one that plan would choose; MODEL:QUANT names another."""
     if on is not None and gpus is not None:
-        raise UsageError("--on and --gpus exclude each other", hint="a profile says how many GPUs it has")
-    body: dict[str, object] = {"model": located(model), "args": here(args or []), **profile_json(on)}
+        raise UsageError("--on and --gpus exclude each other", hint="a profile has its own GPUs")
+    body: dict[str, object] = {
+        "model": absolute_model(model),
+        "args": absolute_paths(args or []),
+        **profile_json(on),
+    }
     if gpus is not None:
         body["gpus"] = gpus
     if depth:
         body["depth_tokens"] = depth
     if engine is not None:
         body["engine"] = engine
-    data = daemon_or_start().post("/v1/estimate", body)
+    data = connect_or_start().post("/v1/estimate", body)
     if as_json:
         print_json(data)
     else:
         print("\n".join(estimate_lines(data)))
 
 
-def here(args: list[str]) -> list[str]:
-    """``args`` with the whole paths of files, which the daemon could not find from its own folder."""
+def absolute_paths(args: list[str]) -> list[str]:
+    """``args`` with absolute paths of files: the daemon has another working directory."""
     words = [word for arg in args for word in (arg.split("=", 1) if arg.startswith(JOINED) else [arg])]
-    named = zip(["", *words], words, strict=False)
-    return [str(Path(word).absolute()) if option in FILES else word for option, word in named]
+    pairs = zip(["", *words], words, strict=False)
+    return [str(Path(word).absolute()) if option in FILES else word for option, word in pairs]

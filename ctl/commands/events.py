@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from ctl.autostart import daemon
+from ctl.autostart import connect
 from ctl.options import Json
-from ctl.terminal import harmless
+from ctl.terminal import sanitize
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """
@@ -20,19 +20,19 @@ EXAMPLES = """
 def command(
     *,
     since: Annotated[
-        int, typer.Option("--since", metavar="ID", min=0, help="Only what came after this one.")
+        int, typer.Option("--since", metavar="ID", min=0, help="Only events after this one.")
     ] = 0,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more happens.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more events.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Oldest first. With --json, one object a line: {"id", "at", "kind", "launch", "message"}."""
-    for line in daemon().lines(f"/v1/events?since={since}&follow={str(follow).lower()}"):
+    """Oldest first. With --json, one object per line: {"id", "at", "kind", "launch", "message"}."""
+    for line in connect().lines(f"/v1/events?since={since}&follow={str(follow).lower()}"):
         if as_json:
             print(line, flush=True)
             continue
         event = json.loads(line)
         subject = f"{event['launch']}: " if event["launch"] else ""
         print(
-            harmless(f"{event['id']:>6}  {event['at']}  {event['kind']:<12}  {subject}{event['message']}"),
+            sanitize(f"{event['id']:>6}  {event['at']}  {event['kind']:<12}  {subject}{event['message']}"),
             flush=True,
         )

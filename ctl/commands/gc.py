@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ctl.autostart import daemon
+from ctl.autostart import connect
 from ctl.commands.rm import REMOVE_TIMEOUT_S
 from ctl.options import Json
 from ctl.terminal import print_json
@@ -29,18 +29,18 @@ def command(
     *,
     free: Annotated[
         int | None,
-        typer.Option("--free", metavar="SIZE", parser=_size, help="How much shall be free: 200GB."),
+        typer.Option("--free", metavar="SIZE", parser=_size, help="Free space to reach, for example 200GB."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Until as much is free as was asked for, or as disk_low_bytes says. Never what is pinned, in use, or
-    another tool's. Exit status 1 where that does not make enough room.
+    """Removes until --free, or the setting disk_low_bytes, is reached. Keeps what is pinned, in use or owned
+    by another tool. Exit status 1 if that does not free enough.
     """
     body: dict[str, object] = {"dry_run": dry_run}
     if free is not None:
         body["free_bytes"] = free
-    done = daemon().post("/v1/models/gc", body, timeout_s=REMOVE_TIMEOUT_S)
+    done = connect().post("/v1/models/gc", body, timeout_s=REMOVE_TIMEOUT_S)
     if as_json:
         print_json(done)
     else:
@@ -51,10 +51,9 @@ def command(
 
 def _print(done: Any) -> None:
     verb = "would remove" if done["dry_run"] else "removed"
-    gone = [*done["models"], *([f"{done['leftovers']} leftovers of downloads"] if done["leftovers"] else [])]
+    leftovers = [f"{done['leftovers']} leftovers of downloads"] if done["leftovers"] else []
+    removed = [*done["models"], *leftovers]
     freed, free, short = done["freed_bytes"], done["free_bytes"], done["short_bytes"]
-    print(f"{verb} {', '.join(gone)}: {gib(freed)}" if gone else "nothing to remove")
-    print(
-        f"{gib(free)} free"
-        + (f", {gib(short)} short: the rest is pinned, in use or another tool's" if short else "")
-    )
+    print(f"{verb} {', '.join(removed)}: {gib(freed)}" if removed else "nothing to remove")
+    missing = f", {gib(short)} short: the rest is pinned, in use or owned by another tool" if short else ""
+    print(f"{gib(free)} free{missing}")

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from ctl.autostart import daemon
+from ctl.autostart import connect
 from ctl.options import Json, Launch, launch_path
-from ctl.terminal import harmless, note, print_json_line
+from ctl.terminal import note, print_json_line, sanitize
 
 USAGE = "NAME [OPTIONS]"
 EXAMPLES = """
@@ -18,19 +18,17 @@ EXAMPLES = """
 def command(
     *,
     name: Launch,
-    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="How many, at most.")] = 200,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="Number of lines.")] = 200,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more lines.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The last lines of the engine's log. With --json, one object a line: {"launch", "line"}."""
+    """The last lines of the log. With --json, one object per line: {"launch", "line"}."""
     path = f"{launch_path(name)}/log?lines={lines}&follow={str(follow).lower()}"
     line = None
-    for line in daemon().lines(path):
+    for line in connect().lines(path):
         if as_json:
             print_json_line({"launch": name, "line": line})
         else:
-            print(harmless(line), flush=follow)
+            print(sanitize(line), flush=follow)
     if line is None and lines:
-        note(
-            f"the engine of {name} has not written anything: node-ctl ps tells how far it is, or what failed"
-        )
+        note(f"the log of {name} is empty: node-ctl ps shows its state")

@@ -1,8 +1,8 @@
 """``node-ctl models``."""
 
-from ctl.autostart import daemon
+from ctl.autostart import connect
 from ctl.options import Json
-from ctl.show.models import rows_of, table_of, total_line
+from ctl.show.models import build_table, decode_rows, total_line
 from ctl.terminal import console, print_json
 
 USAGE = "[OPTIONS]"
@@ -13,15 +13,15 @@ EXAMPLES = """
 
 
 def command(*, as_json: Json = False) -> None:
-    """What is complete, with its size, when it was last used, whether it is pinned, verified and in use."""
-    data = daemon().get("/v1/models")
+    """Complete weights with size, last use, and whether they are pinned, verified and in use."""
+    data = connect().get("/v1/models")
     if as_json:
         print_json(data)
         return
-    rows = rows_of(data)
+    rows = decode_rows(data)
     if not rows:
-        print("no weights on this disk; node-ctl pull MODEL fetches some")
+        print("no weights on this disk: node-ctl pull MODEL downloads some")
         return
     screen = console()
-    screen.print(table_of(rows))
+    screen.print(build_table(rows))
     screen.print(total_line(rows))

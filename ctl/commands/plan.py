@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ctl.autostart import daemon_or_start
+from ctl.autostart import connect_or_start
 from ctl.options import (
     Context,
     Engine,
@@ -15,12 +15,12 @@ from ctl.options import (
     On,
     Parallel,
     Quality,
-    located,
-    wish,
+    absolute_model,
+    launch_options,
 )
 from ctl.profile import profile_json
-from ctl.show.formatting import shape
-from ctl.show.plan import command_line, explained, five_lines
+from ctl.show.formatting import decode
+from ctl.show.plan import command_line, explanation_lines, summary_lines
 from ctl.terminal import print_json
 from domain.plan import Plan
 
@@ -44,22 +44,22 @@ def command(
     engine: Engine = None,
     from_disk: FromDisk = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Print the reasons, and what was not chosen.")
+        bool, typer.Option("--explain", help="Print the reasons and the alternatives.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Chooses quant, context, KV type, split and threads. Nothing is downloaded but the model's header."""
+    """Chooses quant, context, KV cache type, split and threads. Downloads only the header of the model."""
     body = {
-        "model": located(model),
+        "model": absolute_model(model),
         **profile_json(on),
-        **wish(context, parallel, min_decode, quality, engine, from_disk=from_disk),
+        **launch_options(context, parallel, min_decode, quality, engine, from_disk=from_disk),
     }
-    data = daemon_or_start().post("/v1/plan", body)
+    data = connect_or_start().post("/v1/plan", body)
     if as_json:
         print_json(data)
         return
-    plan = shape(Plan, data)
-    lines = [*five_lines(plan), "", command_line(plan)]
+    plan = decode(Plan, data)
+    lines = [*summary_lines(plan), "", command_line(plan)]
     if explain:
-        lines += explained(plan)
+        lines += explanation_lines(plan)
     print("\n".join(lines))

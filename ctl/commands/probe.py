@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from ctl import files
-from ctl.autostart import daemon_or_start
+from ctl.autostart import connect_or_start
 from ctl.options import Json
-from ctl.show.formatting import shape
+from ctl.show.formatting import decode
 from ctl.show.hardware import hardware_lines
 from ctl.show.sources import sources_lines
 from ctl.terminal import note, print_json
@@ -21,32 +21,32 @@ USAGE = "[OPTIONS]"
 EXAMPLES = """
   node-ctl probe
   node-ctl probe --refresh
-  node-ctl probe --sources                 # who told each value, and how sure it is
-  node-ctl probe --save this-box.json      # a profile: plan --on this-box.json elsewhere
+  node-ctl probe --sources                 # the source of each value, and how sure it is
+  node-ctl probe --save this-box.json      # then plan --on this-box.json elsewhere
 """
 
 
 def command(
     *,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Read everything again.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ignore cached values.")] = False,
     sources: Annotated[
-        bool, typer.Option("--sources", help="Each value with who told it and how sure that is.")
+        bool, typer.Option("--sources", help="List each value with its source and certainty.")
     ] = False,
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="FILE", help="Write this machine as a profile, for --on elsewhere."),
+        typer.Option("--save", metavar="FILE", help="Write a profile of this machine, for --on elsewhere."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """CPU, memory, GPUs, temperatures, storage, engines, and what could not be read.
 
-    The JSON always has the sources, by the full name of the value: {"memory.total_bytes": {"source",
+    The JSON always has "sources", by the full name of the value: {"memory.total_bytes": {"source",
     "certainty": "read|derived|measured|rated|assumed", "note"}}.
     """
     if save is not None:
         _save(save, as_json=as_json)
         return
-    data = daemon_or_start().get(f"/v1/probe?refresh={str(refresh).lower()}")
+    data = connect_or_start().get(f"/v1/probe?refresh={str(refresh).lower()}")
     if as_json:
         print_json(data)
     else:
@@ -54,15 +54,18 @@ def command(
 
 
 def _save(path: Path, *, as_json: bool) -> None:
-    """Raises: UsageError, before anything is asked where ``path`` can't be it."""
+    """Raises: UsageError, before the daemon is asked, for a path that can't be used."""
     if path.suffix != ".json":
-        raise UsageError(f"{path} does not end in .json", hint="--on takes other words for names that ship")
-    files.writable(path, _is_profile, "profile")
-    profile = daemon_or_start().get("/v1/profile")
+        raise UsageError(
+            f"{path} does not end in .json",
+            hint="--on takes any other word for the name of a built-in profile",
+        )
+    files.check_writable(path, _is_profile, "profile")
+    profile = connect_or_start().get("/v1/profile")
     files.write(path, json.dumps(profile, indent=2, ensure_ascii=False) + "\n")
     if as_json:
         print_json(profile)
-    memory = shape(Hardware, profile).memory
+    memory = decode(Hardware, profile).memory
     note(f"wrote {path}, with {gib(memory.available_bytes)} of {gib(memory.total_bytes)} RAM free")
 
 

@@ -1,9 +1,9 @@
 """``node-ctl ps``."""
 
-from ctl.autostart import daemon
+from ctl.autostart import connect
 from ctl.options import Json
-from ctl.show.launches import rows_of, table_of
-from ctl.terminal import console, harmless, print_json
+from ctl.show.launches import build_table, decode_rows
+from ctl.terminal import console, print_json, sanitize
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """
@@ -13,16 +13,16 @@ EXAMPLES = """
 
 
 def command(*, as_json: Json = False) -> None:
-    data = daemon().get("/v1/launches")
+    data = connect().get("/v1/launches")
     if as_json:
         print_json(data)
         return
-    rows = rows_of(data)
+    rows = decode_rows(data)
     if not rows:
-        print("nothing is launched: node-ctl launch MODEL")
+        print("no launches: start one with node-ctl launch MODEL")
         return
     screen = console()
-    screen.print(table_of(rows, screen))
+    screen.print(build_table(rows, screen))
     for row in rows:
         if row.last_error:
-            print(harmless(f"{row.name}: {row.last_error}"))
+            print(sanitize(f"{row.name}: {row.last_error}"))

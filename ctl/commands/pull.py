@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ctl.autostart import daemon, daemon_or_start
+from ctl.autostart import connect, connect_or_start
 from ctl.client import START_HINT, AnswerError, Daemon
 from ctl.exit_codes import INTERRUPTED
-from ctl.options import Engine, Json, Model, Quality, located, wish
-from ctl.progress_view import steps_for
+from ctl.options import Engine, Json, Model, Quality, absolute_model, launch_options
+from ctl.progress_view import choose_view
 from ctl.show.progress import follow
 from ctl.terminal import note, print_json
 from domain import download
@@ -63,13 +63,13 @@ def command(
     """Fetches what a launch would choose for this machine, or the quant that the name says. Ctrl-C ends the
     watching, not the pull. One that was cancelled, or whose machine lost power, goes on where it stopped.
     """
-    name = located(model)
+    name = absolute_model(model)
     if cancel:
-        _cancel(daemon(), name, as_json=as_json)
+        _cancel(connect(), name, as_json=as_json)
         return
-    body = {"model": name, **wish(None, None, None, quality, engine)}
+    body = {"model": name, **launch_options(None, None, None, quality, engine)}
     body |= {key: value for key, value in (("limit", limit), ("window", window)) if value is not None}
-    found = daemon_or_start()
+    found = connect_or_start()
     taken = found.post("/v1/pulls", body)
     if not no_wait:
         _watch(found, taken["id"], as_json=as_json)
@@ -83,7 +83,7 @@ def command(
 
 def _watch(found: Daemon, number: int, *, as_json: bool) -> None:
     try:
-        with steps_for(as_json=as_json) as steps:
+        with choose_view(as_json=as_json) as steps:
             last = follow(found.lines(f"/v1/pulls/{number}/progress"), steps)
     except KeyboardInterrupt:
         note("\nstill pulling in the daemon: node-ctl pull MODEL --cancel ends it")

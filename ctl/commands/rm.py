@@ -1,7 +1,7 @@
 """``node-ctl rm``."""
 
-from ctl.autostart import daemon
-from ctl.options import Json, Stored
+from ctl.autostart import connect
+from ctl.options import Json, StoredModel
 from ctl.terminal import print_json
 from domain.units import gib
 
@@ -11,14 +11,14 @@ EXAMPLES = """
   node-ctl rm unsloth/Qwen3-8B-GGUF
 """
 
-REMOVE_TIMEOUT_S = 600.0  # a large file takes a slow disk a while
+REMOVE_TIMEOUT_S = 600.0  # removing a large file from a slow disk takes a while
 
 
-def command(*, model: Stored, as_json: Json = False) -> None:
-    """One quant, or everything of a repository or an alias. What is in use, pinned or another tool's is
-    refused.
+def command(*, model: StoredModel, as_json: Json = False) -> None:
+    """Removes one quant, or all weights of a repository or an alias. Refuses what is in use, pinned or owned
+    by another tool.
     """
-    done = daemon().post("/v1/models/remove", {"model": model}, timeout_s=REMOVE_TIMEOUT_S)
+    done = connect().post("/v1/models/remove", {"model": model}, timeout_s=REMOVE_TIMEOUT_S)
     if as_json:
         print_json(done)
         return

@@ -2,7 +2,7 @@
 
 import time
 
-from ctl.autostart import daemon
+from ctl.autostart import connect
 from ctl.client import find_socket
 from ctl.options import Json
 from ctl.terminal import print_json
@@ -14,22 +14,22 @@ EXAMPLES = """
   node-ctl shutdown
 """
 
-# Engines are stopped one after the other, each with its grace.
+# Engines are stopped one after the other, each with its grace period.
 END_TIMEOUT_S = 300.0
 POLL_S = 0.1
 
 
 def command(*, as_json: Json = False) -> None:
-    """Returns once the daemon has stopped its engines and is gone: its socket goes first."""
-    running = daemon()
+    """Returns when the daemon and its engines have ended. Launches are served again when it is started."""
+    running = connect()
     process = identity(running.get("/v1/status")["pid"])
     answer = running.post("/v1/shutdown")
     deadline = time.monotonic() + END_TIMEOUT_S
     while find_socket() == running.socket or (process and identity(process.pid) == process):
         if time.monotonic() > deadline:
-            raise NodeError(f"node-daemon still runs after {END_TIMEOUT_S:.0f} s", hint="see its log")
+            raise NodeError(f"node-daemon is still running after {END_TIMEOUT_S:.0f} s", hint="see its log")
         time.sleep(POLL_S)
     if as_json:
         print_json(answer)
     else:
-        print("node-daemon has ended")
+        print("node-daemon has stopped")

@@ -1,6 +1,6 @@
 """``node-ctl status``."""
 
-from ctl.autostart import daemon
+from ctl.autostart import connect
 from ctl.options import Json
 from ctl.terminal import print_json
 from domain.units import duration
@@ -13,8 +13,8 @@ EXAMPLES = """
 
 
 def command(*, as_json: Json = False) -> None:
-    """Version, uptime, where things lie, how many launches are in which state, and known problems."""
-    data = daemon().get("/v1/status")
+    """Version, uptime, paths, launches by state, and known problems."""
+    data = connect().get("/v1/status")
     if as_json:
         print_json(data)
         return
@@ -25,10 +25,10 @@ def command(*, as_json: Json = False) -> None:
     print(f"models    {data['models_dir']}")
     print(f"socket    {data['socket']}")
     for problem in data["problems"]:
-        print(f"problem   {_words(problem)}")
+        print(f"problem   {_problem_text(problem)}")
 
 
-def _words(problem: object) -> str:
+def _problem_text(problem: object) -> str:
     if not isinstance(problem, dict):
         return str(problem)
     hint = f" (hint: {problem['hint']})" if problem.get("hint") else ""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ctl.autostart import daemon
+from ctl.autostart import connect
 from ctl.options import Json, Launch, launch_path
 from ctl.terminal import print_json
 
@@ -14,19 +14,19 @@ EXAMPLES = """
   node-ctl stop smollm2-135m --forget
 """
 
-# An engine on many GPUs takes a minute to leave, and has a grace before it is killed.
+# An engine on many GPUs takes a minute to end, and has a grace period before it is killed.
 STOP_TIMEOUT_S = 300.0
 
 
 def command(
     *,
     name: Launch,
-    forget: Annotated[bool, typer.Option("--forget", help="Take it off the list, too.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Also remove it from the list.")] = False,
     as_json: Json = False,
 ) -> None:
-    """It stays stopped after a reboot. Its weights stay on the disk."""
+    """It stays stopped after a reboot. Its weights are kept."""
     path = f"{launch_path(name)}/stop"
-    row = daemon().post(path, {"forget": forget}, timeout_s=STOP_TIMEOUT_S)
+    row = connect().post(path, {"forget": forget}, timeout_s=STOP_TIMEOUT_S)
     if as_json:
         print_json(row)
     else:

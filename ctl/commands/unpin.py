@@ -1,8 +1,7 @@
 """``node-ctl unpin``."""
 
-from ctl.autostart import daemon
-from ctl.options import Json, Stored
-from ctl.terminal import print_json
+from ctl.commands.pin import set_pinned
+from ctl.options import Json, StoredModel
 
 USAGE = "MODEL [OPTIONS]"
 EXAMPLES = """
@@ -10,11 +9,6 @@ EXAMPLES = """
 """
 
 
-def command(*, model: Stored, as_json: Json = False) -> None:
-    """It may be removed by gc again, when it was not used for longest."""
-    rows = daemon().post("/v1/models/pin", {"model": model, "pinned": False})
-    if as_json:
-        print_json(rows)
-        return
-    for row in rows:
-        print(f"{row['model']} is no longer pinned")
+def command(*, model: StoredModel, as_json: Json = False) -> None:
+    """The least recently used weights are removed first."""
+    set_pinned(model, pinned=False, as_json=as_json)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import typer
 
 from ctl import completion
-from ctl.autostart import daemon
+from ctl.autostart import connect
 from ctl.exit_codes import FAILED
 from ctl.options import Json
 from ctl.terminal import is_terminal, note, print_json_line
@@ -35,7 +35,7 @@ def command(
     """
     damaged = 0
     query = f"?{urlencode({'model': model})}" if model else ""
-    for line in daemon().lines(f"/v1/models/verify{query}"):
+    for line in connect().lines(f"/v1/models/verify{query}"):
         step = json.loads(line)
         damaged += bool(step["damaged"])
         if as_json:

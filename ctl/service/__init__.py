@@ -1,4 +1,4 @@
-"""``node-ctl service``: install, remove and inspect the system service. Needs root, and no daemon."""
+"""``node-ctl service``: installs, removes and inspects the system service. Needs root, but no daemon."""
 
 import os
 from dataclasses import asdict
@@ -9,9 +9,9 @@ import typer
 
 from ctl.exit_codes import DONE, FAILED
 from ctl.options import Json
-from ctl.service import install as installing
-from ctl.service import status as looking
-from ctl.service import uninstall as removing
+from ctl.service import install as installation
+from ctl.service import status as service_status
+from ctl.service import uninstall as removal
 from ctl.service.steps import Target, run_all
 from ctl.terminal import print_json
 
@@ -28,17 +28,17 @@ Examples:
 """,
 )
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
 Root = Annotated[
-    Path, typer.Option(metavar="DIR", help="Work on the system tree below DIR, for packages and tests.")
+    Path, typer.Option(metavar="DIR", help="Install into the file system below DIR, for packages and tests.")
 ]
-Prefix = Annotated[Path, typer.Option(metavar="DIR", help="Where the service's own environment goes.")]
+Prefix = Annotated[Path, typer.Option(metavar="DIR", help="Where to put the environment of the service.")]
 
 
 @app.command()
 def install(
     *,
-    now: Annotated[bool, typer.Option("--now", help="Start it, too (or restart it, if it is new).")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Also start it, or restart an old version.")] = False,
     prefix: Prefix = Path("/opt/node-daemon"),
     root: Root = Path("/"),
     dry_run: DryRun = False,
@@ -46,34 +46,37 @@ def install(
 ) -> None:
     """Install the system service, which starts at boot.
 
-    Copies this environment to /opt/node-daemon, where the service's user can read it and no `git pull` or
-    `make clean` changes it; makes the user node-daemon; installs and enables the unit. Once more is harmless.
+    Copies this environment to /opt/node-daemon, which the user of the service can read and no `git pull` or
+    `make clean` changes; creates the user node-daemon; installs and enables the unit. It can be repeated.
 
-    Who called sudo joins the group node-daemon, and may use node-ctl after logging in again.
+    The user who called sudo is added to the group node-daemon, and can use node-ctl after logging in again.
     """
     target = Target(root, prefix)
-    done = run_all(installing.steps(target, now=now, member=os.environ.get("SUDO_USER")), dry_run=dry_run)
-    _tell({"unit": str(target.unit), "environment": str(prefix)}, done, dry_run=dry_run, as_json=as_json)
+    done = run_all(installation.steps(target, now=now, member=os.environ.get("SUDO_USER")), dry_run=dry_run)
+    _print_steps(
+        {"unit": str(target.unit), "environment": str(prefix)}, done, dry_run=dry_run, as_json=as_json
+    )
 
 
 @app.command()
 def uninstall(
     *,
     purge: Annotated[
-        bool, typer.Option("--purge", help="Remove the state, the weights and the user as well.")
+        bool, typer.Option("--purge", help="Also remove the state, the weights and the user.")
     ] = False,
     prefix: Prefix = Path("/opt/node-daemon"),
     root: Root = Path("/"),
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Stop the service and remove what install put there.
+    """Stop the service and remove what install created.
 
-    All its engines end. State and weights stay.
+    Stops all its engines. State and weights are kept.
     """
     target = Target(root, prefix)
-    done = run_all(removing.steps(target, purge=purge), dry_run=dry_run)
-    _tell({"unit": str(target.unit), "purged": purge}, done, dry_run=dry_run, as_json=as_json)
+    done = run_all(removal.steps(target, purge=purge), dry_run=dry_run)
+    facts = {"unit": str(target.unit), "purged": purge}
+    _print_steps(facts, done, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
@@ -82,19 +85,21 @@ def status(*, as_json: Json = False) -> None:
 
     Exit status 1 if it is not active.
     """
-    found = looking.look(Target(Path("/"), Path("/opt/node-daemon")))
+    state = service_status.read_status(Target(Path("/"), Path("/opt/node-daemon")))
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(state))
     else:
-        print("\n".join(looking.lines(found)))
-    raise typer.Exit(DONE if found.active == "active" else FAILED)
+        print("\n".join(service_status.status_lines(state)))
+    raise typer.Exit(DONE if state.active == "active" else FAILED)
 
 
-def _tell(facts: dict[str, object], done: list[tuple[str, bool]], *, dry_run: bool, as_json: bool) -> None:
-    """With --dry-run, the second of each pair is whether it would change anything."""
+def _print_steps(
+    facts: dict[str, object], done: list[tuple[str, bool]], *, dry_run: bool, as_json: bool
+) -> None:
+    """With --dry-run, the second of each pair is whether the step would change anything."""
     if as_json:
         steps = [{"what": what, "changed": changed} for what, changed in done]
-        print_json(facts | {"dry_run": dry_run, "steps": steps})
+        print_json({**facts, "dry_run": dry_run, "steps": steps})
         return
     for what, changed in done:
         print(f"{'would ' if dry_run and changed else ''}{what}" if changed else f"nothing to do: {what}")

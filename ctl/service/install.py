@@ -1,4 +1,4 @@
-"""What ``node-ctl service install`` does, step by step."""
+"""The steps of ``node-ctl service install``."""
 
 import grp
 import time
@@ -10,11 +10,11 @@ from ctl.service.steps import (
     USER,
     Step,
     Target,
-    answers,
     differs,
-    needs_systemd,
+    output_of,
+    packaged_file,
+    require_systemd,
     run,
-    shipped,
     user_exists,
     write,
 )
@@ -22,11 +22,11 @@ from domain.errors import NodeError
 
 
 def steps(target: Target, *, now: bool, member: str | None) -> Sequence[Step]:
-    """``member`` is who called sudo."""
+    """``member`` is the user who called sudo."""
     if target.running:
-        needs_systemd(hint="run node-daemon by hand, or give --root")
+        require_systemd(hint="run node-daemon by hand, or use --root")
     if now and not target.running:
-        raise NodeError("--now starts nothing in another --root")
+        raise NodeError("--now can't be used with --root", hint="leave out --now")
     chosen = [_user(target), *_copy(target), _link(target), _unit(target), _folders(target), _enable(target)]
     if target.running and member and member != "root":
         chosen.append(_member(member))
@@ -36,14 +36,14 @@ def steps(target: Target, *, now: bool, member: str | None) -> Sequence[Step]:
 
 
 def _user(target: Target) -> Step:
-    text = shipped("node-daemon.sysusers")
+    text = packaged_file("node-daemon.sysusers")
 
     def do() -> None:
         write(target.sysusers, text)
         run(target.tool("systemd-sysusers", target.sysusers.name))
 
     return Step(
-        f"make the user {USER}, in the groups render and video ({target.sysusers})",
+        f"create the user {USER} in the groups render and video ({target.sysusers})",
         lambda: differs(target.sysusers, text) or not user_exists(target),
         do,
     )
@@ -61,7 +61,7 @@ def _link(target: Target) -> Step:
     wanted = target.prefix / "bin/node-ctl"
     taken = target.link.exists() and not target.link.is_symlink()
     if taken:
-        return Step(f"leave {target.link} as it is: it is not ours", lambda: False, lambda: None)
+        return Step(f"leave {target.link} as it is: it was not made by node-ctl", lambda: False, lambda: None)
 
     def do() -> None:
         target.link.parent.mkdir(parents=True, exist_ok=True)
@@ -76,12 +76,12 @@ def _link(target: Target) -> Step:
 
 
 def _unit(target: Target) -> Step:
-    text = shipped(UNIT).replace("/opt/node-daemon", str(target.prefix))
+    text = packaged_file(UNIT).replace("/opt/node-daemon", str(target.prefix))
 
     def do() -> None:
         before = target.unit.read_text() if target.unit.is_file() else None
         write(target.unit, text)
-        if not target.running:  # a tree without systemd's own units can't be verified
+        if not target.running:  # without systemd's own units it can't be verified
             return
         try:
             run(["systemd-analyze", "verify", UNIT])
@@ -97,14 +97,14 @@ def _unit(target: Target) -> Step:
 
 
 def _folders(target: Target) -> Step:
-    text = shipped("node-daemon.tmpfiles")
+    text = packaged_file("node-daemon.tmpfiles")
 
     def do() -> None:
         write(target.tmpfiles, text)
         run(target.tool("systemd-tmpfiles", "--create", target.tmpfiles.name))
 
     return Step(
-        f"make {target.state} and the folders beside it ({target.tmpfiles})",
+        f"create {target.state} and the folders beside it ({target.tmpfiles})",
         lambda: differs(target.tmpfiles, text) or not target.state.is_dir(),
         do,
     )
@@ -112,8 +112,8 @@ def _folders(target: Target) -> Step:
 
 def _enable(target: Target) -> Step:
     return Step(
-        "start it at every boot",
-        lambda: answers(target.tool("systemctl", "is-enabled", UNIT)) != "enabled",
+        "enable the service at boot",
+        lambda: output_of(target.tool("systemctl", "is-enabled", UNIT)) != "enabled",
         lambda: _quiet(target.tool("systemctl", "enable", UNIT)),
     )
 
@@ -126,7 +126,7 @@ def _member(name: str) -> Step:
             return True
 
     return Step(
-        f"add {name} to the group {USER}, who may use node-ctl without sudo after logging in again",
+        f"add {name} to the group {USER}, to use node-ctl without sudo after logging in again",
         needed,
         lambda: _quiet(["usermod", "--append", "--groups", USER, name]),
     )
@@ -134,15 +134,15 @@ def _member(name: str) -> Step:
 
 def _start(target: Target) -> Step:
     def needed() -> bool:
-        return answers(["systemctl", "is-active", UNIT]) != "active" or _older_than_its_files(target)
+        return output_of(["systemctl", "is-active", UNIT]) != "active" or _is_older_than_its_files(target)
 
     return Step(
-        "start it, with what is installed now", needed, lambda: _quiet(["systemctl", "restart", UNIT])
+        "start the service with what is installed now", needed, lambda: _quiet(["systemctl", "restart", UNIT])
     )
 
 
-def _older_than_its_files(target: Target) -> bool:
-    shown = answers(["systemctl", "show", "--property=ExecMainStartTimestampMonotonic", "--value", UNIT])
+def _is_older_than_its_files(target: Target) -> bool:
+    shown = output_of(["systemctl", "show", "--property=ExecMainStartTimestampMonotonic", "--value", UNIT])
     started_ago_s = time.clock_gettime(time.CLOCK_MONOTONIC) - int(shown or 0) / 1e6
     files = (target.unit, target.at(target.prefix) / environment.STAMP)
     return any(file.exists() and file.stat().st_mtime > time.time() - started_ago_s for file in files)

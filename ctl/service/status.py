@@ -1,10 +1,10 @@
-"""What systemd says about the service."""
+"""The state of the service, from systemd."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctl.service.steps import UNIT, Target, needs_systemd, run
+from ctl.service.steps import UNIT, Target, require_systemd, run
 
 PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,SubState,MainPID,NRestarts,ActiveEnterTimestamp,StatusText,Result"
@@ -13,8 +13,8 @@ GROUP = Path("/sys/fs/cgroup/system.slice") / UNIT / "cgroup.procs"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """``left_over`` are processes of engines whose daemon is gone: it crashed, and was not started again."""
+class ServiceStatus:
+    """The fields of --json. ``left_over`` are engines whose daemon crashed and was not started again."""
 
     unit: str | None
     enabled: bool
@@ -27,42 +27,42 @@ class Found:
     left_over: tuple[int, ...]
 
 
-def look(target: Target) -> Found:
+def read_status(target: Target) -> ServiceStatus:
     """Raises: NodeError where systemd does not run this machine."""
-    needs_systemd(hint="node-ctl status asks a node-daemon that was started by hand")
+    require_systemd(hint="for a node-daemon that was started by hand, use node-ctl status")
     shown = run(["systemctl", "show", f"--property={PROPERTIES}", UNIT])
-    said = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-    return Found(
-        unit=str(target.unit) if said["LoadState"] == "loaded" else None,
-        enabled=said["UnitFileState"] == "enabled",
-        active=said["SubState"] if said["SubState"] == "auto-restart" else said["ActiveState"],
-        pid=int(said["MainPID"]) or None,
-        restarts=int(said["NRestarts"]),
-        since=said["ActiveEnterTimestamp"] or None,
-        says=said["StatusText"] or None,
-        last_result=said["Result"],
-        left_over=() if said["MainPID"] != "0" else left_over(),
+    values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    return ServiceStatus(
+        unit=str(target.unit) if values["LoadState"] == "loaded" else None,
+        enabled=values["UnitFileState"] == "enabled",
+        active=values["SubState"] if values["SubState"] == "auto-restart" else values["ActiveState"],
+        pid=int(values["MainPID"]) or None,
+        restarts=int(values["NRestarts"]),
+        since=values["ActiveEnterTimestamp"] or None,
+        says=values["StatusText"] or None,
+        last_result=values["Result"],
+        left_over=() if values["MainPID"] != "0" else orphans(),
     )
 
 
-def left_over() -> tuple[int, ...]:
-    """Of the service's control group while no daemon is in it."""
+def orphans() -> tuple[int, ...]:
+    """The processes in the control group of the service."""
     return tuple(int(pid) for pid in GROUP.read_text().split()) if os.access(GROUP, os.R_OK) else ()
 
 
-def lines(found: Found) -> list[str]:
-    if found.unit is None:
+def status_lines(status: ServiceStatus) -> list[str]:
+    if status.unit is None:
         return ["node-daemon is not installed as a service", "hint: sudo node-ctl service install --now"]
-    starts = "starts at boot" if found.enabled else "does not start at boot"
-    told = [f"{found.unit}: {found.active}, {starts}"]
-    if found.pid:
-        told.append(
-            f"pid {found.pid} since {found.since}, restarted {found.restarts} times: {found.says or '-'}"
+    starts = "starts at boot" if status.enabled else "does not start at boot"
+    lines = [f"{status.unit}: {status.active}, {starts}"]
+    if status.pid:
+        lines.append(
+            f"pid {status.pid} since {status.since}, restarted {status.restarts} times: {status.says or '-'}"
         )
-    elif found.last_result != "success":
-        told.append(f"ended with {found.last_result}; see: journalctl -u node-daemon")
-    if found.left_over:
-        told.append(
-            f"{len(found.left_over)} processes of engines run without a daemon; starting it adopts them"
+    elif status.last_result != "success":
+        lines.append(f"ended with {status.last_result}: see journalctl -u node-daemon")
+    if status.left_over:
+        lines.append(
+            f"{len(status.left_over)} engine processes run without a daemon; it adopts them when it starts"
         )
-    return told
+    return lines

@@ -1,4 +1,4 @@
-"""One step of an installation: what it is, whether it is needed, how it is done. And where things go."""
+"""Steps of an installation: what each is, whether it is needed, how it is done. And the paths involved."""
 
 import os
 import shlex
@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``prefix`` is the environment's path as the service will see it, below ``root``."""
+    """``prefix`` is the path of the environment as the service sees it, below ``root``."""
 
     root: Path
     prefix: Path
@@ -29,7 +29,7 @@ class Target:
 
     @property
     def running(self) -> bool:
-        """Whether this is the system that runs here, not a tree for packages or tests."""
+        """Whether this is the running system, not a tree for packages or tests."""
         return self.root == Path("/")
 
     @property
@@ -53,7 +53,7 @@ class Target:
         return self.at("/var/lib/node-daemon")
 
     def tool(self, name: str, *args: str) -> list[str]:
-        """A systemd tool that works on this tree."""
+        """The command of a systemd tool for this tree."""
         return [name, *([] if self.running else [f"--root={self.root}"]), *args]
 
 
@@ -65,12 +65,13 @@ class Step:
 
 
 def run_all(steps: Sequence[Step], *, dry_run: bool) -> list[tuple[str, bool]]:
-    """What each step is, and whether it was needed. Raises NodeError; what was done stays done."""
+    """What each step is, and whether it was needed. Raises: NodeError; completed steps stay completed."""
     if dry_run:
         return [(step.what, step.needed()) for step in steps]
     if os.geteuid() != 0:
         raise NodeError(
-            "this needs root", hint=f"sudo {shlex.join([str(Path(sys.argv[0]).absolute()), *sys.argv[1:]])}"
+            "this command needs root",
+            hint=f"sudo {shlex.join([str(Path(sys.argv[0]).absolute()), *sys.argv[1:]])}",
         )
     done = []
     for step in steps:
@@ -81,8 +82,8 @@ def run_all(steps: Sequence[Step], *, dry_run: bool) -> list[tuple[str, bool]]:
     return done
 
 
-def shipped(name: str) -> str:
-    """A file of the folder systemd/: of the source tree, or of the installed distribution."""
+def packaged_file(name: str) -> str:
+    """A file of systemd/, from the source tree or the installed distribution."""
     for folder in (HERE / "units", HERE.parent / "systemd"):
         if (folder / name).is_file():
             return (folder / name).read_text()
@@ -90,7 +91,7 @@ def shipped(name: str) -> str:
 
 
 def run(argv: Sequence[str], *, user: str | None = None) -> str:
-    """Standard output. Raises NodeError with the command's own last words."""
+    """Standard output. Raises: NodeError with the last lines of the command."""
     try:
         done = subprocess.run(
             argv,
@@ -104,34 +105,34 @@ def run(argv: Sequence[str], *, user: str | None = None) -> str:
             env={} if user else None,
         )
     except FileNotFoundError as error:
-        raise NodeError(f"{argv[0]} is not here", hint="the service needs systemd") from error
+        raise NodeError(f"{argv[0]} is not installed", hint="the service needs systemd") from error
     except PermissionError as error:
-        raise NodeError(f"{user or 'root'} may not run {argv[0]}") from error
+        raise NodeError(f"{user or 'root'} has no permission to run {argv[0]}") from error
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise NodeError(f"{shlex.join(argv[:3])} failed (exit {done.returncode}): {' | '.join(said)}")
+        lines = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise NodeError(f"{shlex.join(argv[:3])} failed (exit {done.returncode}): {' | '.join(lines)}")
     return str(done.stdout)
 
 
-def answers(argv: Sequence[str]) -> str:
-    """What a command prints, whatever its exit status; empty where there is none."""
+def output_of(argv: Sequence[str]) -> str:
+    """What a command prints, whatever its exit status; empty where it is not installed."""
     if shutil.which(argv[0]) is None:
         return ""
     return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def needs_systemd(hint: str) -> None:
-    """Raises: NodeError where systemd does not run this machine."""
+def require_systemd(hint: str) -> None:
+    """Raises: NodeError where systemd is not running."""
     if not BOOTED.is_dir():
-        raise NodeError("systemd does not run this machine", hint=hint)
+        raise NodeError("systemd is not running on this machine", hint=hint)
 
 
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text)
-    beside.chmod(0o644)
-    beside.replace(path)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text)
+    temporary.chmod(0o644)
+    temporary.replace(path)
 
 
 def differs(path: Path, text: str) -> bool:

@@ -1,12 +1,12 @@
-"""What ``node-ctl service uninstall`` does: install, backwards."""
+"""The steps of ``node-ctl service uninstall``."""
 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from ctl.service import environment
-from ctl.service.status import left_over
-from ctl.service.steps import UNIT, USER, Step, Target, answers, run, user_exists
+from ctl.service.status import orphans
+from ctl.service.steps import UNIT, USER, Step, Target, output_of, run, user_exists
 
 
 def steps(target: Target, *, purge: bool) -> Sequence[Step]:
@@ -17,22 +17,22 @@ def steps(target: Target, *, purge: bool) -> Sequence[Step]:
         chosen += [_remove(target.at(folder)) for folder in folders]
         chosen += [_remove(target.unit.with_name(f"{UNIT}.d"))]
         chosen += [_user(target)] if target.running else []
-    # Last, for this very program may run from there.
+    # Last, because this program may run from there.
     return [*chosen, _environment(target)]
 
 
 def _stop(target: Target) -> Step:
     def needed() -> bool:
-        if target.running and (answers(["systemctl", "is-active", UNIT]) != "inactive" or left_over()):
+        if target.running and (output_of(["systemctl", "is-active", UNIT]) != "inactive" or orphans()):
             return True
-        return answers(target.tool("systemctl", "is-enabled", UNIT)) == "enabled"
+        return output_of(target.tool("systemctl", "is-enabled", UNIT)) == "enabled"
 
     def do() -> None:
         run(target.tool("systemctl", "disable", *(["--now"] if target.running else []), UNIT))
-        if target.running and left_over():  # of a daemon that crashed and was not back yet
+        if target.running and orphans():  # of a daemon that crashed
             run(["systemctl", "kill", "--kill-whom=all", "--signal=KILL", UNIT])
 
-    return Step("stop it with all its engines, and start it at no boot", needed, do)
+    return Step("stop the service with all its engines, and disable it at boot", needed, do)
 
 
 def _unit(target: Target) -> Step:
@@ -40,7 +40,7 @@ def _unit(target: Target) -> Step:
         target.unit.unlink()
         if target.running:
             run(["systemctl", "daemon-reload"])
-            answers(["systemctl", "reset-failed", UNIT])  # fails where it has not failed
+            output_of(["systemctl", "reset-failed", UNIT])  # an error where it has not failed
 
     return Step(f"remove {target.unit}", target.unit.exists, do)
 
@@ -70,7 +70,7 @@ def _remove(path: Path) -> Step:
 def _user(target: Target) -> Step:
     def do() -> None:
         run(["userdel", USER])
-        if answers(["getent", "group", USER]):  # it has members: those who may use node-ctl
+        if output_of(["getent", "group", USER]):  # it has members: the users of node-ctl
             run(["groupdel", USER])
 
     return Step(f"remove the user and the group {USER}", lambda: user_exists(target), do)

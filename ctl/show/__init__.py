@@ -1,1 +1,1 @@
-"""From the daemon's answers to text for people."""
+"""Formats the daemon's answers as text."""

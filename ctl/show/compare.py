@@ -1,64 +1,66 @@
-"""The table "which box should I buy": a block for each model, a line for each machine."""
+"""The comparison of machines: a block for each model, a line for each machine."""
 
 from itertools import groupby
 from typing import Any
 
-from ctl.show.formatting import shape
+from ctl.show.formatting import align, decode, widths
 from ctl.show.plan import ALL_LAYERS
 from domain.plan import HOST, Plan, Range, VllmFlags
 from domain.units import duration, gib, rate
 
 HEADS = ("BOX", "QUANT", "SPLIT", "CONTEXT", "DECODE", "PREFILL", "LOAD", "WATTS")
-LEFT = 3  # so many columns are words
+RIGHT_ALIGNED = frozenset(range(3, len(HEADS)))
 FOOT = (
-    "decode, prefill: predicted tokens/s; load: from the disk; watts: what data sheets allow the GPUs",
-    "together, or the chip that is CPU and GPU in one, without the machine around them; MoE: layers whose",
-    "experts lie there; ?: not known",
+    "decode, prefill: predicted tokens/s; load: from the disk; watts: by data sheet, of all GPUs, or of the",
+    "chip that is CPU and GPU in one, without the rest of the machine; MoE: layers whose experts are there;",
+    "?: unknown",
 )
 
 
-def lines(data: Any) -> list[str]:
-    """``data`` is what /v1/compare answers."""
-    cells = [_cells(row) for row in data]
-    widths = [max(map(len, column)) for column in zip(HEADS, *(row for row in cells if row), strict=True)]
-    widths[0] = max([widths[0], *(len(row["profile"]) for row in data)])
-    said: list[str] = []
-    pairs = zip(data, cells, strict=True)
+def comparison_lines(data: Any) -> list[str]:
+    """``data`` is the answer of /v1/compare."""
+    table = [_cells(row) for row in data]
+    columns = widths([HEADS, *filter(None, table)])
+    columns[0] = max([columns[0], *(len(row["profile"]) for row in data)])
+    lines: list[str] = []
+    pairs = zip(data, table, strict=True)
     for model, rows in groupby(pairs, key=lambda pair: pair[0]["model"]):
-        said += [model, _line(HEADS, widths)]
-        said += [_line(own, widths) if own else _refused(row, widths[0]) for row, own in rows]
-        said.append("")
-    return [*said, *FOOT]
+        lines += [model, _line(HEADS, columns)]
+        lines += [
+            _line(row_cells, columns) if row_cells else _refused(row, columns[0]) for row, row_cells in rows
+        ]
+        lines.append("")
+    return [*lines, *FOOT]
 
 
-def split(plan: Plan) -> str:
-    """Where the weights lie, in a few words."""
+def placement(plan: Plan) -> str:
+    """Where the weights are, in a few words."""
     gpus = [row for row in plan.memory if row.device != HOST and row.weights_bytes]
     flags = plan.flags
     if not gpus:
         return "CPU"
-    words = "GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
+    devices = "GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
     if isinstance(flags, VllmFlags):
-        return words
+        return devices
     if flags.cpu_moe:
-        return f"{words}, experts on CPU"
+        return f"{devices}, experts on CPU"
     if flags.n_cpu_moe:
-        return f"{words}, {flags.n_cpu_moe} MoE on CPU"
+        return f"{devices}, {flags.n_cpu_moe} MoE on CPU"
     if flags.gpu_layers is not None and flags.gpu_layers < ALL_LAYERS:
-        return f"{flags.gpu_layers} layers {words}, rest CPU"
-    return words
+        return f"{flags.gpu_layers} layers {devices}, rest CPU"
+    return devices
 
 
 def _cells(row: Any) -> tuple[str, ...]:
-    """Empty where there is no plan."""
+    """Empty for a machine without a plan."""
     if row["plan"] is None:
         return ()
-    plan = shape(Plan, row["plan"])
+    plan = decode(Plan, row["plan"])
     watts = row.get("power_limit_w")
     return (
         row["profile"],
         plan.weights.quant,
-        split(plan),
+        placement(plan),
         str(plan.context_tokens),
         _expected(plan.speed.decode_tokens_per_s),
         _expected(plan.speed.prefill_tokens_per_s),
@@ -71,12 +73,8 @@ def _expected(value: Range | None) -> str:
     return rate(value.expected if value else None)
 
 
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    words = [
-        cell.ljust(width) if index < LEFT else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return ("  " + "  ".join(words)).rstrip()
+def _line(cells: tuple[str, ...], columns: list[int]) -> str:
+    return f"  {align(cells, columns, right=RIGHT_ALIGNED)}"
 
 
 def _refused(row: Any, width: int) -> str:

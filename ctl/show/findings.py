@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from ctl.terminal import console, harmless, is_terminal
+from ctl.terminal import console, is_terminal, sanitize
 
 ORDER = ("error", "warning", "not_known", "ok")
 LOOKS = {"error": "bold red", "warning": "yellow", "not_known": "dim", "ok": "green"}
@@ -57,7 +57,7 @@ def _lines(one: dict[str, Any], room: int | None) -> Iterator[tuple[str, str]]:
 
 
 def _wrapped(words: str, style: str, room: int | None) -> Iterator[tuple[str, str]]:
-    words = harmless(words)
+    words = sanitize(words)
     lines = [words] if room is None else textwrap.wrap(words, room, subsequent_indent="  ")
     return ((line, style) for line in lines)
 

@@ -1,6 +1,6 @@
 """A machine as its probes found it: one short paragraph a part."""
 
-from ctl.show.formatting import shape
+from ctl.show.formatting import decode
 from ctl.show.gpus import gpu_lines, npu_line, set_aside_line, stack_words
 from ctl.show.host import cpu_words, memory_words, rest_of_memory, sensor_words, storage_words
 from domain.hardware import Hardware
@@ -8,7 +8,7 @@ from domain.hardware import Hardware
 
 def hardware_lines(data: object) -> list[str]:
     """CPU, memory, GPUs, NPUs, stacks, temperatures, storage, engines, problems."""
-    box = shape(Hardware, data)
+    box = decode(Hardware, data)
     lines = [_line("CPU", cpu_words(box.cpu)), _line("memory", memory_words(box.memory))]
     lines += [_line(head, text) for head, text in rest_of_memory(box)]
     for gpu in box.gpus:

@@ -1,12 +1,12 @@
-"""Launches: the table of ``ps``, and what one launch came to."""
+"""Launches: the table of ``ps``, and the summary of one launch."""
 
 import json
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ctl.show.formatting import ago, shape
-from ctl.show.plan import five_lines
+from ctl.show.formatting import ago, decode
+from ctl.show.plan import summary_lines
 from ctl.terminal import PIPE_WIDTH
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import Plan
@@ -42,18 +42,18 @@ CELLS: dict[str, Callable[[LaunchRow], str]] = {
     "SINCE": lambda row: ago(row.since),
     "ENDPOINT": lambda row: row.endpoint or "",
 }
-FIGURES = frozenset({"CONTEXT", "MEMORY", "TOKENS/S", "SINCE"})
+RIGHT_ALIGNED = frozenset({"CONTEXT", "MEMORY", "TOKENS/S", "SINCE"})
 DROPPED_FIRST = ("ENGINE", "MODEL", "SINCE", "QUANT", "CONTEXT", "MEMORY", "TOKENS/S")
 QUESTION = "Name the capital of France."
 
 
-def rows_of(data: Any) -> list[LaunchRow]:
-    """The rows as the daemon listed them."""
-    return [shape(LaunchRow, item) for item in data]
+def decode_rows(data: Any) -> list[LaunchRow]:
+    """Rows in the daemon's order."""
+    return [decode(LaunchRow, item) for item in data]
 
 
-def table_of(rows: list[LaunchRow], screen: "Console") -> "Table":
-    """One line a launch, with as many columns as ``screen`` has room for. Imports rich."""
+def build_table(rows: list[LaunchRow], screen: "Console") -> "Table":
+    """One line for each launch, with as many columns as fit on ``screen``. Imports rich."""
     from rich.measure import Measurement  # noqa: PLC0415 - --json and the launch summary do without rich
 
     dropped: set[str] = set()
@@ -72,21 +72,21 @@ def _table(rows: list[LaunchRow], dropped: set[str]) -> "Table":
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     shown = [head for head in CELLS if head not in dropped]
     for head in shown:
-        table.add_column(head, no_wrap=True, justify="right" if head in FIGURES else "left")
+        table.add_column(head, no_wrap=True, justify="right" if head in RIGHT_ALIGNED else "left")
     for row in rows:
         table.add_row(*(CELLS[head](row) for head in shown), style=STYLES.get(row.state, ""))
     return table
 
 
-def launched_lines(detail: Any, *, began: bool = True) -> list[str]:
-    """The plan in five lines, measured beside predicted, what was reused, and how to talk to it.
-    ``began`` is false where it was served before it was asked for."""
-    row = shape(LaunchRow, detail["launch"])
-    plan = shape(Plan, detail["plan"]) if detail.get("plan") else None
-    lines = five_lines(plan) if plan else []
+def launch_lines(detail: Any, *, is_new: bool = True) -> list[str]:
+    """The plan in five lines, measured next to predicted speed, what was reused, and a request to try.
+    ``is_new`` is false for a launch that was served already."""
+    row = decode(LaunchRow, detail["launch"])
+    plan = decode(Plan, detail["plan"]) if detail.get("plan") else None
+    lines = summary_lines(plan) if plan else []
     if measured := detail.get("measured"):
         predicted = plan.speed.decode_tokens_per_s if plan else None
-        # Nobody saw an engine load that outlived the daemon which started it.
+        # Unknown for an engine that outlived the daemon which started it.
         loaded = "" if measured["load_s"] is None else f" loaded in {duration(measured['load_s'])},"
         lines.append(
             f"measured  {rate(measured['decode_tokens_per_s'])} tokens/s"
@@ -94,7 +94,9 @@ def launched_lines(detail: Any, *, began: bool = True) -> list[str]:
             f"{loaded} answered {(measured['answer'] or '').strip()!r}"
         )
     reused = (
-        detail["reused"] if began else [f"the engine that has served it for {ago(row.since)} (pid {row.pid})"]
+        detail["reused"]
+        if is_new
+        else [f"the engine that has served it for {ago(row.since)} (pid {row.pid})"]
     )
     if reused:
         lines.append(f"reused    {'; '.join(reused)}")
@@ -104,13 +106,13 @@ def launched_lines(detail: Any, *, began: bool = True) -> list[str]:
 
 
 def api_base(endpoint: str) -> str:
-    """The base of the OpenAI API, with its ``/v1``."""
+    """The base URL of the OpenAI API, with ``/v1``."""
     base = endpoint.rstrip("/")
     return base if base.endswith("/v1") else f"{base}/v1"
 
 
 def curl(row: LaunchRow) -> str:
-    """A question to the served model, ready to paste."""
+    """A request to the served model, ready to paste."""
     body = {"model": row.name, "messages": [{"role": "user", "content": QUESTION}]}
     url = f"{api_base(row.endpoint or '')}/chat/completions"
     return shlex.join(["curl", "-s", url, "-H", "Content-Type: application/json", "-d", json.dumps(body)])

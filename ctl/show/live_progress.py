@@ -1,4 +1,4 @@
-"""Progress on a terminal: a list of steps that grows, the last one moving. Imports rich."""
+"""Progress on a terminal: a growing list of steps with a spinner or bar on the last. Imports rich."""
 
 from types import TracebackType
 from typing import Self
@@ -10,14 +10,14 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ctl.show.progress import transfer
+from ctl.show.progress import format_transfer
 from domain.launch import LAST_STEPS, Progress, Step
 
 BAR_WIDTH = 30
 
 
-class LiveSteps:
-    """Draws while it is entered; what it drew last stays on the screen."""
+class LiveView:
+    """Draws while it is entered; the last state stays on the screen."""
 
     def __init__(self, console: Console) -> None:
         self._steps: list[Progress] = []
@@ -37,7 +37,7 @@ class LiveSteps:
     def add(self, progress: Progress) -> None:
         if progress.step in LAST_STEPS:
             self._end = progress.step
-        if progress.step is Step.FAILED:  # its message is told once, as the command's error
+        if progress.step is Step.FAILED:  # its message is printed once, as the command's error
             return
         if self._steps and self._steps[-1].step is progress.step:
             self._steps[-1] = progress
@@ -45,16 +45,16 @@ class LiveSteps:
             self._steps.append(progress)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """One row a step: done, failed or moving."""
+        """One row for each step: done, failed or running."""
         done, failed = ("ok", "x") if options.ascii_only else ("✓", "✗")
         table = Table.grid(padding=(0, 1))
         table.add_column(width=2)
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for place, progress in enumerate(self._steps):
-            newest = place == len(self._steps) - 1
+        for index, progress in enumerate(self._steps):
+            newest = index == len(self._steps) - 1
             if newest and self._end is None:
-                table.add_row(self._spinner, str(progress.step), _moving(progress))
+                table.add_row(self._spinner, str(progress.step), _running(progress))
             elif newest and self._end is Step.FAILED:
                 table.add_row(Text(failed, "red"), str(progress.step), Text(progress.message))
             else:
@@ -62,10 +62,10 @@ class LiveSteps:
         yield table
 
 
-def _moving(progress: Progress) -> Table | Text:
+def _running(progress: Progress) -> Table | Text:
     if progress.bytes_done is None:
         return Text(progress.message)
     grid = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=progress.bytes_total, completed=progress.bytes_done, width=BAR_WIDTH)
-    grid.add_row(bar, Text(transfer(progress)))
+    grid.add_row(bar, Text(format_transfer(progress)))
     return grid

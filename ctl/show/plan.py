@@ -1,52 +1,53 @@
-"""A plan in five lines, its reasons, and what an exact command would take."""
+"""A plan in five lines, its reasons, and the estimate of a command."""
 
 import shlex
 from typing import Any
 
-from ctl.show.formatting import shape
+from ctl.show.formatting import decode
 from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, SpeedSource, VllmFlags
 from domain.units import duration, gib, rate
 
-COLUMN = 11  # as wide as "999.9 GiB" with a gap; what a wrong command would take may be wider
-ALL_LAYERS = 999  # as plans say it: more than any model has
-SURE = {
+COLUMN = 11  # as wide as "999.9 GiB" with a gap; estimates of a wrong command may be wider
+ALL_LAYERS = 999  # in plans: more layers than any model has
+SOURCE_LABELS = {
     SpeedSource.PREDICTED: "predicted",
     SpeedSource.CORRECTED: "predicted, corrected by runs here",
     SpeedSource.MEASURED: "measured here",
 }
 
 
-def five_lines(plan: Plan) -> list[str]:
+def summary_lines(plan: Plan) -> list[str]:
     """Model, engine, context, memory, speed."""
     weights = plan.weights
     revision = f" {weights.revision[:12]}" if weights.revision else ""
     slots = "1 slot" if plan.parallel == 1 else f"{plan.parallel} slots"
     origin = f"{weights.source}: {weights.repo}{revision}"
+    memory = "; ".join(map(_device, plan.memory))
     return [
         f"model     {plan.model}, {weights.quant}, {gib(weights.size_bytes)} ({origin})",
         f"engine    {plan.engine}, {_split(plan)}",
         f"context   {plan.context_tokens} tokens, {slots}, KV cache {plan.kv_cache_type}",
-        f"memory    {'; '.join(_device(device) for device in plan.memory)} [{plan.confidence}]{_lazy(plan)}",
-        f"speed     {speed_words(plan.speed)}",
+        f"memory    {memory} [{plan.confidence}]{_from_disk(plan)}",
+        f"speed     {format_speed(plan.speed)}",
     ]
 
 
-def _lazy(plan: Plan) -> str:
+def _from_disk(plan: Plan) -> str:
     return "" if plan.fits else ", the rest is read from the disk for each token"
 
 
 def command_line(plan: Plan) -> str:
-    """The engine's command, ready to paste."""
+    """The engine command, ready to paste."""
     env = [f"{key}={value}" for key, value in plan.env.items()]
     return shlex.join([*env, *plan.argv])
 
 
-def explained(plan: Plan) -> list[str]:
-    """Why this plan, and what was not chosen."""
+def explanation_lines(plan: Plan) -> list[str]:
+    """The reasons for the plan, and the alternatives."""
     lines = ["", "why"]
     lines += [f"  - {reason}" for reason in plan.reasons]
     if plan.weights.beside:
-        lines += ["", "beside it, to be loaded with --mmproj or --model-draft"]
+        lines += ["", "more files in the repository, for --mmproj or --model-draft"]
     for extra in plan.weights.beside:
         lines.append(f"  - {extra.file.name} ({extra.role}, {gib(extra.file.size_bytes)})")
     if plan.alternatives:
@@ -60,14 +61,14 @@ def explained(plan: Plan) -> list[str]:
 
 
 def estimate_lines(data: Any) -> list[str]:
-    """Bytes for each device, speed, and whether it fits."""
-    estimate = shape(Estimate, data)
+    """Memory of each device, speed, and whether it fits."""
+    estimate = decode(Estimate, data)
     heads = ("weights", "KV cache", "compute", "overhead", "needed", "free")
     table = [(row.device, *(gib(figure) for figure in _figures(row))) for row in estimate.memory]
     width = max([COLUMN, *(len(cell) + 2 for _, *cells in table for cell in cells)])
     lines = [f"{name:<10}" + "".join(f"{cell:>{width}}" for cell in cells) for name, *cells in table]
     lines.insert(0, f"{'device':<10}" + "".join(f"{head:>{width}}" for head in heads))
-    lines.append(f"speed     {speed_words(estimate.speed)}")
+    lines.append(f"speed     {format_speed(estimate.speed)}")
     lines.append(f"{'fits' if estimate.fits else 'does not fit'} [{estimate.confidence}]")
     return lines + [f"  - {line}" for line in estimate.notes]
 
@@ -83,25 +84,25 @@ def _figures(row: DeviceMemory) -> tuple[int | None, ...]:
     )
 
 
-def speed_words(speed: Speed) -> str:
+def format_speed(speed: Speed) -> str:
     """``85 tokens/s (70 to 100) [measured here], prompt 900 tokens/s (800 to 1000) [predicted], loads in
-    1.2 s``; one mark where both are as sure."""
-    mark = f" [{SURE[speed.decode_source]}]"
+    1.2 s``; one label where both have the same source."""
+    mark = f" [{SOURCE_LABELS[speed.decode_source]}]"
     if speed.prefill_tokens_per_s is None:
         words = [f"{_range(speed.decode_tokens_per_s)}{mark}"]
     else:
         own = "" if speed.prefill_source is speed.decode_source else mark
         words = [f"{_range(speed.decode_tokens_per_s)}{own}"]
-        words.append(f"prompt {_range(speed.prefill_tokens_per_s)} [{SURE[speed.prefill_source]}]")
+        words.append(f"prompt {_range(speed.prefill_tokens_per_s)} [{SOURCE_LABELS[speed.prefill_source]}]")
     if speed.load_s is not None:
-        words.append(f"loads in {duration(speed.load_s)}{_again(speed)}")
+        words.append(f"loads in {duration(speed.load_s)}{_warm_load(speed)}")
     return ", ".join(words)
 
 
-def _again(speed: Speed) -> str:
-    """Where a second start is quicker: the file is in the page cache then."""
+def _warm_load(speed: Speed) -> str:
+    """The load time with the file in the page cache, where that is much shorter."""
     cold, warm = speed.load_s, speed.load_warm_s
-    return f", again in {duration(warm)}" if cold and warm and warm < 0.7 * cold else ""
+    return f", from the page cache in {duration(warm)}" if cold and warm and warm < 0.7 * cold else ""
 
 
 def _range(value: Range | None) -> str:
@@ -131,8 +132,8 @@ def _split(plan: Plan) -> str:
     return words + threads
 
 
-def _layers(on_gpus: int, every: int | None) -> str:
-    """``every`` is unknown of a plan that an older daemon kept."""
-    if every is None:
+def _layers(on_gpus: int, total: int | None) -> str:
+    """``total`` is unknown for a plan stored by an older daemon."""
+    if total is None:
         return "all layers" if on_gpus >= ALL_LAYERS else f"{on_gpus} layers"
-    return f"all {every} layers" if on_gpus >= every else f"{on_gpus} of {every} layers"
+    return f"all {total} layers" if on_gpus >= total else f"{on_gpus} of {total} layers"

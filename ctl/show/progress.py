@@ -1,4 +1,4 @@
-"""A launch's progress: plain lines for a pipe, a live list with a download bar for a terminal."""
+"""Progress of a launch or a pull as plain lines; ``live_progress`` draws it on a terminal."""
 
 import json
 import sys
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from ctl.show.formatting import shape
+from ctl.show.formatting import decode
 from domain.launch import LAST_STEPS, Progress, Step
 from domain.units import duration, gib
 
-# In a pipe, a download prints a line each tenth, or each few seconds.
+# In a pipe, a download prints a line for each tenth, or every few seconds.
 PLAIN_EVERY_S = 5.0
 
 
-class Steps(Protocol):
-    """Something that shows steps while it is entered."""
+class ProgressView(Protocol):
+    """Shows steps while it is entered."""
 
     def __enter__(self) -> Self: ...
 
@@ -25,21 +25,21 @@ class Steps(Protocol):
     ) -> None: ...
 
     def add(self, progress: Progress) -> None:
-        """Shows the newest line of progress."""
+        """Shows one line of progress."""
 
 
-def follow(lines: Iterable[str], steps: Steps) -> Progress | None:
-    """Shows every line; the one that ended the launch, ``None`` where the stream broke off before it."""
+def follow(lines: Iterable[str], view: ProgressView) -> Progress | None:
+    """Shows every line; the last one, or ``None`` where the stream ended before it."""
     for line in lines:
-        progress = shape(Progress, json.loads(line))
-        steps.add(progress)
+        progress = decode(Progress, json.loads(line))
+        view.add(progress)
         if progress.step in LAST_STEPS:
             return progress
     return None
 
 
-class PlainSteps:
-    """One line a step, and a few for a download."""
+class PlainView:
+    """One line for each step, and a few for a download."""
 
     def __init__(self, to: TextIO | None = None) -> None:
         self._to = to or sys.stdout
@@ -54,10 +54,10 @@ class PlainSteps:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to tidy: lines stay."""
+        """Printed lines stay."""
 
     def add(self, progress: Progress) -> None:
-        if progress.step is Step.FAILED:  # told once, as the command's error
+        if progress.step is Step.FAILED:  # printed once, as the command's error
             return
         if progress.bytes_done is not None:
             if not self._is_due(progress):
@@ -65,11 +65,11 @@ class PlainSteps:
         elif (progress.step, progress.message) == self._last:
             return
         self._last = (progress.step, progress.message)
-        words = progress.message if progress.bytes_done is None else transfer(progress)
-        print(f"{progress.step:<9} {words}", file=self._to, flush=True)
+        text = progress.message if progress.bytes_done is None else format_transfer(progress)
+        print(f"{progress.step:<9} {text}", file=self._to, flush=True)
 
     def _is_due(self, progress: Progress) -> bool:
-        """Whether enough moved, or enough time passed, since the last line of this download."""
+        """Whether enough bytes or time passed since the last line of this download."""
         now = time.monotonic()
         tenth = 10 * (progress.bytes_done or 0) // progress.bytes_total if progress.bytes_total else 0
         first = self._last is None or self._last[0] is not progress.step
@@ -82,16 +82,16 @@ class PlainSteps:
         return True
 
 
-def transfer(progress: Progress) -> str:
-    """``1.2 GiB of 4.0 GiB (30 %), 80.0 MB/s, 35.0 s left``; what is not known is left out."""
+def format_transfer(progress: Progress) -> str:
+    """``1.2 GiB of 4.0 GiB (30 %), 80.0 MB/s, 35.0 s left``; unknown parts are left out."""
     done, total = progress.bytes_done, progress.bytes_total
-    words = gib(done)
+    text = gib(done)
     if done is not None and total:
-        words += f" of {gib(total)} ({100 * done // total} %)"
+        text += f" of {gib(total)} ({100 * done // total} %)"
     if progress.rate_bytes_per_s:
-        words += f", {progress.rate_bytes_per_s / 1e6:.1f} MB/s"
+        text += f", {progress.rate_bytes_per_s / 1e6:.1f} MB/s"
     if progress.waiting:
-        words += f", waiting: {progress.waiting}"
+        text += f", waiting: {progress.waiting}"
     if progress.eta_s:
-        words += f", {duration(progress.eta_s)} left"
-    return words
+        text += f", {duration(progress.eta_s)} left"
+    return text

@@ -4,7 +4,7 @@ import re
 from dataclasses import fields
 from typing import Any
 
-from ctl.show.formatting import shape
+from ctl.show.formatting import decode
 from domain.hardware import Hardware
 from domain.provenance import Provenance
 
@@ -16,7 +16,7 @@ KEYS = ("id", "sensor")  # what tells the entries of a list apart
 
 def sources_lines(data: Any) -> list[str]:
     """``memory.total_bytes  25276342272  meminfo, read: MemTotal``. Values as in --json, cut."""
-    told = shape(Hardware, data).sources
+    told = decode(Hardware, data).sources
     rows = [(name, _in_words(_value(data, name)), _source(told[name])) for name in sorted(told, key=_place)]
     names = max((len(name) for name, _, _ in rows), default=0)
     values = max((len(value) for _, value, _ in rows), default=0)

@@ -227,7 +227,7 @@ def test_a_table_in_a_pipe_is_one_line_a_launch(ctl: Ctl, daemon: FakeDaemon) ->
 
 def test_no_launches_is_told_with_the_next_step(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("GET /v1/launches", [])
-    assert ctl("ps").stdout == "nothing is launched: node-ctl launch MODEL\n"
+    assert ctl("ps").stdout == "no launches: start one with node-ctl launch MODEL\n"
 
 
 def test_stop_asks_by_the_launchs_name_whatever_it_holds(ctl: Ctl, daemon: FakeDaemon) -> None:

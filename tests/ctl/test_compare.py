@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from config import data
-from ctl.show.compare import lines, split
+from ctl.show.compare import comparison_lines, placement
 from domain.plan import LlamaFlags, Plan, Speed
 from domain.serialization import to_json
 from domain.units import GIB
@@ -90,7 +90,7 @@ def test_json_is_the_daemons_answer(ctl: Ctl, comparing: FakeDaemon) -> None:
     ("words", "status", "said"),
     [
         pytest.param("--on rtx-3090", 2, "MODEL", id="no model"),
-        pytest.param("rtx-3090 r9700", 2, "no model is named", id="machines alone"),
+        pytest.param("rtx-3090 r9700", 2, "no model is given", id="machines alone"),
         pytest.param("m --on rtx-309", 2, "did you mean rtx-3090", id="no such machine"),
         pytest.param("m --on none.json", 2, "cannot be read", id="no such file"),
         pytest.param("wrong", 3, "wrong", id="no such model"),
@@ -125,9 +125,9 @@ def test_what_is_wrong_is_told(ctl: Ctl, daemon: FakeDaemon, words: str, status:
     ],
 )
 def test_a_split_is_a_few_words(plan: Plan, words: str) -> None:
-    assert split(plan) == words
+    assert placement(plan) == words
 
 
 def test_a_refusal_that_is_not_about_memory_keeps_its_words() -> None:
     row = {**ROWS[1], "error": {"code": "bad_usage", "message": "no such quant", "hint": ""}}
-    assert lines([row])[2] == "  small-box  no such quant"
+    assert comparison_lines([row])[2] == "  small-box  no such quant"

@@ -87,7 +87,7 @@ def test_a_report_is_written_beside_the_findings(ctl: Ctl, daemon: FakeDaemon) -
         done = ctl("doctor", "--report", str(file), "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == answers.CHECKS
-        assert done.stderr == f"wrote {file}: read it before you show it to others\n"
+        assert done.stderr == f"wrote {file}: read it before you share it\n"
     assert file.read_text() == TEXT
 
 
@@ -96,7 +96,7 @@ def test_no_other_file_is_written_over(ctl: Ctl, daemon: FakeDaemon) -> None:
     file.write_text("dear diary")
     done = ctl("doctor", "--report", str(file))
     assert (done.returncode, file.read_text()) == (2, "dear diary")
-    assert f"{file} is there and is no report" in done.stderr
+    assert f"{file} exists and is not a report" in done.stderr
     assert ctl("doctor", "--report", str(ctl.home / "no" / "folder.md")).returncode == 2
     assert ctl("doctor", "--report", str(ctl.home)).returncode == 2
     assert ctl("doctor", "--report", str(ctl.home / "r.md"), "--check", "disk").returncode == 2
@@ -119,7 +119,7 @@ def test_a_service_that_does_not_run_is_found_and_the_rest_is_looked_at(ctl: Ctl
     assert (found[0]["check"], found[0]["status"]) == ("daemon", "error")
     assert "is installed as a service" in found[0]["found"]
     assert found[0]["fix"] == "start it with: sudo systemctl start node-daemon"
-    assert {"engine", "disk", "problems"} <= {one["check"] for one in found}
+    assert {"engine", "disk", "problems"} <= {finding["check"] for finding in found}
 
 
 def test_a_check_that_does_not_exist_is_bad_usage_without_a_daemon_too(ctl: Ctl) -> None:

@@ -88,7 +88,7 @@ def test_shutdown_returns_when_the_daemon_is_gone(home: Ctl) -> None:
     home("probe")
     pid = json.loads(home("status", "--json").stdout)["pid"]
     done = home("shutdown")
-    assert (done.returncode, done.stdout) == (0, "node-daemon has ended\n")
+    assert (done.returncode, done.stdout) == (0, "node-daemon has stopped\n")
     assert identity(pid) is None
     assert home("ps").returncode == 5
 
@@ -115,7 +115,7 @@ def test_a_daemon_that_can_not_start_is_5_with_its_last_words(ctl: Ctl, tmp_path
     config.write_text("modles_dir = '/m'\n")
     done = ctl("launch", "smollm2-135m", NODE_DAEMON_CONFIG=str(config))
     assert done.returncode == 5
-    assert "exited with status 1 at its start" in done.stderr
+    assert "exited with status 1 while starting" in done.stderr
     assert "models_dir" in done.stderr, "the daemon's own error, with its suggestion"
 
 

@@ -38,7 +38,7 @@ def test_a_model_is_launched_asked_found_again_and_stopped(owner: Ctl, smollm2: 
 
     again = owner("launch", str(smollm2), "--name", "smol", "--context", "2048")
     assert again.returncode == 0
-    assert "smol is served already" in again.stderr
+    assert "smol is already served" in again.stderr
 
     [row] = json.loads(owner("ps", "--json").stdout)
     assert (row["name"], row["state"], row["context_tokens"]) == ("smol", "ready", 2048)

@@ -73,7 +73,7 @@ def test_a_model_that_is_served_already_is_not_launched_again_before_the_owners_
 ) -> None:
     launched.on("POST /v1/launches", Answer({"name": "smol", "created": False}, 200))
     done = ctl("launch", "smollm2-135m")
-    assert (done.returncode, done.stderr) == (0, "smol is served already, by the same request\n")
+    assert (done.returncode, done.stderr) == (0, "smol is already served with the same options\n")
     assert "(pid 4711)" in done.stdout.partition("reused    the engine that has served it for ")[2]
     assert "download" not in done.stdout
 
@@ -90,7 +90,7 @@ def test_a_launch_that_is_on_its_way_is_joined(ctl: Ctl, launched: FakeDaemon) -
 
 def test_without_waiting_it_says_how_to_see_it(ctl: Ctl, launched: FakeDaemon) -> None:
     done = ctl("launch", "smollm2-135m", "--no-wait")
-    assert done.stdout == "launching smol\nsee it with: node-ctl ps, node-ctl logs smol\n"
+    assert done.stdout == "launching smol\nwatch it with: node-ctl ps, node-ctl logs smol\n"
     assert [asked.path for asked in launched.asked] == ["/v1/launches"]
 
 
@@ -139,7 +139,7 @@ def test_a_daemon_that_goes_away_meanwhile_is_5(ctl: Ctl, launched: FakeDaemon, 
     launched.on(f"GET {SMOL}/progress", Answer(lines=answers.TO_READY[:2], cut=cut))
     done = ctl("launch", "smollm2-135m")
     assert done.returncode == 5
-    assert "went away while it launched smol" in done.stderr
+    assert "lost the connection to node-daemon while it launched smol" in done.stderr
 
 
 def test_on_a_terminal_steps_are_checked_off_and_the_download_is_a_bar(
@@ -186,7 +186,7 @@ def test_ctrl_c_leaves_the_launch_going_and_says_how_to_see_it(
         screen.until("8192 tokens")
         screen.press(CTRL_C)
         assert screen.ended() == 130
-    says = "still launching in the daemon: node-ctl ps, node-ctl logs smol, node-ctl stop smol"
+    says = "the launch continues in the daemon: node-ctl ps, node-ctl logs smol, node-ctl stop smol"
     assert says in screen.screen
     assert "Traceback" not in screen.screen
     assert [asked.method for asked in launched.asked] == ["POST", "GET"], "nothing was stopped"

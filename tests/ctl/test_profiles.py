@@ -40,12 +40,10 @@ def test_what_is_saved_is_printed_with_json(ctl: Ctl, saving: FakeDaemon) -> Non
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        pytest.param("notes.json", '{"my": "notes"}', "is there and is no profile", id="other JSON"),
-        pytest.param("list.json", "[1, 2]", "is there and is no profile", id="a list"),
+        pytest.param("notes.json", '{"my": "notes"}', "exists and is not a profile", id="other JSON"),
+        pytest.param("list.json", "[1, 2]", "exists and is not a profile", id="a list"),
         pytest.param("diary.txt", None, "does not end in .json", id="a name that --on would not find"),
-        pytest.param(
-            "no/box.json", None, "can't be written: there is no folder", id="a folder that is not there"
-        ),
+        pytest.param("no/box.json", None, "can't be written: the directory", id="a folder that is not there"),
     ],
 )
 def test_no_other_file_is_written_over(

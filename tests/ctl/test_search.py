@@ -26,7 +26,7 @@ def test_words_become_one_question(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("POST /v1/search", [])
     out = ctl("search", "qwen3", "8b", "--format", "gguf", "--limit", "5").stdout
     assert daemon.asked[-1].body == {"words": "qwen3 8b", "limit": 5, "formats": ["gguf"]}
-    assert out == "the hub has no model for 'qwen3 8b': try fewer words\n"
+    assert out == "no model on the hub matches 'qwen3 8b': try fewer words\n"
 
 
 def test_a_line_for_each_repository(ctl: Ctl, daemon: FakeDaemon) -> None:
@@ -53,4 +53,4 @@ def test_offline_is_said(ctl: Ctl, daemon: FakeDaemon) -> None:
 def test_no_words_ask_nobody(ctl: Ctl, daemon: FakeDaemon) -> None:
     done = ctl("search", " ")
     assert (done.returncode, daemon.asked) == (2, [])
-    assert "nothing to search for" in done.stderr
+    assert "the search is empty" in done.stderr

@@ -11,7 +11,7 @@ from ctl.service import steps
 @pytest.mark.parametrize(
     ("command", "hint"),
     [
-        pytest.param(["status"], "node-ctl status", id="status"),
+        pytest.param(["status"], "for a node-daemon that was started by hand", id="status"),
         pytest.param(["install", "--dry-run"], "run node-daemon by hand", id="install"),
     ],
 )
@@ -25,4 +25,4 @@ def test_without_systemd_the_owner_is_told_so(
     monkeypatch.setattr(steps, "BOOTED", tmp_path / "none")
     assert main(["service", *command]) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"node-ctl: systemd does not run this machine\nhint: {hint}")
+    assert said.startswith(f"node-ctl: systemd is not running on this machine\nhint: {hint}")

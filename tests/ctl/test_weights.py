@@ -114,15 +114,15 @@ def test_models_are_listed_with_what_an_owner_asks(ctl: Ctl, daemon: FakeDaemon)
     assert "pinned" in first
     assert first.rstrip().endswith("in use by toy")
     assert "damaged" in second
-    assert third.rstrip().endswith("of another tool")
-    assert "at its download" in first
-    assert "at its download" not in third, "nobody knows whether another tool compared digests"
-    assert total == "6.0 GiB in all, without what is linked or of another tool"
+    assert third.rstrip().endswith("owned by another tool")
+    assert "at download" in first
+    assert "at download" not in third, "nobody knows whether another tool compared digests"
+    assert total == "6.0 GiB in total, without linked weights and those of other tools"
 
 
 def test_no_models_say_how_to_get_some(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("GET /v1/models", [])
-    assert ctl("models").stdout == "no weights on this disk; node-ctl pull MODEL fetches some\n"
+    assert ctl("models").stdout == "no weights on this disk: node-ctl pull MODEL downloads some\n"
     assert json.loads(ctl("models", "--json").stdout) == []
 
 
@@ -153,7 +153,7 @@ def test_gc_tells_what_is_missing_and_fails_then(ctl: Ctl, daemon: FakeDaemon) -
     assert done.returncode == 1
     assert done.stdout == (
         f"would remove {NAME}, 2 leftovers of downloads: 3.0 GiB\n"
-        "9.0 GiB free, 1.0 GiB short: the rest is pinned, in use or another tool's\n"
+        "9.0 GiB free, 1.0 GiB short: the rest is pinned, in use or owned by another tool\n"
     )
     assert daemon.asked[0].body == {"dry_run": True, "free_bytes": 200_000_000_000}
     assert ctl("gc", "--free", "much").returncode == 2

@@ -14,9 +14,11 @@ from tests.fakes.daemon_server import Answer, FakeDaemon
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        pytest.param("plan m --context 0", 2, "give 32768 or 32k", id="no context"),
-        pytest.param("plan m --context much", 2, "'much' is no count of tokens", id="context in words"),
-        pytest.param(f"plan m --context {'9' * 5000}", 2, "is no count of tokens", id="endless context"),
+        pytest.param(
+            "plan m --context 0", 2, "'0' is not a number of tokens such as 32768 or 32k", id="no context"
+        ),
+        pytest.param("plan m --context much", 2, "'much' is not a number of tokens", id="context in words"),
+        pytest.param(f"plan m --context {'9' * 5000}", 2, "is not a number of tokens", id="endless context"),
         pytest.param("plan m --parallel 0", 2, "--parallel", id="no slot"),
         pytest.param("plan m --parallel 5000", 2, "--parallel", id="too many slots"),
         pytest.param("plan m --min-decode 0", 2, "--min-decode", id="no speed"),
@@ -65,14 +67,14 @@ def test_a_model_that_still_starts_is_to_be_asked_later(ctl: Ctl, daemon: FakeDa
     done = ctl("ask", "smol", "hi")
     assert done.returncode == 1
     assert "smol is starting" in done.stderr
-    assert "hint: ask again once node-ctl ps says that it is ready" in done.stderr
+    assert "hint: ask again when node-ctl ps shows it as ready" in done.stderr
 
 
 def test_a_log_without_a_line_is_told_beside_the_output(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("GET /v1/launches/smol/log", Answer(lines=()))
     done = ctl("logs", "smol")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "smol has not written anything: node-ctl ps tells how far it is, or what failed" in done.stderr
+    assert "the log of smol is empty: node-ctl ps shows its state" in done.stderr
     assert ctl("logs", "smol", "--lines", "0").stderr == ""
 
 
@@ -80,7 +82,7 @@ def test_a_state_folder_that_cannot_be_made_is_told(ctl: Ctl) -> None:
     (ctl.home / "file").write_text("")
     done = ctl("plan", "m", NODE_DAEMON_STATE_DIR=str(ctl.home / "file" / "state"))
     assert done.returncode == 1
-    assert "file/state, can't be written to: Not a directory" in done.stderr
+    assert "file/state can't be written to: Not a directory" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -89,5 +91,5 @@ def test_a_log_that_cannot_be_written_is_told(ctl: Ctl) -> None:
     (ctl.home / "state" / "node-daemon.log").write_text("")
     done = ctl("plan", "m", NODE_DAEMON_STATE_DIR=str(ctl.home / "state"))
     assert done.returncode == 1
-    assert "state, can't be written to: Is a directory" in done.stderr
+    assert "state can't be written to: Is a directory" in done.stderr
     assert "Traceback" not in done.stderr

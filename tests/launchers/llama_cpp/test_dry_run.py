@@ -30,16 +30,16 @@ def mib(name: str, model: int | None, context: int, compute: int, *, is_device: 
 @pytest.mark.parametrize("build", ["b10068", "b10434"])
 def test_both_builds_are_understood(build: str) -> None:
     """gpt-oss-120b on two RPC devices of 24 and 8 GiB, the experts of 24 layers on the CPU."""
-    found = dry_run.parse_breakdown(captured(f"fit-moe-{build}.log"))
-    assert [one.name for one in found] == ["RPC0", "RPC1", "Host", "CPU_REPACK"]
-    assert [one.is_device for one in found] == [True, True, False, False]
-    assert found[0] == mib("RPC0", 7265, 469, 103, is_device=True)
-    assert found[2:] == (mib("Host", 688, 0, 95), mib("CPU_REPACK", 38728, 0, 0))
+    usages = dry_run.parse_breakdown(captured(f"fit-moe-{build}.log"))
+    assert [usage.name for usage in usages] == ["RPC0", "RPC1", "Host", "CPU_REPACK"]
+    assert [usage.is_device for usage in usages] == [True, True, False, False]
+    assert usages[0] == mib("RPC0", 7265, 469, 103, is_device=True)
+    assert usages[2:] == (mib("Host", 688, 0, 95), mib("CPU_REPACK", 38728, 0, 0))
 
 
 def test_a_box_without_gpus_has_host_rows_alone() -> None:
-    found = dry_run.parse_breakdown(captured("fit-cpu-b10434.log"))
-    assert [one.name for one in found] == ["Host", "CPU_REPACK"]
+    usages = dry_run.parse_breakdown(captured("fit-cpu-b10434.log"))
+    assert [usage.name for usage in usages] == ["Host", "CPU_REPACK"]
 
 
 def test_only_the_first_table_counts() -> None:
@@ -68,18 +68,18 @@ def test_names_and_figures_of_cards_are_read() -> None:
 
 
 def test_llama_fit_params_is_read_and_its_repacked_weights_are_not_believed() -> None:
-    found = dry_run.parse_fit_print("noise\nCUDA0 4403 1024 290 \nHost 281 0 40 \n")
-    assert found == (mib("CUDA0", 4403, 1024, 290, is_device=True), mib("Host", None, 0, 40))
+    usages = dry_run.parse_fit_print("noise\nCUDA0 4403 1024 290 \nHost 281 0 40 \n")
+    assert usages == (mib("CUDA0", 4403, 1024, 290, is_device=True), mib("Host", None, 0, 40))
 
 
 def test_what_a_started_engine_took_is_read_from_its_log() -> None:
-    found = {one.name: one for one in dry_run.parse_allocations(captured("start-rpc.log"))}
-    assert list(found) == ["CPU", "RPC0[127.0.0.1:15151]", "RPC0[127.0.0.1:15152]"]
-    device = found["RPC0[127.0.0.1:15151]"]
+    usages = {usage.name: usage for usage in dry_run.parse_allocations(captured("start-rpc.log"))}
+    assert list(usages) == ["CPU", "RPC0[127.0.0.1:15151]", "RPC0[127.0.0.1:15152]"]
+    device = usages["RPC0[127.0.0.1:15151]"]
     assert device.is_device
     assert device.model_bytes == int(50.73 * MIB)
     assert device.context_bytes == 9 * MIB
-    assert found["CPU"].model_bytes is None  # mapped: more than is read of it
+    assert usages["CPU"].model_bytes is None  # mapped: more than is read of it
 
 
 def test_weights_that_are_repacked_for_amx_are_on_the_host() -> None:
@@ -92,11 +92,11 @@ def test_weights_that_are_repacked_for_amx_are_on_the_host() -> None:
 @pytest.mark.engine
 def test_the_real_engine_tells_and_is_gone(engine: Capabilities, smollm2: Path) -> None:
     began = time.monotonic()
-    told = dry_run.run(FLAGS, engine, smollm2)
+    report = dry_run.run(FLAGS, engine, smollm2)
     assert time.monotonic() - began < 5
-    assert told.program == "llama-server"
-    assert told.devices[0].name == "Host"
-    assert told.devices[0].context_bytes == 90 * MIB  # 30 layers x 4096 x 3 heads x 64 x 2 (K, V) x 2 bytes
+    assert report.program == "llama-server"
+    assert report.devices[0].name == "Host"
+    assert report.devices[0].context_bytes == 90 * MIB  # 30 layers x 4096 x 3 heads x 64 x 2 (K, V) x 2 bytes
 
 
 PLAIN = LlamaFlags(context_tokens=4096)
@@ -149,9 +149,9 @@ def test_llama_fit_params_answers_where_the_server_does_not(tmp_path: Path) -> N
         f"print('{usage}' if '--help' in sys.argv else said)",
         "llama-fit-params",
     )
-    told = dry_run.run(PLAIN, caps, tmp_path / "replica.gguf")
-    assert told.program == "llama-fit-params"
-    assert [one.name for one in told.devices] == ["CUDA0", "Host"]
+    report = dry_run.run(PLAIN, caps, tmp_path / "replica.gguf")
+    assert report.program == "llama-fit-params"
+    assert [usage.name for usage in report.devices] == ["CUDA0", "Host"]
 
 
 def test_nothing_is_locked_while_it_is_asked(engine: Capabilities) -> None:
