@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -152,8 +153,10 @@ class _Task:
         elif self.weights.source is Source.URL:
             yield from transfer(self._job(file), self.throttle, self.free)
         elif self.weights.source is Source.HUB:
-            yield from transfer(self._job(file), self.throttle, self.free)
-            paths.link(self._job(file).final, self.folder / file.name, has_digest=file.sha256 is not None)
+            job = self._job(file)
+            name, has_digest = self.folder / file.name, file.sha256 is not None
+            link = partial(paths.link, job.final, name, has_digest=has_digest)
+            yield from transfer(job, self.throttle, self.free, link=link)
         else:
             raise DownloadError(
                 f"{self.folder / file.name} is gone", hint="put it back, or launch another model"

@@ -41,8 +41,11 @@ class Job:
     sha256: str | None = None
 
 
-def transfer(job: Job, throttle: Throttle, free: Callable[[Path], int]) -> Iterator[DownloadProgress]:
-    """Yields progress with each chunk. Closing it keeps the bytes so far, to be resumed.
+def transfer(
+    job: Job, throttle: Throttle, free: Callable[[Path], int], *, link: Callable[[], None] | None = None
+) -> Iterator[DownloadProgress]:
+    """Yields progress with each chunk. Closing it keeps the bytes so far, to be resumed. ``link`` is called
+    while the lock is held still: a blob without a name would be removed as a leftover.
 
     Raises: DownloadError, StoppedError, WindowClosedError, OSError."""
     for path in (job.part, job.final, job.lock):
@@ -55,7 +58,10 @@ def transfer(job: Job, throttle: Throttle, free: Callable[[Path], int]) -> Itera
         if not (job.final.is_file() and metadata.is_there(job.final, job.size_bytes)):
             with PartialFile(job.part) as part:
                 yield from _Transfer(job, part, throttle, free).run()
-        yield DownloadProgress(_size(job.final), job.size_bytes)
+        final_bytes = _size(job.final)
+        if link is not None:
+            link()
+        yield DownloadProgress(final_bytes, job.size_bytes)
     finally:
         os.close(descriptor)
 

@@ -3,11 +3,11 @@
 import contextlib
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from catalog.formats.registry import complete_quants
-from catalog.local import metadata
+from catalog.local import blob_lock, metadata
 from catalog.local.tree import LocalTree
 from domain.local_model import LocalModel
 from domain.model import Source
@@ -40,27 +40,43 @@ def _holds_weights(folder: Path) -> bool:
 
 
 def _delete_unlinked_blobs(repo: Path) -> int:
-    """Returns the bytes freed. Unfinished downloads, which have a suffix, are left in place."""
-    linked = {path.readlink().name for path in (repo / "snapshots").rglob("*") if path.is_symlink()}
-    freed_bytes = 0
+    """Removes complete blobs that no snapshot leads to. A file that is being downloaded has another name, and
+    once it is complete its lock is held until it is linked."""
+    freed = 0
     for blob in (repo / "blobs").iterdir() if (repo / "blobs").is_dir() else ():
-        if blob.name in linked or blob.suffix:
+        if blob.suffix:
             continue
-        if not blob.is_symlink() and blob.stat().st_nlink == 1:
-            freed_bytes += blob.stat().st_size
-        blob.unlink()
-    return freed_bytes
+        with blob_lock.held(blob_lock.lock_path(blob)) as is_ours:
+            if not is_ours or blob.name in _linked_blobs(repo):
+                continue
+            if not blob.is_symlink() and blob.stat().st_nlink == 1:
+                freed += blob.stat().st_size
+            blob.unlink()
+    return freed
 
 
-def leftovers(models_dir: Path) -> tuple[Path, ...]:
-    """Unfinished downloads, and files that were set aside as damaged."""
+def _linked_blobs(repo: Path) -> set[str]:
+    return {path.readlink().name for path in (repo / "snapshots").rglob("*") if path.is_symlink()}
+
+
+def leftovers(models_dir: Path, wanted: Collection[Path] = ()) -> tuple[Path, ...]:
+    """What downloads left: parts that nobody goes on with, and files that were set aside as damaged. Neither
+    ``wanted`` parts nor those that another process writes to now."""
     patterns = (
         "models--*/blobs/*.incomplete*",
         "models--*/blobs/*.damaged",
         "url/*/*.incomplete*",
         "url/*/*.damaged",
     )
-    return tuple(path for pattern in patterns for path in sorted(models_dir.glob(pattern)) if path.is_file())
+    found = (path for pattern in patterns for path in sorted(models_dir.glob(pattern)) if path.is_file())
+    return tuple(path for path in found if not _is_wanted(path, wanted))
+
+
+def _is_wanted(path: Path, wanted: Collection[Path]) -> bool:
+    if path.with_suffix("") in wanted or path in wanted:  # the notes of a part, and the part
+        return True
+    with blob_lock.held(blob_lock.lock_path(path)) as is_ours:
+        return not is_ours
 
 
 def sweep(paths: Sequence[Path]) -> int:

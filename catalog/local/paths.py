@@ -55,10 +55,14 @@ def url_job(url: str, file: WeightFile, folder: Path) -> Job:
 
 
 def link(blob: Path, name: Path, *, has_digest: bool) -> None:
-    """Links the snapshot's name to a blob. A blob without a listed digest is named by its git object id."""
-    if not has_digest:
-        blob = blob.replace(blob.with_name(_git_object_id(blob)))
-    _replace_link(name, os.path.relpath(blob, name.parent))
+    """The snapshot's name for a blob. A blob that no listing named is called as the hub calls it, and linked
+    before it has that name: without a link it could be removed as a leftover."""
+    if has_digest:
+        _replace_link(name, os.path.relpath(blob, name.parent))
+        return
+    named = blob.with_name(_git_object_id(blob))
+    _replace_link(name, os.path.relpath(named, name.parent))
+    blob.replace(named)
 
 
 def linked_from_elsewhere(repo: str, file: WeightFile, folder: Path, places: Sequence[Path]) -> bool:

@@ -1,4 +1,4 @@
-"""Weights: pulled, listed, pinned, removed, made room for, hashed again, adopted."""
+"""Weights: pulled, listed, pinned, removed, made room for, verified, adopted."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ from daemon.api.bodies import AdoptBody, ModelBody, PinBody, PullBody, RoomBody
 from daemon.api.machine import app_of
 from daemon.api.streams import NDJSON, lines
 from daemon.weights import pulls, service
+from daemon.weights.verify import verify
 from domain.serialization import to_json
 
 router = APIRouter(prefix="/v1")
@@ -39,7 +40,7 @@ async def get_progress(request: Request, number: int) -> StreamingResponse:
 
 @router.post("/pulls/{number}/cancel")
 async def post_cancel(request: Request, number: int) -> Any:
-    """Ends it; what is here is kept."""
+    """Ends it; what was fetched is kept."""
     return to_json((await pulls.cancel(app_of(request), number)).row())
 
 
@@ -57,7 +58,7 @@ async def post_pin(request: Request, body: PinBody) -> Any:
 
 @router.post("/models/remove")
 async def post_remove(request: Request, body: ModelBody) -> Any:
-    """Takes weights off the disk. What is in use, pinned or another tool's is refused."""
+    """Deletes weights. Refused for what is in use, being downloaded, pinned, or another tool's."""
     return to_json(await service.remove(app_of(request), body.model))
 
 
@@ -71,11 +72,11 @@ async def post_gc(request: Request, body: RoomBody) -> Any:
 async def get_verify(
     request: Request, model: Annotated[str | None, Query(max_length=4096)] = None
 ) -> StreamingResponse:
-    """Hashes weights again; a line each step. Hanging up ends it."""
+    """Hashes weights again; a line each step. Closing the connection ends it."""
     app = app_of(request)
     if model is not None:
         await service.find(app, model)  # an unknown name is refused before the stream begins
-    return StreamingResponse(lines(service.verify(app, model)), media_type=NDJSON)
+    return StreamingResponse(lines(verify(app, model)), media_type=NDJSON)
 
 
 @router.post("/models/adopt")

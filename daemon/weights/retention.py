@@ -6,22 +6,33 @@ from domain.local_model import LocalModel, ModelNote
 
 
 def select_deletions(
-    stored: Sequence[LocalModel], notes: Mapping[str, ModelNote], *, used: Collection[str], lacking_bytes: int
+    models: Sequence[LocalModel],
+    notes: Mapping[str, ModelNote],
+    *,
+    used: Collection[str],
+    missing_bytes: int,
 ) -> tuple[LocalModel, ...]:
-    """The least recently used first, as many as give back ``lacking_bytes``, or all that may go. What was
-    never used counts from when it came. Never what is used, pinned, or another tool's."""
-    free_to_go = [
-        one
-        for one in stored
-        if one.name not in used and not one.other_tool and not one.linked and not _note(one, notes).pinned
+    """The least recently used first, as many as free ``missing_bytes``, or all that may go. A model that was
+    never used counts from when it was fetched. Never what is used, pinned, or another tool's."""
+
+    def last_use(model: LocalModel) -> str:
+        return _note(model, notes).used_at or model.fetched_at or ""
+
+    deletable = [
+        model
+        for model in models
+        if model.name not in used
+        and not model.other_tool
+        and not model.linked
+        and not _note(model, notes).pinned
     ]
-    chosen: list[LocalModel] = []
-    for one in sorted(free_to_go, key=lambda one: _note(one, notes).used_at or one.fetched_at or ""):
-        if sum(gone.size_bytes for gone in chosen) >= lacking_bytes:
+    selected: list[LocalModel] = []
+    for model in sorted(deletable, key=last_use):
+        if sum(gone.size_bytes for gone in selected) >= missing_bytes:
             break
-        chosen.append(one)
-    return tuple(chosen)
+        selected.append(model)
+    return tuple(selected)
 
 
-def _note(one: LocalModel, notes: Mapping[str, ModelNote]) -> ModelNote:
-    return notes.get(one.name, ModelNote(one.name))
+def _note(model: LocalModel, notes: Mapping[str, ModelNote]) -> ModelNote:
+    return notes.get(model.name, ModelNote(model.name))

@@ -29,7 +29,7 @@ NOTES = {
 
 
 @pytest.mark.parametrize(
-    ("lacking_bytes", "gone"),
+    ("missing_bytes", "gone"),
     [
         pytest.param(-5, [], id="there is room"),
         pytest.param(0, [], id="just enough"),
@@ -38,7 +38,7 @@ NOTES = {
         pytest.param(10**6, ["old", "never used", "new"], id="and never what is pinned, used or another's"),
     ],
 )
-def test_what_goes(lacking_bytes: int, gone: list[str]) -> None:
+def test_what_goes(missing_bytes: int, gone: list[str]) -> None:
     assert [
-        one.name for one in select_deletions(STORED, NOTES, used={"used"}, lacking_bytes=lacking_bytes)
+        one.name for one in select_deletions(STORED, NOTES, used={"used"}, missing_bytes=missing_bytes)
     ] == gone

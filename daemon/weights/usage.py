@@ -1,0 +1,65 @@
+"""Which weights are in use: by launches, from their plan to their end, and by downloads."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.local import metadata
+from daemon.app import App
+from domain.local_model import LocalModel
+from domain.model import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """By where the bytes are: two names may lead to the same. ``parts`` are files of unfinished downloads
+    that somebody will go on with."""
+
+    launches: Mapping[str, str]
+    downloads: frozenset[str]
+    parts: frozenset[Path]
+
+    def launch_of(self, model: LocalModel) -> str | None:
+        """The launch that uses ``model``, or will."""
+        launches = (self.launches.get(file.real_path) for file in model.files)
+        return next((launch for launch in launches if launch is not None), None)
+
+    def is_downloading(self, model: LocalModel) -> bool:
+        return any(file.real_path in self.downloads for file in model.files)
+
+    def is_used(self, model: LocalModel) -> bool:
+        return self.launch_of(model) is not None or self.is_downloading(model)
+
+
+async def current(app: App) -> Usage:
+    """Of a launch, what is planned counts, wherever it stands between its plan and its end: weights that are
+    still to come by the folder they go to."""
+    planned = {
+        launch.name: launch.plan.weights
+        for launch in app.launches.values()
+        if launch.plan is not None and (launch.task is not None or launch.process is not None)
+    }
+    downloads = [download.weights for download in app.downloads.under_way]
+    pulls = [pull.weights for pull in app.pulls.values() if pull.weights is not None and not pull.is_over]
+    return await asyncio.to_thread(_usage, planned, [*downloads, *pulls], app.settings.models_dir)
+
+
+def _usage(planned: Mapping[str, Weights], downloads: Sequence[Weights], models_dir: Path) -> Usage:
+    """Blocks."""
+    launches = {
+        path: launch for launch, weights in planned.items() for path in _real_paths(weights, models_dir)
+    }
+    parts = {
+        part
+        for weights in (*planned.values(), *downloads)
+        for file in weights.files
+        if (part := metadata.part_of(weights, file, models_dir)) is not None
+    }
+    downloading = {path for weights in downloads for path in _real_paths(weights, models_dir)}
+    return Usage(launches, frozenset(downloading), frozenset(parts))
+
+
+def _real_paths(weights: Weights, models_dir: Path) -> list[str]:
+    folder = Path(weights.location) if weights.location else metadata.folder_of(weights, models_dir)
+    return [str((folder / file.name).resolve()) for file in weights.files]

@@ -1,0 +1,35 @@
+"""Weights hashed again: a disk can lose bits without an error."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import closing
+
+from catalog.local import verify as hashes
+from daemon.app import App
+from daemon.state.records import now
+from daemon.weights import usage
+from daemon.weights.service import find, stored
+from domain.local_model import LocalModel, VerifyProgress
+
+
+async def verify(app: App, model: str | None) -> AsyncIterator[VerifyProgress]:
+    """Hashes what is here, a line each step. What is damaged and not in use is set aside, so that the next
+    pull fetches it. Whoever stops reading ends it, without a verdict. Raises: UnknownModelError."""
+    for chosen in await (stored(app) if model is None else find(app, model)):
+        async for step in _verified(app, chosen):
+            yield step
+
+
+async def _verified(app: App, model: LocalModel) -> AsyncIterator[VerifyProgress]:
+    damages: list[str] = []
+    with closing(hashes.check(model)) as steps:
+        while (step := await asyncio.to_thread(next, steps, None)) is not None:
+            if step.damaged:
+                damages.append(step.damaged)
+            yield step
+    damaged = "; ".join(damages) or None
+    await app.store.run(app.store.models.update, model.name, verified_at=now(), damaged=damaged)
+    if damaged:
+        await app.events.append("weights_damaged", f"{model.name}: {damaged}")
+        if not ((await usage.current(app)).is_used(model) or model.other_tool or model.linked):
+            await asyncio.to_thread(hashes.set_aside, model)
