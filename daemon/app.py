@@ -103,6 +103,7 @@ class App:
     pulls: dict[int, Pull] = field(default_factory=dict)
     pull_planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANNED_AT_ONCE))
     hub_threads: Executor = field(default_factory=lambda: ThreadPoolExecutor(HUB_THREADS, "hub"))
+    hash_thread: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "hash"))
     stopping: Broadcast = field(default_factory=Broadcast)
 
     def log_path(self, launch: str) -> Path:

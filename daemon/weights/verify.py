@@ -1,8 +1,10 @@
-"""Weights hashed again: a disk can lose bits without an error."""
+"""Weights hashed again: a disk can lose bits without an error.
+
+One thread reads for all who verify, and for nothing else: no other command waits for the disk.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import closing
 
 from catalog.local import verify as hashes
 from daemon.app import App
@@ -21,15 +23,18 @@ async def verify(app: App, model: str | None) -> AsyncIterator[VerifyProgress]:
 
 
 async def _verified(app: App, model: LocalModel) -> AsyncIterator[VerifyProgress]:
-    damages: list[str] = []
-    with closing(hashes.check(model)) as steps:
-        while (step := await asyncio.to_thread(next, steps, None)) is not None:
+    loop, damages = asyncio.get_running_loop(), list[str]()
+    steps = hashes.check(model)
+    try:
+        while (step := await loop.run_in_executor(app.hash_thread, next, steps, None)) is not None:
             if step.damaged:
                 damages.append(step.damaged)
             yield step
+    finally:
+        app.hash_thread.submit(steps.close)  # behind the step it may be in: it can't be closed meanwhile
     damaged = "; ".join(damages) or None
     await app.store.run(app.store.models.update, model.name, verified_at=now(), damaged=damaged)
     if damaged:
         await app.events.append("weights_damaged", f"{model.name}: {damaged}")
         if not ((await usage.current(app)).is_used(model) or model.other_tool or model.linked):
-            await asyncio.to_thread(hashes.set_aside, model)
+            await loop.run_in_executor(app.hash_thread, hashes.set_aside, model)
