@@ -1,4 +1,4 @@
-"""Models by alias: a file for each family in ``catalog/``, then the owner's own file on top."""
+"""The model catalogue by alias: a file per family in ``catalog/``, then the owner's own file."""
 
 import re
 import tomllib
@@ -22,14 +22,14 @@ Tables = Mapping[str, Mapping[str, Any]]
 
 
 def catalogue(extra: Path | None = None) -> dict[str, KnownModel]:
-    """``extra`` is an owner's own file: its entries add; of an alias that ships, the keys that it gives
-    replace those of the shipped entry.
+    """``extra`` is an owner's own file: its entries are added, or replace the keys that they give in a
+    shipped entry of the same alias.
 
-    Raises: ConfigError, with the file and the line, for one that cannot be read or used."""
+    Raises: ConfigError, with the file and the line, for a file that cannot be read or used."""
     models = dict(_shipped())
     if extra is not None:
         shipped = {alias: table for file in _files() for alias, table in file.tables.items()}
-        models |= _File(extra).models(base=shipped)
+        models |= _CatalogueFile(extra).models(base=shipped)
     return models
 
 
@@ -39,12 +39,12 @@ def _shipped() -> Mapping[str, KnownModel]:
 
 
 @cache
-def _files() -> tuple["_File", ...]:
-    return tuple(_File(path) for path in sorted(FOLDER.glob("*.toml")))
+def _files() -> tuple["_CatalogueFile", ...]:
+    return tuple(_CatalogueFile(path) for path in sorted(FOLDER.glob("*.toml")))
 
 
-class _File:
-    """One file of entries. Errors name the line of the key they are about."""
+class _CatalogueFile:
+    """One file of entries. Errors name the line of the key that is wrong."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -54,25 +54,27 @@ class _File:
         except OSError as error:
             raise ConfigError(f"the catalogue {path} cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise ConfigError(f"the catalogue {path} is no TOML: {error}") from error
+            raise ConfigError(f"the catalogue {path} is not TOML: {error}") from error
 
     def models(self, *, base: Tables) -> dict[str, KnownModel]:
         return {alias: self._model(alias, table, base.get(alias, {})) for alias, table in self.tables.items()}
 
     def _model(self, alias: str, table: Any, shipped: Mapping[str, Any]) -> KnownModel:
         if not isinstance(table, dict):
-            raise self._error(alias, alias, f"a table of facts is expected, found {table!r}")
+            raise self._error(alias, alias, f"expected a table, got {table!r}")
         if not _ALIAS.fullmatch(alias):
-            raise self._error(alias, "", "an alias has letters, digits and . _ - only")
-        self._check_keys(alias, table, KnownModel, given={"alias"})
+            raise self._error(alias, "", "an alias may have letters, digits and . _ - only")
+        self._check_keys(alias, table, KnownModel, exclude={"alias"})
         for key, kind in _NESTED.items():
             rows = table.get(key, [])
             for row in rows if isinstance(rows, list) else [rows]:
                 if isinstance(row, dict):
-                    self._check_keys(alias, row, kind, given=frozenset())
-        whole = {**shipped, **table}
+                    self._check_keys(alias, row, kind, exclude=frozenset())
+        merged = {**shipped, **table}
         try:
-            model = from_json(KnownModel, {**whole, "alias": alias, "shape": _shape(whole.get("shape", {}))})
+            model = from_json(
+                KnownModel, {**merged, "alias": alias, "shape": _with_tuples(merged.get("shape", {}))}
+            )
         except ValueError as error:
             raise self._error(alias, _key_of(str(error)), str(error)) from error
         for row in model.vllm:
@@ -83,18 +85,18 @@ class _File:
         return model
 
     def _check_keys(
-        self, alias: str, table: Mapping[str, Any], kind: type, *, given: frozenset[str] | set[str]
+        self, alias: str, table: Mapping[str, Any], kind: type, *, exclude: frozenset[str] | set[str]
     ) -> None:
-        known = [item.name for item in fields(kind) if item.name not in given]
+        valid = [field.name for field in fields(kind) if field.name not in exclude]
         for key in table:
-            if key not in known:
-                raise self._error(alias, key, f"unknown key {key!r}", did_you_mean(key, known))
+            if key not in valid:
+                raise self._error(alias, key, f"unknown key {key!r}", did_you_mean(key, valid))
 
     def _error(self, alias: str, key: str, what: str, hint: str = "") -> ConfigError:
         return ConfigError(f"{self._path}, line {self._line(alias, key)}, [{alias}]: {what}", hint=hint)
 
     def _line(self, alias: str, key: str) -> int:
-        """Where ``key`` stands in the entry of ``alias``; else where the entry begins."""
+        """Of ``key`` in the entry of ``alias``; else of the entry's beginning."""
         head = re.compile(rf"""^\s*\[?["']?{re.escape(alias)}["']?[\].\s=]""")
         word = re.compile(rf"(?<![\w.-]){re.escape(key)}(?![\w.-])")
         begin = 0
@@ -108,8 +110,8 @@ class _File:
         return begin or 1
 
 
-def _shape(table: Any) -> Any:
-    """Lists become tuples, as header facts have them."""
+def _with_tuples(table: Any) -> Any:
+    """Lists as tuples, as in ``KnownModel.shape``."""
     if not isinstance(table, Mapping):
         return table
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
@@ -117,5 +119,5 @@ def _shape(table: Any) -> Any:
 
 def _key_of(problem: str) -> str:
     """``KnownModel.quants[0]: ...`` -> ``quants``."""
-    found = re.match(r"\w+\.(\w+)", problem)
-    return found[1] if found else ""
+    match = re.match(r"\w+\.(\w+)", problem)
+    return match[1] if match else ""

@@ -1,4 +1,4 @@
-"""Data that ships with the program: known GPUs, the model catalogue, profiles of boxes that aren't here."""
+"""Data that ships with the program: known GPUs, the model catalogue, profiles of other machines."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ __all__ = ["catalogue", "known_gpus", "profile", "profile_names"]
 
 HERE = Path(__file__).parent
 PROFILES = HERE / "profiles"
-MOST_CHARS = 4 * 1024 * 1024  # of a profile; a machine with eight GPUs takes 60 KB
+MAX_CHARS = 4 * 1024 * 1024  # of a profile; a machine with eight GPUs takes 60 KB
 
 
 @cache
@@ -33,41 +33,41 @@ def profile_names() -> tuple[str, ...]:
 
 
 def profile(name_or_path: str) -> Hardware:
-    """A box that isn't here: by name, or from a file that ``node-ctl probe --save`` wrote. A file without
-    a ``name`` is called by its own.
+    """A machine by the name of a shipped profile, or from a file that ``node-ctl probe --save`` wrote. A
+    profile without a ``name`` gets that of its file.
 
     Raises: UsageError, with the nearest names."""
     is_path = name_or_path.endswith(".json") or "/" in name_or_path
-    path = Path(name_or_path).expanduser() if is_path else PROFILES / f"{_in_full(name_or_path)}.json"
+    path = Path(name_or_path).expanduser() if is_path else PROFILES / f"{_full_name(name_or_path)}.json"
     try:
-        box = from_json(Hardware, json.loads(_text(path)))
-        validation.check_figures(box)
+        machine = from_json(Hardware, json.loads(_read_text(path)))
+        validation.check_figures(machine)
     except OSError as error:
         if is_path:
             raise UsageError(f"the profile {path} cannot be read: {error.strerror}") from error
         raise UsageError(
-            f"no profile is called {name_or_path!r}", hint=did_you_mean(name_or_path, profile_names())
+            f"there is no profile {name_or_path!r}", hint=did_you_mean(name_or_path, profile_names())
         ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"the profile {path} cannot be used: {error}", hint="node-ctl probe --save writes one"
         ) from error
-    if box.memory.total_bytes is None and not box.gpus:
+    if machine.memory.total_bytes is None and not machine.gpus:
         raise UsageError(
-            f"the profile {path} says nothing of memory or GPUs", hint="node-ctl probe --save writes one"
+            f"the profile {path} has neither memory nor GPUs", hint="node-ctl probe --save writes one"
         )
-    return box if box.name else replace(box, name=path.stem)
+    return machine if machine.name else replace(machine, name=path.stem)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     with path.open(encoding="utf-8") as file:
-        text = file.read(MOST_CHARS + 1)
-    if len(text) > MOST_CHARS:
-        raise ValueError(f"it has more than {MOST_CHARS} characters")
+        text = file.read(MAX_CHARS + 1)
+    if len(text) > MAX_CHARS:
+        raise ValueError(f"it has more than {MAX_CHARS} characters")
     return text
 
 
-def _in_full(name: str) -> str:
-    """``strix-halo`` for ``strix-halo-128gb``, as long as one profile alone begins like that."""
-    found = [one for one in profile_names() if one == name or one.startswith(f"{name}-")]
-    return found[0] if len(found) == 1 else name
+def _full_name(name: str) -> str:
+    """``strix-halo`` is ``strix-halo-128gb``, while that is the only profile that begins with it."""
+    matches = [choice for choice in profile_names() if choice == name or choice.startswith(f"{name}-")]
+    return matches[0] if len(matches) == 1 else name

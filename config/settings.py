@@ -1,4 +1,5 @@
-"""Every setting, typed and flat. Read once, in ``main``: command line over environment over file."""
+"""Every setting, typed and flat. Read once, in ``main``; the command line overrides the environment, and that
+the settings file."""
 
 import difflib
 import os
@@ -22,11 +23,11 @@ from domain.errors import ConfigError
 from domain.units import GIB, MIB
 
 PREFIX = "NODE_DAEMON_"
-NOT_SETTINGS = frozenset({"NODE_DAEMON_CONFIG"})  # says which file to read, so it can't stand in one
+NOT_SETTINGS = frozenset({"NODE_DAEMON_CONFIG"})  # names the settings file, so it can't be in one
 
 
 class Settings(BaseSettings):
-    """What each field means stands in docs/settings.md; a test holds the two together."""
+    """docs/settings.md describes each field; a test compares the two."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
@@ -71,14 +72,14 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what ``load`` hands over: it asks the sources itself, so that a wrong value can be
-        blamed on where it came from."""
+        """Only the arguments of ``load``: it reads the sources itself, so that an error can name the source
+        of a wrong value."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
     @property
     def download_policy(self) -> DownloadPolicy:
-        """Of every download that has none of its own."""
+        """For downloads without options of their own."""
         return DownloadPolicy(
             limit_bytes_per_s=None if self.download_limit is None else rate(self.download_limit),
             window=None if self.download_window is None else window(self.download_window),
@@ -88,12 +89,12 @@ class Settings(BaseSettings):
 
     @property
     def hub_caches(self) -> tuple[Path, ...]:
-        """Caches of other tools in the hub's layout, beside ``models_dir``."""
+        """Caches of other tools with the hub's layout, other than ``models_dir``."""
         return () if self.hub_cache in (None, self.models_dir) else (self.hub_cache,)
 
     @property
     def places(self) -> tuple[Path, ...]:
-        """Where other tools keep weights: looked into before anything is fetched."""
+        """Folders of other tools that may hold weights: searched before a download."""
         return (*self.hub_caches, *((self.ollama_models,) if self.ollama_models else ()))
 
     @field_validator("download_limit")
@@ -133,9 +134,9 @@ class Settings(BaseSettings):
 
 
 def load(config_file: Path | None = None, **given: Any) -> Settings:
-    """The settings of this process. ``given`` are command-line values; ``None`` among them is "not said".
+    """The settings of this process. ``given`` are command-line values; ``None``: not on the command line.
 
-    Raises: ConfigError that names the file or variable, the key, and the nearest key that exists.
+    Raises: ConfigError with the file or variable, the key, and the nearest key that exists.
     """
     path = config_file or paths.config_file()
     layers = {
@@ -168,13 +169,13 @@ def _places(merged: Mapping[str, Any]) -> dict[str, Path | None]:
 
 def _from_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file", hint="--config or NODE_DAEMON_CONFIG names it")
+        raise ConfigError(f"{path}: no such file", hint="it is named by --config or NODE_DAEMON_CONFIG")
     try:
         values = TomlConfigSettingsSource(Settings, toml_file=path)()
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="it must be readable for node-daemon") from error
+        raise ConfigError(f"{path}: {error.strerror}", hint="node-daemon must be able to read it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", hint="it is read as TOML: key = value") from error
+        raise ConfigError(f"{path}: {error}", hint="the settings file is TOML: key = value") from error
     for key in values:
         _known(key, Settings.model_fields, str(path))
     return values
@@ -189,7 +190,7 @@ def _from_environment() -> dict[str, Any]:
 
 
 def _known(key: str, names: Iterable[str], origin: str) -> None:
-    """Raises: ConfigError for a ``key`` that is none of ``names``."""
+    """Raises: ConfigError for a ``key`` that is not one of ``names``."""
     choices = list(names)
     if key in choices:
         return
@@ -199,7 +200,7 @@ def _known(key: str, names: Iterable[str], origin: str) -> None:
 
 
 def _blamed(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
-    """The first complaint, with the key and the file or variable it came from."""
+    """The first error, with the key and the file or variable that it is from."""
     first = error.errors()[0]
     key = str(first["loc"][0]) if first["loc"] else ""
     origin = origins[key] if key else " and ".join(dict.fromkeys(origins.values())) or "settings"

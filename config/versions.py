@@ -1,4 +1,4 @@
-"""What is known of versions: the bad ones, and which CUDA knows a GPU first."""
+"""Facts about versions: those with known issues, and the first CUDA version that supports a GPU."""
 
 import tomllib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def _table() -> Mapping[str, Any]:
     return tomllib.loads(FILE.read_text())
 
 
-def known_troubles() -> tuple[KnownIssue, ...]:
+def known_issues() -> tuple[KnownIssue, ...]:
     return tuple(from_json(KnownIssue, entry) for entry in _table()["trouble"])
 
 

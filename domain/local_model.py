@@ -1,4 +1,4 @@
-"""Weights that lie on this disk, as ``node-ctl models`` lists them."""
+"""Models on this disk, as ``node-ctl models`` lists them."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from domain.model import Source
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     """``path`` is its name in the store, ``real_path`` where its bytes are. ``sha256`` and ``git_sha1`` are
-    what they should come to, where somebody said so."""
+    the expected digests, if known."""
 
     name: str
     path: str
@@ -20,8 +20,8 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """One quant of one repository. ``name`` is what it can be launched by. ``other_tool``: it lies in
-    the cache of another one, is used and never removed. ``linked``: its bytes are another tool's."""
+    """One quant of one repository. ``name`` is a name that it can be launched by. ``other_tool``: it is in
+    the cache of another tool, and never removed. ``linked``: its bytes are in a folder of another tool."""
 
     name: str
     source: Source
@@ -41,7 +41,7 @@ class LocalModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelNote:
-    """What is remembered of weights by their name. Times are ISO 8601, UTC; ``None``: never."""
+    """What is recorded about weights by their name. Times are ISO 8601, UTC; ``None``: never."""
 
     name: str
     pinned: bool = False
@@ -74,8 +74,8 @@ class LocalModelRow:
 
 @dataclass(frozen=True, slots=True)
 class VerifyProgress:
-    """A step of hashing weights again. ``ended`` at the end of each file: ``known`` where somebody had said
-    what it should come to, ``damaged`` where it does not."""
+    """A step of hashing weights again. At the end of each file (``ended``), ``known`` is whether its digest
+    was known, and ``damaged`` says what is wrong with it."""
 
     model: str
     file: str

@@ -1,4 +1,4 @@
-"""What a search of the hub finds. The names are the contract of ``node-ctl search --json``."""
+"""A result of a search of the hub. The field names are the contract of ``node-ctl search --json``."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """A repository that an engine here could load. ``formats`` are ``gguf`` and ``safetensors``;
-    ``size_bytes`` is told of safetensors alone: a GGUF repository has many quants. ``alias`` is what the
-    catalogue calls the model. ``None`` is what the hub does not say."""
+    ``downloads`` are those of the last month; ``size_bytes`` is known for safetensors alone, as a GGUF
+    repository has many quants; ``alias`` is the catalogue's. ``None``: the hub does not say."""
 
     repo: str
     formats: tuple[str, ...]

@@ -58,7 +58,7 @@ def read(
         },
         clock_synchronised=clock.is_synchronised() if here else None,
         gfx_override=os.environ.get("HSA_OVERRIDE_GFX_VERSION"),
-        known_troubles=versions.known_troubles(),
+        known_troubles=versions.known_issues(),
         cuda_since=versions.cuda_since(),
         hub=reach(offline=settings.offline) if ask_hub else None,
         now=now(),

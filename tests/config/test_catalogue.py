@@ -81,7 +81,7 @@ def test_an_owners_entry_overrides_key_by_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "says", "hint"),
     [
-        ("x = 5", 1, "a table of facts", ""),
+        ("x = 5", 1, "expected a table", ""),
         ('[x]\ntitle = "X"', 1, "architecture is missing", ""),
         ('[x]\ntitle = "X"\narchitecture = 5', 3, "architecture", ""),
         ('\n[y]\n\n[x]\ngguf_repo = "o/r"', 2, "is missing", ""),
@@ -108,10 +108,10 @@ def test_a_wrong_entry_is_told_with_its_file_and_line(
 
 
 def test_a_file_that_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"is no TOML: .*line 2"):
+    with pytest.raises(ConfigError, match=r"is not TOML: .*line 2"):
         own(tmp_path, "\nnot toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         catalogue(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="is no TOML"):
+    with pytest.raises(ConfigError, match="is not TOML"):
         catalogue(tmp_path / "bytes.toml")

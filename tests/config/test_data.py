@@ -55,7 +55,7 @@ def test_a_profile_that_is_wrong_is_told(tmp_path: Path) -> None:
 def test_what_a_failed_probe_wrote_is_no_box(tmp_path: Path) -> None:
     path = tmp_path / "box.json"
     path.write_text('{"error": {"code": "daemon_gone"}}')
-    with pytest.raises(UsageError, match="says nothing of memory"):
+    with pytest.raises(UsageError, match="has neither memory"):
         data.profile(str(path))
 
 

@@ -91,7 +91,9 @@ def test_a_tilde_is_the_home(home: Path, file: Path) -> None:
         ),
         pytest.param("port_first = 'x'\n", r"port_first = 'x': .*valid integer", "", id="a wrong type"),
         pytest.param("port_last = 2000\n", "port_last 2000 is below port_first 18100", "", id="no range"),
-        pytest.param("offline = maybe\n", "Invalid value", "it is read as TOML: key = value", id="no TOML"),
+        pytest.param(
+            "offline = maybe\n", "Invalid value", "the settings file is TOML: key = value", id="not TOML"
+        ),
         pytest.param("log_level = 'loud'\n", "log_level = 'loud': .*'debug'", "", id="none of the choices"),
     ],
 )

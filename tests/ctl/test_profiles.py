@@ -65,7 +65,7 @@ def test_no_other_file_is_written_over(
         pytest.param(b'{"memory": {', "Expecting", id="cut off"),
         pytest.param(b"\x7fELF\x02\xff\xfe", "can't decode", id="no text"),
         pytest.param(b"[]", "expected an object, found list", id="the output of ps"),
-        pytest.param(b'{"error": {"code": "failed"}}', "says nothing of memory or GPUs", id="an error"),
+        pytest.param(b'{"error": {"code": "failed"}}', "has neither memory nor GPUs", id="an error"),
         pytest.param(b'{"engine": "llama.cpp", "memory": []}', "expected an object, found list", id="a plan"),
         pytest.param(b'{"memory": {"total_bytes": -1}}', "can't be -1", id="an impossible figure"),
         pytest.param(b'{"memory": {"total_bytes": 0}}', "can't be 0", id="unknown written as zero"),

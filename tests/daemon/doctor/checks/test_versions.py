@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from config.versions import FILE, cuda_since, known_troubles
+from config.versions import FILE, cuda_since, known_issues
 from daemon.doctor.checks import versions
 from daemon.doctor.checks.input import DoctorInput
 from domain.catalogue_types import KnownIssue
@@ -14,11 +14,11 @@ from tests.daemon.doctor.checks.build import HALO, NOT_KNOWN, OK, RTX_3090, WARN
 
 def halo(**stacks: str | None) -> DoctorInput:
     good = Stacks(kernel="6.18.9-200.fc43.x86_64", linux_firmware="20260110-1.fc43")
-    return facts(HALO, box={"stacks": replace(good, **stacks)}, known_troubles=known_troubles())
+    return facts(HALO, box={"stacks": replace(good, **stacks)}, known_troubles=known_issues())
 
 
 CASES = [
-    Case("nothing is known of this GPU", facts(RTX_3090, known_troubles=known_troubles()), ()),
+    Case("nothing is known of this GPU", facts(RTX_3090, known_troubles=known_issues()), ()),
     Case("good ones", halo(), (OK,), ("nothing is known against kernel 6.18.9-200.fc43.x86_64",)),
     Case(
         "an old kernel",
@@ -51,7 +51,7 @@ def test_versions_known_to_be_bad_are_told(case: Case) -> None:
 
 
 def test_every_entry_names_what_it_is_for_and_its_source() -> None:
-    for one in known_troubles():
+    for one in known_issues():
         assert one.what in versions.CALLED
         assert one.since or one.before
         assert one.why
