@@ -89,7 +89,7 @@ PLANTS = [
     ),
     pytest.param(
         "planner/planted.py",
-        '"""Bad."""\n\nfrom catalog import gguf\n\n__all__ = ["gguf"]\n',
+        '"""Bad."""\n\nfrom catalog import names\n\n__all__ = ["names"]\n',
         "lint-imports",
         id="import-linter: a sibling",
     ),
