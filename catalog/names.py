@@ -98,8 +98,8 @@ class ModelName:
 
 
 def parse(text: str, catalogue: Catalogue = MappingProxyType({})) -> ModelName:
-    """Raises: UsageError for a text that is no name, with near names of ``catalogue``; UnknownModelError for
-    the home of a user who does not exist."""
+    """Raises: UsageError for a text that is not a name, with near names of ``catalogue``; UnknownModelError
+    for the home of a user who does not exist."""
     return ModelName(without_secrets(text), _target(text, catalogue))
 
 

@@ -88,8 +88,8 @@ def test_of_kinds_that_can_not_fit_only_the_smallest_is_read(
 ) -> None:
     found = resolve("toy", catalogue={"toy": TOY}, models_dir=tmp_path, engine="vllm", most_bytes=most_bytes)
     assert [item.weights.repo for item in found] == [f"toy/{name}" for name in read]
-    asked = {item.path.split("/")[2] for item in published.gets("/resolve/")}
-    assert asked == set(read)
+    repos = {request.path.split("/")[2] for request in published.gets("/resolve/")}
+    assert repos == set(read)
 
 
 def test_where_no_repository_can_be_used_the_first_reason_is_told(tmp_path: Path, hub: Hub) -> None:
@@ -220,14 +220,14 @@ def test_without_a_hub_the_kinds_that_were_seen_are_planned(
 ) -> None:
     cache = Cache(tmp_path / "seen")
 
-    def asked() -> list[str]:
+    def resolved_repos() -> list[str]:
         models = {"toy": TOY}
         found = resolve("toy", catalogue=models, models_dir=tmp_path, engine="vllm", cache=cache)
-        return [one.weights.repo for one in found]
+        return [model.weights.repo for model in found]
 
-    assert asked() == ["toy/FP8", "toy/AWQ"]
+    assert resolved_repos() == ["toy/FP8", "toy/AWQ"]
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert asked() == ["toy/FP8", "toy/AWQ"]
+    assert resolved_repos() == ["toy/FP8", "toy/AWQ"]
 
 
 @pytest.mark.usefixtures("silent_hub")

@@ -56,13 +56,13 @@ def test_version_2_reads_as_version_3_does(tmp_path: Path) -> None:
     assert read_file(path) == expected
 
 
-@pytest.mark.parametrize("asked", [1, 2, 3])
-def test_any_part_of_a_split_model_leads_to_all_of_it(tmp_path: Path, asked: int) -> None:
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_any_part_of_a_split_model_leads_to_all_of_it(tmp_path: Path, part: int) -> None:
     gguf_file(tmp_path / "model.gguf", split_max_tensors=2)
     whole = read_file(gguf_file(tmp_path / "whole.gguf"))
     names = sorted(path.name for path in tmp_path.glob("model-*.gguf"))
     assert names == list(part_names(names[0]))
-    shape = read_file(tmp_path / names[min(asked, len(names)) - 1])
+    shape = read_file(tmp_path / names[min(part, len(names)) - 1])
     assert {item.name for item in shape.tensors} == set(PLAIN)
     assert set(shape.tensors) == set(whole.tensors)
     assert shape.file_bytes == sum((tmp_path / name).stat().st_size for name in names)

@@ -92,7 +92,9 @@ def test_a_config_without_a_type_is_refused(tmp_path: Path, config: object) -> N
         resolve(str(folder), catalogue={}, models_dir=tmp_path, offline=True)
 
 
-def place(folder: Path, config: object, *names: str, more: dict[str, object] | None = None) -> ResolvedModel:
+def read_model(
+    folder: Path, config: object, *names: str, more: dict[str, object] | None = None
+) -> ResolvedModel:
     """A folder in which each safetensors file holds a tensor of its own name, 64 bytes."""
     folder.mkdir()
     files: dict[str, object] = {"config.json": config, **(more or {})}
@@ -134,7 +136,7 @@ def tensors(found: ResolvedModel) -> set[str]:
 def test_the_same_weights_in_another_file_are_not_counted_twice(
     tmp_path: Path, names: list[str], counted: set[str]
 ) -> None:
-    found = place(tmp_path / "m", PLAIN, *names)
+    found = read_model(tmp_path / "m", PLAIN, *names)
     assert tensors(found) == counted
     assert {file.name for file in found.weights.files} == {*counted, "config.json"}
 
@@ -142,7 +144,7 @@ def test_the_same_weights_in_another_file_are_not_counted_twice(
 def test_where_names_leave_it_open_the_index_tells_the_files(tmp_path: Path) -> None:
     files = ("model-00001-of-00001.safetensors", "mtp.safetensors", "extra.safetensors")
     index = {"weight_map": {"a": files[0], "b": files[1]}}
-    found = place(tmp_path / "m", PLAIN, *files, more={"model.safetensors.index.json": index})
+    found = read_model(tmp_path / "m", PLAIN, *files, more={"model.safetensors.index.json": index})
     assert tensors(found) == set(files[:2])
     assert "extra.safetensors" not in {file.name for file in found.weights.files}
 
@@ -158,7 +160,7 @@ def test_where_names_leave_it_open_the_index_tells_the_files(tmp_path: Path) -> 
 )
 def test_an_index_that_misleads_is_refused(tmp_path: Path, index: object, says: str) -> None:
     with pytest.raises(BadModelError, match=says):
-        place(
+        read_model(
             tmp_path / "m",
             PLAIN,
             "a.safetensors",
@@ -194,17 +196,17 @@ def test_how_weights_are_stored_is_read_from_config(
     tmp_path: Path, quantization: object, kind: str, capability: float | None
 ) -> None:
     config = {**PLAIN, "quantization_config": quantization} if quantization else PLAIN
-    found = place(tmp_path / "m", config, "model.safetensors")
+    found = read_model(tmp_path / "m", config, "model.safetensors")
     assert (found.weights.quant, found.compute_capability) == (kind, capability)
 
 
 def test_a_tower_of_its_own_may_say_how_it_is_stored(tmp_path: Path) -> None:
     config = {**PLAIN, "text_config": {"quantization_config": {"quant_method": "fp8"}}}
-    assert place(tmp_path / "m", config, "model.safetensors").weights.quant == "fp8"
+    assert read_model(tmp_path / "m", config, "model.safetensors").weights.quant == "fp8"
 
 
 @pytest.mark.parametrize(
-    ("name", "told", "kind"),
+    ("name", "content", "kind"),
     [
         ("hf_quant_config.json", {"producer": {}, "quantization": {"quant_algo": "NVFP4"}}, "nvfp4"),
         ("quantize_config.json", {"bits": 4, "group_size": 128}, "gptq"),
@@ -212,9 +214,9 @@ def test_a_tower_of_its_own_may_say_how_it_is_stored(tmp_path: Path) -> None:
     ],
 )
 def test_how_weights_are_stored_may_stand_in_a_file_of_its_own(
-    tmp_path: Path, name: str, told: object, kind: str
+    tmp_path: Path, name: str, content: object, kind: str
 ) -> None:
-    found = place(tmp_path / "m", PLAIN, "model.safetensors", more={name: told})
+    found = read_model(tmp_path / "m", PLAIN, "model.safetensors", more={name: content})
     assert found.weights.quant == kind
 
 

@@ -63,8 +63,8 @@ def test_what_engines_here_load_is_listed_the_most_downloaded_first() -> None:
 
 @pytest.mark.usefixtures("published")
 def test_a_format_and_a_limit_narrow_it() -> None:
-    assert [one.repo for one in found("qwen3", formats=["safetensors"])] == ["Qwen/Qwen3-32B"]
-    assert [one.repo for one in found("qwen3", limit=1)] == ["Qwen/Qwen3-32B"]
+    assert [result.repo for result in found("qwen3", formats=["safetensors"])] == ["Qwen/Qwen3-32B"]
+    assert [result.repo for result in found("qwen3", limit=1)] == ["Qwen/Qwen3-32B"]
     assert found("no such words") == ()
 
 
@@ -75,13 +75,13 @@ def test_what_the_hub_does_not_say_stays_unknown(published: Hub) -> None:
         "safetensors": {"parameters": {"Q9": 5}, "total": 5},
     }
     published.about["Qwen/Qwen3-32B"]["downloads"] = 0
-    (one,) = found("qwen/qwen3-32b")
-    assert (one.size_bytes, one.licence, one.gated) == (None, None, None)
+    (result,) = found("qwen/qwen3-32b")
+    assert (result.size_bytes, result.licence, result.gated) == (None, None, None)
 
 
 def test_a_name_that_is_none_is_not_listed(published: Hub) -> None:
     published.add("evil/\x1b[2Jqwen3", {"x.gguf": b"x"})
-    assert all(one.repo.isprintable() for one in found("qwen3"))
+    assert all(result.repo.isprintable() for result in found("qwen3"))
 
 
 def test_no_words_are_no_search() -> None:

@@ -137,9 +137,9 @@ def ollama(folder: Path, model: Path) -> str:
     (folder / "blobs" / f"sha256-{sha256(config)}").write_bytes(config)
     layer = {"mediaType": adoption.MODEL, "digest": f"sha256:{digest}", "size": model.stat().st_size}
     manifest = {"schemaVersion": 2, "config": {"digest": f"sha256:{sha256(config)}"}, "layers": [layer]}
-    place = folder / "manifests" / "registry.ollama.ai" / "library" / "toy" / "1b"
-    place.parent.mkdir(parents=True)
-    place.write_text(json.dumps(manifest))
+    path = folder / "manifests" / "registry.ollama.ai" / "library" / "toy" / "1b"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(manifest))
     return digest
 
 
@@ -176,9 +176,9 @@ def home() -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", ["one", "one/pub/toy-GGUF/toy-Q8_0.gguf"], ids=["folder", "file"])
 def test_what_the_daemons_user_may_not_read_is_told_and_the_rest_adopted(home: Path, name: str) -> None:
-    for place in ("one/pub/toy-GGUF", "two/pub/other-GGUF"):
-        (home / place).mkdir(parents=True)
-        gguf_file(home / place / "toy-Q8_0.gguf")
+    for folder in ("one/pub/toy-GGUF", "two/pub/other-GGUF"):
+        (home / folder).mkdir(parents=True)
+        gguf_file(home / folder / "toy-Q8_0.gguf")
     closed, mode = home / name, (home / name).stat().st_mode
     closed.chmod(0)
     with pytest.raises(BadModelError) as caught:
@@ -191,15 +191,15 @@ def test_what_the_daemons_user_may_not_read_is_told_and_the_rest_adopted(home: P
 
 
 def test_a_manifest_that_lies_leads_nowhere(tmp_path: Path) -> None:
-    for name, told in {
+    for name, content in {
         "a": "no json",
         "b": json.dumps({"layers": [{"mediaType": adoption.MODEL, "digest": "sha256:../../etc/passwd"}]}),
         "c": json.dumps({"layers": "none"}),
         "d": json.dumps([1]),
     }.items():
-        place = tmp_path / "manifests" / "h" / "library" / name / "x"
-        place.parent.mkdir(parents=True)
-        place.write_text(told)
+        path = tmp_path / "manifests" / "h" / "library" / name / "x"
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
     assert adoption.adopt([tmp_path], tmp_path / "models") == ()
 
 

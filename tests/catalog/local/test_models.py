@@ -30,7 +30,7 @@ def resolve_here(name: str, models_dir: Path, **options: object) -> tuple[Resolv
 
 
 def quants(found: tuple[ResolvedModel, ...], *, here: bool) -> set[str]:
-    return {one.weights.quant for one in found if (one.weights.location is not None) is here}
+    return {model.weights.quant for model in found if (model.weights.location is not None) is here}
 
 
 def fetched(weights: Weights, models_dir: Path) -> None:
@@ -120,9 +120,9 @@ def test_without_a_hub_what_is_asked_for_is_told_with_what_is_here(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadError) as caught:
         resolve_here(name, models, engine=engine, offline=offline)
-    told = str(caught.value)
-    assert told.startswith(f"{name}: {lacks} on this disk, there is Q8_0 (for llama.cpp); ")
-    assert told.endswith("offline is set") if offline else "the hub does not answer" in told
+    message = str(caught.value)
+    assert message.startswith(f"{name}: {lacks} on this disk, there is Q8_0 (for llama.cpp); ")
+    assert message.endswith("offline is set") if offline else "the hub does not answer" in message
     assert hint in caught.value.hint
 
 
