@@ -38,7 +38,7 @@ async def current(app: App) -> Usage:
     planned = {
         launch.name: launch.plan.weights
         for launch in app.launches.values()
-        if launch.plan is not None and (launch.task is not None or launch.process is not None)
+        if launch.plan is not None and not launch.is_at_rest
     }
     downloads = [download.weights for download in app.downloads.under_way]
     pulls = [pull.weights for pull in app.pulls.values() if pull.weights is not None and not pull.is_over]

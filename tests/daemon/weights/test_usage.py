@@ -57,7 +57,7 @@ async def test_weights_of_a_launch_stay_from_its_plan_on(
     """Downloaded, and not served yet: its threads are measured, say."""
     await ended(api, await pulled(api))
     plan = SimpleNamespace(weights=weights_of(hub))
-    launch = SimpleNamespace(name="toy", plan=plan, task=task, process=None)
+    launch = SimpleNamespace(name="toy", plan=plan, is_at_rest=task is None)
     api.app.launches["toy"] = cast("Launch", launch)
     try:
         refused = await api.post("/v1/models/remove", model=NAME)
