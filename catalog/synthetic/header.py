@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import prod
 
 from catalog.synthetic.quant_recipes import Recipe, is_unquantized, recipe_of, type_for_row, type_of
-from catalog.synthetic.tensor_layouts import FAMILIES, rows
+from catalog.synthetic.tensor_layouts import FAMILIES, facts_reader, rows
 from domain.catalogue_types import KnownModel, KnownQuant
 from domain.errors import BadModelError
 from domain.ggml import BY_NAME
@@ -48,9 +48,9 @@ def shape_of(entry: KnownModel, quant: KnownQuant) -> ModelShape:
     recipe = recipe_of(quant.quant, entry.architecture)
     try:
         tensors = tensor_table(entry.architecture, entry.shape, recipe)
-    except KeyError as error:
+    except BadModelError as error:
         raise BadModelError(
-            f"the catalogue has too few facts of {entry.alias} to plan without its header: no {error}",
+            f"the catalogue has too few facts of {entry.alias} to plan without its header: {error}",
             hint="try again with a network, or name a file on this disk",
         ) from error
     return ModelShape(
@@ -69,16 +69,13 @@ def estimate_header_bytes(entry: KnownModel) -> int:
 
 
 def _vocabulary_size(entry: KnownModel) -> int:
-    count = entry.shape["vocab_size"]
-    return count if isinstance(count, int) else 0
+    return facts_reader(entry.architecture, entry.shape).count("vocab_size")
 
 
 def tensor_table(architecture: str, facts: Mapping[str, MetadataValue], recipe: Recipe) -> tuple[Tensor, ...]:
-    """Every tensor of an architecture with these header facts. Raises: KeyError."""
-    tied = bool(facts.get("tied_embeddings"))
-    blocks = facts["block_count"]
-    if not isinstance(blocks, int):
-        raise KeyError("block_count")
+    """Every tensor of an architecture with these header facts. Raises: BadModelError."""
+    reader = facts_reader(architecture, facts)
+    tied, blocks = reader.flag("tied_embeddings"), reader.count("block_count")
     return tuple(
         make_tensor(name, dims, type_of(name, dims, recipe, blocks=blocks, tied=tied))
         for name, dims in rows(architecture, facts)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from domain.errors import BadModelError
+from domain.header import HeaderReader
 from domain.model import ModelShape
 from planner.llama_cpp.graph.recipe import recipe
 from planner.model import sliding_window
-from planner.model.header import HeaderReader
 
 RECURRENT = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
 # Hybrids whose recurrent layers are those without KV heads. Source: ``is_recr_impl`` in ``src/models``.
