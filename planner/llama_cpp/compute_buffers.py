@@ -87,7 +87,13 @@ def _graph_spec(
     layers = len(hparams.layers)
     return GraphSpec(
         cparams=cparams,
-        dimensions=(hparams.embd, hparams.vocab, hparams.expert_count, hparams.experts_used, layers),
+        dimensions=(
+            hparams.embedding_length,
+            hparams.vocab_size,
+            hparams.expert_count,
+            hparams.experts_used,
+            layers,
+        ),
         layers=tuple(dict(zip(hparams.kinds, hparams.layers, strict=True)).values()),
         signatures=tuple(block_signature(hparams, placement, block) for block in blocks),
         backends=backends,

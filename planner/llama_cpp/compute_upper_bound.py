@@ -31,13 +31,13 @@ def bytes_per_device(
     tokens = -(-cparams.ubatch // cparams.sequences) * cparams.sequences
     pipeline_copies = PIPELINE_COPIES if is_pipelined else 1
     embeddings = 1 + hparams.image_layers
-    common_bytes = F32 * tokens * RESIDUAL_ROWS * hparams.embd
+    common_bytes = F32 * tokens * RESIDUAL_ROWS * hparams.embedding_length
     common_bytes += pipeline_copies * F32 * tokens * _shared_tensor_width(shape)
     common_bytes += pipeline_copies * _input_bytes(hparams, cparams, tokens)
-    common_bytes += pipeline_copies * 2 * embeddings * embeddings * F32 * tokens * hparams.embd
+    common_bytes += pipeline_copies * 2 * embeddings * embeddings * F32 * tokens * hparams.embedding_length
     has_scores = _may_have_scores(shape, hparams, cparams, placement)
     block_bytes = max(_block_bytes(shape, hparams, cparams, tokens, has_scores=has_scores), default=0)
-    output_bytes = LOGITS_COPIES * F32 * cparams.logits_rows * (hparams.vocab + hparams.embd)
+    output_bytes = LOGITS_COPIES * F32 * cparams.logits_rows * (hparams.vocab_size + hparams.embedding_length)
     bytes_by_device = {}
     for device in (HOST_ID, *range(len(placement.devices))):
         device_bytes = common_bytes

@@ -96,7 +96,7 @@ def resolve(
     """``flags`` as ``tool`` reads them. ``build``: llama.cpp's number, ``None`` for a current one."""
     is_unified = flags.kv_unified if flags.kv_unified is not None else flags.parallel is None
     sequences = max(1, flags.parallel or AUTO_PARALLEL)
-    requested = flags.context_tokens or hparams.native_context
+    requested = flags.context_tokens or hparams.trained_context_tokens
     batch = min(requested, flags.batch)
     ubatch = min(batch, flags.ubatch or batch)
     context = pad_up(requested, CELL_PADDING)

@@ -35,7 +35,7 @@ def as_alternative(models: tuple[ResolvedModel, ...], hardware: Hardware) -> Eng
 
 
 def trained_context_tokens(shape: ModelShape) -> int:
-    return read_hparams(shape).native_context
+    return read_hparams(shape).trained_context_tokens
 
 
 def can_read_from_disk() -> bool:

@@ -29,9 +29,9 @@ def max_context_tokens(candidate: Candidate, search: SearchContext, cache_type: 
         tried = candidates.with_checkpoints(hparams, tried)
         return search.has_room(memory_layout(shape, tried, search.hardware, hparams=hparams).memory)
 
-    if fits(hparams.native_context):
-        return hparams.native_context
-    low, high = 0, hparams.native_context // CONTEXT_STEP_TOKENS
+    if fits(hparams.trained_context_tokens):
+        return hparams.trained_context_tokens
+    low, high = 0, hparams.trained_context_tokens // CONTEXT_STEP_TOKENS
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle * CONTEXT_STEP_TOKENS) else (low, middle - 1)

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from domain.errors import BadModelError
 from domain.header import HeaderReader
-from domain.model import ModelShape
+from domain.model import ModelShape, Tensor
 from planner.llama_cpp.graph.recipe import recipe
 from planner.model import sliding_window
 
@@ -31,7 +31,7 @@ class Layer:
     kv_heads: int
     key_dim: int
     value_dim: int
-    ffn: int
+    ffn_length: int
     window: int = 0
     has_kv: bool = True
     conv_values: int = 0
@@ -43,19 +43,32 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Ssm:
+    """Recurrent layers, as the header's ``ssm.*`` keys have them; all 0 in a model without."""
+
+    conv_kernel: int
+    inner_size: int
+    state_size: int
+    group_count: int
+    time_step_rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hparams:
-    """What memory and speed depend on. ``layers`` are all blocks, ``main_blocks`` those that every token
-    passes (without multi-token-prediction heads); ``kinds`` numbers the layers that are alike.
-    ``is_mla``: the cache keeps K alone. ``image_layers``: first blocks to whose output an image adds
-    vectors of its own. ``is_known``: whether the rules of this architecture are here; if not, each layer
-    counts as attention over the whole context and as recurrent, as far as the header has sizes of both."""
+    """The hyperparameters that memory and speed depend on.
+
+    ``layers``: all blocks; ``main_blocks``: how many of them every token passes, which excludes
+    multi-token-prediction heads. ``kinds``: a number for each layer, the same for equal layers. ``is_mla``:
+    the cache holds K only. ``image_layers``: first blocks to whose output an image adds embeddings.
+    ``is_known``: whether there are rules for the architecture; if not, each layer counts as attention over
+    the whole context and as recurrent, as far as the header has sizes of both."""
 
     architecture: str
     layers: tuple[Layer, ...]
     main_blocks: int
-    embd: int
-    vocab: int
-    native_context: int
+    embedding_length: int
+    vocab_size: int
+    trained_context_tokens: int
     expert_count: int
     experts_used: int
     is_mla: bool
@@ -63,11 +76,7 @@ class Hparams:
     mla_value_dim: int
     kv_lora_rank: int
     rope_dim: int
-    conv_kernel: int
-    state_size: int
-    state_groups: int
-    state_inner: int
-    time_step_rank: int
+    ssm: Ssm
     window: int
     is_hybrid: bool
     is_known: bool = True
@@ -81,11 +90,9 @@ class Hparams:
 
 
 @lru_cache(maxsize=64)
-def _vocab_rows(tensors: tuple[object, ...]) -> int | None:
-    for tensor in tensors:
-        if getattr(tensor, "name", "") == "token_embd.weight":
-            return int(tensor.shape[1])  # type: ignore[attr-defined]
-    return None
+def _vocab_rows(tensors: tuple[Tensor, ...]) -> int | None:
+    embedding = next((tensor for tensor in tensors if tensor.name == "token_embd.weight"), None)
+    return embedding.shape[1] if embedding is not None and len(embedding.shape) > 1 else None
 
 
 def read_hparams(shape: ModelShape) -> Hparams:
@@ -96,21 +103,20 @@ def read_hparams(shape: ModelShape) -> Hparams:
     if not 0 < blocks <= 1024:
         raise BadModelError(f"the header says {blocks} blocks")
     main_blocks = blocks - min(header.count("nextn_predict_layers", 0), blocks - 1)
-    embd = header.count("embedding_length")
+    embedding_length = header.count("embedding_length")
     heads = header.per_layer("attention.head_count", blocks, 0)
     first_heads = max(heads) or 1
     window = sliding_window.window_tokens(header, architecture)
     kv_lora_rank = header.count("attention.kv_lora_rank", 0)
     mla_key_dim = header.count("attention.key_length_mla", 0)
-    state_inner, state_size = header.count("ssm.inner_size", 0), header.count("ssm.state_size", 0)
     is_hybrid = (
         architecture in HYBRID_BY_HEADS or architecture in HYBRID_BY_INTERVAL or architecture == "falcon-h1"
     )
     vocab_rows = _vocab_rows(shape.tensors) or header.count("vocab_size", 0)
     is_known = recipe(architecture).is_known
-    layers = _layers(header, architecture, blocks, main_blocks, embd, heads, window)
+    layers = _layers(header, architecture, blocks, main_blocks, embedding_length, heads, window)
     if not is_known:
-        layers = tuple(_with_cache_and_state(layer, header, embd) for layer in layers)
+        layers = tuple(_with_cache_and_state(layer, header, embedding_length) for layer in layers)
         is_hybrid = any(layer.is_recurrent for layer in layers)
     image_layers = header.count("n_deepstack_layers", 0)
     kind_numbers: dict[tuple[Layer, int], int] = {}
@@ -123,9 +129,9 @@ def read_hparams(shape: ModelShape) -> Hparams:
         ),
         image_layers=image_layers,
         main_blocks=main_blocks,
-        embd=embd,
-        vocab=vocab_rows or shape.array_lengths.get("tokenizer.ggml.tokens", 0),
-        native_context=header.count("context_length", 4096),
+        embedding_length=embedding_length,
+        vocab_size=vocab_rows or shape.array_lengths.get("tokenizer.ggml.tokens", 0),
+        trained_context_tokens=header.count("context_length", 4096),
         expert_count=header.count("expert_count", 0),
         experts_used=header.count("expert_used_count", 0),
         is_mla=mla_key_dim > 0,
@@ -133,16 +139,22 @@ def read_hparams(shape: ModelShape) -> Hparams:
         mla_value_dim=header.count("attention.value_length_mla", 0),
         kv_lora_rank=kv_lora_rank,
         rope_dim=header.count(
-            "rope.dimension_count", header.count("attention.key_length", embd // first_heads)
+            "rope.dimension_count", header.count("attention.key_length", embedding_length // first_heads)
         ),
-        conv_kernel=header.count("ssm.conv_kernel", 0),
-        state_size=state_size,
-        state_groups=header.count("ssm.group_count", 0),
-        state_inner=state_inner,
-        time_step_rank=header.count("ssm.time_step_rank", 0),
+        ssm=_ssm(header),
         window=window,
         is_hybrid=is_hybrid,
         is_known=is_known,
+    )
+
+
+def _ssm(header: HeaderReader) -> Ssm:
+    return Ssm(
+        conv_kernel=header.count("ssm.conv_kernel", 0),
+        inner_size=header.count("ssm.inner_size", 0),
+        state_size=header.count("ssm.state_size", 0),
+        group_count=header.count("ssm.group_count", 0),
+        time_step_rank=header.count("ssm.time_step_rank", 0),
     )
 
 
@@ -151,7 +163,7 @@ def _layers(
     architecture: str,
     blocks: int,
     main_blocks: int,
-    embd: int,
+    embedding_length: int,
     heads: tuple[int, ...],
     window: int,
 ) -> tuple[Layer, ...]:
@@ -161,8 +173,8 @@ def _layers(
         if header.shape.get("attention.head_count_kv") is not None
         else heads
     )
-    ffn = header.per_layer("feed_forward_length", blocks, 0)
-    default_dim = embd // (max(heads) or 1)
+    ffn_length = header.per_layer("feed_forward_length", blocks, 0)
+    default_dim = embedding_length // (max(heads) or 1)
     key_dim, value_dim = (
         header.count("attention.key_length", default_dim),
         header.count("attention.value_length", default_dim),
@@ -174,18 +186,20 @@ def _layers(
         if window
         else (False,) * blocks
     )
-    is_recurrent = _recurrent_layers(header, architecture, blocks, main_blocks, kv_heads, ffn)
+    is_recurrent = _recurrent_layers(header, architecture, blocks, main_blocks, kv_heads, ffn_length)
     first_shared = _first_shared_kv_layer(header, architecture, blocks)
-    conv_values, state_values = _state_sizes(header, embd, max(heads))
+    conv_values, state_values = _state_sizes(header, embedding_length, max(heads))
     return tuple(
         Layer(
             heads=heads[index],
             kv_heads=kv_heads[index],
             key_dim=key_dim_swa if is_sliding[index] else key_dim,
             value_dim=value_dim_swa if is_sliding[index] else value_dim,
-            ffn=ffn[index],
+            ffn_length=ffn_length[index],
             window=window if is_sliding[index] else 0,
-            has_kv=_has_kv(architecture, index, main_blocks, is_recurrent[index], kv_heads[index], ffn[index])
+            has_kv=_has_kv(
+                architecture, index, main_blocks, is_recurrent[index], kv_heads[index], ffn_length[index]
+            )
             and index < first_shared,
             conv_values=conv_values if is_recurrent[index] else 0,
             state_values=state_values if is_recurrent[index] else 0,
@@ -194,9 +208,9 @@ def _layers(
     )
 
 
-def _with_cache_and_state(layer: Layer, header: HeaderReader, embd: int) -> Layer:
+def _with_cache_and_state(layer: Layer, header: HeaderReader, embedding_length: int) -> Layer:
     """The most that one layer of an unknown kind can keep. An indexer beside the heads also has keys."""
-    conv_values, state_values = _state_sizes(header, embd, layer.heads)
+    conv_values, state_values = _state_sizes(header, embedding_length, layer.heads)
     key_dim = max(layer.key_dim, header.count("attention.key_length_mla", 0))
     key_dim += header.count("attention.indexer.key_length", 0) if layer.kv_heads else 0
     value_dim = max(layer.value_dim, header.count("attention.value_length_mla", 0))
@@ -211,12 +225,12 @@ def _with_cache_and_state(layer: Layer, header: HeaderReader, embd: int) -> Laye
 
 
 def _has_kv(
-    architecture: str, index: int, main_blocks: int, is_recurrent: bool, kv_heads: int, ffn: int
+    architecture: str, index: int, main_blocks: int, is_recurrent: bool, kv_heads: int, ffn_length: int
 ) -> bool:
     if index >= main_blocks or architecture in RECURRENT:
         return False
     if architecture in {"nemotron_h", "nemotron_h_moe"}:
-        return not is_recurrent and ffn == 0 and kv_heads > 0
+        return not is_recurrent and ffn_length == 0 and kv_heads > 0
     return architecture == "falcon-h1" or not is_recurrent
 
 
@@ -234,7 +248,7 @@ def _recurrent_layers(
     blocks: int,
     main_blocks: int,
     kv_heads: tuple[int, ...],
-    ffn: tuple[int, ...],
+    ffn_length: tuple[int, ...],
 ) -> tuple[bool, ...]:
     if architecture in RECURRENT or architecture == "falcon-h1":
         return (True,) * blocks
@@ -246,29 +260,28 @@ def _recurrent_layers(
         return tuple(index < main_blocks and (index + 1) % interval != 0 for index in range(blocks))
     if architecture in {"nemotron_h", "nemotron_h_moe"}:
         return tuple(
-            index < main_blocks and kv_heads[index] == 0 and ffn[index] == 0 for index in range(blocks)
+            index < main_blocks and kv_heads[index] == 0 and ffn_length[index] == 0 for index in range(blocks)
         )
     if architecture in HYBRID_BY_HEADS:
         return tuple(heads == 0 for heads in kv_heads)
     return (False,) * blocks
 
 
-def _state_sizes(header: HeaderReader, embd: int, heads: int) -> tuple[int, int]:
+def _state_sizes(header: HeaderReader, embedding_length: int, heads: int) -> tuple[int, int]:
     """Values that a recurrent layer keeps per sequence: rows of the convolution, and the state itself.
 
     Source: ``llama_hparams::n_embd_r`` and ``n_embd_s``.
     """
     wkv_head_dim = header.count("wkv.head_size", 0)
     if wkv_head_dim:
-        return header.count("token_shift_count", 2) * embd, embd * wkv_head_dim
+        return header.count("token_shift_count", 2) * embedding_length, embedding_length * wkv_head_dim
     short_conv_rows = header.count("shortconv.l_cache", 0)
     if short_conv_rows:
-        return embd * (short_conv_rows - 1), 0
-    kernel, inner_size = header.count("ssm.conv_kernel", 0), header.count("ssm.inner_size", 0)
-    state_size, groups = header.count("ssm.state_size", 0), header.count("ssm.group_count", 0)
-    kda_head_dim = header.count("kda.head_dim", 0)
+        return embedding_length * (short_conv_rows - 1), 0
+    ssm, kda_head_dim = _ssm(header), header.count("kda.head_dim", 0)
     if kda_head_dim:
-        rows = kernel - 1 if kernel else 3
+        rows = ssm.conv_kernel - 1 if ssm.conv_kernel else 3
         return 3 * rows * heads * kda_head_dim, kda_head_dim * kda_head_dim * heads
-    rows = kernel - 1 if kernel else 0
-    return rows * (inner_size + 2 * groups * state_size), state_size * inner_size
+    rows = ssm.conv_kernel - 1 if ssm.conv_kernel else 0
+    channels = ssm.inner_size + 2 * ssm.group_count * ssm.state_size
+    return rows * channels, ssm.state_size * ssm.inner_size

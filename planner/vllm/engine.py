@@ -27,7 +27,7 @@ __all__ = [
 
 
 def trained_context_tokens(shape: ModelShape) -> int:
-    return read_config(shape).native_context
+    return read_config(shape).trained_context_tokens
 
 
 def tune(chosen: Candidate, search: SearchContext) -> Candidate:

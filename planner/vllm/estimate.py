@@ -154,12 +154,12 @@ def ranks_of(flags: VllmFlags, hardware: Hardware) -> tuple[int, ...]:
 
 def _checked_context(config: Config, flags: VllmFlags) -> int:
     requested = flags.max_model_len
-    if requested is not None and requested > config.native_context:
+    if requested is not None and requested > config.trained_context_tokens:
         raise UsageError(
-            f"a context of {requested} tokens was asked for, the model has {config.native_context}",
-            hint=f"give --max-model-len {config.native_context} or less",
+            f"a context of {requested} tokens was asked for, the model has {config.trained_context_tokens}",
+            hint=f"give --max-model-len {config.trained_context_tokens} or less",
         )
-    return requested or config.native_context
+    return requested or config.trained_context_tokens
 
 
 def _check_heads(config: Config, flags: VllmFlags) -> None:

@@ -29,7 +29,7 @@ def max_context_tokens(candidate: Candidate, search: SearchContext, cache_type: 
     if cache_type is not None:
         flags = replace(flags, kv_cache_dtype=cache_type)
     layout = memory_layout(candidate.model.shape, flags, search.hardware)
-    trained = read_config(candidate.model.shape).native_context
+    trained = read_config(candidate.model.shape).trained_context_tokens
     available = [
         row.free_bytes - search.margin_bytes(row.device) - row.needed_bytes + row.kv_cache_bytes
         for row in layout.memory[: max(1, len(layout.ranks))]

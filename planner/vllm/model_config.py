@@ -14,7 +14,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "kv_heads": ("num_key_value_heads", "attention.head_count_kv"),
     "head_dim": ("head_dim", "attention.key_length"),
     "hidden_size": ("hidden_size", "n_embd", "embedding_length"),
-    "native_context": ("max_position_embeddings", "n_positions", "context_length"),
+    "trained_context_tokens": ("max_position_embeddings", "n_positions", "context_length"),
     "vocab_size": ("vocab_size",),
     "intermediate_size": ("intermediate_size", "feed_forward_length"),
     "expert_intermediate_size": ("moe_intermediate_size", "expert_feed_forward_length", "intermediate_size"),
@@ -59,7 +59,7 @@ class Config:
     kv_heads: int
     head_dim: int
     hidden_size: int
-    native_context: int
+    trained_context_tokens: int
     vocab_size: int | None = None
     intermediate_size: int | None = None
     expert_intermediate_size: int | None = None
@@ -88,7 +88,7 @@ def read_config(shape: ModelShape) -> Config:
         kv_heads=config_int(shape, "kv_heads") or heads,
         head_dim=config_int(shape, "head_dim") or hidden_size // heads,
         hidden_size=hidden_size,
-        native_context=config_int(shape, "native_context") or DEFAULT_CONTEXT,
+        trained_context_tokens=config_int(shape, "trained_context_tokens") or DEFAULT_CONTEXT,
         vocab_size=config_int(shape, "vocab_size"),
         intermediate_size=config_int(shape, "intermediate_size"),
         expert_intermediate_size=config_int(shape, "expert_intermediate_size"),

@@ -31,7 +31,7 @@ def find_candidates(
     """Candidates with ``context_tokens`` per sequence, the fewest ranks first; empty if none fits or has
     kernels."""
     config = read_config(model.shape)
-    if context_tokens > config.native_context:
+    if context_tokens > config.trained_context_tokens:
         return ()
     if not runs_on_gpus(model, search.hardware):
         return _on_cpu(model, context_tokens, search)

@@ -10,7 +10,7 @@ from tests.planner import build
 from tests.planner.build import SMOL, folder
 
 LLAMA = build.candidates("llama-3.1-8b", "Q4_K_M")
-TRAINED = hparams.read_hparams(LLAMA[0].shape).native_context
+TRAINED = hparams.read_hparams(LLAMA[0].shape).trained_context_tokens
 
 
 def test_more_context_than_trained_is_refused_with_the_flag_to_give() -> None:

@@ -11,10 +11,10 @@ from planner.llama_cpp.graph.tensor import F32, Tensor
 
 def mamba1(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
     """Mamba 1. Source: ``build_mamba_layer``."""
-    hparams, name, sequences = builder.hparams, f"blk.{block}", builder.cparams.sequences
-    inner, state_size, rank = hparams.state_inner, hparams.state_size, hparams.time_step_rank
+    ssm, name, sequences = builder.hparams.ssm, f"blk.{block}", builder.cparams.sequences
+    inner, state_size, rank = ssm.inner_size, ssm.state_size, ssm.time_step_rank
     seq_tokens = builder.tokens // sequences
-    conv_state = op.reshape(sequence_states(builder, "r", block), hparams.conv_kernel - 1, inner, sequences)
+    conv_state = op.reshape(sequence_states(builder, "r", block), ssm.conv_kernel - 1, inner, sequences)
     source = op.reshape(source, source.ne[0], seq_tokens, sequences)
     x_and_z = op.mul_mat(builder.weight(f"{name}.ssm_in.weight"), source)
     x, z = (op.view(x_and_z, op.dims(inner, seq_tokens, sequences), x_and_z.nb) for _ in range(2))
@@ -48,18 +48,11 @@ def mamba1(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
 
 def mamba2(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
     """Mamba 2. Source: ``build_mamba2_layer``."""
-    hparams, name, sequences = builder.hparams, f"blk.{block}", builder.cparams.sequences
-    inner, state_size, groups, heads = (
-        hparams.state_inner,
-        hparams.state_size,
-        hparams.state_groups,
-        hparams.time_step_rank,
-    )
+    ssm, name, sequences = builder.hparams.ssm, f"blk.{block}", builder.cparams.sequences
+    inner, state_size, groups, heads = ssm.inner_size, ssm.state_size, ssm.group_count, ssm.time_step_rank
     width, seq_tokens = inner // heads, builder.tokens // sequences
     channels = inner + 2 * groups * state_size
-    conv_state = op.reshape(
-        sequence_states(builder, "r", block), hparams.conv_kernel - 1, channels, sequences
-    )
+    conv_state = op.reshape(sequence_states(builder, "r", block), ssm.conv_kernel - 1, channels, sequences)
     projected = op.mul_mat(builder.weight(f"{name}.ssm_in.weight"), source)
     projected = op.reshape(projected, projected.ne[0], seq_tokens, sequences)
     row_stride = projected.nb[1]
@@ -128,7 +121,7 @@ def _selective_scan(builder: GraphBuilder, block: int, inputs: tuple[Tensor, ...
     clear_new_state(builder, rows)
     ids, others = builder.sequence_state_ids()
     other_states = op.get_rows(rows, others)
-    heads = op.reshape(rows, builder.hparams.state_size, x.ne[0], x.ne[1], sequences)
+    heads = op.reshape(rows, builder.hparams.ssm.state_size, x.ne[0], x.ne[1], sequences)
     values = x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + all_states.ne[0] * sequences
     cur = op.new("ssm_scan", op.dims(values), (heads, *inputs, ids))
     builder.graph.expand(cur)

@@ -41,7 +41,7 @@ def build(builder: GraphBuilder) -> Graph:
 def _embedding(builder: GraphBuilder) -> Tensor:
     """Inputs are token ids, embeddings or both: the graph holds all three, whichever is used."""
     ids = builder.graph_input("tokens", builder.tokens, element_bytes=I32)
-    width = builder.hparams.embd * (1 + builder.image_vector_blocks)
+    width = builder.hparams.embedding_length * (1 + builder.image_vector_blocks)
     embeddings = builder.graph_input("vectors", width, builder.tokens)
     cur = _pad_for_image_vectors(builder, op.get_rows(builder.weight("token_embd.weight"), ids))
     builder.graph.expand(cur, embeddings)
@@ -56,7 +56,7 @@ def _embedding(builder: GraphBuilder) -> Tensor:
     if builder.recipe.scales_embedding:
         cur = op.like("scale", cur)
     if builder.image_vector_blocks:
-        cur = op.view(cur, op.dims(builder.hparams.embd, builder.tokens), cur.nb)
+        cur = op.view(cur, op.dims(builder.hparams.embedding_length, builder.tokens), cur.nb)
     builder.graph.expand(cur)
     return cur
 
@@ -178,7 +178,7 @@ def _recurrent(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
     builder.graph.expand(source)
     if builder.has(f"{name}.ssm_f_a.weight"):
         return kimi_delta_attention(builder, source, block)
-    if not builder.hparams.time_step_rank:
+    if not builder.hparams.ssm.time_step_rank:
         raise UnsupportedGraphError(f"{name} has a recurrent state of an unknown kind")
     return gated_delta_net(builder, source, block)
 

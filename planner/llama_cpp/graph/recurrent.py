@@ -32,7 +32,7 @@ def clear_new_state(builder: GraphBuilder, rows: Tensor) -> None:
 
 def convolve_with_state(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
     """``source`` after the rows of the state; its last rows become the new state."""
-    kernel = builder.hparams.conv_kernel
+    kernel = builder.hparams.ssm.conv_kernel
     channels, sequences = source.ne[0], builder.cparams.sequences
     all_states = builder.state("r", block)
     conv_state = op.reshape(sequence_states(builder, "r", block), kernel - 1, channels, sequences)
@@ -45,9 +45,9 @@ def convolve_with_state(builder: GraphBuilder, source: Tensor, block: int) -> Te
 
 def gated_delta_net(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
     """Linear attention of Qwen3-Next and similar models."""
-    hparams, name = builder.hparams, f"blk.{block}"
-    heads, groups, state_size = hparams.time_step_rank, hparams.state_groups, hparams.state_size
-    width = hparams.state_inner // heads
+    ssm, name = builder.hparams.ssm, f"blk.{block}"
+    heads, groups, state_size = ssm.time_step_rank, ssm.group_count, ssm.state_size
+    width = ssm.inner_size // heads
     sequences = builder.cparams.sequences
     seq_tokens = builder.tokens // sequences
     qkv = op.mul_mat(builder.weight(f"{name}.attn_qkv.weight"), source)
@@ -95,13 +95,13 @@ def gated_delta_net(builder: GraphBuilder, source: Tensor, block: int) -> Tensor
     z = op.like("unary", op.reshape(z, width, heads, seq_tokens, sequences))
     flat = op.reshape(op.like("mul", normed, z), width * heads, seq_tokens, sequences)
     cur = op.mul_mat(builder.weight(f"{name}.ssm_out.weight"), flat)
-    return op.reshape(cur, builder.hparams.embd, builder.tokens)
+    return op.reshape(cur, builder.hparams.embedding_length, builder.tokens)
 
 
 def _fused_gates(
     builder: GraphBuilder, source: Tensor, name: str, seq_tokens: int, sequences: int
 ) -> tuple[Tensor, Tensor]:
-    heads, groups = builder.hparams.time_step_rank, builder.hparams.state_groups
+    heads, groups = builder.hparams.ssm.time_step_rank, builder.hparams.ssm.group_count
     both = op.mul_mat(builder.weight(f"{name}.ssm_ba.weight"), source)
     both = op.reshape(both, 2 * heads // groups, groups, seq_tokens, sequences)
     part = op.dims(heads // groups, groups, seq_tokens, sequences)
@@ -117,7 +117,7 @@ def _separate_gates(
     builder: GraphBuilder, source: Tensor, name: str, seq_tokens: int, sequences: int
 ) -> tuple[Tensor, Tensor]:
     """A matrix for each gate, as in Qwen 3.5."""
-    heads = builder.hparams.time_step_rank
+    heads = builder.hparams.ssm.time_step_rank
     beta = op.mul_mat(builder.weight(f"{name}.ssm_beta.weight"), source)
     beta = op.like("unary", op.reshape(beta, 1, heads, seq_tokens, sequences))
     alpha = op.reshape(

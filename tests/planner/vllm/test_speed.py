@@ -99,7 +99,9 @@ def test_work_is_what_a_token_passes() -> None:
     }
     tensors = tuple(Tensor(name, "BF16", (1, size), size) for name, size in sizes.items())
     facts = {"m.num_experts": 64, "m.num_experts_per_tok": 4}
-    config = Config((LayerKind.FULL,), heads=1, kv_heads=1, head_dim=8, hidden_size=8, native_context=8)
+    config = Config(
+        (LayerKind.FULL,), heads=1, kv_heads=1, head_dim=8, hidden_size=8, trained_context_tokens=8
+    )
     workload = workload_of(ModelShape("m", tensors, 1870, facts), config, "bf16")
     assert (workload.dense_bytes, workload.expert_bytes, workload.expert_share) == (130, 640, 4 / 64)
     tied = workload_of(ModelShape("m", tensors[:1] + tensors[2:], 1770, facts), config, "bf16")
