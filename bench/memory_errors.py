@@ -55,7 +55,7 @@ def main() -> None:
         [row for row in more["rows"] if build.is_known(row["model"]) is wanted] for wanted in (True, False)
     )
     report(f"{more['engine']}\nother models, of known architectures", known, published)
-    report("architectures without rules: bounds from above", unknown, published)
+    report("architectures without rules: upper bounds", unknown, published)
 
 
 def published(row: dict[str, Any]) -> ModelShape:

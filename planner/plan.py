@@ -55,4 +55,4 @@ def from_disk_reason(chosen: Candidate) -> str:
     """That weights are read from the disk, with the bytes that don't fit in memory."""
     host = chosen.estimate.memory[-1]
     shortfall_bytes = host.needed_bytes - (host.free_bytes or 0)
-    return f"from disk, as asked: {gib(shortfall_bytes)} of the weights can't stay in memory"
+    return f"read from disk, as requested: {gib(shortfall_bytes)} of the weights do not fit in memory"

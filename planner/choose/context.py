@@ -17,7 +17,7 @@ CONTEXT_STEP_TOKENS = 1024  # of the longest context that fits
 # A faster cache type or batch must gain at least this much, else the plainer one is taken.
 WORTHWHILE_GAIN = 1.15
 
-# Bytes that earlier splits needed beside weights and cache, per device of a group, for a batch and a cache
+# Bytes that earlier splits needed besides weights and cache, per device of a group, for a batch and a cache
 # type: the first guess for the next quant of the same model.
 OverheadHints = dict[tuple[object, ...], list[int]]
 

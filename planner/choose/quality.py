@@ -31,5 +31,5 @@ def filter_by_quality(models: tuple[ResolvedModel, ...], quality: str | None) ->
     if not matching:
         names = ", ".join(sorted({model.weights.quant for model in models}))
         levels = ", ".join(QUALITY_LEVELS)
-        raise UsageError(f"there is no quant {quality}", hint=f"there are {names}; or say {levels}")
+        raise UsageError(f"there is no quant {quality}", hint=f"give one of {names}, or {levels}")
     return matching

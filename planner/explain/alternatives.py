@@ -70,15 +70,15 @@ def _better_but_slower(candidate: Candidate, chosen: Candidate) -> Alternative:
     more_bytes = candidate.needed_bytes - chosen.needed_bytes
     size = f"needs {gib(more_bytes)} more" if more_bytes > 0 else ""
     parts = [part for part in (size, _slowdown(candidate, chosen)) if part]
-    return _priced(candidate, candidate.quant, " and ".join(parts) or "gains nothing that counts")
+    return _priced(candidate, candidate.quant, " and ".join(parts) or "gains nothing")
 
 
 def _too_large(model: ResolvedModel, chosen: Candidate, search: SearchContext) -> Alternative:
     needed_bytes = ENGINES[model.engine].min_bytes(model, chosen.context_tokens, search)
     budget_bytes = total_budget_bytes(search.hardware, search.reserve)
     if budget_bytes is None or needed_bytes <= budget_bytes:
-        return Alternative(model.weights.quant, "no split of it holds here", None, needed_bytes)
-    why = f"needs {gib(needed_bytes - budget_bytes)} more than there is"
+        return Alternative(model.weights.quant, "no split of it fits here", None, needed_bytes)
+    why = f"needs {gib(needed_bytes - budget_bytes)} more than is available"
     from_disk = _from_disk(model, chosen, search)
     if from_disk is not None and from_disk.decode_tokens_per_s:
         why += f"; from the disk {rate(from_disk.decode_tokens_per_s)} tokens/s"
@@ -106,14 +106,14 @@ def _other_cache_types(
         matched = engine.with_batch_of(same, chosen, search) if same else None
         longest = engine.max_context_tokens(chosen, search, cache_type)
         if cache_type == default:
-            why = f"without {chosen.cache_type} KV the context is {longest}"
+            why = f"without {chosen.cache_type} KV the context is at most {longest}"
             if matched and (rates := _slowdown(matched, chosen)):
                 why += f", or {chosen.context_tokens} at {rates}"
         else:
             now = engine.max_context_tokens(chosen, search)
             if longest <= now:
                 continue
-            why = f"holds up to {longest} tokens instead of {now}, at some accuracy in long contexts"
+            why = f"holds up to {longest} tokens instead of {now}, with less accuracy in long contexts"
         what = f"{chosen.quant} with {cache_type} cache"
         yield _priced(matched, what, why) if matched else Alternative(what, why)
 

@@ -37,7 +37,7 @@ def explain(
 
 
 def _from_disk_offer(candidate: Candidate) -> str:
-    speed = "at a speed that is not known"
+    speed = "at an unknown speed"
     if candidate.decode_tokens_per_s:
         speed = f"about {rate(candidate.decode_tokens_per_s)} tokens/s"
     return f"with --from-disk {candidate.quant} would run from the disk, {speed}"

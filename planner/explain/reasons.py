@@ -29,12 +29,12 @@ def reasons(
 
 
 def _quant(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
-    loss = "loses nothing that counts"
+    loss = "has no measurable loss"
     if chosen.loss > INDISTINGUISHABLE_LOSS:
         loss = f"adds {chosen.loss:.2g} to the perplexity"
     quants = len({candidate.quant for candidate in candidates})
     among = f", the best of {quants} that fit" if quants > 1 else ""
-    speed = ", speed not known here"
+    speed = ", speed unknown"
     if chosen.decode_tokens_per_s:
         speed = f", about {rate(chosen.decode_tokens_per_s)} tokens/s"
     return f"{chosen.quant} ({gib(chosen.model.weights.size_bytes)}) {loss}{among}{speed}"
@@ -44,9 +44,9 @@ def _context(chosen: Candidate, kv_cache_type: str, search: SearchContext, wante
     tokens = chosen.context_tokens
     kv_bytes = sum(row.kv_cache_bytes for row in chosen.estimate.memory)
     each = f" for each of {search.parallel} at once" if search.parallel > 1 else ""
-    reduced = f", less than {wanted_context}: no more fits" if tokens < wanted_context else ""
+    reduced = f", less than {wanted_context}, the most that fits" if tokens < wanted_context else ""
     longest = ENGINES[chosen.engine].max_context_tokens(chosen, search)
-    limit = f"; up to {longest} would hold" if longest > tokens else ""
+    limit = f"; up to {longest} would fit" if longest > tokens else ""
     return f"context {tokens} tokens{each}{reduced}, {kv_cache_type} cache of {gib(kv_bytes)}{limit}"
 
 
@@ -62,7 +62,7 @@ def _memory(chosen: Candidate, note: str) -> str:
 def _batch(chosen: Candidate) -> str:
     if chosen.batch_tokens_per_s is None:
         return ""
-    return f"{chosen.parallel} at once get about {rate(chosen.batch_tokens_per_s)} tokens/s in all"
+    return f"{chosen.parallel} at once get about {rate(chosen.batch_tokens_per_s)} tokens/s in total"
 
 
 def _unused_gpus(chosen: Candidate, search: SearchContext) -> str:
@@ -72,4 +72,4 @@ def _unused_gpus(chosen: Candidate, search: SearchContext) -> str:
     used = {row.device for row in chosen.estimate.memory if row.weights_bytes}
     if not unknown or used.intersection(unknown):
         return ""
-    return f"{', '.join(unknown)} is not used: its memory is not known"
+    return f"{', '.join(unknown)} is not used: its memory size is unknown"

@@ -1,4 +1,4 @@
-"""What a draft model takes beside the model that it drafts for.
+"""The memory of a draft model, in addition to the model that it drafts for.
 
 Source: llama.cpp ``common_base_params_to_speculative``, ``common_speculative_init_result``.
 """

@@ -33,12 +33,12 @@ from planner.machine.devices import llama_cpp_build, visible_devices
 from planner.model.hparams import Hparams, read_hparams
 
 ACCEPTANCE_NOTE = (
-    f"decode supposes that {EXPECTED_ACCEPTANCE:.0%} of drafted tokens are accepted, "
+    f"decode assumes that {EXPECTED_ACCEPTANCE:.0%} of drafted tokens are accepted, "
     f"its range {LOW_ACCEPTANCE:.0%} to {HIGH_ACCEPTANCE:.0%}"
 )
 # Without a type the engine takes the one that the draft's header names; a plain model's names none.
 # Source: ``common_models_handler`` and ``common_speculative_types_from_gguf``.
-UNUSED_DRAFT_NOTE = "a draft model is loaded, and nothing is drafted without a type: --spec-type draft-simple"
+UNUSED_DRAFT_NOTE = "a draft model is loaded but not used: --spec-type draft-simple uses it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,6 @@ def bound_notes(hparams: Hparams, *, is_exact: bool) -> tuple[str, ...]:
     if is_exact:
         return ()
     if hparams.is_known:
-        bound = "the compute of this file is a bound"
-    else:
-        bound = f"the rules do not know {hparams.architecture}: its cache and compute are bounds"
-    return (f"{bound} from above, until an engine has been asked",)
+        return ("the compute of this file is an upper bound, until an engine has checked it",)
+    bound = f"there are no rules for {hparams.architecture}: its cache and compute are upper bounds"
+    return (f"{bound}, until an engine has checked them",)

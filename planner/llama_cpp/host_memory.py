@@ -1,4 +1,4 @@
-"""Host RAM beside tensors: the engine's heap, prompt cache, checkpoints and output rows.
+"""Host RAM besides tensors: the engine's heap, prompt cache, checkpoints and output rows.
 
 Weights on the host count once, mapped or repacked: a repacked copy is the engine's own memory, and the pages
 of the file that it was made from are reclaimed when RAM is short.
@@ -61,13 +61,12 @@ def overhead_notes(hparams: Hparams, cparams: ContextParams, flags: LlamaFlags) 
     notes = []
     cache_bytes = prompt_cache_bytes(hparams, cparams, flags)
     if cache_bytes:
-        notes.append(
-            f"up to {gib(cache_bytes)} of the host's overhead are the prompt cache (--cache-ram 0 ends it)"
-        )
+        cache = "the prompt cache (--cache-ram 0 turns it off)"
+        notes.append(f"up to {gib(cache_bytes)} of the host's overhead are {cache}")
     saved_bytes = checkpoint_bytes(hparams, cparams, flags)
     if saved_bytes >= MENTIONED_BYTES:
         count = checkpoint_count(hparams, cparams, flags) * cparams.sequences
-        checkpoints = f"{count} context checkpoints (--ctx-checkpoints 0 ends them)"
+        checkpoints = f"{count} context checkpoints (--ctx-checkpoints 0 turns them off)"
         notes.append(f"{gib(saved_bytes)} of the host's overhead are {checkpoints}")
     return tuple(notes)
 

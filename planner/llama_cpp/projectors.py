@@ -55,7 +55,7 @@ WINDOW_KEYS = ("n_wa_pattern", "window_size", "wa_layer_indexes", "wa_pattern_mo
 CHANNELS = 3
 POSITION_VALUES = 4  # of each token, at most
 AUDIO_FRAMES = 3000  # of a 30 s window, before they are halved
-NOTE = "the projector's compute is a bound from above, for images of the size that the engine reserves"
+NOTE = "the projector's compute is an upper bound, for images of the size that the engine reserves for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,8 @@ def _compute_bound(shape: ModelShape, encoder: str, flags: LlamaFlags, device: i
     That is, of every token, the residual, its norm, its position and a copy of it; the wider of attention
     (three matrices and their copies) and feed-forward (three matrices if it is gated); the input with its
     patches; the scores of all heads without flash attention; and a mask with its copies if blocks attend
-    within windows. On the host, beside a GPU: what is transferred. A test compares it with all recorded
-    projectors."""
+    within windows. On the host, if a GPU holds the projector: what is transferred. A test compares it with
+    all recorded projectors."""
     width = _count(shape, f"{encoder}.embedding_length", 0)
     ffn_length = _count(shape, f"{encoder}.feed_forward_length", 4 * width)
     tokens, input_values = _audio_size(shape) if encoder == "audio" else _image_size(shape, flags)

@@ -40,12 +40,13 @@ def _placement(candidate: Candidate, flags: LlamaFlags, layers: int) -> str:
 def _threads(flags: LlamaFlags, search: SearchContext) -> str:
     why = "cores this process may use"
     if search.options.threads:
-        why = "as asked"
+        why = "as requested"
     elif search.calibration.threads:
-        why = "measured the fastest here"
+        why = "fastest here in measurements"
     elif search.hardware.cpu.quota_cpus:
         why = f"CPU quota {search.hardware.cpu.quota_cpus:g}"
     elif holds_all_layers(flags):
         why = "the GPU does the work"
     locked = ", weights locked in RAM" if "mlock" in (flags.load_mode or "") else ""
-    return f"{flags.threads} threads ({why}){locked}"
+    unit = "thread" if flags.threads == 1 else "threads"
+    return f"{flags.threads} {unit} ({why}){locked}"

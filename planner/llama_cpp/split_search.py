@@ -72,7 +72,7 @@ def _split_over_group(
 ) -> LlamaFlags | None:
     """The most of the model that this group holds: all, or all but experts, or the last layers.
 
-    What one try needs beside weights and cache is taken off the budget of the next."""
+    What one try needs besides weights and cache is taken off the budget of the next."""
     flags = _on_single_gpu(base, group[0]) if len(group) == 1 else replace(base, split_mode="layer")
     key = (*(budget.device.index for budget in group), base.ubatch, base.context_tokens, base.cache_type_k)
     overheads = overhead_hints.get(key, [0] * len(group))
@@ -99,7 +99,7 @@ def _larger_overheads(
     hardware: Hardware,
     overheads: Sequence[int],
 ) -> list[int] | None:
-    """Bytes that each device needs beside weights and cache; ``None`` if ``flags`` fit as they are.
+    """Bytes that each device needs besides weights and cache; ``None`` if ``flags`` fit as they are.
 
     Each device that overflows gets at least as much more as it overflows by: layers are large, so a smaller
     step would change nothing."""

@@ -22,7 +22,7 @@ from planner.model.hparams import Hparams
 
 MODES = ("row", "tensor")
 GRANULE_ROWS = 128  # a head of common models, and of ggml-cuda's kernels
-NOTE = "with -sm {mode} each GPU's figures are bounds from above: matrices are cut by rows or heads"
+NOTE = "with -sm {mode} each GPU's figures are upper bounds: matrices are split by rows or heads"
 
 
 def splits_matrices(flags: LlamaFlags, placement: Placement) -> bool:

@@ -23,7 +23,7 @@ def as_alternative(models: tuple[ResolvedModel, ...], hardware: Hardware) -> Eng
     if why_not:
         return EngineChoice((), reasons=(why_not,))
     if not hardware.gpus:
-        return EngineChoice((), reasons=("without a GPU vLLM is slower at its best",))
+        return EngineChoice((), reasons=("without a GPU vLLM is slower",))
     verdicts = [(model, best_gpu_support(model, hardware)) for model in readable]
     supported = tuple(model for model, verdict in verdicts if verdict)
     if not supported:

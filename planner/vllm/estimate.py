@@ -200,9 +200,9 @@ def _bound_notes(config: Config, shape: ModelShape, ranks: Sequence[int]) -> lis
     if not shape.tensors:
         notes.append("weights are the size of the files, shared evenly: no header could be read")
     if LayerKind.STATE in config.layer_kinds:
-        notes.append("recurrent states are bounded: 4 bytes a value")
+        notes.append("recurrent states are an upper bound: 4 bytes per value")
     if ranks:
-        notes.append("activations, graphs and the driver's share are bounds")
+        notes.append("activations, graphs and the driver's share are upper bounds")
     return notes
 
 

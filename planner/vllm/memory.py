@@ -55,7 +55,7 @@ def activation_bytes(config: Config, flags: VllmFlags, batch_tokens: int, sequen
 
 @dataclass(frozen=True, slots=True)
 class RankMemory:
-    """What a rank holds beside the KV cache, and the blocks and context that size the cache."""
+    """What a rank holds besides the KV cache, and the blocks and context that size the cache."""
 
     weight_bytes: int
     activation_bytes: int

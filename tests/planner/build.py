@@ -1,4 +1,4 @@
-"""Boxes and models for planner tests, in few words."""
+"""Machines and models for planner tests."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def truth() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def architectures() -> dict[str, Any]:
-    """Models of every architecture that was put before the engine, and what it said of them."""
+    """Models of every recorded architecture, and what the engine reported for them."""
     return json.loads(ARCHITECTURES.read_text())
 
 

@@ -46,7 +46,7 @@ def test_the_context_without_a_small_cache_is_the_most_that_holds() -> None:
     chosen = plan("a model", QWEN_32B, build.CARD_24, LaunchOptions())
     assert chosen.kv_cache_type == "q8_0"
     why = named(chosen, "Q4_K_M with f16 cache").why_not
-    match = re.search(r"without q8_0 KV the context is (\d+), or 32768 at", why)
+    match = re.search(r"without q8_0 KV the context is at most (\d+), or 32768 at", why)
     assert match is not None
     longest = int(match.group(1))
     assert 4096 < longest < 32768
@@ -57,7 +57,7 @@ def test_the_context_without_a_small_cache_is_the_most_that_holds() -> None:
 @pytest.mark.parametrize("machine", [build.CARD_24, build.GB10])
 def test_the_longest_context_here_is_said_and_holds(machine: Hardware) -> None:
     chosen = plan("a model", OSS, machine, LaunchOptions())
-    match = re.search(r"up to (\d+) would hold", " ".join(chosen.reasons))
+    match = re.search(r"up to (\d+) would fit", " ".join(chosen.reasons))
     assert match is not None
     longest = int(match.group(1))
     assert holds(chosen, machine, longest)
@@ -77,7 +77,7 @@ def test_a_better_quant_is_priced_by_what_it_needs_more_than_there_is() -> None:
     assert f16.needed_bytes is not None
     assert f16.decode_tokens_per_s is None
     assert f16.why_not.startswith(
-        f"needs {(f16.needed_bytes - budget_bytes) / GIB:.1f} GiB more than there is"
+        f"needs {(f16.needed_bytes - budget_bytes) / GIB:.1f} GiB more than is available"
     )
     slower = named(chosen, "Q8_0")
     assert "instead of" in slower.why_not

@@ -1,4 +1,4 @@
-"""What was measured on a box moves the next prediction there, by what it is worth and no more."""
+"""Measured runs move the next prediction on a machine, by as much as they are worth and no more."""
 
 from dataclasses import replace
 
@@ -91,7 +91,7 @@ def test_old_runs_of_a_line_give_way_to_new_ones() -> None:
 
 
 def test_a_run_is_compared_with_the_rules_for_its_own_prompt() -> None:
-    """20 tokens that pull experts over the link are slow, and that says nothing against the box."""
+    """20 tokens that read experts over the link are slow on any machine."""
     shape = build.shape("qwen3-30b-a3b", "Q4_K_M")
     flags = LlamaFlags(gpu_layers=999, n_cpu_moe=48, context_tokens=8192, parallel=1, ubatch=2048)
     speed = estimate(shape, replace(flags, ubatch=20), build.CARD_24).speed

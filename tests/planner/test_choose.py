@@ -1,4 +1,4 @@
-"""What is chosen for a box: quant, split, context, threads, load mode; and how a refusal reads."""
+"""What is chosen for a machine: quant, split, context, threads, load mode; and how a refusal reads."""
 
 from dataclasses import replace
 
@@ -147,7 +147,7 @@ def test_unknown_bandwidth_gives_a_plan_without_a_speed() -> None:
     machine = build.hardware(gb_per_s=None)
     chosen = plan("a model", LLAMA, machine, LaunchOptions())
     assert chosen.speed.decode_tokens_per_s is None
-    assert "speed not known" in chosen.reasons[0]
+    assert "speed unknown" in chosen.reasons[0]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Models larger than memory: refused with the speed they would have from the disk; taken where asked for."""
+"""Models larger than memory: refused with the speed they would have from the disk, planned if requested."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def test_asked_for_it_is_planned_mapped_and_says_what_stays_on_the_disk() -> Non
     assert isinstance(flags, LlamaFlags)
     assert (flags.load_mode, flags.repack, chosen.fits) == ("mmap", False, False)
     assert flags.gpu_layers
-    assert any("from disk, as asked" in reason for reason in chosen.reasons)
+    assert any("read from disk, as requested" in reason for reason in chosen.reasons)
     assert rate(chosen) < 5
     assert f"about {units.rate(rate(chosen))} tokens/s" in chosen.reasons[0]
     again = estimate(OSS[0].shape, flags, CARD)
@@ -64,7 +64,7 @@ def test_an_unknown_disk_gives_a_plan_without_a_speed() -> None:
     assert plan("m", OSS, machine, ASKED).speed.decode_tokens_per_s is None
     with pytest.raises(DoesNotFitError) as refused:
         plan("m", OSS, machine, LaunchOptions())
-    assert "at a speed that is not known" in refused.value.hint
+    assert "at an unknown speed" in refused.value.hint
 
 
 def test_dense_weights_come_round_in_order_and_none_of_them_is_kept() -> None:

@@ -1,4 +1,4 @@
-"""What is asked for and can't be had together is refused, with the nearest."""
+"""Options that can't be met together are refused, with the nearest ones that can."""
 
 import pytest
 

@@ -16,7 +16,7 @@ from planner.llama_cpp.graph.tensor import F32, Tensor, dims
 class TransformerStack:
     """``rope`` rotates Q and K. ``mask``: within what a block attends, except every
     ``full_attention_every``-th. ``clamps``: whether the inputs and outputs of matrices are clamped.
-    ``deepstack`` is a result: what some blocks hand to the language model beside the last."""
+    ``deepstack`` is a result: what some blocks hand to the language model in addition to the last."""
 
     rope: Callable[[Tensor], Tensor] | None = None
     mask: Tensor | None = None

@@ -1,4 +1,4 @@
-"""Memory of models of every architecture at hand, beside what llama.cpp itself said of the same lines.
+"""Memory of models of every recorded architecture, compared with what llama.cpp reported for the same command lines.
 
 Recorded from build 11434 on replicas; see the note in the capture.
 """
@@ -92,7 +92,7 @@ def test_an_unknown_architecture_is_never_promised_less_than_it_takes(model: str
 def test_an_unknown_architecture_says_that_its_figures_are_bounds() -> None:
     shape = unheard_of(build.published("qwen3-8b"))
     notes = estimate(shape, parse(["-c", "4096"]), build.assumed_gpus(1)).notes
-    assert any("do not know unheard-of" in note and "bounds from above" in note for note in notes)
+    assert any("no rules for unheard-of" in note and "upper bounds" in note for note in notes)
 
 
 def test_a_file_that_lacks_a_tensor_of_its_graph_is_bounded_too() -> None:
@@ -102,7 +102,7 @@ def test_a_file_that_lacks_a_tensor_of_its_graph_is_bounded_too() -> None:
     exact, bounded = (
         estimate(shape, flags, build.assumed_gpus(0)) for shape in (whole, replace(whole, tensors=tensors))
     )
-    assert any("is a bound from above" in note for note in bounded.notes)
+    assert any("is an upper bound" in note for note in bounded.notes)
     assert bounded.memory[-1].compute_bytes > exact.memory[-1].compute_bytes
 
 

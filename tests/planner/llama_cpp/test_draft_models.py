@@ -1,4 +1,4 @@
-"""A draft model counts, where it stands, with what it takes."""
+"""A draft model's memory counts on the device that holds it."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The real llama-server, asked on replicas and run on a real model, says the bytes that are predicted."""
+"""The real llama-server reports the predicted bytes, in dry runs on replicas and when it serves a model."""
 
 import os
 import re

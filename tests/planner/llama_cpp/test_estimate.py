@@ -204,7 +204,7 @@ def test_a_split_of_each_matrix_is_bounded_and_said_so(parts: str) -> None:
     assert TENSOR_SPLIT.weights_bytes <= sum(row.weights_bytes for row in gpus) <= 1.05 * 4671766528
     assert TENSOR_SPLIT.kv_cache_bytes <= sum(row.kv_cache_bytes for row in gpus) <= 1.2 * 2415919104
     assert all(row.compute_bytes == TENSOR_SPLIT.compute_bytes for row in gpus)
-    assert any("-sm tensor" in note and "bounds from above" in note for note in estimated.notes)
+    assert any("-sm tensor" in note and "upper bounds" in note for note in estimated.notes)
 
 
 def test_rows_that_are_split_are_not_pipelined() -> None:

@@ -1,4 +1,4 @@
-"""A projector counts, where it stands, with what the engine said that it takes."""
+"""A projector's memory counts on the device that holds it, as the engine reported it."""
 
 import re
 from dataclasses import replace
@@ -22,7 +22,6 @@ from tests.rigs.replica import write_replica
 ROWS = recorded()["rows"]
 BOUNDED = {"llava-1.6-7b"}
 ALONE, BESIDE = build.assumed_gpus(0), build.assumed_gpus(1)
-# Builds are told apart by their numbers.
 OLD, NEW = (EngineFound("llama.cpp", "llama-server", version) for version in ("0.10068.0", "b11434"))
 
 

@@ -1,4 +1,4 @@
-"""What a ``vllm serve`` command line takes, beside what vLLM itself says; and what vLLM would refuse."""
+"""What a ``vllm serve`` command line takes, compared with what vLLM logs; and what vLLM would refuse."""
 
 import json
 from dataclasses import replace

@@ -99,7 +99,7 @@ def test_ranks_divide_the_heads() -> None:
 
 
 def test_the_share_that_must_be_free_at_the_start_is_derived_from_bytes() -> None:
-    """vLLM refuses to start where less than 0.92 of a GPU is free, whatever the cache was said to take."""
+    """vLLM refuses to start if less than 0.92 of a GPU is free, whatever size of cache it is given."""
     machine = build.hardware(replace(card(), memory_free_bytes=16 * GIB))
     chosen, flags = planned(AWQ, machine)
     assert flags.gpu_memory_utilization is not None
