@@ -1,4 +1,4 @@
-"""Memory of models of every recorded architecture, compared with what llama.cpp reported for the same command lines.
+"""Memory of models of every recorded architecture, compared with what llama.cpp reported for the same lines.
 
 Recorded from build 11434 on replicas; see the note in the capture.
 """
