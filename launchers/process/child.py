@@ -18,6 +18,7 @@ from domain.errors import EngineError
 from launchers.command import Command, Exit, StopPolicy
 from launchers.process import logfile, procfs
 from launchers.process.procfs import Identity
+from launchers.process.spawn import reap, spawn
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,6 @@ OOM_WINDOW_S = 30.0  # an OOM kill of one process ends the whole engine within t
 STRAGGLE_S = 2.0  # after the leader's end, for the others to end by themselves
 CLEAR_POLL_S = (0.05, 1.0)  # the first and the longest pause between looks at what the leader left
 KILL_S = 20.0  # for the kernel to end what was killed: freeing that much memory takes a while
-# Python ignores these; an engine gets their default action, as from subprocess.Popen.
-RESTORED = (Signals.SIGPIPE, Signals.SIGXFSZ)
 
 
 class Child:
@@ -58,10 +57,7 @@ class Child:
         cls, command: Command, log_path: Path, *, limit_bytes: int = logfile.LIMIT_BYTES
     ) -> "Child":
         """Raises: EngineError when the binary can't be started."""
-        try:
-            pid, log_start = await asyncio.to_thread(_spawn, command, log_path, limit_bytes)
-        except OSError as error:
-            raise _not_started(command, log_path, error) from error
+        pid, log_start = await asyncio.to_thread(spawn, command, log_path, limit_bytes)
         pidfd = os.pidfd_open(pid)  # an ended child keeps its pid until it is reaped, here
         stat = await asyncio.to_thread(procfs.stat, pid)
         identity = Identity(pid, 0 if stat is None else stat.start_ticks)
@@ -233,46 +229,13 @@ class Child:
             return None
         asyncio.get_running_loop().remove_reader(pidfd)
         try:
-            return _status(pidfd)
+            return reap(pidfd)
         finally:
             os.close(pidfd)
 
 
-def _spawn(command: Command, log_path: Path, limit_bytes: int) -> tuple[int, int]:
-    """Blocking: starts the engine with its output going to the log; the pid and the offset of its lines."""
-    descriptor, log_start = logfile.open_log(log_path, limit_bytes)
-    try:
-        pid = os.posix_spawn(
-            command.argv[0],
-            command.argv,
-            command.environment(os.environ),
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, descriptor, 1),
-                (os.POSIX_SPAWN_DUP2, descriptor, 2),
-            ],
-            setsid=True,  # so that a stop reaches grandchildren, and a ^C at the daemon reaches none
-            setsigmask=(),
-            setsigdef=RESTORED,
-        )
-    finally:
-        os.close(descriptor)
-    return pid, log_start
-
-
 def _is_engine(identity: Identity, command: Command) -> bool:
     return procfs.identity(identity.pid) == identity and procfs.runs(identity.pid, command.argv)
-
-
-def _status(pidfd: int) -> int | None:
-    """The exit status of an ended child, which is reaped here; ``None`` for an adopted engine."""
-    try:
-        info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    except ChildProcessError:
-        return None
-    if info is None:
-        return None
-    return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
 
 
 def _unlink(paths: frozenset[Path]) -> None:
@@ -299,17 +262,3 @@ def _retrieve(task: "asyncio.Task[None]") -> None:
 
 def _failed(task: "asyncio.Task[None]") -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _not_started(command: Command, log_path: Path, error: OSError) -> EngineError:
-    """``posix_spawn`` names the binary in its error; an error at the log names a path of the log."""
-    if error.filename in (command.argv[0], os.fsencode(command.argv[0])):
-        hint = "check the engine's path in the settings"
-        return EngineError(
-            f"{command.argv[0]} can't be started: {error.strerror}", hint=hint, cause="missing"
-        )
-    return EngineError(
-        f"the engine's log {log_path} can't be written: {error.strerror}",
-        hint="the daemon's user must be able to write there, and the disk must have room",
-        cause="no_log",
-    )
