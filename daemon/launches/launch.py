@@ -104,6 +104,13 @@ class Launch:
         """Raises: IllegalTransitionError."""
         self.lifecycle.apply(event)
 
+    def answer(self, error: NodeError) -> None:
+        """Everyone who waits for it to be accepted or stopped."""
+        self.orders.answer_stop(error)
+        if self.accepted is not None and not self.accepted.done():
+            self.accepted.set_exception(error)
+            self.accepted.exception()  # whoever asked may be gone: then nobody retrieves it
+
     def say(self, step: Step, message: str, *, error: NodeError | None = None) -> None:
         self.progress.say(step, message, error=error)
 

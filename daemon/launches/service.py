@@ -91,9 +91,13 @@ def kill_all(app: App) -> None:
 async def stop_all(app: App) -> None:
     """Engines end in the reverse order of their launch, and stay desired: the next start brings them back."""
     for one in reversed(tuple(app.launches.values())):
+        if one.task is None and one.engine is None:
+            continue
+        log.info("stopping: launch=%s", one.name)
+        one.orders.give_shut_down()
+        if one.task is None:
+            supervise(app, one)
         if one.task is not None:
-            log.info("stopping: launch=%s", one.name)
-            one.orders.give_shut_down()
             await asyncio.wait({one.task})
 
 

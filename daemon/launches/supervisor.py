@@ -19,6 +19,8 @@ from domain.launch import LaunchState, Step
 
 log = logging.getLogger(__name__)
 
+TRACEBACK = "the daemon's log has the traceback"
+
 
 def supervise(app: App, launch: Launch) -> None:
     """Gives ``launch`` its task. The app holds it, so that no caller that goes away can end it."""
@@ -38,9 +40,13 @@ async def _supervise(app: App, launch: Launch) -> None:
                 await _end(app, launch)
                 if launch.orders.shut_down:
                     break
-    except Exception:  # a bug: nobody awaits this task
+    except Exception as bug:  # nobody awaits this task: whoever waits for the launch must hear of a bug
         log.exception("supervision broke: launch=%s", launch.name)
+        error = NodeError(f"{type(bug).__name__}: {bug}", hint=TRACEBACK)
+        launch.attempts.last_error = str(error)
         launch.progress.close()
+        launch.orders.stop = launch.orders.forget = False
+        launch.answer(error)
     finally:
         launch.task = None
 
@@ -61,9 +67,7 @@ async def _accept(app: App, launch: Launch) -> bool:
         del app.launches[launch.name]
         if launch.replaced is not None:
             app.launches[launch.name] = launch.replaced
-    launch.orders.answer_stop(error)
-    launch.accepted.set_exception(error)
-    launch.accepted.exception()  # whoever asked may be gone
+    launch.answer(error)
     return False
 
 
@@ -128,7 +132,7 @@ async def _serve(app: App, launch: Launch) -> NodeError:
         return error
     except Exception as bug:  # nobody awaits this task: a bug must become a state that an owner sees
         log.exception("launch broke: name=%s", launch.name)
-        return NodeError(f"{type(bug).__name__}: {bug}", hint="the daemon's log has the traceback")
+        return NodeError(f"{type(bug).__name__}: {bug}", hint=TRACEBACK)
 
 
 async def _until_exit(app: App, launch: Launch) -> EngineError:
