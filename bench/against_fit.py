@@ -13,7 +13,7 @@ from launchers.base import SearchPaths
 from launchers.registry import choose
 from tests.conftest import small_model
 from tests.rigs import rpc
-from tests.rigs.against_fit import Box, interleaved, ratios
+from tests.rigs.against_fit import Case, interleaved, ratios
 from tests.rigs.moe import write_moe
 
 ROUNDS = 2  # below a minute; the first argument asks for more
@@ -26,26 +26,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         moe = write_moe(dense, folder / "moe.gguf")
-        boxes = [
-            Box("dense, part of it on one device", dense, (150,)),
-            Box("dense, on two unequal devices", dense, (160, 90)),
-            Box("experts, part of them on one device", moe, (220,)),
+        cases = [
+            Case("dense, part of it on one device", dense, (150,)),
+            Case("dense, on two unequal devices", dense, (160, 90)),
+            Case("experts, part of them on one device", moe, (220,)),
         ]
         print(
-            f"{'box':<38}{'ours':>8}{'--fit':>8}  tokens/s, medians   ratio (lowest to highest of {rounds})"
+            f"{'case':<38}{'ours':>8}{'--fit':>8}  tokens/s, medians   ratio (lowest to highest of {rounds})"
         )
-        for number, box in enumerate(boxes):
-            with rpc.devices(box.sizes_mib, folder, first_port=27000 + 100 * number) as addresses:
-                found = interleaved(box, engine, addresses, folder, rounds=rounds, first_port=27500)
+        for number, case in enumerate(cases):
+            with rpc.devices(case.sizes_mib, folder, first_port=27000 + 100 * number) as addresses:
+                found = interleaved(case, engine, addresses, folder, rounds=rounds, first_port=27500)
             ours, theirs = (
                 statistics.median(run.decode_tokens_per_s for run in runs) for runs in found.values()
             )
             low, middle, high = ratios(found)
-            print(f"{box.name:<38}{ours:>8.1f}{theirs:>8.1f}{middle:>26.2f} ({low:.2f} to {high:.2f})")
+            print(f"{case.name:<38}{ours:>8.1f}{theirs:>8.1f}{middle:>26.2f} ({low:.2f} to {high:.2f})")
             for name, runs in found.items():
                 held = ", ".join(f"{mib:.0f}" for mib in runs[0].held_mib.values())
-                room = ", ".join(f"{mib}" for mib in box.rooms_mib)
-                print(f"  {name:<6} {runs[0].layers} layers there, {held or 'nothing'} of {room} MiB")
+                limits = ", ".join(f"{mib}" for mib in case.limits_mib)
+                print(f"  {name:<6} {runs[0].layers} layers there, {held or 'nothing'} of {limits} MiB")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,23 @@
-"""Errors of predicted speeds on published runs: median, p90, worst per class. ``--rows`` prints each run."""
+"""Median, p90 and worst error of predicted speeds per class of published runs. ``--rows`` prints each run."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.rigs.speed_errors import compared, table
+from tests.rigs.speed_errors import all_comparisons, table
 
 
 def main() -> None:
     if "--rows" in sys.argv[1:]:
-        for one in compared():
-            row, range_ = one.row, one.predicted
+        for comparison in all_comparisons():
+            row, range_ = comparison.row, comparison.predicted
             side = "held out" if row.held_out else "fitted"
             print(
-                f"{row.number:4} {side:8} {one.what:7} {row.kind:12} {row.model:20} "
+                f"{row.number:4} {side:8} {comparison.phase:7} {row.kind:12} {row.model:20} "
                 f"depth {row.depth_tokens:6} "
-                f"measured {one.measured:8.1f} predicted {range_.expected:8.1f} "
-                f"({range_.low:.1f} to {range_.high:.1f})  {row.box[:50]}"
+                f"measured {comparison.measured:8.1f} predicted {range_.expected:8.1f} "
+                f"({range_.low:.1f} to {range_.high:.1f})  {row.machine[:50]}"
             )
     print(table())
 

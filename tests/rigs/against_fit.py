@@ -24,30 +24,30 @@ from tests.planner import build
 
 CONTEXT_TOKENS = 4096
 ANSWER_TOKENS = 20
-ANSWERS = 3  # the quickest counts: others use this machine, too
+ANSWERS = 3  # the fastest counts: others use this machine, too
 PROMPT = "The capital of France is"
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 600.0  # only ends a run whose engine hangs
 MARGIN_MIB = DEFAULT_RESERVE.gpu_bytes // MIB  # left free on each device by both
 BUFFER = re.compile(r"(RPC\d+\[[^]]*\]) +(?:model|KV|compute) buffer size = +([\d.]+) MiB")
 OFFLOADED = re.compile(r"offloaded (\d+/\d+) layers")
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """``rooms_mib``: what each device may be filled with."""
+class Case:
+    """A model, and how much of each device's memory may be used."""
 
     name: str
     model: Path
-    rooms_mib: tuple[int, ...]
+    limits_mib: tuple[int, ...]
 
     @property
     def sizes_mib(self) -> tuple[int, ...]:
-        return tuple(room + MARGIN_MIB for room in self.rooms_mib)
+        return tuple(limit + MARGIN_MIB for limit in self.limits_mib)
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """``held_mib``: what the engine says that it holds on each device; ``layers`` that it has there."""
+class Result:
+    """``held_mib``: what the engine reports of each device's memory; ``layers`` that it offloaded."""
 
     text: str
     decode_tokens_per_s: float
@@ -55,7 +55,7 @@ class Ran:
     held_mib: dict[str, float]
 
 
-def our_flags(box: Box, engine: Capabilities) -> LlamaFlags:
+def our_flags(case: Case, engine: Capabilities) -> LlamaFlags:
     """The plan for cards of these sizes; one thread, as each device has."""
     gpus = tuple(
         Gpu(
@@ -67,20 +67,20 @@ def our_flags(box: Box, engine: Capabilities) -> LlamaFlags:
             size_mib * MIB,
             bandwidth_bytes_per_s=400e9,
         )
-        for number, size_mib in enumerate(box.sizes_mib)
+        for number, size_mib in enumerate(case.sizes_mib)
     )
     machine = replace(
         build.SMALL_CPU, gpus=gpus, engines=(EngineFound(LLAMA_CPP, engine.path, engine.version),)
     )
-    wish = LaunchOptions(context_tokens=CONTEXT_TOKENS, parallel=1, threads=1)
-    flags = plan(box.name, [model_of_file(box.model)], machine, wish).flags
+    options = LaunchOptions(context_tokens=CONTEXT_TOKENS, parallel=1, threads=1)
+    flags = plan(case.name, [model_of_file(case.model)], machine, options).flags
     assert isinstance(flags, LlamaFlags)
     return flags
 
 
-def command_lines(box: Box, engine: Capabilities, addresses: Sequence[str]) -> dict[str, list[str]]:
-    """What decides the split is left to ``--fit``; all else is alike."""
-    ours = replace(our_flags(box, engine), rpc=tuple(addresses))
+def command_lines(case: Case, engine: Capabilities, addresses: Sequence[str]) -> dict[str, list[str]]:
+    """Ours, and the same without the options that decide the split, which ``--fit`` does."""
+    ours = replace(our_flags(case, engine), rpc=tuple(addresses))
     theirs = LlamaFlags(
         context_tokens=CONTEXT_TOKENS,
         parallel=1,
@@ -97,25 +97,25 @@ def command_lines(box: Box, engine: Capabilities, addresses: Sequence[str]) -> d
         fit=True,
         jinja=True,
     )
-    margins = ("--fit-target", ",".join(str(MARGIN_MIB) for _ in box.sizes_mib))
+    margins = ("--fit-target", ",".join(str(MARGIN_MIB) for _ in case.sizes_mib))
     return {
         "ours": [*llama_cpp.arguments(ours, engine)],
         "--fit": [*llama_cpp.arguments(theirs, engine), *margins],
     }
 
 
-def run(engine: Capabilities, model: Path, args: Sequence[str], log: Path, *, first_port: int) -> Ran:
-    """Start, one answer that warms up, those that are timed, stop."""
+def run(engine: Capabilities, model: Path, args: Sequence[str], log: Path, *, first_port: int) -> Result:
+    """Starts the server, has it answer once to warm up, times further answers, stops it."""
     port = ports.free_port(first_port, first_port + 99)
     with served(engine, model, args, log, port):
         answer(port, 2)
         timed = [answer(port, ANSWER_TOKENS) for _ in range(ANSWERS)]
-    said = log.read_text(errors="replace")
+    reported = log.read_text(errors="replace")
     held: dict[str, float] = {}
-    for device, mib in BUFFER.findall(said):
+    for device, mib in BUFFER.findall(reported):
         held[device] = held.get(device, 0.0) + float(mib)
-    layers = OFFLOADED.findall(said)[-1]
-    return Ran(timed[0][0], max(speed for _, speed in timed), layers, held)
+    layers = OFFLOADED.findall(reported)[-1]
+    return Result(timed[0][0], max(speed for _, speed in timed), layers, held)
 
 
 @contextmanager
@@ -153,11 +153,11 @@ def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    raise AssertionError(f"llama-server did not serve:\n{log.read_text(errors='replace')[-2000:]}")
+    raise AssertionError(f"llama-server did not start to serve:\n{log.read_text(errors='replace')[-2000:]}")
 
 
 def answer(port: int, tokens: int) -> tuple[str, float]:
-    """Text and decoded tokens a second."""
+    """The text, and the decoded tokens/s."""
     body = {
         "prompt": PROMPT,
         "n_predict": tokens,
@@ -171,24 +171,24 @@ def answer(port: int, tokens: int) -> tuple[str, float]:
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as response:
-        said = json.load(response)
-    return said["content"], said["timings"]["predicted_per_second"]
+        reported = json.load(response)
+    return reported["content"], reported["timings"]["predicted_per_second"]
 
 
 def interleaved(
-    box: Box, engine: Capabilities, addresses: Sequence[str], folder: Path, *, rounds: int, first_port: int
-) -> dict[str, list[Ran]]:
-    """Each round runs both, in turns the one and the other first."""
-    lines = command_lines(box, engine, addresses)
-    found: dict[str, list[Ran]] = {name: [] for name in lines}
+    case: Case, engine: Capabilities, addresses: Sequence[str], folder: Path, *, rounds: int, first_port: int
+) -> dict[str, list[Result]]:
+    """Each round runs both; which is first alternates."""
+    lines = command_lines(case, engine, addresses)
+    found: dict[str, list[Result]] = {name: [] for name in lines}
     for number in range(rounds):
         for name in list(lines)[:: -1 if number % 2 else 1]:
             log = folder / f"{name.strip('-')}-{number}.log"
-            found[name].append(run(engine, box.model, lines[name], log, first_port=first_port))
+            found[name].append(run(engine, case.model, lines[name], log, first_port=first_port))
     return found
 
 
-def ratios(found: dict[str, list[Ran]]) -> tuple[float, float, float]:
+def ratios(found: dict[str, list[Result]]) -> tuple[float, float, float]:
     """Ours over theirs, round by round: lowest, median, highest."""
     pairs = zip(found["ours"], found["--fit"], strict=True)
     every = sorted(ours.decode_tokens_per_s / theirs.decode_tokens_per_s for ours, theirs in pairs)

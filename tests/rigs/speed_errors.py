@@ -1,6 +1,6 @@
-"""The planner's speeds beside the published ones: errors per class, as bench/ prints and a test bounds them.
+"""Errors of the planner's speeds against published ones, per class: bench/ prints them, a test bounds them.
 
-An error is the distance as a share of the measured figure.
+An error is the difference divided by the measured figure.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,16 +10,16 @@ from functools import cache
 from domain.plan import Range
 from planner.llama_cpp.estimate import estimate
 from planner.machine.efficiency import DECODE_SPREAD, PREFILL_SPREAD, speed_range
-from tests.rigs.speed_fit import folded
+from tests.rigs.speed_fit import cross_validated
 from tests.rigs.speed_rows import HOST_KINDS, Row, rows
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """``what`` is ``decode`` or ``prefill``."""
+class Comparison:
+    """``phase`` is ``decode`` or ``prefill``."""
 
     row: Row
-    what: str
+    phase: str
     measured: float
     predicted: Range
 
@@ -33,77 +33,81 @@ class Compared:
 
 
 @cache
-def compared() -> tuple[Compared, ...]:
-    """Every published figure that is predicted."""
-    return tuple(found for row in rows() for found in _compare(row))
+def all_comparisons() -> tuple[Comparison, ...]:
+    """Of every published figure that the planner predicts."""
+    return tuple(comparison for row in rows() for comparison in _compare(row))
 
 
-def _compare(row: Row) -> Iterable[Compared]:
+def _compare(row: Row) -> Iterable[Comparison]:
     speed = estimate(row.shape, row.flags, row.hardware, depth_tokens=row.depth_tokens).speed
     if row.decode_tokens_per_s and speed.decode_tokens_per_s:
-        yield Compared(row, "decode", row.decode_tokens_per_s, speed.decode_tokens_per_s)
+        yield Comparison(row, "decode", row.decode_tokens_per_s, speed.decode_tokens_per_s)
     if row.prefill_tokens_per_s and speed.prefill_tokens_per_s:
-        yield Compared(row, "prefill", row.prefill_tokens_per_s, speed.prefill_tokens_per_s)
+        yield Comparison(row, "prefill", row.prefill_tokens_per_s, speed.prefill_tokens_per_s)
 
 
-def chosen(what: str, *, held_out: bool | None = None, ram_assumed: bool = False) -> tuple[Compared, ...]:
-    """``held_out`` ``None``: those of both sides."""
+def select(phase: str, *, held_out: bool | None = None, ram_assumed: bool = False) -> tuple[Comparison, ...]:
+    """``held_out`` ``None``: whether held out or fitted."""
     return tuple(
-        one
-        for one in compared()
-        if (one.what, one.row.ram_assumed) == (what, ram_assumed) and held_out in (None, one.row.held_out)
+        comparison
+        for comparison in all_comparisons()
+        if (comparison.phase, comparison.row.ram_assumed) == (phase, ram_assumed)
+        and held_out in (None, comparison.row.held_out)
     )
 
 
 @cache
-def five_folds(what: str) -> tuple[Compared, ...]:
-    """Each figure as shares predict it that were fitted without its fold. Where cores or the link count,
-    whose shares no rule fits, the figure is the planner's own."""
-    spreads = DECODE_SPREAD if what == "decode" else PREFILL_SPREAD
+def five_folds(phase: str) -> tuple[Comparison, ...]:
+    """Each figure as predicted with efficiencies fitted without its fold. Runs that use cores or the link,
+    whose efficiencies are not fitted, are predicted with the planner's own."""
+    spreads = DECODE_SPREAD if phase == "decode" else PREFILL_SPREAD
     refitted = [
-        Compared(case.row, what, case.measured, speed_range(found, spreads[case.kind]))
-        for case, found in folded(what)
+        Comparison(case.row, phase, case.measured, speed_range(predicted, spreads[case.kind]))
+        for case, predicted in cross_validated(phase)
     ]
-    own = [one for one in chosen(what) if one.row.kind in HOST_KINDS]
-    return (*refitted, *own)
+    unfitted = [comparison for comparison in select(phase) if comparison.row.kind in HOST_KINDS]
+    return (*refitted, *unfitted)
 
 
-def quantile(found: Sequence[Compared], share: float) -> float:
-    errors = sorted(one.error for one in found)
+def quantile(comparisons: Sequence[Comparison], share: float) -> float:
+    errors = sorted(comparison.error for comparison in comparisons)
     return errors[min(len(errors) - 1, int(share * len(errors)))]
 
 
-def coverage(found: Sequence[Compared]) -> float:
-    return sum(one.is_in_range for one in found) / len(found)
+def coverage(comparisons: Sequence[Comparison]) -> float:
+    return sum(comparison.is_in_range for comparison in comparisons) / len(comparisons)
 
 
 def table() -> str:
-    """Median, p90 and worst error per class. Decode's shares were fitted on a part of the rows, prefill's
-    on all; either is fitted again without a fifth at a time."""
+    """Median, p90 and worst error per class. The planner's efficiencies of decode were fitted on a part of
+    the rows, those of prefill on all; five folds fit both again."""
     lines: list[str] = []
-    for title, what, found in (
-        ("held out", "decode", chosen("decode", held_out=True)),
-        ("fitted", "decode", chosen("decode", held_out=False)),
+    for title, phase, comparisons in (
+        ("held out", "decode", select("decode", held_out=True)),
+        ("fitted", "decode", select("decode", held_out=False)),
         ("five folds", "decode", five_folds("decode")),
-        ("all, RAM assumed", "decode", chosen("decode", ram_assumed=True)),
-        ("fitted", "prefill", chosen("prefill")),
+        ("all, RAM assumed", "decode", select("decode", ram_assumed=True)),
+        ("fitted", "prefill", select("prefill")),
         ("five folds", "prefill", five_folds("prefill")),
-        ("all, RAM assumed", "prefill", chosen("prefill", ram_assumed=True)),
+        ("all, RAM assumed", "prefill", select("prefill", ram_assumed=True)),
     ):
-        lines += _lines(f"{what}, {title}", found)
+        lines += _lines(f"{phase}, {title}", comparisons)
     return "\n".join(lines)
 
 
-def _lines(title: str, found: Sequence[Compared]) -> list[str]:
-    kinds = sorted({one.row.kind for one in found})
+def _lines(title: str, comparisons: Sequence[Comparison]) -> list[str]:
+    by_kind: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        by_kind.setdefault(comparison.row.kind, []).append(comparison)
     head = f"{title:26} {'rows':>5} {'median':>7} {'p90':>7} {'worst':>7} {'in range':>9}"
     return [
         head,
-        _line("  together", found),
-        *(_line(f"  {kind}", [one for one in found if one.row.kind == kind]) for kind in kinds),
+        _line("  together", comparisons),
+        *(_line(f"  {kind}", by_kind[kind]) for kind in sorted(by_kind)),
     ]
 
 
-def _line(title: str, found: Sequence[Compared]) -> str:
-    median, p90, worst = (quantile(found, share) for share in (0.5, 0.9, 1.0))
-    return f"{title:26} {len(found):5} {median:7.1%} {p90:7.1%} {worst:7.1%} {coverage(found):9.0%}"
+def _line(title: str, comparisons: Sequence[Comparison]) -> str:
+    median, p90, worst = (quantile(comparisons, share) for share in (0.5, 0.9, 1.0))
+    errors = f"{median:7.1%} {p90:7.1%} {worst:7.1%}"
+    return f"{title:26} {len(comparisons):5} {errors} {coverage(comparisons):9.0%}"

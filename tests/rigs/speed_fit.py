@@ -1,7 +1,8 @@
-"""The planner's shares fitted again without a fifth of the published runs, which are then predicted.
+"""Cross-validation of predicted speeds: each fifth of the published runs, predicted by efficiencies that were
+fitted without it.
 
-All runs of one model on one box are in the same fold. A fit begins at the same neutral shares for every back
-end and is drawn towards them, so that nothing of a fold is left in what predicts it.
+All runs of one model on one machine are in the same fold. Every fit begins at the same neutral values and is
+penalised for leaving them, so that nothing of a fold is in what predicts it.
 """
 
 import math
@@ -15,8 +16,7 @@ from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.speed import roofline, workload
 from planner.llama_cpp.speed.decode import decode_s
 from planner.llama_cpp.speed.prefill import prefill_s
-from planner.machine import efficiency
-from planner.machine.efficiency import Efficiency
+from planner.machine.efficiency import BY_CLASS, FITTED, Efficiency
 from planner.machine.model import MachineModel
 from tests.rigs.speed_rows import Row, rows
 
@@ -28,91 +28,97 @@ NEUTRAL: Mapping[str, Mapping[str, float]] = {
     },
     "prefill": {"flops": 0.3, "expert_flops": 0.2, "prefill_attention": 0.2},
 }  # fmt: skip
-PULL = 0.03  # of a share that is e times its neutral value: three per cent of error
-FAR = 1.2  # of what a run is further off a tenth counts: one odd run must not bend the rest
+PENALTY = 0.03  # of a value that is e times its neutral one, as an error
+OUTLIER_ERROR = 1.2  # of an error beyond this a tenth counts, so that one odd run does not bend the others
 STEPS = (1.5, 1.2, 1.06, 1.02)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One published figure. ``kind``: the back end or the class that predicts it."""
+    """One published figure. ``phase`` is ``decode`` or ``prefill``; ``kind`` the key of ``BY_CLASS`` that
+    predicts it."""
 
     row: Row
-    what: str
+    phase: str
     measured: float
     kind: str
-    box: MachineModel
-    run: ContextParams
-    work: Mapping[int, workload.Workload]
+    machine: MachineModel
+    cparams: ContextParams
+    workloads: Mapping[int, workload.Workload]
 
-    def predicted(self, reach: Efficiency) -> float | None:
-        box = replace(self.box, efficiency=reach)
-        seconds = decode_s(self.work, box) if self.what == "decode" else prefill_s(self.work, box, self.run)
+    def predict(self, efficiency: Efficiency) -> float | None:
+        machine = replace(self.machine, efficiency=efficiency)
+        if self.phase == "decode":
+            seconds = decode_s(self.workloads, machine)
+        else:
+            seconds = prefill_s(self.workloads, machine, self.cparams)
         return 1 / seconds if seconds else None
 
 
 @cache
-def cases() -> tuple[Case, ...]:
-    return tuple(case for row in rows() for case in _cases(row) if case.predicted(efficiency.FITTED))
+def all_cases() -> tuple[Case, ...]:
+    return tuple(case for row in rows() for case in _cases(row) if case.predict(FITTED))
 
 
 def _cases(row: Row) -> Iterable[Case]:
-    laid = estimate.memory_layout(row.shape, row.flags, row.hardware)
-    work = workload.device_workloads(row.shape, laid.hparams, laid.cparams, laid.placement, row.depth_tokens)
-    box = roofline.machine_model(row.flags, laid.placement, row.hardware)
-    kind = roofline.speed_class(work, box)
+    layout = estimate.memory_layout(row.shape, row.flags, row.hardware)
+    hparams, cparams, placement = layout.hparams, layout.cparams, layout.placement
+    workloads = workload.device_workloads(row.shape, hparams, cparams, placement, row.depth_tokens)
+    machine = roofline.machine_model(row.flags, placement, row.hardware)
+    kind = roofline.speed_class(workloads, machine)
     if row.decode_tokens_per_s:
-        yield Case(row, "decode", row.decode_tokens_per_s, kind, box, laid.cparams, work)
+        yield Case(row, "decode", row.decode_tokens_per_s, kind, machine, cparams, workloads)
     if row.prefill_tokens_per_s:
-        yield Case(row, "prefill", row.prefill_tokens_per_s, kind, box, laid.cparams, work)
+        yield Case(row, "prefill", row.prefill_tokens_per_s, kind, machine, cparams, workloads)
 
 
 @cache
-def folded(what: str) -> tuple[tuple[Case, float], ...]:
-    """Each figure of a GPU's that holds all, with what the other four folds make of it, in tokens/s."""
+def cross_validated(phase: str) -> tuple[tuple[Case, float], ...]:
+    """Each figure of a run with all on GPUs, with the tokens/s predicted from the other four folds."""
     found: list[tuple[Case, float]] = []
-    for kind in efficiency.BY_CLASS:
-        known = [case for case in cases() if (case.kind, case.what) == (kind, what)]
+    for kind in BY_CLASS:
+        cases_of_kind = [case for case in all_cases() if (case.kind, case.phase) == (kind, phase)]
         for fold in range(FOLDS):
-            left_out = [case for case in known if case.row.digest % FOLDS == fold]
+            left_out = [case for case in cases_of_kind if case.row.digest % FOLDS == fold]
             if left_out:
-                reach = fitted(kind, what, [case for case in known if case not in left_out])
-                found += [(case, case.predicted(reach) or 0.0) for case in left_out]
+                efficiency = fit(kind, phase, [case for case in cases_of_kind if case not in left_out])
+                found += [(case, case.predict(efficiency) or 0.0) for case in left_out]
     return tuple(found)
 
 
-def fitted(kind: str, what: str, known: Sequence[Case]) -> Efficiency:
-    """Coordinate descent on the shares of one back end."""
-    values = dict(NEUTRAL[what])
-    best = _loss(kind, what, values, known)
+def fit(kind: str, phase: str, cases: Sequence[Case]) -> Efficiency:
+    """By coordinate descent on the values of one class."""
+    values = dict(NEUTRAL[phase])
+    best = _loss(kind, phase, values, cases)
     for step in STEPS:
         is_better = True
         while is_better:
             is_better = False
             for name, value in values.items():
                 for factor in (step, 1 / step):
-                    tried = {**values, name: value * factor}
-                    loss = _loss(kind, what, tried, known)
+                    candidate = {**values, name: value * factor}
+                    loss = _loss(kind, phase, candidate, cases)
                     if loss < best - 1e-5:
-                        values, best, is_better = tried, loss, True
+                        values, best, is_better = candidate, loss, True
                         break
-    return _with(kind, values)
+    return _with_values(kind, values)
 
 
-def _with(kind: str, values: Mapping[str, float]) -> Efficiency:
-    one = replace(efficiency.BY_CLASS[kind], **values)  # type: ignore[arg-type]
-    return replace(efficiency.FITTED, by_class={**efficiency.BY_CLASS, kind: one})
+def _with_values(kind: str, values: Mapping[str, float]) -> Efficiency:
+    factors = replace(BY_CLASS[kind], **values)  # type: ignore[arg-type]
+    return replace(FITTED, by_class={**BY_CLASS, kind: factors})
 
 
-def _loss(kind: str, what: str, values: Mapping[str, float], known: Sequence[Case]) -> float:
-    """The mean error, of which the many depths of one model on one box have their root's share."""
-    reach = _with(kind, values)
-    runs = Counter(case.row.group for case in known)
+def _loss(kind: str, phase: str, values: Mapping[str, float], cases: Sequence[Case]) -> float:
+    """The weighted mean error. Many depths of one model on one machine together weigh as the root of their
+    number."""
+    efficiency = _with_values(kind, values)
+    runs = Counter(case.row.group for case in cases)
     total = weights = 0.0
-    for case in known:
+    for case in cases:
         weight = 1 / math.sqrt(runs[case.row.group])
-        error = abs((case.predicted(reach) or 0.0) / case.measured - 1)
-        total += weight * (min(FAR, error) + 0.1 * max(0.0, error - FAR))
+        error = abs((case.predict(efficiency) or 0.0) / case.measured - 1)
+        total += weight * (min(OUTLIER_ERROR, error) + 0.1 * max(0.0, error - OUTLIER_ERROR))
         weights += weight
-    pull = sum(math.log(values[name] / start) ** 2 for name, start in NEUTRAL[what].items())
-    return (total / weights if weights else 0.0) + PULL * pull
+    penalty = sum(math.log(values[name] / neutral) ** 2 for name, neutral in NEUTRAL[phase].items())
+    return (total / weights if weights else 0.0) + PENALTY * penalty

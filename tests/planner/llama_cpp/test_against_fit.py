@@ -9,14 +9,14 @@ from domain.plan import LLAMA_CPP
 from launchers.base import SearchPaths
 from launchers.registry import choose
 from tests.rigs import rpc
-from tests.rigs.against_fit import Box, interleaved
+from tests.rigs.against_fit import Case, interleaved
 from tests.rigs.moe import write_moe
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.mark.parametrize(
-    ("experts", "rooms_mib"),
+    ("experts", "limits_mib"),
     [
         pytest.param(False, (150,), id="some layers on one device"),
         pytest.param(False, (160, 90), id="all on two unequal devices"),
@@ -24,18 +24,18 @@ pytestmark = pytest.mark.engine
     ],
 )
 def test_a_plan_runs_within_the_memory_given(
-    experts: bool, rooms_mib: tuple[int, ...], smollm2: Path, tmp_path: Path
+    experts: bool, limits_mib: tuple[int, ...], smollm2: Path, tmp_path: Path
 ) -> None:
     worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
     engine = choose(LLAMA_CPP, SearchPaths(search_path=os.environ["PATH"]))
     model = write_moe(smollm2, tmp_path / "moe.gguf") if experts else smollm2
-    box = Box("the small model", model, rooms_mib)
+    case = Case("the small model", model, limits_mib)
     first_port = 28000 + 300 * worker
-    with rpc.devices(box.sizes_mib, tmp_path, first_port=first_port) as addresses:
-        runs_by_name = interleaved(box, engine, addresses, tmp_path, rounds=1, first_port=first_port + 100)
+    with rpc.devices(case.sizes_mib, tmp_path, first_port=first_port) as addresses:
+        runs_by_name = interleaved(case, engine, addresses, tmp_path, rounds=1, first_port=first_port + 100)
     for runs in runs_by_name.values():
         assert "Paris" in runs[0].text
         assert runs[0].held_mib
-    for address, room_mib in zip(addresses, rooms_mib, strict=True):
+    for address, limit_mib in zip(addresses, limits_mib, strict=True):
         held = [mib for device, mib in runs_by_name["ours"][0].held_mib.items() if f"[{address}]" in device]
-        assert 0 < sum(held) <= room_mib
+        assert 0 < sum(held) <= limit_mib

@@ -1,6 +1,6 @@
-"""Memory of models of every recorded architecture, compared with what llama.cpp reported for the same lines.
+"""Memory of models of every recorded architecture, compared with what llama.cpp reported.
 
-Recorded from build 11434 on replicas; see the note in the capture.
+Recorded with the same command lines on build 11434, on replicas; see the note in the capture.
 """
 
 from dataclasses import replace
