@@ -37,7 +37,7 @@ def _caller() -> int:
 
 
 def _without_daemon(gone: DaemonGoneError, *, check: str | None, hub: bool, report: bool) -> dict[str, Any]:
-    argv = [sys.executable, "-m", "daemon.doctor.offline", "--silent", str(gone), "--hint", gone.hint]
+    argv = [sys.executable, "-m", "daemon.doctor.offline", "--reason", str(gone), "--hint", gone.hint]
     argv += ["--check", check] if check is not None else []
     argv += ["--hub"] if hub else []
     argv += ["--report"] if report else []

@@ -25,18 +25,18 @@ async def get_status(request: Request) -> Any:
 
 @router.get("/probe")
 async def get_probe(request: Request, refresh: bool = False) -> Any:
-    """The machine, as of the last look or looked at now."""
+    """The machine as of the last snapshot, or of a new one."""
     app = app_of(request)
     return to_json(await (snapshot.probe_now(app) if refresh else snapshot.latest(app)))
 
 
 @router.get("/profile")
 async def get_profile(request: Request) -> Any:
-    """The machine looked at now, in the shape of the probe: for plans elsewhere, without whose it is."""
+    """A new snapshot of the machine in the shape of the probe, anonymized: for plans on other machines."""
     app = app_of(request)
-    seen = await snapshot.probe_now(app)
+    hardware = await snapshot.probe_now(app)
     own = await asyncio.to_thread(identifiers.read_identifiers, app.settings.sysroot)
-    return to_json(anonymize.build_profile(seen, own))
+    return to_json(anonymize.build_profile(hardware, own))
 
 
 Uid = Annotated[int | None, Query(ge=0, lt=2**32)]
@@ -46,23 +46,25 @@ Uid = Annotated[int | None, Query(ge=0, lt=2**32)]
 async def get_doctor(
     request: Request, check: str | None = None, hub: bool = False, caller: Uid = None
 ) -> Any:
-    """What is in the way of serving, why, and what to do about it: of all checks or of one. ``caller`` is
-    the number of the user who asks, whose groups are looked at, too."""
-    only = None if check is None else service.known(check)
-    seen = await service.facts(app_of(request), caller_uid=caller, ask_hub=hub or only == service.HUB)
-    return to_json(service.findings(seen, only))
+    """What prevents models from being served, why, and how to fix it: of all checks or of one. ``caller`` is
+    the id of the user who asks, whose groups are checked, too."""
+    only = None if check is None else service.require_check(check)
+    inputs = await service.collect_inputs(
+        app_of(request), caller_uid=caller, ask_hub=hub or only == service.HUB
+    )
+    return to_json(service.run_checks(inputs, only))
 
 
 @router.get("/doctor/report")
 async def get_report(request: Request, hub: bool = False, caller: Uid = None) -> Any:
-    """The findings, and a text for a bug report: with settings, events and logs, without names, numbers and
-    secrets."""
+    """The findings, and a text for a bug report: with settings, events and logs, without names, serial
+    numbers and secrets."""
     app = app_of(request)
-    seen = await service.facts(app, caller_uid=caller, ask_hub=hub)
-    told = service.findings(seen)
-    attached = await asyncio.to_thread(report.read, app.settings, seen)
-    text = await asyncio.to_thread(report.text, seen, told, attached)
-    return {"findings": to_json(told), "text": text}
+    inputs = await service.collect_inputs(app, caller_uid=caller, ask_hub=hub)
+    findings = service.run_checks(inputs)
+    attachments = await asyncio.to_thread(report.read_attachments, app.settings, inputs)
+    text = await asyncio.to_thread(report.render, inputs, findings, attachments)
+    return {"findings": to_json(findings), "text": text}
 
 
 @router.post("/shutdown", status_code=202)

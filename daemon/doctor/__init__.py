@@ -1,1 +1,1 @@
-"""The doctor: facts, checks, findings, reports."""
+"""The doctor: collects the input, runs the checks, renders a report."""

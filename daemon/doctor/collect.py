@@ -1,9 +1,8 @@
-"""Reads what the checks look at, in one place. Blocks for a second or so: call it in a thread."""
+"""Reads the input of all checks, in one place. Blocks for about a second: call it in a thread."""
 
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ HUB_TIMEOUT_S = 10.0
 GPU_BACKENDS = frozenset({"cuda", "rocm", "hip"})
 
 
-def read(
+def collect_inputs(
     settings: Settings,
     hardware: Hardware,
     daemon: Daemon,
@@ -34,9 +33,9 @@ def read(
     caller_uid: int | None = None,
     ask_hub: bool = False,
 ) -> DoctorInput:
-    """Hardware, launches and events come from whoever asks: a daemon has them at hand."""
-    here = settings.sysroot == Path("/")
-    unit = systemd.read_unit(UNIT) if here else None
+    """Hardware, launches and events are passed in, because a daemon has them at hand."""
+    is_this_machine = settings.sysroot == Path("/")
+    unit = systemd.read_unit(UNIT) if is_this_machine else None
     own = accounts.by_uid(os.getuid())
     return DoctorInput(
         hardware=hardware,
@@ -49,47 +48,44 @@ def read(
         unit_user=accounts.by_name(unit.user) if unit and unit.user else None,
         caller=own if caller_uid is None else accounts.by_uid(caller_uid),
         groups=accounts.group_names(),
-        disks=disks(settings),
+        disks=read_disks(settings),
         disk_low_bytes=settings.disk_low_bytes,
         builds={
             engine.path: gpu_targets.read_build(Path(engine.path))
             for engine in hardware.engines
             if GPU_BACKENDS & set(engine.backends)
         },
-        clock_synchronised=clock.is_synchronised() if here else None,
+        clock_synchronised=clock.is_synchronised() if is_this_machine else None,
         gfx_override=os.environ.get("HSA_OVERRIDE_GFX_VERSION"),
-        known_troubles=versions.known_issues(),
+        known_issues=versions.known_issues(),
         cuda_since=versions.cuda_since(),
-        hub=reach(offline=settings.offline) if ask_hub else None,
+        hub=request_hub(offline=settings.offline) if ask_hub else None,
         now=now(),
     )
 
 
-def disks(settings: Settings) -> tuple[Disk, ...]:
-    return tuple(_disk(holds, folder) for holds, folder in _folders(settings))
+def read_disks(settings: Settings) -> tuple[Disk, ...]:
+    folders = (("models", settings.models_dir), ("state", settings.state_dir))
+    return tuple(_read_disk(holds, folder) for holds, folder in folders)
 
 
-def _folders(settings: Settings) -> Sequence[tuple[str, Path]]:
-    return (("models", settings.models_dir), ("state", settings.state_dir))
-
-
-def _disk(holds: str, folder: Path) -> Disk:
+def _read_disk(holds: str, folder: Path) -> Disk:
     try:
-        near = existing_folder(folder)
-        usage = shutil.disk_usage(near)
+        existing = existing_folder(folder)
+        usage = shutil.disk_usage(existing)
     except OSError:
         return Disk(holds, str(folder))
-    return Disk(holds, str(folder), usage.free, usage.total, os.access(near, os.W_OK | os.X_OK))
+    return Disk(holds, str(folder), usage.free, usage.total, os.access(existing, os.W_OK | os.X_OK))
 
 
-def reach(*, offline: bool) -> Hub:
-    """Any answer counts: an address that refuses a stranger is reached."""
+def request_hub(*, offline: bool) -> Hub:
+    """Any response counts, even one that denies access."""
     address = errors.endpoint()
     if offline:
         return Hub(address, asked=False)
-    began = time.monotonic()
+    started_s = time.monotonic()
     try:
         httpx.head(address, timeout=HUB_TIMEOUT_S, follow_redirects=True)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Hub(address, error=f"{error}" or type(error).__name__)
-    return Hub(address, time.monotonic() - began)
+    return Hub(address, time.monotonic() - started_s)

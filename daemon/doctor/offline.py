@@ -1,6 +1,6 @@
-"""The doctor where no daemon answers: ``python -m daemon.doctor.offline`` prints JSON for node-ctl.
+"""The doctor for when no daemon answers: ``python -m daemon.doctor.offline`` prints JSON for node-ctl.
 
-It looks as the user who typed the command, changes nothing, and takes no lock: the state is read from a copy.
+It runs as the user who typed the command, changes nothing and takes no lock: the state is read from a copy.
 """
 
 import argparse
@@ -31,64 +31,70 @@ from probes import identifiers
 State = tuple[tuple[LaunchHealth, ...] | None, tuple[Event, ...] | None]
 
 
-def run(argv: Sequence[str] | None = None) -> int:
-    given = _arguments().parse_args(argv)
-    only = given.check
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    only = arguments.check
     try:
         if only is not None:
-            service.known(only)
+            service.require_check(only)
         settings = config.load()
     except ConfigError as error:
-        found = NamedFinding(
+        finding = NamedFinding(
             "daemon",
             Verdict.ERROR,
-            f"{given.silent}: {error}",
-            "it can't start",
+            f"{arguments.reason}: {error}",
+            "the daemon can't start",
             error.hint,
-            service.recheck("daemon"),
+            service.recheck_command("daemon"),
         )
-        return _print({"findings": to_json([found]), "text": _bare(found) if given.report else None})
+        text = _report_without_settings(finding) if arguments.report else None
+        return _print({"findings": to_json([finding]), "text": text})
     except UsageError as error:
         return _print({"error": {"message": str(error), "hint": error.hint}})
-    seen = facts(settings, Daemon(given.silent, given.hint), ask_hub=given.hub or only == service.HUB)
-    told = service.findings(seen, only)
-    text = report.text(seen, told, report.read(settings, seen)) if given.report else None
-    return _print({"findings": to_json(told), "text": text})
+    daemon = Daemon(arguments.reason, arguments.hint)
+    inputs = collect_inputs(settings, daemon, ask_hub=arguments.hub or only == service.HUB)
+    findings = service.run_checks(inputs, only)
+    text = None
+    if arguments.report:
+        text = report.render(inputs, findings, report.read_attachments(settings, inputs))
+    return _print({"findings": to_json(findings), "text": text})
 
 
-def _bare(found: NamedFinding) -> str:
-    """A report where not even the settings can be read."""
-    nothing = report.Attached({}, {}, report.system(Path("/")), identifiers.read_identifiers(Path("/")))
-    return report.text(DoctorInput(now=now()), [found], nothing)
+def _report_without_settings(finding: NamedFinding) -> str:
+    root = Path("/")
+    attachments = report.Attachments({}, {}, report.distribution(root), identifiers.read_identifiers(root))
+    return report.render(DoctorInput(now=now()), [finding], attachments)
 
 
-def facts(settings: Settings, daemon: Daemon, *, ask_hub: bool) -> DoctorInput:
-    launches, events = state(settings.state_dir / "state.db")
-    # what engines answer is not kept: in the state of a service it would belong to who looks
-    beside = replace(search_paths(settings), cache_dir=None)
-    engines = tuple(found for launcher in LAUNCHERS.values() for found in launcher.find(beside))
-    seen = replace(real_adapters(settings).probe(), engines=engines)
-    return collect.read(settings, seen, daemon, launches=launches, events=events, ask_hub=ask_hub)
+def collect_inputs(settings: Settings, daemon: Daemon, *, ask_hub: bool) -> DoctorInput:
+    launches, events = read_state(settings.state_dir / "state.db")
+    # engine queries are not cached: the files would belong to this user, in the state of a service
+    paths = replace(search_paths(settings), cache_dir=None)
+    engines = tuple(engine for launcher in LAUNCHERS.values() for engine in launcher.find(paths))
+    hardware = replace(real_adapters(settings).probe(), engines=engines)
+    return collect.collect_inputs(
+        settings, hardware, daemon, launches=launches, events=events, ask_hub=ask_hub
+    )
 
 
-def state(path: Path) -> State:
-    """Launches and events of a copy of ``path``: opening it would make files that belong to this user.
-    Nothing where there is none, not known where it can't be read."""
+def read_state(path: Path) -> State:
+    """Launches and events from a copy of ``path``: opening it would create files that belong to this user.
+    Empty if there is no state, None if it cannot be read."""
     with TemporaryDirectory(prefix="node-doctor-") as folder:
         try:
             if not path.exists():
                 return (), ()
-            for part in path.parent.glob(f"{path.name}*"):
-                shutil.copy(part, folder)
+            for file in path.parent.glob(f"{path.name}*"):
+                shutil.copy(file, folder)
             with closing(Store(Path(folder, path.name))) as store:
                 launches = store.launches.all()
-                return tuple(_watched(one) for one in launches), store.events.since()
+                return tuple(_launch_health(record) for record in launches), store.events.since()
         except (OSError, NodeError, sqlite3.Error):
             return None, None
 
 
-def _watched(one: LaunchRecord) -> LaunchHealth:
-    return LaunchHealth(one.request.name, one.state, one.desired, one.restarts, one.last_error)
+def _launch_health(record: LaunchRecord) -> LaunchHealth:
+    return LaunchHealth(record.request.name, record.state, record.desired, record.restarts, record.last_error)
 
 
 def _print(answer: dict[str, Any]) -> int:
@@ -96,15 +102,15 @@ def _print(answer: dict[str, Any]) -> int:
     return 0
 
 
-def _arguments() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m daemon.doctor.offline", description=__doc__)
-    parser.add_argument("--silent", required=True, metavar="TEXT", help="why no daemon answers")
-    parser.add_argument("--hint", default="", metavar="TEXT", help="what starts one")
-    parser.add_argument("--check", metavar="NAME", help="one check alone")
-    parser.add_argument("--hub", action="store_true", help="ask the hub, too")
-    parser.add_argument("--report", action="store_true", help="with the text for a bug report")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why no daemon answers")
+    parser.add_argument("--hint", default="", metavar="TEXT", help="how to start one")
+    parser.add_argument("--check", metavar="NAME", help="run one check only")
+    parser.add_argument("--hub", action="store_true", help="also check the hub")
+    parser.add_argument("--report", action="store_true", help="include the text for a bug report")
     return parser
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main())

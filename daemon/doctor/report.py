@@ -1,4 +1,4 @@
-"""One text with all that a bug report needs, and nothing that tells whose machine it is."""
+"""Renders a bug report: one text with the findings and what explains them, anonymized."""
 
 import json
 import platform
@@ -11,8 +11,9 @@ from config.settings import Settings
 from daemon.app import log_path
 from daemon.doctor.anonymize import anonymize_hardware
 from daemon.doctor.checks.finding import NamedFinding
-from daemon.doctor.checks.input import DoctorInput
+from daemon.doctor.checks.input import DoctorInput, LaunchHealth
 from daemon.launches.log_tail import text_of
+from daemon.state.records import Event
 from daemon.status import VERSION
 from domain.anonymize import Identifiers, anonymize_text
 from domain.launch import LaunchState
@@ -28,60 +29,68 @@ HEAD = "# node-daemon report"
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
-    """What goes along with the facts: settings by name, the last lines of logs by their file, the system."""
+class Attachments:
+    """What a report has beside the input of the checks: settings by name, the last lines of logs by file
+    name, the distribution."""
 
     settings: Mapping[str, Any]
     logs: Mapping[str, str]
-    system: str
+    distribution: str
     identifiers: Identifiers
 
 
-def read(settings: Settings, seen: DoctorInput) -> Attached:
-    """Blocks. Logs are those of launches that failed or come back, and the daemon's own where it has one."""
-    logs = [settings.state_dir / "node-daemon.log"]
-    bad = (LaunchState.FAILED, LaunchState.DEGRADED)
-    logs += [log_path(settings, one.name) for one in seen.launches or () if one.state in bad]
-    written = {path.name: text for path in logs if (text := _tail(path))}
-    if seen.unit is not None and (lines := systemd.read_journal(seen.unit.name, LOG_LINES)):
-        written["the journal"] = lines
-    return Attached(
+def read_attachments(settings: Settings, inputs: DoctorInput) -> Attachments:
+    """Blocks. The logs are those of launches that failed or are degraded, and the daemon's own."""
+    paths = [settings.state_dir / "node-daemon.log"]
+    unhealthy = (LaunchState.FAILED, LaunchState.DEGRADED)
+    paths += [
+        log_path(settings, launch.name) for launch in inputs.launches or () if launch.state in unhealthy
+    ]
+    logs = {path.name: text for path in paths if (text := _tail(path))}
+    if inputs.unit is not None and (lines := systemd.read_journal(inputs.unit.name, LOG_LINES)):
+        logs["the journal"] = lines
+    return Attachments(
         settings=settings.model_dump(mode="json"),
-        logs=written,
-        system=system(settings.sysroot),
+        logs=logs,
+        distribution=distribution(settings.sysroot),
         identifiers=identifiers.read_identifiers(settings.sysroot),
     )
 
 
-def text(seen: DoctorInput, told: Sequence[NamedFinding], attached: Attached) -> str:
+def render(inputs: DoctorInput, findings: Sequence[NamedFinding], attachments: Attachments) -> str:
     """Markdown, ready to be pasted."""
+    versions = f"node-daemon {VERSION}, Python {platform.python_version()}, {attachments.distribution}"
+    settings = (f"{name} = {_setting(name, value)}" for name, value in attachments.settings.items())
+    launches = (_launch(launch) for launch in inputs.launches or ())
+    events = (_event(event) for event in (inputs.events or ())[-EVENTS:])
+    hardware = anonymize_hardware(inputs.hardware, attachments.identifiers)
     parts = [
-        f"{HEAD}\n\nnode-daemon {VERSION}, Python {platform.python_version()}, {attached.system}, {seen.now}",
-        _section("Findings", "\n".join(_finding(one) for one in told)),
-        _section(
-            "Settings",
-            "\n".join(f"{name} = {_setting(name, value)}" for name, value in attached.settings.items()),
-        ),
-        _section("Launches", "\n".join(_launch(one) for one in to_json(seen.launches or ()))),
-        _section("Last events", "\n".join(_event(one) for one in to_json((seen.events or ())[-EVENTS:]))),
-        *(_section(f"Last lines of {name}", lines) for name, lines in attached.logs.items()),
-        _section("Unit", json.dumps(to_json(seen.unit), indent=1)),
-        _section("System", json.dumps(to_json(seen.system), indent=1)),
-        _section(
-            "Probe", json.dumps(to_json(anonymize_hardware(seen.hardware, attached.identifiers)), indent=1)
-        ),
+        f"{HEAD}\n\n{versions}, {inputs.now}",
+        _section("Findings", "\n".join(_finding(finding) for finding in findings)),
+        _section("Settings", "\n".join(settings)),
+        _section("Launches", "\n".join(launches)),
+        _section("Last events", "\n".join(events)),
+        *(_section(f"Last lines of {name}", lines) for name, lines in attachments.logs.items()),
+        _section("Unit", _json(inputs.unit)),
+        _section("System", _json(inputs.system)),
+        _section("Probe", _json(hardware)),
     ]
-    return anonymize_text("\n\n".join(parts), attached.identifiers) + "\n"
+    return anonymize_text("\n\n".join(parts), attachments.identifiers) + "\n"
 
 
 def _section(title: str, content: str) -> str:
-    fence = "````"  # an engine's own lines may hold three of them
+    fence = "````"  # the output of an engine may contain three of them
     return f"## {title}\n\n{fence}\n{content or 'none'}\n{fence}"
 
 
-def _finding(one: NamedFinding) -> str:
-    lines = [f"{one.status.value:<9} {one.check}: {one.found}"]
-    lines += [f"{'':<10}{label}: {words}" for label, words in (("why", one.why), ("fix", one.fix)) if words]
+def _json(value: object) -> str:
+    return json.dumps(to_json(value), indent=1)
+
+
+def _finding(finding: NamedFinding) -> str:
+    lines = [f"{finding.status.value:<9} {finding.check}: {finding.found}"]
+    details = (("why", finding.why), ("fix", finding.fix))
+    lines += [f"{'':<10}{label}: {text}" for label, text in details if text]
     return "\n".join(lines)
 
 
@@ -89,14 +98,14 @@ def _setting(name: str, value: object) -> str:
     return "<left out>" if SECRET_NAME.search(name) and value else json.dumps(value)
 
 
-def _launch(one: Mapping[str, Any]) -> str:
-    wanted = "wanted" if one["wanted"] else "not wanted"
-    said = one["last_error"] or "no error"
-    return f"{one['name']}: {one['state']}, {wanted}, {one['restarts']} restarts, {said}"
+def _launch(launch: LaunchHealth) -> str:
+    desired = "desired" if launch.desired else "not desired"
+    error = launch.last_error or "no error"
+    return f"{launch.name}: {launch.state.value}, {desired}, {launch.restarts} restarts, {error}"
 
 
-def _event(one: Mapping[str, Any]) -> str:
-    return f"{one['at']} {one['kind']} {one['launch'] or '-'}: {one['message']}"
+def _event(event: Event) -> str:
+    return f"{event.at} {event.kind} {event.launch or '-'}: {event.message}"
 
 
 def _tail(path: Path) -> str:
@@ -106,8 +115,8 @@ def _tail(path: Path) -> str:
         return ""
 
 
-def system(root: Path) -> str:
-    """The distribution, as it calls itself."""
-    told = sysfs.read(root / "etc/os-release") or ""
-    named = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
-    return named.get("PRETTY_NAME", "an unknown system").strip('"')
+def distribution(root: Path) -> str:
+    """The name of the distribution."""
+    text = sysfs.read(root / "etc/os-release") or ""
+    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return values.get("PRETTY_NAME", "an unknown system").strip('"')

@@ -1,4 +1,4 @@
-"""All checks, one after the other: what is in the way of serving, why, and what to do about it."""
+"""Runs the checks of the doctor, in a fixed order. README.md says how to add one."""
 
 import asyncio
 import logging
@@ -69,15 +69,15 @@ HUB = "hub"
 log = logging.getLogger(__name__)
 
 
-async def facts(app: App, *, caller_uid: int | None, ask_hub: bool) -> DoctorInput:
-    up = datetime.fromisoformat(now()) - datetime.fromisoformat(app.since)
-    seen = await snapshot.probe_now(app)
+async def collect_inputs(app: App, *, caller_uid: int | None, ask_hub: bool) -> DoctorInput:
+    uptime = datetime.fromisoformat(now()) - datetime.fromisoformat(app.since)
+    hardware = await snapshot.probe_now(app)
     return await asyncio.to_thread(
-        lambda: collect.read(
+        lambda: collect.collect_inputs(
             app.settings,
-            seen,
-            Daemon(uptime_s=up.total_seconds()),
-            launches=tuple(_watched(launch) for launch in app.launches.values()),
+            hardware,
+            Daemon(uptime_s=uptime.total_seconds()),
+            launches=tuple(_launch_health(launch) for launch in app.launches.values()),
             events=app.store.events.since(),
             caller_uid=caller_uid,
             ask_hub=ask_hub,
@@ -85,47 +85,51 @@ async def facts(app: App, *, caller_uid: int | None, ask_hub: bool) -> DoctorInp
     )
 
 
-def findings(seen: DoctorInput, only: str | None = None) -> tuple[NamedFinding, ...]:
-    """Of all checks in their order, or of one. A check that has nothing to look at here tells nothing."""
+def run_checks(inputs: DoctorInput, only: str | None = None) -> tuple[NamedFinding, ...]:
+    """All checks, or the one named ``only``. A check that does not apply to this machine returns nothing."""
     return tuple(
-        NamedFinding(name, one.status, one.found, one.why, one.fix, recheck(name) if _bad(one.status) else "")
+        NamedFinding(
+            name,
+            finding.status,
+            finding.found,
+            finding.why,
+            finding.fix,
+            "" if finding.status is Verdict.OK else recheck_command(name),
+        )
         for name, check in CHECKS.items()
         if only in (None, name)
-        for one in guarded(check, seen)
+        for finding in _run_isolated(check, inputs)
     )
 
 
-def guarded(check: Check, seen: DoctorInput) -> tuple[Finding, ...]:
+def _run_isolated(check: Check, inputs: DoctorInput) -> tuple[Finding, ...]:
     try:
-        return check(seen)
-    except Exception as bug:  # what one check didn't foresee of a machine must not hide what the others find
-        log.exception("check broke: %s", check.__module__)
-        return not_known(f"the check broke: {bug!r}", fix="it is a bug worth a report: --report FILE")
+        return check(inputs)
+    except Exception as bug:  # a bug in one check must not hide the findings of the others
+        log.exception("check failed: %s", check.__module__)
+        fix = "this is a bug; node-ctl doctor --report FILE collects what a bug report needs"
+        return not_known(f"the check failed: {bug!r}", fix=fix)
 
 
-def recheck(name: str) -> str:
+def recheck_command(name: str) -> str:
     return f"node-ctl doctor --check {name}"
 
 
-def known(name: str) -> str:
-    """Raises: UsageError for what is the name of no check."""
+def require_check(name: str) -> str:
+    """Raises: UsageError if there is no check of this name."""
     if name not in CHECKS:
-        raise UsageError(f"no check is called {name!r}", hint=f"there are: {', '.join(CHECKS)}")
+        raise UsageError(f"no check is called {name!r}", hint=f"checks: {', '.join(CHECKS)}")
     return name
 
 
-def _bad(status: Verdict) -> bool:
-    return status is not Verdict.OK
-
-
-def _watched(launch: Launch) -> LaunchHealth:
+def _launch_health(launch: Launch) -> LaunchHealth:
     attempts = launch.attempts
-    stuck = launch.state is LaunchState.STOPPING and attempts.last_error is not None
+    is_stuck = launch.state is LaunchState.STOPPING and attempts.last_error is not None
     return LaunchHealth(
         name=launch.name,
         state=launch.state,
-        wanted=launch.lifecycle.desired,
+        desired=launch.lifecycle.desired,
         restarts=attempts.restarts,
         last_error=attempts.last_error,
-        stuck_pid=launch.pid if stuck else None,
+        stuck_pid=launch.pid if is_stuck else None,
     )

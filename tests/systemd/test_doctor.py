@@ -32,7 +32,7 @@ def test_it_tells_the_limit_that_engines_get_and_the_unit_hides_no_device(instal
         assert memlock["found"] == "unlimited for the service"
     else:
         assert memlock["found"].startswith(f"{int(soft) // 1024**2} MiB of ")
-        assert "raise memlock of the container around it" in memlock["fix"]
+        assert "raise the memlock limit of the container" in memlock["fix"]
     assert box.property(UNIT, "DevicePolicy") == "auto"
     assert box.property(UNIT, "DeviceAllow") == "", "any entry would hide all other devices"
     assert box.property(UNIT, "PrivateDevices") == "no"

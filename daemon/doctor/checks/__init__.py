@@ -1,1 +1,1 @@
-"""One check a module: from facts to findings, nothing else."""
+"""One check per module: a pure function from DoctorInput to findings."""

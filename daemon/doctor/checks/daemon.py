@@ -1,4 +1,4 @@
-"""Does the daemon answer, and has it or the machine died lately?"""
+"""Does the daemon answer, and have it or the machine died recently?"""
 
 from datetime import datetime, timedelta
 
@@ -6,77 +6,79 @@ from daemon.doctor.checks.finding import Finding, error, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
 from domain.units import duration
 
-# Kinds of the events that a start writes when the last daemon had no orderly end
+# Kinds of the events that a daemon writes at its start if the one before it did not shut down
 DAEMON_DIED = "daemon_died"
 MACHINE_DIED = "machine_died"
-LATELY = timedelta(days=7)
+PERIOD = timedelta(days=7)
 
 
-def check(facts: DoctorInput) -> tuple[Finding, ...]:
-    if facts.daemon.silent:
-        return (_silent(facts),)
-    if facts.events is None:
-        return not_known("the daemon answers; what happened before can't be read")
-    found = (*_died(facts), *_went_down(facts), *_restarted(facts))
-    return found or ok(f"answers, up {duration(facts.daemon.uptime_s)}")
+def check(inputs: DoctorInput) -> tuple[Finding, ...]:
+    if inputs.daemon.unreachable:
+        return (_unreachable(inputs),)
+    if inputs.events is None:
+        return not_known("whether the daemon died before: its events can't be read")
+    findings = (*_died(inputs), *_machine_died(inputs), *_restarted(inputs))
+    return findings or ok(f"answers, up {duration(inputs.daemon.uptime_s)}")
 
 
-def _silent(facts: DoctorInput) -> Finding:
-    unit = facts.unit
+def _unreachable(inputs: DoctorInput) -> Finding:
+    unit, daemon = inputs.unit, inputs.daemon
     if unit and unit.active == "active":
-        why = "the service runs, and node-ctl can't ask it"
-        return error(facts.daemon.silent, why=why, fix=facts.daemon.hint)
-    ended = f"; systemd says {unit.active}, last result {unit.result}" if unit and unit.result else ""
-    why = "nothing that fails is started again while no daemon runs"
-    return error(f"{facts.daemon.silent}{ended}", why=why, fix=facts.daemon.hint)
+        return error(
+            daemon.unreachable, why="the service is running, but node-ctl can't reach it", fix=daemon.hint
+        )
+    state = f"; systemd reports {unit.active}, last result {unit.result}" if unit and unit.result else ""
+    why = "models that fail are not restarted while no daemon runs"
+    return error(f"{daemon.unreachable}{state}", why=why, fix=daemon.hint)
 
 
-def _died(facts: DoctorInput) -> tuple[Finding, ...]:
-    last = _lately(facts, DAEMON_DIED)
-    if not last:
+def _died(inputs: DoctorInput) -> tuple[Finding, ...]:
+    times = _recent(inputs, DAEMON_DIED)
+    if not times:
         return ()
     return (
         warning(
-            f"died {last}",
-            why="its engines go on and are adopted, yet nobody watched them meanwhile",
-            fix="journalctl -u node-daemon (or node-daemon.log.1 beside the state) tells why; "
-            "node-ctl doctor --report FILE gathers what a bug report needs",
+            f"the daemon died {times}",
+            why="its engines kept running and were adopted, but nothing supervised them in between",
+            fix="see journalctl -u node-daemon (or node-daemon.log.1 in the state folder) for the cause; "
+            "node-ctl doctor --report FILE collects what a bug report needs",
         ),
     )
 
 
-def _went_down(facts: DoctorInput) -> tuple[Finding, ...]:
-    last = _lately(facts, MACHINE_DIED)
-    if not last:
+def _machine_died(inputs: DoctorInput) -> tuple[Finding, ...]:
+    times = _recent(inputs, MACHINE_DIED)
+    if not times:
         return ()
     return (
         warning(
-            f"the machine went down without warning {last}",
-            why="power, heat, or a GPU that took all of the shared memory: it will happen again",
+            f"the machine went down without a shutdown {times}",
+            why="power, heat, or a GPU that used all of the shared memory: it is likely to happen again",
             fix="journalctl -b -1 -e shows the last lines before it; look for NVRM, amdgpu, thermal and oom",
         ),
     )
 
 
-def _restarted(facts: DoctorInput) -> tuple[Finding, ...]:
-    restarts = facts.unit.restarts if facts.unit and facts.daemon.as_service else None
+def _restarted(inputs: DoctorInput) -> tuple[Finding, ...]:
+    restarts = inputs.unit.restarts if inputs.unit and inputs.daemon.as_service else None
     if not restarts:
         return ()
     return (
         warning(
-            f"systemd had to start it again {_times(restarts)}",
-            why="a daemon that dies again and again serves by luck",
-            fix="journalctl -u node-daemon tells why; sudo systemctl restart node-daemon counts anew",
+            f"systemd restarted the service {_times(restarts)}",
+            why="while a daemon that keeps failing is restarted, nothing supervises its models",
+            fix="see journalctl -u node-daemon for the cause; sudo systemctl restart node-daemon "
+            "resets the count",
         ),
     )
 
 
-def _lately(facts: DoctorInput, kind: str) -> str:
-    """``"twice in 7 days, last 2026-11-20T..."``; empty where it did not happen."""
-    now = datetime.fromisoformat(facts.now)
-    times = [one.at for one in facts.events or () if one.kind == kind]
-    lately = [at for at in times if now - datetime.fromisoformat(at) <= LATELY]
-    return f"{_times(len(lately))} in {LATELY.days} days, last at {lately[-1]}" if lately else ""
+def _recent(inputs: DoctorInput, kind: str) -> str:
+    """``"twice in 7 days, last at 2026-11-20T..."``; empty if it did not happen."""
+    now = datetime.fromisoformat(inputs.now)
+    times = [event.at for event in inputs.events or () if event.kind == kind]
+    recent = [at for at in times if now - datetime.fromisoformat(at) <= PERIOD]
+    return f"{_times(len(recent))} in {PERIOD.days} days, last at {recent[-1]}" if recent else ""
 
 
 def _times(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Is there an engine that can serve, and one that can use the GPU?"""
+"""Is there a usable engine, and one that can use the GPU?"""
 
 from daemon.doctor.checks.finding import Finding, Verdict, error, warning
 from daemon.doctor.checks.input import DoctorInput
@@ -6,7 +6,7 @@ from domain.hardware import EngineFound
 from domain.plan import LLAMA_CPP
 from launchers.registry import INSTALL
 
-# What an engine calls its way to a GPU
+# The back ends of engines that can use a vendor's GPUs
 BACKENDS = {
     "nvidia": ("cuda", "vulkan"),
     "amd": ("rocm", "hip", "vulkan"),
@@ -14,41 +14,42 @@ BACKENDS = {
 }
 
 
-def check(facts: DoctorInput) -> tuple[Finding, ...]:
-    found = facts.hardware.engines
+def check(inputs: DoctorInput) -> tuple[Finding, ...]:
+    engines = inputs.hardware.engines
     broken = tuple(
         warning(
             f"{engine.path}: {engine.problem}",
-            why="this engine is passed over",
-            fix="install a build for this machine, or take its path out of the settings",
+            why="this engine is not used",
+            fix="install a build for this machine, or remove its path from the settings",
         )
-        for engine in found
+        for engine in engines
         if engine.problem
     )
-    usable = [engine for engine in found if not engine.problem]
+    usable = [engine for engine in engines if not engine.problem]
     if not usable:
-        nothing = error("no engine can be used", why="nothing can be launched", fix=INSTALL[LLAMA_CPP])
-        return (nothing, *broken)
-    return (*broken, *_blind(facts, usable), *(Finding(Verdict.OK, _words(one)) for one in usable))
+        none = error("no engine can be used", why="nothing can be launched", fix=INSTALL[LLAMA_CPP])
+        return (none, *broken)
+    described = (Finding(Verdict.OK, _describe(engine)) for engine in usable)
+    return (*broken, *_unsupported_gpus(inputs, usable), *described)
 
 
-def _blind(facts: DoctorInput, usable: list[EngineFound]) -> tuple[Finding, ...]:
-    """GPUs that no engine here has code for; one that doesn't say what it has may have it."""
+def _unsupported_gpus(inputs: DoctorInput, usable: list[EngineFound]) -> tuple[Finding, ...]:
+    """Vendors whose GPUs no engine supports. An engine with unknown back ends may support any."""
     if any(not engine.backends for engine in usable):
         return ()
-    there = {backend for engine in usable for backend in engine.backends}
+    backends = {backend for engine in usable for backend in engine.backends}
     return tuple(
         error(
-            f"no engine here can use a GPU of {vendor}: they have {', '.join(sorted(there))}",
+            f"no installed engine supports GPUs of {vendor}: they have {', '.join(sorted(backends))}",
             why="models run on the CPU",
             fix=f"install a llama.cpp build with {' or '.join(BACKENDS[vendor])}, and set llama_server to it",
         )
-        for vendor in sorted({gpu.vendor for gpu in facts.hardware.gpus} & BACKENDS.keys())
-        if not there & set(BACKENDS[vendor])
+        for vendor in sorted({gpu.vendor for gpu in inputs.hardware.gpus} & BACKENDS.keys())
+        if not backends & set(BACKENDS[vendor])
     )
 
 
-def _words(engine: EngineFound) -> str:
+def _describe(engine: EngineFound) -> str:
     version = f" {engine.version}" if engine.version else ""
     backends = f" ({', '.join(engine.backends)})" if engine.backends else ""
     return f"{engine.engine}{version}{backends} at {engine.path}"

@@ -1,4 +1,4 @@
-"""What a check finds, and how it is told."""
+"""What a check returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from daemon.doctor.checks.input import DoctorInput
 
 
 class Verdict(StrEnum):
-    """``NOT_KNOWN`` is what a check says that could not look: never ``OK``."""
+    """``NOT_KNOWN`` is the verdict of a check that could not read what it needs: never ``OK``."""
 
     OK = "ok"
     NOT_KNOWN = "not_known"
@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``why`` says what it costs the owner, ``fix`` what to type. Both are empty where all is well."""
+    """``why`` is the effect on the owner, ``fix`` what to type or do. Both are empty if the verdict is OK."""
 
     status: Verdict
     found: str
@@ -28,8 +28,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class NamedFinding:
-    """A finding as ``node-ctl doctor --json`` has it: with the check's name, and what to type once the
-    fix is made."""
+    """A finding as in ``node-ctl doctor --json``: with the check's name and the command to run after the
+    fix."""
 
     check: str
     status: Verdict
@@ -47,6 +47,7 @@ def ok(found: str) -> tuple[Finding, ...]:
 
 
 def not_known(found: str, fix: str = "") -> tuple[Finding, ...]:
+    """``found`` completes "not known: ...", such as "how much RAM is free"."""
     return (Finding(Verdict.NOT_KNOWN, found, fix=fix),)
 
 

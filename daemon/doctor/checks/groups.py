@@ -1,4 +1,4 @@
-"""May the daemon's user, and yours, open the GPUs? Their device files belong to groups."""
+"""May the daemon's user, and you, open the GPUs? Their device nodes belong to groups."""
 
 from collections.abc import Sequence
 
@@ -9,106 +9,110 @@ from probes.system.accounts import Account
 from probes.system.setup import DeviceNode
 
 ROOT = 0
-BOTH = 0o6  # read and write
+READ_WRITE = 0o6
 NO_GPU = "engines see no GPU, and models run on the CPU"
 
 
-def check(facts: DoctorInput) -> tuple[Finding, ...]:
-    nodes = facts.system.nodes
-    own = _own(facts, nodes) or _refused(facts)
+def check(inputs: DoctorInput) -> tuple[Finding, ...]:
+    nodes = inputs.system.nodes
+    own = _own(inputs, nodes) or _refused(inputs)
     if not nodes and not own:
         return ()
-    found = [*own, *_service(facts, nodes), *_caller(facts, nodes)]
-    if found:
-        return tuple(found)
-    who = facts.runs_as.name if facts.runs_as else "this process"
-    return ok(f"{who} may open {', '.join(node.path for node in nodes)}")
+    findings = [*own, *_service(inputs, nodes), *_caller(inputs, nodes)]
+    if findings:
+        return tuple(findings)
+    user = inputs.runs_as.name if inputs.runs_as else "this process"
+    return ok(f"{user} may open {_paths(nodes)}")
 
 
-def _own(facts: DoctorInput, nodes: Sequence[DeviceNode]) -> list[Finding]:
-    """Of the process that looks: the daemon, or the command where none runs."""
+def _own(inputs: DoctorInput, nodes: Sequence[DeviceNode]) -> list[Finding]:
+    """Of this process: the daemon, or the command if no daemon runs."""
     closed = [node for node in nodes if not node.may_open]
     if not closed:
         return []
-    who = facts.runs_as or Account("this user", uid=-1)
-    if _looks_in_place_of_the_service(facts):
-        return [_you(facts, who, closed)]
-    names = _names(facts, {node.group for node in closed})
-    paths = ", ".join(node.path for node in closed)
-    if all(node.group in who.groups for node in closed):
-        anew = "log in again, then node-ctl shutdown: the next command starts a new daemon"
-        again = "sudo systemctl restart node-daemon" if facts.daemon.as_service else anew
+    user = inputs.runs_as or Account("this user", uid=-1)
+    if _is_in_place_of_the_service(inputs):
+        return [_caller_finding(inputs, user, closed)]
+    names = _group_names(inputs, closed)
+    if all(node.group in user.groups for node in closed):
+        relogin = "log in again, then node-ctl shutdown: the next command starts a new daemon"
+        fix = "sudo systemctl restart node-daemon" if inputs.daemon.as_service else relogin
         found = (
-            f"{who.name} is in {names} by now, and this process began before that: it may not open {paths}"
+            f"{user.name} is in {names}, but this process was started before that: "
+            f"it may not open {_paths(closed)}"
         )
-        return [error(found, why=NO_GPU, fix=again)]
-    return [error(f"{who.name} may not open {paths}", why=NO_GPU, fix=_add(who, names, facts))]
+        return [error(found, why=NO_GPU, fix=fix)]
+    return [error(f"{user.name} may not open {_paths(closed)}", why=NO_GPU, fix=_add_to(inputs, user, names))]
 
 
-def _refused(facts: DoctorInput) -> list[Finding]:
-    """What a driver refused though the device files look open."""
+def _refused(inputs: DoctorInput) -> list[Finding]:
+    """GPUs that a driver refused although the device nodes look accessible."""
     return [
         error(problem.what, why=NO_GPU, fix=problem.hint)
-        for problem in facts.hardware.problems
+        for problem in inputs.hardware.problems
         if problem.trouble is ProblemKind.CLOSED
     ]
 
 
-def _service(facts: DoctorInput, nodes: Sequence[DeviceNode]) -> list[Finding]:
-    """The unit's user, where another process looks."""
-    user = facts.unit_user
-    if user is None or (facts.runs_as and facts.runs_as.uid == user.uid):
+def _service(inputs: DoctorInput, nodes: Sequence[DeviceNode]) -> list[Finding]:
+    """The unit's user, if this process is not the service."""
+    user = inputs.unit_user
+    if user is None or (inputs.runs_as and inputs.runs_as.uid == user.uid):
         return []
-    closed = _closed(user, nodes)
+    closed = _closed_to(user, nodes)
     if not closed:
         return []
-    names = _names(facts, {node.group for node in closed})
-    found = f"the service's user {user.name} may not open {', '.join(node.path for node in closed)}"
-    return [error(found, why="the service can't use the GPU", fix=_add(user, names, facts))]
+    found = f"the service's user {user.name} may not open {_paths(closed)}"
+    fix = _add_to(inputs, user, _group_names(inputs, closed))
+    return [error(found, why="the service can't use the GPU", fix=fix)]
 
 
-def _caller(facts: DoctorInput, nodes: Sequence[DeviceNode]) -> list[Finding]:
-    caller = facts.caller
-    if caller is None or (facts.runs_as and facts.runs_as.uid == caller.uid):
+def _caller(inputs: DoctorInput, nodes: Sequence[DeviceNode]) -> list[Finding]:
+    caller = inputs.caller
+    if caller is None or (inputs.runs_as and inputs.runs_as.uid == caller.uid):
         return []
-    closed = _closed(caller, nodes)
-    return [_you(facts, caller, closed)] if closed else []
+    closed = _closed_to(caller, nodes)
+    return [_caller_finding(inputs, caller, closed)] if closed else []
 
 
-def _you(facts: DoctorInput, who: Account, closed: Sequence[DeviceNode]) -> Finding:
-    names = _names(facts, {node.group for node in closed})
-    found = f"you ({who.name}) may not open {', '.join(node.path for node in closed)}"
+def _caller_finding(inputs: DoctorInput, user: Account, closed: Sequence[DeviceNode]) -> Finding:
+    found = f"you ({user.name}) may not open {_paths(closed)}"
     why = "the service is not affected; engines and tools that you start yourself see no GPU"
-    return warning(found, why=why, fix=_add(who, names, facts))
+    return warning(found, why=why, fix=_add_to(inputs, user, _group_names(inputs, closed)))
 
 
-def _looks_in_place_of_the_service(facts: DoctorInput) -> bool:
-    """The one who looks starts no engines then."""
-    user, own = facts.unit_user, facts.runs_as
-    return bool(facts.daemon.silent and user and own and user.uid != own.uid)
+def _is_in_place_of_the_service(inputs: DoctorInput) -> bool:
+    """Then this process starts no engines."""
+    user, own = inputs.unit_user, inputs.runs_as
+    return bool(inputs.daemon.unreachable and user and own and user.uid != own.uid)
 
 
-def _closed(who: Account, nodes: Sequence[DeviceNode]) -> list[DeviceNode]:
-    if who.uid == ROOT:
+def _closed_to(user: Account, nodes: Sequence[DeviceNode]) -> list[DeviceNode]:
+    if user.uid == ROOT:
         return []
     return [
         node
         for node in nodes
-        if node.mode & BOTH != BOTH
+        if node.mode & READ_WRITE != READ_WRITE
         and not node.has_acl
-        and not (node.group in who.groups and _for_group(node))
+        and not (node.group in user.groups and _is_open_to_group(node))
     ]
 
 
-def _for_group(node: DeviceNode) -> bool:
-    return node.mode >> 3 & BOTH == BOTH
+def _is_open_to_group(node: DeviceNode) -> bool:
+    return node.mode >> 3 & READ_WRITE == READ_WRITE
 
 
-def _add(who: Account, names: str, facts: DoctorInput) -> str:
-    is_service = facts.unit is not None and facts.unit.user == who.name
+def _add_to(inputs: DoctorInput, user: Account, groups: str) -> str:
+    is_service = inputs.unit is not None and inputs.unit.user == user.name
     then = "sudo systemctl restart node-daemon" if is_service else "log in again"
-    return f"sudo usermod -aG {names} {who.name}, then {then}"
+    return f"sudo usermod -aG {groups} {user.name}, then {then}"
 
 
-def _names(facts: DoctorInput, numbers: set[int]) -> str:
-    return ",".join(sorted(facts.groups.get(number, str(number)) for number in numbers))
+def _group_names(inputs: DoctorInput, nodes: Sequence[DeviceNode]) -> str:
+    ids = {node.group for node in nodes}
+    return ",".join(sorted(inputs.groups.get(group, str(group)) for group in ids))
+
+
+def _paths(nodes: Sequence[DeviceNode]) -> str:
+    return ", ".join(node.path for node in nodes)

@@ -5,22 +5,22 @@ from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import MemoryKind
 from domain.units import gib
 
-FREE_THEM = "sudo sysctl vm.nr_hugepages=0, and take it out of /etc/sysctl.d and the kernel command line"
+RELEASE = (
+    "sudo sysctl vm.nr_hugepages=0, and remove the setting from /etc/sysctl.d and the kernel command line"
+)
 
 
-def check(facts: DoctorInput) -> tuple[Finding, ...]:
-    memory = facts.hardware.memory
+def check(inputs: DoctorInput) -> tuple[Finding, ...]:
+    memory = inputs.hardware.memory
     reserved_bytes, free_bytes = memory.hugepages_total_bytes, memory.hugepages_free_bytes
     if reserved_bytes is None:
         return not_known("how many huge pages are reserved")
     if not reserved_bytes:
         return ok("none are reserved")
     found = f"{gib(reserved_bytes)} reserved, {gib(free_bytes)} of them unused"
-    unified = [gpu for gpu in facts.hardware.gpus if gpu.memory_kind is MemoryKind.UNIFIED]
+    unified = [gpu for gpu in inputs.hardware.gpus if gpu.memory_kind is MemoryKind.UNIFIED]
+    why = "no engine can use this memory"
     if any(gpu.vendor == "nvidia" for gpu in unified):
         # ggml-cuda.cu, ggml_backend_cuda_get_available_uma_memory: HugePages_Free where any are configured
-        why = (
-            "llama.cpp takes the unused huge pages for all the memory there is, and offloads next to nothing"
-        )
-        return (warning(found, why=why, fix=FREE_THEM),)
-    return (warning(found, why="this memory is lost to every engine", fix=FREE_THEM),)
+        why = "llama.cpp counts only the unused huge pages as free memory, and offloads next to nothing"
+    return (warning(found, why=why, fix=RELEASE),)

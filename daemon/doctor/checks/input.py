@@ -1,4 +1,4 @@
-"""What checks look at: values only, read in one place (``daemon/doctor/collect.py``)."""
+"""The input of the checks: plain values, all read by ``daemon/doctor/collect.py``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ from probes.system.systemd import Unit
 
 @dataclass(frozen=True, slots=True)
 class LaunchHealth:
-    """A launch, and whether it is wanted: one that nobody wants may lie there failed. ``stuck_pid`` is the
-    process of an engine that can't be killed."""
+    """A launch, and whether it is desired: one that is not may have failed before. ``stuck_pid`` is the
+    process of an engine that cannot be killed."""
 
     name: str
     state: LaunchState
-    wanted: bool
+    desired: bool
     restarts: int = 0
     last_error: str | None = None
     stuck_pid: int | None = None
@@ -28,10 +28,10 @@ class LaunchHealth:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """``silent`` says why no daemon answers and ``hint`` what starts it; both are empty where one does.
+    """``unreachable`` is why no daemon answers and ``hint`` how to start one; both are empty if one answers.
     ``as_service``: it is the main process of the unit."""
 
-    silent: str = ""
+    unreachable: str = ""
     hint: str = ""
     as_service: bool = False
     uptime_s: float | None = None
@@ -39,7 +39,7 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """``holds`` is what lies on it: ``models``, ``state``. Sizes are ``None`` where it can't be asked."""
+    """``holds`` is what is stored on it: ``models`` or ``state``. Sizes that cannot be read are ``None``."""
 
     holds: str
     path: str
@@ -50,8 +50,8 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """The answer of the hub; ``error`` is empty where it came. ``asked`` is false where the settings say
-    that nothing is asked of the network."""
+    """A request to the hub; ``error`` is empty if it was answered. ``asked`` is false if the settings forbid
+    network access."""
 
     address: str
     seconds: float | None = None
@@ -61,11 +61,11 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class DoctorInput:
-    """``None`` is "not known", ``hub`` "not asked". ``runs_as`` is the user of the process that looked,
-    ``unit_user`` that of the service, ``caller`` who typed the command; ``groups`` are names by number.
-    ``builds`` tells of the GPU code in an engine, by the engine's path. ``disk_low_bytes`` and ``now``
-    (ISO 8601) are what findings are measured by. ``gfx_override`` is HSA_OVERRIDE_GFX_VERSION.
-    ``cuda_since`` has the CUDA version that knows a GPU first, by its architecture."""
+    """``None`` is unknown; a ``hub`` of ``None`` was not requested. ``runs_as`` is the user of this process,
+    ``unit_user`` that of the service, ``caller`` the one who typed the command; ``groups`` are names by id.
+    ``builds`` has the GPU code in each engine, by the engine's path. ``disk_low_bytes`` and ``now``
+    (ISO 8601) are what values are compared with. ``gfx_override`` is HSA_OVERRIDE_GFX_VERSION.
+    ``cuda_since`` is the first CUDA version that supports a GPU, by its architecture."""
 
     hardware: Hardware = field(default_factory=Hardware)
     system: System = field(default_factory=System)
@@ -82,7 +82,7 @@ class DoctorInput:
     builds: Mapping[str, Build] = field(default_factory=dict)
     clock_synchronised: bool | None = None
     gfx_override: str | None = None
-    known_troubles: tuple[KnownIssue, ...] = ()
+    known_issues: tuple[KnownIssue, ...] = ()
     cuda_since: Mapping[str, str] = field(default_factory=dict)
     hub: Hub | None = None
     now: str = ""

@@ -1,21 +1,21 @@
-"""Is RAM free?"""
+"""Is enough RAM free?"""
 
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
 from domain.units import gib
 
-LITTLE_SHARE = 0.1  # of all RAM: an owner's threshold, of no other source
+LOW_SHARE = 0.1  # of all RAM: a rule of thumb without another source
 
 
-def check(facts: DoctorInput) -> tuple[Finding, ...]:
-    memory = facts.hardware.memory
+def check(inputs: DoctorInput) -> tuple[Finding, ...]:
+    memory = inputs.hardware.memory
     total_bytes, free_bytes = memory.total_bytes, memory.available_bytes
     if total_bytes is None or free_bytes is None:
-        return not_known("how much RAM is free: plans for the CPU have no bound")
+        return not_known("how much RAM is free, so plans for the CPU have no limit")
     found = f"{gib(free_bytes)} of {gib(total_bytes)} free"
     if memory.cgroup_limit_bytes is not None:
         found += f", limited to {gib(memory.cgroup_limit_bytes)} by a control group"
-    if free_bytes >= LITTLE_SHARE * total_bytes:
+    if free_bytes >= LOW_SHARE * total_bytes:
         return ok(found)
     fix = "node-ctl ps shows what is served; stop what is not needed"
     return (warning(found, why="little is left for another model", fix=fix),)

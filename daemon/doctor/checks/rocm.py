@@ -1,4 +1,4 @@
-"""Has the ROCm build of an engine code for this GPU?"""
+"""Does the ROCm build of an engine have code for this GPU?"""
 
 from pathlib import Path
 
@@ -8,43 +8,45 @@ from daemon.doctor.checks.input import DoctorInput
 HIP = frozenset({"rocm", "hip"})
 
 
-def check(facts: DoctorInput) -> tuple[Finding, ...]:
-    archs = sorted({gpu.arch for gpu in facts.hardware.gpus if gpu.vendor == "amd" and gpu.arch})
+def check(inputs: DoctorInput) -> tuple[Finding, ...]:
+    archs = sorted({gpu.arch for gpu in inputs.hardware.gpus if gpu.vendor == "amd" and gpu.arch})
     if not archs:
         return ()
-    engines = [one for one in facts.hardware.engines if HIP & set(one.backends) and not one.problem]
-    found = [finding for one in engines for finding in _engine(facts, one.path, archs)]
+    engines = [
+        engine for engine in inputs.hardware.engines if HIP & set(engine.backends) and not engine.problem
+    ]
+    findings = [finding for engine in engines for finding in _engine(inputs, engine.path, archs)]
     if not engines:
-        rocm = facts.hardware.stacks.rocm
-        has = f"ROCm {rocm}" if rocm else "no ROCm"
-        found = [Finding(Verdict.OK, f"{has}; no engine here was built for it")]
-    return (*_override(facts, archs), *found)
+        rocm = inputs.hardware.stacks.rocm
+        installed = f"ROCm {rocm}" if rocm else "no ROCm"
+        findings = [Finding(Verdict.OK, f"{installed}; no installed engine uses it")]
+    return (*_override(inputs, archs), *findings)
 
 
-def _engine(facts: DoctorInput, path: str, archs: list[str]) -> tuple[Finding, ...]:
-    build = facts.builds.get(path)
+def _engine(inputs: DoctorInput, path: str, archs: list[str]) -> tuple[Finding, ...]:
+    build = inputs.builds.get(path)
     if build is None or not build.hip_targets:
         return not_known(f"for which GPUs {Path(path).name} was built")
-    missing = [arch for arch in archs if arch not in build.hip_targets]
+    missing = ", ".join(arch for arch in archs if arch not in build.hip_targets)
     if not missing:
         return (Finding(Verdict.OK, f"{Path(path).name} has code for {', '.join(archs)}"),)
     return (
         error(
-            f"{path} has code for {', '.join(build.hip_targets)}; this GPU is {', '.join(missing)}",
-            why="HIP ends with 'invalid device function', or finds no device",
-            fix=f"install a build for {', '.join(missing)}, or one with Vulkan, and set llama_server to it",
+            f"{path} has code for {', '.join(build.hip_targets)}, and none for this GPU ({missing})",
+            why="HIP fails with 'invalid device function', or finds no device",
+            fix=f"install a build for {missing}, or one with Vulkan, and set llama_server to it",
         ),
     )
 
 
-def _override(facts: DoctorInput, archs: list[str]) -> tuple[Finding, ...]:
-    """github.com/ollama/ollama docs: the variable without a number is for all GPUs at once."""
-    if facts.gfx_override is None:
+def _override(inputs: DoctorInput, archs: list[str]) -> tuple[Finding, ...]:
+    """Without a number the variable applies to all GPUs at once: docs of github.com/ollama/ollama."""
+    if inputs.gfx_override is None:
         return ()
     return (
         warning(
-            f"HSA_OVERRIDE_GFX_VERSION={facts.gfx_override} is set for all GPUs ({', '.join(archs)})",
-            why="each of them runs code of that architecture, and HIP refuses to start where one can't",
-            fix="take it away where the build has code for the GPU; else set HSA_OVERRIDE_GFX_VERSION_0",
+            f"HSA_OVERRIDE_GFX_VERSION={inputs.gfx_override} is set for all GPUs ({', '.join(archs)})",
+            why="each of them runs code of that architecture, and HIP does not start on one that can't",
+            fix="unset it if the build has code for the GPU; otherwise set HSA_OVERRIDE_GFX_VERSION_0",
         ),
     )

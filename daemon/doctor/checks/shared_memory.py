@@ -1,4 +1,4 @@
-"""Strix Halo and its kin: does the GPU get the RAM that it could?"""
+"""Strix Halo and other AMD APUs: can the GPU use enough of the RAM?"""
 
 import difflib
 from collections.abc import Mapping
@@ -9,85 +9,87 @@ from domain.hardware import Gpu, MemoryKind, ProblemKind
 from domain.units import GIB, MIB, gib
 from probes.gpus.amd.apu import PAGE_BYTES
 
-# By default TTM hands out half of the RAM. A rule of thumb, of no other source: who raised it went above
-# this share, below it somebody left it at that
+# By default TTM allows half of the RAM. A rule of thumb without another source: above this share the limit
+# has been raised, below it has been left at the default
 ENOUGH_SHARE = 0.7
-FOR_THE_SYSTEM_BYTES = 8 * GIB  # what is to stay outside of the GPU's reach: of no other source
-NEAR = 0.75  # likeness from which an unknown parameter is a misspelt one
+RESERVED_BYTES = 8 * GIB  # left to the system, without another source
+SIMILARITY = 0.75  # from which an unknown parameter counts as a misspelling
 WHY = "models that would fit are refused or run partly on the CPU"
 
 
-def check(facts: DoctorInput) -> tuple[Finding, ...]:
+def check(inputs: DoctorInput) -> tuple[Finding, ...]:
     gpus = [
-        one for one in facts.hardware.gpus if one.vendor == "amd" and one.memory_kind is MemoryKind.UNIFIED
+        gpu for gpu in inputs.hardware.gpus if gpu.vendor == "amd" and gpu.memory_kind is MemoryKind.UNIFIED
     ]
     split = tuple(
-        warning(problem.what, why="memory is lost, or runs out before the driver says so", fix=problem.hint)
-        for problem in facts.hardware.problems
+        warning(
+            problem.what, why="memory is unused, or runs out before the driver reports it", fix=problem.hint
+        )
+        for problem in inputs.hardware.problems
         if problem.trouble is ProblemKind.SHARED_MEMORY
     )
     if not gpus and not split:
         return ()
-    sized = () if split else tuple(finding for gpu in gpus for finding in _pool(facts, gpu))
-    return (*split, *sized, *_misspelt(facts), *_two_limits(facts))
+    sizes = () if split else tuple(finding for gpu in gpus for finding in _pool(inputs, gpu))
+    return (*split, *sizes, *_misspelled(inputs), *_conflicting_limits(inputs))
 
 
-def _pool(facts: DoctorInput, gpu: Gpu) -> tuple[Finding, ...]:
-    pool_bytes, ram_bytes = gpu.memory_total_bytes, facts.hardware.memory.total_bytes
+def _pool(inputs: DoctorInput, gpu: Gpu) -> tuple[Finding, ...]:
+    pool_bytes, ram_bytes = gpu.memory_total_bytes, inputs.hardware.memory.total_bytes
     if pool_bytes is None or ram_bytes is None:
-        return not_known(f"how much of the RAM {gpu.name} may have")
-    pools = facts.system.pools.get(gpu.id.removeprefix("pci:"))
+        return not_known(f"how much of the RAM {gpu.name} can use")
+    pools = inputs.system.pools.get(gpu.id.removeprefix("pci:"))
     if pools and pools.vram_bytes and pools.vram_bytes >= pool_bytes:
-        return ok(f"{gpu.name} has {gib(pool_bytes)}, set aside by the firmware")
+        return ok(f"{gpu.name} has {gib(pool_bytes)}, reserved by the firmware")
     found = f"{gpu.name} may map {gib(pool_bytes)} of {gib(ram_bytes)} RAM"
     if pool_bytes >= ENOUGH_SHARE * ram_bytes:
         return ok(found)
-    module = "amdttm" if "amdttm" in facts.system.modules else "ttm"
-    pages = max(0, ram_bytes - FOR_THE_SYSTEM_BYTES) // GIB * (GIB // PAGE_BYTES)
+    module = "amdttm" if "amdttm" in inputs.system.modules else "ttm"
+    pages = max(0, ram_bytes - RESERVED_BYTES) // GIB * (GIB // PAGE_BYTES)
     return (
         warning(
             found,
             why=WHY,
-            fix=f"add {module}.pages_limit={pages} {module}.page_pool_size={pages} to the kernel's command "
+            fix=f"add {module}.pages_limit={pages} {module}.page_pool_size={pages} to the kernel command "
             f"line (GRUB_CMDLINE_LINUX in /etc/default/grub, then sudo update-grub; Fedora: sudo grubby "
             f"--update-kernel=ALL --args=...), without amdgpu.gttsize, then reboot",
         ),
     )
 
 
-def _misspelt(facts: DoctorInput) -> tuple[Finding, ...]:
-    """As amdgpu.gtt_size, which the kernel ignored in silence: github.com/ROCm/ROCm/issues/5595."""
-    found = []
-    for name in given(facts.system.command_line):
+def _misspelled(inputs: DoctorInput) -> tuple[Finding, ...]:
+    """Such as amdgpu.gtt_size, which the kernel ignored silently: github.com/ROCm/ROCm/issues/5595."""
+    findings = []
+    for name in parse_parameters(inputs.system.command_line):
         module, _, parameter = name.partition(".")
-        known = facts.system.modules.get(module)
-        if not known or parameter in known:
+        parameters = inputs.system.modules.get(module)
+        if not parameters or parameter in parameters:
             continue
-        near = difflib.get_close_matches(parameter, known, n=1, cutoff=NEAR)
-        if near:
-            why = "the kernel ignores what it doesn't know and says nothing"
-            fix = f"write {module}.{near[0]} in the kernel command line, then reboot"
-            found.append(warning(f"{name} is no parameter of {module}", why=why, fix=fix))
-    return tuple(found)
+        similar = difflib.get_close_matches(parameter, parameters, n=1, cutoff=SIMILARITY)
+        if similar:
+            why = "the kernel ignores unknown parameters without a message"
+            fix = f"write {module}.{similar[0]} in the kernel command line, then reboot"
+            findings.append(warning(f"{name} is not a parameter of {module}", why=why, fix=fix))
+    return tuple(findings)
 
 
-def _two_limits(facts: DoctorInput) -> tuple[Finding, ...]:
-    """``amdgpu.gttsize`` (MiB) is deprecated; where both are set, the smaller one counts."""
-    said = given(facts.system.command_line)
-    size = said.get("amdgpu.gttsize", "")
-    pages = said.get("ttm.pages_limit") or said.get("amdttm.pages_limit") or ""
+def _conflicting_limits(inputs: DoctorInput) -> tuple[Finding, ...]:
+    """``amdgpu.gttsize`` (MiB) is deprecated; if both are set, the smaller one applies."""
+    parameters = parse_parameters(inputs.system.command_line)
+    size = parameters.get("amdgpu.gttsize", "")
+    pages = parameters.get("ttm.pages_limit") or parameters.get("amdttm.pages_limit") or ""
     if not (size.isdecimal() and pages.isdecimal()) or int(size) * MIB == int(pages) * PAGE_BYTES:
         return ()
     return (
         warning(
             f"amdgpu.gttsize is {gib(int(size) * MIB)} and pages_limit {gib(int(pages) * PAGE_BYTES)}",
-            why="two limits that differ: the driver counts with one and gets the other",
-            fix="take amdgpu.gttsize out of the kernel command line, then reboot",
+            why="the limits differ: the driver assumes the one and can allocate only the other",
+            fix="remove amdgpu.gttsize from the kernel command line, then reboot",
         ),
     )
 
 
-def given(command_line: str | None) -> Mapping[str, str]:
+def parse_parameters(command_line: str | None) -> Mapping[str, str]:
     """The ``module.parameter=value`` words of a kernel command line, the last of each."""
     pairs = (word.partition("=") for word in (command_line or "").split())
     return {name: value for name, equals, value in pairs if equals and "." in name}

@@ -1,4 +1,4 @@
-"""The examination where no daemon answers: a child of the command that changes nothing."""
+"""The doctor without a daemon: a child of the command that changes nothing."""
 
 import json
 import subprocess
@@ -23,12 +23,12 @@ def home(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def examined(env: dict[str, str], *args: str) -> Any:
+def run_doctor(env: dict[str, str], *args: str) -> Any:
     argv = [
         sys.executable,
         "-m",
         "daemon.doctor.offline",
-        "--silent",
+        "--reason",
         "no node-daemon is running",
         "--hint",
         "start it",
@@ -38,12 +38,12 @@ def examined(env: dict[str, str], *args: str) -> Any:
 
 
 def test_it_says_first_that_no_daemon_answers(home: dict[str, str]) -> None:
-    answer = examined(home, "--report")
+    answer = run_doctor(home, "--report")
     first = answer["findings"][0]
     assert (first["check"], first["status"], first["fix"]) == ("daemon", "error", "start it")
-    assert {"engine", "memory", "disk"} <= {one["check"] for one in answer["findings"]}
+    assert {"engine", "memory", "disk"} <= {finding["check"] for finding in answer["findings"]}
     assert "no node-daemon is running" in answer["text"]
-    assert not Path(home["NODE_DAEMON_STATE_DIR"]).exists(), "it makes nothing"
+    assert not Path(home["NODE_DAEMON_STATE_DIR"]).exists(), "nothing is created"
 
 
 async def test_it_reads_the_launches_of_the_last_daemon_from_a_copy(
@@ -52,8 +52,11 @@ async def test_it_reads_the_launches_of_the_last_daemon_from_a_copy(
     async with daemon(fake_adapters(settings, FakeLauncher())) as api:
         await api.launched(smollm2, name="tiny")
     before = sorted(path.name for path in settings.state_dir.iterdir())
-    (told,) = examined(home, "--check", "launches")["findings"]
-    assert (told["status"], told["found"]) == ("not_known", "tiny: no daemon watches")
+    (finding,) = run_doctor(home, "--check", "launches")["findings"]
+    assert (finding["status"], finding["found"]) == (
+        "not_known",
+        "the state of tiny: no daemon supervises it",
+    )
     assert sorted(path.name for path in settings.state_dir.iterdir()) == before
 
 
@@ -61,20 +64,20 @@ def test_a_state_that_is_no_database_is_not_known(home: dict[str, str]) -> None:
     state = Path(home["NODE_DAEMON_STATE_DIR"])
     state.mkdir()
     (state / "state.db").write_text("no database at all, but long enough to look like one" * 100)
-    (told,) = examined(home, "--check", "launches")["findings"]
-    assert told["status"] == "not_known"
+    (finding,) = run_doctor(home, "--check", "launches")["findings"]
+    assert finding["status"] == "not_known"
 
 
 def test_settings_that_can_not_be_read_are_why_no_daemon_starts(home: dict[str, str], tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     config.write_text("modles_dir = '/m'\n")
-    answer = examined({**home, "NODE_DAEMON_CONFIG": str(config)}, "--report")
-    (told,) = answer["findings"]
+    answer = run_doctor({**home, "NODE_DAEMON_CONFIG": str(config)}, "--report")
+    (finding,) = answer["findings"]
     assert "unknown setting 'modles_dir'" in answer["text"]
-    assert told["check"] == "daemon"
-    assert "unknown setting 'modles_dir'" in told["found"]
-    assert told["fix"] == "did you mean models_dir?"
+    assert finding["check"] == "daemon"
+    assert "unknown setting 'modles_dir'" in finding["found"]
+    assert finding["fix"] == "did you mean models_dir?"
 
 
 def test_an_unknown_check_is_refused(home: dict[str, str]) -> None:
-    assert "no check is called 'grups'" in examined(home, "--check", "grups")["error"]["message"]
+    assert "no check is called 'grups'" in run_doctor(home, "--check", "grups")["error"]["message"]

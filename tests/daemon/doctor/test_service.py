@@ -1,4 +1,4 @@
-"""The doctor of a running daemon: what it looks at, what it tells, and what stays at home."""
+"""The doctor of a running daemon: its findings, and what a report leaves out."""
 
 import asyncio
 from dataclasses import replace
@@ -12,36 +12,36 @@ from daemon.app import Adapters
 from daemon.doctor import collect
 from daemon.doctor.checks.finding import Finding, Verdict
 from daemon.doctor.checks.input import DoctorInput
-from daemon.doctor.service import CHECKS, findings
+from daemon.doctor.service import CHECKS, run_checks
 from daemon.state.store import Store
 from domain.hardware import Problem, ProblemKind
 from probes import identifiers
 from tests.daemon.conftest import FakeLauncher, Running, fake_adapters
-from tests.daemon.doctor.checks.build import WELL
+from tests.daemon.doctor.checks.build import HEALTHY
 from tests.daemon.killed import served_by_a_killed_daemon
 from tests.rigs.trees import plant
 
 KEYS = {"check", "status", "found", "why", "fix", "recheck"}
 
 
-def of(found: list[dict[str, Any]], check: str) -> dict[str, Any]:
-    return next(one for one in found if one["check"] == check)
+def finding_of(findings: list[dict[str, Any]], check: str) -> dict[str, Any]:
+    return next(finding for finding in findings if finding["check"] == check)
 
 
 async def test_every_finding_has_the_documented_shape(daemon: Running) -> None:
     async with daemon() as api:
-        found = await api.get("/v1/doctor")
+        findings = await api.get("/v1/doctor")
     assert (
         {"daemon", "launches", "engine", "memory", "memlock", "disk", "clock", "problems"}
-        <= {one["check"] for one in found}
+        <= {finding["check"] for finding in findings}
         <= set(CHECKS)
     )
-    assert "hub" not in {one["check"] for one in found}, "nothing goes out unasked"
-    for one in found:
-        assert set(one) == KEYS
-        assert one["status"] in ("ok", "not_known", "warning", "error")
-        assert one["recheck"] in ("", f"node-ctl doctor --check {one['check']}")
-        assert bool(one["recheck"]) == (one["status"] != "ok")
+    assert "hub" not in {finding["check"] for finding in findings}, "nothing goes out unasked"
+    for finding in findings:
+        assert set(finding) == KEYS
+        assert finding["status"] in ("ok", "not_known", "warning", "error")
+        assert finding["recheck"] in ("", f"node-ctl doctor --check {finding['check']}")
+        assert bool(finding["recheck"]) == (finding["status"] != "ok")
 
 
 async def test_one_check_is_run_again_once_it_is_fixed(daemon: Running, adapters: Adapters) -> None:
@@ -52,7 +52,9 @@ async def test_one_check_is_run_again_once_it_is_fixed(daemon: Running, adapters
         before = await api.get("/v1/doctor?check=driver")
         seen.pop(0)
         after = await api.get("/v1/doctor?check=driver")
-    assert [(one["check"], one["status"], one["fix"]) for one in before] == [("driver", "error", "reboot")]
+    assert [(finding["check"], finding["status"], finding["fix"]) for finding in before] == [
+        ("driver", "error", "reboot")
+    ]
     assert after == []
 
 
@@ -64,42 +66,42 @@ async def test_a_check_that_does_not_exist_is_refused_with_those_that_do(daemon:
     assert "groups" in answer.json()["error"]["hint"]
 
 
-async def test_a_launch_that_failed_is_told(daemon: Running, settings: Settings, smollm2: Path) -> None:
+async def test_a_launch_that_failed_is_reported(daemon: Running, settings: Settings, smollm2: Path) -> None:
     async with daemon(fake_adapters(settings, FakeLauncher(("--die", "7")))) as api:
         await api.progress(await api.launch(smollm2, name="tiny"))
-        told = of(await api.get("/v1/doctor?check=launches"), "launches")
-    assert told["status"] == "warning"
-    assert told["found"].startswith("tiny failed and was given up: ")
-    assert told["fix"].endswith("or clear it: node-ctl stop tiny --forget")
+        finding = finding_of(await api.get("/v1/doctor?check=launches"), "launches")
+    assert finding["status"] == "warning"
+    assert finding["found"].startswith("tiny failed and is not restarted: ")
+    assert finding["fix"].endswith("or remove it: node-ctl stop tiny --forget")
 
 
-async def test_a_daemon_that_was_killed_is_told_by_the_next(
+async def test_a_daemon_that_was_killed_is_reported_by_the_next(
     daemon: Running, settings: Settings, smollm2: Path
 ) -> None:
     await asyncio.to_thread(served_by_a_killed_daemon, settings, smollm2)
     async with daemon() as api:
-        told = of(await api.get("/v1/doctor?check=daemon"), "daemon")
+        finding = finding_of(await api.get("/v1/doctor?check=daemon"), "daemon")
         await api.progress("tiny")
-    assert told["status"] == "warning"
-    assert told["found"].startswith("died once in 7 days")
+    assert finding["status"] == "warning"
+    assert finding["found"].startswith("the daemon died once in 7 days")
 
 
 async def test_an_orderly_end_is_no_death(daemon: Running) -> None:
     for _ in range(2):
         async with daemon() as api:
-            told = of(await api.get("/v1/doctor?check=daemon"), "daemon")
-    assert told["status"] == "ok"
+            finding = finding_of(await api.get("/v1/doctor?check=daemon"), "daemon")
+    assert finding["status"] == "ok"
 
 
-async def test_a_machine_that_went_down_is_told(daemon: Running, adapters: Adapters) -> None:
+async def test_a_machine_that_went_down_is_reported(daemon: Running, adapters: Adapters) -> None:
     async with daemon() as api:
         path = api.app.store.path
     store = await asyncio.to_thread(Store, path)
     await store.record("daemon", {"since": "then", "ended": False}, boot_id="another")
     await asyncio.to_thread(store.close)
     async with daemon() as api:
-        told = of(await api.get("/v1/doctor?check=daemon"), "daemon")
-    assert told["found"].startswith("the machine went down without warning once")
+        finding = finding_of(await api.get("/v1/doctor?check=daemon"), "daemon")
+    assert finding["found"].startswith("the machine went down without a shutdown once")
 
 
 async def test_the_hub_is_asked_only_when_it_is_asked_for(daemon: Running) -> None:
@@ -107,16 +109,19 @@ async def test_the_hub_is_asked_only_when_it_is_asked_for(daemon: Running) -> No
     async with daemon() as api:
         asked = await api.get("/v1/doctor?hub=true")
         alone = await api.get("/v1/doctor?check=hub")
-    assert of(asked, "hub")["found"] == "the setting offline is true, so the hub was not asked"
-    assert [one["check"] for one in alone] == ["hub"]
+    assert (
+        finding_of(asked, "hub")["found"]
+        == "whether the hub can be reached: the setting offline forbids asking"
+    )
+    assert [finding["check"] for finding in alone] == ["hub"]
 
 
 def test_a_hub_out_of_reach_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # discard: nobody listens
-    reached = collect.reach(offline=False)
-    assert reached.address == "http://127.0.0.1:9"
-    assert "refused" in reached.error
-    assert reached.seconds is None
+    hub = collect.request_hub(offline=False)
+    assert hub.address == "http://127.0.0.1:9"
+    assert "refused" in hub.error
+    assert hub.seconds is None
 
 
 SECRETS = {
@@ -138,7 +143,7 @@ PLANTED = (
 )  # fmt: skip
 
 
-async def test_a_report_holds_what_helps_and_nothing_of_whose_it_is(
+async def test_a_report_holds_what_helps_and_no_identifiers(
     daemon: Running, settings: Settings, smollm2: Path, tmp_path: Path
 ) -> None:
     root = await asyncio.to_thread(plant, tmp_path / "root", SECRETS)
@@ -154,7 +159,7 @@ async def test_a_report_holds_what_helps_and_nothing_of_whose_it_is(
     for helps in (
         "no kernel image is available",
         "Debian GNU/Linux 12",
-        "tiny: failed, not wanted",
+        "tiny: failed, not desired",
         "disk_low",
         "disk_low_bytes = 5368709120",
         '"total_bytes"',
@@ -162,7 +167,7 @@ async def test_a_report_holds_what_helps_and_nothing_of_whose_it_is(
     ):
         assert helps in text
     assert [secret for secret in PLANTED if secret in text] == []
-    assert of(report["findings"], "launches")["status"] == "warning"
+    assert finding_of(report["findings"], "launches")["status"] == "warning"
 
 
 async def test_a_report_is_anonymous_on_this_machine_too(daemon: Running) -> None:
@@ -172,13 +177,13 @@ async def test_a_report_is_anonymous_on_this_machine_too(daemon: Running) -> Non
     assert [number for number in own.numbers if number in text] == []
 
 
-def test_a_check_that_breaks_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: DoctorInput) -> tuple[Finding, ...]:
         raise KeyError("sm_999")
 
     monkeypatch.setitem(CHECKS, "cuda", broken)
-    told = findings(WELL)
-    assert [(one.status, one.found) for one in told if one.check == "cuda"] == [
-        (Verdict.NOT_KNOWN, "the check broke: KeyError('sm_999')")
+    findings = run_checks(HEALTHY)
+    assert [(finding.status, finding.found) for finding in findings if finding.check == "cuda"] == [
+        (Verdict.NOT_KNOWN, "the check failed: KeyError('sm_999')")
     ]
-    assert any(one.check == "problems" for one in told), "the last one"
+    assert any(finding.check == "problems" for finding in findings), "the last check"

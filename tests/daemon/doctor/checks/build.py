@@ -1,4 +1,4 @@
-"""Facts for the tables of the checks: of captured machines, and of a well box with parts of it changed."""
+"""Inputs for the tables of the checks: of recorded machines, and of a healthy machine with changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -66,7 +66,7 @@ GB10 = Gpu(
     driver="nvidia 580.95.05",
 )
 BUILD = EngineFound("llama.cpp", "/opt/llama.cpp/bin/llama-server", "b11434", ("cpu", "vulkan"))
-BOX = Hardware(
+HEALTHY_HARDWARE = Hardware(
     memory=Memory(
         total_bytes=120 * GIB,
         available_bytes=100 * GIB,
@@ -79,8 +79,8 @@ BOX = Hardware(
     engines=(BUILD,),
     stacks=Stacks(cuda="13.0", kernel="6.18.9-200.fc43.x86_64", linux_firmware="20260110-1.fc43"),
 )
-WELL = DoctorInput(
-    hardware=BOX,
+HEALTHY = DoctorInput(
+    hardware=HEALTHY_HARDWARE,
     daemon=Daemon(uptime_s=3725.0),
     launches=(),
     events=(),
@@ -92,48 +92,49 @@ WELL = DoctorInput(
 )
 
 
-def facts(
-    *gpus: Gpu, box: dict[str, Any] | None = None, memory: dict[str, Any] | None = None, **more: Any
+def inputs(
+    *gpus: Gpu, hardware: dict[str, Any] | None = None, memory: dict[str, Any] | None = None, **more: Any
 ) -> DoctorInput:
-    """The well box with ``gpus``, and with fields of its hardware, its memory and the facts changed."""
-    ram = replace(BOX.memory, **memory or {})
-    return replace(WELL, hardware=replace(BOX, gpus=gpus, memory=ram, **box or {}), **more)
+    """The healthy machine with ``gpus``, and with changed fields of its hardware, memory and the input."""
+    ram = replace(HEALTHY_HARDWARE.memory, **memory or {})
+    changed = replace(HEALTHY_HARDWARE, gpus=gpus, memory=ram, **hardware or {})
+    return replace(HEALTHY, hardware=changed, **more)
 
 
-def captured(name: str, change: Callable[[Path], object] | None = None) -> DoctorInput:
-    """Of ``tests/captures/machines/NAME.json``, as the probes see its files."""
+def captured(machine: str, change: Callable[[Path], object] | None = None) -> DoctorInput:
+    """Of ``tests/captures/machines/MACHINE.json``, as the probes read its files."""
     with TemporaryDirectory() as folder:
-        root = plant_machine(Path(folder), name)
+        root = plant_machine(Path(folder), machine)
         if change:
             change(root)
-        seen = snapshot.probe(root=root, models_dir=Path("/"), known_gpus=TABLE)
-        return replace(WELL, hardware=seen, system=setup.probe(root))
+        hardware = snapshot.probe(root=root, models_dir=Path("/"), known_gpus=TABLE)
+        return replace(HEALTHY, hardware=hardware, system=setup.probe(root))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A machine, the verdict of each finding on it, and words that are in what is told."""
+    """A machine, the verdict of each finding on it, and texts that the findings contain."""
 
     id: str
-    facts: DoctorInput
+    inputs: DoctorInput
     verdicts: tuple[Verdict, ...]
-    words: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
-def name(case: Case) -> str:
+def case_id(case: Case) -> str:
     return case.id
 
 
 def judge(check: Check, case: Case) -> None:
-    """What is bad says why it matters and what to type; what is well says neither."""
-    found = check(case.facts)
-    assert tuple(one.status for one in found) == case.verdicts, found
-    for one in found:
-        if one.status in (WARNING, ERROR):
-            assert one.why, one
-            assert one.fix, one
+    """A warning or an error has an effect and a fix; other findings have no effect."""
+    findings = check(case.inputs)
+    assert tuple(finding.status for finding in findings) == case.verdicts, findings
+    for finding in findings:
+        if finding.status in (WARNING, ERROR):
+            assert finding.why, finding
+            assert finding.fix, finding
         else:
-            assert not one.why, one
-    told = "\n".join(f"{one.found}\n{one.why}\n{one.fix}" for one in found)
-    for words in case.words:
-        assert words in told, told
+            assert not finding.why, finding
+    text = "\n".join(f"{finding.found}\n{finding.why}\n{finding.fix}" for finding in findings)
+    for expected in case.texts:
+        assert expected in text, text

@@ -11,31 +11,31 @@ from tests.daemon.doctor.checks.build import ERROR, WARNING, Case
 PAGE = ROOT / "docs" / "doctor.md"
 HEAD = """# node-ctl doctor
 
-What `node-ctl doctor` looks at, and what it says where something is wrong. This page is written by
+What `node-ctl doctor` checks, and what it reports if something is wrong. This page is written by
 `python -m tests.daemon.doctor.checks.page` from the checks and the machines of their tests; a test fails
-where they differ.
+if they differ.
 
     node-ctl doctor                       # all checks, problems first
-    node-ctl doctor --check groups        # this one again, once it is fixed
-    node-ctl doctor --hub                 # ask the model hub, too; nothing else goes out
+    node-ctl doctor --check groups        # one check only, for example after a fix
+    node-ctl doctor --hub                 # also contact the model hub; nothing else uses the network
     node-ctl doctor --report report.md    # one file for a bug report
 
-The daemon looks, as its own user and from inside its sandbox: what it can't open, its engines can't. Where
-no daemon answers, the command looks itself, as you, and says why none answers.
+The daemon runs the checks as its own user and inside its own sandbox: what it can't open, its engines can't
+open either. If no daemon answers, the command runs them as you, and reports why no daemon answers.
 
 | verdict | meaning | exit status |
 |---|---|---|
 | `error` | something can't work | 1 |
-| `warning` | works, and worse than it could or not for long | 0 |
-| `not known` (`not_known` in JSON) | the check could not look: never told as well | 0 |
-| `ok` | looked at, and well | 0 |
+| `warning` | it works, but worse than it could or not for long | 0 |
+| `not known` (`not_known` in JSON) | the check could not read what it needs: never reported as `ok` | 0 |
+| `ok` | checked, nothing wrong | 0 |
 
-A check that has nothing to look at on a machine (no AMD GPU, no shared memory) says nothing. Fixes are yours
-to type: the doctor changes nothing.
+A check that does not apply to a machine (no AMD GPU, no shared memory) reports nothing. The doctor changes
+nothing: the fixes are for you to type.
 
-A report holds the findings, settings, launches, the last events, the last lines of launches that failed, the
-unit and the probe. User names, homes, host names, serial numbers, UUIDs, network addresses and secrets are
-left out. Read it before you show it.
+A report holds the findings, the settings, the launches, the last events, the last lines of the logs of
+launches that failed, the systemd unit and the probe. User names, home folders, host names, serial numbers,
+UUIDs, network addresses and secrets are removed. Read it before you share it.
 
 ## The checks
 """
@@ -48,14 +48,17 @@ def text() -> str:
 
 def _section(name: str, check: Check) -> str:
     module = check.__module__
-    asks = (sys.modules[module].__doc__ or "").splitlines()[0]
+    question = (sys.modules[module].__doc__ or "").splitlines()[0]
     cases: list[Case] = import_module(f"tests.daemon.doctor.checks.test_{module.rpartition('.')[2]}").CASES
-    bad = {one: None for case in cases for one in check(case.facts) if one.status in LABEL}
-    return f"\n### {name}\n\n{asks}\n\n" + "".join(_entry(one) for one in bad)
+    findings = dict.fromkeys(
+        finding for case in cases for finding in check(case.inputs) if finding.status in LABEL
+    )
+    return f"\n### {name}\n\n{question}\n\n" + "".join(_entry(finding) for finding in findings)
 
 
-def _entry(one: Finding) -> str:
-    return f"- {LABEL[one.status]}: {one.found}\n  - why: {one.why}\n  - fix: {one.fix}\n"
+def _entry(finding: Finding) -> str:
+    label = LABEL[finding.status]
+    return f"- {label}: {finding.found}\n  - why: {finding.why}\n  - fix: {finding.fix}\n"
 
 
 if __name__ == "__main__":

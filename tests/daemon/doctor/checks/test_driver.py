@@ -1,4 +1,4 @@
-"""Drivers that do not answer or do not fit."""
+"""Drivers that do not answer or do not match their libraries."""
 
 from dataclasses import replace
 
@@ -8,24 +8,24 @@ from daemon.doctor.checks import driver
 from domain.hardware import Problem, ProblemKind
 from tests.daemon.doctor.checks.build import (
     ERROR,
+    HEALTHY,
     NOT_KNOWN,
     OK,
     RTX_3090,
-    WELL,
     Case,
     captured,
-    facts,
+    case_id,
+    inputs,
     judge,
-    name,
 )
 
 CASES = [
-    Case("no GPU, no driver", WELL, ()),
-    Case("one that answers", facts(RTX_3090), (OK,), ("nvidia 580.95.05",)),
+    Case("no GPU, no driver", HEALTHY, ()),
+    Case("one that answers", inputs(RTX_3090), (OK,), ("nvidia 580.95.05",)),
     Case(
         "the library is newer than the module",
-        facts(
-            box={
+        inputs(
+            hardware={
                 "problems": (
                     Problem(
                         "nvidia",
@@ -47,9 +47,9 @@ CASES = [
     ),
     Case(
         "a card fell off the bus",
-        facts(
+        inputs(
             RTX_3090,
-            box={
+            hardware={
                 "problems": (
                     Problem(
                         "nvidia", "the GPU at 0000:04:00.0 is lost", "power the machine off", ProblemKind.LOST
@@ -60,10 +60,10 @@ CASES = [
         (ERROR,),
         ("is lost", "fell off the bus"),
     ),
-    Case("it does not say what it is", facts(replace(RTX_3090, driver=None)), (NOT_KNOWN,)),
+    Case("an unknown driver", inputs(replace(RTX_3090, driver=None)), (NOT_KNOWN,)),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=name)
-def test_a_driver_that_does_not_fit_is_told(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_a_driver_that_does_not_work(case: Case) -> None:
     judge(driver.check, case)

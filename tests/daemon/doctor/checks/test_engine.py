@@ -1,4 +1,4 @@
-"""Engines that are missing, are made for another machine, or can use no GPU here."""
+"""Engines that are missing, built for another machine, or without support for the GPU."""
 
 from dataclasses import replace
 
@@ -8,25 +8,28 @@ from daemon.doctor.checks import engine
 from tests.daemon.doctor.checks.build import (
     BUILD,
     ERROR,
+    HEALTHY,
     OK,
     RTX_3090,
     WARNING,
-    WELL,
     Case,
-    facts,
+    case_id,
+    inputs,
     judge,
-    name,
 )
 
 CASES = [
     Case(
-        "one that works", WELL, (OK,), ("llama.cpp b11434 (cpu, vulkan) at /opt/llama.cpp/bin/llama-server",)
+        "one that works",
+        HEALTHY,
+        (OK,),
+        ("llama.cpp b11434 (cpu, vulkan) at /opt/llama.cpp/bin/llama-server",),
     ),
-    Case("none", facts(box={"engines": ()}), (ERROR,), ("no engine can be used", "make setup")),
+    Case("none", inputs(hardware={"engines": ()}), (ERROR,), ("no engine can be used", "make setup")),
     Case(
         "one for another CPU",
-        facts(
-            box={
+        inputs(
+            hardware={
                 "engines": (
                     replace(BUILD, problem="built for a CPU with AVX_VNNI, which this one lacks"),
                     BUILD,
@@ -34,23 +37,23 @@ CASES = [
             }
         ),
         (WARNING, OK),
-        ("built for a CPU with AVX_VNNI", "passed over"),
+        ("built for a CPU with AVX_VNNI", "is not used"),
     ),
     Case(
         "a GPU and no build for it",
-        facts(RTX_3090, box={"engines": (replace(BUILD, backends=("cpu", "rpc")),)}),
+        inputs(RTX_3090, hardware={"engines": (replace(BUILD, backends=("cpu", "rpc")),)}),
         (ERROR, OK),
-        ("no engine here can use a GPU of nvidia: they have cpu, rpc", "models run on the CPU"),
+        ("no installed engine supports GPUs of nvidia: they have cpu, rpc", "models run on the CPU"),
     ),
-    Case("a GPU and Vulkan", facts(RTX_3090), (OK,)),
+    Case("a GPU and Vulkan", inputs(RTX_3090), (OK,)),
     Case(
-        "a build that does not say what it has",
-        facts(RTX_3090, box={"engines": (replace(BUILD, backends=()),)}),
+        "a build with unknown back ends",
+        inputs(RTX_3090, hardware={"engines": (replace(BUILD, backends=()),)}),
         (OK,),
     ),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=name)
-def test_an_engine_that_cannot_serve_here_is_told(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_an_engine_that_cannot_be_used(case: Case) -> None:
     judge(engine.check, case)

@@ -1,4 +1,4 @@
-"""Users who may not open the device files of a GPU."""
+"""Users who may not open the device nodes of a GPU."""
 
 from dataclasses import replace
 
@@ -12,35 +12,35 @@ from probes.system.systemd import Unit
 from tests.daemon.doctor.checks.build import (
     ERROR,
     HALO,
+    HEALTHY,
     OK,
     OWNER,
     RENDER,
     SERVICE,
     WARNING,
-    WELL,
     Case,
-    facts,
+    case_id,
+    inputs,
     judge,
-    name,
 )
 
 KFD = DeviceNode("/dev/kfd", RENDER, 0o660)
 NODES = (KFD, DeviceNode("/dev/dri/renderD128", RENDER, 0o660))
 OPEN = System(nodes=NODES)
-CLOSED = System(nodes=tuple(replace(app, may_open=False) for app in NODES))
+CLOSED = System(nodes=tuple(replace(node, may_open=False) for node in NODES))
 UNIT = Unit("node-daemon.service", "active", user="node-daemon")
 
 CASES = [
-    Case("no device files", WELL, ()),
+    Case("no device nodes", HEALTHY, ()),
     Case(
         "all may be opened",
-        facts(HALO, system=OPEN),
+        inputs(HALO, system=OPEN),
         (OK,),
         ("node-daemon may open /dev/kfd, /dev/dri/renderD128",),
     ),
     Case(
         "the service's user is in no group",
-        facts(HALO, system=CLOSED, runs_as=replace(SERVICE, groups=frozenset({990})), unit=UNIT),
+        inputs(HALO, system=CLOSED, runs_as=replace(SERVICE, groups=frozenset({990})), unit=UNIT),
         (ERROR,),
         (
             "node-daemon may not open /dev/kfd, /dev/dri/renderD128",
@@ -49,31 +49,31 @@ CASES = [
         ),
     ),
     Case(
-        "it is by now, and began before",
-        facts(HALO, system=CLOSED, daemon=Daemon(as_service=True)),
+        "it is now, but was started before",
+        inputs(HALO, system=CLOSED, daemon=Daemon(as_service=True)),
         (ERROR,),
-        ("is in render by now", "sudo systemctl restart node-daemon"),
+        ("is in render, but this process was started before that", "sudo systemctl restart node-daemon"),
     ),
     Case(
         "a user's own daemon",
-        facts(HALO, system=CLOSED, runs_as=OWNER, caller=OWNER),
+        inputs(HALO, system=CLOSED, runs_as=OWNER, caller=OWNER),
         (ERROR,),
         ("sudo usermod -aG render ada, then log in again",),
     ),
     Case(
-        "the one who asks is in no group",
-        facts(HALO, system=OPEN, caller=OWNER),
+        "the caller is in no group",
+        inputs(HALO, system=OPEN, caller=OWNER),
         (WARNING,),
         ("you (ada) may not open", "the service is not affected"),
     ),
     Case(
-        "the one at the screen has it by an access list",
-        facts(HALO, system=System(nodes=(replace(KFD, has_acl=True),)), caller=OWNER),
+        "the user at the machine has access by an access control list",
+        inputs(HALO, system=System(nodes=(replace(KFD, has_acl=True),)), caller=OWNER),
         (OK,),
     ),
     Case(
-        "a command looks for the service that does not answer",
-        facts(
+        "a command in place of a service that does not answer",
+        inputs(
             HALO,
             system=OPEN,
             runs_as=replace(OWNER, groups=frozenset({RENDER})),
@@ -85,14 +85,14 @@ CASES = [
         ("the service's user node-daemon may not open", "restart node-daemon"),
     ),
     Case(
-        "everyone may",
-        facts(system=System(nodes=(DeviceNode("/dev/nvidia0", 0, 0o666),)), caller=OWNER),
+        "everyone may open it",
+        inputs(system=System(nodes=(DeviceNode("/dev/nvidia0", 0, 0o666),)), caller=OWNER),
         (OK,),
     ),
     Case(
-        "a driver refuses what looks open",
-        facts(
-            box={
+        "a driver refuses although the nodes are accessible",
+        inputs(
+            hardware={
                 "problems": (
                     Problem("nvidia", "the GPU can't be opened", "let this user in", ProblemKind.CLOSED),
                 )
@@ -102,8 +102,8 @@ CASES = [
         ("the GPU can't be opened", "let this user in"),
     ),
     Case(
-        "one who may not looks in place of the service, who may",
-        facts(
+        "a user who may not, in place of the service, which may",
+        inputs(
             HALO,
             system=CLOSED,
             runs_as=OWNER,
@@ -116,15 +116,15 @@ CASES = [
         ("you (ada) may not open", "the service is not affected"),
     ),
     Case(
-        "a user that no file names, as in a container",
-        facts(HALO, system=CLOSED, runs_as=None, caller=None),
+        "a user without an account, as in a container",
+        inputs(HALO, system=CLOSED, runs_as=None, caller=None),
         (ERROR,),
         ("this user may not open /dev/kfd",),
     ),
-    Case("root needs no group", facts(HALO, system=OPEN, caller=replace(OWNER, uid=0)), (OK,)),
+    Case("root needs no group", inputs(HALO, system=OPEN, caller=replace(OWNER, uid=0)), (OK,)),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=name)
-def test_who_may_not_open_a_gpu_is_told(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_users_who_may_not_open_a_gpu(case: Case) -> None:
     judge(groups.check, case)

@@ -1,4 +1,4 @@
-"""What the doctor finds on recorded machines, their NVML answering as it did, and that no problem is lost."""
+"""What the doctor finds on recorded machines, with their NVML replayed; and that no problem is lost."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from daemon.doctor.checks.input import DoctorInput
-from daemon.doctor.service import CHECKS, findings
+from daemon.doctor.service import CHECKS, run_checks
 from domain.hardware import Hardware, Problem, ProblemKind
 from domain.serialization import from_json
 from probes.system import setup
-from tests.daemon.doctor.checks.build import BUILD, WELL, facts
+from tests.daemon.doctor.checks.build import BUILD, HEALTHY, inputs
 from tests.rigs import nvml
 from tests.rigs.trees import plant_machine
 
@@ -34,10 +34,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return nvml.build(tmp_path_factory.mktemp("nvml"))
 
 
-def recorded(name: str, folder: Path, library: Path, changes: Mapping[str, str] | None = None) -> DoctorInput:
-    root = plant_machine(folder / "root", name)
+def recorded(
+    machine: str, folder: Path, library: Path, changes: Mapping[str, str] | None = None
+) -> DoctorInput:
+    root = plant_machine(folder / "root", machine)
     answers = folder / "answers.nvml"
-    answers.write_text(nvml.profile(name, changes))
+    answers.write_text(nvml.profile(machine, changes))
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(root)],
         env={**os.environ, **nvml.environment(library, answers)},
@@ -46,11 +48,11 @@ def recorded(name: str, folder: Path, library: Path, changes: Mapping[str, str] 
         check=True,
     )
     seen = replace(from_json(Hardware, json.loads(done.stdout)), engines=(BUILD,))
-    return replace(WELL, hardware=seen, system=setup.probe(root))
+    return replace(HEALTHY, hardware=seen, system=setup.probe(root))
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("machine", "expected"),
     [
         pytest.param("dual-3090", {"memlock", "pcie", "heat"}, id="two 3090, one slow and hot"),
         pytest.param("dgx-spark", {"memlock", "early-oom"}, id="a DGX Spark"),
@@ -61,11 +63,15 @@ def recorded(name: str, folder: Path, library: Path, changes: Mapping[str, str] 
     ],
 )
 def test_what_is_wrong_with_recorded_machines(
-    name: str, found: set[str], tmp_path: Path, library: Path
+    machine: str, expected: set[str], tmp_path: Path, library: Path
 ) -> None:
-    told = findings(recorded(name, tmp_path, library))
-    assert {one.check for one in told if one.status in ("warning", "error")} == found
-    assert all(one.recheck == f"node-ctl doctor --check {one.check}" for one in told if one.status != "ok")
+    findings = run_checks(recorded(machine, tmp_path, library))
+    assert {finding.check for finding in findings if finding.status in ("warning", "error")} == expected
+    assert all(
+        finding.recheck == f"node-ctl doctor --check {finding.check}"
+        for finding in findings
+        if finding.status != "ok"
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,21 +86,21 @@ def test_what_is_wrong_with_recorded_machines(
 def test_what_is_wrong_with_nvidias_driver(
     changes: dict[str, str], check: str, fix: str, tmp_path: Path, library: Path
 ) -> None:
-    told = findings(recorded("dual-3090", tmp_path, library, changes))
-    bad = [one for one in told if one.status == "error"]
-    assert {one.check for one in bad} == {check}
-    assert all(fix in one.fix for one in bad)
+    findings = run_checks(recorded("dual-3090", tmp_path, library, changes))
+    errors = [finding for finding in findings if finding.status == "error"]
+    assert {finding.check for finding in errors} == {check}
+    assert all(fix in finding.fix for finding in errors)
 
 
 @pytest.mark.parametrize("trouble", [None, *ProblemKind])
 def test_no_problem_of_a_probe_gets_lost(trouble: ProblemKind | None) -> None:
     problem = Problem("a probe", "this very thing", "do that", trouble)
-    told = findings(facts(box={"problems": (problem,)}))
-    assert ["this very thing" in one.found and "do that" in one.fix for one in told].count(True) == 1
+    findings = run_checks(inputs(hardware={"problems": (problem,)}))
+    assert sum("this very thing" in finding.found and "do that" in finding.fix for finding in findings) == 1
 
 
 def test_a_machine_of_which_nothing_is_known_is_never_well() -> None:
-    """But for what a daemon can say of itself."""
-    told = findings(DoctorInput(now=WELL.now))
-    assert {one.check for one in told if one.status == "ok"} <= {"problems"}
-    assert {one.check for one in told} <= set(CHECKS)
+    """Except for what a daemon knows of itself."""
+    findings = run_checks(DoctorInput(now=HEALTHY.now))
+    assert {finding.check for finding in findings if finding.status == "ok"} <= {"problems"}
+    assert {finding.check for finding in findings} <= set(CHECKS)

@@ -1,4 +1,4 @@
-"""Cards below the power that their makers gave them."""
+"""Cards with a power limit below the vendor's default."""
 
 from dataclasses import replace
 
@@ -13,33 +13,35 @@ from tests.daemon.doctor.checks.build import (
     RTX_3090,
     WARNING,
     Case,
-    facts,
+    case_id,
+    inputs,
     judge,
-    name,
 )
 
 CASES = [
-    Case("as its maker made it", facts(RTX_3090), (OK,), ("350 W",)),
+    Case("the default", inputs(RTX_3090), (OK,), ("350 W",)),
     Case(
         "capped",
-        facts(replace(RTX_3090, power_limit_w=200.0)),
+        inputs(replace(RTX_3090, power_limit_w=200.0)),
         (WARNING,),
-        ("limited to 200 of 350 W", "sudo nvidia-smi -i 0000:01:00.0 -pl 350", "where you set it"),
+        ("limited to 200 of 350 W", "sudo nvidia-smi -i 0000:01:00.0 -pl 350", "if you set the limit"),
     ),
     Case(
         "capped by a driver that counts in µW",
-        facts(replace(RADEON, power_limit_w=200.0)),
+        inputs(replace(RADEON, power_limit_w=200.0)),
         (WARNING,),
         ("350000000",),
     ),
-    Case("above it", facts(replace(RTX_3090, power_limit_w=380.0)), (OK,)),
-    Case("not told", facts(replace(RTX_3090, power_default_w=None)), (NOT_KNOWN,)),
-    Case("asleep", facts(replace(RTX_3090, power_limit_w=None, asleep=True)), (NOT_KNOWN,), ("(asleep)",)),
-    Case("a chip that shares its power with the CPU", facts(GB10), ()),
-    Case("a part of a card has no limit of its own", facts(replace(RTX_3090, parent="pci:0000:01:00.0")), ()),
+    Case("above it", inputs(replace(RTX_3090, power_limit_w=380.0)), (OK,)),
+    Case("unknown", inputs(replace(RTX_3090, power_default_w=None)), (NOT_KNOWN,)),
+    Case("asleep", inputs(replace(RTX_3090, power_limit_w=None, asleep=True)), (NOT_KNOWN,), ("(asleep)",)),
+    Case("a chip that shares its power with the CPU", inputs(GB10), ()),
+    Case(
+        "a part of a card has no limit of its own", inputs(replace(RTX_3090, parent="pci:0000:01:00.0")), ()
+    ),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=name)
-def test_a_capped_card_is_told(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_a_limited_card(case: Case) -> None:
     judge(power.check, case)

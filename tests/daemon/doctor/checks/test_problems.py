@@ -1,33 +1,33 @@
-"""What probes could not read, but for what has a check of its own."""
+"""What probes could not read, except problems with a check of their own."""
 
 import pytest
 
 from daemon.doctor.checks import problems
 from domain.hardware import Problem, ProblemKind
-from tests.daemon.doctor.checks.build import OK, WARNING, WELL, Case, facts, judge, name
+from tests.daemon.doctor.checks.build import HEALTHY, OK, WARNING, Case, case_id, inputs, judge
 
 CASES = [
-    Case("none", WELL, (OK,)),
+    Case("none", HEALTHY, (OK,)),
     Case(
         "one",
-        facts(
-            box={
+        inputs(
+            hardware={
                 "problems": (
-                    Problem("cpu", "not told below /: model", "mount /proc and /sys in this container"),
+                    Problem("cpu", "missing below /: model", "mount /proc and /sys in this container"),
                 )
             }
         ),
         (WARNING,),
-        ("cpu: not told below /: model", "mount /proc"),
+        ("cpu: missing below /: model", "mount /proc"),
     ),
     Case(
-        "one that the driver's check tells",
-        facts(box={"problems": (Problem("nvidia", "no driver", "reboot", ProblemKind.DRIVER),)}),
+        "one that the driver's check reports",
+        inputs(hardware={"problems": (Problem("nvidia", "no driver", "reboot", ProblemKind.DRIVER),)}),
         (OK,),
     ),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=name)
-def test_what_probes_could_not_read_is_told(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_what_probes_could_not_read(case: Case) -> None:
     judge(problems.check, case)

@@ -12,30 +12,30 @@ from tests.daemon.doctor.checks.build import (
     BUILD,
     ERROR,
     HALO,
+    HEALTHY,
     NOT_KNOWN,
     OK,
     RTX_3090,
     WARNING,
-    WELL,
     Case,
-    facts,
+    case_id,
+    inputs,
     judge,
-    name,
 )
 
 HIP = replace(BUILD, backends=("cpu", "rocm"))
 
 
 def halo(*targets: str) -> DoctorInput:
-    return facts(HALO, box={"engines": (HIP,)}, builds={HIP.path: Build(hip_targets=targets)})
+    return inputs(HALO, hardware={"engines": (HIP,)}, builds={HIP.path: Build(hip_targets=targets)})
 
 
 CASES = [
-    Case("no AMD GPU", facts(RTX_3090), ()),
-    Case("no engine for ROCm", facts(HALO), (OK,), ("no ROCm; no engine here was built for it",)),
+    Case("no AMD GPU", inputs(RTX_3090), ()),
+    Case("no engine for ROCm", inputs(HALO), (OK,), ("no ROCm; no installed engine uses it",)),
     Case(
         "ROCm, and no engine for it",
-        facts(HALO, box={"stacks": Stacks(rocm="7.1.0")}),
+        inputs(HALO, hardware={"stacks": Stacks(rocm="7.1.0")}),
         (OK,),
         ("ROCm 7.1.0",),
     ),
@@ -44,19 +44,19 @@ CASES = [
         "a build for others",
         halo("gfx1100", "gfx1101"),
         (ERROR,),
-        ("has code for gfx1100, gfx1101; this GPU is gfx1151", "invalid device function"),
+        ("has code for gfx1100, gfx1101, and none for this GPU (gfx1151)", "invalid device function"),
     ),
-    Case("a build that tells nothing", halo(), (NOT_KNOWN,)),
+    Case("a build with unknown targets", halo(), (NOT_KNOWN,)),
     Case(
-        "a variable that makes all GPUs another one",
+        "a variable that changes the architecture of all GPUs",
         replace(halo("gfx1151"), gfx_override="11.0.0"),
         (WARNING, OK),
         ("HSA_OVERRIDE_GFX_VERSION=11.0.0", "HSA_OVERRIDE_GFX_VERSION_0"),
     ),
-    Case("nothing at all", WELL, ()),
+    Case("nothing at all", HEALTHY, ()),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=name)
-def test_a_build_without_code_for_the_gpu_is_told(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_a_build_without_code_for_the_gpu(case: Case) -> None:
     judge(rocm.check, case)

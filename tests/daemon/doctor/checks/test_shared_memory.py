@@ -1,4 +1,4 @@
-"""AMD GPUs that share the RAM: how much of it they may have."""
+"""AMD GPUs that share the RAM: how much of it they can use."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +13,16 @@ from probes.system.setup import System
 from tests.daemon.doctor.checks.build import (
     GB10,
     HALO,
+    HEALTHY,
     NOT_KNOWN,
     OK,
     RTX_3090,
     WARNING,
-    WELL,
     Case,
     captured,
-    facts,
+    case_id,
+    inputs,
     judge,
-    name,
 )
 from tests.rigs.trees import plant
 
@@ -36,57 +36,57 @@ def carve_out_below_gtt(root: Path) -> None:
 
 
 CASES = [
-    Case("no such GPU", facts(RTX_3090), ()),
-    Case("none at all", WELL, ()),
-    Case("NVIDIA's, which takes what it needs", facts(GB10), ()),
+    Case("no such GPU", inputs(RTX_3090), ()),
+    Case("none at all", HEALTHY, ()),
+    Case("NVIDIA's, which takes what it needs", inputs(GB10), ()),
     Case(
-        "a card of AMD's with memory of its own", facts(replace(HALO, memory_kind=MemoryKind.DEDICATED)), ()
+        "a card of AMD's with memory of its own", inputs(replace(HALO, memory_kind=MemoryKind.DEDICATED)), ()
     ),
     Case(
         "gttsize as the driver chooses it",
-        facts(
+        inputs(
             replace(HALO, memory_total_bytes=93 * GIB),
             system=System(command_line="amdgpu.gttsize=-1 ttm.pages_limit=24576000"),
         ),
         (OK,),
     ),
     Case(
-        "Strix Halo as it comes: half of the RAM",
+        "Strix Halo by default: half of the RAM",
         captured("strix-halo-128"),
         (WARNING,),
         ("may map 62.5 GiB of 124.9 GiB RAM", "ttm.pages_limit=30408704 ttm.page_pool_size=30408704"),
     ),
     Case(
         "the limit raised, as its owner measured it (github.com/noamsto/nix-amd-ai/issues/42)",
-        facts(replace(HALO, memory_total_bytes=96 * GIB)),
+        inputs(replace(HALO, memory_total_bytes=96 * GIB)),
         (OK,),
         ("may map 96.0 GiB of 120.0 GiB RAM",),
     ),
     Case(
         "AMD's own build of the driver has another module",
-        facts(HALO, system=System(modules={"amdttm": {"pages_limit": "1"}})),
+        inputs(HALO, system=System(modules={"amdttm": {"pages_limit": "1"}})),
         (WARNING,),
         ("amdttm.pages_limit=",),
     ),
     Case(
-        "a carve-out that is lost, since GTT is larger",
+        "a carve-out that is unused, because GTT is larger",
         captured("strix-halo-128", carve_out_below_gtt),
         (WARNING,),
         ("the BIOS carve-out of 32.0 GiB is unused",),
     ),
     Case(
         "a carve-out that is used",
-        facts(
+        inputs(
             replace(HALO, memory_total_bytes=96 * GIB),
             memory={"total_bytes": 31 * GIB},
             system=System(pools={"0000:c3:00.0": MemoryPools(vram_bytes=96 * GIB, gtt_bytes=15 * GIB)}),
         ),
         (OK,),
-        ("96.0 GiB, set aside by the firmware",),
+        ("96.0 GiB, reserved by the firmware",),
     ),
     Case(
-        "a parameter that is misspelt",
-        facts(
+        "a misspelled parameter",
+        inputs(
             replace(HALO, memory_total_bytes=100 * GIB),
             system=System(
                 command_line="quiet amdgpu.gtt_size=117760 iommu=pt",
@@ -94,11 +94,11 @@ CASES = [
             ),
         ),
         (OK, WARNING),
-        ("amdgpu.gtt_size is no parameter of amdgpu", "write amdgpu.gttsize"),
+        ("amdgpu.gtt_size is not a parameter of amdgpu", "write amdgpu.gttsize"),
     ),
     Case(
         "two limits that differ",
-        facts(
+        inputs(
             replace(HALO, memory_total_bytes=93 * GIB),
             system=System(command_line="amdgpu.gttsize=117760 ttm.pages_limit=24576000"),
         ),
@@ -107,16 +107,16 @@ CASES = [
     ),
     Case(
         "two limits that agree",
-        facts(
+        inputs(
             replace(HALO, memory_total_bytes=96 * GIB),
             system=System(command_line="amdgpu.gttsize=98304 ttm.pages_limit=25165824"),
         ),
         (OK,),
     ),
-    Case("not told", facts(replace(HALO, memory_total_bytes=None)), (NOT_KNOWN,)),
+    Case("unknown", inputs(replace(HALO, memory_total_bytes=None)), (NOT_KNOWN,)),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=name)
-def test_ram_that_the_gpu_could_have_is_told(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_how_much_of_the_ram_the_gpu_can_use(case: Case) -> None:
     judge(shared_memory.check, case)

@@ -1,4 +1,4 @@
-"""Versions that are known to be bad."""
+"""Versions with known issues."""
 
 from dataclasses import replace
 
@@ -9,17 +9,27 @@ from daemon.doctor.checks import versions
 from daemon.doctor.checks.input import DoctorInput
 from domain.catalogue_types import KnownIssue
 from domain.hardware import Stacks
-from tests.daemon.doctor.checks.build import HALO, NOT_KNOWN, OK, RTX_3090, WARNING, Case, facts, judge, name
+from tests.daemon.doctor.checks.build import (
+    HALO,
+    NOT_KNOWN,
+    OK,
+    RTX_3090,
+    WARNING,
+    Case,
+    case_id,
+    inputs,
+    judge,
+)
 
 
 def halo(**stacks: str | None) -> DoctorInput:
     good = Stacks(kernel="6.18.9-200.fc43.x86_64", linux_firmware="20260110-1.fc43")
-    return facts(HALO, box={"stacks": replace(good, **stacks)}, known_troubles=known_issues())
+    return inputs(HALO, hardware={"stacks": replace(good, **stacks)}, known_issues=known_issues())
 
 
 CASES = [
-    Case("nothing is known of this GPU", facts(RTX_3090, known_troubles=known_issues()), ()),
-    Case("good ones", halo(), (OK,), ("nothing is known against kernel 6.18.9-200.fc43.x86_64",)),
+    Case("no known issues of this GPU", inputs(RTX_3090, known_issues=known_issues()), ()),
+    Case("good ones", halo(), (OK,), ("no known issues with kernel 6.18.9-200.fc43.x86_64",)),
     Case(
         "an old kernel",
         halo(kernel="6.12.57+deb13-amd64"),
@@ -38,25 +48,25 @@ CASES = [
         ("the version of linux-firmware",),
     ),
     Case(
-        "what is bad is told even so",
+        "a known issue is reported in any case",
         halo(linux_firmware=None, kernel="6.17.0"),
         (WARNING, NOT_KNOWN),
     ),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=name)
-def test_versions_known_to_be_bad_are_told(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_versions_with_known_issues(case: Case) -> None:
     judge(versions.check, case)
 
 
 def test_every_entry_names_what_it_is_for_and_its_source() -> None:
-    for one in known_issues():
-        assert one.what in versions.CALLED
-        assert one.since or one.before
-        assert one.why
-        assert one.fix
-        assert "." in one.source
+    for issue in known_issues():
+        assert issue.what in versions.LABELS
+        assert issue.since or issue.before
+        assert issue.why
+        assert issue.fix
+        assert "." in issue.source
     assert set(cuda_since()) <= {f"sm_{number}" for number in range(70, 130)}
     assert "source" in FILE.read_text()
 
@@ -66,4 +76,4 @@ def test_every_entry_names_what_it_is_for_and_its_source() -> None:
     [("1.9", False), ("2", True), ("2.0.1-3.fc43", True), ("2.1", False), ("10.0", False)],
 )
 def test_numbers_are_compared_as_numbers(version: str, bad: bool) -> None:
-    assert versions.is_bad(version, KnownIssue("kernel", since="2", before="2.1")) is bad
+    assert versions.is_affected(version, KnownIssue("kernel", since="2", before="2.1")) is bad
