@@ -1,4 +1,4 @@
-"""What the doctor found: problems first, each with why and what to type; then, in short, what is well."""
+"""Shows the findings of the doctor: problems first, each with its effect and its fix; ok last and short."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -9,65 +9,65 @@ from rich.text import Text
 from ctl.terminal import console, is_terminal, sanitize
 
 ORDER = ("error", "warning", "not_known", "ok")
-LOOKS = {"error": "bold red", "warning": "yellow", "not_known": "dim", "ok": "green"}
-CALLED = {"not_known": "not known"}
+STYLES = {"error": "bold red", "warning": "yellow", "not_known": "dim", "ok": "green"}
+LABELS = {"not_known": "not known"}
 COUNTED = {
     "error": ("error", "errors"),
     "warning": ("warning", "warnings"),
     "not_known": ("not known", "not known"),
-    "ok": ("well", "well"),
+    "ok": ("ok", "ok"),
 }
-STATUS_WIDTH = max(len(CALLED.get(status, status)) for status in ORDER)
-NARROWEST = 30
+STATUS_WIDTH = max(len(LABELS.get(status, status)) for status in ORDER)
+MIN_WIDTH = 30
 
 
-def draw(found: Sequence[dict[str, Any]], check: str | None) -> None:
-    if not found:
-        print(f"{check or 'doctor'}: nothing to look at on this machine")
+def draw(findings: Sequence[dict[str, Any]], check: str | None) -> None:
+    if not findings:
+        print(f"{check or 'doctor'}: does not apply to this machine")
         return
     screen = console()
-    width = max(len(one["check"]) for one in found)
-    indent = STATUS_WIDTH + width + 4
-    room = max(NARROWEST, screen.width - indent) if is_terminal() else None
-    for one in sorted(found, key=_place):
-        status = one["status"]
+    check_width = max(len(finding["check"]) for finding in findings)
+    indent = STATUS_WIDTH + check_width + 4
+    width = max(MIN_WIDTH, screen.width - indent) if is_terminal() else None
+    for finding in sorted(findings, key=_order):
+        status = finding["status"]
         head = Text.assemble(
-            (f"{CALLED.get(status, status):<{STATUS_WIDTH}}", LOOKS.get(status, "")),
-            f"  {one['check']:<{width}}  ",
+            (f"{LABELS.get(status, status):<{STATUS_WIDTH}}", STYLES.get(status, "")),
+            f"  {finding['check']:<{check_width}}  ",
         )
-        for words, style in _lines(one, room):
-            screen.print(head.append(words, style))
+        for text, style in _lines(finding, width):
+            screen.print(head.append(text, style))
             head = Text(" " * indent)
-    print(summary(found))
+    print(summary(findings))
 
 
-def _place(one: dict[str, Any]) -> int:
-    """A status of a newer daemon comes first."""
-    return ORDER.index(one["status"]) if one["status"] in ORDER else -1
+def _order(finding: dict[str, Any]) -> int:
+    """A status that only a newer daemon has comes first."""
+    return ORDER.index(finding["status"]) if finding["status"] in ORDER else -1
 
 
-def _lines(one: dict[str, Any], room: int | None) -> Iterator[tuple[str, str]]:
+def _lines(finding: dict[str, Any], width: int | None) -> Iterator[tuple[str, str]]:
     """Each line with its style."""
-    yield from _wrapped(one["found"], "" if one["status"] in ("error", "warning") else "dim", room)
-    if one["status"] == "ok":
+    yield from _wrap(finding["found"], "" if finding["status"] in ("error", "warning") else "dim", width)
+    if finding["status"] == "ok":
         return
     for label, key in (("why", "why"), ("fix", "fix"), ("then", "recheck")):
-        if one.get(key) and (key != "recheck" or one.get("fix")):
-            yield from _wrapped(f"{label}: {one[key]}", "", room)
+        if finding.get(key) and (key != "recheck" or finding.get("fix")):
+            yield from _wrap(f"{label}: {finding[key]}", "", width)
 
 
-def _wrapped(words: str, style: str, room: int | None) -> Iterator[tuple[str, str]]:
-    words = sanitize(words)
-    lines = [words] if room is None else textwrap.wrap(words, room, subsequent_indent="  ")
+def _wrap(text: str, style: str, width: int | None) -> Iterator[tuple[str, str]]:
+    text = sanitize(text)
+    lines = [text] if width is None else textwrap.wrap(text, width, subsequent_indent="  ")
     return ((line, style) for line in lines)
 
 
-def summary(found: Sequence[dict[str, Any]]) -> str:
-    """``"1 error, 2 warnings, 14 well"``."""
-    if all(one["status"] == "ok" for one in found):
-        return "all is well"
+def summary(findings: Sequence[dict[str, Any]]) -> str:
+    """``"1 error, 2 warnings, 14 ok"``."""
+    if all(finding["status"] == "ok" for finding in findings):
+        return "no problems found"
     return ", ".join(
-        f"{count} {words[count > 1]}"
-        for status, words in COUNTED.items()
-        if (count := sum(one["status"] == status for one in found))
+        f"{count} {labels[count > 1]}"
+        for status, labels in COUNTED.items()
+        if (count := sum(finding["status"] == status for finding in findings))
     )

@@ -1,4 +1,4 @@
-"""A GPU in a line, and one more for each that has a part of its memory; NPUs and stacks."""
+"""Lines for GPUs and the processes that use their memory; for NPUs and compute stacks."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from domain.units import gb_per_s, gib
 
 
 def gpu_lines(gpu: Gpu) -> list[str]:
-    """What it is and has, then its other tenants."""
-    tenants = [
-        f"{one.name or 'a process'} (pid {one.pid}) has {gib(one.memory_bytes)} of it"
-        for one in gpu.tenants or ()
+    """The GPU, then the processes of others that hold its memory."""
+    processes = [
+        f"{process.name or 'a process'} (pid {process.pid}) holds {gib(process.memory_bytes)}"
+        for process in gpu.tenants or ()
     ]
-    return [", ".join([*_memory(gpu), *_identity(gpu), *_state(gpu), gpu.id]), *tenants]
+    return [", ".join([*_memory(gpu), *_identity(gpu), *_state(gpu), gpu.id]), *processes]
 
 
 def set_aside_line(gpu: Gpu) -> str:
@@ -22,25 +22,25 @@ def set_aside_line(gpu: Gpu) -> str:
 
 def npu_line(npu: Npu) -> str:
     firmware = f", firmware {npu.firmware}" if npu.firmware else ""
-    return f"{npu.name} ({npu.id}){firmware}, unused: no engine here runs on one"
+    return f"{npu.name} ({npu.id}){firmware}, unused: no supported engine runs on it"
 
 
-def stack_words(stacks: Stacks) -> str:
-    """Versions of what is there; "" for nothing."""
-    named = {
+def stacks_text(stacks: Stacks) -> str:
+    """The versions of what is installed; "" for nothing."""
+    versions = {
         "CUDA": stacks.cuda,
         "toolkit": stacks.cuda_toolkit,
         "ROCm": stacks.rocm,
-        "Vulkan": _shown(stacks.vulkan, stacks.vulkan_devices),
-        "Level Zero": _shown(stacks.level_zero, stacks.level_zero_devices),
+        "Vulkan": _runtime(stacks.vulkan, stacks.vulkan_devices),
+        "Level Zero": _runtime(stacks.level_zero, stacks.level_zero_devices),
         "amdgpu (DKMS)": stacks.amdgpu_dkms,
         "firmware": stacks.linux_firmware,
         "kernel": stacks.kernel,
     }
-    return ", ".join(f"{name} {version}" for name, version in named.items() if version)
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
 
 
-def _shown(version: str | None, devices: Sequence[RuntimeDevice]) -> str | None:
+def _runtime(version: str | None, devices: Sequence[RuntimeDevice]) -> str | None:
     return version if devices or version is None else f"{version} (no GPU)"
 
 
@@ -70,7 +70,7 @@ def _state(gpu: Gpu) -> list[str]:
     elif gpu.fan_percent is not None:
         words.append(f"fan {gpu.fan_percent:.0f} %")
     if gpu.throttled_by:
-        words.append(f"slowed down by {', '.join(gpu.throttled_by)}")
+        words.append(f"throttled by {', '.join(gpu.throttled_by)}")
     if gpu.display_attached:
         words.append("display")
     return words
@@ -88,7 +88,7 @@ def _power(gpu: Gpu) -> str:
 
 
 def _link(link: PcieLink) -> str:
-    """``"PCIe 4.0 x4 of x16"``: at most what both ends can, the lanes in use, those of the card."""
+    """``"PCIe 4.0 x4 of x16"``: highest generation of both ends, lanes in use, lanes of the card."""
     lanes = link.width_now or link.width_max
     text = f"PCIe {link.generation_max or '?'}.0 x{lanes or '?'}"
     if lanes and link.card_width and lanes < link.card_width:
@@ -99,4 +99,4 @@ def _link(link: PcieLink) -> str:
 def _peer(peer: Peer) -> str | None:
     if peer.nvlinks:
         return f"{peer.nvlinks} NVLinks to {peer.id}"
-    return f"reads {peer.id} past the CPU" if peer.p2p else None
+    return f"P2P with {peer.id}" if peer.p2p else None

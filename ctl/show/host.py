@@ -1,4 +1,4 @@
-"""The parts of a machine that are no accelerators, in words."""
+"""Texts for the parts of a machine other than accelerators."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,17 +8,17 @@ from domain.hardware import Cpu, Hardware, Memory, Storage, Thermal
 from domain.host import CoreKind, MemoryModule
 from domain.units import gb_per_s, gib
 
-MOST_SENSORS = 4  # of one device, in words
+MAX_SENSORS = 4  # of one device; of more only the hottest is shown
 
 
-def cpu_words(cpu: Cpu) -> str:
-    words = [cpu.model or "unknown model", f"{_known(cpu.physical_cores)} cores"]
+def cpu_text(cpu: Cpu) -> str:
+    words = [cpu.model or "unknown model", f"{_count(cpu.physical_cores)} cores"]
     if len(cpu.kinds) > 1:
         words += [_kind(kind) for kind in cpu.kinds]
     elif cpu.performance_cores is not None and cpu.performance_cores != cpu.physical_cores:
         words.append(f"{cpu.performance_cores} of them fast")
     if cpu.usable_cpus is not None and cpu.usable_cpus != cpu.logical_cpus:
-        words.append(f"{cpu.usable_cpus} of {_known(cpu.logical_cpus)} CPUs usable")
+        words.append(f"{cpu.usable_cpus} of {_count(cpu.logical_cpus)} CPUs usable")
     if cpu.quota_cpus is not None:
         words.append(f"limited to {cpu.quota_cpus:g} CPUs")
     if cpu.temperature_c is not None:
@@ -26,7 +26,7 @@ def cpu_words(cpu: Cpu) -> str:
     if cpu.power_w is not None:
         words.append(f"{cpu.power_w:.0f} W")
     if cpu.throttled_count:
-        words.append(f"slowed down for heat {cpu.throttled_count} times since the boot")
+        words.append(f"throttled for heat {cpu.throttled_count} times since boot")
     if cpu.isa:
         words.append(" ".join(cpu.isa))
     return ", ".join(words)
@@ -38,7 +38,7 @@ def _kind(kind: CoreKind) -> str:
     return f"{kind.cores} x {name}{clock} (CPUs {kind.cpus})"
 
 
-def memory_words(memory: Memory) -> str:
+def memory_text(memory: Memory) -> str:
     words = [f"{gib(memory.available_bytes)} of {gib(memory.total_bytes)} available"]
     if memory.bandwidth_bytes_per_s is not None:
         words.append(f"{gb_per_s(memory.bandwidth_bytes_per_s)} {memory.bandwidth_source or ''}".rstrip())
@@ -48,7 +48,7 @@ def memory_words(memory: Memory) -> str:
     if memory.modules:
         words.append(_modules(memory.modules))
     if memory.carve_out_bytes:
-        words.append(f"{gib(memory.carve_out_bytes)} more set aside for the GPU")
+        words.append(f"{gib(memory.carve_out_bytes)} more reserved for the GPU")
     if memory.cgroup_limit_bytes is not None:
         words.append(f"limited to {gib(memory.cgroup_limit_bytes)}")
     if memory.memlock_limit_bytes is not None:
@@ -58,61 +58,63 @@ def memory_words(memory: Memory) -> str:
 
 def _modules(modules: tuple[MemoryModule, ...]) -> str:
     """``2 x 32.0 GiB DDR5 at 5600 MT/s``."""
-    alike = Counter((one.total_bytes, one.kind, one.transfers_per_s) for one in modules)
+    kinds = Counter((module.total_bytes, module.kind, module.transfers_per_s) for module in modules)
     words = []
-    for (size, kind, speed), count in alike.items():
-        at = f" at {speed / 1e6:.0f} MT/s" if speed else ""
-        words.append(f"{count} x {gib(size)}{f' {kind}' if kind else ''}{at}")
+    for (size, kind, speed), count in kinds.items():
+        rate = f" at {speed / 1e6:.0f} MT/s" if speed else ""
+        words.append(f"{count} x {gib(size)}{f' {kind}' if kind else ''}{rate}")
     return " + ".join(words)
 
 
-def rest_of_memory(box: Hardware) -> Iterator[tuple[str, str]]:
-    """Heads and texts of what most machines have none of: swap, huge pages, several NUMA nodes."""
-    memory = box.memory
+def other_memory_rows(hardware: Hardware) -> Iterator[tuple[str, str]]:
+    """Heads and texts of what many machines lack: swap, reserved huge pages, several NUMA nodes."""
+    memory = hardware.memory
     if memory.swap_total_bytes:
         yield "swap", f"{gib(memory.swap_free_bytes)} of {gib(memory.swap_total_bytes)} free"
     if memory.zram_total_bytes:
         free = f"{gib(memory.zram_free_bytes)} of {gib(memory.zram_total_bytes)} free"
-        yield "zram", f"{free}, before compression: it adds no memory"
+        yield "zram", f"{free}, before compression; it adds no memory"
     if memory.hugepages_total_bytes:
         free = f"{gib(memory.hugepages_free_bytes)} of {gib(memory.hugepages_total_bytes)} free"
-        yield "pages", f"{free}, reserved as huge pages: gone from what is available"
-    if len(box.cpu.numa) > 1:
-        for node in box.cpu.numa:
+        yield "pages", f"{free}, reserved as huge pages and not part of the available memory"
+    if len(hardware.cpu.numa) > 1:
+        for node in hardware.cpu.numa:
             free = f"{gib(node.memory_free_bytes)} of {gib(node.memory_total_bytes)} free"
             yield "NUMA", f"node {node.number}: {free}, {f'CPUs {node.cpus}' if node.cpus else 'no CPUs'}"
 
 
-def sensor_words(box: Hardware) -> Iterator[tuple[str, str]]:
-    for _, group in groupby(box.thermals, lambda sensor: sensor.sensor.rpartition("/")[0]):
-        yield from (("heat", words) for words in _heat(list(group)))
-    for fan in box.fans:
+def sensor_rows(hardware: Hardware) -> Iterator[tuple[str, str]]:
+    for _, group in groupby(hardware.thermals, lambda sensor: sensor.sensor.rpartition("/")[0]):
+        yield from (("heat", text) for text in _heat(list(group)))
+    for fan in hardware.fans:
         yield "fan", f"{fan.sensor} {fan.rpm} rpm"
-    for power in box.power:
+    for power in hardware.power:
         limit = f" of {power.limit_w:.0f} W" if power.limit_w is not None else " W"
         yield "power", f"{power.sensor} {power.power_w:.0f}{limit}"
 
 
 def _heat(sensors: list[Thermal]) -> Iterator[str]:
-    """Of a device with a sensor for each core the hottest says enough."""
-    many = len(sensors) > MOST_SENSORS
-    for sensor in [max(sensors, key=lambda one: one.temperature_c)] if many else sensors:
+    """Of a device with many sensors, such as one per core, only the hottest."""
+    many = len(sensors) > MAX_SENSORS
+    shown = [max(sensors, key=lambda sensor: sensor.temperature_c)] if many else sensors
+    for sensor in shown:
         limit = f", critical at {sensor.critical_c:.0f} °C" if sensor.critical_c is not None else ""
-        others = f", the hottest of {len(sensors)} there" if many else ""
+        others = f", the hottest of {len(sensors)}" if many else ""
         yield f"{sensor.sensor} {sensor.temperature_c:.0f} °C{limit}{others}"
 
 
-def storage_words(storage: Storage | None) -> str:
+def storage_text(storage: Storage | None) -> str:
     if storage is None:
         return "unknown"
     words = [f"{gib(storage.free_bytes)} free at {storage.path}"]
     if storage.filesystem is not None:
-        on = f" on {storage.device}" if storage.device else ""
-        words.append(f"{storage.filesystem}{on}{f' ({storage.device_kind})' if storage.device_kind else ''}")
+        device = f" on {storage.device}" if storage.device else ""
+        kind = f" ({storage.device_kind})" if storage.device_kind else ""
+        words.append(f"{storage.filesystem}{device}{kind}")
     if storage.read_bytes_per_s is not None:
         words.append(f"reads {gb_per_s(storage.read_bytes_per_s)}")
     return ", ".join(words)
 
 
-def _known(count: int | None) -> str:
+def _count(count: int | None) -> str:
     return "?" if count is None else str(count)

@@ -1,4 +1,4 @@
-"""Fills in what ``node-ctl probe`` says in docs/hardware.md: ``python -m tests.ctl.hardware_page``."""
+"""Fills in the output of ``node-ctl probe`` in docs/hardware.md: ``python -m tests.ctl.hardware_page``."""
 
 import json
 import os
@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "hardware.md"
 RECORDED = ROOT / "tests" / "captures" / "probe.json"  # what the daemon answered on a machine of two cores
 BLOCK = re.compile(r"(<!-- (probe|sources): (\S+) -->\n```console\n\$ [^\n]*\n)(.*?)(\n```\n)", re.DOTALL)
 
-# A child of its own: the library that stands in for NVIDIA's is found by the environment
+# A child, because the environment decides which NVML library is loaded
 CHILD = """
 import json, pathlib, sys
 from config.data import known_gpus
@@ -32,21 +32,21 @@ print(json.dumps(to_json(snapshot.probe(root=root, models_dir=root, known_gpus=k
 
 
 def text(library: Path) -> str:
-    """The page with what is said now; ``library`` is the folder of the library that stands in."""
+    """The page with the present output; ``library`` is the folder of the stand-in for NVML."""
     return BLOCK.sub(partial(_filled, library), PAGE.read_text())
 
 
 def _filled(library: Path, block: re.Match[str]) -> str:
     before, kind, machine, _, after = block.groups()
     here = machine == "here"
-    seen = json.loads(RECORDED.read_text()) if here else look(machine, library)
+    seen = json.loads(RECORDED.read_text()) if here else take_snapshot(machine, library)
     lines = hardware_lines(seen) if kind == "probe" else sources_lines(seen)
-    # the disk of a recorded machine is the one that it was unpacked on
+    # the storage of a recorded machine is that of the machine on which it was unpacked
     return before + "\n".join(line for line in lines if here or not line.startswith("storage")) + after
 
 
-def look(machine: str, library: Path) -> Any:
-    """What the probes find of a recorded machine."""
+def take_snapshot(machine: str, library: Path) -> Any:
+    """The snapshot of a recorded machine."""
     with tempfile.TemporaryDirectory() as folder:
         root, answers = plant_machine(Path(folder) / "root", machine), Path(folder) / "answers"
         answers.write_text(nvml.profile(machine))

@@ -184,19 +184,21 @@ def test_a_crowded_host_is_told_in_few_lines(ctl: Ctl, daemon: FakeDaemon) -> No
     lines = ctl("probe").stdout.splitlines()
     told = {head: [line[10:] for line in lines if line.startswith(f"{head:<9} ")] for head in HEADS}
     assert "6 x P-core up to 5.2 GHz (CPUs 0-11), 8 x slow (CPUs 12-19)" in told["CPU"][0]
-    assert "45 W, slowed down for heat 3 times since the boot" in told["CPU"][0]
+    assert "45 W, throttled for heat 3 times since boot" in told["CPU"][0]
     assert "51.0 GB/s measured, 89.6 GB/s at most" in told["memory"][0]
-    assert "2 x 16.0 GiB DDR5 at 5600 MT/s + 1 x 16.0 GiB, 512 MiB more set" in told["memory"][0]
+    assert "2 x 16.0 GiB DDR5 at 5600 MT/s + 1 x 16.0 GiB, 512 MiB more reserved" in told["memory"][0]
     assert told["swap"] == ["? of 8.0 GiB free"]
-    assert told["zram"] == ["1.0 GiB of 4.0 GiB free, before compression: it adds no memory"]
-    assert told["pages"] == ["0 MiB of 2.0 GiB free, reserved as huge pages: gone from what is available"]
+    assert told["zram"] == ["1.0 GiB of 4.0 GiB free, before compression; it adds no memory"]
+    assert told["pages"] == [
+        "0 MiB of 2.0 GiB free, reserved as huge pages and not part of the available memory"
+    ]
     assert told["NUMA"] == [
         "node 0: 1.0 GiB of 64.0 GiB free, CPUs 0-7",
         "node 1: ? of 32.0 GiB free, no CPUs",
     ]
     assert told["heat"] == [
         "nvme/nvme0/Composite 35 °C",
-        "coretemp/coretemp.0/Core 4 44 °C, critical at 100 °C, the hottest of 5 there",
+        "coretemp/coretemp.0/Core 4 44 °C, critical at 100 °C, the hottest of 5",
     ]
     assert told["fan"] == ["nct6775/hwmon2/fan1 0 rpm"]
     assert told["power"] == ["rapl/package-0 45 of 65 W", "amdgpu/x/PPT 11 W"]

@@ -27,7 +27,7 @@ def test_problems_come_first_and_what_is_well_is_one_line(ctl: Ctl, daemon: Fake
         "                    then: node-ctl doctor --check memlock",
         "not known  clock    nobody may ask",
         "ok         disk     200 GiB free",
-        "1 warning, 1 not known, 1 well",
+        "1 warning, 1 not known, 1 ok",
     ]
 
 
@@ -45,9 +45,9 @@ def test_it_says_so_when_all_is_well_and_when_a_check_has_nothing_to_look_at(
     ctl: Ctl, daemon: FakeDaemon
 ) -> None:
     daemon.on("GET /v1/doctor", [answers.CHECKS[1]])
-    assert ctl("doctor").stdout.splitlines()[-1] == "all is well"
+    assert ctl("doctor").stdout.splitlines()[-1] == "no problems found"
     daemon.on("GET /v1/doctor", [])
-    assert ctl("doctor", "--check", "rocm").stdout == "rocm: nothing to look at on this machine\n"
+    assert ctl("doctor", "--check", "rocm").stdout == "rocm: does not apply to this machine\n"
 
 
 def test_the_daemon_is_told_what_is_asked_and_by_whom(ctl: Ctl, daemon: FakeDaemon) -> None:
