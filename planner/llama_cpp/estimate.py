@@ -7,17 +7,10 @@ from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import LLAMA_CPP, Confidence, DeviceMemory, Estimate, LlamaFlags, Speed
 from domain.units import gib
-from planner.llama_cpp import (
-    compute_buffers,
-    context_params,
-    draft_models,
-    host_memory,
-    kv_cache,
-    projectors,
-    tensor_split,
-)
-from planner.llama_cpp.component_memory import ComponentMemory, sum_per_device
+from planner.llama_cpp import context_params, tensor_split
 from planner.llama_cpp.context_params import ContextParams, EngineTool
+from planner.llama_cpp.memory import compute_buffers, draft_models, host_memory, kv_cache, projectors
+from planner.llama_cpp.memory.components import ComponentMemory, sum_per_device
 from planner.llama_cpp.placement import Placement, place_tensors
 from planner.llama_cpp.speed import roofline
 from planner.llama_cpp.speed.speculation import (

@@ -9,8 +9,9 @@ from domain.plan import DeviceMemory, Estimate, LlamaFlags
 from domain.units import MIB
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
-from planner.llama_cpp import context_params, kv_cache, split_search
+from planner.llama_cpp import context_params, split_search
 from planner.llama_cpp.estimate import estimate, memory_layout
+from planner.llama_cpp.memory import kv_cache
 from planner.llama_cpp.quality import quality_loss
 from planner.llama_cpp.split_search import ParsedModel
 from planner.machine import threads

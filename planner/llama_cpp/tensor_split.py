@@ -14,9 +14,9 @@ from math import prod
 
 from domain.model import ModelShape, Tensor
 from domain.plan import LlamaFlags
-from planner.llama_cpp import compute_buffers, kv_cache
-from planner.llama_cpp.component_memory import ComponentMemory
 from planner.llama_cpp.context_params import ContextParams
+from planner.llama_cpp.memory import compute_buffers, kv_cache
+from planner.llama_cpp.memory.components import ComponentMemory
 from planner.llama_cpp.placement import HOST_ID, Placement, place_tensors, split_bounds
 from planner.model.hparams import Hparams
 

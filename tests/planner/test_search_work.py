@@ -13,7 +13,8 @@ from domain.hardware import Hardware
 from domain.model import ResolvedModel, Source, WeightFile, Weights
 from domain.plan import LaunchOptions
 from planner.choose.choose import plan
-from planner.llama_cpp import compute_buffers, search, split_search
+from planner.llama_cpp import search, split_search
+from planner.llama_cpp.memory import compute_buffers
 from tests.planner import build
 
 BITS = {

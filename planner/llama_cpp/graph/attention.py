@@ -3,10 +3,10 @@
 Source: llama.cpp ``llm_graph_context::build_attn``, ``build_attn_mha``, ``build_qkv``.
 """
 
-from planner.llama_cpp import kv_cache
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.builder import GraphBuilder
 from planner.llama_cpp.graph.tensor import F32, Tensor
+from planner.llama_cpp.memory import kv_cache
 from planner.model.hparams import Layer
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from domain.ggml import BY_NAME
 from domain.model import MetadataValue, ModelShape
-from planner.llama_cpp import kv_cache
 from planner.llama_cpp.context_params import ALL_LAYERS, ContextParams
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.recipe import Recipe
 from planner.llama_cpp.graph.tensor import F16, F32, I32, I64, Graph, Tensor, dims
+from planner.llama_cpp.memory import kv_cache
 from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.model.hparams import Hparams, Layer
 

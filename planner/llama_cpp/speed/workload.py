@@ -7,8 +7,8 @@ from itertools import islice
 from math import prod
 
 from domain.model import ModelShape, Tensor
-from planner.llama_cpp import kv_cache
 from planner.llama_cpp.context_params import ContextParams
+from planner.llama_cpp.memory import kv_cache
 from planner.llama_cpp.placement import HOST_ID, Placement, block_of, expert_layer
 from planner.model.hparams import Hparams, Layer
 

@@ -11,9 +11,9 @@ from domain.model import ModelShape
 from domain.plan import DeviceMemory
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
-from planner.llama_cpp import draft_models
 from planner.llama_cpp.context_params import EngineTool
 from planner.llama_cpp.estimate import estimate, memory_layout
+from planner.llama_cpp.memory import draft_models
 from planner.llama_cpp.placement import HOST_ID
 from tests.planner import build
 from tests.planner.llama_cpp.test_engine_agrees import first_match, here

@@ -11,8 +11,8 @@ from domain.hardware import EngineFound, Hardware
 from domain.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
-from planner.llama_cpp import projectors
 from planner.llama_cpp.estimate import estimate
+from planner.llama_cpp.memory import projectors
 from planner.llama_cpp.placement import HOST_ID
 from tests.planner import build
 from tests.planner.llama_cpp.test_engine_agrees import first_match, here

@@ -9,9 +9,10 @@ import pytest
 
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
-from planner.llama_cpp import compute_buffers, context_params, kv_cache
+from planner.llama_cpp import context_params
 from planner.llama_cpp.context_params import EngineTool
 from planner.llama_cpp.estimate import estimate
+from planner.llama_cpp.memory import compute_buffers, kv_cache
 from planner.llama_cpp.placement import place_tensors
 from planner.machine.devices import visible_devices
 from planner.model.hparams import read_hparams

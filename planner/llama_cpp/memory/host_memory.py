@@ -7,8 +7,8 @@ of the file that it was made from are reclaimed when RAM is short.
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
 from domain.units import MIB, gib
-from planner.llama_cpp import kv_cache
 from planner.llama_cpp.context_params import DEFAULT_CACHE_RAM_MIB, DEFAULT_CHECKPOINTS, ContextParams
+from planner.llama_cpp.memory import kv_cache
 from planner.model.hparams import Hparams
 
 # llama-server b10434 without a model is 40 MiB resident (RSS, measured on Debian 12); slots and HTTP

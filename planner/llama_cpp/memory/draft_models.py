@@ -8,9 +8,10 @@ from dataclasses import replace
 from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
-from planner.llama_cpp import compute_buffers, context_params, host_memory, kv_cache
-from planner.llama_cpp.component_memory import ComponentMemory
+from planner.llama_cpp import context_params
 from planner.llama_cpp.context_params import ContextParams
+from planner.llama_cpp.memory import compute_buffers, host_memory, kv_cache
+from planner.llama_cpp.memory.components import ComponentMemory
 from planner.llama_cpp.placement import place_tensors
 from planner.machine.devices import llama_cpp_build, visible_devices
 from planner.model.hparams import read_hparams

@@ -12,11 +12,11 @@ from math import isqrt
 from domain.hardware import Hardware
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
-from planner.llama_cpp.component_memory import ComponentMemory
 from planner.llama_cpp.context_params import pad_up
 from planner.llama_cpp.graph import projector as graphs
 from planner.llama_cpp.graph.builder import UnsupportedGraphError
 from planner.llama_cpp.graph.schedule import Scheduler
+from planner.llama_cpp.memory.components import ComponentMemory
 from planner.llama_cpp.placement import HOST_ID
 from planner.machine.devices import Device, llama_cpp_build, select_devices, visible_devices
 

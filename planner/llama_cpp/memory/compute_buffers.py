@@ -4,12 +4,12 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from domain.model import ModelShape
-from planner.llama_cpp import compute_upper_bound
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.graph.builder import GraphBuilder, UnsupportedGraphError
 from planner.llama_cpp.graph.model import build
 from planner.llama_cpp.graph.recipe import recipe
 from planner.llama_cpp.graph.schedule import PIPELINE_COPIES, Scheduler
+from planner.llama_cpp.memory import compute_upper_bound
 from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.machine.devices import REMOTE_CPU, Backend
 from planner.model.hparams import Hparams, Layer

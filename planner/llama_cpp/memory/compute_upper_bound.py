@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from math import prod
 
 from domain.model import ModelShape, Tensor
-from planner.llama_cpp import kv_cache
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.graph.schedule import PIPELINE_COPIES
+from planner.llama_cpp.memory import kv_cache
 from planner.llama_cpp.placement import HOST_ID, INPUT_TENSORS, Placement, block_of, expert_layer
 from planner.machine.devices import Backend
 from planner.model.hparams import Hparams, Layer
