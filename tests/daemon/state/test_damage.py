@@ -14,7 +14,7 @@ QUESTIONS = ("/v1/status", "/v1/probe?refresh=true", "/v1/launches", "/v1/doctor
 
 def damage(path: Path, value: str) -> int:
     """Every JSON text of every table; how many rows there were."""
-    columns = (("facts", "value"), ("launches", "plan"), ("launches", "ready"), ("pulls", "body"))
+    columns = (("facts", "value"), ("launches", "plan"), ("launches", "ready"), ("pulls", "request"))
     with sqlite3.connect(path) as db:
         updates = [f"UPDATE {table} SET {column} = ?" for table, column in columns]  # noqa: S608 - ours
         changed = sum(db.execute(update, (value,)).rowcount for update in updates)

@@ -1,15 +1,12 @@
 """What is in use is never removed: not by rm, not by gc, and not for the leftovers of another process."""
 
-import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
-
-import pytest
 
 from daemon.launches.launch import Launch
 from daemon.state.records import PullRequest
@@ -44,26 +41,17 @@ def locked(path: Path) -> Iterator[None]:
     os.close(descriptor)
 
 
-@pytest.fixture
-async def task() -> "AsyncIterator[asyncio.Task[None]]":
-    task = asyncio.create_task(asyncio.sleep(3600))
-    yield task
-    task.cancel()
-
-
-async def test_weights_of_a_launch_stay_from_its_plan_on(
-    api: Api, hub: Hub, task: "asyncio.Task[None]"
-) -> None:
+async def test_weights_of_a_launch_stay_from_its_plan_on(api: Api, hub: Hub) -> None:
     """Downloaded, and not served yet: its threads are measured, say."""
     await ended(api, await pulled(api))
     plan = SimpleNamespace(weights=weights_of(hub))
-    launch = SimpleNamespace(name="toy", plan=plan, is_at_rest=task is None)
+    launch = SimpleNamespace(name="toy", plan=plan, is_at_rest=False)
     api.app.launches["toy"] = cast("Launch", launch)
     try:
         refused = await api.post("/v1/models/remove", model=NAME)
         assert refused.json()["error"]["message"] == f"{NAME} is in use by toy"
         assert (await gc(api))["models"] == []
-        launch.task = None
+        launch.is_at_rest = True
         assert (await gc(api))["models"] == [NAME]
     finally:
         del api.app.launches["toy"]

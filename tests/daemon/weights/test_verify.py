@@ -30,7 +30,7 @@ async def test_a_client_that_hangs_up_ends_it_without_a_verdict(
 
 async def test_three_who_verify_share_a_thread(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "READ_BYTES", MIB // 64)
-    monkeypatch.setattr(verify, "TELL_EVERY_BYTES", MIB // 64)
+    monkeypatch.setattr(verify, "REPORT_EVERY_BYTES", MIB // 64)
     await ended(api, await pulled(api))
     streams = [api.http.stream("GET", "/v1/models/verify") for _ in range(3)]
     answers = [await stream.__aenter__() for stream in streams]
