@@ -1,4 +1,4 @@
-"""The progress of one launch: kept in memory, replayed to who comes late, followed to its end."""
+"""The progress of a launch or a pull: kept in memory, replayed to late followers, followed to its end."""
 
 import time
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from domain.launch import LAST_STEPS, Progress, Step
 
 
 class ProgressLog:
-    """Lines of one attempt. A line that only moves the bytes of the one before takes its place."""
+    """Lines of one attempt. A line that only updates the bytes of the last one replaces it."""
 
     def __init__(self) -> None:
         self._lines: list[tuple[int, Progress]] = []
@@ -18,8 +18,8 @@ class ProgressLog:
         self._broadcast = Broadcast()
 
     def add(self, line: Progress) -> None:
-        moves = line.bytes_done is not None and self._lines and self._lines[-1][1].step is line.step
-        if moves and self._lines[-1][1].bytes_done is not None:
+        last = self._lines[-1][1] if self._lines else None
+        if last and last.step is line.step and None not in (last.bytes_done, line.bytes_done):
             self._lines.pop()
         self._count += 1
         self._lines.append((self._count, line))
@@ -32,7 +32,7 @@ class ProgressLog:
         self.add(line)
 
     def close(self) -> None:
-        """Ends every ``follow``: the daemon stops."""
+        """Ends every ``follow``, because the daemon stops."""
         self._broadcast.close()
 
     @property
@@ -44,13 +44,13 @@ class ProgressLog:
         return tuple(line for _, line in self._lines)
 
     async def follow(self) -> AsyncIterator[Progress]:
-        """What is there, then what comes, until READY, FAILED or STOPPED."""
-        seen = 0
+        """The lines so far, then those to come, until one of LAST_STEPS."""
+        yielded = 0
         while True:
-            for number, line in [entry for entry in self._lines if entry[0] > seen]:
-                seen = number
+            for number, line in [entry for entry in self._lines if entry[0] > yielded]:
+                yielded = number
                 yield line
             if self.ended or self._broadcast.closed:
                 return
-            if self._count == seen:
+            if self._count == yielded:
                 await self._broadcast.wait()
