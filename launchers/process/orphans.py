@@ -1,4 +1,4 @@
-"""Engines that outlived a daemon, known by a variable in their environment when nothing else tells."""
+"""Engines that outlived a daemon which could not record them, found by a variable in their environment."""
 
 import asyncio
 import os
@@ -9,30 +9,23 @@ from launchers.process import procfs
 from launchers.process.child import Child
 from launchers.process.procfs import Identity
 
-OWNER = "NODE_DAEMON_ENGINE_OF"  # holds the state directory of the daemon that started it
+OWNER = "NODE_DAEMON_ENGINE_OF"  # its value is the state directory of the daemon that started it
 
 
 def engines_of(owner: str) -> tuple[Identity, ...]:
     """The leaders of sessions that a daemon with that state directory started. Blocks."""
     wanted = f"{OWNER}={owner}".encode()
-    leaders = (pid for pid in procfs.pids() if wanted in _environment(pid) and _leads_its_session(pid))
+    leaders = (pid for pid in procfs.pids() if wanted in procfs.environment(pid) and _leads_its_session(pid))
     return tuple(identity for pid in leaders if (identity := procfs.identity(pid)) is not None)
 
 
 async def end(identity: Identity) -> None:
-    """Ends one of them, with all of its session. Raises: EngineError if it can't be killed."""
+    """Stops one of them with its whole session. Raises: EngineError if it can't be killed."""
     argv = await asyncio.to_thread(procfs.argv, identity.pid)
     if argv:
         child = await Child.adopt(identity, Command(argv, 0, "orphan"), Path(os.devnull))
         if child is not None:
             await child.stop()
-
-
-def _environment(pid: int) -> list[bytes]:
-    try:
-        return (procfs.PROC / str(pid) / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return []  # it ended meanwhile, or is another user's
 
 
 def _leads_its_session(pid: int) -> bool:

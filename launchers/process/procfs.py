@@ -94,6 +94,14 @@ def argv(pid: int) -> tuple[str, ...]:
     return tuple(part.decode("utf-8", errors="replace") for part in raw.split(b"\0")[:-1])
 
 
+def environment(pid: int) -> tuple[bytes, ...]:
+    """``NAME=value`` as at its start; empty where it has ended or is another user's."""
+    try:
+        return tuple((_folder(pid) / "environ").read_bytes().split(b"\0"))
+    except OSError:
+        return ()
+
+
 def runs(pid: int, command: Sequence[str]) -> bool:
     """Whether ``pid`` runs ``command``. A script shows as its interpreter, the script and the rest."""
     shown, wanted = argv(pid), tuple(command)

@@ -47,6 +47,7 @@ async def test_it_stays_known_until_it_is_gone(
     engine_with: MakeProcess, disk: FrozenDisk, tmp_path: Path
 ) -> None:
     process = engine_with("--write", str(disk.path / "file"))
+    process.command.env["HANGS"] = "yes"
     await process.ensure_ready(20)
     identity, pid = process.identity, process.pid
     assert identity is not None
@@ -64,7 +65,8 @@ async def test_it_stays_known_until_it_is_gone(
     with pytest.raises(EngineError) as refused:
         await process.ensure_ready(20)
     assert refused.value.cause == "unkillable"
-    # A daemon that starts now knows it by its identity, though its first thread has ended.
+    # A new daemon finds it by its identity and its environment, though its first thread has ended.
+    assert b"HANGS=yes" in await asyncio.to_thread(procfs.environment, pid)
     log_path = tmp_path / "engine.log"
     adopted = EngineProcess(process.command, log_path=log_path, diagnose=llama_cpp.diagnose)
     assert await adopted.adopt(identity)
