@@ -19,7 +19,7 @@ class Marker:
 async def mark_started(app: App) -> None:
     last = await app.store.recall(Marker, KEY)
     if last is not None and not last.ended:
-        if await app.store.recall(Marker, KEY, boot_id=app.boot_id) is not None:
+        if await app.store.recall_of_boot(Marker, KEY, app.boot_id) is not None:
             await app.events.append(DAEMON_DIED, f"the daemon of {last.since} was not shut down: it died")
         else:
             await app.events.append(MACHINE_DIED, f"the machine went down under the daemon of {last.since}")

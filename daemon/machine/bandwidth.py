@@ -34,7 +34,7 @@ async def get_or_measure_bandwidth(app: App) -> float | None:
 
 
 async def stored_bandwidth(app: App) -> float | None:
-    return await app.store.recall(float, BANDWIDTH, boot_id=app.boot_id)
+    return await app.store.recall_of_boot(float, BANDWIDTH, app.boot_id)
 
 
 async def _measure_bandwidth(app: App) -> float | None:
@@ -53,7 +53,7 @@ async def measure_read_rate(app: App) -> None:
     this boot, because the attempt may have written a file."""
     key = _read_rate_key(app)
     async with app.measuring_lock:
-        if await app.store.recall(ReadRateTrial, key, boot_id=app.boot_id) is None:
+        if await app.store.recall_of_boot(ReadRateTrial, key, app.boot_id) is None:
             rate = await asyncio.to_thread(app.adapters.measure_read_rate)
             await app.store.record(key, ReadRateTrial(rate), boot_id=app.boot_id)
 
@@ -70,7 +70,7 @@ async def with_benchmarks(app: App, hardware: Hardware, bandwidth_bytes_per_s: f
         names = ("memory.bandwidth_bytes_per_s", "memory.bandwidth_source")
         sources = {**hardware.sources, **dict.fromkeys(names, BANDWIDTH_SOURCE)}
         hardware = replace(hardware, memory=memory, sources=sources)
-    trial = await app.store.recall(ReadRateTrial, _read_rate_key(app), boot_id=app.boot_id)
+    trial = await app.store.recall_of_boot(ReadRateTrial, _read_rate_key(app), app.boot_id)
     if hardware.storage is None or trial is None or trial.rate is None:
         return hardware
     storage = replace(hardware.storage, read_bytes_per_s=trial.rate.bytes_per_s)

@@ -41,5 +41,5 @@ async def with_runtimes(app: App, hardware: Hardware) -> Hardware:
 
 async def _stored(app: App, key: str | None) -> Runtimes | None:
     """With ``key`` None whatever is stored of this boot."""
-    stored = await app.store.recall(StoredRuntimes, RUNTIMES, boot_id=app.boot_id)
+    stored = await app.store.recall_of_boot(StoredRuntimes, RUNTIMES, app.boot_id)
     return None if stored is None or key not in (None, stored.key) else stored.found

@@ -44,12 +44,15 @@ class Store:
         """A method of one of the tables, off the event loop; calls keep their order."""
         return await self.database.run(function, *args, **kwargs)
 
-    async def recall(self, kind: type[T], key: str, *, boot_id: str | None = None) -> T | None:
-        """The measurement ``key``; with a ``boot_id`` only one of that boot."""
+    async def recall(self, kind: type[T], key: str) -> T | None:
+        """The measurement ``key``, of whatever boot."""
+        return await self.run(self.measurements.get, kind, key)
+
+    async def recall_of_boot(self, kind: type[T], key: str, boot_id: str | None) -> T | None:
+        """The measurement ``key`` if it is of that boot. Unknown boots are taken for the same one, and for
+        another than any that is known."""
         found = await self.run(self.measurements.get_with_boot, kind, key)
-        if found is None or (boot_id is not None and found[1] != boot_id):
-            return None
-        return found[0]
+        return found[0] if found is not None and found[1] == boot_id else None
 
     async def record(self, key: str, value: object, *, boot_id: str | None = None) -> None:
         """Keeps a measurement. One that can't be stored is logged: it is measured again some day."""

@@ -19,7 +19,7 @@ async def test_status_and_probe_tell_of_the_daemon_and_the_machine(
 ) -> None:
     async with daemon() as api:
         status, probe = await api.get("/v1/status"), await api.get("/v1/probe")
-        bandwidth = await api.app.store.recall(float, BANDWIDTH, boot_id=api.app.boot_id)
+        bandwidth = await api.app.store.recall_of_boot(float, BANDWIDTH, api.app.boot_id)
     assert status["socket"] == str(settings.socket)
     assert status["launches"] == {}
     assert probe["memory"]["total_bytes"] > 0

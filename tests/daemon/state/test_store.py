@@ -88,6 +88,14 @@ def test_measurements_keep_the_boot_they_hold_for(store: Store) -> None:
     assert store.measurements.get_with_boot(dict[str, float], "x") == ({"a": 1.5}, "boot")
 
 
+async def test_a_boot_that_is_not_known_is_not_the_one_that_measured(store: Store) -> None:
+    await store.record("x", 1.5, boot_id="one")
+    assert await store.recall_of_boot(float, "x", "one") == 1.5
+    assert await store.recall_of_boot(float, "x", "two") is None
+    assert await store.recall_of_boot(float, "x", None) is None
+    assert await store.recall(float, "x") == 1.5
+
+
 @pytest.mark.parametrize("value", ["{", "[]", '"text"', "null", "1e999"])
 async def test_a_damaged_measurement_counts_as_none(store: Store, value: str) -> None:
     await store.record("x", {"a": 1.5})
