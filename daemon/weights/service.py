@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,7 +62,7 @@ async def make_room(app: App, *, free_bytes: int | None, dry_run: bool) -> Freed
     used = await usage.current(app)
     free_now = await asyncio.to_thread(_free, app)
     leftovers = await asyncio.to_thread(delete.leftovers, app.settings.models_dir, used.parts)
-    left_bytes = await asyncio.to_thread(lambda: sum(path.lstat().st_size for path in leftovers))
+    left_bytes = await asyncio.to_thread(_size_bytes, leftovers)
     in_use = {model.name for model in models if used.is_used(model)}
     missing_bytes = wanted_bytes - free_now - left_bytes
     chosen = retention.select_deletions(models, notes, used=in_use, missing_bytes=missing_bytes)
@@ -123,6 +124,15 @@ async def _remove(app: App, models: Sequence[LocalModel], leftovers: Sequence[Pa
         await app.store.run(app.store.models.forget, model.name)
         await app.events.append("weights_removed", f"{model.name}, {gib(model.size_bytes)}")
     return Freed(tuple(names), len(leftovers), freed_bytes, await asyncio.to_thread(_free, app))
+
+
+def _size_bytes(paths: Sequence[Path]) -> int:
+    """Without those that are gone: another process may have gone on with a part, and finished it."""
+    total_bytes = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            total_bytes += path.lstat().st_size
+    return total_bytes
 
 
 def _free(app: App) -> int:

@@ -8,6 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
+from catalog.local import delete
 from daemon.launches.launch import Launch
 from daemon.state.records import PullRequest
 from daemon.weights.transfers import Pull
@@ -87,6 +90,13 @@ async def test_parts_that_another_process_writes_to_are_no_leftovers(api: Api) -
     with locked(lock):
         assert (await gc(api))["leftovers"] == 0
     assert (await gc(api))["leftovers"] == 2
+
+
+async def test_a_part_that_is_finished_during_a_gc_is_passed_over(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delete, "leftovers", lambda *_: (tmp_path / "gone.incomplete",))
+    assert (await gc(api))["freed_bytes"] == 0
 
 
 async def test_a_blob_that_another_process_has_not_linked_yet_outlives_the_removal_of_a_neighbour(
