@@ -1,6 +1,7 @@
 """``node-ctl ask``, against a child that answers like llama-server."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -97,9 +98,11 @@ def test_an_engine_that_refuses_is_6_in_its_own_words(ctl: Ctl, serving: Serving
 
 
 def test_an_engine_that_is_gone_is_6(ctl: Ctl, daemon: FakeDaemon) -> None:
-    row = replace(answers.ROW, endpoint=f"http://127.0.0.1:{free_port(28100, 28199)}")
-    daemon.on("GET /v1/launches/smol", answers.DETAIL | {"launch": to_json(row)})
-    done = ctl("ask", "smol", "?")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # and does not listen: a connection to it is refused
+        row = replace(answers.ROW, endpoint=f"http://127.0.0.1:{held.getsockname()[1]}")
+        daemon.on("GET /v1/launches/smol", answers.DETAIL | {"launch": to_json(row)})
+        done = ctl("ask", "smol", "?")
     assert done.returncode == 6
     assert "the connection to the engine" in done.stderr
 
