@@ -6,7 +6,7 @@ A row that names a model or machine that is unknown here, or another engine than
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -29,8 +29,8 @@ ENGINES = ("llama.cpp", "Ollama")
 HOST_KINDS = ("cpu", "gpu + cpu")
 # Builds of 2023: before CUDA graphs and before matrix kernels for experts.
 FIRST_BUILD = 2000
-# What a published row does not state: Q4 of Ollama's library, the only published form of gpt-oss.
-QUANTS = (("gpt-oss.*(F16|BF16)", "F16"), ("gpt-oss", "MXFP4"), ("Ollama", "Q4_K_M"))
+# Rows of gpt-oss often state no quant: it is published in these.
+QUANTS = (("gpt-oss.*(F16|BF16)", "F16"), ("gpt-oss", "MXFP4"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,21 +140,15 @@ def _is_throughput(test: str | None, flags: Mapping[str, Any]) -> bool:
     return test is not None and (count is None or int(count.group()) >= 256 or "K" in test)
 
 
-def _first_match(patterns: list[list[Any]], name: str) -> Any:
-    for pattern, value in patterns:
-        if re.search(pattern, name, re.IGNORECASE):
-            return value
-    return None
+def _first_match(patterns: Iterable[Sequence[Any]], name: str) -> Any:
+    return next((value for pattern, value in patterns if re.search(pattern, name, re.IGNORECASE)), None)
 
 
 def _shape(key: str, entry: Mapping[str, Any]) -> ModelShape:
     model = _model(key)
-    quant = _first_match(
-        [list(pair) for pair in QUANTS[:2]], f"{entry['model']} {entry['quant']} {entry['file']}"
-    )
-    quant = quant or re.sub(
-        r".*?((UD-)?(IQ|Q|BF|F|MXFP)\d+(_[A-Z0-9]+)*).*", r"\1", entry["quant"] or "Q4_K_M"
-    )
+    stated = entry["quant"] or "Q4_K_M"
+    quant = _first_match(QUANTS, f"{entry['model']} {entry['quant']} {entry['file']}")
+    quant = quant or re.sub(r".*?((UD-)?(IQ|Q|BF|F|MXFP)\d+(_[A-Z0-9]+)*).*", r"\1", stated)
     quant = "Q4_K_M" if quant in ("Q4", "Q4_K") or "Ollama" in quant else quant
     published = next((item.size_bytes for item in model.quants if item.quant == quant), None)
     size = int(entry["file_size_gib"] * GIB) if entry["file_size_gib"] else published
