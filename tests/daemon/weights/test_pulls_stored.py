@@ -71,8 +71,8 @@ async def test_a_pull_that_can_not_be_stored_is_refused(api: Api, monkeypatch: p
     monkeypatch.setattr(api.app.store.pulls, "save", full)
     refused = await api.post("/v1/pulls", model=NAME)
     assert (refused.status_code, refused.json()["error"]["code"]) == (500, "state_failed")
-    (row,) = await api.get("/v1/pulls")
-    assert (row["last"]["step"], row["last"]["code"]) == ("failed", "state_failed")
+    last = await ended(api, 1)
+    assert (last["step"], last["code"]) == ("failed", "state_failed")
 
 
 async def test_a_pull_that_can_not_be_forgotten_is_stopped_and_says_so(
