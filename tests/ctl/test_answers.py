@@ -69,7 +69,7 @@ def test_what_was_asked_for_reaches_the_daemon(ctl: Ctl, daemon: FakeDaemon) -> 
     }
 
 
-def test_what_was_left_open_is_left_to_the_planner(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_options_not_given_are_left_to_the_planner(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("POST /v1/plan", to_json(answers.PLAN))
     ctl("plan", "m")
     assert daemon.asked[0].body == {"model": "m"}
@@ -87,7 +87,7 @@ def test_engine_arguments_follow_two_dashes(ctl: Ctl, daemon: FakeDaemon) -> Non
     assert "does not fit [estimated]\n  - KV in f16" in done.stdout
 
 
-def test_figures_of_an_absurd_command_stay_apart(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_columns_of_an_absurd_command_are_separated(ctl: Ctl, daemon: FakeDaemon) -> None:
     absurd = replace(answers.HOST_MEMORY, kv_cache_bytes=2145767 * GIB, compute_bytes=95367 * GIB)
     daemon.on("POST /v1/estimate", to_json(replace(answers.ESTIMATE, memory=(absurd,))))
     head, row, *_ = ctl("estimate", "m", "--", "-c", "99999999999").stdout.splitlines()
@@ -117,7 +117,7 @@ def test_explain_adds_the_reasons_and_what_was_not_chosen(ctl: Ctl, daemon: Fake
     assert "not chosen\n  - Q8_0 (41 tokens/s, 400 MiB): slower by half\n" in out
 
 
-def test_explain_lists_what_lies_beside_the_model(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_explain_lists_more_files_of_the_repository(ctl: Ctl, daemon: FakeDaemon) -> None:
     projector = Companion(Role.PROJECTOR, WeightFile("mmproj-F16.gguf", 812 << 20))
     plan = replace(answers.PLAN, weights=replace(answers.PLAN.weights, beside=(projector,)))
     daemon.on("POST /v1/plan", to_json(plan))
@@ -140,7 +140,7 @@ def test_explain_lists_what_lies_beside_the_model(ctl: Ctl, daemon: FakeDaemon) 
         pytest.param(answers.VLLM_PLAN, "vllm, CPU, tensor-parallel 2, bfloat16", id="vLLM"),
     ],
 )
-def test_the_split_is_told_in_words(ctl: Ctl, daemon: FakeDaemon, plan: Any, split: str) -> None:
+def test_the_split_is_described(ctl: Ctl, daemon: FakeDaemon, plan: Any, split: str) -> None:
     daemon.on("POST /v1/plan", to_json(plan))
     assert split in ctl("plan", "m").stdout
 
@@ -227,7 +227,7 @@ def test_a_table_in_a_pipe_is_one_line_a_launch(ctl: Ctl, daemon: FakeDaemon) ->
     assert out[3] == "big: out of memory on GPU0"
 
 
-def test_no_launches_is_told_with_the_next_step(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_no_launches_shows_the_next_step(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("GET /v1/launches", [])
     assert ctl("ps").stdout == "no launches: start one with node-ctl launch MODEL\n"
 
@@ -257,7 +257,7 @@ def test_events_are_lines_and_with_json_the_daemons_own(ctl: Ctl, daemon: FakeDa
     assert tuple(ctl("events", "--json").stdout.splitlines()) == EVENTS
 
 
-def test_status_names_the_places_and_the_problems(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_status_shows_paths_and_problems(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("GET /v1/status", answers.STATUS)
     assert ctl("status").stdout.splitlines() == [
         "node-daemon 0.1.0, pid 77, up 1 h 02 min",

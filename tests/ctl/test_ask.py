@@ -65,7 +65,7 @@ def test_the_answer_is_alone_on_standard_output_its_speed_beside_it(ctl: Ctl, se
     assert done.stderr == "[8 tokens, 93 tokens/s]\n"
 
 
-def test_a_name_alone_is_no_question(ctl: Ctl, serving: Serving) -> None:
+def test_a_name_without_a_question_is_bad_usage(ctl: Ctl, serving: Serving) -> None:
     serving()
     done = ctl("ask", "smol")
     assert (done.returncode, done.stdout) == (2, "")

@@ -46,7 +46,7 @@ def test_launches_are_completed_from_the_daemon(ctl: Ctl, daemon: FakeDaemon) ->
     assert completed(ctl, "stop", "s") == ["smol"]
 
 
-def test_without_a_daemon_nothing_is_offered_and_nothing_is_said(ctl: Ctl) -> None:
+def test_without_a_daemon_nothing_is_completed_or_printed(ctl: Ctl) -> None:
     assert completed(ctl, "stop", "s") == []
 
 
@@ -55,7 +55,7 @@ def test_models_are_completed_from_the_catalogue(ctl: Ctl) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_gets_its_code(ctl: Ctl, shell: str) -> None:
+def test_each_shell_gets_its_script(ctl: Ctl, shell: str) -> None:
     done = ctl("completion", shell)
     assert done.returncode == 0
     assert f"complete_{shell}" in done.stdout

@@ -44,7 +44,7 @@ def test_a_folder_without_our_stamp_is_never_removed(target: Target, name: str) 
     assert (folder / "thesis.txt").is_file()
 
 
-def test_what_a_broken_off_copy_left_is_made_anew(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_an_interrupted_copy_left_is_replaced(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(environment, "interpreter", lambda: (_ for _ in ()).throw(NodeError("no Python")))
         with pytest.raises(NodeError, match="no Python"):

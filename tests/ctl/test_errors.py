@@ -52,7 +52,7 @@ def test_the_engines_own_line_stands_beside_the_message(ctl: Ctl, daemon: FakeDa
     )
 
 
-def test_a_line_that_the_message_repeats_is_told_once(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_a_line_that_the_message_repeats_is_printed_once(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("POST /v1/plan", refusal("engine_failed", "no libfoo.so", status=502, line="libfoo.so"))
     assert ctl("plan", "smollm2-135m").stderr == "node-ctl: no libfoo.so\n"
 
@@ -103,7 +103,7 @@ def test_without_a_daemon_it_is_5_and_how_to_start_it(ctl: Ctl, command: str) ->
     assert "hint: start it with node-daemon" in done.stderr
 
 
-def test_a_socket_without_a_listener_is_no_daemon(ctl: Ctl) -> None:
+def test_a_socket_without_a_listener_is_not_a_daemon(ctl: Ctl) -> None:
     path = ctl.home / "stale.sock"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
@@ -112,13 +112,13 @@ def test_a_socket_without_a_listener_is_no_daemon(ctl: Ctl) -> None:
     assert f"no node-daemon listens on {path}" in done.stderr
 
 
-def test_a_socket_path_that_is_too_long_is_told_so(ctl: Ctl) -> None:
+def test_a_socket_path_that_is_too_long_is_an_error(ctl: Ctl) -> None:
     done = ctl("--socket", "/tmp/" + "x" * 200, "ps")
     assert done.returncode == 5
     assert "too long" in done.stderr
 
 
-def test_an_answer_that_is_no_json_is_one_line(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_an_answer_that_is_not_json_is_an_error_of_one_line(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("GET /v1/launches", Answer(b"<html>", 500))
     done = ctl("ps")
     assert (done.returncode, done.stderr) == (1, "node-ctl: the daemon answered 500: <html>\n")

@@ -110,7 +110,7 @@ def test_a_relative_state_folder_means_the_commands_working_folder(home: Ctl) ->
     assert json.loads(home("status", "--json").stdout)["state_dir"] == str(home.home / "s")
 
 
-def test_a_daemon_that_can_not_start_is_5_with_its_last_words(ctl: Ctl, tmp_path: Path) -> None:
+def test_a_daemon_that_can_not_start_is_5_with_the_end_of_its_log(ctl: Ctl, tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     config.write_text("modles_dir = '/m'\n")
     done = ctl("launch", "smollm2-135m", NODE_DAEMON_CONFIG=str(config))
@@ -127,13 +127,13 @@ def test_an_installed_service_is_never_doubled(ctl: Ctl) -> None:
     assert daemons_started_by(done) == []
 
 
-def test_a_socket_of_ones_own_is_served_beside_a_service(home: Ctl) -> None:
+def test_a_socket_of_its_own_is_served_beside_a_service(home: Ctl) -> None:
     install_unit(home)
     home.env["NODE_DAEMON_SOCKET"] = str(home.home / "own.sock")
     assert home("probe").returncode == 0
 
 
-def test_a_daemon_killed_hard_is_started_afresh(home: Ctl) -> None:
+def test_a_killed_daemon_is_started_again(home: Ctl) -> None:
     [pid] = daemons_started_by(home("probe"))
     os.kill(pid, signal.SIGKILL)
     while Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():

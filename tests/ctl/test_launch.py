@@ -51,9 +51,7 @@ def test_in_a_pipe_a_launch_is_one_line_a_step_and_the_result(ctl: Ctl, launched
     assert "\x1b" not in done.stdout
 
 
-def test_the_result_is_the_plan_the_measured_beside_the_predicted_and_a_way_in(
-    ctl: Ctl, launched: FakeDaemon
-) -> None:
+def test_the_result_is_the_plan_measured_speed_and_a_request(ctl: Ctl, launched: FakeDaemon) -> None:
     out = ctl("launch", "smollm2-135m").stdout
     assert "model     smollm2-135m, Q4_1, 94 MiB" in out
     assert "measured  91 tokens/s (predicted 85), loaded in 0.8 s, answered 'Paris'" in out
@@ -68,9 +66,7 @@ def test_with_json_progress_goes_to_standard_error(ctl: Ctl, launched: FakeDaemo
     assert done.stderr.splitlines()[0].startswith("resolve")
 
 
-def test_a_model_that_is_served_already_is_not_launched_again_before_the_owners_eyes(
-    ctl: Ctl, launched: FakeDaemon
-) -> None:
+def test_a_model_that_is_served_already_shows_no_progress(ctl: Ctl, launched: FakeDaemon) -> None:
     launched.on("POST /v1/launches", Answer({"name": "smol", "created": False}, 200))
     done = ctl("launch", "smollm2-135m")
     assert (done.returncode, done.stderr) == (0, "smol is already served with the same options\n")
@@ -109,9 +105,7 @@ def test_a_launch_that_fails_tells_the_daemons_error_once(
     assert done.stderr.endswith("node-ctl: out of memory: 12 GiB\nhint: ask for less\n")
 
 
-def test_of_an_engine_that_outlived_its_daemon_nobody_knows_the_load_time(
-    ctl: Ctl, launched: FakeDaemon
-) -> None:
+def test_the_load_time_of_an_adopted_engine_is_unknown(ctl: Ctl, launched: FakeDaemon) -> None:
     measured = answers.DETAIL["measured"] | {"load_s": None}
     launched.on(f"GET {SMOL}", answers.DETAIL | {"measured": measured})
     out = ctl("launch", "smollm2-135m").stdout
@@ -126,7 +120,7 @@ def test_a_launch_that_fails_tells_what_the_engine_said(ctl: Ctl, launched: Fake
     assert "node-ctl: it exited 3\nengine output: main: out of plutonium\nhint: " in done.stderr
 
 
-def test_a_launch_that_someone_stops_has_failed(ctl: Ctl, launched: FakeDaemon) -> None:
+def test_a_launch_that_is_stopped_has_failed(ctl: Ctl, launched: FakeDaemon) -> None:
     stopped = answers.line(Step.STOPPED, "stopped")
     launched.on(f"GET {SMOL}/progress", Answer(lines=(stopped,)))
     done = ctl("launch", "smollm2-135m")
@@ -135,7 +129,7 @@ def test_a_launch_that_someone_stops_has_failed(ctl: Ctl, launched: FakeDaemon) 
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "ended"])
-def test_a_daemon_that_goes_away_meanwhile_is_5(ctl: Ctl, launched: FakeDaemon, cut: bool) -> None:
+def test_a_daemon_that_dies_during_a_launch_is_5(ctl: Ctl, launched: FakeDaemon, cut: bool) -> None:
     launched.on(f"GET {SMOL}/progress", Answer(lines=answers.TO_READY[:2], cut=cut))
     done = ctl("launch", "smollm2-135m")
     assert done.returncode == 5
@@ -192,7 +186,7 @@ def test_ctrl_c_leaves_the_launch_going_and_says_how_to_see_it(
     assert [asked.method for asked in launched.asked] == ["POST", "GET"], "nothing was stopped"
 
 
-def test_ctrl_c_elsewhere_is_130_without_a_trace(daemon: FakeDaemon, on_terminal: OnTerminal) -> None:
+def test_ctrl_c_elsewhere_is_130_without_a_traceback(daemon: FakeDaemon, on_terminal: OnTerminal) -> None:
     daemon.on(f"GET {SMOL}/log", Answer(lines=("loading \x1b]0;evil\x07 done",), open_after=True))
     with on_terminal("logs", "smol", "-f") as screen:
         screen.until("done")

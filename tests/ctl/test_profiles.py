@@ -18,7 +18,7 @@ def saving(daemon: FakeDaemon) -> FakeDaemon:
     return daemon
 
 
-def test_a_saved_box_can_be_planned_for(ctl: Ctl, saving: FakeDaemon) -> None:
+def test_a_saved_machine_can_be_planned_for(ctl: Ctl, saving: FakeDaemon) -> None:
     file = ctl.home / "box.json"
     for _ in range(2):  # a profile is replaced by a newer one
         done = ctl("probe", "--save", str(file))
@@ -73,7 +73,7 @@ def test_no_other_file_is_written_over(
         pytest.param(b" " * (4 * 1024 * 1024 + 1), "more than 4194304 characters", id="far too long"),
     ],
 )
-def test_a_file_that_is_no_profile_is_told(
+def test_a_file_that_is_not_a_profile_is_refused(
     ctl: Ctl, daemon: FakeDaemon, tmp_path: Path, content: bytes, said: str
 ) -> None:
     file = tmp_path / "box.json"
@@ -85,7 +85,7 @@ def test_a_file_that_is_no_profile_is_told(
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_is_no_profile(ctl: Ctl, daemon: FakeDaemon, tmp_path: Path) -> None:
+def test_a_folder_is_not_a_profile(ctl: Ctl, daemon: FakeDaemon, tmp_path: Path) -> None:
     done = ctl("plan", "m", "--on", f"{tmp_path}/")
     assert (done.returncode, daemon.asked) == (2, [])
     assert "Is a directory" in done.stderr

@@ -54,7 +54,7 @@ def test_a_profile_is_sent_along(ctl: Ctl, planning: FakeDaemon, tmp_path: Path)
     assert from_json(Hardware, body["on"]) == replace(answers.BOX, name="box")
 
 
-def test_a_profile_that_is_none_is_bad_usage(ctl: Ctl, planning: FakeDaemon) -> None:
+def test_an_unknown_profile_is_bad_usage(ctl: Ctl, planning: FakeDaemon) -> None:
     done = ctl("plan", "m", "--on", "no-such-box")
     assert done.returncode == 2
     assert "no-such-box" in done.stderr

@@ -50,7 +50,7 @@ def test_offline_is_said(ctl: Ctl, daemon: FakeDaemon) -> None:
     assert (done.returncode, done.stderr) == (7, "node-ctl: offline is set\n")
 
 
-def test_no_words_ask_nobody(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_an_empty_search_is_refused(ctl: Ctl, daemon: FakeDaemon) -> None:
     done = ctl("search", " ")
     assert (done.returncode, daemon.asked) == (2, [])
     assert "the search is empty" in done.stderr

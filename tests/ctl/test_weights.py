@@ -97,7 +97,7 @@ def test_a_pull_of_an_address_is_cancelled_by_it_and_shown_without_its_secrets(
         (("--window", "at night"), "'at night' is no window: give 01:00-06:00"),
     ],
 )
-def test_terms_that_are_none_are_bad_usage(ctl: Ctl, args: tuple[str, str], said: str) -> None:
+def test_invalid_download_options_are_bad_usage(ctl: Ctl, args: tuple[str, str], said: str) -> None:
     done = ctl("pull", "toy", *args)
     assert done.returncode == 2
     assert said in done.stderr
@@ -147,7 +147,7 @@ def test_rm_tells_what_is_free_now(ctl: Ctl, daemon: FakeDaemon) -> None:
     assert ctl("rm", NAME).stdout == f"removed {NAME}: 3.0 GiB freed, 9.0 GiB free\n"
 
 
-def test_gc_tells_what_is_missing_and_fails_then(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_gc_fails_where_it_can_not_free_enough(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("POST /v1/models/gc", {**FREED, "leftovers": 2, "short_bytes": GIB, "dry_run": True})
     done = ctl("gc", "--free", "200GB", "--dry-run")
     assert done.returncode == 1

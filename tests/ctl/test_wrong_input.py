@@ -29,7 +29,7 @@ from tests.fakes.daemon_server import Answer, FakeDaemon
         pytest.param("ask a/b hello", 1, "no launch is called 'a/b'", id="ask: a name with a slash"),
     ],
 )
-def test_wrong_words_are_told_without_the_daemon(
+def test_bad_options_are_refused_without_the_daemon(
     ctl: Ctl, daemon: FakeDaemon, words: str, status: int, said: str
 ) -> None:
     done = ctl(*words.split())
@@ -46,7 +46,7 @@ def test_wrong_words_are_told_without_the_daemon(
         pytest.param(["ask", "m", " "], "the question is empty", id="no question"),
     ],
 )
-def test_empty_words_are_told_without_the_daemon(
+def test_empty_arguments_are_refused_without_the_daemon(
     ctl: Ctl, daemon: FakeDaemon, words: list[str], said: str
 ) -> None:
     done = ctl(*words)
@@ -61,7 +61,7 @@ def test_a_context_may_be_given_in_k(ctl: Ctl, daemon: FakeDaemon, asked: str, s
     assert daemon.asked[0].body == {"model": "m", "context_tokens": sent}
 
 
-def test_a_model_that_still_starts_is_to_be_asked_later(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_a_model_that_is_starting_is_to_be_asked_later(ctl: Ctl, daemon: FakeDaemon) -> None:
     row = replace(answers.ROW, state=LaunchState.STARTING, endpoint=None)
     daemon.on("GET /v1/launches/smol", {**answers.DETAIL, "launch": to_json(row)})
     done = ctl("ask", "smol", "hi")
@@ -70,7 +70,7 @@ def test_a_model_that_still_starts_is_to_be_asked_later(ctl: Ctl, daemon: FakeDa
     assert "hint: ask again when node-ctl ps shows it as ready" in done.stderr
 
 
-def test_a_log_without_a_line_is_told_beside_the_output(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_an_empty_log_is_noted_on_standard_error(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("GET /v1/launches/smol/log", Answer(lines=()))
     done = ctl("logs", "smol")
     assert (done.returncode, done.stdout) == (0, "")
@@ -78,7 +78,7 @@ def test_a_log_without_a_line_is_told_beside_the_output(ctl: Ctl, daemon: FakeDa
     assert ctl("logs", "smol", "--lines", "0").stderr == ""
 
 
-def test_a_state_folder_that_cannot_be_made_is_told(ctl: Ctl) -> None:
+def test_a_state_directory_that_cannot_be_made_is_an_error(ctl: Ctl) -> None:
     (ctl.home / "file").write_text("")
     done = ctl("plan", "m", NODE_DAEMON_STATE_DIR=str(ctl.home / "file" / "state"))
     assert done.returncode == 1
@@ -86,7 +86,7 @@ def test_a_state_folder_that_cannot_be_made_is_told(ctl: Ctl) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_log_that_cannot_be_written_is_told(ctl: Ctl) -> None:
+def test_a_log_that_cannot_be_written_is_an_error(ctl: Ctl) -> None:
     (ctl.home / "state" / "node-daemon.log.1").mkdir(parents=True)
     (ctl.home / "state" / "node-daemon.log").write_text("")
     done = ctl("plan", "m", NODE_DAEMON_STATE_DIR=str(ctl.home / "state"))

@@ -28,6 +28,10 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+def has_lines(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
 @pytest.fixture
 def port() -> int:
     """Another range for every worker of pytest-xdist: tests of two must not meet."""

@@ -36,7 +36,7 @@ def test_a_log_past_its_limit_moves_aside_and_goes_on(tmp_path: Path) -> None:
     assert not logfile.bound(path, 100)
 
 
-def test_a_tail_begins_with_this_run_and_survives_a_cut(tmp_path: Path) -> None:
+def test_a_tail_begins_with_this_run_and_survives_truncation(tmp_path: Path) -> None:
     path = tmp_path / "engine.log"
     path.write_text("earlier run\n")
     descriptor, start = logfile.open_log(path)

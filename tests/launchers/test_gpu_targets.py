@@ -38,7 +38,7 @@ def test_a_cuda_build_needs_the_runtime_it_was_linked_with(server: Path) -> None
     assert gpu_targets.read_build(server) == Build(cuda="12")
 
 
-def test_libraries_may_lie_in_a_folder_beside(server: Path) -> None:
+def test_libraries_may_be_in_a_folder_beside(server: Path) -> None:
     linked(server.parent.parent / "lib", "libggml-cuda.so.0", "libcudart.so.13")
     assert gpu_targets.read_build(server).cuda == "13"
 
@@ -65,7 +65,7 @@ def test_vllm_has_the_cuda_of_its_torch(tmp_path: Path) -> None:
     assert gpu_targets.read_build(tmp_path / "bin" / "vllm") == Build()
 
 
-def test_what_can_not_be_read_is_not_known(tmp_path: Path, server: Path) -> None:
+def test_what_can_not_be_read_is_unknown(tmp_path: Path, server: Path) -> None:
     assert gpu_targets.read_build(tmp_path / "gone") == Build()
     (server.parent / "libggml-hip.so").write_bytes(b"")
     assert gpu_targets.read_build(server) == Build()

@@ -38,7 +38,7 @@ def test_output_of_both_streams_is_returned() -> None:
         pytest.param("while True: print('x' * 1000)", 60, "more than 4 MiB", "", id="too much"),
     ],
 )
-def test_what_is_no_answer_is_an_error(program: str, timeout_s: float, says: str, engine_output: str) -> None:
+def test_a_failed_question_is_an_error(program: str, timeout_s: float, says: str, engine_output: str) -> None:
     with pytest.raises(EngineError, match=says) as failed:
         query.run(python(program), timeout_s=timeout_s)
     assert failed.value.cause == "no_answer"

@@ -61,5 +61,5 @@ async def test_an_answer_without_the_expected_word_is_wrong(engine_with: MakePro
 
 
 @pytest.mark.parametrize("text", ["Paris", "4", "....", "no no no", "The capital of France is Paris."])
-def test_short_and_plain_answers_are_no_garbage(text: str) -> None:
+def test_short_and_plain_answers_are_not_garbage(text: str) -> None:
     assert describe_nonsense(text) is None

@@ -80,6 +80,6 @@ async def test_a_count_that_is_far_slower_is_not_measured_twice() -> None:
     assert rates == {1: 90.0, 2: 9.0}
 
 
-async def test_a_spent_budget_ends_it_after_the_first() -> None:
+async def test_a_spent_budget_ends_the_trial_after_the_first_count() -> None:
     rates = await measure(serving({4: Timed(40.0)}), [4, 3, 2], budget_s=0.0)
     assert list(rates) == [4]

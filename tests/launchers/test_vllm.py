@@ -128,7 +128,7 @@ def test_a_parser_that_the_build_does_not_know_is_left_out() -> None:
         assert vllm.arguments(flags, caps) == vllm.arguments(VllmFlags(), caps)
 
 
-def test_every_field_is_said_and_understood_again() -> None:
+def test_every_field_is_passed_and_parsed_again() -> None:
     argv = vllm.arguments(ALL_SET, vllm.assume())
     assert vllm.parse(argv) == ALL_SET
     assert vllm.parse(()) == VllmFlags()
@@ -150,7 +150,7 @@ def test_every_field_is_said_and_understood_again() -> None:
         ("--middleware a b --seed=7", "extra", ("--middleware", "a", "b", "--seed", "7")),
     ],
 )
-def test_what_an_owner_types_is_understood(typed: str, field: str, value: object) -> None:
+def test_what_an_owner_types_is_parsed(typed: str, field: str, value: object) -> None:
     assert getattr(vllm.parse(typed.split()), field) == value
 
 
@@ -171,7 +171,7 @@ def test_what_an_owner_types_is_understood(typed: str, field: str, value: object
         ("--cpu-offload-gb -1", "0 or more", ""),
     ],
 )
-def test_what_it_does_not_understand_is_refused(typed: str, says: str, hint: str) -> None:
+def test_what_vllm_does_not_accept_is_refused(typed: str, says: str, hint: str) -> None:
     with pytest.raises(UsageError) as refused:
         vllm.parse(typed.split())
     assert says in str(refused.value)
@@ -186,7 +186,7 @@ def test_what_the_daemon_decides_is_refused(extra: tuple[str, ...]) -> None:
         vllm.arguments(LlamaFlags(), vllm.assume())
 
 
-def test_a_command_stays_at_home_and_is_ended_as_vllm_wants_it() -> None:
+def test_a_command_stays_on_the_loopback_and_has_the_stop_policy_of_vllm() -> None:
     files = (WeightFile("config.json"), WeightFile("model.safetensors"))
     weights = Weights(Source.FILE, "smollm2", None, files, "BF16", 1, "/models/smollm2")
     plan = Plan(
@@ -232,7 +232,7 @@ def test_a_command_stays_at_home_and_is_ended_as_vllm_wants_it() -> None:
         ("worker-killed-streaming", 0, "crashed", "died"),
     ],
 )
-def test_a_real_log_is_understood(capture: str, status: int, cause: str, says: str) -> None:
+def test_a_real_log_is_diagnosed(capture: str, status: int, cause: str, says: str) -> None:
     failed = vllm.diagnose((CAPTURES / "vllm" / f"{capture}.log").read_text(), Exit(status))
     assert failed.cause == cause
     assert says in str(failed)
@@ -240,7 +240,7 @@ def test_a_real_log_is_understood(capture: str, status: int, cause: str, says: s
     assert failed.hint
 
 
-def test_a_worker_killed_for_memory_is_told_by_the_kernels_count_alone() -> None:
+def test_a_worker_killed_for_memory_is_known_only_by_the_kernels_count() -> None:
     log = (CAPTURES / "vllm" / "oom-killed-at-start.log").read_text()
     assert "out of memory" not in log
     assert vllm.diagnose(log, Exit(1, oom_killed=True)).cause == "oom_killed"

@@ -69,13 +69,13 @@ ALL_SET = LlamaFlags(
 
 
 @pytest.mark.parametrize("caps", [NEWEST, NEW, OLD], ids=["b11434", "b10434", "old"])
-def test_every_field_is_said_and_understood_again(caps: Capabilities) -> None:
+def test_every_field_is_passed_and_parsed_again(caps: Capabilities) -> None:
     argv = llama_cpp.arguments(ALL_SET, caps)
     assert llama_cpp.parse(argv) == ALL_SET
     assert {word for word in argv if word.startswith("--")} <= caps.flags | {"--top-k"}
 
 
-def test_what_a_plan_leaves_open_is_left_to_the_engine_but_for_the_fit() -> None:
+def test_what_a_plan_leaves_open_is_left_to_the_engine_except_the_fit() -> None:
     argv = llama_cpp.arguments(LlamaFlags(), NEWEST)
     assert argv[-2:] == ("--fit", "off")
     assert "--ctx-size" not in argv
@@ -116,7 +116,7 @@ def test_a_flag_that_the_plan_needs_and_the_build_lacks_is_named(flags: LlamaFla
     assert failed.value.cause == "flag_missing"
 
 
-def test_a_build_that_does_not_take_thoughts_apart_is_not_told_to() -> None:
+def test_a_build_without_reasoning_format_is_not_given_it() -> None:
     older = replace(NEW, flags=NEW.flags - {"--reasoning-format"})
     wanted = LlamaFlags(reasoning_format="auto")
     assert llama_cpp.arguments(wanted, NEW)[-2:] == ("--reasoning-format", "auto")
@@ -160,7 +160,7 @@ def test_a_build_without_a_feature_has_nothing_to_switch_off() -> None:
         ("--control-vector-layer-range=1 2", "extra", ("--control-vector-layer-range", "1", "2")),
     ],
 )
-def test_what_an_owner_types_is_understood(typed: str, field: str, value: object) -> None:
+def test_what_an_owner_types_is_parsed(typed: str, field: str, value: object) -> None:
     assert getattr(llama_cpp.parse(typed.split()), field) == value
 
 
@@ -182,7 +182,7 @@ def test_what_an_owner_types_is_understood(typed: str, field: str, value: object
         ("--control-vector-layer-range 1", "takes 2 values, found 1", ""),
     ],
 )
-def test_what_no_build_understands_is_refused(typed: str, says: str, hint: str) -> None:
+def test_what_no_build_accepts_is_refused(typed: str, says: str, hint: str) -> None:
     with pytest.raises(UsageError) as refused:
         llama_cpp.parse(typed.split())
     assert says in str(refused.value)
@@ -190,7 +190,7 @@ def test_what_no_build_understands_is_refused(typed: str, says: str, hint: str) 
 
 
 @given(st.lists(st.text(min_size=1, max_size=12), max_size=6))
-def test_any_words_are_understood_or_refused(words: list[str]) -> None:
+def test_any_words_are_parsed_or_refused(words: list[str]) -> None:
     try:
         llama_cpp.parse(words)
     except UsageError as refused:
@@ -239,7 +239,7 @@ def test_a_command_serves_on_the_loopback_under_the_launchs_name() -> None:
     assert command.url == "http://127.0.0.1:21234"
 
 
-def test_a_plan_for_a_box_that_is_not_here_has_a_command_to_look_at() -> None:
+def test_a_plan_for_another_machine_has_a_command_to_show() -> None:
     command = llama_cpp.command(plan(None), caps=llama_cpp.assume(), port=8080, name="m")
     assert command.argv[:3] == ("llama-server", "--model", "m-Q4_K_M.gguf")
     assert "--load-mode" in llama_cpp.assume().flags

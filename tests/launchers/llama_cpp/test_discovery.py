@@ -145,7 +145,7 @@ def test_a_binary_is_asked_once_and_again_when_it_changes(tmp_path: Path, anyone
     assert len(counter.read_text()) == 10
 
 
-def test_a_damaged_cache_is_asked_past(tmp_path: Path, anyones_cpu: Path) -> None:
+def test_a_damaged_cache_is_ignored(tmp_path: Path, anyones_cpu: Path) -> None:
     binary = answering(tmp_path / "llama-server", tmp_path / "starts")
     first = llama_cpp.inspect(str(binary), cache_dir=tmp_path / "cache")
     for file in (tmp_path / "cache").iterdir():

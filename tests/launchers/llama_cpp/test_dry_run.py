@@ -67,12 +67,12 @@ def test_names_and_figures_of_cards_are_read() -> None:
     )
 
 
-def test_llama_fit_params_is_read_and_its_repacked_weights_are_not_believed() -> None:
+def test_repacked_weights_are_unknown_to_llama_fit_params() -> None:
     usages = dry_run.parse_fit_print("noise\nCUDA0 4403 1024 290 \nHost 281 0 40 \n")
     assert usages == (mib("CUDA0", 4403, 1024, 290, is_device=True), mib("Host", None, 0, 40))
 
 
-def test_what_a_started_engine_took_is_read_from_its_log() -> None:
+def test_the_memory_of_a_started_engine_is_read_from_its_log() -> None:
     usages = {usage.name: usage for usage in dry_run.parse_allocations(captured("start-rpc.log"))}
     assert list(usages) == ["CPU", "RPC0[127.0.0.1:15151]", "RPC0[127.0.0.1:15152]"]
     device = usages["RPC0[127.0.0.1:15151]"]
@@ -90,7 +90,7 @@ def test_weights_that_are_repacked_for_amx_are_on_the_host() -> None:
 
 
 @pytest.mark.engine
-def test_the_real_engine_tells_and_is_gone(engine: Capabilities, smollm2: Path) -> None:
+def test_the_real_engine_prints_its_memory_and_is_ended(engine: Capabilities, smollm2: Path) -> None:
     began = time.monotonic()
     report = dry_run.run(FLAGS, engine, smollm2)
     assert time.monotonic() - began < 5
@@ -114,7 +114,7 @@ def odd(folder: Path, text: str, name: str = "llama-server") -> Capabilities:
     return Capabilities("llama.cpp", str(path), "odd", flags=PLAIN_FLAGS)
 
 
-def test_a_build_that_prints_nothing_known_is_an_error_with_a_cause(tmp_path: Path) -> None:
+def test_a_build_that_prints_no_table_is_an_error_with_a_cause(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no memory table"):
         dry_run.run(PLAIN, odd(tmp_path, "print('hello')"), tmp_path / "replica.gguf")
 
@@ -154,7 +154,7 @@ def test_llama_fit_params_answers_where_the_server_does_not(tmp_path: Path) -> N
     assert [usage.name for usage in report.devices] == ["CUDA0", "Host"]
 
 
-def test_nothing_is_locked_while_it_is_asked(engine: Capabilities) -> None:
+def test_a_dry_run_locks_no_memory(engine: Capabilities) -> None:
     argv = dry_run.build_command(FLAGS, engine, Path("replica.gguf"))
     assert argv is not None
     assert "mmap" in argv or "mlock" not in " ".join(argv)

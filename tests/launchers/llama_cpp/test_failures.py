@@ -128,7 +128,7 @@ async def test_a_flag_the_build_refuses_is_named(
         pytest.param(300_000, 256, id="the weights"),
     ],
 )
-async def test_memory_that_runs_out_is_told_with_its_size(
+async def test_an_out_of_memory_error_has_the_size(
     engine: Capabilities, smollm2: Path, tmp_path: Path, port: int, limit_kib: int, context_tokens: int
 ) -> None:
     command = llama_cpp.command(
@@ -141,7 +141,7 @@ async def test_memory_that_runs_out_is_told_with_its_size(
 
 
 @pytest.mark.engine
-def test_a_port_that_was_taken_meanwhile_is_told(engine: Capabilities, smollm2: Path, port: int) -> None:
+def test_a_port_taken_during_the_start_is_named(engine: Capabilities, smollm2: Path, port: int) -> None:
     command = llama_cpp.command(plan_of(smollm2), caps=engine, port=port, name="m")
     with socket.create_server(("127.0.0.1", port)):
         for _ in range(START_ATTEMPTS):  # now and then it ends before its last lines are written
@@ -170,7 +170,7 @@ async def test_a_planned_rpc_device_that_is_down_is_an_error_not_a_slow_model(
     assert not process.alive
 
 
-def test_a_build_for_another_cpu_is_told_by_its_signal() -> None:
+def test_a_build_for_another_cpu_is_recognised_by_its_signal() -> None:
     failed = llama_cpp.diagnose(captured("sigill.log"), Exit(-Signals.SIGILL))
     assert failed.cause == "illegal_instruction"
     assert "CPU" in str(failed)
@@ -215,14 +215,14 @@ def test_a_build_for_another_cpu_is_told_by_its_signal() -> None:
         ),
     ],
 )
-def test_what_can_not_be_made_to_happen_here(log: str, ended: Exit, cause: str, says: str) -> None:
+def test_failures_that_need_other_hardware(log: str, ended: Exit, cause: str, says: str) -> None:
     failed = llama_cpp.diagnose(log, ended)
     assert failed.cause == cause
     assert says in str(failed)
     assert failed.hint
 
 
-def test_the_most_telling_line_goes_along_with_an_unknown_failure() -> None:
+def test_an_unknown_failure_has_the_last_line_that_looks_like_an_error() -> None:
     assert llama_cpp.diagnose("odd\nfatal: tape\nbye", Exit(3)).engine_output == "fatal: tape"
 
 
@@ -253,7 +253,7 @@ def test_the_engines_own_figures_are_read_back() -> None:
         pytest.param("start-rpc-down.log", (), "device_missing", id="an RPC server that is down"),
     ],
 )
-def test_less_than_planned_is_seen_in_the_log(
+def test_less_than_planned_is_found_in_the_log(
     log: str, memory: tuple[DeviceMemory, ...], cause: str | None
 ) -> None:
     less = llama_cpp.find_degradation(captured(log), plan_of(Path("/m.gguf"), memory=memory))
@@ -274,7 +274,7 @@ def test_less_than_planned_is_seen_in_the_log(
         ("E ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected", "device_missing"),
     ],
 )
-def test_a_line_that_admits_to_less_is_an_error(line: str, cause: str) -> None:
+def test_a_logged_degradation_is_an_error(line: str, cause: str) -> None:
     less = llama_cpp.find_degradation(line, plan_of(Path("/m.gguf")))
     assert less is not None
     assert (less.cause, less.engine_output) == (cause, line)

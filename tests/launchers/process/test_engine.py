@@ -1,6 +1,7 @@
 """One engine from start to end, on a real child that can misbehave. The contract of ensure_ready first."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from signal import Signals
@@ -10,7 +11,7 @@ import pytest
 from domain.errors import EngineError
 from launchers.command import StopPolicy
 from launchers.process import procfs
-from tests.launchers.conftest import MakeProcess, until
+from tests.launchers.conftest import MakeProcess, has_lines, until
 
 
 async def members(leader: int) -> tuple[int, ...]:
@@ -36,12 +37,12 @@ async def test_a_caller_that_gives_up_does_not_stop_the_others(engine_with: Make
     assert (await patient).answer
 
 
-async def test_a_caller_during_a_stop_waits_and_starts_afresh(engine_with: MakeProcess) -> None:
+async def test_a_caller_during_a_stop_waits_and_starts_it_again(engine_with: MakeProcess) -> None:
     process = engine_with("--deaf")
     await process.ensure_ready(20)
     before = process.pid
     stopping = asyncio.create_task(process.stop())
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0)  # it has begun
     await process.ensure_ready(20)
     assert stopping.done()
     assert process.pid not in (None, before)
@@ -62,7 +63,7 @@ async def test_a_failed_start_raises_and_leaves_nothing(
     assert await members(leader) == ()
 
 
-async def test_an_end_without_a_word_is_tried_once_more_to_hear_why(
+async def test_an_unexplained_quick_exit_is_tried_again_to_learn_the_cause(
     engine_with: MakeProcess, tmp_path: Path
 ) -> None:
     process = engine_with(
@@ -83,7 +84,7 @@ async def test_after_a_failure_it_can_be_started_again(engine_with: MakeProcess,
         await process.ensure_ready(0.3)
 
 
-async def test_a_stop_ends_the_start_of_who_waits(engine_with: MakeProcess) -> None:
+async def test_a_stop_ends_the_start_for_its_callers(engine_with: MakeProcess) -> None:
     process = engine_with("--slow", "9")
     waiting = asyncio.create_task(process.ensure_ready(20))
     await asyncio.sleep(0)
@@ -94,7 +95,7 @@ async def test_a_stop_ends_the_start_of_who_waits(engine_with: MakeProcess) -> N
     assert not process.alive
 
 
-async def test_a_deaf_engine_is_killed_after_its_grace(engine_with: MakeProcess) -> None:
+async def test_an_engine_that_ignores_signals_is_killed_after_its_grace(engine_with: MakeProcess) -> None:
     process = engine_with("--deaf")
     await process.ensure_ready(20)
     ended = await process.stop()
@@ -124,11 +125,13 @@ async def test_an_engine_that_dies_takes_its_children_along(engine_with: MakePro
     assert "exited 0 while serving" in str(await process.why())
 
 
-async def test_a_starting_engine_gets_the_signal_that_ends_it(engine_with: MakeProcess) -> None:
+async def test_a_starting_engine_gets_the_signal_that_ends_it(
+    engine_with: MakeProcess, tmp_path: Path
+) -> None:
     as_vllm = StopPolicy(Signals.SIGINT, starting_to_all=True, grace_s=5)
-    process = engine_with("--slow", "9", "--only-int", stop=as_vllm)
+    process = engine_with("--slow", "600", "--only-int", "--chatter", "1000", stop=as_vllm)
     waiting = asyncio.create_task(process.ensure_ready(20))
-    await asyncio.sleep(0.5)
+    await until(lambda: has_lines(tmp_path / "engine.log"))  # by then it handles signals
     ended = await process.stop()
     assert ended is not None
     assert ended.status == -Signals.SIGINT
@@ -163,16 +166,16 @@ async def test_a_chatty_engine_does_not_fill_the_disk(
     monkeypatch.setattr("launchers.process.child.TICK_S", 0.1)
     process = engine_with("--chatter", "400000", log_limit_bytes=20_000)
     await process.ensure_ready(20)
-    sizes = []
-    for _ in range(15):  # it is empty for a moment whenever it was cut
-        await asyncio.sleep(0.1)
-        sizes.append((tmp_path / "engine.log").stat().st_size)
-    assert (tmp_path / "engine.log.1").stat().st_size <= 20_000
-    assert 0 < max(sizes) < 200_000
+    log, older = tmp_path / "engine.log", tmp_path / "engine.log.1"
+    for _ in range(2):
+        await until(older.exists)
+        assert older.stat().st_size <= 20_000
+        older.unlink()
+    await until(lambda: log.stat().st_size <= 20_000)
     await process.stop()
 
 
-async def test_a_port_in_use_is_told_before_anything_starts(engine_with: MakeProcess) -> None:
+async def test_a_port_in_use_is_an_error_before_anything_starts(engine_with: MakeProcess) -> None:
     first, second = engine_with(), engine_with()
     await first.ensure_ready(20)
     with pytest.raises(EngineError, match="taken by another program") as failed:
@@ -193,14 +196,16 @@ def oom_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("killed", [True, False], ids=["by the kernel for memory", "by hand"])
-async def test_a_kill_for_memory_is_told_from_any_other(
+async def test_a_kill_for_memory_is_distinguished_from_any_other(
     engine_with: MakeProcess, oom_counter: Path, killed: bool
 ) -> None:
-    process = engine_with("--die", "-9", "--after", "1", "--slow", "9")
-    waiting = asyncio.create_task(process.ensure_ready(20))
-    await asyncio.sleep(0.5)
+    process = engine_with("--slow", "600")
+    waiting = asyncio.create_task(process.ensure_ready(600))
+    await until(lambda: process._child is not None and len(process._child._oom_kills) > 0)
+    assert process.pid is not None
     for path in await asyncio.to_thread(lambda: [p for p in oom_counter.rglob("*") if p.is_file()]):
         await asyncio.to_thread(path.write_text, f"oom_kill {4 if killed else 3}\n")
+    os.kill(process.pid, Signals.SIGKILL)
     with pytest.raises(EngineError) as failed:
         await waiting
     assert failed.value.cause == ("oom_killed" if killed else "killed")

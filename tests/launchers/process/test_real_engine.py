@@ -18,6 +18,7 @@ from launchers.command import Command
 from launchers.process import procfs
 from launchers.process.engine import EngineProcess
 from launchers.thread_trial import candidate_counts, measure
+from tests.launchers.conftest import until
 from tests.launchers.llama_cpp.test_failures import plan_of
 
 pytestmark = pytest.mark.engine
@@ -78,7 +79,7 @@ async def test_a_crash_while_serving_is_seen_and_it_starts_again(process: Engine
 
 async def test_an_engine_that_still_loads_can_be_stopped(process: EngineProcess) -> None:
     waiting = asyncio.create_task(process.ensure_ready(60))
-    await asyncio.sleep(0.05)
+    await until(lambda: process.alive)
     await process.stop()
     with pytest.raises(EngineError, match="stopped while it started"):
         await waiting

@@ -30,7 +30,7 @@ HARMLESS = {
 }
 
 
-def test_secrets_are_told_from_what_an_engine_needs() -> None:
+def test_secrets_are_removed_from_the_environment() -> None:
     assert without_secrets({**SECRET, **HARMLESS}) == HARMLESS
     given = Command(("/e",), 1, "m", env={"HF_TOKEN": "of the plan itself"})
     assert given.environment(SECRET) == given.env

@@ -13,7 +13,7 @@ from launchers import llama_cpp
 from launchers.process import procfs
 from launchers.process.child import Child
 from launchers.process.engine import EngineProcess
-from tests.launchers.conftest import MakeProcess, until
+from tests.launchers.conftest import MakeProcess, has_lines, until
 from tests.rigs.frozen_disk import FrozenDisk, frozen_disk
 
 HANGS = "D"  # state of a thread that waits in the kernel and hears no signal: proc_pid_stat(5)
@@ -29,10 +29,6 @@ def disk(tmp_path: Path) -> Iterator[FrozenDisk]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KILL_S", "STRAGGLE_S"):
         monkeypatch.setattr(f"launchers.process.child.{name}", 0.2)
-
-
-def has_lines(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
 
 
 def hangs(pid: int) -> bool:
@@ -141,7 +137,7 @@ async def test_one_that_ends_after_all_is_seen(
     assert process.pid not in (None, pid)
 
 
-async def test_who_waits_for_its_start_hears_of_it_at_once(
+async def test_callers_of_its_start_get_the_error_at_once(
     engine_with: MakeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = engine_with("--deaf", "--slow", "600", "--chatter", "1000")
