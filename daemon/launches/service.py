@@ -116,7 +116,9 @@ def _begin(app: App, request: LaunchRequest, existing: Launch | None) -> Launch:
 def _check_joinable(existing: Launch, request: LaunchRequest) -> None:
     """Raises: BusyError."""
     if existing.orders.stop or existing.state is LaunchState.STOPPING:
-        stuck = f"; process {existing.pid} does not end" if existing.attempts.last_error else ""
+        stuck = (
+            f": process {existing.pid} is still there after SIGKILL" if existing.attempts.last_error else ""
+        )
         raise BusyError(f"{request.name} is stopping{stuck}", hint="launch it again once it is stopped")
     if existing.request == request:
         return

@@ -25,7 +25,7 @@ async def served_and_stuck(api: Api, smollm2: Path) -> dict[str, Any]:
     row = await api.launched(smollm2, name="tiny")
     refused = await api.post("/v1/launches/tiny/stop")
     assert refused.status_code == 502
-    assert "does not end, not even killed" in refused.json()["error"]["message"]
+    assert "is still there after SIGKILL" in refused.json()["error"]["message"]
     return row
 
 
@@ -37,14 +37,14 @@ async def test_it_is_named_everywhere_until_it_is_gone(
         pid = before["pid"]
         (row,) = await api.get("/v1/launches")
         assert (row["state"], row["pid"]) == ("stopping", pid)
-        assert f"process {pid} does not end" in row["last_error"]
+        assert f"process {pid} is still there" in row["last_error"]
         assert set(api.app.ledger.reserved) == {"tiny"}
         again = await api.post("/v1/launches", model=str(smollm2), name="tiny", threads=1)
         assert again.status_code == 423
-        assert f"process {pid} does not end" in again.json()["error"]["message"]
+        assert f"process {pid} is still there" in again.json()["error"]["message"]
         (finding,) = await api.get("/v1/doctor?check=launches")
         assert finding["status"] == "error"
-        assert f"process {pid} does not end" in finding["found"]
+        assert f"process {pid} is still there" in finding["found"]
         os.kill(pid, signal.SIGKILL)  # the kernel lets it go
         await api.row("tiny", lambda row: row["state"] == "stopped")
         assert api.app.ledger.reserved == {}
@@ -73,7 +73,7 @@ async def test_the_next_daemon_knows_it_and_does_not_desire_it(
     assert alive(pid), "the end of the daemon does not wait for it"
     async with daemon() as api:
         row = await api.row(
-            "tiny", lambda row: row["last_error"] is not None and "does not" in row["last_error"]
+            "tiny", lambda row: row["last_error"] is not None and "is still there" in row["last_error"]
         )
         assert (row["state"], row["pid"]) == ("stopping", pid)
         assert set(api.app.ledger.reserved) == {"tiny"}
