@@ -21,6 +21,7 @@ from launchers.base import Capabilities
 from planner.choose.choose import plan
 from planner.machine.budget import DEFAULT_RESERVE
 from tests.planner import build
+from tests.rigs import rpc
 
 CONTEXT_TOKENS = 4096
 ANSWER_TOKENS = 20
@@ -148,12 +149,19 @@ def served(engine: Capabilities, model: Path, args: Sequence[str], log: Path, po
 def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
+        if rpc.listens(process.pid, port) and is_ready(port):
+            return
+        time.sleep(0.05)
     raise AssertionError(f"llama-server did not start to serve:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def is_ready(port: int) -> bool:
+    """Whether the model is loaded."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def answer(port: int, tokens: int) -> tuple[str, float]:
@@ -170,7 +178,7 @@ def answer(port: int, tokens: int) -> tuple[str, float]:
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=60) as response:
+    with urllib.request.urlopen(request, timeout=600) as response:
         reported = json.load(response)
     return reported["content"], reported["timings"]["predicted_per_second"]
 

