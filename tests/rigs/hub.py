@@ -249,8 +249,8 @@ class _Handler(BaseHTTPRequestHandler):
         if drops and status in (200, 206) and "/cdn/" in self.path:
             body = body[: drops.pop(0)]
             self.close_connection = True
-        self.hub.sent_bytes += len(body)  # before: a client that has its answer may look at once
         self.wfile.write(body)
+        self.hub.sent_bytes += len(body)
 
 
 def _sibling(name: str, data: File) -> dict[str, object]:
