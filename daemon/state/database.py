@@ -137,7 +137,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
         _migrate(connection, path)
-    except BaseException:
+    except BaseException:  # whatever it is, the file must not stay open
         connection.close()
         raise
     return connection

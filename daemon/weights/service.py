@@ -9,6 +9,7 @@ from pathlib import Path
 
 from catalog.local import adoption, delete, inventory
 from daemon.app import App
+from daemon.machine.disk_space import existing_folder
 from daemon.weights import retention, usage
 from daemon.weights.usage import Usage
 from domain.errors import BusyError, DownloadError
@@ -137,7 +138,7 @@ def _size_bytes(paths: Sequence[Path]) -> int:
 
 def _free(app: App) -> int:
     folder = app.settings.models_dir
-    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+    return shutil.disk_usage(existing_folder(folder)).free
 
 
 def _row(model: LocalModel, note: ModelNote, used: Usage) -> LocalModelRow:
