@@ -1,6 +1,7 @@
 """Arguments and options that several commands share, with their completion."""
 
 import os
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -104,9 +105,14 @@ def absolute_model(model: str) -> str:
         )
     if model.startswith(("http://", "https://", "pypi:")):
         return model
-    if model in (".", "..") or model.startswith(("./", "../", "~")) or model.endswith(".gguf"):
+    if model.startswith((".", "~")) or model.endswith(".gguf") or _is_path_here(model):
         return os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111 - Path.resolve follows links
     return model
+
+
+def _is_path_here(name: str) -> bool:
+    """``owner/repo`` is a repository even where a folder of that name lies here: ``./owner/repo`` is the folder."""
+    return name.count("/") > 1 and Path(name).exists()
 
 
 def launch_options(

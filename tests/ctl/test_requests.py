@@ -1,4 +1,4 @@
-"""What a command line becomes before it is sent: paths made absolute, profiles read, wishes named."""
+"""What a command line becomes before it is sent: paths made absolute, profiles read, options named."""
 
 import json
 from dataclasses import replace
@@ -26,6 +26,9 @@ def planning(daemon: FakeDaemon) -> FakeDaemon:
         pytest.param("./m.gguf", f"{ROOT}/m.gguf", id="below the working folder"),
         pytest.param("m.gguf", f"{ROOT}/m.gguf", id="in the working folder"),
         pytest.param("../m", f"{ROOT.parent}/m", id="beside the working folder"),
+        pytest.param("tests/rigs/vllm", f"{ROOT}/tests/rigs/vllm", id="a folder of the working folder"),
+        pytest.param(".cache/m", f"{ROOT}/.cache/m", id="a hidden folder"),
+        pytest.param("hf.co/owner/repo", "hf.co/owner/repo", id="a repository with its host"),
         pytest.param("/m/a.gguf", "/m/a.gguf", id="absolute already"),
         pytest.param("smollm2-135m", "smollm2-135m", id="an alias"),
         pytest.param("owner/repo:Q8_0", "owner/repo:Q8_0", id="a repository"),
