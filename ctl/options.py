@@ -111,7 +111,7 @@ def absolute_model(model: str) -> str:
 
 
 def _is_path_here(name: str) -> bool:
-    """``owner/repo`` is a repository even where a folder of that name lies here: ``./owner/repo`` is the folder."""
+    """Never for ``owner/repo``, which is a repository: the folder of that name is ``./owner/repo``."""
     return name.count("/") > 1 and Path(name).exists()
 
 

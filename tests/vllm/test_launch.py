@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from launchers.readiness import QUESTION
 from tests.vllm.conftest import MODELS, Daemon, session, wait_until
 
 pytestmark = pytest.mark.vllm
 
 
 def chat(endpoint: str, model: str) -> str:
-    question = [{"role": "user", "content": "What is the capital of France?"}]
+    question = [{"role": "user", "content": QUESTION}]
     body = {"model": model, "messages": question, "max_tokens": 30, "temperature": 0}
     request = urllib.request.Request(
         f"{endpoint}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
