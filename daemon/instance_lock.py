@@ -20,9 +20,7 @@ def hold(state_dir: Path) -> Iterator[None]:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        raise ConfigError(
-            f"{path}: {error.strerror}", hint="--state-dir names a folder to write to"
-        ) from error
+        raise ConfigError(f"{path}: {error.strerror}", hint="set state_dir to a writable folder") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -50,7 +50,7 @@ async def listening(app: App) -> AsyncIterator[None]:
             await asyncio.sleep(0.01)
             if serving.done():
                 serving.result()
-                raise NodeError(f"the API on {path} ended at its start")
+                raise NodeError(f"the API on {path} stopped while it was starting")
         yield
     finally:
         server.should_exit = True
@@ -89,7 +89,7 @@ def bind(path: Path) -> socket.socket:
 def _clear(path: Path) -> None:
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
-            raise ConfigError(f"{path} is there and is no socket", hint="set socket to another path")
+            raise ConfigError(f"{path} exists and is not a socket", hint="set socket to another path")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
@@ -99,7 +99,8 @@ def _clear(path: Path) -> None:
             path.unlink()
         else:
             raise BusyError(
-                f"another daemon listens on {path}", hint="end it, or give this one another --socket"
+                f"another daemon listens on {path}",
+                hint="stop it with node-ctl shutdown, or start this one with another --socket",
             )
 
 

@@ -20,9 +20,13 @@ async def mark_started(app: App) -> None:
     last = await app.store.recall(Marker, KEY)
     if last is not None and not last.ended:
         if await app.store.recall_of_boot(Marker, KEY, app.boot_id) is not None:
-            await app.events.append(DAEMON_DIED, f"the daemon of {last.since} was not shut down: it died")
+            await app.events.append(
+                DAEMON_DIED, f"the daemon started at {last.since} died: it was not shut down"
+            )
         else:
-            await app.events.append(MACHINE_DIED, f"the machine went down under the daemon of {last.since}")
+            await app.events.append(
+                MACHINE_DIED, f"the machine went down while the daemon started at {last.since} was running"
+            )
     await app.store.record(KEY, Marker(app.since, ended=False), boot_id=app.boot_id)
 
 

@@ -1,4 +1,4 @@
-"""How the daemon itself is, in one value."""
+"""The status of the daemon itself."""
 
 import os
 from collections import Counter
@@ -51,7 +51,7 @@ def _problems(app: App) -> tuple[Problem, ...]:
         Problem(
             "state",
             f"{app.store.path} can't be written: {why}",
-            "free some space on its disk; what was desired is served meanwhile, nothing new can be launched",
+            "free some space on its disk; desired launches are served meanwhile, nothing new can be launched",
         ),
     )
 

@@ -224,8 +224,8 @@ async def _store_the_stop(app: App, launch: Launch) -> StateError | None:
         return None
     return StateError(
         f"{launch.name} is stopped, but that could not be stored: {unsaved}",
-        hint="free some space on the disk of the state: it is stored as soon as there is some; "
-        "a daemon that starts before that serves it again",
+        hint="free some space on the disk of the state folder, then it is stored; "
+        "a daemon that starts before that launches it again",
     )
 
 

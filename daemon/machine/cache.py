@@ -8,10 +8,9 @@ from domain.hardware import Hardware
 @dataclass(slots=True)
 class HardwareCache:
     """The last snapshot and when it began (monotonic seconds); the disks that were low on space then.
-    ``unanswered``: queries that an engine failed to answer, each with its time (monotonic seconds) and
-    error."""
+    ``failed_dry_runs``: by key, when a dry run of an engine failed (monotonic seconds) and its error."""
 
     hardware: Hardware | None = None
     began_s: float = 0.0
     low_disks: set[str] = field(default_factory=set)
-    unanswered: dict[str, tuple[float, str]] = field(default_factory=dict)
+    failed_dry_runs: dict[str, tuple[float, str]] = field(default_factory=dict)

@@ -67,12 +67,12 @@ async def estimate(
             mmproj=await beside("--mmproj", flags.mmproj),
             draft=await beside("--model-draft", flags.draft_model),
         )
-    notes = [f"of {own.weights.repo} {own.weights.quant}{why}"]
+    notes = [f"estimate of {own.weights.repo} {own.weights.quant}{why}"]
     if not own.exact:
-        notes.append("the shape is the catalogue's: the file's own header could not be read")
+        notes.append("the shape is from the catalogue: the header of the file could not be read")
     notes += beyond(own, flags)
     if own.as_of:
-        notes.append(f"the hub could not be asked: as seen at {own.as_of}")
+        notes.append(f"the hub could not be reached: estimated from its listing of {own.as_of}")
     return replace(found, notes=(*found.notes, *notes))
 
 
@@ -82,12 +82,12 @@ def check(own: ResolvedModel, flags: LlamaFlags | VllmFlags, machine: Hardware, 
         return
     if flags.split_mode == "none" and (flags.main_gpu or 0) >= max(1, len(machine.gpus)):
         raise UsageError(
-            f"--main-gpu {flags.main_gpu} is not there: {len(machine.gpus)} GPUs, counted from 0"
+            f"--main-gpu {flags.main_gpu} does not exist: {len(machine.gpus)} GPUs, numbered from 0"
         )
     most = resolve(flags, hparams.read_hparams(own.shape)).context_per_sequence
     if depth_tokens > most:
         raise UsageError(
-            f"--depth {depth_tokens} is more than the context: each sequence of this line has {most} tokens",
+            f"--depth {depth_tokens} is more than the {most} tokens of context that each sequence has",
             hint=f"give --depth {most} or less, or a larger -c",
         )
 
@@ -98,10 +98,13 @@ def beyond(own: ResolvedModel, flags: LlamaFlags | VllmFlags) -> tuple[str, ...]
     trained = own.shape.get("context_length")
     if isinstance(flags, VllmFlags) or not flags.context_tokens or not isinstance(trained, int):
         return ()
-    asked = min(flags.context_tokens, resolve(flags, hparams.read_hparams(own.shape)).context_per_sequence)
-    if asked <= trained:
+    resolved = resolve(flags, hparams.read_hparams(own.shape))
+    per_sequence = min(flags.context_tokens, resolved.context_per_sequence)
+    if per_sequence <= trained:
         return ()
-    return (f"the model was trained for {trained} tokens of context, each sequence is given {asked}",)
+    return (
+        f"the model was trained for a context of {trained} tokens, and each sequence gets {per_sequence}",
+    )
 
 
 async def beside(option: str, path: str | None) -> ModelShape | None:
@@ -110,7 +113,7 @@ async def beside(option: str, path: str | None) -> ModelShape | None:
         return None
     file = Path(path)
     if not file.is_absolute() or not await asyncio.to_thread(file.is_file):
-        raise UsageError(f"{option} {path} is no file here", hint="give its whole path")
+        raise UsageError(f"{option} {path}: there is no such file", hint="give its absolute path")
     return await asyncio.to_thread(read_file, file)
 
 
@@ -123,13 +126,15 @@ def chosen(
     pool = here or list(candidates)
     if len(pool) == 1:
         return pool[0], ", which is on this disk" if here and len(candidates) > 1 else ""
-    by_quant = f"; {model}:QUANT names another" if ":" not in model else ""
+    by_quant = f"; {model}:QUANT selects another" if ":" not in model else ""
     try:
         plan = choose.plan(model, pool, machine, LaunchOptions(), calibration=known, reserve=reserved(app))
     except DoesNotFitError:
-        return min(pool, key=lambda one: one.weights.size_bytes), f", the smallest: no plan fits{by_quant}"
+        return min(
+            pool, key=lambda one: one.weights.size_bytes
+        ), f", the smallest, because no plan fits{by_quant}"
     own = next(one for one in pool if one.weights == plan.weights)
-    return own, f", as a plan would choose{by_quant}"
+    return own, f", which a plan would choose{by_quant}"
 
 
 def parsed(app: App, engine: str, args: Sequence[str], *, is_said: bool) -> LlamaFlags | VllmFlags:
@@ -149,7 +154,7 @@ def with_gpus(machine: Hardware, count: int) -> Hardware:
     """No engine is known of such a machine: its build is one of today.
     Raises: UsageError for a count that no machine has."""
     if not 0 <= count <= MOST_GPUS:
-        raise UsageError(f"{count} GPUs: between 0 and {MOST_GPUS} are possible")
+        raise UsageError(f"{count} GPUs were given; between 0 and {MOST_GPUS} are supported")
     gpu = Gpu(id="", vendor="", name="a GPU of unknown size", memory_kind=MemoryKind.DEDICATED)
     assumed = tuple(replace(gpu, id=f"assumed:{index}") for index in range(count))
     return replace(machine, gpus=assumed, engines=())

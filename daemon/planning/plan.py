@@ -127,7 +127,8 @@ def with_notes(plan: Plan, candidates: Sequence[ResolvedModel]) -> Plan:
     if chosen is None or chosen.as_of is None:
         return plan
     return with_reason(
-        plan, f"the hub could not be asked: {plan.weights.repo} is planned as seen at {chosen.as_of}"
+        plan,
+        f"the hub could not be reached: {plan.weights.repo} is planned from its listing of {chosen.as_of}",
     )
 
 
@@ -155,8 +156,10 @@ async def checked_plan(
     if not again.fits:
         has_bytes = sum(row.free_bytes or 0 for row in again.memory)
         raise DoesNotFitError(model, needs_bytes=again.needed_bytes, has_bytes=has_bytes)
-    said = ", ".join(f"{gib(count_bytes)} more on {device}" for device, count_bytes in more.items())
-    return with_reason(again, f"planned again: the first plan would take {said} than the rules say")
+    excess = ", ".join(f"{gib(count_bytes)} more on {device}" for device, count_bytes in more.items())
+    return with_reason(
+        again, f"planned again: by the engine's figures the first plan needs {excess} than estimated"
+    )
 
 
 def _given_back(plan: Plan, taken: Mapping[str, int]) -> Plan:

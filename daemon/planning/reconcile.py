@@ -1,4 +1,4 @@
-"""How far what an engine says, or has taken, is from what the rules predict. Values only."""
+"""The difference between the memory that the planner estimates and what an engine reports. Pure."""
 
 import hashlib
 import json
@@ -12,13 +12,13 @@ from domain.units import MIB, gib
 from launchers.base import Capabilities
 from launchers.llama_cpp.dry_run import DeviceUsage
 
-REMEMBERED = 32  # command lines per model, build and devices
+MAX_STORED = 32  # command lines per model, build and devices
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Bytes that a device takes beyond what the rules say, part by part; ``said_bytes`` is what the
-    engine itself said, all parts together."""
+    """Bytes on a device beyond the estimate, negative where it takes less; ``said_bytes`` is the total that
+    the engine reported. Stored, as are the two classes below: renaming a field discards what is stored."""
 
     device: str
     weights_bytes: int
@@ -36,7 +36,7 @@ Differences = tuple[Difference, ...]
 
 @dataclass(frozen=True, slots=True)
 class CheckedFlags:
-    """Of one command line."""
+    """The result for one command line; ``flags`` is its ``digest``, ``how`` a dry run or a real start."""
 
     flags: str
     how: Confidence
@@ -45,26 +45,26 @@ class CheckedFlags:
 
 @dataclass(frozen=True, slots=True)
 class PlanHistory:
-    """Of one model, one engine build, one set of devices: the latest command line last."""
+    """The results for one model, engine build and set of devices, the latest last."""
 
     found: tuple[CheckedFlags, ...] = ()
 
-    def of(self, flags: LlamaFlags) -> CheckedFlags | None:
-        wanted = digest(flags)
-        return next((one for one in self.found if one.flags == wanted), None)
+    def get(self, flags: LlamaFlags) -> CheckedFlags | None:
+        key = digest(flags)
+        return next((checked for checked in self.found if checked.flags == key), None)
 
     def nearest(self, flags: LlamaFlags) -> Differences:
-        """Of this command line, else of the latest: what the rules get wrong there, they do here."""
-        found = self.of(flags) or next(iter(self.found[-1:]), None)
-        return found.differences if found else ()
+        """Of this command line, else of the latest one: the estimate errs alike for both."""
+        checked = self.get(flags) or next(iter(self.found[-1:]), None)
+        return checked.differences if checked else ()
 
-    def adding(self, found: CheckedFlags) -> "PlanHistory":
-        others = tuple(one for one in self.found if one.flags != found.flags)
-        return PlanHistory((*others, found)[-REMEMBERED:])
+    def adding(self, checked: CheckedFlags) -> "PlanHistory":
+        others = tuple(other for other in self.found if other.flags != checked.flags)
+        return PlanHistory((*others, checked)[-MAX_STORED:])
 
 
-def fact_key(plan: Plan, caps: Capabilities, machine: Hardware) -> str:
-    """Of the model's files, the build, and the devices."""
+def history_key(plan: Plan, caps: Capabilities, machine: Hardware) -> str:
+    """Identifies the model's files, the engine build and the devices."""
     files = [(file.basename, file.size_bytes) for file in plan.weights.files]
     gpus = [(gpu.id, gpu.name, gpu.memory_total_bytes) for gpu in machine.gpus]
     facts = [plan.weights.quant, files, caps.path, caps.version, gpus, machine.cpu.model]
@@ -72,7 +72,8 @@ def fact_key(plan: Plan, caps: Capabilities, machine: Hardware) -> str:
 
 
 def digest(flags: LlamaFlags) -> str:
-    """Of what changes the bytes of tensors: threads, locks and the server's own caches don't."""
+    """Identifies the flags that change how many bytes tensors take. Threads, memory locks and the caches of
+    the server do not."""
     mode = flags.load_mode.removesuffix("+mlock") if flags.load_mode else None
     same = replace(
         flags,
@@ -88,95 +89,102 @@ def digest(flags: LlamaFlags) -> str:
     return hashlib.sha256(json.dumps(to_json(same)).encode()).hexdigest()[:16]
 
 
-def differences(rules: Sequence[DeviceMemory], held: Sequence[DeviceUsage]) -> Differences | None:
-    """None of a byte where both agree, for an engine says whole MiB. ``None`` where the engine sees
-    other devices than the rules."""
-    on_device = [one for one in held if one.is_device]
-    rows = [row for row in rules if row.device != HOST]
-    if len(on_device) != len(rows):  # of those that hold nothing neither side need tell
-        on_device = [one for one in on_device if (one.model_bytes or 0) + one.context_bytes]
+def differences(estimated: Sequence[DeviceMemory], reported: Sequence[DeviceUsage]) -> Differences | None:
+    """Row by row of ``estimated``; ``None`` where the engine uses other devices. Engines report whole MiB, so
+    less than a MiB for each reported row is no difference."""
+    on_device = [usage for usage in reported if usage.is_device]
+    rows = [row for row in estimated if row.device != HOST]
+    if len(on_device) != len(rows):  # either side may leave out a device that holds nothing
+        on_device = [usage for usage in on_device if (usage.model_bytes or 0) + usage.context_bytes]
         rows = [row for row in rows if row.weights_bytes + row.kv_cache_bytes]
     if len(on_device) != len(rows):
         return None
-    beside = {row.device: [one] for row, one in zip(rows, on_device, strict=True)}
-    beside[HOST] = [one for one in held if not one.is_device]
-    return tuple(_difference(row, beside[row.device]) for row in rules if row.device in beside)
+    by_device = {row.device: [usage] for row, usage in zip(rows, on_device, strict=True)}
+    by_device[HOST] = [usage for usage in reported if not usage.is_device]
+    return tuple(_difference(row, by_device[row.device]) for row in estimated if row.device in by_device)
 
 
-def _difference(row: DeviceMemory, held: Sequence[DeviceUsage]) -> Difference:
+def _difference(row: DeviceMemory, reported: Sequence[DeviceUsage]) -> Difference:
     parts = (
-        _more(row.weights_bytes, [one.model_bytes for one in held]),
-        _more(row.kv_cache_bytes, [one.context_bytes for one in held]),
-        _more(row.compute_bytes, [one.compute_bytes for one in held]),
+        _excess_bytes(row.weights_bytes, [usage.model_bytes for usage in reported]),
+        _excess_bytes(row.kv_cache_bytes, [usage.context_bytes for usage in reported]),
+        _excess_bytes(row.compute_bytes, [usage.compute_bytes for usage in reported]),
     )
-    own = row.weights_bytes + row.kv_cache_bytes + row.compute_bytes
-    return Difference(row.device, *parts, said_bytes=own + sum(parts))
+    estimated_bytes = row.weights_bytes + row.kv_cache_bytes + row.compute_bytes
+    return Difference(row.device, *parts, said_bytes=estimated_bytes + sum(parts))
 
 
-def _more(own_bytes: int, said: Sequence[int | None]) -> int:
-    known = [count_bytes for count_bytes in said if count_bytes is not None]
-    if len(known) < len(said):
+def _excess_bytes(estimated_bytes: int, reported: Sequence[int | None]) -> int:
+    """0 also where a figure is missing: the estimate stands then."""
+    known = [count_bytes for count_bytes in reported if count_bytes is not None]
+    if len(known) < len(reported):
         return 0
-    more = sum(known) - own_bytes
-    return more if abs(more) > len(known) * MIB else 0
+    excess_bytes = sum(known) - estimated_bytes
+    return excess_bytes if abs(excess_bytes) > len(known) * MIB else 0
 
 
 def accumulated(first: Differences, second: Differences) -> Differences:
-    """``second`` as seen from where ``first`` was seen from."""
-    before = {one.device: one for one in first}
-    return tuple(_after(before.get(one.device), one) for one in second)
+    """``first`` relative to the estimate, ``second`` to a plan corrected by ``first``: both together."""
+    earlier = {difference.device: difference for difference in first}
+    return tuple(_added(earlier.get(difference.device), difference) for difference in second)
 
 
-def _after(before: Difference | None, one: Difference) -> Difference:
-    if before is None:
-        return one
+def _added(earlier: Difference | None, later: Difference) -> Difference:
+    if earlier is None:
+        return later
     return replace(
-        one,
-        weights_bytes=one.weights_bytes + before.weights_bytes,
-        kv_cache_bytes=one.kv_cache_bytes + before.kv_cache_bytes,
-        compute_bytes=one.compute_bytes + before.compute_bytes,
+        later,
+        weights_bytes=later.weights_bytes + earlier.weights_bytes,
+        kv_cache_bytes=later.kv_cache_bytes + earlier.kv_cache_bytes,
+        compute_bytes=later.compute_bytes + earlier.compute_bytes,
     )
 
 
-def corrected(plan: Plan, found: Differences, machine: Hardware) -> Plan:
-    """``plan`` as the engine has it, and whether that fits."""
-    more = {one.device: one for one in found}
-    memory = [_corrected(row, more[row.device]) if row.device in more else row for row in plan.memory]
-    pool = {f"GPU{number}" for number, gpu in enumerate(machine.gpus) if _is_unified(gpu.memory_kind)}
-    taken = sum(one.more_bytes for one in found if one.device in pool)
-    memory = [_less_free(row, taken) if row.device == HOST else row for row in memory]
+def corrected(plan: Plan, differences: Differences, machine: Hardware) -> Plan:
+    """``plan`` with the engine's figures, and whether it fits by them. What GPUs with unified memory take is
+    no longer free for the host."""
+    by_device = {difference.device: difference for difference in differences}
+    memory = [
+        _corrected(row, by_device[row.device]) if row.device in by_device else row for row in plan.memory
+    ]
+    unified = {
+        f"GPU{index}" for index, gpu in enumerate(machine.gpus) if gpu.memory_kind is MemoryKind.UNIFIED
+    }
+    taken_bytes = sum(item.more_bytes for item in differences if item.device in unified)
+    memory = [_less_free(row, taken_bytes) if row.device == HOST else row for row in memory]
     fits = all(row.free_bytes is None or row.needed_bytes <= row.free_bytes for row in memory)
     return replace(plan, memory=tuple(memory), fits=fits)
 
 
-def _corrected(row: DeviceMemory, more: Difference) -> DeviceMemory:
-    weights = max(0, row.weights_bytes + more.weights_bytes)
-    cache = max(0, row.kv_cache_bytes + more.kv_cache_bytes)
-    compute = max(0, row.compute_bytes + more.compute_bytes)
+def _corrected(row: DeviceMemory, difference: Difference) -> DeviceMemory:
+    weights_bytes = max(0, row.weights_bytes + difference.weights_bytes)
+    kv_cache_bytes = max(0, row.kv_cache_bytes + difference.kv_cache_bytes)
+    compute_bytes = max(0, row.compute_bytes + difference.compute_bytes)
     return replace(
         row,
-        weights_bytes=weights,
-        kv_cache_bytes=cache,
-        compute_bytes=compute,
-        needed_bytes=weights + cache + compute + row.overhead_bytes,
+        weights_bytes=weights_bytes,
+        kv_cache_bytes=kv_cache_bytes,
+        compute_bytes=compute_bytes,
+        needed_bytes=weights_bytes + kv_cache_bytes + compute_bytes + row.overhead_bytes,
     )
 
 
-def _is_unified(kind: MemoryKind | None) -> bool:
-    return kind is MemoryKind.UNIFIED
-
-
 def _less_free(row: DeviceMemory, less_bytes: int) -> DeviceMemory:
-    free = None if row.free_bytes is None else max(0, row.free_bytes - less_bytes)
-    return replace(row, free_bytes=free)
+    free_bytes = None if row.free_bytes is None else max(0, row.free_bytes - less_bytes)
+    return replace(row, free_bytes=free_bytes)
 
 
-def summary(found: Differences) -> str:
-    """``GPU0 10.1 GiB, 0.3 % from the rules; host 1.1 GiB, as the rules say``."""
-    parts = []
-    for one in found:
-        predicted = one.said_bytes - one.more_bytes
-        apart = abs(one.more_bytes) / predicted if predicted > 0 else 1.0
-        words = f"{100 * apart:.1f} % from the rules" if one.more_bytes else "as the rules say"
-        parts.append(f"{one.device} {gib(one.said_bytes)}, {words}")
-    return "; ".join(parts)
+def summary(differences: Differences) -> str:
+    """``GPU0 10.1 GiB, 0.3 % more than estimated; host 1.1 GiB, as estimated``."""
+    return "; ".join(
+        f"{difference.device} {gib(difference.said_bytes)}, {_deviation(difference)}"
+        for difference in differences
+    )
+
+
+def _deviation(difference: Difference) -> str:
+    if not difference.more_bytes:
+        return "as estimated"
+    estimated_bytes = difference.said_bytes - difference.more_bytes
+    share = abs(difference.more_bytes) / estimated_bytes if estimated_bytes > 0 else 1.0
+    return f"{100 * share:.1f} % {'more' if difference.more_bytes > 0 else 'less'} than estimated"

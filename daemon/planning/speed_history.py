@@ -64,7 +64,7 @@ async def record_speed(app: App, plan: Plan, ready: Ready, caps: Capabilities) -
     try:
         await asyncio.to_thread(_keep_speed, app, plan, plan.flags, ready, caps, machine, Path(path))
     except (BadModelError, OSError, StateError) as error:
-        log.warning("speed is not kept: model=%s %s", plan.model, error)
+        log.warning("speed not stored: model=%s %s", plan.model, error)
 
 
 def _keep_speed(
@@ -87,7 +87,7 @@ def _keep_speed(
     key = speed_key(machine, caps)
     app.store.measurements.put(key, (*runs(app.store, key), run)[-REMEMBERED:])
     log.info(
-        "speed kept: model=%s kind=%s decode=%s prefill=%s", plan.model, run.kind, run.decode, run.prefill
+        "speed stored: model=%s kind=%s decode=%s prefill=%s", plan.model, run.kind, run.decode, run.prefill
     )
 
 

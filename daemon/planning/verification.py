@@ -1,6 +1,7 @@
-"""A plan that the engine agrees with: asked on a replica before the download, read back after a start.
+"""Checks a plan's memory with its engine: by a dry run before the download, from the log after a start.
 
-A check that can't run changes nothing but what the plan says of itself.
+The dry run is of a replica: the model's true header in a sparse file without weights. A check that can't run
+leaves the figures of a plan alone and adds the reason to it.
 """
 
 import asyncio
@@ -31,8 +32,8 @@ RETRY_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What one build would take for one command line."""
+class DryRun:
+    """The command line that is checked, and all that its result depends on."""
 
     weights: Weights
     flags: LlamaFlags
@@ -47,75 +48,82 @@ class Question:
 
 
 async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel], machine: Hardware) -> Plan:
-    """``plan`` with what its engine says, or once took, of this very command line. Never fails."""
+    """``plan`` with the memory that its engine reports for this command line, by a dry run or, if it ran
+    before, as measured then. Never fails."""
     if not isinstance(plan.flags, LlamaFlags):
         return plan
     try:
         caps = await asyncio.to_thread(app.adapters.engine, plan.engine)
     except EngineError as error:
         return with_reason(plan, f"not checked by the engine: {error}")
-    key = reconcile.fact_key(plan, caps, machine)
+    key = reconcile.history_key(plan, caps, machine)
     async with app.verification_locks.of(key):
-        known = await app.store.recall(PlanHistory, key) or PlanHistory()
-        found = known.of(plan.flags)
-        if found is None:
-            question = Question(plan.weights, plan.flags, candidates, caps, machine)
+        history = await app.store.recall(PlanHistory, key) or PlanHistory()
+        checked = history.get(plan.flags)
+        if checked is None:
+            dry_run = DryRun(plan.weights, plan.flags, candidates, caps, machine)
             try:
-                differences = await asyncio.to_thread(ask, app, question)
+                differences = await asyncio.to_thread(run_dry, app, dry_run)
             except (EngineError, DownloadError, BadModelError, UsageError) as error:
                 log.info("plan not checked: model=%s why=%s", plan.model, error)
-                return unchecked(plan, known.nearest(plan.flags), machine, str(error))
-            found = CheckedFlags(reconcile.digest(plan.flags), Confidence.ENGINE_CHECKED, differences)
-            await app.store.record(key, known.adding(found))
-    done = reconcile.corrected(plan, found.differences, machine)
-    said = f"{_how(found.how, caps)}: {reconcile.summary(found.differences)}"
-    return with_reason(replace(done, confidence=found.how), said)
+                return unchecked(plan, history.nearest(plan.flags), machine, str(error))
+            checked = CheckedFlags(reconcile.digest(plan.flags), Confidence.ENGINE_CHECKED, differences)
+            await app.store.record(key, history.adding(checked))
+    corrected = reconcile.corrected(plan, checked.differences, machine)
+    reason = f"{_describe(checked.how, caps)}: {reconcile.summary(checked.differences)}"
+    return with_reason(replace(corrected, confidence=checked.how), reason)
 
 
 def unchecked(plan: Plan, near: Differences, machine: Hardware, why: str) -> Plan:
-    """With ``near``, what this build said of another command line of this model, if it ever did."""
-    said = f"not checked by the engine: {why}"
-    if not any(one.more_bytes for one in near):
-        return with_reason(plan, said)
-    return with_reason(reconcile.corrected(plan, near, machine), f"{said}; corrected by what it said before")
+    """``plan`` corrected by ``near``: the differences of another command line of this model and build, empty
+    where none was checked."""
+    reason = f"not checked by the engine: {why}"
+    if not any(difference.more_bytes for difference in near):
+        return with_reason(plan, reason)
+    return with_reason(
+        reconcile.corrected(plan, near, machine),
+        f"{reason}; corrected by its figures for another command line",
+    )
 
 
 async def read_back(app: App, plan: Plan, caps: Capabilities, process: EngineProcess) -> Plan:
-    """``plan`` with what its engine, which serves now, took by the log of its start: kept for later
-    plans. Unchanged where the log does not say."""
+    """``plan`` with the memory that its running engine allocated, by the log of its start; stored for later
+    plans. Unchanged if the log does not report it."""
     machine = app.hardware_cache.hardware
     if machine is None or not isinstance(plan.flags, LlamaFlags):
         return plan
-    held = await _allocated(app, process)
-    more = reconcile.differences(plan.memory, held) if held else None
-    if more is None:
+    allocated = await _allocated(app, process)
+    since_plan = reconcile.differences(plan.memory, allocated) if allocated else None
+    if since_plan is None:
         return plan
-    key = reconcile.fact_key(plan, caps, machine)
+    key = reconcile.history_key(plan, caps, machine)
     async with app.verification_locks.of(key):
-        known = await app.store.recall(PlanHistory, key) or PlanHistory()
-        differences = reconcile.accumulated(known.nearest(plan.flags), more)  # the plan has the first of them
-        found = CheckedFlags(reconcile.digest(plan.flags), Confidence.MEASURED, differences)
-        await app.store.record(key, known.adding(found))
+        history = await app.store.recall(PlanHistory, key) or PlanHistory()
+        # the plan has been corrected by the former already, and history is relative to the estimate
+        differences = reconcile.accumulated(history.nearest(plan.flags), since_plan)
+        checked = CheckedFlags(reconcile.digest(plan.flags), Confidence.MEASURED, differences)
+        await app.store.record(key, history.adding(checked))
     log.info("memory read back: model=%s %s", plan.model, reconcile.summary(differences))
-    done = reconcile.corrected(plan, more, machine)
-    return replace(done, confidence=Confidence.MEASURED, fits=plan.fits)
+    corrected = reconcile.corrected(plan, since_plan, machine)
+    return replace(corrected, confidence=Confidence.MEASURED, fits=plan.fits)
 
 
-def ask(app: App, question: Question) -> Differences:
-    """Raises: EngineError, DownloadError, BadModelError, UsageError. A failure holds for a while, so
-    that a build that hangs is not waited for with every plan. Blocks."""
-    shape = next((one.shape for one in question.candidates if _is_exact(one, question.weights)), None)
+def run_dry(app: App, dry_run: DryRun) -> Differences:
+    """Blocks. A failure is repeated for RETRY_S without another run, so that not every plan waits for a build
+    that hangs. Raises: EngineError, DownloadError, BadModelError, UsageError."""
+    exact = (model for model in dry_run.candidates if _is_exact(model, dry_run.weights))
+    shape = next((model.shape for model in exact), None)
     if shape is None:
-        raise DownloadError("the file's own header can't be read yet")
-    if app.settings.offline and question.weights.location is None:
+        raise DownloadError("the file's header can't be read yet")
+    if app.settings.offline and dry_run.weights.location is None:
         raise DownloadError("the header is not on this disk, and offline is set")
-    when_s, why = app.hardware_cache.unanswered.get(question.key, (0.0, ""))
-    if why and time.monotonic() - when_s < RETRY_S:
+    failed_s, why = app.hardware_cache.failed_dry_runs.get(dry_run.key, (0.0, ""))
+    if why and time.monotonic() - failed_s < RETRY_S:
         raise EngineError(why)
     try:
-        return _compared(_told(app, question), shape, question)
+        return _compared(_reported(app, dry_run), shape, dry_run)
     except (EngineError, DownloadError, BadModelError, UsageError) as error:
-        app.hardware_cache.unanswered[question.key] = (time.monotonic(), str(error))
+        app.hardware_cache.failed_dry_runs[dry_run.key] = (time.monotonic(), str(error))
         raise
 
 
@@ -123,27 +131,27 @@ def _is_exact(candidate: ResolvedModel, weights: Weights) -> bool:
     return candidate.exact and candidate.weights == weights
 
 
-def _told(app: App, question: Question) -> DryRunReport:
-    began = time.monotonic()
+def _reported(app: App, dry_run: DryRun) -> DryRunReport:
+    began_s = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="node-daemon-", ignore_cleanup_errors=True) as folder:
-            replica = app.adapters.replica(question.weights, Path(folder), HEADER_WITHIN_S)
-            told = app.adapters.ask_memory(question.flags, question.caps, replica)
+            replica = app.adapters.replica(dry_run.weights, Path(folder), HEADER_WITHIN_S)
+            report = app.adapters.ask_memory(dry_run.flags, dry_run.caps, replica)
     except OSError as error:
-        raise EngineError(f"no place for a replica: {error.strerror}") from error
-    log.info("asked on a replica: engine=%s after_s=%.3f", told.program, time.monotonic() - began)
-    return told
+        raise EngineError(f"the model file for its dry run can't be written: {error.strerror}") from error
+    log.info("dry run: engine=%s after_s=%.3f", report.program, time.monotonic() - began_s)
+    return report
 
 
-def _compared(told: DryRunReport, shape: ModelShape, question: Question) -> Differences:
-    """With what the rules say of the program that told: it reserves less than the server that runs."""
-    tool = EngineTool.FIT_PARAMS if told.program == FIT_PARAMS else EngineTool.DRY_RUN
-    rules = memory_layout(shape, question.flags, question.machine, tool=tool).memory
-    found = reconcile.differences(rules, told.devices)
-    if found is None:
-        seen = ", ".join(one.name for one in told.devices if one.is_device) or "none"
-        raise EngineError(f"it sees other devices than the plan has: {seen}")
-    return found
+def _compared(report: DryRunReport, shape: ModelShape, dry_run: DryRun) -> Differences:
+    """With the estimate for the program that reported: it reserves less than the server that runs."""
+    tool = EngineTool.FIT_PARAMS if report.program == FIT_PARAMS else EngineTool.DRY_RUN
+    estimated = memory_layout(shape, dry_run.flags, dry_run.machine, tool=tool).memory
+    differences = reconcile.differences(estimated, report.devices)
+    if differences is None:
+        devices = ", ".join(usage.name for usage in report.devices if usage.is_device) or "none"
+        raise EngineError(f"it uses other devices than the plan: {devices}")
+    return differences
 
 
 async def _allocated(app: App, process: EngineProcess) -> tuple[DeviceUsage, ...]:
@@ -154,12 +162,12 @@ async def _allocated(app: App, process: EngineProcess) -> tuple[DeviceUsage, ...
         return ()
 
 
-def _how(how: Confidence, caps: Capabilities) -> str:
+def _describe(how: Confidence, caps: Capabilities) -> str:
     engine = f"{Path(caps.path).name} {caps.version or ''}".rstrip()
     return (
-        f"measured when {engine} ran it"
+        f"measured when {engine} ran this command line"
         if how is Confidence.MEASURED
-        else f"checked by {engine} on a replica"
+        else f"checked by a dry run of {engine}"
     )
 
 

@@ -47,7 +47,9 @@ class Database:
             self._connection = _open(path)
         except sqlite3.DatabaseError as error:
             if not _is_of_the_disk(error):
-                raise ConfigError(f"{path}: {error}", hint="move the file away to begin anew") from error
+                raise ConfigError(
+                    f"{path}: {error}", hint="move the file away to start with an empty state"
+                ) from error
             self._connection = self._open_copy(error)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -70,7 +72,7 @@ class Database:
         if self.read_only_because is not None:
             raise StateError(
                 f"{self.path} can't be written: {self.read_only_because}",
-                hint="free some space on its disk; what is desired is served meanwhile",
+                hint="free some space on its disk; desired launches are served meanwhile",
             )
         with self._lock:
             try:
@@ -125,7 +127,7 @@ class Database:
         if _is_of_the_disk(error):
             hint = "free some space on its disk: node-ctl doctor shows which one is full"
         else:
-            hint = "the file may be damaged: move it away to begin anew"
+            hint = "the file may be damaged: move it away to start with an empty state"
         return StateError(f"{self.path}: {error}", hint=hint)
 
 
@@ -148,7 +150,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(steps):
         raise ConfigError(
-            f"{path} is of schema {version}, this node-daemon knows {len(steps)}",
+            f"{path} has schema version {version}, this node-daemon supports up to {len(steps)}",
             hint="install the newer node-daemon again, or use another state_dir",
         )
     for number, step in enumerate(steps[version:], start=version + 1):

@@ -88,7 +88,7 @@ async def _run(app: App, download: Download, policy: DownloadPolicy) -> Weights:
         await app.events.append("download_failed", f"{name}: {error}")
         raise
     except asyncio.CancelledError:
-        await app.events.append("download_stopped", f"{name}: what was fetched is kept")
+        await app.events.append("download_stopped", f"{name}: what is on disk is kept")
         raise
     await app.events.append("download_done", f"{name}, {size} in {duration(loop.time() - began_s)}")
     return weights
@@ -140,7 +140,7 @@ async def _steps(
     )
     while True:
         if not policy.is_open(minute_now()):
-            yield replace(step, waiting=f"waits for its window, {policy.window}")
+            yield replace(step, waiting=f"waiting for its window, {policy.window}")
             while not policy.is_open(minute_now()):  # noqa: ASYNC110 - a clock is polled: it may be set
                 await asyncio.sleep(WINDOW_POLL_S)
         if not app.downloads.admits(download):

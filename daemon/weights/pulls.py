@@ -64,7 +64,7 @@ async def cancel(app: App, number: int) -> Pull:
         pull.task.cancel()
         await asyncio.wait({pull.task})
         if not pull.is_over:
-            pull.progress.say(Step.STOPPED, "cancelled: what is here is kept, pull it again to go on")
+            pull.progress.say(Step.STOPPED, "cancelled; the next pull resumes from what is on disk")
     return pull
 
 
@@ -119,14 +119,14 @@ async def _fetch(app: App, pull: Pull) -> str:
             )
         pull.progress.say(Step.DOWNLOAD, f"fetching {name}, {size}")
         weights = await download(app, weights, pull.progress.add, pull.request.policy)
-    return f"{name} is here, {size}: {weights.location}"
+    return f"{name} is on disk, {size}: {weights.location}"
 
 
 async def _choose(app: App, pull: Pull) -> Weights:
     """The weights that the request comes to; stored, so that a restart goes on with the same."""
     model = without_secrets(pull.request.model)
     if app.pull_planning.locked():
-        pull.progress.say(Step.RESOLVE, f"queued: other pulls are looked up before {model}")
+        pull.progress.say(Step.RESOLVE, f"queued: other pulls are resolved before {model}")
     async with app.pull_planning:
         pull.progress.say(Step.RESOLVE, f"looking for {model}")
         weights = pull.weights = await _resolve(app, pull.request)

@@ -210,5 +210,5 @@ def test_a_state_of_a_newer_version_is_left_alone(start: Callable[..., Child], t
         db.execute("PRAGMA user_version = 99")
     db.close()
     child = start()
-    assert "is of schema 99" in child.output()
+    assert "has schema version 99" in child.output()
     assert child.process.returncode == 1

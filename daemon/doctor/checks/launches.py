@@ -18,7 +18,7 @@ def check(inputs: DoctorInput) -> tuple[Finding, ...]:
     if inputs.daemon.unreachable and desired:
         names = ", ".join(launch.name for launch in desired)
         return not_known(f"the state of {names}: no daemon supervises it")
-    return ok(f"{len(desired)} desired, none failed" if desired else "nothing is launched")
+    return ok(f"{len(desired)} desired and none failed" if desired else "nothing is launched")
 
 
 def _stuck(launch: LaunchHealth) -> Finding:

@@ -116,7 +116,7 @@ async def _identify(app: App, launch: Launch, engine: Engine, identity: Identity
         except StateError as error:
             log.warning("pid not stored: launch=%s pid=%d %s", launch.name, identity.pid, error)
     if not engine.trial:
-        launch.say(Step.CHECK, f"pid {identity.pid}, waiting for a known answer")
+        launch.say(Step.CHECK, f"pid {identity.pid}, waiting for the answer to a test question")
 
 
 def _watch(app: App, launch: str, plan: Plan | None) -> Watch:

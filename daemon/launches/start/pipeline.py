@@ -48,11 +48,15 @@ async def take_over(app: App, launch: Launch) -> None:
         raise RuntimeError(f"{launch.name} has no engine to take over")
     launch.apply(Event.START)
     launch.port = launch.engine.port
-    launch.say(Step.START, "the engine of the last daemon still runs")
+    launch.say(Step.START, "adopting the engine that the previous daemon started")
     launch.reused = ("the running engine",)
     ready = await wait_until_ready(app, launch, launch.engine)
     await _serve(app, launch, ready)
-    await app.events.append("adopted", f"{launch.name} outlived the last daemon", launch=launch.name)
+    await app.events.append(
+        "adopted",
+        f"{launch.name}: its engine kept running without a daemon and was adopted",
+        launch=launch.name,
+    )
 
 
 async def _start(app: App, launch: Launch, placed: PlacedPlan) -> Ready:
@@ -81,7 +85,7 @@ async def _serve(app: App, launch: Launch, ready: Ready) -> None:
     launch.apply(Event.ANSWER)
     await persistence.save(app, launch)
     rate = f", {ready.decode_tokens_per_s:.1f} tokens/s" if ready.decode_tokens_per_s else ""
-    doubt = "" if is_proved(ready) else ", its answer is plausible and not proved"
+    doubt = "" if is_proved(ready) else ", its answer is plausible but not proved"
     await app.events.append(
         "ready", f"{launch.name} answers on port {launch.port}{rate}{doubt}", launch=launch.name
     )

@@ -50,7 +50,7 @@ async def place(app: App, launch: Launch) -> PlacedPlan:
         launch.say(Step.RESOLVE, f"looking for {without_secrets(launch.request.model)}")
         hardware = await cached_hardware(app)
         models = await resolve_models(app, launch.request.model, launch.request.options, (hardware,))
-        launch.say(Step.PROBE, "looking at the machine")
+        launch.say(Step.PROBE, "reading hardware and free memory")
         look = await _look(app, launch)
         placed = await _planned(app, launch, models, look)
         while not app.ledger.admit(launch.name, placed.plan, look.reservations):
@@ -70,10 +70,10 @@ async def _planned(app: App, launch: Launch, models: tuple[ResolvedModel, ...], 
         plan, caps=caps, port=app.settings.port_first, name=launch.name
     )
     launch.say(Step.PLAN, summary(plan))
-    if not launch.attempts.attended and launch.plan is not None and (less := changes(launch.plan, plan)):
-        message = f"planned anew, the machine or the engine is another: {less}"
+    if not launch.attempts.attended and launch.plan is not None and (changed := changes(launch.plan, plan)):
+        message = f"new plan, because the hardware, the engine or the weights on disk changed: {changed}"
         launch.say(Step.PLAN, message)
-        await app.events.append("replanned", f"{launch.name} is {message}", launch=launch.name)
+        await app.events.append("replanned", f"{launch.name}: {message}", launch=launch.name)
     made_for = fingerprint(look.machine, plan.engine, caps.version, caps.path, options)
     plan = replace(plan, argv=command.argv, env=command.env)
     return PlacedPlan(plan, caps, look.machine, made_for)
@@ -86,7 +86,7 @@ async def _reused(app: App, launch: Launch) -> tuple[Look | None, PlacedPlan | N
     plan = launch.plan
     if plan is None or not await asyncio.to_thread(_is_on_disk, plan):
         return None, None
-    launch.say(Step.PROBE, "looking at the machine")
+    launch.say(Step.PROBE, "reading hardware and free memory")
     look = await _look(app, launch)
     caps = await asyncio.to_thread(app.adapters.engine, plan.engine)
     made_for = fingerprint(look.machine, plan.engine, caps.version, caps.path, launch.request.options)
@@ -101,7 +101,7 @@ async def _reused(app: App, launch: Launch) -> tuple[Look | None, PlacedPlan | N
                 launch.name,
                 needs_bytes=next(row.needed_bytes for row in plan.memory if row.device == device),
                 has_bytes=ledger.free_bytes(look.machine, device) or 0,
-                instead=f"it was planned when {device} had more free; stop what took it",
+                instead=f"{device} had more free memory when it was planned: stop what uses it now",
             )
         if app.ledger.admit(launch.name, plan, look.reservations):
             break
@@ -133,15 +133,15 @@ async def _look(app: App, launch: Launch) -> Look:
 
 
 def changes(old: Plan, new: Plan) -> str:
-    """What an owner would notice of another plan; empty where nothing is."""
+    """What an owner would notice: ``"quant Q4_0 (was Q8_0)"``. Empty if nothing."""
     pairs = (
         ("engine", old.engine, new.engine),
         ("quant", old.weights.quant, new.weights.quant),
         ("context", old.context_tokens, new.context_tokens),
         ("parallel", old.parallel, new.parallel),
-        ("on", _devices(old), _devices(new)),
+        ("devices", _devices(old), _devices(new)),
     )
-    return ", ".join(f"{what} {after} after {before}" for what, before, after in pairs if before != after)
+    return ", ".join(f"{what} {after} (was {before})" for what, before, after in pairs if before != after)
 
 
 def _devices(plan: Plan) -> str:

@@ -58,7 +58,7 @@ async def test_a_draft_model_is_counted_and_one_that_is_not_there_is_said(
     for part in ("weights_bytes", "kv_cache_bytes", "compute_bytes"):
         assert all_of_it[part] == 2 * own[part]
     assert missing["error"]["code"] == "bad_usage"
-    assert missing["error"]["message"] == "--model-draft draft.gguf is no file here"
+    assert missing["error"]["message"] == "--model-draft draft.gguf: there is no such file"
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ async def test_what_vllm_would_refuse_is_refused(
 @pytest.mark.parametrize(
     ("args", "depth", "says"),
     [
-        (["-sm", "none", "-mg", "1"], 0, "--main-gpu 1 is not there: 1 GPUs"),
+        (["-sm", "none", "-mg", "1"], 0, "--main-gpu 1 does not exist: 1 GPUs"),
         (["-c", "4096", "-np", "2", "-no-kvu"], 2049, "has 2048 tokens"),
     ],
 )
@@ -156,7 +156,7 @@ async def test_a_context_longer_than_trained_for_is_noted(
     async with daemon() as api:
         found = await api.post("/v1/estimate", model=str(smollm2), args=args.split(), on=RTX_3090)
     notes = [note for note in found.json()["notes"] if "trained" in note]
-    said = f"the model was trained for 8192 tokens of context, each sequence is given {given}"
+    said = f"the model was trained for a context of 8192 tokens, and each sequence gets {given}"
     assert notes == ([said] if given else [])
 
 
@@ -180,6 +180,7 @@ async def test_an_estimate_takes_the_quant_that_a_plan_takes_and_says_so(daemon:
         named = (await api.post("/v1/estimate", model="qwen3-32b:Q4_K_M", on=on, args=["-c", "4096"])).json()
     quant = plan["weights"]["quant"]
     assert any(
-        f"{quant}, as a plan would choose; qwen3-32b:QUANT names another" in one for one in found["notes"]
+        f"{quant}, which a plan would choose; qwen3-32b:QUANT selects another" in one
+        for one in found["notes"]
     )
     assert any(note.endswith("Q4_K_M") for note in named["notes"])

@@ -65,10 +65,10 @@ async def test_without_a_hub_a_plan_is_that_of_what_was_seen_and_says_so(hub: Hu
         with pytest.raises(DownloadError, match="offline"):
             await plan(app, "owner/other", LaunchOptions(), on=LARGE)
     assert hub.requests == []
-    assert not any("as seen at" in reason for reason in seen.reasons)
-    assert any(f"{REPO} is planned as seen at 20" in reason for reason in again.reasons)
+    assert not any("from its listing of" in reason for reason in seen.reasons)
+    assert any(f"{REPO} is planned from its listing of 20" in reason for reason in again.reasons)
     assert replace(again, reasons=seen.reasons) == seen
-    assert any("as seen at 20" in note for note in told.notes)
+    assert any("from its listing of 20" in note for note in told.notes)
 
 
 async def test_a_small_box_is_told_from_the_smallest_header(hub: Hub, daemons: Daemons) -> None:
@@ -87,8 +87,8 @@ async def test_an_estimate_of_a_quant_reads_one_header(hub: Hub, daemons: Daemon
         assert files_read(hub) == {"qwen3-30b-a3b-Q4_0.gguf"}
         chosen = await plan(app, REPO, LaunchOptions(), on=LARGE)
         without = await estimate(app, REPO, ["-c", "4096"], on=LARGE)
-    assert found.notes[-1].startswith(f"of {REPO} Q4_0")
-    assert without.notes[-1].startswith(f"of {REPO} {chosen.weights.quant}")
+    assert found.notes[-1].startswith(f"estimate of {REPO} Q4_0")
+    assert without.notes[-1].startswith(f"estimate of {REPO} {chosen.weights.quant}")
 
 
 async def test_a_search_asks_the_hub_and_offline_says_so(hub: Hub, daemons: Daemons) -> None:

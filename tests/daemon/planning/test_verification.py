@@ -71,8 +71,8 @@ async def test_the_engine_is_asked_once_for_a_command_line(
         later = (await api.post("/v1/plan", model=str(smollm2))).json()
     assert len(judge.asked) == 1
     assert [plan["confidence"] for plan in (first, again, later)] == ["engine-checked"] * 3
-    assert first["reasons"][-1].startswith("checked by engine_server.py fake on a replica: host ")
-    assert "as the rules say" in first["reasons"][-1]
+    assert first["reasons"][-1].startswith("checked by a dry run of engine_server.py fake: host ")
+    assert "as estimated" in first["reasons"][-1]
 
 
 async def test_the_engines_figures_take_the_place_of_the_rules(
@@ -87,7 +87,7 @@ async def test_the_engines_figures_take_the_place_of_the_rules(
     assert host["compute_bytes"] == pytest.approx(122 * MIB, abs=MIB)
     parts = ("weights_bytes", "kv_cache_bytes", "compute_bytes", "overhead_bytes")
     assert host["needed_bytes"] == sum(host[part] for part in parts)
-    assert "33.7 % from the rules" in plan["reasons"][-1]
+    assert "33.7 % more than estimated" in plan["reasons"][-1]
 
 
 async def test_what_does_not_fit_by_the_engines_figures_is_planned_again(
@@ -160,7 +160,7 @@ async def test_what_was_learnt_of_one_context_corrects_another_that_can_not_be_a
         await api.post("/v1/plan", model=str(smollm2))
         plan = (await api.post("/v1/plan", model=str(smollm2), context_tokens=4096)).json()
     assert plan["confidence"] == "estimated"
-    assert "corrected by what it said before" in plan["reasons"][-1]
+    assert "corrected by its figures for another command line" in plan["reasons"][-1]
     assert plan["memory"][0]["compute_bytes"] > 100 * MIB
 
 
@@ -184,7 +184,7 @@ async def test_a_plan_stands_where_no_replica_can_be_written(
     async with daemon() as api:
         plan = (await api.post("/v1/plan", model=str(smollm2))).json()
     assert plan["confidence"] == "estimated"
-    assert "no place for a replica: No such file or directory" in plan["reasons"][-1]
+    assert "the model file for its dry run can't be written: No such file or directory" in plan["reasons"][-1]
     assert judge.asked == []
 
 

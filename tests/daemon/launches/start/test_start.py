@@ -163,10 +163,10 @@ async def test_a_desired_launch_that_comes_back_smaller_is_told(
         events = (await api.http.get("/v1/events")).text
     assert row["context_tokens"] == 1024
     assert '"kind": "replanned"' in events
-    assert "context 1024 after 8192" in events
+    assert "context 1024 (was 8192)" in events
 
 
 def test_what_changed_is_said_and_nothing_else() -> None:
     assert changes(PLAN, replace(PLAN, reasons=("x",))) == ""
     on_gpu = replace(PLAN, memory=(DeviceMemory("GPU0", 1, 0, 0, 0, 1),))
-    assert changes(PLAN, on_gpu) == "on GPU0 after host"
+    assert changes(PLAN, on_gpu) == "devices GPU0 (was host)"
