@@ -21,7 +21,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class WishBody(Body):
+class OptionsBody(Body):
     model: Model
     context_tokens: Count | None = None
     parallel: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -31,7 +31,7 @@ class WishBody(Body):
     threads: Annotated[int, Field(ge=1, le=4096)] | None = None
     from_disk: bool = False
 
-    def wish(self) -> LaunchOptions:
+    def options(self) -> LaunchOptions:
         return LaunchOptions(
             context_tokens=self.context_tokens,
             parallel=self.parallel,
@@ -43,7 +43,7 @@ class WishBody(Body):
         )
 
 
-class PlanBody(WishBody):
+class PlanBody(OptionsBody):
     on: dict[str, Any] | None = None
 
 
@@ -67,11 +67,11 @@ class EstimateBody(Body):
     args: list[str] = []
 
 
-class LaunchBody(WishBody):
+class LaunchBody(OptionsBody):
     name: str | None = None
 
 
-class PullBody(WishBody):
+class PullBody(OptionsBody):
     limit: str | None = None
     window: str | None = None
 
@@ -83,7 +83,7 @@ class PullBody(WishBody):
         except ValueError as error:
             raise UsageError(str(error)) from error
         policy = replace(usual, limit_bytes_per_s=limit, window=hours)
-        return PullRequest(self.model, self.wish(), None if policy == usual else policy)
+        return PullRequest(self.model, self.options(), None if policy == usual else policy)
 
 
 class ModelBody(Body):

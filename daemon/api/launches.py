@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/launches")
 @router.post("", status_code=202)
 async def post_launch(request: Request, response: Response, body: LaunchBody) -> Any:
     """Begins a launch, 202; 200 where the same one is desired already. Its progress tells the rest."""
-    launch, created = await service.launch(app_of(request), body.model, body.wish(), body.name)
+    launch, created = await service.launch(app_of(request), body.model, body.options(), body.name)
     response.status_code = 202 if created else 200
     return {"name": launch.name, "created": created}
 

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1")
 @router.post("/plan")
 async def post_plan(request: Request, body: PlanBody) -> Any:
     """The plan a launch would run, here or on the machine ``on``."""
-    return to_json(await plan(app_of(request), body.model, body.wish(), on=profile(body.on)))
+    return to_json(await plan(app_of(request), body.model, body.options(), on=profile(body.on)))
 
 
 @router.post("/estimate")

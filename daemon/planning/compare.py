@@ -1,11 +1,11 @@
-"""Which box should I buy: the plan of each model on each of several machines."""
+"""The plans of several models on several machines, to choose a machine by."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.app import App
-from daemon.planning.plan import reserved, resolve_models, with_command, with_notes
+from daemon.planning.plan import margins, resolve_models, with_command, with_notes
 from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
 from domain.model import ResolvedModel
@@ -15,7 +15,7 @@ from planner.choose import choose
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why there is no plan. Bytes are known where it is memory that is missing."""
+    """Why there is no plan. Bytes are ``None`` unless memory is what is missing."""
 
     code: str
     message: str
@@ -36,21 +36,21 @@ class Row:
 
 
 async def compare(app: App, models: Sequence[str], boxes: Sequence[Hardware]) -> list[Row]:
-    """All pairs, for each model the fastest first. Nothing is planned for the machine that runs this.
+    """All pairs, for each model the fastest first. Independent of the machine that runs this.
 
-    Raises: UnknownModelError and what else resolving a name may."""
+    Raises: the errors of ``resolve_models``, such as UnknownModelError."""
     rows: list[Row] = []
     for model in models:
         candidates = await resolve_models(app, model, LaunchOptions(), boxes)
-        own = [await asyncio.to_thread(_row, app, model, candidates, box) for box in boxes]
-        rows += sorted(own, key=_rate, reverse=True)
+        of_model = [await asyncio.to_thread(_row, app, model, candidates, box) for box in boxes]
+        rows += sorted(of_model, key=_tokens_per_s, reverse=True)
     return rows
 
 
 def _row(app: App, model: str, candidates: Sequence[ResolvedModel], box: Hardware) -> Row:
     name = box.name or "unnamed"
     try:
-        plan = choose.plan(model, candidates, box, LaunchOptions(), reserve=reserved(app))
+        plan = choose.plan(model, candidates, box, LaunchOptions(), reserve=margins(app))
     except DoesNotFitError as error:
         refusal = Refusal(error.code, str(error), error.hint, error.needs_bytes, error.has_bytes)
     except UsageError as error:
@@ -61,8 +61,8 @@ def _row(app: App, model: str, candidates: Sequence[ResolvedModel], box: Hardwar
     return Row(model, name, error=refusal, power_limit_w=box.power_limit_w)
 
 
-def _rate(row: Row) -> float:
-    """Of unknown speed: after those of a known one, before those that don't fit."""
+def _tokens_per_s(row: Row) -> float:
+    """Sorts an unknown speed after all known ones, and before models that don't fit."""
     if row.plan is None:
         return -1.0
     speed = row.plan.speed.decode_tokens_per_s

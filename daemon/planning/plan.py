@@ -12,7 +12,7 @@ from catalog.request import ModelRequest
 from daemon.app import App
 from daemon.machine import snapshot
 from daemon.planning import suggestions
-from daemon.planning.speed_history import calibration
+from daemon.planning.speed_history import load_calibration
 from daemon.planning.verification import verify_plan, with_reason
 from daemon.resources import ledger
 from domain.errors import DoesNotFitError, EngineError, NodeError
@@ -29,21 +29,21 @@ from planner.vllm.availability import may_use_gpus
 log = logging.getLogger(__name__)
 
 
-async def plan(app: App, model: str, wish: LaunchOptions, *, on: Hardware | None = None) -> Plan:
-    """The plan that a launch would run now, or that the machine ``on`` would. Starts nothing that stays."""
+async def plan(app: App, model: str, options: LaunchOptions, *, on: Hardware | None = None) -> Plan:
+    """The plan that a launch would run now, or would run on the machine ``on``. Reserves nothing."""
     box = on or await cached_hardware(app)
-    needed = resolve_models(app, model, wish, (box,), most_bytes=room_bytes(box))
-    candidates, machine = await asyncio.gather(needed, _machine(app, on))
+    needed = resolve_models(app, model, options, (box,), most_bytes=total_memory_bytes(box))
+    candidates, machine = await asyncio.gather(needed, _available_hardware(app, on))
     if on is not None:
-        chosen = await choose_plan(app, model, candidates, machine, wish, Calibration())
+        chosen = await choose_plan(app, model, candidates, machine, options, Calibration())
     else:
-        known = await calibration(app, machine)
-        chosen = await checked_plan(app, model, candidates, machine, wish, known)
+        calibration = await load_calibration(app, machine)
+        chosen = await checked_plan(app, model, candidates, machine, options, calibration)
     return await asyncio.to_thread(with_command, app, chosen, is_here=on is None)
 
 
 async def cached_hardware(app: App) -> Hardware:
-    """The machine as it was last seen: enough to know which weights are worth a look."""
+    """The last snapshot, however old, or a new one: enough to tell which weights can be served here."""
     if app.hardware_cache.hardware is not None:
         return app.hardware_cache.hardware
     return await asyncio.to_thread(app.adapters.probe)
@@ -52,46 +52,52 @@ async def cached_hardware(app: App) -> Hardware:
 async def resolve_models(
     app: App,
     model: str,
-    wish: LaunchOptions,
+    options: LaunchOptions,
     machines: Sequence[Hardware],
     *,
     most_bytes: int | None = None,
 ) -> tuple[ResolvedModel, ...]:
-    """What ``model`` names, for any engine that one of ``machines`` could run. Without a wished quality, of
-    a repository's quants that are larger than ``most_bytes`` only the smallest: the others' headers are not
-    fetched."""
+    """The models that ``model`` names, for every engine that one of ``machines`` can run.
+
+    Of a repository's quants that are larger than ``most_bytes`` only the smallest, unless ``options`` ask for
+    a quality: the headers of the others are not fetched."""
     name = names.parse(model, app.catalogue)
     request = ModelRequest(
         name,
-        engine=wish.engine,
-        quality=wish.quality,
-        most_bytes=None if wish.quality or wish.from_disk else most_bytes,
+        engine=options.engine,
+        quality=options.quality,
+        most_bytes=None if options.quality or options.from_disk else most_bytes,
         offline=app.settings.offline,
     )
 
     def resolve(request: ModelRequest) -> tuple[ResolvedModel, ...]:
         return app.adapters.resolve(request, catalogue=app.catalogue, models_dir=app.settings.models_dir)
 
-    def both() -> tuple[ResolvedModel, ...]:
-        found = resolve(request)
-        known = None if name.quant else names.lookup(name, app.catalogue)
-        if wish.engine or not known or not known.vllm_repos or any(item.engine == VLLM for item in found):
-            return found
+    def resolve_all() -> tuple[ResolvedModel, ...]:
+        resolved = resolve(request)
+        entry = None if name.quant else names.lookup(name, app.catalogue)
+        if (
+            options.engine
+            or not entry
+            or not entry.vllm_repos
+            or any(item.engine == VLLM for item in resolved)
+        ):
+            return resolved
         if not any(may_use_gpus(machine) for machine in machines):
-            return found
+            return resolved
         try:
-            return (*found, *resolve(replace(request, engine=VLLM)))
+            return (*resolved, *resolve(replace(request, engine=VLLM)))
         except NodeError as error:  # the plan for llama.cpp stands without it
             log.info("no weights for vLLM: model=%s why=%s", model, error)
-            return found
+            return resolved
 
-    if isinstance(name.target, names.Local):  # nobody has to be asked for it
-        return await asyncio.to_thread(both)
-    return await asyncio.get_running_loop().run_in_executor(app.hub_threads, both)
+    if isinstance(name.target, names.Local):  # needs no hub
+        return await asyncio.to_thread(resolve_all)
+    return await asyncio.get_running_loop().run_in_executor(app.hub_threads, resolve_all)
 
 
-def room_bytes(machine: Hardware) -> int | None:
-    """All the memory that there is; None where some of it is not known."""
+def total_memory_bytes(machine: Hardware) -> int | None:
+    """RAM and the memory of all GPUs; None if the size of one is unknown."""
     totals = [machine.memory.total_bytes, *(gpu.memory_total_bytes for gpu in machine.gpus)]
     known = [total for total in totals if total]
     return sum(known) if len(known) == len(totals) else None
@@ -102,26 +108,29 @@ async def choose_plan(
     model: str,
     candidates: Sequence[ResolvedModel],
     machine: Hardware,
-    wish: LaunchOptions,
-    known: Calibration,
+    options: LaunchOptions,
+    calibration: Calibration,
 ) -> Plan:
-    """Raises: DoesNotFitError, whose hint names what would fit instead."""
-    reserve = reserved(app)
+    """Raises: DoesNotFitError, whose hint names a model that fits instead."""
+    reserve = margins(app)
 
-    def think() -> Plan:
+    def choose_or_suggest() -> Plan:
         try:
-            return choose.plan(model, candidates, machine, wish, calibration=known, reserve=reserve)
+            return choose.plan(model, candidates, machine, options, calibration=calibration, reserve=reserve)
         except DoesNotFitError as error:
-            instead = suggestions.suggest(app, candidates, machine, wish, calibration=known, reserve=reserve)
+            instead = suggestions.suggest(
+                app, candidates, machine, options, calibration=calibration, reserve=reserve
+            )
             error.hint = "; ".join(part for part in (error.hint, instead) if part)
             raise
 
-    return with_notes(await asyncio.to_thread(think), candidates)
+    return with_notes(await asyncio.to_thread(choose_or_suggest), candidates)
 
 
 def with_notes(plan: Plan, candidates: Sequence[ResolvedModel]) -> Plan:
-    """``plan`` with a word on its weights: their licence, and when the hub told of them if not now."""
-    chosen = next((one for one in candidates if one.weights == plan.weights), None)
+    """``plan`` with the notes on its weights, such as their licence, and the age of a listing that the hub
+    could not confirm."""
+    chosen = next((model for model in candidates if model.weights == plan.weights), None)
     for note in chosen.notes if chosen else ():
         plan = with_reason(plan, note)
     if chosen is None or chosen.as_of is None:
@@ -137,22 +146,22 @@ async def checked_plan(
     model: str,
     candidates: Sequence[ResolvedModel],
     machine: Hardware,
-    wish: LaunchOptions,
-    known: Calibration,
+    options: LaunchOptions,
+    calibration: Calibration,
 ) -> Plan:
-    """The plan for this machine in its engine's own figures; chosen again where by those it does not
-    fit. Raises: DoesNotFitError."""
-    rules = await choose_plan(app, model, candidates, machine, wish, known)
-    plan = await verify_plan(app, rules, candidates, machine)
-    if plan.fits or not rules.fits:
+    """The plan for this machine with the figures of its engine; chosen again if it does not fit by these.
+    Raises: DoesNotFitError."""
+    estimated = await choose_plan(app, model, candidates, machine, options, calibration)
+    plan = await verify_plan(app, estimated, candidates, machine)
+    if plan.fits or not estimated.fits:
         return plan
     more = {
         new.device: new.needed_bytes - old.needed_bytes
-        for old, new in zip(rules.memory, plan.memory, strict=True)
+        for old, new in zip(estimated.memory, plan.memory, strict=True)
         if new.needed_bytes > old.needed_bytes
     }
-    smaller = await choose_plan(app, model, candidates, ledger.without(machine, more), wish, known)
-    again = await verify_plan(app, _given_back(smaller, more), candidates, machine)
+    smaller = await choose_plan(app, model, candidates, ledger.without(machine, more), options, calibration)
+    again = await verify_plan(app, _with_free_memory(smaller, more), candidates, machine)
     if not again.fits:
         has_bytes = sum(row.free_bytes or 0 for row in again.memory)
         raise DoesNotFitError(model, needs_bytes=again.needed_bytes, has_bytes=has_bytes)
@@ -162,54 +171,58 @@ async def checked_plan(
     )
 
 
-def _given_back(plan: Plan, taken: Mapping[str, int]) -> Plan:
-    """``plan`` with the free memory that its devices have after all."""
+def _with_free_memory(plan: Plan, added: Mapping[str, int]) -> Plan:
+    """``plan`` with ``added`` bytes added to the free memory of its devices."""
     memory = tuple(
-        replace(row, free_bytes=row.free_bytes + taken.get(row.device, 0)) if row.free_bytes else row
+        replace(row, free_bytes=row.free_bytes + added.get(row.device, 0)) if row.free_bytes else row
         for row in plan.memory
     )
     return replace(plan, memory=memory)
 
 
 def with_command(app: App, plan: Plan, *, is_here: bool = False) -> Plan:
-    """``plan`` with the command line its engine gets. Of another machine that is one of a build of today, by
-    its plain name; of this one (``is_here``) too, where none can be asked: it then says how to get one.
-    Blocks."""
+    """``plan`` with its command line. Blocks.
+
+    It is that of the installed engine if the plan is for this machine (``is_here``). For another machine, or
+    if none is installed, which is added to the reasons, it is that of a current build, by its plain name.
+    """
     launcher = app.adapters.launchers[plan.engine]
     caps = launcher.assume()
     if is_here:
         try:
             caps = app.adapters.engine(plan.engine)
-        except EngineError as error:  # a plan is an answer before its engine is here, too
+        except EngineError as error:  # a plan needs no installed engine
             plan = with_reason(plan, f"{error}: {error.hint}")
     command = launcher.command(plan, caps=caps, port=app.settings.port_first, name=plan.model)
     return replace(plan, argv=command.argv, env=command.env)
 
 
-def fingerprint(machine: Hardware, engine: str, version: str | None, path: str, wish: LaunchOptions) -> str:
-    """Of all that a plan depends on and that outlives a reboot. Free memory is checked apart; of RAM
-    whole GiB count: what a kernel keeps for itself changes with its version."""
-    facts = (
+def fingerprint(
+    machine: Hardware, engine: str, version: str | None, path: str, options: LaunchOptions
+) -> str:
+    """Identifies all that a plan depends on and that survives a reboot. Not free memory, which is compared
+    when the plan is reused; RAM in whole GiB: what a kernel reserves of it changes with its version."""
+    inputs = (
         [(gpu.id, gpu.name, gpu.memory_total_bytes) for gpu in machine.gpus],
         [_whole_gib(machine.memory.total_bytes), machine.memory.cgroup_limit_bytes],
         [machine.cpu.model, machine.cpu.usable_cpus, machine.cpu.quota_cpus],
         [engine, version, path],
-        to_json(wish),
+        to_json(options),
     )
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
 def _whole_gib(count_bytes: int | None) -> int | None:
     return None if count_bytes is None else round(count_bytes / GIB)
 
 
-def reserved(app: App) -> Reserve:
-    """The planner's own margins, but for those that the owner has set."""
-    own = {"host_bytes": app.settings.host_reserve_bytes, "gpu_bytes": app.settings.gpu_margin_bytes}
-    return Reserve(**{key: value for key, value in own.items() if value is not None})
+def margins(app: App) -> Reserve:
+    """The memory that plans leave free: the settings', else the planner's defaults."""
+    configured = {"host_bytes": app.settings.host_reserve_bytes, "gpu_bytes": app.settings.gpu_margin_bytes}
+    return Reserve(**{key: value for key, value in configured.items() if value is not None})
 
 
-async def _machine(app: App, on: Hardware | None) -> Hardware:
+async def _available_hardware(app: App, on: Hardware | None) -> Hardware:
     if on is not None:
         return on
     return ledger.without(await snapshot.probe_now(app), app.ledger.reservations_beside("").device_bytes)

@@ -1,4 +1,4 @@
-"""What would fit instead of a model that does not: one sentence for a hint."""
+"""Suggests a model that fits in place of one that does not."""
 
 import logging
 import math
@@ -21,49 +21,51 @@ from planner.machine.calibration import Calibration
 
 log = logging.getLogger(__name__)
 
-TRIES = 6  # most often the first is it; a plan is a tenth of a second, of a large model half of one
+MAX_PLANS = 6  # usually the first one fits; a plan takes 0.1 s, that of a large model 0.5 s
 
 
 def suggest(
     app: App,
-    asked: Sequence[ResolvedModel],
+    refused: Sequence[ResolvedModel],
     machine: Hardware,
-    wish: LaunchOptions,
+    options: LaunchOptions,
     *,
     calibration: Calibration,
     reserve: Reserve,
 ) -> str:
-    """The model that fits and can be read along: of the same family before others, the larger before the
-    smaller. None among the first few: the fastest of these; empty if nothing fits. Asks no network:
-    rebuilt shapes are enough."""
-    wish = replace(wish, quality=None, engine=None)  # its words are about another model's files
+    """A sentence for a hint, empty if nothing fits: the first model that fits and is as fast as one reads,
+    else the fastest of those that were planned. Uses no network: the catalogue's shapes are enough."""
+    options = replace(options, quality=None, engine=None)  # they were about another model's files
     fastest: Plan | None = None
-    for model in promising(app.catalogue.values(), families(asked), machine)[:TRIES]:
-        plan = _planned(app, model, machine, wish, calibration, reserve)
+    for model in rank_models(app.catalogue.values(), families(refused), machine)[:MAX_PLANS]:
+        plan = _planned(app, model, machine, options, calibration, reserve)
         if plan is None:
             continue
-        if _rate(plan) >= choose.READING_TOKENS_PER_S:
-            return _words(plan)
-        if fastest is None or _rate(plan) > _rate(fastest):
+        if _tokens_per_s(plan) >= choose.READING_TOKENS_PER_S:
+            return _describe(plan)
+        if fastest is None or _tokens_per_s(plan) > _tokens_per_s(fastest):
             fastest = plan
-    return _words(fastest) if fastest else ""
+    return _describe(fastest) if fastest else ""
 
 
 def families(candidates: Sequence[ResolvedModel]) -> frozenset[str]:
-    return frozenset(one.shape.architecture for one in candidates)
+    return frozenset(candidate.shape.architecture for candidate in candidates)
 
 
-def promising(models: Iterable[KnownModel], family: frozenset[str], machine: Hardware) -> list[KnownModel]:
-    """Those whose smallest quant could lie here, the ones worth a plan first."""
+def rank_models(
+    models: Iterable[KnownModel], preferred: frozenset[str], machine: Hardware
+) -> list[KnownModel]:
+    """Those whose smallest quant fits in free memory, in the order to plan them: fast enough to read before
+    slower ones, ``preferred`` architectures before others, larger ones before smaller ones."""
     devices = (HOST, *(f"GPU{index}" for index in range(len(machine.gpus))))
-    room_bytes = sum(ledger.free_bytes(machine, device) or 0 for device in devices)
-    small = [model for model in models if model.quants and smallest_bytes(model) < room_bytes]
+    free_bytes = sum(ledger.free_bytes(machine, device) or 0 for device in devices)
+    small = [model for model in models if model.quants and smallest_bytes(model) < free_bytes]
 
     def order(model: KnownModel) -> tuple[bool, bool, float]:
-        most = most_tokens_per_s(model, machine)
-        if most < choose.READING_TOKENS_PER_S:
-            return True, False, -most
-        return False, model.architecture not in family, -(model.parameters or 0)
+        fastest_tokens_per_s = max_tokens_per_s(model, machine)
+        if fastest_tokens_per_s < choose.READING_TOKENS_PER_S:
+            return True, False, -fastest_tokens_per_s
+        return False, model.architecture not in preferred, -(model.parameters or 0)
 
     return sorted(small, key=order)
 
@@ -72,8 +74,8 @@ def smallest_bytes(model: KnownModel) -> int:
     return min(quant.size_bytes for quant in model.quants)
 
 
-def most_tokens_per_s(model: KnownModel, machine: Hardware) -> float:
-    """No decode is faster than the fastest memory reads the active weights; infinite where unknown."""
+def max_tokens_per_s(model: KnownModel, machine: Hardware) -> float:
+    """The bound if the fastest memory reads the active weights once per token. Infinite if unknown."""
     rates = [machine.memory.bandwidth_bytes_per_s, *(gpu.bandwidth_bytes_per_s for gpu in machine.gpus)]
     known = [rate for rate in rates if rate]
     if not known or not model.parameters or not model.active_parameters:
@@ -85,34 +87,34 @@ def _planned(
     app: App,
     model: KnownModel,
     machine: Hardware,
-    wish: LaunchOptions,
+    options: LaunchOptions,
     calibration: Calibration,
     reserve: Reserve,
 ) -> Plan | None:
-    """``None`` where it does not fit in a quant that still answers well, or is known to the network alone."""
+    """``None`` if no quant of acceptable loss fits, or if its shape is not in the catalogue."""
     try:
         request = ModelRequest(names.parse(model.alias), offline=True)
         candidates = app.adapters.resolve(
             request, catalogue=app.catalogue, models_dir=app.settings.models_dir
         )
-        usable = [one for one in candidates if quality.loss(one) <= choose.USABLE_LOSS]
+        usable = [candidate for candidate in candidates if quality.loss(candidate) <= choose.USABLE_LOSS]
         if not usable:
             return None
-        return choose.plan(model.alias, usable, machine, wish, calibration=calibration, reserve=reserve)
+        return choose.plan(model.alias, usable, machine, options, calibration=calibration, reserve=reserve)
     except NodeError:
         return None
-    except Exception:  # a bug in planning one model must not take the answer about another
+    except Exception:  # a bug in planning one model must not hide the error about another
         log.exception("no suggestion: model=%s", model.alias)
         return None
 
 
-def _rate(plan: Plan) -> float:
-    """Not known counts as fast enough: no plan of this machine has a speed then."""
+def _tokens_per_s(plan: Plan) -> float:
+    """Unknown counts as fast enough: then no plan on this machine has a speed."""
     speed = plan.speed.decode_tokens_per_s
     return speed.expected if speed else math.inf
 
 
-def _words(plan: Plan) -> str:
+def _describe(plan: Plan) -> str:
     speed = plan.speed.decode_tokens_per_s
-    pace = f", about {rate(speed.expected)} tokens/s" if speed else ""
-    return f"{plan.model} ({plan.weights.quant}{pace}) would fit"
+    speed_text = f", about {rate(speed.expected)} tokens/s" if speed else ""
+    return f"{plan.model} ({plan.weights.quant}{speed_text}) would fit"

@@ -8,7 +8,7 @@ from daemon.app import App
 from daemon.launches.launch import Launch
 from daemon.machine import snapshot
 from daemon.planning.plan import cached_hardware, checked_plan, fingerprint, resolve_models
-from daemon.planning.speed_history import calibration, with_speed
+from daemon.planning.speed_history import load_calibration, with_speed
 from daemon.resources import ledger
 from daemon.resources.ledger import Reservations
 from domain.errors import DoesNotFitError
@@ -63,8 +63,8 @@ async def place(app: App, launch: Launch) -> PlacedPlan:
 async def _planned(app: App, launch: Launch, models: tuple[ResolvedModel, ...], look: Look) -> PlacedPlan:
     options = launch.request.options
     launch.say(Step.PLAN, "planning")
-    known = await calibration(app, look.machine)
-    plan = await checked_plan(app, launch.request.model, models, look.machine, options, known)
+    calibration = await load_calibration(app, look.machine)
+    plan = await checked_plan(app, launch.request.model, models, look.machine, options, calibration)
     caps = await asyncio.to_thread(app.adapters.engine, plan.engine)
     command = app.adapters.launchers[plan.engine].command(
         plan, caps=caps, port=app.settings.port_first, name=launch.name

@@ -9,7 +9,7 @@ from daemon.app import App
 from daemon.launches.launch import Launch
 from daemon.launches.start.engine import choose_port, engine_gone, start_engine
 from daemon.launches.state_machine import Event
-from daemon.planning.speed_history import box_key, fact_key
+from daemon.planning.speed_history import cpu_key, threads_key
 from domain.errors import EngineError
 from domain.hardware import Hardware
 from domain.launch import Step
@@ -40,7 +40,7 @@ async def with_tuned_threads(
     that would make the real start fail too, that start tells why."""
     if not isinstance(plan.flags, LlamaFlags) or launch.request.options.threads or not cpu_matters(plan):
         return plan
-    key = fact_key(plan, caps, machine.cpu)
+    key = threads_key(plan, caps, machine.cpu)
     known = await app.store.recall(ThreadTrial, key)
     if known is not None:
         launch.reuse("the measured thread count")
@@ -68,7 +68,7 @@ async def with_tuned_threads(
     measured = ", ".join(f"{count}: {rate:.0f} tokens/s" for count, rate in rates.items())
     launch.say(Step.TUNE, f"using {best} {'thread' if best == 1 else 'threads'} ({measured})")
     await app.store.record(key, ThreadTrial(best, {str(count): rate for count, rate in rates.items()}))
-    await app.store.record(box_key(machine.cpu), best)
+    await app.store.record(cpu_key(machine.cpu), best)
     return with_threads(plan, plan.flags, best)
 
 

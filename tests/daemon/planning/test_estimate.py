@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config import data
-from daemon.planning.estimate import beyond
+from daemon.planning.estimate import context_notes
 from domain.model import ModelShape, ResolvedModel, Source, Weights
 from domain.plan import LlamaFlags
 from domain.serialization import to_json
@@ -163,7 +163,7 @@ async def test_a_context_longer_than_trained_for_is_noted(
 def test_of_a_header_that_does_not_tell_its_context_nothing_is_noted() -> None:
     shape = ModelShape("llama", (), 0, {"llama.block_count": 1})
     own = ResolvedModel(Weights(Source.FILE, "m", None, (), "", 0), shape)
-    assert beyond(own, LlamaFlags(context_tokens=10**9)) == ()
+    assert context_notes(own, LlamaFlags(context_tokens=10**9)) == ()
 
 
 async def test_options_of_the_other_engine_are_told_by_its_name(daemon: Running, smollm2: Path) -> None:

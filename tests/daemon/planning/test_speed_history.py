@@ -10,7 +10,7 @@ from config.settings import Settings
 from daemon.app import Adapters, App, real_adapters
 from daemon.machine import snapshot
 from daemon.planning import plan
-from daemon.planning.speed_history import REMEMBERED, calibration, record_speed, runs, speed_key
+from daemon.planning.speed_history import MAX_RUNS, load_calibration, record_speed, runs, speed_key
 from daemon.state.store import Store
 from domain.plan import LLAMA_CPP, LaunchOptions, Plan, Range, SpeedSource
 from launchers.base import Capabilities
@@ -36,7 +36,7 @@ async def test_what_a_launch_measured_is_in_the_next_plan(daemon: Running, smoll
     async with daemon() as api:
         first = await planned(api.app, smollm2)
         await api.launched(smollm2, name="tiny")
-        kept = (await calibration(api.app, await snapshot.probe_now(api.app))).runs
+        kept = (await load_calibration(api.app, await snapshot.probe_now(api.app))).runs
     async with daemon() as api:
         second = await planned(api.app, smollm2)
         machine = await snapshot.probe_now(api.app)
@@ -88,10 +88,10 @@ async def test_a_speed_that_cannot_be_kept_costs_no_launch(daemon: Running, smol
         assert local is not None
         gone = replace(local, weights=replace(local.weights, location=str(smollm2.parent / "gone")))
         caps = api.app.adapters.engine(LLAMA_CPP)
-        before = (await calibration(api.app, await snapshot.probe_now(api.app))).runs
+        before = (await load_calibration(api.app, await snapshot.probe_now(api.app))).runs
         await record_speed(api.app, gone, Ready("", 10.0, 10.0, prompt_tokens=8), caps)
         await record_speed(api.app, local, Ready("", 10.0, 10.0), caps)  # of a prompt that nobody counted
-        after = (await calibration(api.app, await snapshot.probe_now(api.app))).runs
+        after = (await load_calibration(api.app, await snapshot.probe_now(api.app))).runs
     assert after == before
 
 
@@ -109,13 +109,13 @@ async def test_only_the_latest_runs_are_kept(daemon: Running, smollm2: Path) -> 
         machine = await snapshot.probe_now(api.app)
         caps: Capabilities = api.app.adapters.engine(LLAMA_CPP)
         key = speed_key(machine, caps)
-        many = tuple(Run("cpu", one, "", "", 1.0) for one in range(REMEMBERED))
+        many = tuple(Run("cpu", one, "", "", 1.0) for one in range(MAX_RUNS))
         await api.app.store.run(api.app.store.measurements.put, key, many)
         local = api.app.launches["tiny"].plan
         assert local is not None
         await record_speed(api.app, local, Ready("", 10.0, 10.0, prompt_tokens=8), caps)
         kept = await asyncio.to_thread(runs, api.app.store, key)
-    assert len(kept) == REMEMBERED
+    assert len(kept) == MAX_RUNS
     assert kept[0].model == 1
 
 

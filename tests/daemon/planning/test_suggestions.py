@@ -54,7 +54,7 @@ def test_what_is_too_slow_for_its_bytes_is_tried_last() -> None:
     relative = replace(sparse, alias="relative", architecture="llama", parameters=10**9 * 15)
     unknown = replace(dense, alias="unknown", active_parameters=None, parameters=None)
     too_large = replace(dense, alias="large", quants=(KnownQuant("a/b", "Q4_K_M", 100 * GIB),))
-    order = suggestions.promising(
+    order = suggestions.rank_models(
         (dense, sparse, relative, unknown, too_large), frozenset({"llama"}), box(24, 20e9)
     )
     assert [model.alias for model in order] == ["relative", "unknown", "sparse", "dense"]

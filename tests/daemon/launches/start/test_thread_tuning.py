@@ -10,7 +10,7 @@ import pytest
 from daemon.app import Adapters
 from daemon.events.progress_log import ProgressLog
 from daemon.launches.start.thread_tuning import cpu_matters, with_threads, worth_it
-from daemon.planning.speed_history import box_key, calibration, fact_key
+from daemon.planning.speed_history import cpu_key, load_calibration, threads_key
 from domain.hardware import Cpu, Hardware
 from domain.launch import Progress, Step
 from domain.plan import DeviceMemory, LlamaFlags
@@ -35,7 +35,7 @@ async def test_threads_are_measured_once_and_the_planner_hears_of_it(daemon: Run
         first = [step["step"] for step in await api.progress("tiny")]
         detail = await api.get("/v1/launches/tiny")
         best = detail["plan"]["flags"]["threads"]
-        known = await calibration(api.app, Hardware(cpu=TWO_CPUS))
+        known = await load_calibration(api.app, Hardware(cpu=TWO_CPUS))
         await api.post("/v1/launches/tiny/stop", forget=True)
         await api.post("/v1/launches", model=str(smollm2), name="tiny")
         second = [step["step"] for step in await api.progress("tiny")]
@@ -88,8 +88,8 @@ def test_fewer_threads_than_planned_count_for_prompts_too() -> None:
 
 def test_another_build_model_or_cpu_is_measured_anew() -> None:
     caps = Capabilities("llama.cpp", "/x", "b1")
-    base = fact_key(PLAN, caps, TWO_CPUS)
-    assert fact_key(PLAN, replace(caps, version="b2"), TWO_CPUS) != base
-    assert fact_key(replace(PLAN, weights=replace(PLAN.weights, quant="Q8_0")), caps, TWO_CPUS) != base
-    assert fact_key(PLAN, caps, replace(TWO_CPUS, quota_cpus=1.5)) != base
-    assert box_key(TWO_CPUS) != box_key(replace(TWO_CPUS, usable_cpus=4))
+    base = threads_key(PLAN, caps, TWO_CPUS)
+    assert threads_key(PLAN, replace(caps, version="b2"), TWO_CPUS) != base
+    assert threads_key(replace(PLAN, weights=replace(PLAN.weights, quant="Q8_0")), caps, TWO_CPUS) != base
+    assert threads_key(PLAN, caps, replace(TWO_CPUS, quota_cpus=1.5)) != base
+    assert cpu_key(TWO_CPUS) != cpu_key(replace(TWO_CPUS, usable_cpus=4))
