@@ -41,7 +41,7 @@ async def estimate(
     ``gpus`` replaces the machine's GPUs by that many dedicated ones of unknown size; the figures are then
     those that a current llama-fit-params prints. Raises: UsageError for arguments that the engine refuses."""
     machine = on or ledger.without(
-        await snapshot.probe_now(app), app.ledger.reservations_beside("").device_bytes
+        await snapshot.probe_now(app), app.ledger.reservations_of_others("").device_bytes
     )
     calibration = Calibration() if on else await load_calibration(app, machine)
     candidates = await resolve_models(

@@ -225,4 +225,4 @@ def margins(app: App) -> Reserve:
 async def _available_hardware(app: App, on: Hardware | None) -> Hardware:
     if on is not None:
         return on
-    return ledger.without(await snapshot.probe_now(app), app.ledger.reservations_beside("").device_bytes)
+    return ledger.without(await snapshot.probe_now(app), app.ledger.reservations_of_others("").device_bytes)

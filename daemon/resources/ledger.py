@@ -1,8 +1,8 @@
-"""Memory that launches have reserved: bytes per device that a reading of free memory does not show as used.
+"""Memory that launches have reserved: bytes per device that a snapshot does not show as used.
 
-A launch in flight holds its whole plan. A serving one holds what it has not touched: weights that are
-mapped and not locked count as available RAM, and are needed all the same. While an engine allocates, its
-bytes can count twice for seconds: a second launch may then be refused, never let in wrongly.
+A launch that starts reserves its whole plan. A serving one reserves what it has not touched yet: weights that
+are mapped and not locked count as available RAM, and are needed all the same. While an engine allocates, its
+bytes can count twice for seconds: a second launch may then be refused, but is never admitted wrongly.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from domain.plan import HOST, Plan
 
 @dataclass(frozen=True, slots=True)
 class Reservations:
-    """What was reserved when a look at the machine began. ``settled`` counts the reservations that had become
-    real use by then: what is settled after the look, the look does not show."""
+    """What was reserved when a snapshot began. ``settled`` counts the reservations that had become real use
+    by then: the snapshot does not show what is settled after it."""
 
     device_bytes: Mapping[str, int]
     settled: int
@@ -23,21 +23,22 @@ class Reservations:
 
 @dataclass(slots=True)
 class Ledger:
-    """Belongs to the event loop: no method waits, so none is met by another."""
+    """For the event loop only: no method awaits, so calls never interleave."""
 
     reserved: dict[str, dict[str, int]] = field(default_factory=dict)
     _settled: int = 0
 
-    def reservations_beside(self, name: str) -> Reservations:
-        """Those of all launches but ``name``."""
-        return Reservations(self._beside(name), self._settled)
+    def reservations_of_others(self, name: str) -> Reservations:
+        """Those of all launches except ``name``."""
+        return Reservations(self._of_others(name), self._settled)
 
-    def admit(self, name: str, plan: Plan, seen: Reservations) -> bool:
-        """Reserves the memory of ``plan``, made for the machine with ``seen`` taken off. False, with nothing
-        reserved, where others have reserved more since, or use memory that the look does not show."""
-        now = self._beside(name)
-        grown = any(count_bytes > seen.device_bytes.get(device, 0) for device, count_bytes in now.items())
-        if grown or self._settled != seen.settled:
+    def admit(self, name: str, plan: Plan, then: Reservations) -> bool:
+        """Reserves the memory of ``plan``, which was made for a snapshot less the reservations ``then``.
+        False, with nothing reserved, if others have reserved more since, or use memory that the snapshot does
+        not show."""
+        now = self._of_others(name)
+        grown = any(count_bytes > then.device_bytes.get(device, 0) for device, count_bytes in now.items())
+        if grown or self._settled != then.settled:
             return False
         self.reserve(name, plan)
         return True
@@ -46,7 +47,8 @@ class Ledger:
         self.reserved[name] = {device.device: device.needed_bytes for device in plan.memory}
 
     def settle(self, name: str, host_held_bytes: int) -> None:
-        """``name`` serves: devices show its bytes themselves, the host shows ``host_held_bytes``."""
+        """``name`` serves: a snapshot shows all its bytes on devices, and ``host_held_bytes`` of those in
+        RAM."""
         host_bytes = self.reserved.get(name, {}).get(HOST, 0)
         self.reserved[name] = {HOST: max(0, host_bytes - host_held_bytes)}
         self._settled += 1
@@ -54,7 +56,7 @@ class Ledger:
     def release(self, name: str) -> None:
         self.reserved.pop(name, None)
 
-    def _beside(self, name: str) -> dict[str, int]:
+    def _of_others(self, name: str) -> dict[str, int]:
         total: dict[str, int] = {}
         for holder, devices in self.reserved.items():
             if holder != name:
@@ -64,7 +66,7 @@ class Ledger:
 
 
 def without(hardware: Hardware, reserved: Mapping[str, int]) -> Hardware:
-    """``hardware`` with less free memory. What is not known stays not known."""
+    """``hardware`` with less free memory. Unknown sizes stay unknown."""
     host_bytes = reserved.get(HOST, 0)
     memory = replace(
         hardware.memory,
@@ -79,7 +81,7 @@ def without(hardware: Hardware, reserved: Mapping[str, int]) -> Hardware:
 
 
 def free_bytes(hardware: Hardware, device: str) -> int | None:
-    """What ``device`` of a plan has free; the host's tighter figure where a cgroup limits it."""
+    """The free memory of ``device``; for the host the lower of available RAM and the limit of a cgroup."""
     if device == HOST:
         known = [
             count_bytes

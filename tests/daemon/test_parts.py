@@ -91,28 +91,28 @@ def test_two_launches_in_flight_are_not_given_the_same_memory() -> None:
         memory=Memory(available_bytes=100, cgroup_available_bytes=None),
         gpus=(Gpu("x", "amd", "X", memory_free_bytes=10), Gpu("y", "amd", "Y")),
     )
-    left = without(machine, book.reservations_beside("b").device_bytes)
+    left = without(machine, book.reservations_of_others("b").device_bytes)
     assert (free_bytes(left, "host"), free_bytes(left, "GPU0")) == (40, 5)
     assert free_bytes(left, "GPU1") is None, "unknown stays unknown"
     assert left.memory.cgroup_available_bytes is None
     book.release("a")
-    assert book.reservations_beside("b").device_bytes == {}
+    assert book.reservations_of_others("b").device_bytes == {}
 
 
 def test_a_served_model_still_holds_the_weights_it_only_maps() -> None:
     book = Ledger()
     book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
     book.settle("a", host_held_bytes=20)
-    assert book.reservations_beside("b").device_bytes == {"host": 40}
+    assert book.reservations_of_others("b").device_bytes == {"host": 40}
 
 
 def test_a_plan_is_admitted_only_if_nobody_reserved_since_the_look() -> None:
     book = Ledger()
-    look = book.reservations_beside("b")
+    look = book.reservations_of_others("b")
     book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
     assert not book.admit("b", plan_of(30, 1), look)  # type: ignore[arg-type]
     assert "b" not in book.reserved
-    look = book.reservations_beside("b")
+    look = book.reservations_of_others("b")
     book.release("a")
     assert book.admit("b", plan_of(30, 1), look), "less is reserved than the plan reckoned with"  # type: ignore[arg-type]
 
@@ -121,10 +121,10 @@ def test_a_plan_is_not_admitted_by_a_look_from_before_another_began_to_serve() -
     """Its reservation is smaller then, and what it uses is not in that look."""
     book = Ledger()
     book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
-    look = book.reservations_beside("b")
+    look = book.reservations_of_others("b")
     book.settle("a", host_held_bytes=60)
     assert not book.admit("b", plan_of(30, 1), look)  # type: ignore[arg-type]
-    assert book.admit("b", plan_of(30, 1), book.reservations_beside("b"))  # type: ignore[arg-type]
+    assert book.admit("b", plan_of(30, 1), book.reservations_of_others("b"))  # type: ignore[arg-type]
 
 
 def test_a_manager_at_an_abstract_address_is_told() -> None:

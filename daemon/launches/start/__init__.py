@@ -1,1 +1,1 @@
-"""The start of a launch: placed, its weights fetched, its engine started and proved."""
+"""The start of a launch: its plan, its weights, its engine, and the check of its first answer."""

@@ -1,4 +1,4 @@
-"""Whether an answer proves that a model is whole: the known word is in it, or nobody can tell."""
+"""The known-answer check: whether the first answer of an engine proves that its model is intact."""
 
 from collections.abc import Mapping
 
@@ -7,20 +7,20 @@ from domain.plan import Plan
 from launchers.readiness import Ready
 
 WORD = "Paris"  # of launchers.readiness.QUESTION
-# A smaller model may honestly miss it: for one of 135 M at 4 bits it depends on the build.
-SURE_PARAMETERS = 3_000_000_000
+# Smaller models may get it wrong though intact: one of 135 M at 4 bits does with some builds.
+MIN_PARAMETERS = 3_000_000_000
 
 
 def expected(catalogue: Mapping[str, KnownModel], plan: Plan) -> str | None:
-    """The word that must be in the answer; ``None`` where no word can be demanded: of a model that is not
-    in the catalogue, or of a small one, any text that is no garbage will do."""
-    known = next((model for model in catalogue.values() if plan.weights.repo in _repos(model)), None)
-    sure = known is not None and (known.parameters or 0) >= SURE_PARAMETERS
-    return WORD if sure else None
+    """The word that must be in the answer. ``None`` for a small model or one that is not in the catalogue:
+    any text that is not garbage passes."""
+    entry = next((model for model in catalogue.values() if plan.weights.repo in _repos(model)), None)
+    is_large = entry is not None and (entry.parameters or 0) >= MIN_PARAMETERS
+    return WORD if is_large else None
 
 
 def is_proved(ready: Ready) -> bool:
-    """Whoever says the word knows it, demanded or not."""
+    """Whether the answer has the word, required or not."""
     return WORD.casefold() in ready.answer.casefold()
 
 

@@ -1,4 +1,4 @@
-"""The engine process of a launch: stored, started, proved. Engines that serve and trials go the same way."""
+"""The engine process of a launch, for serving or for a trial: recorded, started, checked, adopted."""
 
 import asyncio
 import logging
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 
 PID_POLL_S = 0.02
 NEW_PID_POLL_S = 0.25  # an engine that ends quickly is started a second time, with another pid
-TRIAL = ":tune"  # after the launch's name in the name of a run: no launch is called so
+TRIAL = ":tune"  # suffix of a run's name; names of launches have no colon
 
 
 async def choose_port(app: App, launch: Launch) -> int:
-    """The port it had, so that clients find it again; else the lowest free one. Raises: BusyError."""
+    """Its last port, so that clients find it again, else the lowest free one. Raises: BusyError."""
     last = await app.store.run(app.store.runs.last_port, launch.name)
     # no await from here to the assignment: two launches can't choose the same one
     taken = {other.port for other in app.launches.values() if other is not launch and other.port}
@@ -42,8 +42,8 @@ async def choose_port(app: App, launch: Launch) -> int:
 async def start_engine(
     app: App, launch: Launch, plan: Plan, command: Command, *, engine_version: str | None, trial: bool = False
 ) -> Ready:
-    """The engine's answer to the known question. It is ``launch.engine`` from before it has a process on: the
-    supervisor ends it. Raises: EngineError."""
+    """The engine's answer to the test question. ``launch.engine`` is set before its process exists, so that
+    the supervisor can end it at any time. Raises: EngineError."""
     command = replace(command, env={**command.env, OWNER: str(app.settings.state_dir)})
     run_id = await _begin_run(
         app, launch.name + (TRIAL if trial else ""), command, engine_version=engine_version
@@ -54,8 +54,8 @@ async def start_engine(
 
 
 async def adopt_engine(app: App, run: Run, plan: Plan | None, identity: Identity) -> Engine | None:
-    """The engine of ``run``, ``None`` where it is gone or the pid is another's by now. Without its ``plan``
-    it can only be ended."""
+    """The engine of ``run``; ``None`` if it is gone, or its pid is another process's by now. Without a
+    ``plan`` it can only be ended."""
     process = app.adapters.new_process(run.command, _watch(app, launch_of(run.launch), plan))
     if not await process.adopt(identity):
         return None
@@ -68,8 +68,8 @@ def launch_of(run: str) -> str:
 
 
 async def wait_until_ready(app: App, launch: Launch, engine: Engine) -> Ready:
-    """Its pid is stored as soon as there is one, and again when it has another: from then on a later daemon
-    can find it. Raises: EngineError."""
+    """Stores its pid as soon as it has one, and again when that changes, so that a later daemon can find it.
+    Raises: EngineError."""
     starting = asyncio.ensure_future(engine.process.ensure_ready(app.settings.ready_timeout_s))
     stored: Identity | None = None
     try:
@@ -86,18 +86,18 @@ async def wait_until_ready(app: App, launch: Launch, engine: Engine) -> Ready:
 
 
 async def engine_gone(app: App, launch: Launch, outcome: str) -> None:
-    """No process of it is left. All runs of the launch are closed, trials too: also one whose start was
-    interrupted while it was stored."""
+    """Records that no process of it is left: all runs of the launch are closed, those of trials and of
+    interrupted starts, too."""
     launch.engine = None
     try:
         await app.store.run(app.store.runs.end, (launch.name, launch.name + TRIAL), outcome)
-    except StateError as error:  # the next daemon finds no such process, and closes it
+    except StateError as error:  # the next daemon finds no process, and closes them
         log.warning("runs not closed: launch=%s %s", launch.name, error)
 
 
 async def _begin_run(app: App, name: str, command: Command, *, engine_version: str | None) -> int | None:
-    """``None`` where the state can't be written: a crashed engine is started again all the same, and the
-    next daemon knows it as one of ours by its environment."""
+    """``None`` if the state can't be written: the engine is started all the same, and a later daemon
+    recognises it by its environment."""
     try:
         return await app.store.run(
             app.store.runs.begin, name, command, port=command.port, engine_version=engine_version
@@ -120,7 +120,7 @@ async def _identify(app: App, launch: Launch, engine: Engine, identity: Identity
 
 
 def _watch(app: App, launch: str, plan: Plan | None) -> Watch:
-    """How its log is kept and understood."""
+    """Where its log goes, and how failures are read from it."""
     launcher = None if plan is None else app.adapters.launchers[plan.engine]
     return Watch(
         log_path=app.log_path(launch),

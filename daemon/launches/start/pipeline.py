@@ -27,9 +27,10 @@ log = logging.getLogger(__name__)
 
 
 async def bring_up(app: App, launch: Launch) -> None:
-    """Serves ``launch.request``: returns once its engine has given the known answer.
+    """Serves ``launch.request``: returns once its engine has answered the test question.
 
-    Raises NodeError. Whatever runs or is reserved then, or when it is cancelled, is the supervisor's to end.
+    Raises: NodeError. Then, or when it is cancelled, the supervisor ends what runs and releases what is
+    reserved.
     """
     launch.reused = ()
     placed = await place(app, launch)  # reserves its memory
@@ -43,7 +44,7 @@ async def bring_up(app: App, launch: Launch) -> None:
 
 
 async def take_over(app: App, launch: Launch) -> None:
-    """An engine of the last daemon proves that it still answers. Raises: EngineError."""
+    """Adopts an engine of the previous daemon, if it still answers. Raises: EngineError."""
     if launch.engine is None:
         raise RuntimeError(f"{launch.name} has no engine to take over")
     launch.apply(Event.START)
@@ -60,7 +61,7 @@ async def take_over(app: App, launch: Launch) -> None:
 
 
 async def _start(app: App, launch: Launch, placed: PlacedPlan) -> Ready:
-    """Starts the engine of ``launch.plan`` and reads back what it took."""
+    """Starts the engine of ``launch.plan`` and reads back how much memory it took."""
     plan, caps = launch.plan or placed.plan, placed.caps
     launch.apply(Event.START)
     port = await choose_port(app, launch)
@@ -78,7 +79,7 @@ async def _start(app: App, launch: Launch, placed: PlacedPlan) -> Ready:
 
 
 async def _serve(app: App, launch: Launch, ready: Ready) -> None:
-    """It answers: its reservation is settled, it is stored and reported."""
+    """The engine answers: settles its reservation, then stores and reports the launch."""
     launch.ready, launch.attempts.last_error = ready, None
     if launch.pid is not None:
         app.ledger.settle(launch.name, await asyncio.to_thread(held_bytes, launch.pid))

@@ -1,4 +1,4 @@
-"""Where a launch goes: the plan of its last start if it still holds, else a new one. Reserves its memory."""
+"""The plan of a launch: that of its last start if it still applies, else a new one. Reserves its memory."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from launchers.base import Capabilities
 
 @dataclass(frozen=True, slots=True)
 class PlacedPlan:
-    """A plan, the engine for it, and the machine it was made for: ``fingerprint`` is of both."""
+    """A plan, its engine, and the machine it was made for; ``fingerprint`` identifies engine and machine."""
 
     plan: Plan
     caps: Capabilities
@@ -32,39 +32,41 @@ class PlacedPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The machine with what others have reserved of it taken off, and those reservations."""
+class AvailableHardware:
+    """A snapshot less the reservations of other launches, and these reservations."""
 
     machine: Hardware
     reservations: Reservations
 
 
 async def place(app: App, launch: Launch) -> PlacedPlan:
-    """The plan to serve ``launch`` by; its memory is reserved, so that no other launch is given the same.
+    """The plan to serve ``launch`` with; its memory is reserved against other launches.
 
-    Nothing is locked while it waits for the hub, the probes or the engine: if others reserve meanwhile, the
-    plan is compared with a fresh look, and made again where it does not fit any more.
+    No lock is held while it waits for the hub, the probes or the engine: if others reserve meanwhile, the
+    plan is compared with a new snapshot, and made again if it does not fit any more.
     """
-    look, placed = await _reused(app, launch)
+    available, placed = await _reused(app, launch)
     if placed is None:
         launch.say(Step.RESOLVE, f"looking for {without_secrets(launch.request.model)}")
         hardware = await cached_hardware(app)
         models = await resolve_models(app, launch.request.model, launch.request.options, (hardware,))
         launch.say(Step.PROBE, "reading hardware and free memory")
-        look = await _look(app, launch)
-        placed = await _planned(app, launch, models, look)
-        while not app.ledger.admit(launch.name, placed.plan, look.reservations):
-            look = await _look(app, launch)
-            if _lacking_device(placed.plan, look.machine) is not None:
-                placed = await _planned(app, launch, models, look)
+        available = await _available_hardware(app, launch)
+        placed = await _planned(app, launch, models, available)
+        while not app.ledger.admit(launch.name, placed.plan, available.reservations):
+            available = await _available_hardware(app, launch)
+            if _short_device(placed.plan, available.machine) is not None:
+                placed = await _planned(app, launch, models, available)
     return placed
 
 
-async def _planned(app: App, launch: Launch, models: tuple[ResolvedModel, ...], look: Look) -> PlacedPlan:
+async def _planned(
+    app: App, launch: Launch, models: tuple[ResolvedModel, ...], available: AvailableHardware
+) -> PlacedPlan:
     options = launch.request.options
     launch.say(Step.PLAN, "planning")
-    calibration = await load_calibration(app, look.machine)
-    plan = await checked_plan(app, launch.request.model, models, look.machine, options, calibration)
+    calibration = await load_calibration(app, available.machine)
+    plan = await checked_plan(app, launch.request.model, models, available.machine, options, calibration)
     caps = await asyncio.to_thread(app.adapters.engine, plan.engine)
     command = app.adapters.launchers[plan.engine].command(
         plan, caps=caps, port=app.settings.port_first, name=launch.name
@@ -74,62 +76,64 @@ async def _planned(app: App, launch: Launch, models: tuple[ResolvedModel, ...], 
         message = f"new plan, because the hardware, the engine or the weights on disk changed: {changed}"
         launch.say(Step.PLAN, message)
         await app.events.append("replanned", f"{launch.name}: {message}", launch=launch.name)
-    made_for = fingerprint(look.machine, plan.engine, caps.version, caps.path, options)
+    current_fingerprint = fingerprint(available.machine, plan.engine, caps.version, caps.path, options)
     plan = replace(plan, argv=command.argv, env=command.env)
-    return PlacedPlan(plan, caps, look.machine, made_for)
+    return PlacedPlan(plan, caps, available.machine, current_fingerprint)
 
 
-async def _reused(app: App, launch: Launch) -> tuple[Look | None, PlacedPlan | None]:
+async def _reused(app: App, launch: Launch) -> tuple[AvailableHardware | None, PlacedPlan | None]:
     """The plan of the last start, if it was made for this machine, engine and request: a restart must not
-    serve less than the start did. Raises: DoesNotFitError where only free memory is missing and nobody is
-    there to agree to less."""
+    serve a smaller quant or context. Raises: DoesNotFitError if only free memory is missing and the launch is
+    unattended, so that no owner could accept less."""
     plan = launch.plan
     if plan is None or not await asyncio.to_thread(_is_on_disk, plan):
         return None, None
     launch.say(Step.PROBE, "reading hardware and free memory")
-    look = await _look(app, launch)
+    available = await _available_hardware(app, launch)
     caps = await asyncio.to_thread(app.adapters.engine, plan.engine)
-    made_for = fingerprint(look.machine, plan.engine, caps.version, caps.path, launch.request.options)
-    if made_for != launch.fingerprint:
-        return look, None
+    current_fingerprint = fingerprint(
+        available.machine, plan.engine, caps.version, caps.path, launch.request.options
+    )
+    if current_fingerprint != launch.fingerprint:
+        return available, None
     while True:
-        device = _lacking_device(plan, look.machine)
+        device = _short_device(plan, available.machine)
         if device is not None and launch.attempts.attended:
-            return look, None
+            return available, None
         if device is not None:
             raise DoesNotFitError(
                 launch.name,
                 needs_bytes=next(row.needed_bytes for row in plan.memory if row.device == device),
-                has_bytes=ledger.free_bytes(look.machine, device) or 0,
+                has_bytes=ledger.free_bytes(available.machine, device) or 0,
                 instead=f"{device} had more free memory when it was planned: stop what uses it now",
             )
-        if app.ledger.admit(launch.name, plan, look.reservations):
+        if app.ledger.admit(launch.name, plan, available.reservations):
             break
-        look = await _look(app, launch)
+        available = await _available_hardware(app, launch)
     launch.reuse("the plan of the last start")
-    plan = await with_speed(app, plan, look.machine)
+    plan = await with_speed(app, plan, available.machine)
     launch.say(Step.PLAN, summary(plan))
-    return look, PlacedPlan(plan, caps, look.machine, made_for)
+    return available, PlacedPlan(plan, caps, available.machine, current_fingerprint)
 
 
-def _lacking_device(plan: Plan, machine: Hardware) -> str | None:
-    """The first device with less free than ``plan`` needs; ``None`` where all have enough, or don't say."""
+def _short_device(plan: Plan, machine: Hardware) -> str | None:
+    """The first device with less free memory than ``plan`` needs; ``None`` if there is none, as far as
+    known."""
     for row in plan.memory:
         free_bytes = ledger.free_bytes(machine, row.device)
-        is_mapped = row.device == HOST and not plan.fits  # from disk, as asked
+        is_mapped = row.device == HOST and not plan.fits  # read from disk, as --from-disk allows
         if free_bytes is not None and row.needed_bytes > free_bytes and not is_mapped:
             return row.device
     return None
 
 
-async def _look(app: App, launch: Launch) -> Look:
+async def _available_hardware(app: App, launch: Launch) -> AvailableHardware:
     if await snapshot.has_bandwidth(app) and "the measured RAM bandwidth" not in launch.reused:
         launch.reuse("the measured RAM bandwidth")
-    reservations = app.ledger.reservations_beside(
-        launch.name
-    )  # before the probe: what is settled later shows
+    # before the snapshot: what is settled later may not show in it
+    reservations = app.ledger.reservations_of_others(launch.name)
     machine = await snapshot.probe_now(app)
-    return Look(ledger.without(machine, reservations.device_bytes), reservations)
+    return AvailableHardware(ledger.without(machine, reservations.device_bytes), reservations)
 
 
 def changes(old: Plan, new: Plan) -> str:
@@ -149,7 +153,7 @@ def _devices(plan: Plan) -> str:
 
 
 def summary(plan: Plan) -> str:
-    """One line: engine, quant, context, memory per device and how sure that is, speed."""
+    """One line: engine, quant, context, memory per device, its confidence, speed."""
     where = ", ".join(f"{device.device} {gib(device.needed_bytes)}" for device in plan.memory)
     speed = plan.speed.decode_tokens_per_s
     tokens_per_s = f", about {rate(speed.expected)} tokens/s" if speed else ""

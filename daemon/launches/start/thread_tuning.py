@@ -1,4 +1,4 @@
-"""The fastest thread count, measured with the real engine and model once, then remembered."""
+"""The fastest thread count, measured once with the real engine and model, then stored."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -20,9 +20,9 @@ from launchers.process.engine import EngineProcess
 
 log = logging.getLogger(__name__)
 
-CPU_MATTERS_SHARE = 0.25  # of the bytes: below that the GPUs decide the speed, the embedding alone stays
-# Counts that differ by less are alike on a machine that others use, too: then the one that was planned stays.
-WORTH = 1.1
+CPU_MATTERS_SHARE = 0.25  # of the weights, a rule of thumb: below it, GPUs decide the speed
+# A rule of thumb without another source: below it the difference may be noise, and the planned count stays.
+MIN_SPEEDUP = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +36,27 @@ class ThreadTrial:
 async def with_tuned_threads(
     app: App, launch: Launch, plan: Plan, caps: Capabilities, machine: Hardware
 ) -> Plan:
-    """``plan`` with the thread count that is fastest here; as it is where an engine of the trial fails: if
-    that would make the real start fail too, that start tells why."""
+    """``plan`` with the thread count that is fastest here; unchanged if an engine of the trial fails: if the
+    real start fails too, it reports why."""
     if not isinstance(plan.flags, LlamaFlags) or launch.request.options.threads or not cpu_matters(plan):
         return plan
     key = threads_key(plan, caps, machine.cpu)
-    known = await app.store.recall(ThreadTrial, key)
-    if known is not None:
+    stored = await app.store.recall(ThreadTrial, key)
+    if stored is not None:
         launch.reuse("the measured thread count")
-        return with_threads(plan, plan.flags, known.best)
-    tries = thread_trial.candidate_counts(
+        return with_threads(plan, plan.flags, stored.best)
+    counts = thread_trial.candidate_counts(
         machine.cpu.usable_cpus, machine.cpu.quota_cpus, machine.cpu.performance_cores
     )
-    if len(tries) < 2:
+    if len(counts) < 2:
         return plan
     launch.apply(Event.START)
-    launch.say(Step.TUNE, f"trying {', '.join(str(count) for count in tries)} threads")
+    launch.say(Step.TUNE, f"trying {', '.join(str(count) for count in counts)} threads")
     try:
         async with app.measuring_lock:
-            rates = await _measure(app, launch, plan, plan.flags, caps, tries)
+            rates = await _measure(app, launch, plan, plan.flags, caps, counts)
     except EngineError as error:
-        if launch.engine is not None:  # it can't be killed: nothing may be started beside it
+        if launch.engine is not None:  # it can't be killed: no other engine may start
             raise
         log.warning("threads not tried: launch=%s %s", launch.name, error.in_full)
         stay = f"{plan.flags.threads} threads are" if plan.flags.threads else "the default thread count is"
@@ -64,7 +64,7 @@ async def with_tuned_threads(
         return plan
     if not rates:
         return plan
-    best = worth_it(rates, plan.flags.threads)
+    best = choose_count(rates, plan.flags.threads)
     measured = ", ".join(f"{count}: {rate:.0f} tokens/s" for count, rate in rates.items())
     launch.say(Step.TUNE, f"using {best} {'thread' if best == 1 else 'threads'} ({measured})")
     await app.store.record(key, ThreadTrial(best, {str(count): rate for count, rate in rates.items()}))
@@ -72,12 +72,12 @@ async def with_tuned_threads(
     return with_threads(plan, plan.flags, best)
 
 
-def worth_it(rates: Mapping[int, float], planned: int | None) -> int:
-    """The fastest count, where it beats the planned one by more than noise."""
+def choose_count(rates: Mapping[int, float], planned: int | None) -> int:
+    """The fastest count, if it beats the planned one by more than noise."""
     best = max(rates, key=lambda count: rates[count])
     if planned is None or planned not in rates:
         return best
-    return best if rates[best] >= WORTH * rates[planned] else planned
+    return best if rates[best] >= MIN_SPEEDUP * rates[planned] else planned
 
 
 def cpu_matters(plan: Plan) -> bool:
@@ -88,20 +88,20 @@ def cpu_matters(plan: Plan) -> bool:
 
 
 def with_threads(plan: Plan, flags: LlamaFlags, count: int) -> Plan:
-    """Where fewer than planned are faster, others use the CPU, and a prompt suffers from it, too."""
+    """A count below the planned one is used for prompts, too: other processes use the CPU then."""
     batch = count if flags.threads is None or count < flags.threads else flags.threads_batch
     return replace(plan, flags=replace(flags, threads=count, threads_batch=batch))
 
 
 async def _measure(
-    app: App, launch: Launch, plan: Plan, flags: LlamaFlags, caps: Capabilities, tries: tuple[int, ...]
+    app: App, launch: Launch, plan: Plan, flags: LlamaFlags, caps: Capabilities, counts: tuple[int, ...]
 ) -> dict[int, float]:
     launcher = app.adapters.launchers[plan.engine]
     port = await choose_port(app, launch)
 
     @asynccontextmanager
     async def serve(count: int) -> AsyncIterator[EngineProcess]:
-        """Interrupted, it leaves its engine to the supervisor, as any start does."""
+        """If it is cancelled, the supervisor ends its engine, as for any start."""
         tried = with_threads(plan, flags, count)
         command = launcher.command(tried, caps=caps, port=port, name=f"{launch.name}-tune")
         try:
@@ -111,7 +111,7 @@ async def _measure(
         finally:
             await _end_trial(app, launch)
 
-    return await thread_trial.measure(serve, tries)
+    return await thread_trial.measure(serve, counts)
 
 
 async def _end_trial(app: App, launch: Launch) -> None:

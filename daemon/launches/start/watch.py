@@ -1,4 +1,4 @@
-"""How an engine is watched: where its log goes, and who understands it."""
+"""How an engine is watched: where its log goes, and how failures are read from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from launchers.process.engine import DiagnoseFailure, FindDegradation
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """``expect`` is a word that the known answer must have."""
+    """``expect`` is a word that the first answer must have, ``None`` for any."""
 
     log_path: Path
     log_limit_bytes: int

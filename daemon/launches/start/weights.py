@@ -1,4 +1,4 @@
-"""The weights of a launch on this disk: what is missing is fetched first."""
+"""Ensures that the weights of a launch are on this disk."""
 
 import logging
 from dataclasses import replace
@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 
 async def ensure_downloaded(app: App, launch: Launch, plan: Plan) -> Plan:
-    """``plan`` with weights that have a location. Raises: DownloadError, DiskFullError."""
+    """``plan`` with the location of its weights, downloaded if missing. Raises: DownloadError,
+    DiskFullError."""
     weights = plan.weights
     if weights.location is not None:
         launch.reuse("the weights on disk")
@@ -36,13 +37,13 @@ async def ensure_downloaded(app: App, launch: Launch, plan: Plan) -> Plan:
             f"fetching {without_secrets(weights.repo)} {weights.quant}, {gib(weights.size_bytes)}",
         )
         weights = await download(app, weights, launch.progress.add, is_urgent=True)
-    await _note_use(app, weights)
+    await _record_use(app, weights)
     return replace(plan, weights=weights)
 
 
-async def _note_use(app: App, weights: Weights) -> None:
-    """A note that can't be written keeps no model from being served."""
+async def _record_use(app: App, weights: Weights) -> None:
+    """A failure is only logged: the model is served all the same."""
     try:
         await app.store.run(app.store.models.update, inventory.name_of(weights), used_at=now())
     except StateError as error:
-        log.warning("use not noted: %s", error)
+        log.warning("time of use not stored: %s", error)

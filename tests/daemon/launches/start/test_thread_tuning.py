@@ -9,7 +9,7 @@ import pytest
 
 from daemon.app import Adapters
 from daemon.events.progress_log import ProgressLog
-from daemon.launches.start.thread_tuning import cpu_matters, with_threads, worth_it
+from daemon.launches.start.thread_tuning import choose_count, cpu_matters, with_threads
 from daemon.planning.speed_history import cpu_key, load_calibration, threads_key
 from domain.hardware import Cpu, Hardware
 from domain.launch import Progress, Step
@@ -67,10 +67,10 @@ async def until_tune(track: ProgressLog) -> AsyncIterator[Progress]:
 
 
 def test_noise_moves_no_thread_count() -> None:
-    assert worth_it({1: 90.0, 2: 86.0}, 2) == 2
-    assert worth_it({1: 142.0, 2: 17.0}, 2) == 1
-    assert worth_it({7: 30.0, 8: 29.0}, None) == 7
-    assert worth_it({7: 30.0}, 8) == 7, "the planned one was never tried"
+    assert choose_count({1: 90.0, 2: 86.0}, 2) == 2
+    assert choose_count({1: 142.0, 2: 17.0}, 2) == 1
+    assert choose_count({7: 30.0, 8: 29.0}, None) == 7
+    assert choose_count({7: 30.0}, 8) == 7, "the planned one was never tried"
 
 
 def test_a_model_on_gpus_alone_needs_no_trial() -> None:
