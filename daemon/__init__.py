@@ -1,1 +1,1 @@
-"""Where side effects meet: use cases, supervision, store, jobs, API."""
+"""The daemon: use cases, supervision, store, jobs, API."""

@@ -1,4 +1,4 @@
-"""The wiring: everything a use case may need, in one value that is handed to it."""
+"""The wiring: everything a use case may need, in one value that is passed to it."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ from probes.runtimes import probe as runtimes
 from probes.runtimes.probe import Runtimes
 from probes.system import boot_id as boot
 
-HUB_THREADS = 32  # names looked up at a time: who waits for a slow hub keeps nothing else from a thread
+HUB_THREADS = 32  # names resolved at a time; of their own, so that a slow hub blocks no other thread pool
 
 
 class Resolve(Protocol):
@@ -59,8 +59,8 @@ class Resolve(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What the daemon asks of the rooms below. All of it blocks (call it in a thread) but for the processes
-    of engines and downloads, which belong to the event loop."""
+    """What the daemon calls in other packages. All of it blocks and runs in threads, except the processes of
+    engines and downloads, which belong to the event loop."""
 
     probe: Callable[[], Hardware]
     boot_id: Callable[[], str | None]
@@ -83,9 +83,9 @@ class Adapters:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One daemon. ``measuring_lock`` lets one measurement at a time load the machine, ``verification_locks``
-    let a plan be verified once for all who ask; ``hub_threads`` are those that may wait for the hub, of
-    which ``pull_planning`` leaves most to others."""
+    """One daemon. ``measuring_lock``: one measurement at a time loads the machine. ``verification_locks``: a
+    plan is verified once for all concurrent callers. ``hub_threads`` wait for the hub; ``pull_planning``
+    limits how many of them pulls take."""
 
     settings: Settings
     store: Store
@@ -170,7 +170,7 @@ def build_app(settings: Settings, store: Store, adapters: Adapters | None = None
 
 
 def search_paths(settings: Settings) -> SearchPaths:
-    """Where engines may lie now: one that is installed while we run is found, too."""
+    """Where to look for engines, read at each call: one that is installed meanwhile is found, too."""
     return SearchPaths(
         llama_server=settings.llama_server,
         vllm=settings.vllm,
@@ -182,7 +182,8 @@ def search_paths(settings: Settings) -> SearchPaths:
 
 
 def environments(engines_dir: Path, own: Path) -> tuple[Path, ...]:
-    """Those in ``engines_dir``, and those beside our own, named after it: ``.venv-vllm`` for ``.venv``."""
+    """Those in ``engines_dir``, and siblings of ``own`` that are named after it: ``.venv-vllm`` for
+    ``.venv``."""
     readable = os.access(engines_dir, os.R_OK | os.X_OK) and engines_dir.is_dir()
     made = engines_dir.iterdir() if readable else ()
     beside = (path for path in own.parent.glob(f"{own.name}-*") if path.is_dir())

@@ -1,4 +1,4 @@
-"""One daemon a state folder: a lock that the kernel drops with its holder."""
+"""One daemon per state folder: a lock that the kernel releases when its holder ends."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from domain.errors import BusyError, ConfigError
 
 @contextmanager
 def hold(state_dir: Path) -> Iterator[None]:
-    """The lock on ``state_dir`` while the block runs. The file stays and tells who holds it.
+    """The lock on ``state_dir`` while the block runs. The file remains; it holds the pid of its holder.
 
     Raises: BusyError with the holder's pid; ConfigError where the folder can't be written.
     """

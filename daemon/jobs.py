@@ -1,4 +1,4 @@
-"""The clock: which function runs how often. The functions launch elsewhere and know no scheduler."""
+"""Scheduled jobs: which function runs how often. The functions themselves know no scheduler."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ def scheduler(app: App) -> AsyncIOScheduler:
         timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
     every = IntervalTrigger(seconds=int(max(1, app.settings.probe_interval_s)), timezone="UTC")
-    at_once = datetime.now(UTC)  # so that the first question after a start is answered as fast as the next
+    at_once = datetime.now(UTC)  # so that the first request after a start is answered as fast as the next
     jobs.add_job(stoppable(snapshot.refresh), every, args=[app], id="refresh-hardware", next_run_time=at_once)
     jobs.add_job(
         stoppable(bandwidth.measure_read_rate), args=[app], id="measure-read-rate", next_run_time=at_once
@@ -31,8 +31,8 @@ def scheduler(app: App) -> AsyncIOScheduler:
 
 
 def stoppable(job: Callable[[App], Awaitable[object]]) -> Callable[[App], Awaitable[None]]:
-    """A job as the scheduler is to have it, which cancels those under way when it ends, and then logs each
-    as an error with its traceback."""
+    """``job`` without its CancelledError: the scheduler cancels running jobs when it ends, and would log each
+    as an error with a traceback."""
 
     @wraps(job)
     async def run(app: App) -> None:

@@ -1,4 +1,4 @@
-"""A lock for each key: tasks wait for one another only where they would do the same work twice."""
+"""A lock for each key: tasks wait for each other only if they would do the same work twice."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Log lines for a terminal, or for the journal, which stamps and names them itself."""
+"""The format of log lines: for a terminal, or for the journal, which adds time and unit itself."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ ROOMS = ("daemon", "config", "launchers", "catalog", "probes")
 
 
 class JournalFormatter(logging.Formatter):
-    """No time, the level as the journal reads it."""
+    """Without time; the level as a prefix that the journal reads."""
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"<{SYSLOG_LEVEL.get(record.levelname, 6)}>"
@@ -26,7 +26,7 @@ def goes_to_journal(descriptor: int, environ: Mapping[str, str]) -> bool:
 
 
 def configure(level: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Everything to standard error. Libraries speak from warnings on, whatever ours say."""
+    """Logs to standard error: ours from ``level`` on, libraries from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
     if goes_to_journal(sys.stderr.fileno(), environ):
         handler.setFormatter(JournalFormatter("%(name)s: %(message)s"))

@@ -37,28 +37,28 @@ def run(argv: Sequence[str] | None = None) -> int:
             socket=given.socket,
         )
         log_format.configure(settings.log_level)
-        _tell_hub(settings)
+        _export_hub_token(settings)
         with instance_lock.hold(settings.state_dir):
             asyncio.run(serve(settings))
-    except NodeError as error:  # the process's edge: told without a traceback
+    except NodeError as error:  # the process's edge: printed without a traceback
         sys.stderr.write(f"node-daemon: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return 1
     return 0
 
 
-def _tell_hub(settings: Settings) -> None:
-    """The hub's client reads the owner's token from here, in this process and in those of downloads."""
+def _export_hub_token(settings: Settings) -> None:
+    """The hub's client reads the token from the environment, here and in download processes."""
     if settings.hub_token is not None:
         os.environ["HF_TOKEN"] = settings.hub_token.get_secret_value()
 
 
 async def serve(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT; a second one ends the engines at once."""
-    notify, asked = SystemdNotifier(), asyncio.Event()
+    notify, stop_requested = SystemdNotifier(), asyncio.Event()
     async with running(settings, notify) as app:
-        _on_signals(app, asked)
+        _on_signals(app, stop_requested)
         notify("READY=1", f"STATUS={status.summary(app)}")
-        await asked.wait()
+        await stop_requested.wait()
     log.info("stopped")
 
 
@@ -67,7 +67,7 @@ async def running(
     settings: Settings, notify: SystemdNotifier, adapters: Adapters | None = None
 ) -> AsyncIterator[App]:
     """A daemon that serves while the block runs. The caller holds the lock on the state."""
-    async with AsyncExitStack() as undo:  # each step leaves its opposite: the stop is the exact reverse
+    async with AsyncExitStack() as undo:  # each step pushes its opposite: the stop is the exact reverse
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
         undo.push_async_callback(asyncio.to_thread, store.close)
         app = await asyncio.to_thread(build_app, settings, store, adapters)
@@ -83,19 +83,19 @@ async def running(
         undo.callback(scheduler.shutdown, wait=False)
         await undo.enter_async_context(hotplug.watch_devices(app))
         await undo.enter_async_context(server.listening(app))
-        telling = asyncio.create_task(_tell(app, notify), name="notify")
-        undo.callback(telling.cancel)
+        reporting = asyncio.create_task(_report_status(app, notify), name="notify")
+        undo.callback(reporting.cancel)
         log.info("serving: socket=%s state_dir=%s", settings.socket, settings.state_dir)
         undo.callback(_close_streams, app)
         undo.callback(notify, "STOPPING=1", "STATUS=stopping")
         yield app
 
 
-def _on_signals(app: App, asked: asyncio.Event) -> None:
+def _on_signals(app: App, stop_requested: asyncio.Event) -> None:
     def stop() -> None:
-        if asked.is_set():
+        if stop_requested.is_set():
             kill_all(app)
-        asked.set()
+        stop_requested.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -103,26 +103,26 @@ def _on_signals(app: App, asked: asyncio.Event) -> None:
 
 
 def _close_streams(app: App) -> None:
-    """Whoever follows something hears its end; the API waits for them."""
+    """Ends every stream: the API waits for its open requests."""
     app.stopping.close()
     app.events.close()
-    for track in (
+    for progress in (
         *(launch.progress for launch in app.launches.values()),
         *(pull.progress for pull in app.pulls.values()),
     ):
-        track.close()
+        progress.close()
 
 
-async def _tell(app: App, notify: SystemdNotifier) -> None:
-    """The manager hears how we are, and that the loop still turns."""
+async def _report_status(app: App, notify: SystemdNotifier) -> None:
+    """Reports status changes and watchdog pings to systemd."""
     feeding = asyncio.create_task(notify.feed_watchdog(), name="watchdog")
-    told = ""
+    reported = ""
     try:
         while True:
-            words = status.summary(app)
-            if words != told:
-                notify(f"STATUS={words}")
-                told = words
+            summary = status.summary(app)
+            if summary != reported:
+                notify(f"STATUS={summary}")
+                reported = summary
             await asyncio.sleep(STATUS_EVERY_S)
     finally:
         feeding.cancel()
@@ -132,10 +132,10 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="node-daemon",
         description="Plans, launches and keeps alive local language models. node-ctl talks to it.",
-        epilog="Every setting can stand in the settings file or in NODE_DAEMON_<SETTING>: docs/settings.md",
+        epilog="Every setting can be set in the settings file or as NODE_DAEMON_<SETTING>: docs/settings.md",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="the settings file")
-    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="where state and logs lie")
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="the folder of state and logs")
     parser.add_argument("--socket", type=Path, metavar="PATH", help="the control socket")
     parser.add_argument("--version", action="version", version=f"node-daemon {status.VERSION}")
     return parser

@@ -16,12 +16,12 @@ from daemon.app import App
 from domain.errors import BusyError, ConfigError, NodeError
 
 MODE = 0o660
-LONGEST_PATH = 107  # unix(7): sun_path has 108 bytes, the last one is 0
-GOODBYE_S = 5
+MAX_PATH_BYTES = 107  # unix(7): sun_path has 108 bytes, the last one is 0
+SHUTDOWN_TIMEOUT_S = 5
 
 
 class Server(uvicorn.Server):
-    """Leaves the signals to ``main``."""
+    """Leaves signal handling to ``main``."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -30,7 +30,7 @@ class Server(uvicorn.Server):
 
 @asynccontextmanager
 async def listening(app: App) -> AsyncIterator[None]:
-    """The API answers while the block runs; at its end open requests get a moment to finish."""
+    """The API answers while the block runs; at its end open requests get SHUTDOWN_TIMEOUT_S to finish."""
     path = app.settings.socket
     listener = await asyncio.to_thread(bind, path)
     config = uvicorn.Config(
@@ -41,7 +41,7 @@ async def listening(app: App) -> AsyncIterator[None]:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GOODBYE_S,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
     )
     server = Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
@@ -62,12 +62,12 @@ async def listening(app: App) -> AsyncIterator[None]:
 def bind(path: Path) -> socket.socket:
     """A listening socket at ``path``, for its owner and group alone. Blocks.
 
-    A socket that nobody listens on is what is left of a crash, and is replaced. Raises: BusyError for
-    one that somebody does listen on, ConfigError where none can be.
+    One that nobody listens on was left by a crash and is replaced. Raises: BusyError if another daemon
+    listens on it, ConfigError if it can't be created.
     """
-    if len(os.fsencode(path)) > LONGEST_PATH:
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise ConfigError(
-            f"{path} is too long for a socket: {len(os.fsencode(path))} of {LONGEST_PATH} bytes",
+            f"{path} is too long for a socket: {len(os.fsencode(path))} of {MAX_PATH_BYTES} bytes",
             hint="set socket to a shorter path",
         )
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

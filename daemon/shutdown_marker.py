@@ -1,4 +1,4 @@
-"""Tells at a start whether the last daemon was shut down: it may have died, or the machine under it."""
+"""Detects at a start whether the previous daemon was shut down, died, or went down with its machine."""
 
 from dataclasses import dataclass
 
@@ -31,5 +31,5 @@ async def mark_started(app: App) -> None:
 
 
 async def mark_stopped(app: App) -> None:
-    """If it can't be stored, the next start reports a death that was none."""
+    """If it can't be stored, the next start reports a death that did not happen."""
     await app.store.record(KEY, Marker(app.since, ended=True), boot_id=app.boot_id)

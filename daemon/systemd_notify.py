@@ -1,4 +1,4 @@
-"""Tells systemd how we are: READY, STATUS, STOPPING, WATCHDOG. sd_notify(3); silent without a manager."""
+"""Reports to systemd by sd_notify(3): READY, STATUS, STOPPING, WATCHDOG. Does nothing without a manager."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 class SystemdNotifier:
-    """Datagrams to the manager named by the environment, or to nobody."""
+    """Sends datagrams to the manager that NOTIFY_SOCKET names, if any."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
@@ -16,7 +16,7 @@ class SystemdNotifier:
         self.watchdog_s = _watchdog_s(environ)
 
     def __call__(self, *lines: str) -> None:
-        """Sends ``lines`` in one message. A manager that is gone is no trouble of ours."""
+        """Sends ``lines`` in one message. Errors are ignored: the manager may be gone."""
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
@@ -27,7 +27,7 @@ class SystemdNotifier:
                 return
 
     async def feed_watchdog(self) -> None:
-        """Says WATCHDOG=1 twice in each period: a loop that hangs stops saying it. Runs until cancelled."""
+        """Sends WATCHDOG=1 twice in each period, unless the event loop hangs. Runs until cancelled."""
         while self.watchdog_s is not None:
             self("WATCHDOG=1")
             await asyncio.sleep(self.watchdog_s / 2)

@@ -108,7 +108,7 @@ class StopBody(Body):
 
 
 def profile(data: dict[str, Any] | None) -> Hardware | None:
-    """A box that isn't here. Raises: UsageError that names the field."""
+    """The hardware of another machine. Raises: UsageError that names the field."""
     if data is None:
         return None
     try:

@@ -11,7 +11,7 @@ from domain import errors
 
 log = logging.getLogger(__name__)
 
-# The nearest base of an error decides. 423 is Locked: someone else holds it.
+# By the nearest base class of the error. 423 is Locked, RFC 4918.
 STATUS: dict[type[errors.NodeError], int] = {
     errors.NodeError: 500,
     errors.UsageError: 422,
@@ -42,8 +42,8 @@ def install(app: FastAPI) -> None:
     async def misread(request: Request, error: RequestValidationError) -> JSONResponse:
         del request
         first = min(
-            error.errors(), key=lambda one: one["type"] != "extra_forbidden"
-        )  # a typo explains the rest
+            error.errors(), key=lambda detail: detail["type"] != "extra_forbidden"
+        )  # a misspelt field causes the other errors
         where = ".".join(str(part) for part in first["loc"] if part != "body")
         message = f"{where}: {first['msg']}" if where else str(first["msg"])
         return JSONResponse(body("bad_usage", message, "GET /openapi.json describes every request"), 422)

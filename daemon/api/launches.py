@@ -1,4 +1,4 @@
-"""Launches: begin, list, look at, stop."""
+"""Launches: begin, list, show, stop."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1/launches")
 
 @router.post("", status_code=202)
 async def post_launch(request: Request, response: Response, body: LaunchBody) -> Any:
-    """Begins a launch, 202; 200 where the same one is desired already. Its progress tells the rest."""
+    """Begins a launch, 202; 200 if the same one is desired already. Its progress reports the rest."""
     launch, created = await service.launch(app_of(request), body.model, body.options(), body.name)
     response.status_code = 202 if created else 200
     return {"name": launch.name, "created": created}
@@ -33,5 +33,5 @@ async def get_launch(request: Request, name: str) -> Any:
 
 @router.post("/{name}/stop")
 async def post_stop(request: Request, name: str, body: StopBody | None = None) -> Any:
-    """Ends it; it is no longer desired. With ``forget`` nothing of it is remembered, too."""
+    """Ends it; it is no longer desired. With ``forget`` its record is deleted, too."""
     return to_json(await service.stop(app_of(request), name, forget=body is not None and body.forget))

@@ -1,4 +1,4 @@
-"""Questions about models: what would be the best command, what would this command take."""
+"""Plans, estimates, comparisons, and searches of the hub."""
 
 from typing import Any
 
@@ -45,5 +45,5 @@ async def post_compare(request: Request, body: CompareBody) -> Any:
 
 @router.post("/search")
 async def post_search(request: Request, body: SearchBody) -> Any:
-    """Repositories of the hub whose names hold these words, the most downloaded first."""
+    """Repositories of the hub whose names contain these words, the most downloaded first."""
     return to_json(await search(app_of(request), body.words, limit=body.limit, formats=body.formats))

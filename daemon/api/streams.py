@@ -1,4 +1,4 @@
-"""What is followed: progress, events, logs. Every stream ends when the daemon stops."""
+"""Streams: progress, events, logs. Each ends when the daemon stops."""
 
 import json
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ async def get_events(
 async def get_log(
     request: Request, name: str, lines: Annotated[int, Query(ge=0, le=100_000)] = 100, follow: bool = False
 ) -> StreamingResponse:
-    """The engine's own last lines."""
+    """The last lines of the engine's log."""
     app = app_of(request)
     launch = service.get(app, name)
     tail = log_tail.read(app.log_path(launch.name), lines, follow=follow, ended=app.stopping)

@@ -1,4 +1,4 @@
-"""Weights: pulled, listed, pinned, removed, made room for, verified, adopted."""
+"""Weights: pull, list, pin, remove, make room, verify, adopt."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ async def post_pull(request: Request, response: Response, body: PullBody) -> Any
 
 @router.get("/pulls")
 async def get_pulls(request: Request) -> Any:
-    """Those under way, and the last ones that are over."""
+    """Pulls under way, and the last ones that are over."""
     return to_json([pull.row() for pull in app_of(request).pulls.values()])
 
 
@@ -40,7 +40,7 @@ async def get_progress(request: Request, number: int) -> StreamingResponse:
 
 @router.post("/pulls/{number}/cancel")
 async def post_cancel(request: Request, number: int) -> Any:
-    """Ends it; what was fetched is kept."""
+    """Ends it; what is on disk is kept."""
     return to_json((await pulls.cancel(app_of(request), number)).row())
 
 
@@ -64,7 +64,7 @@ async def post_remove(request: Request, body: ModelBody) -> Any:
 
 @router.post("/models/gc")
 async def post_gc(request: Request, body: RoomBody) -> Any:
-    """Makes room: leftovers, then what was not used for longest."""
+    """Makes room: deletes leftovers, then the least recently used weights."""
     return to_json(await service.make_room(app_of(request), free_bytes=body.free_bytes, dry_run=body.dry_run))
 
 
@@ -72,7 +72,7 @@ async def post_gc(request: Request, body: RoomBody) -> Any:
 async def get_verify(
     request: Request, model: Annotated[str | None, Query(max_length=4096)] = None
 ) -> StreamingResponse:
-    """Hashes weights again; a line each step. Closing the connection ends it."""
+    """Hashes weights again and streams each step. Closing the connection ends it."""
     app = app_of(request)
     if model is not None:
         await service.find(app, model)  # an unknown name is refused before the stream begins

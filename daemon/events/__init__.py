@@ -1,1 +1,1 @@
-"""What happened: the event log, progress logs, and how followers are woken."""
+"""Events: the event log, progress logs, and the broadcast that wakes their followers."""

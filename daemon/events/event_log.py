@@ -1,4 +1,4 @@
-"""Events: written to the store, told to followers, logged."""
+"""The event log: stored, streamed to followers, and written to the daemon's log."""
 
 import asyncio
 import logging
@@ -13,20 +13,18 @@ log = logging.getLogger(__name__)
 
 
 class EventLog:
-    """What happened here, for an owner who was not looking."""
-
     def __init__(self, store: Store) -> None:
         self._store = store
         self._broadcast = Broadcast()
 
     async def append(self, kind: str, message: str, *, launch: str | None = None) -> None:
-        """An event that can't be stored is logged all the same: it must not end what it tells of."""
+        """An event that can't be stored is only logged: a full disk must not stop what it reports."""
         log.info("event: kind=%s launch=%s %s", kind, launch, message)
         try:
             await self._store.run(self._store.events.append, kind, message, launch)
         except StateError as error:
             log.warning("event not stored: %s", error)
-        self._broadcast.tell()
+        self._broadcast.notify_all()
 
     def close(self) -> None:
         self._broadcast.close()
@@ -34,13 +32,13 @@ class EventLog:
     async def read(self, since: int, *, follow: bool) -> AsyncIterator[Event]:
         """Events after ``since``; with ``follow`` those to come, too, until the daemon stops."""
         while True:
-            news = asyncio.ensure_future(self._broadcast.wait())
+            change = asyncio.ensure_future(self._broadcast.wait())
             try:
                 for event in await self._store.run(self._store.events.since, since):
                     since = event.id
                     yield event
                 if not follow or self._broadcast.closed:
                     return
-                await news
+                await change
             finally:
-                news.cancel()
+                change.cancel()

@@ -23,7 +23,7 @@ class ProgressLog:
             self._lines.pop()
         self._count += 1
         self._lines.append((self._count, line))
-        self._broadcast.tell()
+        self._broadcast.notify_all()
 
     def say(self, step: Step, message: str, *, error: NodeError | None = None) -> None:
         line = Progress(step, message, time.time())

@@ -1,4 +1,4 @@
-"""One launch as it lives in this daemon: what is wanted, what runs, how it came there."""
+"""One launch in this daemon: its request, its state, its plan, its engine."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -39,13 +39,13 @@ class Attempts:
 
 @dataclass(slots=True, eq=False)
 class Launch:
-    """Its supervisor (``task``) alone changes it; others read it, and give ``orders``. Without a task it is
-    at rest: stopped, or given up.
+    """Only its supervisor (``task``) changes it; others read it, and give ``orders``. Without a task it is at
+    rest: stopped, or given up.
 
-    ``gpu_ids`` are the ids of the GPUs as ``plan`` counts them, () for an engine that was taken over.
-    ``replaced`` is the launch at rest that had the name before, until this one has served. ``accepted`` is
-    done once it is stored as desired.
-    ``stored``: the store has a row of it; ``unsaved``: that row, or the lack of one, is out of date.
+    ``gpu_ids`` are the ids of the GPUs that ``plan`` numbers, () for an engine that was adopted. ``replaced``
+    is the launch at rest that had the name before, until this one serves. ``accepted`` is done once it is
+    stored as desired. ``stored``: the store has its row; ``unsaved``: that row, or its absence, is out of
+    date.
     """
 
     request: LaunchRequest
@@ -68,7 +68,7 @@ class Launch:
 
     @classmethod
     def from_record(cls, record: LaunchRecord) -> "Launch":
-        """As the last daemon left it: waiting to be served if desired, else at rest."""
+        """As the previous daemon left it: queued if desired, else at rest."""
         return cls(
             request=record.request,
             lifecycle=_lifecycle(record),
@@ -105,11 +105,11 @@ class Launch:
         self.lifecycle.apply(event)
 
     def answer(self, error: NodeError) -> None:
-        """Everyone who waits for it to be accepted or stopped."""
+        """Answers everyone who waits for it to be accepted or stopped."""
         self.orders.answer_stop(error)
         if self.accepted is not None and not self.accepted.done():
             self.accepted.set_exception(error)
-            self.accepted.exception()  # whoever asked may be gone: then nobody retrieves it
+            self.accepted.exception()  # marks it as retrieved: the caller may be gone
 
     def say(self, step: Step, message: str, *, error: NodeError | None = None) -> None:
         self.progress.say(step, message, error=error)
@@ -118,7 +118,7 @@ class Launch:
         self.reused = (*self.reused, what)
 
     def record(self, state: LaunchState | None = None) -> LaunchRecord:
-        """As it is, or as it will be in ``state``."""
+        """Its current values, with ``state`` in place of its own if given."""
         return LaunchRecord(
             request=self.request,
             desired=self.lifecycle.desired,
@@ -164,7 +164,7 @@ def _lifecycle(record: LaunchRecord) -> Lifecycle:
 
 
 def _shown(plan: Plan | None) -> Plan | None:
-    """As others may see it: an address that it was asked for by may hold a password."""
+    """``plan`` for display: the address of a model may contain a password."""
     if plan is None:
         return None
     weights = replace(plan.weights, repo=without_secrets(plan.weights.repo))

@@ -1,4 +1,4 @@
-"""The state of one launch over time: what it is, whether it is desired, and how it came there."""
+"""The state of one launch over time: the current one, whether it is desired, and its history."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -7,18 +7,18 @@ from daemon.launches.state_machine import Event, after
 from daemon.state.records import Transition, now
 from domain.launch import LaunchState
 
-HISTORY = 32  # transitions kept for who asks how it came to this
+MAX_HISTORY = 32  # the latest transitions
 
 
 @dataclass(slots=True)
 class Lifecycle:
-    """``since`` is the time of the last change of ``state``. ``desired``: it is served again whatever happens
-    to its engine, its daemon or its machine."""
+    """``since`` is the time of the last change of ``state``. ``desired``: it is served again after the end
+    of its engine, its daemon or its machine."""
 
     state: LaunchState = LaunchState.QUEUED
     desired: bool = True
     since: str = field(default_factory=now)
-    history: deque[Transition] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    history: deque[Transition] = field(default_factory=lambda: deque(maxlen=MAX_HISTORY))
 
     def apply(self, event: Event) -> None:
         """Raises: IllegalTransitionError."""

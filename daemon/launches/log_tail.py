@@ -1,4 +1,4 @@
-"""The last lines of a log, then those that come, past a rotation, in chunks: a line may be of any length."""
+"""The last lines of a log, then new ones, across rotations. In chunks, because a line may have any length."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ CHUNK_BYTES = 64 * 1024
 
 
 async def read(path: Path, lines: int, *, follow: bool, ended: Broadcast) -> AsyncIterator[bytes]:
-    """In chunks. A log that does not exist yet is empty. Following ends with the daemon."""
+    """Chunks of the log. One that does not exist yet is empty. Following ends with the daemon."""
     position, end = await asyncio.to_thread(last_lines, path, lines)
     while position < end:
         text = await asyncio.to_thread(_read, path, position, end - position)
@@ -44,7 +44,7 @@ def last_lines(path: Path, lines: int) -> tuple[int, int]:
 
 
 def text_of(path: Path, lines: int, most_bytes: int) -> bytes:
-    """The last ``lines`` lines, of these the last ``most_bytes``. Blocks."""
+    """The last ``lines`` lines, at most the last ``most_bytes`` of them. Blocks."""
     begin, end = last_lines(path, lines)
     begin = max(begin, end - most_bytes)
     text = b""
@@ -57,16 +57,16 @@ def _begin_of_last(file: BinaryIO, end: int, lines: int) -> int:
     """Searches backwards for the newline before them; the one that ends the last line does not count."""
     if lines == 0:
         return end
-    wanted, position = lines, max(0, end - 1)
+    missing, position = lines, max(0, end - 1)
     while position > 0:
         begin = max(0, position - CHUNK_BYTES)
         file.seek(begin)
         chunk = file.read(position - begin)
-        found = len(chunk)
-        while (found := chunk.rfind(b"\n", 0, found)) >= 0:
-            wanted -= 1
-            if wanted == 0:
-                return begin + found + 1
+        newline = len(chunk)
+        while (newline := chunk.rfind(b"\n", 0, newline)) >= 0:
+            missing -= 1
+            if missing == 0:
+                return begin + newline + 1
         position = begin
     return 0
 
@@ -81,7 +81,7 @@ def _read(path: Path, position: int, most_bytes: int) -> bytes:
 
 
 def _since(path: Path, position: int) -> tuple[bytes, int]:
-    """What was written since ``position``; from the start where the file was cut meanwhile."""
+    """What was written since ``position``; from the start if the file is shorter by now, after a rotation."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""The names of launches: of a file, a unit and a model at once."""
+"""The names of launches, valid as the names of a file, a unit and a model."""
 
 import re
 
@@ -10,7 +10,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 def checked_name(name: str) -> str:
-    """Raises: UsageError for what can't be the name of a file, a unit and a model at once."""
+    """``name``, if it is valid. Raises: UsageError."""
     if not NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} can't be the name of a launch",
@@ -28,9 +28,10 @@ def name_of(model: str) -> str:
 
 
 def _of_hub(model: str) -> str | None:
-    """The repository, or the file of it, that ``model`` names: no revision, no page."""
+    """The repository or file on the hub that ``model`` names, without a revision; ``None`` for other
+    names."""
     try:
         target = names.parse(model).target
-    except NodeError:  # its launch raises it again, where its owner reads it
+    except NodeError:  # resolving the name raises it again, and reports it
         return None
     return target.file or target.repo if isinstance(target, names.Repo) else None

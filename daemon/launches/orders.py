@@ -1,4 +1,4 @@
-"""What others want of a launch. They give orders; its supervisor carries them out."""
+"""The orders to a launch: others give them, its supervisor carries them out."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from domain.launch import LaunchRow
 
 
 class Orders:
-    """Belongs to the event loop."""
+    """For the event loop only."""
 
     def __init__(self) -> None:
         self.stop = False
@@ -23,23 +23,24 @@ class Orders:
         return self.stop or self.shut_down
 
     def give_stop(self, *, forget: bool) -> "asyncio.Future[LaunchRow]":
-        """No longer desired. The result is its row once nothing of it runs, or why that can't be had."""
+        """It is no longer desired. The result is its row once nothing of it runs, or the error that prevents
+        it."""
         self.stop = True
         self.forget = self.forget or forget
         if self._stopped is None or self._stopped.done():
             self._stopped = asyncio.get_running_loop().create_future()
-        self._given.tell()
+        self._given.notify_all()
         return self._stopped
 
     def give_shut_down(self) -> None:
-        """Ends with the daemon, and stays desired."""
+        """It ends with the daemon, and stays desired."""
         self.shut_down = True
-        self._given.tell()
+        self._given.notify_all()
 
     def give_retry(self) -> None:
-        """Does not wait any longer for the next try."""
+        """It tries again at once."""
         self.retry = True
-        self._given.tell()
+        self._given.notify_all()
 
     def answer_stop(self, result: LaunchRow | Exception) -> None:
         """Answers everyone who asked to stop it."""
@@ -47,7 +48,7 @@ class Orders:
             return
         if isinstance(result, Exception):
             self._stopped.set_exception(result)
-            self._stopped.exception()  # whoever asked may be gone: then nobody retrieves it
+            self._stopped.exception()  # marks it as retrieved: the caller may be gone
         else:
             self._stopped.set_result(result)
 

@@ -1,4 +1,4 @@
-"""Launches in the store. A launch that can't be written is marked, and written once the disk has room."""
+"""Stores launches. One that can't be written is marked as unsaved, and written once the disk has space."""
 
 import logging
 
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 async def save(app: App, launch: Launch, state: LaunchState | None = None) -> StateError | None:
-    """Stores it as it is, or as it will be in ``state``. Why that failed, ``None`` if it did not."""
+    """Stores it, with ``state`` in place of its own if given. Returns the error if that failed."""
     launch.stored = True
     try:
         await app.store.run(app.store.launches.save, launch.record(state))
@@ -24,13 +24,14 @@ async def save(app: App, launch: Launch, state: LaunchState | None = None) -> St
 
 
 async def update(app: App, launch: Launch, state: LaunchState) -> StateError | None:
-    """As ``save``, for a launch that the store has a row of: one that was given up before it had a plan
-    leaves none."""
+    """As ``save``, but only if the store has its row: a launch that was given up before it had a plan leaves
+    none."""
     return await save(app, launch, state) if launch.stored else None
 
 
 async def withdraw(app: App, launch: Launch) -> None:
-    """The store is as if ``launch`` had never been asked for. A failure is logged, and tried again."""
+    """Restores the store to what it was before ``launch``. A failure is logged, and tried again by
+    ``flush``."""
     launch.stored = False
     try:
         if launch.replaced is not None and launch.replaced.stored:
@@ -45,7 +46,7 @@ async def withdraw(app: App, launch: Launch) -> None:
 
 
 async def flush(app: App) -> None:
-    """What could not be stored before, tried again: a job of the schedule."""
+    """A scheduled job: stores what could not be stored before."""
     was_read_only = app.store.database.read_only_because is not None
     if was_read_only and not await app.store.run(app.store.database.write_again):
         return

@@ -1,5 +1,5 @@
-"""At a start: what was desired is served again. Engines that outlived the last daemon are taken over, not
-started a second time; those that nobody desires any more are ended."""
+"""Restores the launches of the previous daemon: desired ones are served again. Their engines that still run
+are adopted, not started a second time; those of launches that are no longer desired are ended."""
 
 import asyncio
 import logging
@@ -21,11 +21,12 @@ UNKNOWN_MODEL = "unknown"  # of an engine whose launch is not in the store any m
 
 
 async def restore(app: App) -> None:
-    """Returns when survivors are known and all that was desired is on its way, in its old order."""
+    """Returns once running engines are adopted and all desired launches are supervised, in their old
+    order."""
     for record in await app.store.run(app.store.launches.all):
         app.launches[record.request.name] = Launch.from_record(record)
     for run in await app.store.run(app.store.runs.unfinished):
-        await _settle(app, run)
+        await _restore_run(app, run)
     await _end_unknown(app)
     for launch in tuple(app.launches.values()):
         if launch.lifecycle.desired:
@@ -35,8 +36,8 @@ async def restore(app: App) -> None:
             supervise(app, launch)
 
 
-async def _settle(app: App, run: Run) -> None:
-    """One run whose end nobody saw: its engine is the launch's again, or is found to have ended."""
+async def _restore_run(app: App, run: Run) -> None:
+    """One run without a recorded end: adopts its engine, or records that it has ended."""
     name = launch_of(run.launch)
     launch = app.launches.get(name)
     if launch is not None and launch.engine is not None:
@@ -54,7 +55,7 @@ async def _settle(app: App, run: Run) -> None:
 
 
 async def _survivor(app: App, run: Run, launch: Launch | None) -> Engine | None:
-    """By the pid that was stored, else by its command: another may have been started since."""
+    """Found by the stored pid, else by the command: its pid may not have been stored."""
     plan = None if launch is None else launch.plan
     if run.identity is not None and (engine := await adopt_engine(app, run, plan, run.identity)):
         return engine
@@ -70,16 +71,16 @@ async def _close(app: App, run: Run) -> None:
 
 
 def _unknown(name: str) -> Launch:
-    """For an engine whose launch is not in the store any more: it is ended, and forgotten."""
+    """For an engine whose launch is no longer in the store: it is ended, then forgotten."""
     stopped = Lifecycle(LaunchState.STOPPED, desired=False)
     return Launch(LaunchRequest(name, UNKNOWN_MODEL, LaunchOptions()), stopped)
 
 
 async def _end_unknown(app: App) -> None:
-    """Engines of this state that no run tells of: they were started while the state could not be written."""
-    owned = await asyncio.to_thread(app.adapters.find_engines, str(app.settings.state_dir))
+    """Ends engines of this state folder without a run: they started while the state could not be written."""
+    engines = await asyncio.to_thread(app.adapters.find_engines, str(app.settings.state_dir))
     adopted = {launch.pid for launch in app.launches.values()}
-    for identity in owned:
+    for identity in engines:
         if identity.pid not in adopted:
             log.warning("engine without a run is ended: pid=%d", identity.pid)
             try:

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from domain.errors import BadModelError, NodeError, UnknownModelError, UsageError
 
-# What another try can't mend: a name that leads nowhere, a file that is no model, options that contradict
+# Errors that another try does not fix: an unknown name, a file that is no model, contradictory options
 PERMANENT = (UnknownModelError, BadModelError, UsageError)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Waits grow from ``first_s`` twofold to ``longest_s``; from ``loop_failures`` in a row on a launch is
-    shown as failed while it is tried again."""
+    """Waits double from ``first_s`` up to ``longest_s``. After ``loop_failures`` in a row a launch is shown
+    as failed, and still tried again."""
 
     first_s: float
     longest_s: float
@@ -29,9 +29,9 @@ def next_try(
 ) -> Retry | None:
     """The next try after ``failures`` in a row, this one counted; ``None`` to give up.
 
-    A launch is ``attended`` until it served for the first time in the daemon that accepted it: its owner is
-    there and reads the error. Nobody reads it after a restart of the daemon or once it served, so it is
-    given up only where it was never ``planned`` and the error is permanent.
+    A launch is ``attended`` until it has served for the first time in the daemon that accepted it: its owner
+    is there and reads the error, which ends it. Later, or after a restart of the daemon, nobody reads it:
+    then it is given up only if it was never ``planned`` and the error is permanent.
     """
     if attended or (not planned and isinstance(error, PERMANENT)):
         return None

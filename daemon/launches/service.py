@@ -1,4 +1,4 @@
-"""What others ask of launches: the API to launch, look up and stop one, the end of the daemon to stop all."""
+"""Launches for the rest of the daemon: launch, look up and stop one; stop all at the end of the daemon."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ def get_or_create(
     """The launch, and whether this call began it. No await inside: two calls can't both begin it.
 
     The same request again begins nothing; one that waits for its next try tries now. Raises: BusyError
-    for another request under a name in use, UsageError for a name that is none.
+    for another request under a name in use, UsageError for an invalid name.
     """
     request = LaunchRequest(name_of(model) if name is None else checked_name(name), model, options)
     existing = app.launches.get(request.name)
@@ -80,7 +80,7 @@ async def stop(app: App, name: str, *, forget: bool = False) -> LaunchRow:
 
 
 def kill_all(app: App) -> None:
-    """No more grace: every engine's session is killed. Whoever waits for its end goes on."""
+    """Kills every engine's session without a grace period. Pending stops then return."""
     for one in app.launches.values():
         if one.pid is not None:
             log.warning("killed without grace: launch=%s pid=%d", one.name, one.pid)

@@ -1,6 +1,6 @@
-"""Owns one launch: starts it, waits for its end, starts it again, ends it when it is ordered to.
+"""Owns one launch: starts it, waits for its end, starts it again, and ends it when it is ordered to.
 
-Everything that happens to a launch is applied here, in one task; what others want reaches it as orders.
+All changes of a launch are made here, in one task; others give it orders.
 """
 
 import asyncio
@@ -23,12 +23,13 @@ TRACEBACK = "the daemon's log has the traceback"
 
 
 def supervise(app: App, launch: Launch) -> None:
-    """Gives ``launch`` its task. The app holds it, so that no caller that goes away can end it."""
+    """Starts the task of ``launch``. The app holds it, so that a caller that is cancelled does not end it."""
     launch.task = asyncio.create_task(_supervise(app, launch), name=f"supervise {launch.name}")
 
 
 async def _supervise(app: App, launch: Launch) -> None:
-    """Until nothing of it runs and nothing is ordered, with no await between that and being at rest."""
+    """Runs until nothing of the launch runs and no order is open, with no await between that and being at
+    rest."""
     try:
         if await _accept(app, launch):
             while not launch.orders.must_end:
@@ -40,7 +41,7 @@ async def _supervise(app: App, launch: Launch) -> None:
                 await _end(app, launch)
                 if launch.orders.shut_down:
                     break
-    except Exception as bug:  # nobody awaits this task: whoever waits for the launch must hear of a bug
+    except Exception as bug:  # nobody awaits this task: callers that wait for the launch must get the error
         log.exception("supervision broke: launch=%s", launch.name)
         error = NodeError(f"{type(bug).__name__}: {bug}", hint=TRACEBACK)
         launch.attempts.last_error = str(error)
@@ -52,7 +53,7 @@ async def _supervise(app: App, launch: Launch) -> None:
 
 
 async def _accept(app: App, launch: Launch) -> bool:
-    """Stores a launch that was just asked for: it is accepted only once it outlives its daemon."""
+    """Stores a new launch: it is accepted only once it would survive a restart of the daemon."""
     if launch.accepted is None or launch.accepted.done():
         return True
     error = await persistence.save(app, launch)
@@ -72,7 +73,7 @@ async def _accept(app: App, launch: Launch) -> bool:
 
 
 async def _try_once(app: App, launch: Launch) -> float | None:
-    """One attempt and what follows from its end: the seconds until the next one, ``None`` for none."""
+    """One attempt. Returns the seconds until the next one, ``None`` for no other."""
     launch.orders.retry = False
     attempt = launch.progress
     error = await _unless_ended(launch, _serve(app, launch))
@@ -104,7 +105,7 @@ async def _try_once(app: App, launch: Launch) -> float | None:
 
 
 async def _unless_ended(launch: Launch, attempt: Coroutine[None, None, NodeError]) -> NodeError | None:
-    """Why ``attempt`` is over; ``None`` where an order to end the launch interrupted it."""
+    """The error that ended ``attempt``; ``None`` if an order to end the launch interrupted it."""
     running = asyncio.create_task(attempt, name=f"serve {launch.name}")
     ordered = asyncio.create_task(launch.orders.until(lambda: launch.orders.must_end))
     try:
@@ -117,7 +118,7 @@ async def _unless_ended(launch: Launch, attempt: Coroutine[None, None, NodeError
 
 
 async def _serve(app: App, launch: Launch) -> NodeError:
-    """One start and the whole life of its engine. Returns why it is over."""
+    """Starts the engine and waits for its end. Returns the error that ended it."""
     try:
         if launch.engine is not None and (launch.engine.trial or launch.plan is None):  # of the last daemon
             await launch.engine.process.stop()
@@ -151,7 +152,7 @@ async def _until_exit(app: App, launch: Launch) -> EngineError:
 
 
 async def _give_up(app: App, launch: Launch, error: NodeError, attempt: ProgressLog) -> None:
-    """What its owner sees comes last: who reads it may launch it again at once."""
+    """Stores first, then shows: whoever sees it given up may launch it again at once."""
     launch.lifecycle.desired = False
     if launch.plan is None or (launch.replaced is not None and launch.replaced.stored):
         await persistence.withdraw(app, launch)
@@ -166,7 +167,7 @@ async def _give_up(app: App, launch: Launch, error: NodeError, attempt: Progress
 
 
 async def _wait(launch: Launch, wait_s: float) -> None:
-    """For the next try, for an order to try now, or to end."""
+    """Waits for the time of the next try, or for an order to try now or to end."""
     orders = launch.orders
     try:
         async with asyncio.timeout(wait_s):
@@ -180,8 +181,8 @@ async def _wait(launch: Launch, wait_s: float) -> None:
 
 
 async def _end(app: App, launch: Launch) -> None:
-    """Carries out an order to end it. No longer desired is stored first: a daemon that dies meanwhile must
-    not bring it back."""
+    """Carries out an order to end it. That it is no longer desired is stored first: if the daemon dies
+    meanwhile, the next one must not serve it."""
     served, before = launch.state is LaunchState.READY, launch.state
     launch.apply(Event.STOP)
     await _note_stop(app, launch)
@@ -209,7 +210,7 @@ async def _note_stop(app: App, launch: Launch) -> None:
 
 
 async def _store_the_stop(app: App, launch: Launch) -> StateError | None:
-    """Why it could not be stored: then the next daemon would serve it again, and its owner must know."""
+    """The error if it could not be stored: its owner must know that the next daemon would serve it again."""
     if launch.orders.forget:
         try:
             await app.store.run(app.store.launches.forget, launch.name)
@@ -230,8 +231,8 @@ async def _store_the_stop(app: App, launch: Launch) -> StateError | None:
 
 
 async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError | None = None) -> bool:
-    """Returns once no engine of it is left; false where the daemon ends before that. One that can't be
-    killed is waited for, with its memory still reserved. ``why`` it is stopped is told first."""
+    """Returns true once no engine of it is left, false if the daemon ends before that. One that can't be
+    killed is waited for, with its memory still reserved; ``why`` it is stopped is reported first."""
     stuck = False
     while launch.engine is not None:
         try:

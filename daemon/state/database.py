@@ -1,7 +1,7 @@
 """The SQLite file: one connection, one thread that the event loop hands its calls to, numbered migrations.
 
-Where the file can't be opened for writing (a full or read-only disk), a copy of it is read instead: what is
-desired can be served, nothing can be stored, and ``read_only_because`` says why.
+If the file can't be opened for writing (a full or read-only disk), a copy of it is read instead: desired
+launches are served, nothing is stored, and ``read_only_because`` has the reason.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
-"""The table of events: it only grows, and the oldest go."""
+"""The table of events: the latest EVENTS_MAX, older ones are deleted."""
 
 from daemon.state.database import Database
 from daemon.state.records import Event, now
 
-EVENTS_KEPT = 10_000
+EVENTS_MAX = 10_000
 
 
 class EventTable:
@@ -20,7 +20,7 @@ class EventTable:
                 (at, kind, launch, message),
             )
             identity = int(done.lastrowid or 0)
-            db.execute("DELETE FROM events WHERE id <= ?", (identity - EVENTS_KEPT,))
+            db.execute("DELETE FROM events WHERE id <= ?", (identity - EVENTS_MAX,))
         return Event(identity, at, kind, launch, message)
 
     def since(self, identity: int = 0) -> tuple[Event, ...]:

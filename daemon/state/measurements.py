@@ -1,4 +1,4 @@
-"""The table of measurements: facts of this machine and of engines that are not measured twice."""
+"""The table of measurements: values of this machine and its engines, so that they are measured once."""
 
 import json
 import logging

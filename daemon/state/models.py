@@ -1,4 +1,4 @@
-"""The table of models on this disk: what is remembered of each beside its files."""
+"""The table of models on this disk: what is stored of each in addition to its files."""
 
 from daemon.state.database import Database
 from domain.local_model import ModelNote

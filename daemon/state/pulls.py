@@ -1,4 +1,4 @@
-"""The table of pulls: those that are under way come back after a restart of the daemon."""
+"""The table of pulls under way, which a restarted daemon resumes."""
 
 from daemon.state.database import Database
 from daemon.state.records import PullRecord, PullRequest

@@ -1,4 +1,4 @@
-"""What the daemon remembers: requests, runs, facts, events. Values only; ``store`` keeps them."""
+"""The values that the store holds: launches, pulls, runs, events."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ class LaunchRequest:
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """Weights that an owner asked for. ``policy`` is his own, ``None`` for that of the settings."""
+    """Weights that an owner asked for. ``policy`` is ``None`` for that of the settings."""
 
     model: str
     options: LaunchOptions
@@ -32,8 +32,8 @@ class PullRequest:
 
 @dataclass(frozen=True, slots=True)
 class PullRecord:
-    """A pull as the store holds it. ``weights`` are the files that its request came to: a restart goes on
-    with them, whatever the hub or the machine would say now. ``None`` until they are known."""
+    """A pull as the store holds it. ``weights`` are the files that its request was resolved to, ``None``
+    before that: a restart continues with them, even if the request would resolve to others by then."""
 
     id: int
     request: PullRequest
@@ -59,7 +59,8 @@ class LaunchRecord:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One engine process that was started. ``identity`` is ``None`` if we died before we knew it."""
+    """One engine process that was started. ``identity`` is ``None`` if the daemon died before it was
+    stored."""
 
     id: int
     launch: str
@@ -72,7 +73,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the events. ``id`` only grows."""
+    """One event. ``id`` increases with each."""
 
     id: int
     at: str
@@ -83,7 +84,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """``event`` made a launch ``state``."""
+    """A change of state: ``event`` led to ``state``."""
 
     at: str
     event: str
@@ -92,7 +93,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class LaunchDetails:
-    """One launch in full, as the API shows it. ``history`` ends with its present state."""
+    """One launch in full, as the API shows it. ``history`` ends with its current state."""
 
     launch: LaunchRow
     plan: Plan | None

@@ -19,7 +19,8 @@ class RunTable:
         self._unreadable = unreadable
 
     def begin(self, launch: str, command: Command, *, port: int, engine_version: str | None) -> int:
-        """The id of a new run, written before its process exists: one that outlives us is never unknown."""
+        """The id of a new run, stored before its process exists: an engine that outlives the daemon has
+        one."""
         with self._database.writing() as db:
             done = db.execute(
                 "INSERT INTO runs (launch, command, port, engine_version, started_at) VALUES (?, ?, ?, ?, ?)",
@@ -35,7 +36,7 @@ class RunTable:
             )
 
     def end(self, launches: Sequence[str], outcome: str) -> None:
-        """All that are not ended of ``launches``."""
+        """Ends all open runs of ``launches``."""
         with self._database.writing() as db:
             for launch in launches:
                 db.execute(
@@ -48,7 +49,7 @@ class RunTable:
             db.execute("UPDATE runs SET ended_at = ?, outcome = ? WHERE id = ?", (now(), outcome, run_id))
 
     def unfinished(self) -> tuple[Run, ...]:
-        """Runs whose end nobody saw, the oldest first."""
+        """Runs without a recorded end, the oldest first."""
         with self._database.reading() as db:
             rows = db.execute("SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id").fetchall()
         return readable(

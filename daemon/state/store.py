@@ -45,17 +45,17 @@ class Store:
         return await self.database.run(function, *args, **kwargs)
 
     async def recall(self, kind: type[T], key: str) -> T | None:
-        """The measurement ``key``, of whatever boot."""
+        """The measurement ``key``, of any boot."""
         return await self.run(self.measurements.get, kind, key)
 
     async def recall_of_boot(self, kind: type[T], key: str, boot_id: str | None) -> T | None:
-        """The measurement ``key`` if it is of that boot. Unknown boots are taken for the same one, and for
-        another than any that is known."""
-        found = await self.run(self.measurements.get_with_boot, kind, key)
-        return found[0] if found is not None and found[1] == boot_id else None
+        """The measurement ``key`` if it was stored in that boot. ``None`` is an unknown boot: equal to
+        itself, and different from all known ones."""
+        stored = await self.run(self.measurements.get_with_boot, kind, key)
+        return stored[0] if stored is not None and stored[1] == boot_id else None
 
     async def record(self, key: str, value: object, *, boot_id: str | None = None) -> None:
-        """Keeps a measurement. One that can't be stored is logged: it is measured again some day."""
+        """Stores a measurement. A failure is logged: the value is measured again later."""
         try:
             await self.run(self.measurements.put, key, value, boot_id=boot_id)
         except StateError as error:

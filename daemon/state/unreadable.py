@@ -1,4 +1,4 @@
-"""Rows that can't be read: reported as events, each once in the life of a daemon."""
+"""Reports rows that can't be read as events, each once per run of the daemon."""
 
 import logging
 
@@ -14,7 +14,7 @@ class Unreadable:
         self._reported: set[str] = set()
 
     def report(self, row: str, error: Exception) -> None:
-        """``row`` names it for its owner. A full disk keeps no other row from being read."""
+        """``row`` is the name that its owner knows. A full disk does not stop the reading of other rows."""
         if row in self._reported:
             return
         self._reported.add(row)

@@ -1,7 +1,7 @@
-"""Downloads: one for everyone who wants the same files. They hold no thread, and no process while they wait.
+"""Downloads: callers that want the same files share one. A waiting download holds no thread and no process.
 
-Out of its hours, or while others run, a download is an entry in memory. Any number of them leaves every other
-command, restart and event of the daemon working.
+Outside its window, or while others run, it is only an entry in memory: any number of them leaves all other
+commands, restarts and events of the daemon working.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ async def download(
 
 
 async def _joined(app: App, weights: Weights, policy: DownloadPolicy) -> Download:
-    """The download of these files, begun if there is none. One that is ending is waited for first."""
+    """The download of these files, a new one if there is none. Waits for one that is ending."""
     key = _key(weights)
     while (running := app.downloads.get(key)) is not None:
         if not running.is_ending:
@@ -77,7 +77,7 @@ def _key(weights: Weights) -> Key:
 
 
 async def _run(app: App, download: Download, policy: DownloadPolicy) -> Weights:
-    """Events record its start, each pause, its end, and now and then how far it is."""
+    """Events record its start, each pause, its end, and every EVENT_EVERY_S its progress."""
     name, size = inventory.name_of(download.weights), gib(download.weights.size_bytes)
     loop = asyncio.get_running_loop()
     began_s = loop.time()
@@ -110,7 +110,7 @@ async def _followed(app: App, download: Download, policy: DownloadPolicy) -> Wei
 
 
 async def _report(app: App, download: Download, progress: Progress, *, is_due: bool) -> None:
-    """To the events first: who sees a download wait finds the event of it."""
+    """Appends the event first: whoever sees the progress of a pause then finds its event."""
     name = inventory.name_of(download.weights)
     waited = download.last is not None and download.last.waiting is not None
     if progress.waiting and not waited:
@@ -133,7 +133,7 @@ def _summary(progress: Progress) -> str:
 async def _steps(
     app: App, download: Download, policy: DownloadPolicy
 ) -> AsyncGenerator[DownloadProgress, None]:
-    """A process runs only while bytes may be fetched: it ends when the window closes, and the queue moves."""
+    """A process runs only while the window is open; when it ends, the next download in the queue runs."""
     weights, models_dir = download.weights, app.settings.models_dir
     step = DownloadProgress(
         await asyncio.to_thread(metadata.bytes_here, weights, models_dir), weights.size_bytes or None

@@ -1,6 +1,6 @@
-"""Pulls: weights that an owner asked for ahead, chosen as a launch would choose them, then downloaded.
+"""Pulls: weights that an owner wants in advance, chosen as a launch would choose them, then downloaded.
 
-A pull comes back after a restart of the daemon until its weights are complete, it failed, or was cancelled.
+A restarted daemon resumes a pull until its weights are complete, it has failed, or it was cancelled.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from domain.redact import without_secrets
 from domain.units import gib
 
 log = logging.getLogger(__name__)
-REMEMBERED = 20  # pulls that are over, for those who ask how they ended
+MAX_ENDED = 20  # pulls that are over, still listed with their result
 
 
 async def begin(app: App, request: PullRequest) -> tuple[Pull, bool]:
@@ -37,7 +37,7 @@ async def begin(app: App, request: PullRequest) -> tuple[Pull, bool]:
 
 
 async def restore(app: App) -> None:
-    """Those that the last daemon did not finish go on."""
+    """Resumes the pulls that the previous daemon did not finish."""
     for record in await app.store.run(app.store.pulls.all):
         _start(app, Pull(record.id, record.request, record.weights))
 
@@ -69,7 +69,7 @@ async def cancel(app: App, number: int) -> Pull:
 
 
 async def stop_all(app: App) -> None:
-    """At the daemon's end: they stop, and come back with the next one."""
+    """At the end of the daemon: stops all pulls; the next daemon resumes them."""
     tasks = {pull.task for pull in app.pulls.values() if pull.task is not None}
     for task in tasks:
         task.cancel()
@@ -82,7 +82,7 @@ async def stop_all(app: App) -> None:
 def _start(app: App, pull: Pull, saving: "asyncio.Future[None] | None" = None) -> None:
     app.pulls[pull.id] = pull
     over = [other.id for other in app.pulls.values() if other.is_over]
-    for number in over[:-REMEMBERED]:
+    for number in over[:-MAX_ENDED]:
         del app.pulls[number]
     pull.task = asyncio.create_task(_run(app, pull, saving), name=f"pull {pull.id}")
 
@@ -108,7 +108,7 @@ async def _run(app: App, pull: Pull, saving: "asyncio.Future[None] | None") -> N
 
 
 async def _fetch(app: App, pull: Pull) -> str:
-    """The message of its end."""
+    """Downloads the weights. Returns the last message of the pull."""
     weights = pull.weights or await _choose(app, pull)
     name, size = inventory.name_of(weights), gib(weights.size_bytes)
     if weights.location is None:
@@ -123,7 +123,7 @@ async def _fetch(app: App, pull: Pull) -> str:
 
 
 async def _choose(app: App, pull: Pull) -> Weights:
-    """The weights that the request comes to; stored, so that a restart goes on with the same."""
+    """The weights that the request resolves to; stored, so that a restart continues with the same ones."""
     model = without_secrets(pull.request.model)
     if app.pull_planning.locked():
         pull.progress.say(Step.RESOLVE, f"queued: other pulls are resolved before {model}")
@@ -136,7 +136,7 @@ async def _choose(app: App, pull: Pull) -> Weights:
 
 
 async def _resolve(app: App, request: PullRequest) -> Weights:
-    """If the name leaves no choice, that, whether it fits here or not; else what a launch would take."""
+    """The only choice that the name leaves, whether it fits here or not; else what a launch would choose."""
     box = await cached_hardware(app)
     models = await resolve_models(app, request.model, request.options, (box,))
     choices = {model.weights for model in models}

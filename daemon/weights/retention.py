@@ -1,4 +1,4 @@
-"""Which weights go when room is needed: a pure decision."""
+"""Selects the weights to delete when space is needed. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The weights on this disk: listed, pinned, removed, made room for, adopted."""
+"""The weights on this disk: list, pin, remove, make room, adopt."""
 
 import asyncio
 import shutil
@@ -115,7 +115,7 @@ def _check_removable(model: LocalModel, note: ModelNote, used: Usage) -> None:
 
 
 async def _remove(app: App, models: Sequence[LocalModel], leftovers: Sequence[Path]) -> Freed:
-    """Without what came into use meanwhile: models of terabytes take a while to remove."""
+    """Skips what came into use meanwhile: removing models of terabytes takes a while."""
     freed_bytes, names = await asyncio.to_thread(delete.sweep, leftovers), []
     for model in models:
         if (await usage.current(app)).is_used(model):
@@ -128,7 +128,7 @@ async def _remove(app: App, models: Sequence[LocalModel], leftovers: Sequence[Pa
 
 
 def _size_bytes(paths: Sequence[Path]) -> int:
-    """Without those that are gone: another process may have gone on with a part, and finished it."""
+    """Skips files that are gone: another process may have resumed a part, and finished it."""
     total_bytes = 0
     for path in paths:
         with suppress(FileNotFoundError):

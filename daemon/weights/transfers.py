@@ -61,7 +61,7 @@ class Downloads:
     def make_urgent(self, download: Download) -> None:
         """It waits in the queue no longer."""
         download.is_urgent = True
-        self._changed.tell()
+        self._changed.notify_all()
 
     def admits(self, download: Download) -> bool:
         """Whether its process may start now: pulls run in the order in which they began, PROCESSES at a
@@ -79,12 +79,12 @@ class Downloads:
             self.running += 1
         finally:
             self._queue.remove(download)
-            self._changed.tell()
+            self._changed.notify_all()
         try:
             yield
         finally:
             self.running -= 1
-            self._changed.tell()
+            self._changed.notify_all()
 
 
 @dataclass(slots=True, eq=False)

@@ -14,14 +14,14 @@ from domain.model import Weights
 @dataclass(frozen=True, slots=True)
 class Usage:
     """By where the bytes are: two names may lead to the same. ``parts`` are files of unfinished downloads
-    that somebody will go on with."""
+    that will be resumed."""
 
     launches: Mapping[str, str]
     downloads: frozenset[str]
     parts: frozenset[Path]
 
     def launch_of(self, model: LocalModel) -> str | None:
-        """The launch that uses ``model``, or will."""
+        """The launch that uses ``model`` or is planned with it."""
         launches = (self.launches.get(file.real_path) for file in model.files)
         return next((launch for launch in launches if launch is not None), None)
 
@@ -33,8 +33,8 @@ class Usage:
 
 
 async def current(app: App) -> Usage:
-    """Of a launch, what is planned counts, wherever it stands between its plan and its end: weights that are
-    still to come by the folder they go to."""
+    """Launches count from their plan to their end; weights that are still to be downloaded count by the
+    folder that they will be in."""
     planned = {
         launch.name: launch.plan.weights
         for launch in app.launches.values()

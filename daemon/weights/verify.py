@@ -1,6 +1,6 @@
-"""Weights hashed again: a disk can lose bits without an error.
+"""Hashes weights again: a disk can lose bits without an error.
 
-One thread reads for all who verify, and for nothing else: no other command waits for the disk.
+One thread hashes for all callers, and does nothing else: no other command waits for the disk.
 """
 
 import asyncio
@@ -15,8 +15,9 @@ from domain.local_model import LocalModel, VerifyProgress
 
 
 async def verify(app: App, model: str | None) -> AsyncIterator[VerifyProgress]:
-    """Hashes what is here, a line each step. What is damaged and not in use is set aside, so that the next
-    pull fetches it. Whoever stops reading ends it, without a verdict. Raises: UnknownModelError."""
+    """Hashes the weights on this disk and yields each step. Damaged ones that are not in use are set aside,
+    so that the next pull downloads them. Ends without a result when its reader stops. Raises:
+    UnknownModelError."""
     for chosen in await (stored(app) if model is None else find(app, model)):
         async for step in _verified(app, chosen):
             yield step

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.launches.lifecycle import HISTORY, Lifecycle
+from daemon.launches.lifecycle import MAX_HISTORY, Lifecycle
 from daemon.launches.state_machine import TRANSITIONS, Event, IllegalTransitionError, after
 from domain.launch import LaunchState
 from tests.conftest import ROOT
@@ -69,9 +69,9 @@ def test_the_history_tells_how_it_came_there_and_stays_short() -> None:
         ("answer", LaunchState.READY),
     ]
     lifecycle.apply(Event.STOP)
-    for _ in range(2 * HISTORY):
+    for _ in range(2 * MAX_HISTORY):
         lifecycle.apply(Event.STOP)
-    assert len(lifecycle.history) == HISTORY
+    assert len(lifecycle.history) == MAX_HISTORY
 
 
 def test_an_event_that_is_a_bug_changes_nothing() -> None:

@@ -104,7 +104,7 @@ async def test_a_damaged_measurement_counts_as_none(store: Store, value: str) ->
 
 
 def test_events_only_grow_and_the_oldest_go(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "EVENTS_KEPT", 3)
+    monkeypatch.setattr(events, "EVENTS_MAX", 3)
     for number in range(5):
         store.events.append("kind", f"event {number}")
     assert [event.message for event in store.events.since()] == ["event 2", "event 3", "event 4"]
