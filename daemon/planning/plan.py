@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from catalog import names
@@ -18,7 +18,7 @@ from daemon.resources import ledger
 from domain.errors import DoesNotFitError, EngineError, NodeError
 from domain.hardware import Hardware
 from domain.model import ResolvedModel
-from domain.plan import VLLM, LaunchOptions, Plan
+from domain.plan import VLLM, DeviceMemory, LaunchOptions, Plan
 from domain.serialization import to_json
 from domain.units import GIB, gib
 from planner.choose import choose
@@ -160,8 +160,9 @@ async def checked_plan(
         for old, new in zip(estimated.memory, plan.memory, strict=True)
         if new.needed_bytes > old.needed_bytes
     }
-    smaller = await choose_plan(app, model, candidates, ledger.without(machine, more), options, calibration)
-    again = await verify_plan(app, _with_free_memory(smaller, more), candidates, machine)
+    reduced = ledger.without(machine, more)
+    smaller = await choose_plan(app, model, candidates, reduced, options, calibration)
+    again = await verify_plan(app, with_free_memory_of(smaller, reduced, machine), candidates, machine)
     if not again.fits:
         has_bytes = sum(row.free_bytes or 0 for row in again.memory)
         raise DoesNotFitError(model, needs_bytes=again.needed_bytes, has_bytes=has_bytes)
@@ -171,13 +172,16 @@ async def checked_plan(
     )
 
 
-def _with_free_memory(plan: Plan, added: Mapping[str, int]) -> Plan:
-    """``plan`` with ``added`` bytes added to the free memory of its devices."""
-    memory = tuple(
-        replace(row, free_bytes=row.free_bytes + added.get(row.device, 0)) if row.free_bytes else row
-        for row in plan.memory
-    )
-    return replace(plan, memory=memory)
+def with_free_memory_of(plan: Plan, reduced: Hardware, machine: Hardware) -> Plan:
+    """``plan``, made for the ``reduced`` machine, with the free memory that ``machine`` has beyond that."""
+
+    def row_of(row: DeviceMemory) -> DeviceMemory:
+        before, after = ledger.free_bytes(machine, row.device), ledger.free_bytes(reduced, row.device)
+        if row.free_bytes is None or before is None or after is None:
+            return row
+        return replace(row, free_bytes=row.free_bytes + before - after)
+
+    return replace(plan, memory=tuple(row_of(row) for row in plan.memory))
 
 
 def with_command(app: App, plan: Plan, *, is_here: bool = False) -> Plan:

@@ -25,6 +25,7 @@ from daemon.launches.names import name_of
 from daemon.log_format import JournalFormatter, goes_to_journal
 from daemon.machine.cache import HardwareCache
 from daemon.machine.snapshot import probe_now, without_own_processes
+from daemon.planning.plan import with_free_memory_of
 from daemon.resources.ledger import Ledger, free_bytes, without
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
@@ -81,6 +82,18 @@ def plan_of(host_bytes: int, gpu_bytes: int) -> object:
     rows = (("host", host_bytes), ("GPU0", gpu_bytes))
     memory = tuple(DeviceMemory(device, 0, 0, 0, 0, count) for device, count in rows)
     return replace(PLAN, memory=memory)
+
+
+def test_a_plan_for_less_memory_gets_back_what_was_taken_also_where_all_was() -> None:
+    machine = Hardware(
+        memory=Memory(available_bytes=100),
+        gpus=(Gpu("x", "amd", "X", memory_free_bytes=10), Gpu("y", "amd", "Y")),
+    )
+    reduced = without(machine, {"host": 40, "GPU0": 25, "GPU1": 5})
+    rows = (DeviceMemory("host", 0, 0, 0, 0, 0, 60), DeviceMemory("GPU0", 0, 0, 0, 0, 0, 0))
+    plan = replace(PLAN, memory=(*rows, DeviceMemory("GPU1", 0, 0, 0, 0, 0)))
+    memory = with_free_memory_of(plan, reduced, machine).memory
+    assert [row.free_bytes for row in memory] == [100, 10, None]
 
 
 def test_two_launches_in_flight_are_not_given_the_same_memory() -> None:
