@@ -95,7 +95,7 @@ def check(
     most = resolve(flags, hparams.read_hparams(candidate.shape)).context_per_sequence
     if depth_tokens > most:
         raise UsageError(
-            f"--depth {depth_tokens} is more than the {most} tokens of context that each sequence has",
+            f"--depth {depth_tokens} is more than the context: each sequence has {most} tokens",
             hint=f"give --depth {most} or less, or a larger -c",
         )
 
