@@ -1,29 +1,23 @@
-"""Every setting, typed and flat. Read once, in ``main``; the command line overrides the environment, and that
-the settings file."""
+"""Every setting, typed and flat. ``config/loading.py`` reads them."""
 
-import difflib
-import os
-import tomllib
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config import paths
 from domain.download import DownloadPolicy, parse_rate, parse_window
-from domain.errors import ConfigError
-from domain.units import GIB, MIB
+from domain.units import GIB, MIB, parse_size
 
 PREFIX = "NODE_DAEMON_"
-NOT_SETTINGS = frozenset({"NODE_DAEMON_CONFIG"})  # names the settings file, so it can't be in one
+
+
+def _size(value: object) -> object:
+    """``"4 GB"`` in bytes; what is a number already is left to pydantic."""
+    return value if not isinstance(value, str) or value.strip().isdecimal() else parse_size(value)
+
+
+Size = Annotated[int, BeforeValidator(_size)]
 
 
 class Settings(BaseSettings):
@@ -43,9 +37,9 @@ class Settings(BaseSettings):
     vllm: Path | None = None
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    host_reserve_bytes: int | None = Field(default=None, ge=0)
-    gpu_margin_bytes: int | None = Field(default=None, ge=0)
-    disk_low_bytes: int = Field(default=5 * GIB, ge=0)
+    host_reserve_bytes: Size | None = Field(default=None, ge=0)
+    gpu_margin_bytes: Size | None = Field(default=None, ge=0)
+    disk_low_bytes: Size = Field(default=5 * GIB, ge=0)
     port_first: int = Field(default=18100, ge=1024, le=65535)
     port_last: int = Field(default=18199, ge=1024, le=65535)
     ready_timeout_s: float = Field(default=900, gt=0)
@@ -60,8 +54,8 @@ class Settings(BaseSettings):
     download_limit: str | None = None
     download_window: str | None = None
     download_files: int = Field(default=4, ge=1, le=32)
-    disk_reserve_bytes: int = Field(default=GIB, ge=0)
-    log_max_bytes: int = Field(default=10 * MIB, ge=64 * 1024)
+    disk_reserve_bytes: Size = Field(default=GIB, ge=0)
+    log_max_bytes: Size = Field(default=10 * MIB, ge=64 * 1024)
 
     @classmethod
     def settings_customise_sources(
@@ -72,8 +66,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the arguments of ``load``: it reads the sources itself, so that an error can name the source
-        of a wrong value."""
+        """Only the arguments: ``loading`` reads the sources itself, so that an error can name the source of a
+        wrong value."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
@@ -131,79 +125,3 @@ class Settings(BaseSettings):
         if self.port_last < self.port_first:
             raise ValueError(f"port_last {self.port_last} is below port_first {self.port_first}")
         return self
-
-
-def load(config_file: Path | None = None, **given: Any) -> Settings:
-    """The settings of this process. ``given`` are command-line values; ``None``: not on the command line.
-
-    Raises: ConfigError with the file or variable, the key, and the nearest key that exists.
-    """
-    path = config_file or paths.config_file()
-    layers = {
-        str(path): _from_file(path) if path else {},
-        "environment": _from_environment(),
-        "command line": {key: value for key, value in given.items() if value is not None},
-    }
-    merged: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for origin, values in layers.items():
-        merged |= values
-        origins |= dict.fromkeys(values, origin)
-    try:
-        return Settings(**(_places(merged) | merged))
-    except ValidationError as error:
-        raise _blamed(error, origins) from error
-
-
-def _places(merged: Mapping[str, Any]) -> dict[str, Path | None]:
-    state = Path(merged.get("state_dir") or paths.state_dir())
-    return {
-        "state_dir": state,
-        "models_dir": paths.models_dir(state),
-        "engines_dir": paths.engines_dir(state),
-        "socket": paths.socket_path(state),
-        "hub_cache": paths.hub_cache(),
-        "ollama_models": paths.ollama_models(),
-    }
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file", hint="it is named by --config or NODE_DAEMON_CONFIG")
-    try:
-        values = TomlConfigSettingsSource(Settings, toml_file=path)()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="node-daemon must be able to read it") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", hint="the settings file is TOML: key = value") from error
-    for key in values:
-        _known(key, Settings.model_fields, str(path))
-    return values
-
-
-def _from_environment() -> dict[str, Any]:
-    variables = [f"{PREFIX}{field.upper()}" for field in Settings.model_fields]
-    for variable in os.environ:
-        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS:
-            _known(variable, variables, "environment")
-    return EnvSettingsSource(Settings)()
-
-
-def _known(key: str, names: Iterable[str], origin: str) -> None:
-    """Raises: ConfigError for a ``key`` that is not one of ``names``."""
-    choices = list(names)
-    if key in choices:
-        return
-    close = difflib.get_close_matches(key, choices, n=1)
-    hint = f"did you mean {close[0]}?" if close else "docs/settings.md lists all settings"
-    raise ConfigError(f"{origin}: unknown setting {key!r}", hint=hint)
-
-
-def _blamed(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
-    """The first error, with the key and the file or variable that it is from."""
-    first = error.errors()[0]
-    key = str(first["loc"][0]) if first["loc"] else ""
-    origin = origins[key] if key else " and ".join(dict.fromkeys(origins.values())) or "settings"
-    message = first["msg"].removeprefix("Value error, ")
-    said = f" = {first['input']!r}" if key else ""
-    return ConfigError(f"{origin}: {key}{said}: {message}" if key else f"{origin}: {message}")

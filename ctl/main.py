@@ -37,6 +37,7 @@ COMMANDS = {
     "probe": "Show this machine's hardware and engines.",
     "doctor": "Check machine and daemon: what is wrong, why, how to fix it.",
     "status": "Show the state of the daemon.",
+    "config": "Check the settings file, or show the settings in force.",
     "shutdown": "Stop the daemon and its engines.",
     "service": "Install, remove or inspect the system service.",
     "completion": "Print a shell completion script.",

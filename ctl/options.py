@@ -9,6 +9,7 @@ import typer
 
 from ctl import completion
 from domain.errors import UnknownLaunchError, UsageError
+from domain.units import parse_size
 
 Json = Annotated[bool, typer.Option("--json", help="Print only JSON, in the documented format.")]
 
@@ -53,6 +54,14 @@ def tokens(text: str | int) -> int:
     if not digits.isdecimal() or not 1 <= int(digits[:12]) * factor <= TOKENS_MAX:
         raise typer.BadParameter(f"{text!r} is not a number of tokens such as 32768 or 32k")
     return int(digits) * factor
+
+
+def size(text: str | int) -> int:
+    """``4 GB`` or ``500MiB`` -> bytes. An int is a default."""
+    try:
+        return text if isinstance(text, int) else parse_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 Context = Annotated[

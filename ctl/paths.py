@@ -2,10 +2,11 @@
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from config import paths
+from config import last_good, paths
 
 
 def named_socket() -> Path | None:
@@ -23,20 +24,24 @@ def state_dir() -> Path:
 def sockets() -> tuple[Path, ...]:
     """Where to look for a daemon, in this order: only the given socket, or the user's, then the system's."""
     named = named_socket()
-    if named is not None:
-        return (named,)
+    return default_sockets() if named is None else (named,)
+
+
+def default_sockets() -> tuple[Path, Path]:
+    """The user's and the system's, when no socket is given."""
     path = _setting("socket")
     return (Path(path).expanduser() if path else paths.socket_path(state_dir()), paths.SYSTEM_SOCKET)
 
 
 def _setting(key: str) -> str | None:
-    """A setting of the file; ``None`` where it can't be read: the daemon reports the error."""
+    """A setting of the file. Where it can't be read the daemon runs with an earlier one, and so does this."""
     file = paths.config_file()
     if file is None:
         return None
     try:
-        settings: dict[str, Any] = tomllib.loads(file.read_text())
+        settings: Mapping[str, Any] = tomllib.loads(file.read_text())
     except (OSError, ValueError):
-        return None
+        last = last_good.recall(last_good.place())
+        settings = {} if last is None else last.values
     value = settings.get(key)
     return value if isinstance(value, str) else None

@@ -16,6 +16,7 @@ from catalog.hub.cache import Cache
 from catalog.request import ModelRequest
 from catalog.synthetic import replica
 from config import data
+from config.loading import Loaded
 from config.settings import Settings
 from daemon.events.broadcast import Broadcast
 from daemon.events.event_log import EventLog
@@ -85,13 +86,14 @@ class Adapters:
 class App:
     """One daemon. ``measuring_lock``: one measurement at a time loads the machine. ``verification_locks``: a
     plan is verified once for all concurrent callers. ``hub_threads`` wait for the hub; ``pull_planning``
-    limits how many of them pulls take."""
+    limits how many of them pulls take. ``loaded`` holds the origins of ``settings``."""
 
     settings: Settings
     store: Store
     adapters: Adapters
     catalogue: Mapping[str, KnownModel]
     events: EventLog
+    loaded: Loaded
     since: str = field(default_factory=now)
     boot_id: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
@@ -156,7 +158,9 @@ def _new_process(command: Command, watch: Watch) -> EngineProcess:
     )
 
 
-def build_app(settings: Settings, store: Store, adapters: Adapters | None = None) -> App:
+def build_app(
+    settings: Settings, store: Store, adapters: Adapters | None = None, loaded: Loaded | None = None
+) -> App:
     """Blocks. Raises: ConfigError for a catalogue file that can't be used."""
     adapters = adapters or real_adapters(settings)
     return App(
@@ -165,6 +169,7 @@ def build_app(settings: Settings, store: Store, adapters: Adapters | None = None
         adapters=adapters,
         catalogue=data.catalogue(settings.catalogue),
         events=EventLog(store),
+        loaded=loaded or Loaded(settings),
         boot_id=adapters.boot_id(),
     )
 

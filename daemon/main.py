@@ -6,11 +6,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from config import settings as config
+from config import fallback
+from config.loading import Loaded
 from config.settings import Settings
 from daemon import instance_lock, jobs, log_format, server, shutdown_marker, status
 from daemon.app import Adapters, App, build_app
@@ -20,30 +22,51 @@ from daemon.machine import hotplug
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
 from daemon.weights import pulls
-from domain.errors import NodeError
+from domain.errors import ConfigError, NodeError
 
 log = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 5.0
+CANT_START = 1
+BAD_SETTINGS = 2  # the unit does not start it again: RestartPreventExitStatus=
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """The command ``node-daemon``: 0 after a clean stop, 1 where it can't start."""
-    given = _arguments().parse_args(argv)
+    """The command ``node-daemon``: 0 after a clean stop, 2 for settings that it never ran with and can't use,
+    1 where it can't start for another reason."""
+    arguments = _arguments().parse_args(argv)
+    given = {"state_dir": arguments.state_dir, "socket": arguments.socket}
     try:
-        settings = config.load(
-            given.config,
-            state_dir=given.state_dir,
-            socket=given.socket,
-        )
-        log_format.configure(settings.log_level)
-        _export_hub_token(settings)
-        with instance_lock.hold(settings.state_dir):
-            asyncio.run(serve(settings))
-    except NodeError as error:  # the process's edge: printed without a traceback
-        sys.stderr.write(f"node-daemon: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
-        return 1
+        loaded = fallback.load(arguments.config, given)
+    except ConfigError as error:
+        return _refused(error, BAD_SETTINGS)
+    try:
+        try:
+            _run(loaded, given)
+        except ConfigError as error:  # raised before anything that runs is touched
+            previous = fallback.previous(loaded, given, error)
+            if previous is None:
+                raise
+            _run(previous, given)
+    except NodeError as error:
+        return _refused(error, CANT_START)
     return 0
+
+
+def _refused(error: NodeError, status: int) -> int:
+    """The process's edge: printed without a traceback."""
+    sys.stderr.write(f"node-daemon: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+    return status
+
+
+def _run(loaded: Loaded, given: Mapping[str, Any]) -> None:
+    settings = loaded.settings
+    log_format.configure(settings.log_level)
+    for problem in loaded.problems:
+        log.error("settings not used: %s (%s)", problem, problem.hint)
+    _export_hub_token(settings)
+    with instance_lock.hold(settings.state_dir):
+        asyncio.run(serve(loaded, given))
 
 
 def _export_hub_token(settings: Settings) -> None:
@@ -52,11 +75,12 @@ def _export_hub_token(settings: Settings) -> None:
         os.environ["HF_TOKEN"] = settings.hub_token.get_secret_value()
 
 
-async def serve(settings: Settings) -> None:
-    """Runs until SIGTERM or SIGINT; a second one ends the engines at once."""
+async def serve(loaded: Loaded, given: Mapping[str, Any]) -> None:
+    """Runs until SIGTERM or SIGINT; a second one ends the engines at once. ``given`` is the command line."""
     notify, stop_requested = SystemdNotifier(), asyncio.Event()
-    async with running(settings, notify) as app:
+    async with running(loaded.settings, notify, loaded=loaded) as app:
         _on_signals(app, stop_requested)
+        await asyncio.to_thread(fallback.remember, loaded, given, at=app.since)
         notify("READY=1", f"STATUS={status.summary(app)}")
         await stop_requested.wait()
     log.info("stopped")
@@ -64,15 +88,21 @@ async def serve(settings: Settings) -> None:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, notify: SystemdNotifier, adapters: Adapters | None = None
+    settings: Settings,
+    notify: SystemdNotifier,
+    adapters: Adapters | None = None,
+    loaded: Loaded | None = None,
 ) -> AsyncIterator[App]:
-    """A daemon that serves while the block runs. The caller holds the lock on the state."""
+    """A daemon that serves while the block runs. The caller holds the lock on the state. ``loaded`` has the
+    origins of ``settings``."""
     async with AsyncExitStack() as undo:  # each step pushes its opposite: the stop is the exact reverse
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
         undo.push_async_callback(asyncio.to_thread, store.close)
-        app = await asyncio.to_thread(build_app, settings, store, adapters)
+        app = await asyncio.to_thread(build_app, settings, store, adapters, loaded)
         undo.callback(app.hub_threads.shutdown, wait=False, cancel_futures=True)
         await shutdown_marker.mark_started(app)
+        for problem in app.loaded.problems:
+            await app.events.append("settings_rejected", f"not used: {problem}")
         undo.push_async_callback(shutdown_marker.mark_stopped, app)
         undo.push_async_callback(stop_all, app)
         undo.push_async_callback(pulls.stop_all, app)

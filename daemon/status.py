@@ -44,6 +44,14 @@ async def status(app: App) -> Status:
 
 
 def _problems(app: App) -> tuple[Problem, ...]:
+    rejected = tuple(
+        Problem("settings", f"not used: {problem}", problem.hint or "node-ctl config check shows all")
+        for problem in app.loaded.problems
+    )
+    return (*rejected, *_state_problems(app))
+
+
+def _state_problems(app: App) -> tuple[Problem, ...]:
     why = app.store.database.read_only_because
     if why is None:
         return ()

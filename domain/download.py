@@ -2,13 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 
 from domain.model import Weights
+from domain.units import parse_size
 
-_RATE = re.compile(r"(?P<figure>\d{1,6}(?:\.\d{1,3})?)\s*(?P<unit>[kKMGT]?)(?P<binary>i?)B(?:/s)?")
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
-_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +55,16 @@ class DownloadProgress:
 
 
 def parse_rate(text: str) -> int:
-    """``"20MB/s"``, ``"20MB"`` or ``"1.5MiB/s"`` -> bytes per second. Raises: ValueError."""
-    match = _RATE.fullmatch(text.strip())
-    if match is None:
+    """``"20MB/s"``, ``"20 MB"`` or ``"1.5MiB/s"`` -> bytes per second. Raises: ValueError."""
+    if "b" in text:  # 20Mb/s are bits
         raise ValueError(f"{text!r} is not a rate: give 20MB/s or 500KB/s")
-    base = 1024 if match["binary"] else 1000
-    bytes_per_s = int(Decimal(match["figure"]) * base ** _POWERS[match["unit"].upper()])
+    try:
+        bytes_per_s = parse_size(text.strip().removesuffix("/s"))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a rate: give 20MB/s or 500KB/s") from error
     if not bytes_per_s:
         raise ValueError(f"{text!r} is a rate of zero: nothing would be downloaded")
     return bytes_per_s
-
-
-def parse_size(text: str) -> int:
-    """``"200GB"`` or ``"1.5GiB"`` -> bytes. Raises: ValueError."""
-    if text.rstrip().endswith("/s"):
-        raise ValueError(f"{text!r} is not a size: give 200GB")
-    try:
-        return parse_rate(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not a size: give 200GB") from error
 
 
 def parse_window(text: str) -> Window:

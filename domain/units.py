@@ -1,7 +1,22 @@
-"""Bytes and rates as people read them. GiB exist only here and on screen."""
+"""Bytes and rates as people read and write them. GiB exist only here and on screen."""
+
+import re
+from decimal import Decimal
 
 MIB = 1024**2
 GIB = 1024**3
+
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,3})?)\s*(?:([KMGT])(i?))?B", re.IGNORECASE | re.ASCII)
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_size(text: str) -> int:
+    """``"4 GB"`` -> 4000000000, ``"1.5GiB"`` -> 1610612736. Raises: ValueError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 4 GB, 4 GiB or 500 MB")
+    figure, unit, binary = match.groups(default="")
+    return int(Decimal(figure) * (1024 if binary else 1000) ** _POWERS[unit.upper()])
 
 
 def gib(count_bytes: int | None) -> str:

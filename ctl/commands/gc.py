@@ -6,30 +6,23 @@ import typer
 
 from ctl.autostart import connect
 from ctl.commands.rm import REMOVE_TIMEOUT_S
-from ctl.options import Json
+from ctl.options import Json, size
 from ctl.terminal import print_json
-from domain import download
 from domain.units import gib
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """
   node-ctl gc --dry-run
   node-ctl gc --free 200GB
+  node-ctl gc --free "1.5 TB"
 """
-
-
-def _size(text: str) -> int:
-    try:
-        return download.parse_size(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def command(
     *,
     free: Annotated[
         int | None,
-        typer.Option("--free", metavar="SIZE", parser=_size, help="Free space to reach, for example 200GB."),
+        typer.Option("--free", metavar="SIZE", parser=size, help="Free space to reach, for example 200 GB."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     as_json: Json = False,

@@ -1,4 +1,4 @@
-"""The machine and the daemon: status, probe, doctor, shutdown."""
+"""The machine and the daemon: status, settings, probe, doctor, shutdown."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from config import loading
 from daemon import status
 from daemon.app import App
 from daemon.doctor import anonymize, report, service
@@ -21,6 +22,17 @@ router = APIRouter(prefix="/v1")
 async def get_status(request: Request) -> Any:
     """The daemon, its folders, how many launches are in which state."""
     return to_json(await status.status(app_of(request)))
+
+
+@router.get("/settings")
+async def get_settings(request: Request) -> Any:
+    """The settings in force with the origin of each, secrets masked, and what of the file is not used."""
+    loaded = app_of(request).loaded
+    return {
+        "file": None if loaded.file is None else str(loaded.file),
+        "settings": loading.effective(loaded),
+        "problems": to_json(loaded.problems),
+    }
 
 
 @router.get("/probe")

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 
 from catalog.hub import errors
-from config import versions
+from config import loading, versions
+from config.loading import Loaded
 from config.settings import Settings
 from daemon.doctor.checks.input import Daemon, Disk, DoctorInput, Hub, LaunchHealth
 from daemon.machine.disk_space import existing_folder
@@ -30,10 +31,12 @@ def collect_inputs(
     *,
     launches: tuple[LaunchHealth, ...] | None,
     events: tuple[Event, ...] | None,
+    loaded: Loaded,
     caller_uid: int | None = None,
     ask_hub: bool = False,
 ) -> DoctorInput:
-    """Hardware, launches and events are passed in, because a daemon has them at hand."""
+    """Hardware, launches and events are passed in, because a daemon has them at hand. ``loaded`` is of its
+    start."""
     is_this_machine = settings.sysroot == Path("/")
     unit = systemd.read_unit(UNIT) if is_this_machine else None
     own = accounts.by_uid(os.getuid())
@@ -58,6 +61,8 @@ def collect_inputs(
         clock_synchronised=clock.is_synchronised() if is_this_machine else None,
         gfx_override=os.environ.get("HSA_OVERRIDE_GFX_VERSION"),
         known_issues=versions.known_issues(),
+        rejected_settings=tuple(map(str, loaded.problems)),
+        settings_problems=tuple(map(str, loading.read(loaded.file).file_problems)),
         cuda_since=versions.cuda_since(),
         hub=request_hub(offline=settings.offline) if ask_hub else None,
         now=now(),

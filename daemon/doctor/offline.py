@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from config import settings as config
-from config.settings import Settings
+from config import fallback
+from config.loading import Loaded
 from daemon.app import real_adapters, search_paths
 from daemon.doctor import collect, report, service
 from daemon.doctor.checks.finding import NamedFinding, Verdict
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if only is not None:
             service.require_check(only)
-        settings = config.load()
+        loaded = fallback.load(None, {})
     except ConfigError as error:
         finding = NamedFinding(
             "daemon",
@@ -52,11 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _print({"error": {"message": str(error), "hint": error.hint}})
     daemon = Daemon(arguments.reason, arguments.hint)
-    inputs = collect_inputs(settings, daemon, ask_hub=arguments.hub or only == service.HUB)
+    inputs = collect_inputs(loaded, daemon, ask_hub=arguments.hub or only == service.HUB)
     findings = service.run_checks(inputs, only)
     text = None
     if arguments.report:
-        text = report.render(inputs, findings, report.read_attachments(settings, inputs))
+        text = report.render(inputs, findings, report.read_attachments(loaded.settings, inputs))
     return _print({"findings": to_json(findings), "text": text})
 
 
@@ -66,14 +66,15 @@ def _report_without_settings(finding: NamedFinding) -> str:
     return report.render(DoctorInput(now=now()), [finding], attachments)
 
 
-def collect_inputs(settings: Settings, daemon: Daemon, *, ask_hub: bool) -> DoctorInput:
+def collect_inputs(loaded: Loaded, daemon: Daemon, *, ask_hub: bool) -> DoctorInput:
+    settings = loaded.settings
     launches, events = read_state(settings.state_dir / "state.db")
     # engine queries are not cached: the files would belong to this user, in the state of a service
     paths = replace(search_paths(settings), cache_dir=None)
     engines = tuple(engine for launcher in LAUNCHERS.values() for engine in launcher.find(paths))
     hardware = replace(real_adapters(settings).probe(), engines=engines)
     return collect.collect_inputs(
-        settings, hardware, daemon, launches=launches, events=events, ask_hub=ask_hub
+        settings, hardware, daemon, launches=launches, events=events, loaded=loaded, ask_hub=ask_hub
     )
 
 

@@ -27,6 +27,7 @@ from daemon.doctor.checks import (
     problems,
     rocm,
     sandbox,
+    settings,
     shared_memory,
     swap,
     versions,
@@ -41,6 +42,7 @@ from domain.launch import LaunchState
 
 CHECKS: dict[str, Check] = {
     "daemon": daemon.check,
+    "settings": settings.check,
     "launches": launches.check,
     "engine": engine.check,
     "driver": driver.check,
@@ -79,6 +81,7 @@ async def collect_inputs(app: App, *, caller_uid: int | None, ask_hub: bool) -> 
             Daemon(uptime_s=uptime.total_seconds()),
             launches=tuple(_launch_health(launch) for launch in app.launches.values()),
             events=app.store.events.since(),
+            loaded=app.loaded,
             caller_uid=caller_uid,
             ask_hub=ask_hub,
         )

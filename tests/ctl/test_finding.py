@@ -115,7 +115,7 @@ def test_a_daemon_that_can_not_start_is_5_with_the_end_of_its_log(ctl: Ctl, tmp_
     config.write_text("modles_dir = '/m'\n")
     done = ctl("launch", "smollm2-135m", NODE_DAEMON_CONFIG=str(config))
     assert done.returncode == 5
-    assert "exited with status 1 while starting" in done.stderr
+    assert "exited with status 2 while starting" in done.stderr
     assert "models_dir" in done.stderr, "the daemon's own error, with its suggestion"
 
 

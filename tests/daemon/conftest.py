@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from config.settings import Settings, load
+from config.loading import load
+from config.settings import Settings
 from daemon.app import Adapters, App, real_adapters
 from daemon.main import running
 from daemon.systemd_notify import SystemdNotifier

@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from config.settings import Settings, load
+from config.loading import load
+from config.settings import Settings
 from daemon.main import running
 from daemon.systemd_notify import SystemdNotifier
 from tests.daemon.conftest import Api, FakeLauncher, fake_adapters

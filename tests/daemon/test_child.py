@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +23,20 @@ QUESTION = {"messages": [{"role": "user", "content": "Name the capital of France
 class Child:
     """``node-daemon`` on the state below ``folder``."""
 
-    def __init__(self, folder: Path, **environ: str) -> None:
+    def __init__(self, folder: Path, own: Sequence[str] | None = None, **environ: str) -> None:
+        """``own`` are its arguments, instead of a state and a socket below ``folder``."""
         self.folder = folder
         self.socket = folder / "s"
-        own = {name: value for name, value in os.environ.items() if not name.startswith("NODE_DAEMON_")}
+        arguments = ["--state-dir", str(folder / "state"), "--socket", str(self.socket)]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("NODE_DAEMON_")}
         worker = "".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or "0"
         ports = {
             "NODE_DAEMON_PORT_FIRST": str(25000 + 100 * int(worker)),
             "NODE_DAEMON_PORT_LAST": str(25099 + 100 * int(worker)),
         }
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "daemon.main",
-                "--state-dir",
-                str(folder / "state"),
-                "--socket",
-                self.socket,
-            ],
-            env={**own, **ports, "HOME": str(folder), "NODE_DAEMON_OFFLINE": "true", **environ},
+            [sys.executable, "-m", "daemon.main", *(arguments if own is None else own)],
+            env={**inherited, **ports, "HOME": str(folder), "NODE_DAEMON_OFFLINE": "true", **environ},
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -104,8 +98,8 @@ def answer(row: Any) -> str:
 def start(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     children: list[Child] = []
 
-    def begin(**environ: str) -> Child:
-        children.append(Child(tmp_path, **environ))
+    def begin(own: Sequence[str] | None = None, **environ: str) -> Child:
+        children.append(Child(tmp_path, own, **environ))
         return children[-1]
 
     yield begin
@@ -199,9 +193,62 @@ def test_a_wrong_setting_ends_it_with_one_clear_line(start: Callable[..., Child]
     file.write_text("modles_dir = '/m'\n")
     child = start(NODE_DAEMON_CONFIG=str(file))
     assert child.output() == (
-        f"node-daemon: {file}: unknown setting 'modles_dir'\nhint: did you mean models_dir?\n"
+        f"node-daemon: {file}:1: unknown setting 'modles_dir'\nhint: did you mean models_dir?\n"
     )
-    assert child.process.returncode == 1
+    assert child.process.returncode == 2, "systemd does not try again: the next try would end in the same way"
+
+
+def test_a_bad_settings_file_takes_nothing_down(start: Callable[..., Child], tmp_path: Path) -> None:
+    """A daemon that starts with one runs as it last did, and says so wherever an owner looks."""
+    file = tmp_path / "config.toml"
+    file.write_text("restart_loop = 7\n")
+    start(NODE_DAEMON_CONFIG=str(file)).up().end(signal.SIGKILL)
+    file.write_text("restart_loop = 9\nmodles_dir = '/m'\n")
+    child = start(NODE_DAEMON_CONFIG=str(file)).up()
+
+    problem = f"{file}:2: unknown setting 'modles_dir'"
+    told = child.get("/v1/settings")
+    (restart_loop,) = [row for row in told["settings"] if row["name"] == "restart_loop"]
+    assert restart_loop["value"] == 7
+    assert restart_loop["origin"].startswith("settings file as of 20")
+    assert [one["key"] for one in told["problems"]] == ["modles_dir"]
+    assert f"not used: {problem}" in [one["what"] for one in child.get("/v1/status")["problems"]]
+    (finding,) = child.get("/v1/doctor?check=settings")
+    assert (finding["status"], problem in finding["found"]) == ("error", True)
+    with child.http() as http:
+        events = [json.loads(line) for line in http.get("/v1/events").text.splitlines()]
+    assert f"not used: {problem}" in [one["message"] for one in events if one["kind"] == "settings_rejected"]
+    assert problem in child.end()
+
+    file.write_text("restart_loop = 9\n")
+    assert start(NODE_DAEMON_CONFIG=str(file)).up().get("/v1/doctor?check=settings")[0]["status"] == "ok"
+
+
+def test_a_file_that_was_spoiled_meanwhile_is_found_before_the_next_start(
+    start: Callable[..., Child], tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("restart_loop = 7\n")
+    child = start(NODE_DAEMON_CONFIG=str(file)).up()
+    file.write_text("restart_loop = 0\n")
+    (finding,) = child.get("/v1/doctor?check=settings")
+    assert finding["status"] == "warning"
+    assert "restart_loop = 0" in finding["found"]
+
+
+def test_a_valid_file_with_which_it_can_not_start_is_bad_too(
+    start: Callable[..., Child], tmp_path: Path
+) -> None:
+    """A socket that can't be bound, say: it is found before any engine is touched."""
+    file, place = tmp_path / "config.toml", {"NODE_DAEMON_STATE_DIR": str(tmp_path / "kept")}
+    place["NODE_DAEMON_CONFIG"] = str(file)
+    file.write_text(f"socket = '{tmp_path}/s'\n")
+    start(own=(), **place).up().end()
+    (tmp_path / "taken").write_text("no socket")
+    file.write_text(f"socket = '{tmp_path}/taken'\n")
+    child = start(own=(), **place).up()
+    assert "taken exists and is not a socket" in child.get("/v1/status")["problems"][0]["what"]
+    assert (tmp_path / "taken").read_text() == "no socket"
 
 
 def test_a_state_of_a_newer_version_is_left_alone(start: Callable[..., Child], tmp_path: Path) -> None:

@@ -30,6 +30,28 @@ def test_a_rate_is_never_rounded_to_nothing(per_s: float | None, text: str):
     assert units.rate(per_s) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("4 GB", 4_000_000_000),
+        ("4GB", 4_000_000_000),
+        ("4 GiB", 4 * units.GIB),
+        ("500 MB", 500_000_000),
+        ("1.5 tib", 1536 * units.GIB),
+        ("0 GB", 0),
+        ("1073741824 B", units.GIB),
+    ],
+)
+def test_a_size_is_read_as_owners_write_it(text: str, count: int):
+    assert units.parse_size(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "4", "4 gallons", "4 iB", "-1 GB", "1,5 GB", "1e9 GB", "20MB/s"])
+def test_what_is_no_size_is_refused_with_an_example(text: str):
+    with pytest.raises(ValueError, match="is not a size such as 4 GB"):
+        units.parse_size(text)
+
+
 def test_the_type_table_is_ggmls_own():
     theirs = {int(kind): (kind.name, *sizes) for kind, sizes in gguf.GGML_QUANT_SIZES.items()}
     assert {i: (t.name, t.block, t.block_bytes) for i, t in ggml.BY_ID.items()} == theirs

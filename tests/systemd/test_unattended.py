@@ -1,5 +1,6 @@
 """A model that was launched once is served: through a reboot, a crash of the daemon, until it is stopped."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -92,3 +93,26 @@ def test_a_stop_that_the_daemon_does_not_hear_leaves_no_engine(deaf: Service):
     deaf.box.run("systemctl", "stop", UNIT)
     assert deaf.box.property(UNIT, "Result") == "timeout"
     wait_until(lambda: not deaf.processes(), "nothing is left", timeout_s=2)
+
+
+def test_a_bad_settings_file_takes_nothing_down(served: Service):
+    """Neither at a restart nor at a reboot, and it is said where an owner looks."""
+    served.box.run("systemctl", "start", UNIT)
+    served.wait_until_ready(MODEL)
+    file = served.box.path("/etc/node-daemon/config.toml")
+    file.write_text("modles_dir = '/m'\n")
+    served.box.run("systemctl", "restart", UNIT)
+    assert "Paris" in served.chat(served.wait_until_ready(MODEL))
+    problem = "/etc/node-daemon/config.toml:1: unknown setting 'modles_dir'"
+    assert f"not used: {problem}" in [one["what"] for one in served.ctl("status")["problems"]]
+    done = served.box.attempt("node-ctl", "doctor", "--check", "settings", "--json")
+    (finding,) = json.loads(done.stdout)
+    assert (finding["status"], problem in finding["found"]) == ("error", True)
+    assert served.box.attempt("node-ctl", "config", "check").returncode == 2
+
+    served.box.run("rm", "/var/lib/node-daemon/settings-last-good.json")
+    served.box.attempt("systemctl", "restart", UNIT)
+    wait_until(lambda: served.box.property(UNIT, "ActiveState") == "failed", "it is not tried for ever")
+    file.unlink()
+    served.box.run("systemctl", "start", UNIT)
+    assert "Paris" in served.chat(served.wait_until_ready(MODEL))

@@ -65,6 +65,8 @@ class DoctorInput:
     ``unit_user`` that of the service, ``caller`` the one who typed the command; ``groups`` are names by id.
     ``builds`` has the GPU code in each engine, by the engine's path. ``disk_low_bytes`` and ``now``
     (ISO 8601) are what values are compared with. ``gfx_override`` is HSA_OVERRIDE_GFX_VERSION.
+    ``rejected_settings`` are problems of the settings file at the daemon's start, which kept it from being
+    used; ``settings_problems`` are those that it has now.
     ``cuda_since`` is the first CUDA version that supports a GPU, by its architecture."""
 
     hardware: Hardware = field(default_factory=Hardware)
@@ -83,6 +85,8 @@ class DoctorInput:
     clock_synchronised: bool | None = None
     gfx_override: str | None = None
     known_issues: tuple[KnownIssue, ...] = ()
+    rejected_settings: tuple[str, ...] = ()
+    settings_problems: tuple[str, ...] = ()
     cuda_since: Mapping[str, str] = field(default_factory=dict)
     hub: Hub | None = None
     now: str = ""

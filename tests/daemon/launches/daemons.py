@@ -19,7 +19,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from config.settings import Settings, load
+from config.loading import load
+from config.settings import Settings
 from daemon.app import Adapters, build_app
 from daemon.launches import service
 from daemon.launches.launch import Launch
