@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from config import instance
+from config.instance import Instance
 from ctl import paths
 from ctl.client import START_HINT, Daemon, find_socket
 from ctl.terminal import note
@@ -28,13 +30,14 @@ PATH_VARIABLES = (
 )
 # A cold start on a slow disk reads the environment's code, opens the store and probes the machine once.
 START_TIMEOUT_S = 30.0
+LOST_SOCKET_TIMEOUT_S = 5.0  # the daemon looks for its socket once a second
 POLL_S = 0.05
 LOG_TAIL_LINES = 5
 
 
 def connect() -> Daemon:
     """The running daemon. Raises: DaemonGoneError, with how to start it, where none is running."""
-    socket = find_socket()
+    socket = find_socket() or _await_socket(LOST_SOCKET_TIMEOUT_S)
     if socket is None:
         raise _not_running()
     return Daemon(socket)
@@ -46,14 +49,47 @@ def connect_or_start() -> Daemon:
     Concurrent callers share one start. Raises: DaemonGoneError where a system unit is installed but not
     running, and where the new daemon does not come up.
     """
-    socket = find_socket()
+    socket = find_socket() or _await_socket(START_TIMEOUT_S)
     if socket is not None:
         return Daemon(socket)
     if paths.named_socket() is None and system_unit() is not None:
         raise _not_running()
     with _start_lock():
-        socket = find_socket() or _start()
+        socket = find_socket() or _await_socket(START_TIMEOUT_S) or _start()
     return Daemon(socket)
+
+
+def _await_socket(timeout_s: float) -> Path | None:
+    """The socket of the daemon that holds this user's state, as soon as it has one: it may be starting or
+    ending, or have lost it a moment ago. ``None`` once no daemon holds the state. Raises: DaemonGoneError."""
+    deadline = time.monotonic() + timeout_s
+    told = False
+    while (holder := instance.running(paths.state_dir())) is not None:
+        if (socket := find_socket()) is not None:
+            return socket
+        named = paths.named_socket()
+        if holder.socket is not None and named not in (None, holder.socket, holder.configured):
+            raise DaemonGoneError(
+                f"no node-daemon listens on {named}: the one of {paths.state_dir()} (pid {holder.pid})"
+                f" listens on {holder.socket}",
+                hint="leave out --socket and NODE_DAEMON_SOCKET, or use another state_dir",
+            )
+        if time.monotonic() > deadline:
+            raise _without_socket(holder)
+        if not told:
+            note(f"waiting for node-daemon (pid {holder.pid}), which listens on no socket at the moment")
+            told = True
+        time.sleep(POLL_S)
+    return None
+
+
+def _without_socket(holder: Instance) -> DaemonGoneError:
+    gone = "" if holder.socket is None else f": {holder.socket} is gone"
+    return DaemonGoneError(
+        f"node-daemon (pid {holder.pid}) is running, but listens on no socket{gone}",
+        hint="it is starting or ending, or hangs: its log tells which; "
+        f"kill {holder.pid} ends it with its engines, and the next node-ctl launch starts another",
+    )
 
 
 def system_unit() -> Path | None:

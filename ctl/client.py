@@ -13,6 +13,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
+from config import instance
 from ctl import paths
 from domain.errors import DaemonGoneError, NodeError
 
@@ -33,11 +34,19 @@ class AnswerError(NodeError):
 
 
 def find_socket() -> Path | None:
-    """The first socket on which a daemon listens: only the given one, or the user's, then the system's.
+    """The first socket on which a daemon listens: only the given one, or the user's, then the system's. The
+    user's may have been lost, by a logout for example: the daemon's lock then tells where it listens.
 
     Raises: DaemonGoneError for a socket that exists and may not be opened.
     """
-    return next((path for path in paths.sockets() if _listens(path)), None)
+    first, *others = paths.sockets()
+    if _listens(first):
+        return first
+    holder = instance.running(paths.state_dir())
+    if holder is None:
+        return next((path for path in others if _listens(path)), None)
+    is_meant = paths.named_socket() in (None, holder.configured)
+    return holder.socket if is_meant and holder.socket and _listens(holder.socket) else None
 
 
 def _listens(path: Path) -> bool:

@@ -82,6 +82,13 @@ class Adapters:
     end_process: Callable[[Identity], Awaitable[None]]
 
 
+@dataclass(slots=True)
+class Control:
+    """``socket`` is where the API listens: another path than that of the settings while that can't be had."""
+
+    socket: Path | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """One daemon. ``measuring_lock``: one measurement at a time loads the machine. ``verification_locks``: a
@@ -107,6 +114,7 @@ class App:
     hub_threads: Executor = field(default_factory=lambda: ThreadPoolExecutor(HUB_THREADS, "hub"))
     hash_thread: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "hash"))
     stopping: Broadcast = field(default_factory=Broadcast)
+    control: Control = field(default_factory=Control)
 
     def log_path(self, launch: str) -> Path:
         return log_path(self.settings, launch)

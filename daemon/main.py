@@ -16,6 +16,7 @@ from config.loading import Loaded
 from config.settings import Settings
 from daemon import instance_lock, jobs, log_format, server, shutdown_marker, status
 from daemon.app import Adapters, App, build_app
+from daemon.control_socket import bind
 from daemon.launches.restore import restore
 from daemon.launches.service import kill_all, stop_all
 from daemon.machine import hotplug
@@ -98,6 +99,10 @@ async def running(
     async with AsyncExitStack() as undo:  # each step pushes its opposite: the stop is the exact reverse
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
         undo.push_async_callback(asyncio.to_thread, store.close)
+        # Before anything that runs is touched: where it can't be bound, engines keep serving.
+        control = await asyncio.to_thread(bind, settings.socket)
+        undo.callback(control.listener.close)
+        undo.push_async_callback(asyncio.to_thread, control.remove)
         app = await asyncio.to_thread(build_app, settings, store, adapters, loaded)
         undo.callback(app.hub_threads.shutdown, wait=False, cancel_futures=True)
         await shutdown_marker.mark_started(app)
@@ -112,7 +117,7 @@ async def running(
         scheduler.start()
         undo.callback(scheduler.shutdown, wait=False)
         await undo.enter_async_context(hotplug.watch_devices(app))
-        await undo.enter_async_context(server.listening(app))
+        await undo.enter_async_context(server.listening(app, control))
         reporting = asyncio.create_task(_report_status(app, notify), name="notify")
         undo.callback(reporting.cancel)
         log.info("serving: socket=%s state_dir=%s", settings.socket, settings.state_dir)

@@ -48,7 +48,15 @@ def _problems(app: App) -> tuple[Problem, ...]:
         Problem("settings", f"not used: {problem}", problem.hint or "node-ctl config check shows all")
         for problem in app.loaded.problems
     )
-    return (*rejected, *_state_problems(app))
+    return (*rejected, *_socket_problems(app), *_state_problems(app))
+
+
+def _socket_problems(app: App) -> tuple[Problem, ...]:
+    wanted, used = app.settings.socket, app.control.socket
+    if used in (None, wanted):
+        return ()
+    hint = f"it listens there again once {wanted.parent} exists and no other daemon uses it"
+    return (Problem("socket", f"{wanted} is gone; node-daemon listens on {used}", hint),)
 
 
 def _state_problems(app: App) -> tuple[Problem, ...]:

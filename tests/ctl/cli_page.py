@@ -28,7 +28,8 @@ daemon describes at `/openapi.json`.
 {statuses}
 
 The daemon is found at `--socket` or `NODE_DAEMON_SOCKET`, if given; else at the socket in the user's
-settings, then at that of the system service. If none answers and the system service is not installed,
+settings, then at that of the system service. A daemon of the user that lost its socket is found by the
+lock of its state directory. If none answers and the system service is not installed,
 `launch`, `plan`, `compare`, `estimate`, `probe`, `doctor`, `search`, `pull` and `adopt` start one for the
 user, which serves its launches again.
 `NO_COLOR` is honoured. In a pipe, output has no colours and is not wrapped.

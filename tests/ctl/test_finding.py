@@ -3,14 +3,16 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from daemon import instance_lock
 from launchers.process.procfs import identity
 from tests.conftest import ROOT
 from tests.ctl import answers
@@ -141,3 +143,89 @@ def test_a_killed_daemon_is_started_again(home: Ctl) -> None:
     again = home("probe")
     assert again.returncode == 0
     assert daemons_started_by(again) != [pid]
+
+
+def wait_for(check: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def session(home: Ctl) -> Ctl:
+    """A user who is logged in: the runtime folder comes and goes with the session."""
+    home.env["XDG_RUNTIME_DIR"] = str(home.home / "run")
+    (home.home / "run").mkdir()
+    return home
+
+
+def test_a_daemon_whose_socket_a_logout_removed_is_found_by_its_lock_and_listens_again(session: Ctl) -> None:
+    [pid] = daemons_started_by(session("probe"))
+    log = session.home / ".local/state/node-daemon/node-daemon.log"
+    runtime, before = session.home / "run", log.stat().st_ino
+    shutil.rmtree(runtime)
+
+    assert json.loads(session("status", "--json").stdout)["pid"] == pid, "while there is no folder"
+    runtime.mkdir()
+    again = session("probe")
+    assert (again.returncode, daemons_started_by(again)) == (0, []), again.stderr
+    wait_for((runtime / "node-daemon.sock").is_socket)
+    assert json.loads(session("status", "--json").stdout)["pid"] == pid
+    assert log.stat().st_ino == before, "the log of a living daemon is not moved"
+    assert session("shutdown").returncode == 0
+    assert identity(pid) is None
+
+
+def test_a_shell_without_the_runtime_folder_reaches_the_same_daemon(session: Ctl) -> None:
+    """``su -``, ``sudo -u`` and cron don't set the variable."""
+    [pid] = daemons_started_by(session("probe"))
+    del session.env["XDG_RUNTIME_DIR"]
+    again = session("probe")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert json.loads(session("status", "--json").stdout)["pid"] == pid
+    assert session("shutdown").returncode == 0
+    assert identity(pid) is None
+
+
+def test_another_socket_for_the_same_state_is_refused_with_where_its_daemon_listens(home: Ctl) -> None:
+    [pid] = daemons_started_by(home("probe"))
+    home.env["NODE_DAEMON_SOCKET"] = str(home.home / "other.sock")
+    refused = [home("launch", "smollm2-135m"), home("ps")]
+    del home.env["NODE_DAEMON_SOCKET"]
+    for done in refused:
+        assert done.returncode == 5
+        assert f"(pid {pid}) listens on {home.home}/node-daemon.sock" in done.stderr
+        assert "hint: leave out --socket" in done.stderr
+        assert daemons_started_by(done) == []
+
+
+def test_a_daemon_that_does_not_listen_is_told_of_by_its_pid(ctl: Ctl) -> None:
+    """A hint to start one would lead to "already running"."""
+    state = ctl.home / ".local/state/node-daemon"
+    with instance_lock.hold(state):
+        instance_lock.tell_socket(state, ctl.home / "gone.sock", ctl.home / "gone.sock")
+        done = ctl("ps")
+    assert done.returncode == 5
+    pid = os.getpid()
+    assert f"waiting for node-daemon (pid {pid})" in done.stderr
+    assert f"node-daemon (pid {pid}) is running, but listens on no socket: {ctl.home}/gone.sock is gone" in (
+        done.stderr
+    )
+    assert f"kill {pid} ends it" in done.stderr
+
+
+def test_a_command_waits_for_a_daemon_that_is_starting(ctl: Ctl) -> None:
+    state, socket = ctl.home / ".local/state/node-daemon", ctl.home / "node-daemon.sock"
+    with instance_lock.hold(state):
+        argv = ctl.argv("status", "--json")
+        child = subprocess.Popen(
+            argv, cwd=ROOT, env=ctl.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert child.stderr is not None
+        assert child.stderr.readline().startswith(f"waiting for node-daemon (pid {os.getpid()})")
+        with serving(socket) as fake:
+            fake.on("GET /v1/status", answers.STATUS)
+            out, _ = child.communicate(timeout=60)
+    assert child.returncode == 0
+    assert json.loads(out)["version"] == answers.STATUS["version"]
