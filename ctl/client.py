@@ -6,9 +6,13 @@ where it answers with an error.
 """
 
 import json
+import os
+import pwd
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ START_HINT = "start it with node-daemon, or let node-ctl launch MODEL start it"
 # Reading the header of a remote model and querying an engine for its options both take seconds.
 ANSWER_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT_S = 5.0
+_UCRED = struct.Struct("3i")  # unix(7), SO_PEERCRED: pid, uid, gid
 
 
 class AnswerError(NodeError):
@@ -31,6 +36,15 @@ class AnswerError(NodeError):
     def __init__(self, code: str, message: str, *, hint: str = "", engine_output: str = "") -> None:
         super().__init__(message, hint=hint, engine_output=engine_output)
         self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A daemon as its socket tells it. ``pid`` is ``None`` where the socket may not be opened."""
+
+    socket: Path
+    user: str
+    pid: int | None
 
 
 def find_socket() -> Path | None:
@@ -47,6 +61,34 @@ def find_socket() -> Path | None:
         return next((path for path in others if _listens(path)), None)
     is_meant = paths.named_socket() in (None, holder.configured)
     return holder.socket if is_meant and holder.socket and _listens(holder.socket) else None
+
+
+def peer_of(path: Path) -> Peer | None:
+    """The daemon that listens on ``path``, if any."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            probe.connect(str(path))
+        except PermissionError:
+            return Peer(path, _user(path.stat().st_uid), None) if os.access(path.parent, os.X_OK) else None
+        except OSError:
+            return None
+        pid, uid, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return Peer(path, _user(uid), pid)
+
+
+def other_daemons(running: Peer) -> list[Peer]:
+    """Those that a command of this user could have been sent to instead."""
+    places = paths.default_sockets()
+    found = (peer_of(path) for path in places if path != running.socket)
+    return [peer for peer in found if peer is not None and peer.pid != running.pid]
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _listens(path: Path) -> bool:

@@ -1,7 +1,9 @@
 """``node-ctl ps``."""
 
 from ctl.autostart import connect
+from ctl.client import peer_of
 from ctl.options import Json
+from ctl.show.daemons import as_row, told_others
 from ctl.show.launches import build_table, decode_rows
 from ctl.terminal import console, print_json, sanitize
 
@@ -13,9 +15,13 @@ EXAMPLES = """
 
 
 def command(*, as_json: Json = False) -> None:
-    data = connect().get("/v1/launches")
+    """Where another daemon runs, too, a line on standard error says whose launches these are."""
+    daemon = connect()
+    data = daemon.get("/v1/launches")
+    peer = peer_of(daemon.socket)
+    told_others(peer, "ps")
     if as_json:
-        print_json(data)
+        print_json([{**row, "daemon": peer and as_row(peer)} for row in data])
         return
     rows = decode_rows(data)
     if not rows:

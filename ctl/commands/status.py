@@ -1,7 +1,9 @@
 """``node-ctl status``."""
 
 from ctl.autostart import connect
+from ctl.client import peer_of
 from ctl.options import Json
+from ctl.show.daemons import as_row, told_others
 from ctl.terminal import print_json
 from domain.units import duration
 
@@ -13,13 +15,19 @@ EXAMPLES = """
 
 
 def command(*, as_json: Json = False) -> None:
-    """Version, uptime, paths, launches by state, and known problems."""
-    data = connect().get("/v1/status")
+    """Version, uptime, paths, launches by state, and known problems. Where another daemon runs, too, a line
+    on standard error says whose this is.
+    """
+    daemon = connect()
+    data = daemon.get("/v1/status")
+    peer = peer_of(daemon.socket)
+    others = told_others(peer, "status")
     if as_json:
-        print_json(data)
+        print_json({**data, "user": peer and peer.user, "other_daemons": [as_row(other) for other in others]})
         return
     counts = ", ".join(f"{count} {state}" for state, count in data["launches"].items() if count)
     print(f"node-daemon {data['version']}, pid {data['pid']}, up {duration(data['uptime_s'])}")
+    print(f"user      {'?' if peer is None else peer.user}")
     print(f"launches  {counts or 'none'}")
     print(f"state     {data['state_dir']}")
     print(f"models    {data['models_dir']}")

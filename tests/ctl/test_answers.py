@@ -1,6 +1,8 @@
 """What each command asks the daemon, and what it prints of the answer: for scripts and for people."""
 
+import getpass
 import json
+import os
 import re
 from dataclasses import replace
 from typing import Any
@@ -33,9 +35,7 @@ SMOL = "/v1/launches/smol"
         pytest.param(["probe"], "GET /v1/probe", to_json(answers.BOX), id="probe"),
         pytest.param(["plan", "m"], "POST /v1/plan", to_json(answers.PLAN), id="plan"),
         pytest.param(["estimate", "m"], "POST /v1/estimate", to_json(answers.ESTIMATE), id="estimate"),
-        pytest.param(["ps"], "GET /v1/launches", [to_json(answers.ROW)], id="ps"),
         pytest.param(["stop", "smol"], f"POST {SMOL}/stop", to_json(answers.ROW), id="stop"),
-        pytest.param(["status"], "GET /v1/status", answers.STATUS, id="status"),
         pytest.param(["doctor"], "GET /v1/doctor", answers.CHECKS, id="doctor"),
         pytest.param(
             ["launch", "m", "--no-wait"],
@@ -52,6 +52,18 @@ def test_json_is_the_daemons_answer_and_nothing_else(
     done = ctl(*args, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == answer
+
+
+def test_json_of_ps_and_status_also_tells_whose_daemon_it_is(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("GET /v1/launches", [to_json(answers.ROW)])
+    daemon.on("GET /v1/status", answers.STATUS)
+    user, pid = getpass.getuser(), os.getpid()
+    (row,) = json.loads(ctl("ps", "--json").stdout)
+    assert row == to_json(answers.ROW) | {
+        "daemon": {"user": user, "pid": pid, "socket": ctl.env["NODE_DAEMON_SOCKET"]}
+    }
+    status = json.loads(ctl("status", "--json").stdout)
+    assert status == answers.STATUS | {"user": user, "other_daemons": []}
 
 
 def test_what_was_asked_for_reaches_the_daemon(ctl: Ctl, daemon: FakeDaemon) -> None:
@@ -261,6 +273,7 @@ def test_status_shows_paths_and_problems(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("GET /v1/status", answers.STATUS)
     assert ctl("status").stdout.splitlines() == [
         "node-daemon 0.1.0, pid 77, up 1 h 02 min",
+        f"user      {getpass.getuser()}",
         "launches  1 ready, 1 failed",
         "state     /s",
         "models    /m",

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from ctl.client import Peer
+from ctl.main import main
 from daemon import instance_lock
+from domain.serialization import to_json
 from launchers.process.procfs import identity
 from tests.conftest import ROOT
 from tests.ctl import answers
@@ -229,3 +232,40 @@ def test_a_command_waits_for_a_daemon_that_is_starting(ctl: Ctl) -> None:
             out, _ = child.communicate(timeout=60)
     assert child.returncode == 0
     assert json.loads(out)["version"] == answers.STATUS["version"]
+
+
+def test_where_two_daemons_run_each_answer_says_whose_it_is(
+    ctl: Ctl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system = ctl.home / "system.sock"
+    monkeypatch.setattr("config.paths.SYSTEM_SOCKET", system)
+    monkeypatch.setattr("ctl.show.daemons.SYSTEM_SOCKET", system)
+    for name, value in ctl.env.items():
+        monkeypatch.setenv(name, value)
+    own, row = ctl.home / "node-daemon.sock", to_json(answers.ROW)
+    with serving(own) as fake, serving(system):
+        fake.on("GET /v1/launches", [row])
+        fake.on("GET /v1/status", answers.STATUS)
+        # both are of this process: other_daemons would take them for one
+        monkeypatch.setattr("ctl.client.peer_of", lambda path: Peer(path, path.stem, len(path.stem)))
+        monkeypatch.setattr("ctl.commands.ps.peer_of", lambda path: Peer(path, "ada", 12))
+        monkeypatch.setattr("ctl.commands.status.peer_of", lambda path: Peer(path, "ada", 12))
+        assert main(["ps", "--json"]) == 0
+        said = capsys.readouterr()
+        assert main(["status", "--json"]) == 0
+        status = json.loads(capsys.readouterr().out)
+    (shown,) = json.loads(said.out)
+    assert shown == {**row, "daemon": {"user": "ada", "pid": 12, "socket": str(own)}}
+    assert said.err == (
+        f"this is the node-daemon of the user ada, pid 12 ({own}); there is also the system service of the"
+        f" user system, pid 6: node-ctl --socket {system} ps\n"
+    )
+    assert status["user"] == "ada"
+    assert status["other_daemons"] == [{"user": "system", "pid": 6, "socket": str(system)}]
+
+
+def test_a_single_daemon_says_nothing_of_others(ctl: Ctl) -> None:
+    with serving(ctl.home / "node-daemon.sock") as fake:
+        fake.on("GET /v1/launches", [])
+        done = ctl("ps", "--json")
+    assert (done.stdout, done.stderr) == ("[]\n", "")
