@@ -9,6 +9,7 @@ EXIT_STATUS = {
     "bad_model": FAILED,
     "unknown_launch": FAILED,
     "busy": FAILED,
+    "not_permitted": FAILED,
     "state_failed": FAILED,
     "bad_usage": 2,
     "bad_config": 2,

@@ -10,6 +10,7 @@ NodeError
     DiskFullError        disk_full          refused before or stopped during a download
   EngineError            engine_failed      an engine is missing, failed to start or died
   UnknownLaunchError     unknown_launch     no launch of that name
+  NotPermittedError      not_permitted      someone else may do that, not who asks
   BusyError              busy               another daemon or launch holds what is needed
   DaemonGoneError        daemon_gone        node-ctl finds no daemon
   StateError             state_failed       the daemon's own state could not be read or written
@@ -117,6 +118,10 @@ class EngineError(NodeError):
 
 class UnknownLaunchError(NodeError):
     code = "unknown_launch"
+
+
+class NotPermittedError(NodeError):
+    code = "not_permitted"
 
 
 class BusyError(NodeError):

@@ -20,6 +20,7 @@ STATUS: dict[type[errors.NodeError], int] = {
     errors.UnknownLaunchError: 404,
     errors.BadModelError: 422,
     errors.DoesNotFitError: 409,
+    errors.NotPermittedError: 403,
     errors.BusyError: 423,
     errors.DownloadError: 502,
     errors.DiskFullError: 507,

@@ -12,8 +12,10 @@ from daemon import status
 from daemon.app import App
 from daemon.doctor import anonymize, report, service
 from daemon.machine import snapshot
+from domain.errors import NotPermittedError
 from domain.serialization import to_json
 from probes import identifiers
+from probes.system import accounts
 
 router = APIRouter(prefix="/v1")
 
@@ -80,10 +82,21 @@ async def get_report(request: Request, hub: bool = False, caller: Uid = None) ->
 
 
 @router.post("/shutdown", status_code=202)
-async def post_shutdown() -> Any:
-    """Ends as SIGTERM does: engines stop, what is desired comes back at the next start."""
+async def post_shutdown(request: Request) -> Any:
+    """Ends as SIGTERM does: engines stop, what is desired comes back at the next start. For root and the
+    daemon's own user: the group that may use a service does not decide whether it runs."""
+    if request.state.peer_uid not in (0, os.getuid()):
+        raise NotPermittedError(
+            f"only root and the user {_own_user()} may shut this node-daemon down",
+            hint="for the system service: sudo systemctl stop node-daemon; for a model: node-ctl stop NAME",
+        )
     asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
     return {"stopping": True}
+
+
+def _own_user() -> str:
+    own = accounts.by_uid(os.getuid())
+    return str(os.getuid()) if own is None else own.name
 
 
 def app_of(request: Request) -> App:
