@@ -10,6 +10,7 @@ import typer
 from ctl.exit_codes import DONE, FAILED
 from ctl.options import Json
 from ctl.service import install as installation
+from ctl.service import offer
 from ctl.service import status as service_status
 from ctl.service import uninstall as removal
 from ctl.service.steps import Target, run_all
@@ -39,6 +40,13 @@ Prefix = Annotated[Path, typer.Option(metavar="DIR", help="Where to put the envi
 def install(
     *,
     now: Annotated[bool, typer.Option("--now", help="Also start it, or restart an old version.")] = False,
+    take_over: Annotated[
+        bool | None,
+        typer.Option(
+            "--take-over/--no-take-over",
+            help="Serve the launches of the user who called sudo, and move the weights; needs --now.",
+        ),
+    ] = None,
     prefix: Prefix = Path("/opt/node-daemon"),
     root: Root = Path("/"),
     dry_run: DryRun = False,
@@ -50,12 +58,19 @@ def install(
     `make clean` changes; creates the user node-daemon; installs and enables the unit. It can be repeated.
 
     The user who called sudo is added to the group node-daemon, and can use node-ctl after logging in again.
+    Launches and weights of that user are taken over if wanted: in a terminal, with --now, this asks; else it
+    takes them only with --take-over. The node-daemon of that user is stopped first.
     """
     target = Target(root, prefix)
-    done = run_all(installation.steps(target, now=now, member=os.environ.get("SUDO_USER")), dry_run=dry_run)
-    _print_steps(
-        {"unit": str(target.unit), "environment": str(prefix)}, done, dry_run=dry_run, as_json=as_json
-    )
+    member = os.environ.get("SUDO_USER")
+    taken = offer.choose(member, wanted=take_over, now=now, may_ask=not (as_json or dry_run), target=target)
+    chosen = installation.steps(target, now=now, member=member, take_over=taken)
+    done = run_all(chosen, dry_run=dry_run)
+    facts: dict[str, object] = {"unit": str(target.unit), "environment": str(prefix)}
+    facts["take_over"] = None if taken is None else offer.as_row(taken)
+    _print_steps(facts, done, dry_run=dry_run, as_json=as_json)
+    if taken is not None and not as_json:
+        print("\n".join(offer.lines(taken)))
 
 
 @app.command()

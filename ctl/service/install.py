@@ -18,11 +18,14 @@ from ctl.service.steps import (
     user_exists,
     write,
 )
+from ctl.service.takeover import TakeOver
 from domain.errors import NodeError
 
 
-def steps(target: Target, *, now: bool, member: str | None) -> Sequence[Step]:
-    """``member`` is the user who called sudo."""
+def steps(
+    target: Target, *, now: bool, member: str | None, take_over: TakeOver | None = None
+) -> Sequence[Step]:
+    """``member`` is the user who called sudo, ``take_over`` what the service is to have of that user."""
     if target.running:
         require_systemd(hint="run node-daemon by hand, or use --root")
     if now and not target.running:
@@ -30,6 +33,8 @@ def steps(target: Target, *, now: bool, member: str | None) -> Sequence[Step]:
     chosen = [_user(target), *_copy(target), _link(target), _unit(target), _folders(target), _enable(target)]
     if target.running and member and member != "root":
         chosen.append(_member(member))
+    if take_over is not None:
+        chosen += take_over.steps(target)
     if now:
         chosen.append(_start(target))
     return chosen
