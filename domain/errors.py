@@ -38,6 +38,9 @@ class NodeError(Exception):
         output = without_secrets(engine_output)
         self.engine_output = output if len(output) <= OUTPUT_CHARS else f"{output[:OUTPUT_CHARS]}..."
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return restore, (type(self), self.args, self.__dict__)
+
     @property
     def in_full(self) -> str:
         """The message with the engine's output, for a place that shows a single text."""
@@ -127,3 +130,10 @@ class DaemonGoneError(NodeError):
 
 class StateError(NodeError):
     code = "state_failed"
+
+
+def restore(kind: type[NodeError], args: tuple[object, ...], fields: dict[str, object]) -> NodeError:
+    """The same error in another process, which the arguments of its constructor can't tell."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
