@@ -133,7 +133,7 @@ def test_a_wheel_that_the_catalogue_does_not_know_is_refused(tmp_path: Path) -> 
 
 
 def test_a_repository_is_read_by_ranges(tmp_path: Path, hub: Hub) -> None:
-    padding = {"blk.1.big.weight": ((4096, 4096), PLAIN["output_norm.weight"][1])}
+    padding = {"blk.0.big.weight": ((4096, 4096), PLAIN["output_norm.weight"][1])}
     whole = gguf_file(tmp_path / "big.gguf", tensors={**PLAIN, **padding}).read_bytes()
     commit = hub.add("o/r", {"M-Q8_0.gguf": whole, "mmproj-F16.gguf": b"x" * 5000, "README.md": b"hello"})
     (found,) = resolve_here("o/r", tmp_path / "models")
