@@ -1,4 +1,4 @@
-"""Finds models on the hub; while it is not available, in what it said before and in the catalogue's facts."""
+"""Finds models on the hub; while it is not available, in cached listings and the catalogue's facts."""
 
 import logging
 from collections.abc import Iterable
