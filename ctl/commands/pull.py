@@ -27,7 +27,7 @@ EXAMPLES = """
 
 def _rate(text: str) -> str:
     try:
-        download.rate(text)
+        download.parse_rate(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return text
@@ -35,7 +35,7 @@ def _rate(text: str) -> str:
 
 def _hours(text: str) -> str:
     try:
-        download.window(text)
+        download.parse_window(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return text
