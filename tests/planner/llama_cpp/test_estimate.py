@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import BadModelError
-from domain.hardware import EngineFound, Hardware
+from domain.hardware import Hardware, InstalledEngine
 from domain.model import ModelShape
 from domain.plan import HOST, DeviceMemory
 from domain.units import GIB, MIB
@@ -164,7 +164,7 @@ def test_a_header_without_layers_is_refused() -> None:
     [("b11434", 11434), ("0.10434.0", 10434), ("version: 9821 (abc)", 9821), ("dev", None)],
 )
 def test_build_numbers_are_read_from_versions(version: str, build_number: int | None) -> None:
-    assert llama_cpp_build(Hardware(engines=(EngineFound("llama.cpp", "/x", version),))) == build_number
+    assert llama_cpp_build(Hardware(engines=(InstalledEngine("llama.cpp", "/x", version),))) == build_number
 
 
 def test_no_bandwidth_no_speed() -> None:
