@@ -215,3 +215,19 @@ def test_rows_that_are_split_are_not_pipelined() -> None:
     assert (
         by_rows["GPU0"].weights_bytes >= sum(row.weights_bytes for row in by_rows.values()) // 2 - 400 * MIB
     )
+
+
+def test_a_full_gpu_gets_no_layers_of_the_default_split_and_an_unknown_one_its_size() -> None:
+    """As ``load_tensors`` does: the split is by free memory, and 0 bytes free are not unknown."""
+    first, second = (
+        replace(gpu, memory_total_bytes=24 * GIB, memory_free_bytes=24 * GIB) for gpu in TWO.gpus
+    )
+    full = replace(TWO, gpus=(first, replace(second, memory_free_bytes=0)))
+    unknown = replace(TWO, gpus=(first, replace(second, memory_free_bytes=None)))
+    weights = {
+        name: rows(LLAMA, "-ngl 999 -c 4096 -np 1", machine)["GPU1"].weights_bytes
+        for name, machine in (("full", full), ("unknown", unknown))
+    }
+    output_bytes = next(tensor.size_bytes for tensor in LLAMA.tensors if tensor.name == "output.weight")
+    assert weights["full"] <= 1.1 * output_bytes
+    assert weights["unknown"] > 3 * weights["full"]
