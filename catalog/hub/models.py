@@ -149,7 +149,7 @@ class HubModels:
     def _no_model(self, repo: str, files: frozenset[str], entry: KnownModel | None) -> BadModelError:
         if self.selection.file:
             return BadModelError(
-                f"{self.selection.file} of {repo} is no model by itself",
+                f"{self.selection.file} of {repo} is not a model by itself",
                 hint=f"{repo} names the models that it belongs to",
             )
         has_safetensors = any(name.endswith(".safetensors") for name in files)

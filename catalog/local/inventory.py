@@ -15,11 +15,11 @@ from catalog.formats.gguf import quants
 from catalog.formats.registry import complete_quants
 from catalog.local import layout
 from catalog.local.tree import LocalTree
+from domain.anonymize import without_secrets
 from domain.catalogue_types import KnownModel
 from domain.errors import UnknownModelError
 from domain.local_model import LocalModel, StoredFile
 from domain.model import Source, WeightFile, Weights
-from domain.redact import without_secrets
 
 log = logging.getLogger(__name__)
 _SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")

@@ -45,7 +45,7 @@ def is_complete(weights: Weights, models_dir: Path) -> bool:
 
 
 def part_of(weights: Weights, file: WeightFile, models_dir: Path) -> Path | None:
-    """Where the bytes of ``file`` are while HTTP brings them; None for other sources."""
+    """The partial file of a download by HTTP; ``None`` for other sources."""
     folder = folder_of(weights, models_dir)
     if weights.source is Source.HUB and weights.revision is not None:
         return folder.parents[1] / "blobs" / f"{blob_name(weights.revision, file)}.incomplete"

@@ -11,7 +11,7 @@ from daemon.planning.plan import cached_hardware, checked_plan, fingerprint, res
 from daemon.planning.speed_history import calibration, with_speed
 from daemon.resources import ledger
 from daemon.resources.ledger import Reservations
-from domain.redact import without_secrets
+from domain.anonymize import without_secrets
 from domain.errors import DoesNotFitError
 from domain.hardware import Hardware
 from domain.launch import Step
