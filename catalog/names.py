@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from domain.anonymize import without_secrets
 from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, UnknownModelError, UsageError
-from domain.redact import without_secrets
 
 Catalogue = Mapping[str, KnownModel]
 MAX_SUGGESTIONS = 3

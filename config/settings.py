@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from config import paths
-from domain.download import DownloadPolicy, rate, window
+from domain.download import DownloadPolicy, parse_rate, parse_window
 from domain.errors import ConfigError
 from domain.units import GIB, MIB
 
@@ -81,8 +81,8 @@ class Settings(BaseSettings):
     def download_policy(self) -> DownloadPolicy:
         """For downloads without options of their own."""
         return DownloadPolicy(
-            limit_bytes_per_s=None if self.download_limit is None else rate(self.download_limit),
-            window=None if self.download_window is None else window(self.download_window),
+            limit_bytes_per_s=None if self.download_limit is None else parse_rate(self.download_limit),
+            window=None if self.download_window is None else parse_window(self.download_window),
             reserve_bytes=self.disk_reserve_bytes,
             side_by_side=self.download_files,
         )
@@ -101,14 +101,14 @@ class Settings(BaseSettings):
     @classmethod
     def _rate(cls, text: str | None) -> str | None:
         if text is not None:
-            rate(text)
+            parse_rate(text)
         return text
 
     @field_validator("download_window")
     @classmethod
     def _window(cls, text: str | None) -> str | None:
         if text is not None:
-            window(text)
+            parse_window(text)
         return text
 
     @field_validator(

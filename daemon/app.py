@@ -29,7 +29,7 @@ from daemon.state.store import Store
 from daemon.weights.transfers import PLANNED_AT_ONCE, Downloads, Pull
 from domain.catalogue_types import KnownModel
 from domain.download import DownloadPolicy, DownloadProgress
-from domain.hardware import EngineFound, Hardware
+from domain.hardware import Hardware, InstalledEngine
 from domain.model import ResolvedModel, Weights
 from domain.plan import LlamaFlags
 from launchers.base import Capabilities, Launcher, SearchPaths
@@ -70,7 +70,7 @@ class Adapters:
     resolve: Resolve
     fetch: Callable[[Weights, Path, DownloadPolicy, Sequence[Path]], AsyncGenerator[DownloadProgress, None]]
     launchers: Mapping[str, Launcher]
-    engines: Callable[[], tuple[EngineFound, ...]]
+    engines: Callable[[], tuple[InstalledEngine, ...]]
     engine: Callable[[str], Capabilities]
     replica: Callable[[Weights, Path, float], Path]
     ask_memory: Callable[[LlamaFlags, Capabilities, Path], DryRunReport]

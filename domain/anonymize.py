@@ -8,8 +8,10 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from domain.redact import without_secrets
-
+_URL = re.compile(
+    r"(?P<scheme>https?://)(?:[^\s/?#@]*@)*(?P<rest>[^\s?#'\"<>]*)(?P<query>[?#][^\s'\"<>]*)?",
+    re.IGNORECASE,
+)
 _HOME = re.compile(r"(?<![\w.-])/(?:home|Users)/[^/\s'\":,;]+")
 _UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 _MAC = re.compile(r"(?<![0-9a-f:])[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}(?![0-9a-f:])", re.IGNORECASE)
@@ -24,6 +26,11 @@ _TOKEN = re.compile(r"\b(?:hf_|sk-|ghp_|github_pat_)[A-Za-z0-9_-]{8,}|(?<=Bearer
 _SECRET_KEY = re.compile(
     r"(?i)((?:api[_-]?key|token|password|passwd|secret)['\"]?(?:\s*[:=]\s*|\s+)['\"]?)([^\s'\",]{4,})"
 )
+
+
+def without_secrets(text: str) -> str:
+    """``text`` with its URLs stripped of userinfo, query and fragment; ``?...`` replaces the latter two."""
+    return _URL.sub(lambda url: f"{url['scheme']}{url['rest']}{'?...' if url['query'] else ''}", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class DownloadPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DownloadProgress:
-    """How far the download of a file or of a set of files is; ``bytes_total`` is None where no server told
+    """How far the download of a file or of a set of files is; ``bytes_total`` is None if no server stated
     it. ``waiting`` says what it waits for while no bytes arrive. The last one of a set has ``weights``: all
     of them complete, with their location."""
 
@@ -56,35 +56,35 @@ class DownloadProgress:
     waiting: str | None = None
 
 
-def rate(text: str) -> int:
+def parse_rate(text: str) -> int:
     """``"20MB/s"``, ``"20MB"`` or ``"1.5MiB/s"`` -> bytes per second. Raises: ValueError."""
     match = _RATE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no rate: give 20MB/s or 500KB/s")
+        raise ValueError(f"{text!r} is not a rate: give 20MB/s or 500KB/s")
     base = 1024 if match["binary"] else 1000
     bytes_per_s = int(Decimal(match["figure"]) * base ** _POWERS[match["unit"].upper()])
     if not bytes_per_s:
-        raise ValueError(f"{text!r} lets nothing through")
+        raise ValueError(f"{text!r} is a rate of zero: nothing would be downloaded")
     return bytes_per_s
 
 
-def size(text: str) -> int:
+def parse_size(text: str) -> int:
     """``"200GB"`` or ``"1.5GiB"`` -> bytes. Raises: ValueError."""
     if text.rstrip().endswith("/s"):
-        raise ValueError(f"{text!r} is no size: give 200GB")
+        raise ValueError(f"{text!r} is not a size: give 200GB")
     try:
-        return rate(text)
+        return parse_rate(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no size: give 200GB") from error
+        raise ValueError(f"{text!r} is not a size: give 200GB") from error
 
 
-def window(text: str) -> Window:
+def parse_window(text: str) -> Window:
     """``"01:00-06:00"``, ``"22:00-06:00"``. Raises: ValueError."""
     begin, _, end = text.strip().partition("-")
     matches = _TIME.fullmatch(begin.strip()), _TIME.fullmatch(end.strip())
     if matches[0] is None or matches[1] is None:
-        raise ValueError(f"{text!r} is no window: give 01:00-06:00")
+        raise ValueError(f"{text!r} is not a window: give 01:00-06:00")
     minutes = [int(match[1]) * 60 + int(match[2]) for match in matches if match]
     if minutes[0] == minutes[1]:
-        raise ValueError(f"{text!r} has no length")
+        raise ValueError(f"{text!r} begins and ends at the same time")
     return Window(*minutes)

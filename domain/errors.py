@@ -19,7 +19,7 @@ Codes are turned into HTTP status (daemon/api) and exit status (ctl) at those tw
 
 from collections.abc import Sequence
 
-from domain.redact import without_secrets
+from domain.anonymize import without_secrets
 from domain.units import gib
 
 OUTPUT_CHARS = 400  # of an engine's output: enough to say why without filling the screen
@@ -72,13 +72,15 @@ class BadModelError(NodeError):
 
 
 class DoesNotFitError(NodeError):
-    """The numbers, and the nearest thing that fits (``instead``), in words."""
+    """``has_bytes`` is what this machine has for the model, ``None`` if not known; ``instead`` says what
+    would fit."""
 
     code = "does_not_fit"
 
-    def __init__(self, model: str, *, needs_bytes: int, has_bytes: int, instead: str = "") -> None:
+    def __init__(self, model: str, *, needs_bytes: int, has_bytes: int | None, instead: str = "") -> None:
+        available = "an unknown amount" if has_bytes is None else gib(has_bytes)
         super().__init__(
-            f"{model} does not fit: it needs {gib(needs_bytes)}, this machine has {gib(has_bytes)} for it",
+            f"{model} does not fit: it needs {gib(needs_bytes)}, this machine has {available} for it",
             hint=instead or "stop another model with node-ctl stop, or ask for less with --context",
         )
         self.needs_bytes = needs_bytes

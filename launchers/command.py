@@ -15,7 +15,7 @@ SECRET_NAME = re.compile(
 SECRET_VALUE = re.compile(r"://[^/@\s]+@")  # a URL with a user name or password
 
 
-def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+def drop_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment for a child that runs other people's weights and templates. It fetches nothing, so it
     needs no token."""
     return {
@@ -27,7 +27,7 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
 
 def child_environment(base: Mapping[str, str], additions: Mapping[str, str]) -> dict[str, str]:
     """``base`` without secrets, with the additions; library folders go in front of those already there."""
-    merged = {**without_secrets(base), **additions}
+    merged = {**drop_secrets(base), **additions}
     if base.get(LIBRARY_PATH) and additions.get(LIBRARY_PATH):
         merged[LIBRARY_PATH] = f"{additions[LIBRARY_PATH]}:{base[LIBRARY_PATH]}"
     return merged

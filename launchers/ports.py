@@ -14,9 +14,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-            probe.listen(
-                1
-            )  # with SO_REUSEADDR, bind() succeeds beside another bound socket; listen() does not
+            probe.listen(1)  # SO_REUSEADDR lets bind() succeed beside another bound socket, but not listen()
         except OSError:
             return False
     return True

@@ -15,6 +15,12 @@ from planner.vllm import engine as vllm
 class EnginePlanner(Protocol):
     """What differs from engine to engine. A module ``planner/<engine>/engine.py`` satisfies it."""
 
+    CAN_READ_FROM_DISK: bool
+    """Whether the engine can run weights that are larger than memory."""
+
+    CACHE_TYPES: tuple[str, ...]
+    """The KV cache types that a plan chooses from, the default first."""
+
     def support(self, model: ResolvedModel, hardware: Hardware) -> Support:
         """Whether the engine can run these weights on this machine at all."""
 
@@ -37,12 +43,6 @@ class EnginePlanner(Protocol):
 
     def with_batch_of(self, candidate: Candidate, chosen: Candidate, search: SearchContext) -> Candidate:
         """``candidate`` with the batch of ``chosen``, so that both are compared alike."""
-
-    def can_read_from_disk(self) -> bool:
-        """Whether the engine can run weights that are larger than memory."""
-
-    def cache_types(self) -> tuple[str, ...]:
-        """The KV cache types that a plan chooses from, the default first."""
 
     def min_bytes(self, model: ResolvedModel, context_tokens: int, search: SearchContext) -> int:
         """The least that the model needs over all devices together, whatever the machine has."""

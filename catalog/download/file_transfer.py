@@ -1,21 +1,21 @@
 """Fetches one file: resumes where it stopped, checks size and digest, then gives the file its name."""
 
 import errno
-import fcntl
 import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from catalog.download.job import Job
 from catalog.download.partial_file import PartialFile
 from catalog.download.throttle import Throttle
 from catalog.hub import files
 from catalog.hub.files import FileLocation
-from catalog.hub.retry import Patience, TryAgainError, is_busy, retry_after_s
-from catalog.local import metadata
+from catalog.hub.retry import Backoff, TryAgainError, is_busy, retry_after_s
+from catalog.local import layout
+from catalog.local.blob_lock import try_lock
 from domain.download import DownloadProgress
 from domain.errors import DownloadError
 from domain.units import MIB, gib
@@ -26,19 +26,6 @@ SPARE_BYTES = 64 * MIB  # for the file system's own needs
 OK, PARTIAL, NO_SUCH_RANGE, REFUSED = 200, 206, 416, (401, 403)
 LOCKED = "another process fetches it"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Fetch ``source`` to ``final``. Until they are complete and verified, the bytes are in ``part``; only
-    the holder of ``lock`` writes there. That is the hub client's own lock: its downloads respect it, too."""
-
-    source: FileLocation | str
-    part: Path
-    final: Path
-    lock: Path
-    size_bytes: int | None = None
-    sha256: str | None = None
 
 
 def transfer(
@@ -55,7 +42,7 @@ def transfer(
         while not try_lock(descriptor):
             yield DownloadProgress(_size(job.part), job.size_bytes, waiting=LOCKED)
             throttle.wait(POLL_S)
-        if not (job.final.is_file() and metadata.is_there(job.final, job.size_bytes)):
+        if not (job.final.is_file() and layout.is_whole(job.final, job.size_bytes)):
             with PartialFile(job.part) as part:
                 yield from _Transfer(job, part, throttle, free).run()
         final_bytes = _size(job.final)
@@ -66,15 +53,6 @@ def transfer(
         os.close(descriptor)
 
 
-def try_lock(descriptor: int) -> bool:
-    """Locks an open file or folder, unless another process has it locked. Closing it releases the lock."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
@@ -82,7 +60,7 @@ def _size(path: Path) -> int:
 class _Transfer:
     def __init__(self, job: Job, part: PartialFile, throttle: Throttle, free: Callable[[Path], int]) -> None:
         self.job, self.part, self.throttle, self.free = job, part, throttle, free
-        self.patience = Patience()
+        self.backoff = Backoff()
 
     def run(self) -> Iterator[DownloadProgress]:
         """A file that does not match its size or digest is set aside and fetched once more."""
@@ -147,13 +125,13 @@ class _Transfer:
             raise TryAgainError(f"it ended {self._left_bytes()} bytes early")
 
     def _back_off(self, error: TryAgainError, *, brought_bytes: bool) -> Iterator[DownloadProgress]:
-        wait_s = self.patience.wait_s(error, brought_bytes=brought_bytes)
+        wait_s = self.backoff.wait_s(error, brought_bytes=brought_bytes)
         done_bytes = self.part.done_bytes
         log.warning("transfer interrupted: file=%s at=%d why=%s", self.job.final, done_bytes, error)
         if wait_s is None:
             raise DownloadError(
                 f"{self.job.final.name} broke off at {done_bytes} bytes, "
-                f"{self.patience.failures} times in a row: {error}",
+                f"{self.backoff.failures} times in a row: {error}",
                 hint="ask for it again: what was fetched is kept",
             ) from error
         if wait_s > POLL_S:
@@ -183,9 +161,9 @@ class _Transfer:
         if isinstance(source, str):
             yield from self._receive_http(source, of_hub=False)
             return
-        remote = files.look(source)
+        remote = files.fetch_metadata(source)
         self._check_unchanged(source, remote)
-        if remote.xet is not None and not self.patience.failures:
+        if remote.xet is not None and not self.backoff.failures:
             self.part.set_tag(remote.etag)
             yield from self._write(files.xet_chunks(remote.xet, remote.size_bytes, self.part.done_bytes))
         else:  # what xet storage holds is served over plain HTTP, too
@@ -204,12 +182,12 @@ class _Transfer:
             )
 
     def _receive_http(self, url: str, *, of_hub: bool) -> Iterator[DownloadProgress]:
-        with files.answered(url, self._range(), of_hub=of_hub) as response:
+        with files.open_response(url, self._range(), of_hub=of_hub) as response:
             self._accept(response)
             yield from self._write(response.iter_raw())  # as received: a dropped connection loses nothing
 
     def _write(self, chunks: Iterator[bytes]) -> Iterator[DownloadProgress]:
-        for piece in files.gathered(chunks):
+        for piece in files.rechunk(chunks):
             self.part.write(piece)
             yield self._progress()
             if self.job.size_bytes is not None and self.part.done_bytes > self.job.size_bytes:

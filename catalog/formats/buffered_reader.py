@@ -17,11 +17,12 @@ MAX_HEADER_BYTES = 512 * MIB
 MAX_TEXTS = 1 << 24  # that are skipped in one file: the largest vocabularies hold about 2**20
 MAX_VALUE_BYTES = 16 * MIB  # of all values of one file together
 MAX_ARRAY_LENGTH = 4096  # of an array whose values are read
+# Added to MAX_VALUE_BYTES for each value: about what CPython needs for a str or a number besides its content.
+TEXT_OVERHEAD_BYTES, NUMBER_BYTES = 64, 32
 
 # GGUF's value types, by number: specification, "gguf_metadata_value_type".
 FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-TEXT = 8
-ARRAY = 9
+BOOL, TEXT, ARRAY = 7, 8, 9
 _LENGTH = struct.Struct("<Q")
 
 
@@ -72,7 +73,7 @@ class BufferedReader:
 
     def read_text(self, what: str) -> bytes:
         length = self.read_count(f"bytes of {what}", item_bytes=1, maximum=MAX_VALUE_BYTES)
-        self._count_value(length + 64)
+        self._count_value(length + TEXT_OVERHEAD_BYTES)
         return self.read(length)
 
     def read_value(self, kind: int, key: str) -> tuple[MetadataValue | None, int | None]:
@@ -92,9 +93,9 @@ class BufferedReader:
     def _read_scalar(self, kind: int, key: str) -> Scalar:
         if kind == TEXT:
             return self.read_text(key).decode(errors="replace")
-        self._count_value(32)
+        self._count_value(NUMBER_BYTES)
         data = self.read(self._width_bytes(kind, key))
-        if kind == 7 and data not in (b"\0", b"\1"):
+        if kind == BOOL and data not in (b"\0", b"\1"):
             raise self.error(f"{key} is a boolean of {data[0]}")
         value: Scalar = struct.unpack("<" + FORMATS[kind], data)[0]
         return value

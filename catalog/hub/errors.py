@@ -31,7 +31,7 @@ class Resource:
 
 class UnavailableError(DownloadError):
     """No usable answer: no network, no name service, a server that is down or rate-limits, or ``offline`` is
-    set. ``reason`` is a short form of the message; ``retry_after_s`` is the server's wish, if it has one."""
+    set. ``reason`` is a short form of the message; ``retry_after_s`` is its Retry-After, if it sent one."""
 
     def __init__(
         self, message: str, *, hint: str, reason: str = "", retry_after_s: float | None = None
@@ -46,7 +46,7 @@ class NoSuchRepoError(DownloadError):
 
 
 @contextmanager
-def translated(resource: Resource) -> Iterator[None]:
+def translate_errors(resource: Resource) -> Iterator[None]:
     """Raises: DownloadError, UnavailableError, NoSuchRepoError, UnknownModelError for a revision."""
     exceptions = _exceptions()
     try:

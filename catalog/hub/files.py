@@ -20,7 +20,7 @@ from huggingface_hub.utils._xet import (
     xet_headers_without_auth,
 )
 
-from catalog.hub.errors import Resource, UnavailableError, endpoint, translated
+from catalog.hub.errors import Resource, UnavailableError, endpoint, translate_errors
 from catalog.hub.retry import TryAgainError
 from domain.units import MIB
 
@@ -51,10 +51,10 @@ class RemoteFile:
     xet: XetFileData | None
 
 
-def look(location: FileLocation) -> RemoteFile:
+def fetch_metadata(location: FileLocation) -> RemoteFile:
     """Raises: DownloadError, TryAgainError."""
     try:
-        with translated(Resource(location.repo, location.revision, location.name)):
+        with translate_errors(Resource(location.repo, location.revision, location.name)):
             metadata = get_hf_file_metadata(location.url, timeout=TIMEOUT_S, endpoint=endpoint())
     except UnavailableError as error:
         raise TryAgainError(error.reason, error.retry_after_s) from error
@@ -63,7 +63,7 @@ def look(location: FileLocation) -> RemoteFile:
 
 
 @contextmanager
-def answered(url: str, extra_headers: Mapping[str, str], *, of_hub: bool) -> Iterator[Any]:
+def open_response(url: str, extra_headers: Mapping[str, str], *, of_hub: bool) -> Iterator[Any]:
     """The response to a GET, its body not read yet. The owner's token goes to the hub alone: the client drops
     it when it follows a redirect to another host. Raises: TryAgainError for a connection that breaks, also
     while the body is read."""
@@ -75,7 +75,7 @@ def answered(url: str, extra_headers: Mapping[str, str], *, of_hub: bool) -> Ite
         raise TryAgainError(f"the connection broke: {error or type(error).__name__}") from error
 
 
-def gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def rechunk(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The same bytes in pieces of PIECE_BYTES: each write and each hash releases the GIL, and a thread waits
     up to 5 ms to get it back. Bytes that arrived before a connection broke are passed on first."""
     buffer = bytearray()

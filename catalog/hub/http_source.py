@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from catalog.hub.errors import Resource, translated
+from catalog.hub.errors import Resource, translate_errors
 from domain.errors import DownloadError
 
 TIMEOUT_S = 10.0
@@ -57,7 +57,7 @@ class HttpSource:
         if urlsplit(self._url).hostname == self._host:  # a token is for the hub, not for a redirect's target
             headers |= self._headers
         with (
-            translated(self._resource),
+            translate_errors(self._resource),
             get_session().stream("GET", self._url, headers=headers, timeout=TIMEOUT_S) as response,
         ):
             self._check(response)

@@ -1,4 +1,4 @@
-"""Finds models on the hub; while it is not available, in what it said before and in the catalogue's facts."""
+"""Finds models on the hub; while it is not available, in cached listings and the catalogue's facts."""
 
 import logging
 from collections.abc import Iterable
@@ -149,7 +149,7 @@ class HubModels:
     def _no_model(self, repo: str, files: frozenset[str], entry: KnownModel | None) -> BadModelError:
         if self.selection.file:
             return BadModelError(
-                f"{self.selection.file} of {repo} is no model by itself",
+                f"{self.selection.file} of {repo} is not a model by itself",
                 hint=f"{repo} names the models that it belongs to",
             )
         has_safetensors = any(name.endswith(".safetensors") for name in files)

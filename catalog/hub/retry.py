@@ -21,7 +21,7 @@ class TryAgainError(Exception):
         self.after_s = after_s
 
 
-class Patience:
+class Backoff:
     """Exponential back-off, which starts again after a try that brought bytes."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from catalog.formats import registry
 from catalog.formats.safetensors.reader import DTYPE_BITS
-from catalog.hub.errors import Resource, endpoint, translated
+from catalog.hub.errors import Resource, endpoint, translate_errors
 from catalog.names import REPO_NAME
 from domain.catalogue_types import KnownModel
 from domain.errors import UsageError
@@ -30,7 +30,7 @@ def search(
     }
     results: dict[str, SearchResult] = {}
     for kind in formats:
-        with translated(Resource()):
+        with translate_errors(Resource()):
             infos = _list_models(words, kind, limit)
         for info in infos:
             if REPO_NAME.fullmatch(str(info.id)):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from catalog.local import inventory, metadata
+from catalog.local import inventory, layout
 from domain.errors import BadModelError
 from domain.model import Source, WeightFile, Weights
 
@@ -48,14 +48,14 @@ def adopt(folders: Sequence[Path], models_dir: Path) -> tuple[str, ...]:
             except PermissionError as error:
                 denied = denied or error
                 continue
-            snapshot = metadata.repo_folder(models_dir, repo) / "snapshots" / metadata.ADOPTED
+            snapshot = layout.repo_folder(models_dir, repo) / "snapshots" / layout.ADOPTED
             link = snapshot / name
             snapshot.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             link.symlink_to(path.resolve())
             log.info("adopted: file=%s from=%s", link, path)
             names.append(
-                inventory.name_of(Weights(Source.HUB, repo, metadata.ADOPTED, (WeightFile(name),), "", 0))
+                inventory.name_of(Weights(Source.HUB, repo, layout.ADOPTED, (WeightFile(name),), "", 0))
             )
     if denied is not None:
         raise _denied_error(denied, tuple(dict.fromkeys(names)))

@@ -15,20 +15,25 @@ def lock_path(part: Path) -> Path:
     return part.parents[2] / ".locks" / f"url--{part.parent.name}" / f"{name}.lock"
 
 
+def try_lock(descriptor: int) -> bool:
+    """Locks an open file or folder, unless another process has it locked. Closing it releases the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """Whether the lock is ours while the block runs. Without a file nobody downloads: then it is, too."""
+    """Whether this process holds the lock while the block runs; true if there is no lock file, because then
+    nobody downloads the blob."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         yield True
         return
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield try_lock(descriptor)
     finally:
         os.close(descriptor)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from catalog.formats.registry import complete_quants
-from catalog.local import blob_lock, metadata
+from catalog.local import blob_lock, layout
 from catalog.local.tree import LocalTree
 from domain.local_model import LocalModel
 from domain.model import Source
@@ -36,7 +36,7 @@ def remove(model: LocalModel) -> int:
 
 
 def _holds_weights(folder: Path) -> bool:
-    return bool(complete_quants(LocalTree(folder, metadata.files_below(folder))))
+    return bool(complete_quants(LocalTree(folder, layout.files_below(folder))))
 
 
 def _delete_unlinked_blobs(repo: Path) -> int:

@@ -13,13 +13,13 @@ from pathlib import Path
 from catalog import names
 from catalog.formats.gguf import quants
 from catalog.formats.registry import complete_quants
-from catalog.local import metadata
+from catalog.local import layout
 from catalog.local.tree import LocalTree
+from domain.anonymize import without_secrets
 from domain.catalogue_types import KnownModel
 from domain.errors import UnknownModelError
 from domain.local_model import LocalModel, StoredFile
 from domain.model import Source, WeightFile, Weights
-from domain.redact import without_secrets
 
 log = logging.getLogger(__name__)
 _SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
@@ -75,8 +75,8 @@ def _from_hub(root: Path, roots: Sequence[Path], *, other_tool: bool = False) ->
         match = _FOLDER.fullmatch(folder.name)
         for snapshot in _folders(folder / "snapshots") if match else ():
             repo = f"{match['owner']}/{match['name']}" if match else ""
-            files = tuple(file for file in metadata.files_below(snapshot) if _is_ours(snapshot, file, roots))
-            missing = metadata.missing_files(snapshot)
+            files = tuple(file for file in layout.files_below(snapshot) if _is_ours(snapshot, file, roots))
+            missing = layout.missing_files(snapshot)
             for quant in complete_quants(LocalTree(snapshot, files, missing=missing)):
                 yield _local_model(Source.HUB, repo, snapshot, quant.files, other_tool=other_tool)
 
@@ -148,7 +148,7 @@ def _stored_file(path: Path, folder: Path) -> StoredFile:
 
 
 def _is_ours(snapshot: Path, file: WeightFile, roots: Sequence[Path]) -> bool:
-    if (path := metadata.led_out(snapshot, (file,), roots)) is None:
+    if (path := layout.find_outside_link(snapshot, (file,), roots)) is None:
         return True
     log.warning("link leads out of the store: path=%s to=%s", path, path.resolve())
     return False

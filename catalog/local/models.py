@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from catalog.formats.registry import read_models
-from catalog.local import metadata
+from catalog.local import layout
 from catalog.local.tree import LocalTree
 from catalog.request import FileSelection, ModelRequest
 from domain.errors import BadModelError
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def read_folder(folder: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
     """The models of a folder that was named by its path: those for ``engine`` if it has any, else those for
     another one. Raises: BadModelError."""
-    tree = LocalTree(folder, metadata.files_below(folder))
+    tree = LocalTree(folder, layout.files_below(folder))
     models = read_models(tree, FileSelection(engine)) or read_models(tree, FileSelection())
     if not models:
         raise BadModelError(
@@ -35,7 +35,7 @@ def find(
     of all of them."""
     for repo in repos:
         for root in roots:
-            for folder in metadata.snapshots(root, repo, revision):
+            for folder in layout.snapshots(root, repo, revision):
                 if models := _read_snapshot(repo, folder, selection, roots):
                     return models
     return ()
@@ -46,14 +46,14 @@ def _read_snapshot(
 ) -> tuple[ResolvedModel, ...]:
     """A link that leads out of all roots is an error in our own store, where a download would take it for
     the file; a snapshot of another tool with such a link is skipped."""
-    files = selection.filter(metadata.files_below(folder))
-    if path := metadata.led_out(folder, files, roots):
+    files = selection.filter(layout.files_below(folder))
+    if path := layout.find_outside_link(folder, files, roots):
         if folder.is_relative_to(roots[0]):
-            raise metadata.outside(path)
+            raise layout.outside_error(path)
         log.info("snapshot leads out: folder=%s file=%s", folder, path.name)
         return ()
     try:
-        models = read_models(LocalTree(folder, files, repo, metadata.missing_files(folder)), selection)
+        models = read_models(LocalTree(folder, files, repo, layout.missing_files(folder)), selection)
     except BadModelError as error:
         log.info("snapshot is not usable: folder=%s why=%s", folder, error)
         return ()

@@ -20,7 +20,7 @@ EXAMPLES = """
 
 def _size(text: str) -> int:
     try:
-        return download.size(text)
+        return download.parse_size(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -12,9 +12,9 @@ from ctl.progress_view import choose_view
 from ctl.show.progress import follow
 from ctl.terminal import note, print_json
 from domain import download
+from domain.anonymize import without_secrets
 from domain.errors import DaemonGoneError, UsageError
 from domain.launch import LAST_STEPS, Step
-from domain.redact import without_secrets
 
 USAGE = "MODEL [OPTIONS]"
 EXAMPLES = """
@@ -27,7 +27,7 @@ EXAMPLES = """
 
 def _rate(text: str) -> str:
     try:
-        download.rate(text)
+        download.parse_rate(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return text
@@ -35,7 +35,7 @@ def _rate(text: str) -> str:
 
 def _hours(text: str) -> str:
     try:
-        download.window(text)
+        download.parse_window(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return text
@@ -48,16 +48,25 @@ def command(
     engine: Engine = None,
     limit: Annotated[
         str | None,
-        typer.Option("--limit", metavar="RATE", parser=_rate, help="The most it may take: 20MB/s."),
+        typer.Option(
+            "--limit", metavar="RATE", parser=_rate, help="Maximum download rate, for example 20MB/s."
+        ),
     ] = None,
     window: Annotated[
         str | None,
-        typer.Option("--window", metavar="HOURS", parser=_hours, help="When it may come: 01:00-06:00."),
+        typer.Option(
+            "--window",
+            metavar="HOURS",
+            parser=_hours,
+            help="Hours of the day to download in, for example 01:00-06:00.",
+        ),
     ] = None,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Return once the daemon has taken it over.")
+        bool, typer.Option("--no-wait", help="Return as soon as the daemon has accepted it.")
     ] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="End it; what is here is kept.")] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Cancel the download; what is downloaded is kept.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Fetches what a launch would choose for this machine, or the quant that the name says. Ctrl-C ends the
@@ -77,7 +86,7 @@ def command(
         print_json(taken)
     else:
         shown = without_secrets(model)
-        print(f"pulling {shown}" if taken["created"] else f"{shown} is being pulled already")
+        print(f"pulling {shown}" if taken["created"] else f"{shown} is already being pulled")
         print("see it with: node-ctl events --follow, or node-ctl pull again")
 
 
@@ -90,7 +99,8 @@ def _watch(found: Daemon, number: int, *, as_json: bool) -> None:
         raise typer.Exit(INTERRUPTED) from None
     if last is None:
         raise DaemonGoneError(
-            "node-daemon went away while it pulled; it goes on when it runs again", hint=START_HINT
+            "lost the connection to node-daemon; the download resumes when it runs again",
+            hint=START_HINT,
         )
     if last.step is not Step.DONE:
         raise AnswerError(last.code or "download_failed", last.message, hint=last.hint or "")
@@ -110,11 +120,9 @@ def _cancel(found: Daemon, model: str, *, as_json: bool) -> None:
         if shown in (row["model"], row["name"]) and (not row["last"] or row["last"]["step"] not in LAST_STEPS)
     ]
     if not under_way:
-        raise UsageError(
-            f"no pull of {shown} is under way", hint="a launch's download ends with node-ctl stop"
-        )
+        raise UsageError(f"{shown} is not being pulled", hint="a launch's download ends with node-ctl stop")
     rows = [found.post(f"/v1/pulls/{row['id']}/cancel") for row in under_way]
     if as_json:
         print_json(rows)
     else:
-        print(f"{shown} is no longer pulled; what is here is kept")
+        print(f"cancelled {shown}: what is downloaded is kept")

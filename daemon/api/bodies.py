@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.state.records import PullRequest
 from domain import validation
-from domain.download import DownloadPolicy, rate, window
+from domain.download import DownloadPolicy, parse_rate, parse_window
 from domain.errors import UsageError
 from domain.hardware import Hardware
 from domain.plan import LaunchOptions
@@ -76,10 +76,10 @@ class PullBody(OptionsBody):
     window: str | None = None
 
     def request(self, usual: DownloadPolicy) -> PullRequest:
-        """Raises: UsageError for what is no rate or no window."""
+        """Raises: UsageError for a rate or a window that can't be parsed."""
         try:
-            limit = usual.limit_bytes_per_s if self.limit is None else rate(self.limit)
-            hours = usual.window if self.window is None else window(self.window)
+            limit = usual.limit_bytes_per_s if self.limit is None else parse_rate(self.limit)
+            hours = usual.window if self.window is None else parse_window(self.window)
         except ValueError as error:
             raise UsageError(str(error)) from error
         policy = replace(usual, limit_bytes_per_s=limit, window=hours)

@@ -8,10 +8,10 @@ from daemon.launches.lifecycle import Lifecycle
 from daemon.launches.orders import Orders
 from daemon.launches.state_machine import Event
 from daemon.state.records import LaunchDetails, LaunchRecord, LaunchRequest
+from domain.anonymize import without_secrets
 from domain.errors import NodeError
 from domain.launch import LaunchRow, LaunchState, Step
 from domain.plan import Plan
-from domain.redact import without_secrets
 from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
 

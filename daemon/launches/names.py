@@ -3,8 +3,8 @@
 import re
 
 from catalog import names
+from domain.anonymize import without_secrets
 from domain.errors import NodeError, UsageError
-from domain.redact import without_secrets
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 

@@ -12,10 +12,10 @@ from daemon.launches.launch import Launch
 from daemon.launches.names import checked_name, name_of
 from daemon.launches.supervisor import supervise
 from daemon.state.records import LaunchRequest
+from domain.anonymize import without_secrets
 from domain.errors import BusyError, UnknownLaunchError
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import LaunchOptions
-from domain.redact import without_secrets
 
 log = logging.getLogger(__name__)
 

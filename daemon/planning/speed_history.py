@@ -16,8 +16,8 @@ from domain.plan import LLAMA_CPP, LlamaFlags, Plan
 from launchers.base import Capabilities
 from launchers.readiness import Ready
 from planner.llama_cpp.estimate import estimate
+from planner.llama_cpp.speed.comparison import compare_run
 from planner.machine.calibration import Calibration, Run
-from planner.machine.comparison import compare_run
 
 log = logging.getLogger(__name__)
 

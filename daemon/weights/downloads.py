@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from catalog.download.throttle import WindowClosedError, minute_now
-from catalog.local import inventory, metadata
+from catalog.local import inventory, layout
 from daemon.app import App
 from daemon.weights.transfer_rate import TransferRate
 from daemon.weights.transfers import Download, Key, Subscriber
@@ -39,8 +39,8 @@ async def download(
     it only if it is the last one, and returns when its process has ended; what was fetched is resumed by the
     next. Raises: DownloadError, DiskFullError, BadModelError."""
     models_dir = app.settings.models_dir
-    if await asyncio.to_thread(metadata.is_complete, weights, models_dir):
-        return replace(weights, location=str(metadata.folder_of(weights, models_dir)))
+    if await asyncio.to_thread(layout.is_complete, weights, models_dir):
+        return replace(weights, location=str(layout.folder_of(weights, models_dir)))
     download = await _joined(app, weights, policy or app.settings.download_policy)
     if is_urgent:
         app.downloads.make_urgent(download)
@@ -136,7 +136,7 @@ async def _steps(
     """A process runs only while the window is open; when it ends, the next download in the queue runs."""
     weights, models_dir = download.weights, app.settings.models_dir
     step = DownloadProgress(
-        await asyncio.to_thread(metadata.bytes_here, weights, models_dir), weights.size_bytes or None
+        await asyncio.to_thread(layout.bytes_here, weights, models_dir), weights.size_bytes or None
     )
     while True:
         if not policy.is_open(minute_now()):

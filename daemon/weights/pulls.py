@@ -12,10 +12,10 @@ from daemon.planning.plan import cached_hardware, plan, resolve_models
 from daemon.state.records import PullRequest
 from daemon.weights.downloads import download
 from daemon.weights.transfers import Pull
+from domain.anonymize import without_secrets
 from domain.errors import DownloadError, NodeError, StateError, UsageError
 from domain.launch import Step
 from domain.model import Weights
-from domain.redact import without_secrets
 from domain.units import gib
 
 log = logging.getLogger(__name__)

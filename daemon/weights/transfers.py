@@ -9,9 +9,9 @@ from catalog.local import inventory
 from daemon.events.broadcast import Broadcast
 from daemon.events.progress_log import ProgressLog
 from daemon.state.records import PullRecord, PullRequest, now
+from domain.anonymize import without_secrets
 from domain.launch import Progress
 from domain.model import Weights
-from domain.redact import without_secrets
 
 PROCESSES = 4  # of pulls at a time, with four connections and 40 MB each: more would share the same line
 PLANNED_AT_ONCE = 2  # pulls: the hub's threads and the engine are there for launches and plans, too

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.local import metadata
+from catalog.local import layout
 from daemon.app import App
 from domain.local_model import LocalModel
 from domain.model import Weights
@@ -54,12 +54,12 @@ def _usage(planned: Mapping[str, Weights], downloads: Sequence[Weights], models_
         part
         for weights in (*planned.values(), *downloads)
         for file in weights.files
-        if (part := metadata.part_of(weights, file, models_dir)) is not None
+        if (part := layout.part_of(weights, file, models_dir)) is not None
     }
     downloading = {path for weights in downloads for path in _real_paths(weights, models_dir)}
     return Usage(launches, frozenset(downloading), frozenset(parts))
 
 
 def _real_paths(weights: Weights, models_dir: Path) -> list[str]:
-    folder = Path(weights.location) if weights.location else metadata.folder_of(weights, models_dir)
+    folder = Path(weights.location) if weights.location else layout.folder_of(weights, models_dir)
     return [str((folder / file.name).resolve()) for file in weights.files]

@@ -3,8 +3,8 @@
 from dataclasses import fields
 
 from domain.errors import UsageError
-from domain.plan import LlamaFlags, Plan
-from launchers.base import Capabilities, EngineFlags
+from domain.plan import EngineFlags, LlamaFlags, Plan
+from launchers.base import Capabilities
 from launchers.command import Command, StopPolicy
 from launchers.llama_cpp.flags import FLAGS, LOAD_MODE, Flag, Kind, encode
 from launchers.option_table import check_reserved, missing_option

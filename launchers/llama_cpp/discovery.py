@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from domain.hardware import EngineFound
+from domain.hardware import InstalledEngine
 from domain.plan import LLAMA_CPP
 from launchers.base import SearchPaths
 from launchers.discovery import query_all
@@ -15,7 +15,7 @@ from launchers.llama_cpp.capabilities import inspect
 NAMES = ("llama-server", "llama-server-vulkan")
 
 
-def find(search_paths: SearchPaths) -> tuple[EngineFound, ...]:
+def find(search_paths: SearchPaths) -> tuple[InstalledEngine, ...]:
     return query_all(LLAMA_CPP, _paths(search_paths), inspect, cache_dir=search_paths.cache_dir)
 
 

@@ -4,14 +4,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from domain.hardware import EngineFound
+from domain.hardware import InstalledEngine
 from domain.plan import VLLM
 from launchers.base import SearchPaths
 from launchers.discovery import query_all
 from launchers.vllm.capabilities import inspect
 
 
-def find(search_paths: SearchPaths) -> tuple[EngineFound, ...]:
+def find(search_paths: SearchPaths) -> tuple[InstalledEngine, ...]:
     """Quick: versions are read from the metadata of the environments."""
     return query_all(VLLM, _paths(search_paths), inspect, cache_dir=search_paths.cache_dir)
 

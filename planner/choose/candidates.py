@@ -8,7 +8,7 @@ from domain.plan import EngineFlags, Estimate
 # A turn of a chat or an agent: the tokens after the cached prefix, and the answer.
 TURN_PROMPT_TOKENS = 1024
 TURN_ANSWER_TOKENS = 256
-UNKNOWN_LOSS = 1.0
+UNKNOWN_LOSS = 1.0  # of a quant that no table has: worse than any that is usable
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,13 @@ from planner.plan import PlanContext, build_plan, from_disk_reason
 
 __all__ = ["READING_TOKENS_PER_S", "Reserve", "plan"]
 
-GOOD_LOSS = 0.3
-USABLE_LOSS = 0.7  # beyond that models lose the thread: about Q3_K_M
+# Choices, not measurements; losses are those of ``llama_cpp/quality.py``.
+GOOD_LOSS = 0.3  # Q4_K_S and IQ4_XS are below it
+USABLE_LOSS = 0.7  # Q3_K_M is the last below it
 DEFAULT_CONTEXT_TOKENS = 32768
 MIN_CONTEXT_TOKENS = 4096
-NEARLY_AS_FAST = 0.8
-SIMILAR_SIZE = 1.05
+NEARLY_AS_FAST = 0.8  # of the fastest: a better quant may be that much slower where all are too slow
+SIMILAR_SIZE = 1.05  # of the smallest
 EXTRA_MODELS = 2  # searched after the first that is fast enough
 
 
@@ -74,7 +75,7 @@ def from_disk_candidates(
 ) -> list[Candidate]:
     """Candidates that read weights from the disk, of usable quants, the best quality first; only the last of
     them if that was not asked for, as an offer."""
-    ranked = sorted_by_quality([model for model in models if ENGINES[model.engine].can_read_from_disk()])
+    ranked = sorted_by_quality([model for model in models if ENGINES[model.engine].CAN_READ_FROM_DISK])
     usable = [model for model in ranked if quality.loss(model) <= USABLE_LOSS] or ranked[:1]
     tried = usable if search.options.from_disk else usable and [_best_of_smallest(usable)]
     disk_search = replace(search, from_disk=True, overhead_hints={})

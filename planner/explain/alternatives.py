@@ -87,7 +87,7 @@ def _too_large(model: ResolvedModel, chosen: Candidate, search: SearchContext) -
 
 def _from_disk(model: ResolvedModel, chosen: Candidate, search: SearchContext) -> Candidate | None:
     engine = ENGINES[model.engine]
-    if not engine.can_read_from_disk():
+    if not engine.CAN_READ_FROM_DISK:
         return None
     disk_search = replace(search, from_disk=True, overhead_hints={})
     return next(iter(engine.find_candidates(model, chosen.context_tokens, disk_search)), None)
@@ -97,7 +97,7 @@ def _other_cache_types(
     chosen: Candidate, candidates: Sequence[Candidate], search: SearchContext
 ) -> Iterator[Alternative]:
     engine = ENGINES[chosen.engine]
-    default, *_ = cache_types = engine.cache_types()
+    default, *_ = cache_types = engine.CACHE_TYPES
     for cache_type in cache_types:
         if cache_type == chosen.cache_type:
             continue

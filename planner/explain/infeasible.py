@@ -17,7 +17,7 @@ class Infeasibility(TypedDict):
     """The arguments of ``DoesNotFitError``."""
 
     needs_bytes: int
-    has_bytes: int
+    has_bytes: int | None
     instead: str
 
 
@@ -31,7 +31,7 @@ def explain(
         offers.append(_from_disk_offer(from_disk))
     return Infeasibility(
         needs_bytes=ENGINES[smallest.engine].min_bytes(smallest, context_tokens, search),
-        has_bytes=total_budget_bytes(search.hardware, search.reserve) or 0,
+        has_bytes=total_budget_bytes(search.hardware, search.reserve),
         instead="; ".join(offers),
     )
 

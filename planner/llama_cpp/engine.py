@@ -10,9 +10,9 @@ from planner.llama_cpp.search import CACHE_TYPES, find_candidates, tune, with_ba
 from planner.model.hparams import read_hparams
 
 __all__ = [
+    "CACHE_TYPES",
+    "CAN_READ_FROM_DISK",
     "as_alternative",
-    "cache_types",
-    "can_read_from_disk",
     "describe",
     "find_candidates",
     "max_context_tokens",
@@ -23,6 +23,8 @@ __all__ = [
     "tune",
     "with_batch_of",
 ]
+
+CAN_READ_FROM_DISK: bool = True
 
 
 def support(model: ResolvedModel, hardware: Hardware) -> Support:
@@ -36,11 +38,3 @@ def as_alternative(models: tuple[ResolvedModel, ...], hardware: Hardware) -> Eng
 
 def trained_context_tokens(shape: ModelShape) -> int:
     return read_hparams(shape).trained_context_tokens
-
-
-def can_read_from_disk() -> bool:
-    return True
-
-
-def cache_types() -> tuple[str, ...]:
-    return CACHE_TYPES

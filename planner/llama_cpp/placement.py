@@ -121,10 +121,16 @@ def split_bounds(flags: LlamaFlags, devices: Sequence[Device]) -> list[float]:
     parts = [float(part) for part in flags.tensor_split[: len(devices)]]
     parts += [0.0] * (len(devices) - len(parts))
     if not any(parts):
-        free = [device.gpu.memory_free_bytes or device.gpu.memory_total_bytes for device in devices]
-        parts = [float(size) for size in free if size] if all(free) else [1.0] * len(devices)
+        sizes = [_free_bytes(device) for device in devices]
+        known = [float(size) for size in sizes if size is not None]
+        parts = known if len(known) == len(sizes) and any(known) else [1.0] * len(devices)
     total = sum(parts)
     return [running / total for running in accumulate(parts)]
+
+
+def _free_bytes(device: Device) -> int | None:
+    free_bytes = device.gpu.memory_free_bytes
+    return device.gpu.memory_total_bytes if free_bytes is None else free_bytes
 
 
 Rule = tuple[re.Pattern[str], int]

@@ -19,7 +19,7 @@ from planner.machine.gpu_budgets import total_budget_bytes
 from planner.model.hparams import Hparams, read_hparams
 from planner.model.layer_sizes import kv_bytes_per_layer, layer_sizes
 
-CACHE_TYPES = ("f16", "q8_0")
+CACHE_TYPES: tuple[str, ...] = ("f16", "q8_0")
 UBATCH = 512
 LARGER_UBATCHES = (1024, 2048, 4096)
 # Tokens/s of a batch over those of one sequence times the sequences: 1930 with 16 on an RTX 4090 with Llama

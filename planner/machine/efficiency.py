@@ -42,6 +42,10 @@ class GpuEfficiency:
     dequantising: Mapping[str, float] = field(default_factory=dict)
     dequantising_flops_per_byte: float | None = None
 
+    def launch_s(self, tensors: int, moe_layers: int) -> float:
+        """The fixed times of one pass through these tensors."""
+        return self.token_s + self.op_s * tensors + self.moe_layer_s * moe_layers
+
 
 # Codebook types are dequantised by table lookups, which takes longer than their bytes say: about a third
 # slower than Q4_K at one size (llama-bench tables of ggml-org/llama.cpp#4773 and later).

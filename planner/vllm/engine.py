@@ -1,19 +1,19 @@
 """vLLM in the planner: the functions of ``planner.engine.EnginePlanner``."""
 
 from domain.model import ModelShape
-from planner.choose.candidates import Candidate, CandidateDetails
+from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.vllm.availability import as_alternative, support
 from planner.vllm.limits import max_context_tokens, min_bytes
 from planner.vllm.model_config import read_config
 from planner.vllm.quality import quality_loss
-from planner.vllm.reasons import details
+from planner.vllm.reasons import describe
 from planner.vllm.search import CACHE_TYPES, find_candidates
 
 __all__ = [
+    "CACHE_TYPES",
+    "CAN_READ_FROM_DISK",
     "as_alternative",
-    "cache_types",
-    "can_read_from_disk",
     "describe",
     "find_candidates",
     "max_context_tokens",
@@ -24,6 +24,8 @@ __all__ = [
     "tune",
     "with_batch_of",
 ]
+
+CAN_READ_FROM_DISK: bool = False
 
 
 def trained_context_tokens(shape: ModelShape) -> int:
@@ -38,15 +40,3 @@ def tune(chosen: Candidate, search: SearchContext) -> Candidate:
 def with_batch_of(candidate: Candidate, chosen: Candidate, search: SearchContext) -> Candidate:
     """Unchanged: vLLM sizes its batches itself."""
     return candidate
-
-
-def describe(candidate: Candidate, search: SearchContext) -> CandidateDetails:
-    return details(candidate)
-
-
-def can_read_from_disk() -> bool:
-    return False
-
-
-def cache_types() -> tuple[str, ...]:
-    return CACHE_TYPES

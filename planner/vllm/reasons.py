@@ -2,6 +2,7 @@
 
 from domain.plan import VllmFlags
 from planner.choose.candidates import Candidate, CandidateDetails
+from planner.choose.context import SearchContext
 from planner.vllm.model_config import read_config
 from planner.vllm.search import vllm_flags
 from planner.vllm.weights import served_dtype
@@ -10,7 +11,7 @@ from planner.vllm.weights import served_dtype
 _CACHE_TYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "half": "f16", "float": "f32"}
 
 
-def details(candidate: Candidate) -> CandidateDetails:
+def describe(candidate: Candidate, search: SearchContext) -> CandidateDetails:
     flags = vllm_flags(candidate)
     eager = "eager, bfloat16: compiled bfloat16 gave wrong text on a CPU" if flags.enforce_eager else ""
     return CandidateDetails(

@@ -19,7 +19,7 @@ from planner.vllm.model_config import Config, read_config
 from planner.vllm.quality import quality_loss
 from planner.vllm.weights import served_dtype
 
-CACHE_TYPES = ("auto", "fp8")
+CACHE_TYPES: tuple[str, ...] = ("auto", "fp8")
 MIN_SEQUENCES, MAX_SEQUENCES = 8, 256
 CACHE_HEADROOM = 1.1  # for prefixes of earlier requests, which stay cached while there is room
 UTILIZATION_STEPS = 1000

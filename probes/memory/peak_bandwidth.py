@@ -49,7 +49,7 @@ def from_modules(slots: Sequence[MemorySlot]) -> Peak:
 
 
 def limit_to_rated(
-    memory: Memory, rated_bytes_per_s: float | None, rated_told: Provenance
+    memory: Memory, rated_bytes_per_s: float | None, rated_source: Provenance
 ) -> Reading[Memory]:
     """``memory`` with the peak of the chip that it is soldered to, where that is lower or the only one."""
     peak = memory.peak_bandwidth_bytes_per_s
@@ -62,7 +62,7 @@ def limit_to_rated(
         bandwidth_source=BandwidthSource.PEAK,
     )
     fields = ("peak_bandwidth_bytes_per_s", "bandwidth_bytes_per_s", "bandwidth_source")
-    return Reading(value, provenance=dict.fromkeys(fields, rated_told))
+    return Reading(value, provenance=dict.fromkeys(fields, rated_source))
 
 
 def bus_bits(slots: Sequence[MemorySlot]) -> tuple[int | None, Provenance]:

@@ -145,7 +145,7 @@ def test_an_address_that_is_no_models_is_told(tmp_path: Path, hub: Hub) -> None:
     with pytest.raises(UnknownModelError, match=r"o/r has no file 'n-Q4_0.gguf'") as caught:
         resolve_here(f"{hub.url}/o/r/resolve/main/n-Q4_0.gguf", tmp_path)
     assert caught.value.near[0] == "n-Q8_0.gguf"
-    with pytest.raises(BadModelError, match="is no model by itself"):
+    with pytest.raises(BadModelError, match="is not a model by itself"):
         resolve_here(f"{hub.url}/o/r/resolve/main/mmproj-F16.gguf", tmp_path)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from domain.hardware import (
     BandwidthSource,
     Cpu,
-    EngineFound,
     Gpu,
     Hardware,
+    InstalledEngine,
     Memory,
     MemoryKind,
     Problem,
@@ -41,7 +41,7 @@ BOX = Hardware(
     stacks=Stacks(cuda="13.0"),
     thermals=(Thermal("k10temp Tctl", 48.5, None, 95),),
     storage=Storage("/home/o/models", 200 * GIB, None, 3.2e9),
-    engines=(EngineFound("llama.cpp", "/opt/llama-server", "b8000", ("cpu", "vulkan")),),
+    engines=(InstalledEngine("llama.cpp", "/opt/llama-server", "b8000", ("cpu", "vulkan")),),
     problems=(Problem("nvml", "no free memory reported", "update the driver"),),
     sources={
         "cpu.isa": Provenance("cpuinfo", note="what every core has"),

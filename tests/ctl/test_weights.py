@@ -74,10 +74,10 @@ def test_a_pull_is_left_to_the_daemon_or_cancelled(ctl: Ctl, pulling: FakeDaemon
     assert "pulling toy" in ctl("pull", "toy", "--no-wait").stdout
     over = ctl("pull", "toy", "--cancel")
     assert over.returncode == 2
-    assert "no pull of toy is under way" in over.stderr
+    assert "toy is not being pulled" in over.stderr
     pulling.on("GET /v1/pulls", [{"id": 3, "model": "toy", "name": NAME, "since": "", "last": None}])
     pulling.on("POST /v1/pulls/3/cancel", {"id": 3})
-    assert ctl("pull", "toy", "--cancel").stdout == "toy is no longer pulled; what is here is kept\n"
+    assert ctl("pull", "toy", "--cancel").stdout == "cancelled toy: what is downloaded is kept\n"
 
 
 def test_a_pull_of_an_address_is_cancelled_by_it_and_shown_without_its_secrets(
@@ -87,14 +87,14 @@ def test_a_pull_of_an_address_is_cancelled_by_it_and_shown_without_its_secrets(
     assert ctl("pull", url, "--no-wait").stdout.startswith(f"pulling {shown}\n")
     pulling.on("GET /v1/pulls", [{"id": 3, "model": shown, "name": None, "since": "", "last": None}])
     pulling.on("POST /v1/pulls/3/cancel", {"id": 3})
-    assert ctl("pull", url, "--cancel").stdout == f"{shown} is no longer pulled; what is here is kept\n"
+    assert ctl("pull", url, "--cancel").stdout == f"cancelled {shown}: what is downloaded is kept\n"
 
 
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--limit", "fast"), "'fast' is no rate: give 20MB/s"),
-        (("--window", "at night"), "'at night' is no window: give 01:00-06:00"),
+        (("--limit", "fast"), "'fast' is not a rate: give 20MB/s"),
+        (("--window", "at night"), "'at night' is not a window: give 01:00-06:00"),
     ],
 )
 def test_invalid_download_options_are_bad_usage(ctl: Ctl, args: tuple[str, str], said: str) -> None:

@@ -17,10 +17,10 @@ from daemon.app import Adapters, App, real_adapters
 from daemon.main import running
 from daemon.systemd_notify import SystemdNotifier
 from domain.errors import EngineError
-from domain.hardware import EngineFound
-from domain.plan import LLAMA_CPP, VLLM, Plan
+from domain.hardware import InstalledEngine
+from domain.plan import LLAMA_CPP, VLLM, EngineFlags, Plan
 from launchers import llama_cpp, vllm
-from launchers.base import Capabilities, EngineFlags
+from launchers.base import Capabilities
 from launchers.command import Command, Exit, StopPolicy
 from probes.benchmarks.disk import ReadRate
 from probes.runtimes.probe import Runtimes
@@ -50,8 +50,8 @@ class FakeLauncher:
     def inspect(self, path: str, *, cache_dir: Path | None = None) -> Capabilities:
         return Capabilities(LLAMA_CPP, path, version="fake")
 
-    def find(self, places: object) -> tuple[EngineFound, ...]:
-        return (EngineFound(LLAMA_CPP, str(FAKE), "fake"),)
+    def find(self, places: object) -> tuple[InstalledEngine, ...]:
+        return (InstalledEngine(LLAMA_CPP, str(FAKE), "fake"),)
 
     def assume(self) -> Capabilities:
         return llama_cpp.assume()

@@ -18,13 +18,13 @@ from domain.download import Window
     ],
 )
 def test_a_rate_is_in_bytes(text: str, bytes_per_s: int) -> None:
-    assert download.rate(text) == bytes_per_s
+    assert download.parse_rate(text) == bytes_per_s
 
 
 @pytest.mark.parametrize("text", ["", "20", "20Mbit/s", "20Mb/s", "-1MB/s", "0MB/s", "fast", "1e9MB/s"])
 def test_what_is_no_rate_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no rate|lets nothing"):
-        download.rate(text)
+    with pytest.raises(ValueError, match=r"not a rate|rate of zero"):
+        download.parse_rate(text)
 
 
 @pytest.mark.parametrize(
@@ -40,17 +40,17 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
     ],
 )
 def test_a_window_is_open(text: str, minute: int, is_open: bool) -> None:
-    assert download.window(text).is_open(minute) is is_open
+    assert download.parse_window(text).is_open(minute) is is_open
 
 
 def test_a_window_reads_as_it_was_written() -> None:
-    assert str(download.window("01:00-06:30")) == "01:00-06:30"
-    assert download.window("22:00-06:00") == Window(1320, 360)
+    assert str(download.parse_window("01:00-06:30")) == "01:00-06:30"
+    assert download.parse_window("22:00-06:00") == Window(1320, 360)
 
 
 @pytest.mark.parametrize(
     "text", ["", "1-6", "01:00", "01:00-24:00", "1:00-6:00", "01:00-01:00", "01:00-06:60"]
 )
 def test_what_is_no_window_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no window|no length"):
-        download.window(text)
+    with pytest.raises(ValueError, match=r"not a window|at the same time"):
+        download.parse_window(text)

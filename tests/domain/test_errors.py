@@ -25,6 +25,12 @@ def test_what_does_not_fit_says_by_how_much():
     assert error.hint
 
 
+def test_memory_of_an_unknown_size_is_not_called_zero():
+    error = errors.DoesNotFitError("gpt-oss-120b", needs_bytes=60 * GIB, has_bytes=None)
+    assert "has an unknown amount for it" in str(error)
+    assert error.has_bytes is None
+
+
 def test_an_engines_line_is_told_once_and_not_at_any_length():
     silent, said = (
         errors.EngineError("exited 3"),

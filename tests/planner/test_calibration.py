@@ -6,8 +6,8 @@ import pytest
 
 from domain.plan import LlamaFlags, SpeedSource
 from planner.llama_cpp.estimate import estimate
+from planner.llama_cpp.speed.comparison import compare_run
 from planner.machine.calibration import Calibration, Correction, Run, corrections, decode_key, prefill_key
-from planner.machine.comparison import compare_run
 from tests.planner import build
 
 MODEL, LINE = 4_000_000_000, LlamaFlags(gpu_layers=0, threads=4)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from domain.errors import UnknownModelError, UsageError
-from domain.hardware import Hardware
+from domain.errors import DoesNotFitError, UnknownModelError, UsageError
+from domain.hardware import Hardware, Memory
 from domain.model import ModelShape, ResolvedModel
 from domain.plan import HOST, VLLM, Confidence, DeviceMemory, Estimate, LaunchOptions, Range, Speed, VllmFlags
 from domain.units import GIB, MIB
@@ -45,6 +45,13 @@ def test_nothing_is_found_where_nothing_fits(engine: str) -> None:
     assert ENGINES[engine].find_candidates(MODELS[engine], 4096, search_on(tiny)) == ()
 
 
+def test_a_refusal_on_a_machine_of_unknown_ram_names_no_total() -> None:
+    large = build.folder(build.SMOL, 40 * GIB)
+    with pytest.raises(DoesNotFitError) as refused:
+        plan("a model", (large,), replace(CARD, memory=Memory()), LaunchOptions())
+    assert refused.value.has_bytes is None
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_candidate_needs_at_least_the_minimum(engine: str) -> None:
     least = ENGINES[engine].min_bytes(MODELS[engine], 4096, search_on(CARD))
@@ -75,6 +82,8 @@ class Painter:
     """A third engine, without an installation: 2 GiB on the host, ten images' worth of speed."""
 
     is_alternative: bool = True
+    CAN_READ_FROM_DISK: bool = False
+    CACHE_TYPES: tuple[str, ...] = ("none",)
 
     def support(self, model: ResolvedModel, hardware: Hardware) -> Support:
         return Support("" if hardware.memory.total_bytes else "a painter needs RAM")
@@ -101,12 +110,6 @@ class Painter:
 
     def with_batch_of(self, candidate: Candidate, chosen: Candidate, search: SearchContext) -> Candidate:
         return candidate
-
-    def can_read_from_disk(self) -> bool:
-        return False
-
-    def cache_types(self) -> tuple[str, ...]:
-        return ("none",)
 
     def min_bytes(self, model: ResolvedModel, context_tokens: int, search: SearchContext) -> int:
         return 2 * GIB

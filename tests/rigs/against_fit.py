@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalog.resolved_models import model_of_file
-from domain.hardware import EngineFound, Gpu, MemoryKind
+from domain.hardware import Gpu, InstalledEngine, MemoryKind
 from domain.plan import LLAMA_CPP, LaunchOptions, LlamaFlags
 from domain.units import MIB
 from launchers import llama_cpp, ports
@@ -71,7 +71,7 @@ def our_flags(case: Case, engine: Capabilities) -> LlamaFlags:
         for number, size_mib in enumerate(case.sizes_mib)
     )
     machine = replace(
-        build.SMALL_CPU, gpus=gpus, engines=(EngineFound(LLAMA_CPP, engine.path, engine.version),)
+        build.SMALL_CPU, gpus=gpus, engines=(InstalledEngine(LLAMA_CPP, engine.path, engine.version),)
     )
     options = LaunchOptions(context_tokens=CONTEXT_TOKENS, parallel=1, threads=1)
     flags = plan(case.name, [model_of_file(case.model)], machine, options).flags

@@ -16,7 +16,7 @@ from catalog.synthetic.header import shape_of, tensor_table
 from catalog.synthetic.quant_recipes import recipe_of
 from config.data import catalogue, known_gpus
 from domain.catalogue_types import KnownGpu, KnownModel, KnownQuant
-from domain.hardware import BandwidthSource, Cpu, EngineFound, Gpu, Hardware, Memory, MemoryKind
+from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, InstalledEngine, Memory, MemoryKind
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
 from domain.units import GIB
@@ -219,8 +219,8 @@ def _hardware(entry: Mapping[str, Any], gpus: tuple[Gpu, ...]) -> Hardware:
     rate = machine.get("ram_gbs_theoretical") or (cpu[2] if cpu else None)
     backend = str(entry["backend"]).lower()
     driver = "AMDVLK" if "amdvlk" in backend else "RADV" if "radv" in backend else None
-    gpus = tuple(replace(gpu, driver=driver) for gpu in gpus)
     kinds = ("hip",) if re.search("rocm|hip|rocwmma", backend) else ("vulkan",) if "vulkan" in backend else ()
+    installed = InstalledEngine("llama.cpp", "llama-server", entry["engine_version"], kinds)
     return Hardware(
         cpu=Cpu(
             model=machine.get("cpu") or machine["name"],
@@ -233,8 +233,8 @@ def _hardware(entry: Mapping[str, Any], gpus: tuple[Gpu, ...]) -> Hardware:
             bandwidth_bytes_per_s=rate * 1e9 if rate else None,
             bandwidth_source=BandwidthSource.PEAK,
         ),
-        gpus=gpus,
-        engines=(EngineFound("llama.cpp", "llama-server", entry["engine_version"], kinds),) if kinds else (),
+        gpus=tuple(replace(gpu, driver=driver) for gpu in gpus),
+        engines=(installed,) if kinds else (),
     )
 
 

@@ -18,7 +18,7 @@ from domain.model import MetadataValue, ModelShape
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
-MAX_KEYS = 1 << 16
+MAX_KEYS, MAX_TENSORS = 1 << 16, 1 << 17
 MAX_PARTS = 1 << 10
 START_BYTES = 4 + 4 + 8 + 8  # magic, version, counts
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
@@ -147,7 +147,7 @@ def _names_and_shapes(tensors: tuple[TensorLocation, ...]) -> list[tuple[str, tu
 def _read_counts(reader: BufferedReader) -> tuple[int, int]:
     """The numbers of tensors and keys, from the first bytes of the file."""
     _check_magic(reader)
-    tensor_count = reader.read_count("tensors", item_bytes=8 + 4 + 8 + 4 + 8, maximum=1 << 17)
+    tensor_count = reader.read_count("tensors", item_bytes=8 + 4 + 8 + 4 + 8, maximum=MAX_TENSORS)
     return tensor_count, reader.read_count("keys", item_bytes=8 + 4 + 1, maximum=MAX_KEYS)
 
 

@@ -2,7 +2,7 @@
 
 from daemon.doctor.checks.finding import Finding, Verdict, error, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import EngineFound
+from domain.hardware import InstalledEngine
 from domain.plan import LLAMA_CPP
 from launchers.registry import INSTALL
 
@@ -33,7 +33,7 @@ def check(inputs: DoctorInput) -> tuple[Finding, ...]:
     return (*broken, *_unsupported_gpus(inputs, usable), *described)
 
 
-def _unsupported_gpus(inputs: DoctorInput, usable: list[EngineFound]) -> tuple[Finding, ...]:
+def _unsupported_gpus(inputs: DoctorInput, usable: list[InstalledEngine]) -> tuple[Finding, ...]:
     """Vendors whose GPUs no engine supports. An engine with unknown back ends may support any."""
     if any(not engine.backends for engine in usable):
         return ()
@@ -49,7 +49,7 @@ def _unsupported_gpus(inputs: DoctorInput, usable: list[EngineFound]) -> tuple[F
     )
 
 
-def _describe(engine: EngineFound) -> str:
+def _describe(engine: InstalledEngine) -> str:
     version = f" {engine.version}" if engine.version else ""
     backends = f" ({', '.join(engine.backends)})" if engine.backends else ""
     return f"{engine.engine}{version}{backends} at {engine.path}"

@@ -11,12 +11,12 @@ from daemon.planning.plan import cached_hardware, checked_plan, fingerprint, res
 from daemon.planning.speed_history import load_calibration, with_speed
 from daemon.resources import ledger
 from daemon.resources.ledger import Reservations
+from domain.anonymize import without_secrets
 from domain.errors import DoesNotFitError
 from domain.hardware import Hardware
 from domain.launch import Step
 from domain.model import ResolvedModel
 from domain.plan import HOST, Plan
-from domain.redact import without_secrets
 from domain.units import gib, rate
 from launchers.base import Capabilities
 
@@ -104,7 +104,7 @@ async def _reused(app: App, launch: Launch) -> tuple[AvailableHardware | None, P
             raise DoesNotFitError(
                 launch.name,
                 needs_bytes=next(row.needed_bytes for row in plan.memory if row.device == device),
-                has_bytes=ledger.free_bytes(available.machine, device) or 0,
+                has_bytes=ledger.free_bytes(available.machine, device),
                 instead=f"{device} had more free memory when it was planned: stop what uses it now",
             )
         if app.ledger.admit(launch.name, plan, available.reservations):

@@ -9,11 +9,11 @@ from daemon.launches.launch import Launch
 from daemon.launches.state_machine import Event
 from daemon.state.records import now
 from daemon.weights.downloads import download
+from domain.anonymize import without_secrets
 from domain.errors import DownloadError, StateError
 from domain.launch import Step
 from domain.model import Weights
 from domain.plan import Plan
-from domain.redact import without_secrets
 from domain.units import gib
 
 log = logging.getLogger(__name__)

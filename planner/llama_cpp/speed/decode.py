@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from domain.ggml import BY_NAME
 from planner.llama_cpp.placement import HOST_ID
-from planner.llama_cpp.speed.workload import Workload
+from planner.llama_cpp.speed.workload import Workload, busy_devices, sum_over_devices
 from planner.machine.efficiency import CpuEfficiency, GpuEfficiency
 from planner.machine.model import MachineModel
 
@@ -17,19 +17,18 @@ def decode_s(workloads: Mapping[int, Workload], machine: MachineModel, tokens: i
     """Seconds to decode ``tokens`` at once, as drafted ones are; ``None`` if a bandwidth is not known.
 
     Weights and cache are read once for all of them, and the experts that any of them uses."""
-    total_s, devices_used = 0.0, 0
-    for device, workload in workloads.items():
-        if workload.is_idle:
-            continue
+
+    def device_s(device: int, workload: Workload) -> float | None:
         if device == HOST_ID:
-            device_s = _host_s(workload, machine, tokens)
-        else:
-            device_s = _gpu_s(workload, device, machine, tokens)
-        if device_s is None:
-            return None
-        devices_used += 1
-        total_s += device_s + 2 * DEVICE_CHANGE_S * workload.detached_expert_layers
-    return total_s + DEVICE_CHANGE_S * max(0, devices_used - 1)
+            return _host_s(workload, machine, tokens)
+        return _gpu_s(workload, device, machine, tokens)
+
+    busy = busy_devices(workloads)
+    devices_s = sum_over_devices(busy, device_s)
+    if devices_s is None:
+        return None
+    changes = max(0, len(busy) - 1) + 2 * sum(workload.detached_expert_layers for workload in busy.values())
+    return devices_s + DEVICE_CHANGE_S * changes
 
 
 def _gpu_s(workload: Workload, device: int, machine: MachineModel, tokens: int) -> float | None:
@@ -41,8 +40,8 @@ def _gpu_s(workload: Workload, device: int, machine: MachineModel, tokens: int) 
     dense_bytes = effective_bytes(workload.dense_bytes, gpu, factor)
     weight_bytes = dense_bytes / gpu.read + expert_bytes / gpu.expert_read
     attention_bytes = max(workload.kv_bytes / gpu.kv_read, tokens * workload.attention_flops / gpu.attention)
-    fixed_s = gpu.token_s + gpu.op_s * workload.tensors + gpu.moe_layer_s * workload.moe_layers
-    return (weight_bytes + attention_bytes) / peak + fixed_s
+    launch_s = gpu.launch_s(workload.tensors, workload.moe_layers)
+    return (weight_bytes + attention_bytes) / peak + launch_s
 
 
 def effective_bytes(

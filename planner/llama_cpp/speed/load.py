@@ -37,7 +37,9 @@ def load_s(
     read_s = shape.file_bytes / disk_bytes_per_s
     if not is_mapped:
         return start_s + max(read_s, upload_s + copy_s), warm_s
-    available_bytes = hardware.memory.available_bytes or hardware.memory.total_bytes
+    available_bytes = hardware.memory.available_bytes
+    if available_bytes is None:
+        available_bytes = hardware.memory.total_bytes
     if available_bytes is not None and shape.file_bytes > available_bytes:
         # The page cache has dropped the start of the file by the time it is copied: it is read twice.
         gpu_bytes = sum(placement.weights.get(number, 0) for number in range(len(placement.devices)))

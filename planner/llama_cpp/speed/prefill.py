@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.placement import HOST_ID
 from planner.llama_cpp.speed.decode import effective_bytes
-from planner.llama_cpp.speed.workload import Workload
+from planner.llama_cpp.speed.workload import Workload, busy_devices, sum_over_devices
 from planner.machine.efficiency import DOT_PRODUCT_ISA, PCIE_SHARE_OF_PEAK, GpuEfficiency
 from planner.machine.model import MachineModel
 
@@ -17,18 +17,13 @@ def prefill_s(
     workloads: Mapping[int, Workload], machine: MachineModel, cparams: ContextParams
 ) -> float | None:
     """Seconds per token; ``None`` if a bandwidth is not known."""
-    total_s = 0.0
-    for device, workload in workloads.items():
-        if workload.is_idle:
-            continue
+
+    def device_s(device: int, workload: Workload) -> float | None:
         if device == HOST_ID:
-            device_s = _host_weights_s(workload, machine, cparams)
-        else:
-            device_s = _gpu_s(workload, device, machine, cparams)
-        if device_s is None:
-            return None
-        total_s += device_s
-    return total_s or None
+            return _host_weights_s(workload, machine, cparams)
+        return _gpu_s(workload, device, machine, cparams)
+
+    return sum_over_devices(busy_devices(workloads), device_s) or None
 
 
 def _gpu_s(workload: Workload, device: int, machine: MachineModel, cparams: ContextParams) -> float | None:
@@ -37,8 +32,7 @@ def _gpu_s(workload: Workload, device: int, machine: MachineModel, cparams: Cont
         return None
     expert_bytes = sum(workload.expert_bytes.values()) * workload.touched_share(cparams.ubatch)
     weight_bytes = sum(workload.dense_bytes.values()) / gpu.read + expert_bytes / gpu.expert_read
-    launch_s = gpu.op_s * workload.tensors + gpu.moe_layer_s * workload.moe_layers + gpu.token_s
-    ubatch_s = weight_bytes / peak + launch_s
+    ubatch_s = weight_bytes / peak + gpu.launch_s(workload.tensors, workload.moe_layers)
     return ubatch_s / cparams.ubatch + _arithmetic_s(workload, device, machine, peak)
 
 

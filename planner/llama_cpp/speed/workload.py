@@ -1,6 +1,6 @@
 """Bytes and arithmetic of one token per device: what decode reads and prefill multiplies."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -87,6 +87,23 @@ def device_workloads(
         )
     _add_attention(workloads, hparams, cparams, placement, depth_tokens)
     return workloads
+
+
+def busy_devices(workloads: Mapping[int, Workload]) -> dict[int, Workload]:
+    return {device: workload for device, workload in workloads.items() if not workload.is_idle}
+
+
+def sum_over_devices(
+    workloads: Mapping[int, Workload], seconds: Callable[[int, Workload], float | None]
+) -> float | None:
+    """Seconds of all devices, which work one after the other; ``None`` if those of one are not known."""
+    total_s = 0.0
+    for device, workload in workloads.items():
+        device_s = seconds(device, workload)
+        if device_s is None:
+            return None
+        total_s += device_s
+    return total_s
 
 
 def _add_attention(

@@ -10,13 +10,13 @@ import pytest
 
 from catalog.download import process
 from catalog.download.throttle import WindowClosedError
-from domain.download import DownloadPolicy, DownloadProgress, window
+from domain.download import DownloadPolicy, DownloadProgress, parse_window
 from domain.units import MIB
 from tests.catalog.fetched import BIG, content, last, parts, weights
 from tests.rigs.hub import Hub
 
 LIBRARY = Path("/usr/lib", str(sysconfig.get_config_var("MULTIARCH")), "faketime", "libfaketime.so.1")
-NIGHT = DownloadPolicy(limit_bytes_per_s=MIB, window=window("01:00-06:00"))
+NIGHT = DownloadPolicy(limit_bytes_per_s=MIB, window=parse_window("01:00-06:00"))
 
 
 class Clock:

@@ -16,7 +16,7 @@ from catalog.download.partial_file import PartialFile
 from catalog.download.throttle import Throttle, WindowClosedError
 from catalog.hub import retry
 from catalog.hub.retry import retry_after_s
-from domain.download import DownloadPolicy, DownloadProgress, window
+from domain.download import DownloadPolicy, DownloadProgress, parse_window
 from domain.errors import DownloadError
 from domain.units import GIB, MIB
 from tests.catalog.fetched import BIG, SLOW, blob, close, content, last, parts, plain, weights
@@ -197,7 +197,7 @@ def test_out_of_hours_it_ends_and_at_the_hour_it_is_resumed(
 ) -> None:
     monkeypatch.setattr(throttle, "CHECK_EVERY_S", 0.0)
     minutes = [90]
-    policy = DownloadPolicy(limit_bytes_per_s=8 * MIB, window=window("01:00-06:00"))
+    policy = DownloadPolicy(limit_bytes_per_s=8 * MIB, window=parse_window("01:00-06:00"))
 
     def fetched() -> Iterator[DownloadProgress]:
         limits = Throttle(policy, minute=lambda: minutes[0])
@@ -260,9 +260,9 @@ def test_two_threads_write_the_notes_of_one_file(
 
 
 def test_waits_double_and_end() -> None:
-    patient = retry.Patience()
+    backoff = retry.Backoff()
     error = retry.TryAgainError("no")
-    waits = [patient.wait_s(error, brought_bytes=False) for _ in range(5)]
+    waits = [backoff.wait_s(error, brought_bytes=False) for _ in range(5)]
     first = retry.FIRST_WAIT_S
     assert waits == [first, 2 * first, 4 * first, 8 * first, None]
-    assert patient.wait_s(error, brought_bytes=True) == first
+    assert backoff.wait_s(error, brought_bytes=True) == first

@@ -138,7 +138,7 @@ def read_header(commit: str) -> None:
 
 
 def read_metadata(commit: str) -> None:
-    files.look(files.FileLocation("o/r", commit, "M-Q8_0.gguf"))
+    files.fetch_metadata(files.FileLocation("o/r", commit, "M-Q8_0.gguf"))
 
 
 @pytest.mark.parametrize("read", [read_listing, read_header, read_metadata])

@@ -13,7 +13,7 @@ from daemon.app import Adapters
 from daemon.doctor.anonymize import anonymize_hardware, build_profile
 from domain.accelerator import GpuProcess
 from domain.anonymize import Identifiers, anonymize_text
-from domain.hardware import EngineFound, Hardware, Memory, Problem, Storage
+from domain.hardware import Hardware, InstalledEngine, Memory, Problem, Storage
 from domain.plan import LaunchOptions, Plan
 from domain.serialization import to_json
 from domain.units import GIB
@@ -34,7 +34,7 @@ BOX = Hardware(
     memory=Memory(64 * GIB, 60 * GIB, 50e9),
     gpus=(CARD, PART, replace(PART, id="mig:MIG-00000000-1a2b-3c4d-5e6f-708192a3b4c5")),
     storage=Storage("/home/ada/models", GIB, device="attic-nas:/models", mounted_at="/home/ada/models"),
-    engines=(EngineFound("llama.cpp", "/home/ada/llama.cpp/llama-server", "b1", ("cpu", "vulkan")),),
+    engines=(InstalledEngine("llama.cpp", "/home/ada/llama.cpp/llama-server", "b1", ("cpu", "vulkan")),),
     problems=(Problem("storage", "/home/ada/models: disk S6Z1NJ0W123456 on attic fails"),),
 )
 PLANTED = ("8f6d2c1e", "comfyui", "ada", "attic", "S6Z1NJ0W")

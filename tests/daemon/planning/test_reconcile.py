@@ -13,7 +13,7 @@ import pytest
 from catalog.resolved_models import model_of_file
 from catalog.synthetic.replica import write
 from daemon.planning import reconcile
-from domain.hardware import EngineFound, Gpu, Hardware, MemoryKind
+from domain.hardware import Gpu, Hardware, InstalledEngine, MemoryKind
 from domain.model import ResolvedModel
 from domain.plan import HOST, LLAMA_CPP, DeviceMemory
 from domain.units import GIB, MIB
@@ -57,7 +57,7 @@ def box(engine: Capabilities, count: int) -> Hardware:
         Gpu(f"rpc:{number}", "", "RPC", MemoryKind.DEDICATED, size_mib * MIB, size_mib * MIB)
         for number, size_mib in enumerate(SIZES_MIB[:count])
     )
-    return Hardware(gpus=gpus, engines=(EngineFound(LLAMA_CPP, engine.path, engine.version),))
+    return Hardware(gpus=gpus, engines=(InstalledEngine(LLAMA_CPP, engine.path, engine.version),))
 
 
 def model(name: str, quant: str, folder: Path) -> ResolvedModel:

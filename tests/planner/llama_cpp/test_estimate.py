@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import BadModelError
-from domain.hardware import EngineFound, Hardware
+from domain.hardware import Hardware, InstalledEngine
 from domain.model import ModelShape
 from domain.plan import HOST, DeviceMemory
 from domain.units import GIB, MIB
@@ -164,7 +164,7 @@ def test_a_header_without_layers_is_refused() -> None:
     [("b11434", 11434), ("0.10434.0", 10434), ("version: 9821 (abc)", 9821), ("dev", None)],
 )
 def test_build_numbers_are_read_from_versions(version: str, build_number: int | None) -> None:
-    assert llama_cpp_build(Hardware(engines=(EngineFound("llama.cpp", "/x", version),))) == build_number
+    assert llama_cpp_build(Hardware(engines=(InstalledEngine("llama.cpp", "/x", version),))) == build_number
 
 
 def test_no_bandwidth_no_speed() -> None:
@@ -215,3 +215,19 @@ def test_rows_that_are_split_are_not_pipelined() -> None:
     assert (
         by_rows["GPU0"].weights_bytes >= sum(row.weights_bytes for row in by_rows.values()) // 2 - 400 * MIB
     )
+
+
+def test_a_full_gpu_gets_no_layers_of_the_default_split_and_an_unknown_one_its_size() -> None:
+    """As ``load_tensors`` does: the split is by free memory, and 0 bytes free are not unknown."""
+    first, second = (
+        replace(gpu, memory_total_bytes=24 * GIB, memory_free_bytes=24 * GIB) for gpu in TWO.gpus
+    )
+    full = replace(TWO, gpus=(first, replace(second, memory_free_bytes=0)))
+    unknown = replace(TWO, gpus=(first, replace(second, memory_free_bytes=None)))
+    weights = {
+        name: rows(LLAMA, "-ngl 999 -c 4096 -np 1", machine)["GPU1"].weights_bytes
+        for name, machine in (("full", full), ("unknown", unknown))
+    }
+    output_bytes = next(tensor.size_bytes for tensor in LLAMA.tensors if tensor.name == "output.weight")
+    assert weights["full"] <= 1.1 * output_bytes
+    assert weights["unknown"] > 3 * weights["full"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.hardware import EngineFound, Hardware
+from domain.hardware import Hardware, InstalledEngine
 from domain.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
@@ -22,7 +22,7 @@ from tests.rigs.replica import write_replica
 ROWS = recorded()["rows"]
 BOUNDED = {"llava-1.6-7b"}
 ALONE, BESIDE = build.assumed_gpus(0), build.assumed_gpus(1)
-OLD, NEW = (EngineFound("llama.cpp", "llama-server", version) for version in ("0.10068.0", "b11434"))
+OLD, NEW = (InstalledEngine("llama.cpp", "llama-server", version) for version in ("0.10068.0", "b11434"))
 
 
 def rows_of(model: str) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def test_fewer_tokens_an_image_are_reserved_where_the_line_says_so(
     ],
 )
 def test_a_projector_stands_where_the_engine_puts_it(
-    options: str, engine: EngineFound, device: str | None
+    options: str, engine: InstalledEngine, device: str | None
 ) -> None:
     two = build.hardware(build.gpu(24, name="a"), build.gpu(24, name="b"))
     gpus = projectors.projector_gpu(parse(options.split()), replace(two, engines=(engine,)))

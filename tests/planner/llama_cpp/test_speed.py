@@ -7,7 +7,7 @@ import pytest
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
 from domain.catalogue_types import KnownQuant
-from domain.hardware import BandwidthSource, EngineFound, Hardware, Memory, MemoryKind
+from domain.hardware import BandwidthSource, Hardware, InstalledEngine, Memory, MemoryKind
 from domain.model import ModelShape
 from domain.plan import LlamaFlags, Range
 from domain.units import GIB
@@ -115,7 +115,7 @@ def test_an_unknown_rate_of_arithmetic_is_taken_from_the_kind_of_the_gpu() -> No
 def test_a_driver_with_small_tiles_is_slow_at_prompts(
     driver: str, build: str | None, is_slower: bool
 ) -> None:
-    engine = EngineFound("llama.cpp", "llama-server", build, ("vulkan",))
+    engine = InstalledEngine("llama.cpp", "llama-server", build, ("vulkan",))
     plain, predicted = (
         prefill(DENSE, LINE, replace(radeon(name), engines=(engine,))) for name in (None, driver)
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import BadModelError, DoesNotFitError, UsageError
-from domain.hardware import EngineFound, Gpu, Hardware, Stacks
+from domain.hardware import Gpu, Hardware, InstalledEngine, Stacks
 from domain.model import Chat, ResolvedModel
 from domain.plan import LLAMA_CPP, VLLM, LaunchOptions, Plan, VllmFlags
 from domain.units import GIB, MIB
@@ -42,8 +42,8 @@ def card(gib: float = 24, arch: str | None = "sm_89", **fields: object) -> Gpu:
     return replace(build.gpu(gib, gb_per_s=1008, tflops=165, name="a card"), arch=arch, **fields)  # type: ignore[arg-type]
 
 
-def engine(name: str, *backends: str, problem: str | None = None) -> EngineFound:
-    return EngineFound(name, f"/usr/bin/{name}", "1", backends, problem)
+def engine(name: str, *backends: str, problem: str | None = None) -> InstalledEngine:
+    return InstalledEngine(name, f"/usr/bin/{name}", "1", backends, problem)
 
 
 def test_on_a_cpu_it_is_eager_bfloat16_on_one_rank_with_kv_in_bytes() -> None:
@@ -203,7 +203,7 @@ def test_the_price_of_llama_cpp_is_said_beside_vllm() -> None:
     ],
 )
 def test_vllm_is_never_chosen_where_it_can_t_be_started(
-    engines: tuple[EngineFound, ...], stacks: Stacks, gpu: Gpu, says: str
+    engines: tuple[InstalledEngine, ...], stacks: Stacks, gpu: Gpu, says: str
 ) -> None:
     machine = replace(build.hardware(gpu), engines=engines, stacks=stacks)
     chosen = plan("a model", (*GGUF, FP8), machine, LaunchOptions(parallel=16, context_tokens=4096))

@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.doctor.checks.finding import Check, Verdict
 from daemon.doctor.checks.input import Daemon, DoctorInput
-from domain.hardware import EngineFound, Gpu, Hardware, Memory, MemoryKind, Stacks
+from domain.hardware import Gpu, Hardware, InstalledEngine, Memory, MemoryKind, Stacks
 from domain.units import GIB
 from probes import snapshot
 from probes.system import setup
@@ -65,7 +65,7 @@ GB10 = Gpu(
     arch="sm_121",
     driver="nvidia 580.95.05",
 )
-BUILD = EngineFound("llama.cpp", "/opt/llama.cpp/bin/llama-server", "b11434", ("cpu", "vulkan"))
+BUILD = InstalledEngine("llama.cpp", "/opt/llama.cpp/bin/llama-server", "b11434", ("cpu", "vulkan"))
 HEALTHY_HARDWARE = Hardware(
     memory=Memory(
         total_bytes=120 * GIB,

