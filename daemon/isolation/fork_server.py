@@ -1,91 +1,85 @@
-"""The process that workers are forked from: everything that they need is imported here once.
+"""The daemon's handle on its fork server: started with the first worker, and again if it has died."""
 
-It has one thread, so that a fork is safe at any time; a fork takes some milliseconds, a new interpreter
-half a second. The daemon sends it the socket of each worker. When the daemon's end closes, it ends.
-"""
-
-import gc
 import logging
-import os
-import selectors
-import signal
 import socket
+import subprocess
 import sys
-
-from daemon.isolation.task import serve
-from daemon.isolation.wire import Usage
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
 
 log = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Arguments: the descriptor of the daemon's socket, and the level of the log."""
-    logging.basicConfig(level=int(sys.argv[2]), format="%(levelname)s %(name)s %(message)s")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of a terminal is the daemon's to handle
-    control = socket.socket(fileno=int(sys.argv[1]))
-    gc.collect()
-    gc.freeze()  # workers share these pages: a collection in one of them must not copy them
-    ForkServer(control).run()
-
-
 class ForkServer:
-    def __init__(self, control: socket.socket) -> None:
-        self.control = control
-        self.workers: dict[int, socket.socket] = {}
+    """Belongs to no event loop: its calls take milliseconds, but they block. ``preload`` names the modules
+    that workers use."""
 
-    def run(self) -> None:
-        child_ended, wakeup = socket.socketpair()
-        child_ended.setblocking(False)
-        wakeup.setblocking(False)
-        signal.set_wakeup_fd(wakeup.fileno())
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.control, selectors.EVENT_READ)
-            selector.register(child_ended, selectors.EVENT_READ)
-            while True:
-                for key, _ in selector.select():
-                    if key.fileobj is child_ended:
-                        child_ended.recv(4096)
-                        self.reap()
-                    elif not self.fork():
-                        return
+    def __init__(self, preload: Sequence[str] = ()) -> None:
+        self._preload = tuple(preload)
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
 
-    def fork(self) -> bool:
-        """One worker for the socket that the daemon sent; false once the daemon is gone."""
-        message, descriptors, _, _ = socket.recv_fds(self.control, 1, 1)
-        if not message:
-            return False
-        connection = socket.socket(fileno=descriptors[0])
-        pid = os.fork()
-        if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            self.control.close()
-            for other in self.workers.values():
-                other.close()
-            serve(connection)
-        self.workers[pid] = connection
-        return True
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
 
-    def reap(self) -> None:
-        """Tells the daemon how workers ended, and what they had used."""
-        while self.workers:
+    def start(self) -> None:
+        """If it does not run: the first worker need not wait for its imports then."""
+        with self._lock:
+            self._running()
+
+    def fork(self) -> socket.socket:
+        """The socket of a new worker. Raises: OSError if no process can be started."""
+        ours, theirs = socket.socketpair()
+        with theirs, self._lock:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            connection = self.workers.pop(pid)
-            code = os.waitstatus_to_exitcode(status)
-            used = Usage(code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
-            connection.setblocking(False)
-            try:
-                connection.send(used.pack())
-            except OSError as error:  # nobody waits for it any more
-                log.debug("end of a worker not told: pid=%d %s", pid, error)
-            connection.close()
+                socket.send_fds(self._running(), [b"w"], [theirs.fileno()])
+            except OSError as error:
+                log.warning("fork server is gone and is started again: %s", error)
+                self._end()
+                try:
+                    socket.send_fds(self._running(), [b"w"], [theirs.fileno()])
+                except OSError:
+                    ours.close()
+                    raise
+        return ours
 
+    def close(self) -> None:
+        """Workers that still run end with whoever waits for them."""
+        with self._lock:
+            self._end()
 
-if __name__ == "__main__":
-    main()
+    def _running(self) -> socket.socket:
+        if self._control is not None and self._process is not None and self._process.poll() is None:
+            return self._control
+        self._end()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        level = logging.getLogger().getEffectiveLevel()
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "daemon.isolation.main",
+                    str(theirs.fileno()),
+                    str(level),
+                    *self._preload,
+                ],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # a Ctrl-C at the daemon's terminal is not for it
+            )
+        self._control = ours
+        return ours
+
+    def _end(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            self._process.wait()
+            self._process = None

@@ -9,13 +9,12 @@ import asyncio
 import logging
 import pickle
 import signal
-import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from daemon.isolation.fork_server import ForkServer
 from daemon.isolation.task import Call
 from daemon.isolation.wire import ENDED, LENGTH, MAX_MESSAGE_BYTES, REPLY, USAGE, Outcome, Usage, load
 from domain.errors import BadModelError, NodeError
@@ -30,42 +29,43 @@ HINT = "no model of its kind needs that much; if an engine serves it, report it:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``cpu_s`` are seconds of CPU time; ``memory_bytes`` is beyond what an idle worker has."""
+    """``memory_bytes`` is beyond what an idle worker has. ``at_once`` calls with these limits run at the same
+    time, others wait."""
 
     deadline_s: float
     cpu_s: int
+    at_once: int
     memory_bytes: int = GIB
-
-
-# A plan of a large model takes 0.6 s on two cores of a server, and ten times that on an N100 that is busy.
-COMPUTING = Limits(deadline_s=60.0, cpu_s=45)
-# The hub may be slow, the header's bytes are few.
-RESOLVING = Limits(deadline_s=600.0, cpu_s=45)
 
 
 class WorkerLimitError(BadModelError):
     """A worker took more time or memory than it may."""
 
 
+class _ForkServerGoneError(RuntimeError):
+    """A worker vanished, and nobody is there who could say how it ended."""
+
+
 class Workers:
-    """Belongs to the event loop. ``most`` run at once; further calls wait for one of them to end."""
+    """Belongs to one event loop."""
 
-    def __init__(self, most: int) -> None:
-        self._slots = asyncio.Semaphore(most)
-        self._starting = asyncio.Lock()
-        self._server: asyncio.subprocess.Process | None = None
-        self._control: socket.socket | None = None
+    def __init__(self, server: ForkServer) -> None:
+        self._server = server
+        self._slots: dict[Limits, asyncio.Semaphore] = {}
 
-    async def run(self, what: str, function: Callable[..., T], *args: Any, limits: Limits = COMPUTING) -> T:
-        """``function(*args)``: a function of a module, arguments and result of plain data. ``what`` names the
-        work in errors, as in "planning gemma". Whoever is cancelled here ends the work as well.
+    async def run(self, what: str, function: Callable[..., T], *args: Any, limits: Limits) -> T:
+        """``function(*args)``: a function of a module, with arguments and a result of plain data. ``what``
+        names the work in errors, as in "planning gemma". Cancelling the caller ends the work.
 
         Raises: what ``function`` raises of NodeError; WorkerLimitError with the time and memory it took;
         RuntimeError with the worker's traceback for anything else."""
         call = Call(function, args, limits.cpu_s, limits.memory_bytes)
-        message = await asyncio.to_thread(pickle.dumps, call, pickle.HIGHEST_PROTOCOL)
-        async with self._slots:
-            outcome, value = await self._call(what, message, limits)
+        async with self._slots.setdefault(limits, asyncio.Semaphore(limits.at_once)):
+            message = await asyncio.to_thread(pickle.dumps, call, pickle.HIGHEST_PROTOCOL)
+            try:
+                outcome, value = await self._call(what, message, limits)
+            except _ForkServerGoneError:  # with all its workers; the next fork starts it again
+                outcome, value = await self._call(what, message, limits)
         if outcome == Outcome.RESULT:
             result: T = value
             return result
@@ -73,49 +73,21 @@ class Workers:
             raise value
         raise RuntimeError(f"{what} broke in a worker:\n{value}")
 
-    async def start(self) -> None:
-        """The fork server, if it does not run: the first call need not wait for its imports then."""
-        async with self._starting:
-            if self._server is not None and self._server.returncode is None:
-                return
-            self._close_control()
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            ours.setblocking(False)
-            with theirs:
-                self._server = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "daemon.isolation.fork_server",
-                    str(theirs.fileno()),
-                    str(logging.getLogger().getEffectiveLevel()),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,  # a Ctrl-C at the daemon's terminal is not for it
-                )
-            self._control = ours
-
-    async def close(self) -> None:
-        """Ends the fork server. Workers that still run end with whoever waits for them."""
-        self._close_control()
-        if self._server is not None:
-            await self._server.wait()
-
-    def _close_control(self) -> None:
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-
     async def _call(self, what: str, message: bytes, limits: Limits) -> tuple[str, Any]:
-        reader, writer = await self._connect()
+        connection = await asyncio.to_thread(self._server.fork)
+        reader, writer = await asyncio.open_connection(sock=connection)
         try:
             try:
                 async with asyncio.timeout(limits.deadline_s):
                     writer.write(LENGTH.pack(len(message)))
                     writer.write(message)
-                    await writer.drain()
+                    with suppress(ConnectionError):  # it has ended: how, is read below
+                        await writer.drain()
                     reply, usage = await _read_reply(reader)
             except TimeoutError:
                 raise _over(what, f"after {limits.deadline_s:g} s", await _ended(reader, writer)) from None
+            if reply is None and usage is None:
+                raise _ForkServerGoneError(f"{what} was ended with the fork server")
             if reply is None:
                 raise _died(what, usage, limits)
             outcome, value = await asyncio.to_thread(load, reply)
@@ -125,28 +97,6 @@ class Workers:
             return outcome, value
         finally:
             writer.close()
-
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """To a new worker. A fork server that has died meanwhile is started again, once."""
-        for attempt in range(2):
-            await self.start()
-            ours, theirs = socket.socketpair()
-            with theirs:
-                try:
-                    if self._control is None:
-                        raise ConnectionError("the fork server is closed")
-                    socket.send_fds(self._control, [b"w"], [theirs.fileno()])
-                except OSError as error:
-                    ours.close()
-                    if attempt or self._server is None:
-                        raise RuntimeError(f"no worker: {error}") from error
-                    log.warning("fork server gone, started again: %s", error)
-                    with suppress(ProcessLookupError):
-                        self._server.kill()
-                    await self._server.wait()
-                    continue
-            return await asyncio.open_connection(sock=ours)
-        raise AssertionError("unreachable")
 
 
 async def _read_reply(reader: asyncio.StreamReader) -> tuple[bytes | None, Usage | None]:
@@ -185,4 +135,4 @@ def _died(what: str, usage: Usage | None, limits: Limits) -> NodeError:
     if usage is not None and usage.exit_code == -signal.SIGXCPU:
         return _over(what, f"after {limits.cpu_s} s of CPU time", usage)
     how = "" if usage is None else f" with status {usage.exit_code}"
-    return _over(what, f"by the system{how}: too little memory is the likeliest reason", usage)
+    return _over(what, f"by the system{how}, most likely for lack of memory", usage)
