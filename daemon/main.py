@@ -13,7 +13,7 @@ from pathlib import Path
 from config import settings as config
 from config.settings import Settings
 from daemon import instance_lock, jobs, log_format, server, shutdown_marker, status
-from daemon.app import Adapters, App, build_app
+from daemon.app import Adapters, App, build_app, real_adapters
 from daemon.launches.restore import restore
 from daemon.launches.service import kill_all, stop_all
 from daemon.machine import hotplug
@@ -55,23 +55,27 @@ def _export_hub_token(settings: Settings) -> None:
 async def serve(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT; a second one ends the engines at once."""
     notify, stop_requested = SystemdNotifier(), asyncio.Event()
-    async with running(settings, notify) as app:
-        _on_signals(app, stop_requested)
-        notify("READY=1", f"STATUS={status.summary(app)}")
-        await stop_requested.wait()
+    adapters = await asyncio.to_thread(real_adapters, settings)
+    await asyncio.to_thread(adapters.workers.start)
+    try:
+        async with running(settings, notify, adapters) as app:
+            _on_signals(app, stop_requested)
+            notify("READY=1", f"STATUS={status.summary(app)}")
+            await stop_requested.wait()
+    finally:
+        await asyncio.to_thread(adapters.workers.close)
     log.info("stopped")
 
 
 @asynccontextmanager
-async def running(
-    settings: Settings, notify: SystemdNotifier, adapters: Adapters | None = None
-) -> AsyncIterator[App]:
+async def running(settings: Settings, notify: SystemdNotifier, adapters: Adapters) -> AsyncIterator[App]:
     """A daemon that serves while the block runs. The caller holds the lock on the state."""
     async with AsyncExitStack() as undo:  # each step pushes its opposite: the stop is the exact reverse
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
         undo.push_async_callback(asyncio.to_thread, store.close)
         app = await asyncio.to_thread(build_app, settings, store, adapters)
-        undo.callback(app.hub_threads.shutdown, wait=False, cancel_futures=True)
+        for threads in (app.hub_threads, app.engine_threads):
+            undo.callback(threads.shutdown, wait=False, cancel_futures=True)
         await shutdown_marker.mark_started(app)
         undo.push_async_callback(shutdown_marker.mark_stopped, app)
         undo.push_async_callback(stop_all, app)

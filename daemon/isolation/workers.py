@@ -53,6 +53,14 @@ class Workers:
         self._server = server
         self._slots: dict[Limits, asyncio.Semaphore] = {}
 
+    def start(self) -> None:
+        """The fork server, so that the first call need not wait for its imports. Blocks."""
+        self._server.start()
+
+    def close(self) -> None:
+        """Ends the fork server. Workers that still run end with whoever waits for them. Blocks."""
+        self._server.close()
+
     async def run(self, what: str, function: Callable[..., T], *args: Any, limits: Limits) -> T:
         """``function(*args)``: a function of a module, with arguments and a result of plain data. ``what``
         names the work in errors, as in "planning gemma". Cancelling the caller ends the work.

@@ -16,7 +16,7 @@ from daemon.app import Adapters, real_adapters
 from domain.errors import EngineError
 from domain.model import ResolvedModel
 from domain.units import MIB
-from tests.daemon.conftest import Api, FakeLauncher, Running
+from tests.daemon.conftest import Api, FakeLauncher, Running, fork_server
 
 SAID = "main: out of plutonium"
 
@@ -85,7 +85,7 @@ async def test_the_real_engine_says_what_it_cannot_read(
     daemon: Running, adapters: Adapters, settings: Settings, smollm2: Path, tmp_path: Path
 ) -> None:
     """A header that the planner understands, and a tokenizer of which no build has heard."""
-    real = real_adapters(settings)
+    real = real_adapters(settings, fork_server())
     for name in ("launchers", "engines", "engine"):
         object.__setattr__(adapters, name, getattr(real, name))
     model = tmp_path / "odd.gguf"

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from catalog.request import ModelRequest
 from daemon.app import Adapters
+from daemon.isolation.models import ModelSources
 from domain.model import ResolvedModel
 from domain.plan import VLLM
 from launchers import registry
@@ -66,9 +66,9 @@ async def test_a_wished_quality_is_told_to_who_looks_for_weights(
 ) -> None:
     wished: list[object] = []
 
-    def recorded(request: ModelRequest, **kwargs: Any) -> tuple[ResolvedModel, ...]:
+    async def recorded(sources: ModelSources, request: ModelRequest) -> tuple[ResolvedModel, ...]:
         wished.append(request.quality)
-        return adapters.resolve(request, **kwargs)
+        return await adapters.resolve(sources, request)
 
     async with daemon(replace(adapters, resolve=recorded)) as api:
         await api.post("/v1/plan", model=str(smollm2), quality="Q4_1")
