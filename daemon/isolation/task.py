@@ -27,12 +27,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``memory_bytes`` is beyond what the fork server has; ``cpu_s`` are seconds of all its threads."""
+    """``memory_bytes`` is beyond what the fork server has; ``cpu_s`` are seconds of all its threads;
+    ``environ`` is the daemon's of now, which may have changed since the fork server was started."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
     cpu_s: int
     memory_bytes: int
+    environ: dict[str, str]
 
 
 def serve(connection: socket.socket) -> NoReturn:
@@ -43,6 +45,8 @@ def serve(connection: socket.socket) -> NoReturn:
         call = _read_call(connection)
         _end_with(connection)
         _limit(call)
+        os.environ.clear()
+        os.environ.update(call.environ)
         reply = _reply(call)
         connection.sendall(REPLY + LENGTH.pack(len(reply)))
         connection.sendall(reply)

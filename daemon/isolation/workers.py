@@ -7,6 +7,7 @@ and API stay in the daemon's process, and share neither threads nor a lock with 
 
 import asyncio
 import logging
+import os
 import pickle
 import signal
 from collections.abc import Callable
@@ -67,7 +68,7 @@ class Workers:
 
         Raises: what ``function`` raises of NodeError; WorkerLimitError with the time and memory it took;
         RuntimeError with the worker's traceback for anything else."""
-        call = Call(function, args, limits.cpu_s, limits.memory_bytes)
+        call = Call(function, args, limits.cpu_s, limits.memory_bytes, dict(os.environ))
         async with self._slots.setdefault(limits, asyncio.Semaphore(limits.at_once)):
             message = await asyncio.to_thread(pickle.dumps, call, pickle.HIGHEST_PROTOCOL)
             try:
