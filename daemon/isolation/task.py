@@ -81,15 +81,16 @@ def _end_with(connection: socket.socket) -> None:
 def _limit(call: Call) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (call.cpu_s, call.cpu_s + 1))
-    if (mapped_bytes := _mapped_bytes()) is not None:
-        most_bytes = mapped_bytes + call.memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+    if (data_bytes := _data_bytes()) is not None:
+        most_bytes = data_bytes + call.memory_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
 
 
-def _mapped_bytes() -> int | None:
-    """The size of this process's address space; ``None`` where /proc does not say."""
+def _data_bytes() -> int | None:
+    """What RLIMIT_DATA counts of this process: memory that it alone may write, not what is only reserved, as
+    the allocator does for each thread. ``None`` where /proc does not say."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
     except (OSError, ValueError, IndexError):
         return None
 
