@@ -21,7 +21,9 @@ Catalogue = Mapping[str, KnownModel]
 MAX_SUGGESTIONS = 3
 MIN_SIMILARITY = 0.75  # of 1: difflib's ratio from which on a name may be the one that was meant
 HUB_HOSTS = ("huggingface.co", "hf.co")
-REPO_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+REPO_NAME = re.compile(
+    r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII
+)  # the hub: at most 96 each
 _REPO = re.compile(
     rf"^(?P<repo>{REPO_NAME.pattern})"
     r"(?:(?::(?P<quant>[\w.-]+))?(?:@(?P<rev>[\w./-]+))?|@(?P<rev_first>[\w./-]+):(?P<quant_last>[\w.-]+))$",

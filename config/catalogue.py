@@ -119,5 +119,5 @@ def _with_tuples(table: Any) -> Any:
 
 def _key_of(problem: str) -> str:
     """``KnownModel.quants[0]: ...`` -> ``quants``."""
-    match = re.match(r"\w+\.(\w+)", problem)
+    match = re.match(r"\w{1,64}\.(\w+)", problem)
     return match[1] if match else ""
