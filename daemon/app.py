@@ -44,6 +44,8 @@ from probes import snapshot
 from probes.benchmarks import disk, memory
 from probes.benchmarks.disk import ReadRate
 from probes.context import ProbeState
+from probes.cpu import pressure
+from probes.cpu.pressure import Pressure
 from probes.runtimes import probe as runtimes
 from probes.runtimes.probe import Runtimes
 from probes.system import boot_id as boot
@@ -66,6 +68,7 @@ class Adapters:
     boot_id: Callable[[], str | None]
     measure_bandwidth: Callable[[], float | None]
     measure_read_rate: Callable[[], ReadRate | None]
+    cpu_pressure: Callable[[], Pressure | None]
     ask_runtimes: Callable[[], Runtimes]
     resolve: Resolve
     fetch: Callable[[Weights, Path, DownloadPolicy, Sequence[Path]], AsyncGenerator[DownloadProgress, None]]
@@ -127,6 +130,7 @@ def real_adapters(settings: Settings) -> Adapters:
         boot_id=lambda: boot.read_boot_id(settings.sysroot),
         measure_bandwidth=lambda: memory.measure(settings.sysroot),
         measure_read_rate=lambda: disk.measure(settings.sysroot, settings.models_dir),
+        cpu_pressure=lambda: pressure.probe(settings.sysroot),
         ask_runtimes=lambda: runtimes.probe(settings.sysroot),
         resolve=partial(resolve.resolve, cache=Cache(settings.state_dir / "seen"), places=settings.places),
         fetch=process.fetch,
