@@ -1,7 +1,7 @@
 """One map from the exceptions of the hub's client to our errors: for listings, searches, headers, files."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +9,9 @@ from typing import Any
 
 from catalog.hub.retry import TOO_MANY, is_busy, retry_after_s
 from domain.errors import DownloadError, NodeError, UnknownModelError
-from domain.units import duration
+from domain.model import ResolvedModel
+from domain.suggestions import quant_hint
+from domain.units import duration, gib
 
 NOT_FOUND = (401, 403, 404, 410)  # 401 is also the hub's answer for a repository that is private or not there
 REJECTED = "Invalid credentials in Authorization header"  # the hub's X-Error-Message
@@ -81,18 +83,35 @@ def endpoint() -> str:
 
 
 def only_others(
-    name: str, quant: str | None, engine: str | None, others: Mapping[str, str], error: UnavailableError
+    name: str,
+    quant: str | None,
+    engine: str | None,
+    others: Sequence[ResolvedModel],
+    error: UnavailableError,
 ) -> UnavailableError:
     """The hub is not available, and no such ``quant``, or nothing for ``engine``, is on this disk, but
-    ``others`` of the model are: each quant with the engine that serves it."""
-    listed = ", ".join(f"{other} (for {serves})" for other, serves in others.items())
-    if quant and quant.upper() not in map(str.upper, others):
+    ``others`` of the model are."""
+    others = sorted(others, key=lambda model: model.weights.size_bytes)
+    listed = ", ".join(
+        f"{model.weights.quant} ({gib(model.weights.size_bytes)}, for {model.engine})" for model in others
+    )
+    if quant and quant.upper() not in {model.weights.quant.upper() for model in others}:
         lacks = f"no {quant}"
-        hint = f"to do without the hub, name {next(iter(others))} after the colon"
+        hint = f"to do without the hub, name {others[0].weights.quant} after the colon"
     else:
         lacks = f"nothing that {engine} serves"
-        hint = f"leave out --engine, or set it to {next(iter(others.values()))}"
+        hint = f"leave out --engine, or set it to {others[0].engine}"
     return UnavailableError(f"{name}: there is {lacks} on this disk, there is {listed}; {error}", hint=hint)
+
+
+def not_known(
+    name: str, quant: str, sizes_bytes: Mapping[str, int | None], error: UnavailableError
+) -> UnavailableError:
+    """The hub is not available, and the catalogue knows other quants of the model than ``quant``."""
+    return UnavailableError(
+        f"{name}: no quant {quant} is known, and the hub can't be asked for it; {error}",
+        hint=f"{quant_hint(quant, sizes_bytes)}, as the catalogue knows",
+    )
 
 
 def _gated(_: Exception, resource: Resource) -> DownloadError:

@@ -16,6 +16,7 @@ from domain.anonymize import without_secrets
 from domain.errors import BusyError, UnknownLaunchError
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import LaunchOptions
+from domain.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,9 @@ def get(app: App, name: str) -> Launch:
     """Raises: UnknownLaunchError."""
     found = app.launches.get(name)
     if found is None:
-        names = ", ".join(sorted(app.launches)) or "none"
-        raise UnknownLaunchError(f"no launch is called {name!r}", hint=f"there are: {names}")
+        names = sorted(app.launches)
+        hint = did_you_mean(name, names) if names else "there are none: node-ctl launch MODEL begins one"
+        raise UnknownLaunchError(f"no launch is called {name!r}", hint=hint)
     return found
 
 
