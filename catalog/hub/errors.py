@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from json import JSONDecodeError
 from typing import Any
 
 from catalog.hub.retry import TOO_MANY, is_busy, retry_after_s
@@ -72,6 +73,8 @@ def _exceptions() -> Mapping[type[Exception], Callable[[Any, Resource], NodeErro
         errors.HfHubHTTPError: _refused,
         errors.HTTPError: _unreachable,
         OSError: _unreachable,
+        JSONDecodeError: lambda _, resource: no_data(resource),
+        UnicodeDecodeError: lambda _, resource: no_data(resource),
     }
 
 
@@ -80,6 +83,24 @@ def endpoint() -> str:
     from huggingface_hub import constants  # noqa: PLC0415  # as above
 
     return (os.environ.get("HF_ENDPOINT") or str(constants.ENDPOINT)).rstrip("/")
+
+
+def is_page(headers: Mapping[str, str]) -> bool:
+    """Whether an answer is a web page, such as a network's that asks for a login."""
+    return headers.get("content-type", "").startswith("text/html")
+
+
+def no_data(resource: Resource, what: str = "a page") -> UnavailableError:
+    """Something else answers in the place of the server."""
+    where, other = f" ({endpoint()})", "; or set HF_ENDPOINT to the address of a mirror"
+    if resource.host:
+        where, other = "", "; or give the address of the file itself"
+    return UnavailableError(
+        f"{resource.server} does not answer: it sent {what} in the place of data{where}",
+        hint=f"a network that asks for a login does that: log in, in a browser{other}; models on this disk "
+        "can be used without it",
+        reason=f"it sent {what} in the place of data",
+    )
 
 
 def only_others(

@@ -79,13 +79,17 @@ def _read_disk(holds: str, folder: Path) -> Disk:
 
 
 def request_hub(*, offline: bool) -> Hub:
-    """Any response counts, even one that denies access."""
+    """Any response of the hub counts, even one that denies access; a network's page in its place does not."""
     address = errors.endpoint()
     if offline:
         return Hub(address, asked=False)
     started_s = time.monotonic()
     try:
-        httpx.head(address, timeout=HUB_TIMEOUT_S, follow_redirects=True)
+        answer = httpx.get(
+            f"{address}/api/models", params={"limit": 1}, timeout=HUB_TIMEOUT_S, follow_redirects=True
+        )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Hub(address, error=f"{error}" or type(error).__name__)
+    if answer.is_success and errors.is_page(answer.headers):
+        return Hub(address, error=str(errors.no_data(errors.Resource())))
     return Hub(address, time.monotonic() - started_s)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from catalog.download.download import fetch
+from catalog.download.download import SPARE_BYTES, fetch
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
-from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
+from domain.errors import BadModelError, DiskFullError, DownloadError, UnknownModelError, UsageError
 from domain.model import ResolvedModel, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
 from tests.catalog.resolving import resolve
@@ -143,6 +143,36 @@ def test_a_repository_is_read_by_ranges(tmp_path: Path, hub: Hub) -> None:
     assert found.weights.files[0].sha256 is not None
     assert len(found.shape.tensors) == len(PLAIN) + 1
     assert hub.sent_bytes < 600_000 < len(whole)
+
+
+def test_a_listing_without_sizes_leaves_them_to_the_headers(tmp_path: Path, hub: Hub) -> None:
+    files = published(tmp_path / "p", "Q4_K_M", "Q8_0")
+    files["M-Q8_0.gguf"] += bytes(5 << 20)
+    hub.faults.hides_sizes = True
+    hub.add("o/r", files)
+    sizes = {quant: len(files[f"M-{quant}.gguf"]) for quant in ("Q4_K_M", "Q8_0")}
+    found = {item.weights.quant: item.weights for item in resolve_here("o/r", tmp_path / "models")}
+    assert {quant: weights.size_bytes for quant, weights in found.items()} == sizes
+    assert {quant: weights.files[0].size_bytes for quant, weights in found.items()} == sizes
+    with pytest.raises(DiskFullError) as full:
+        list(fetch(found["Q8_0"], tmp_path / "models", free=lambda _: 1 << 20))
+    assert full.value.needs_bytes > sizes["Q8_0"]
+    with pytest.raises(UnknownModelError) as caught:
+        resolve_here("o/r:asdfqwer", tmp_path / "models")
+    assert caught.value.hint == "there are Q4_K_M, Q8_0"
+
+
+def test_of_parts_without_sizes_the_sum_is_known_and_needs_its_room(tmp_path: Path, hub: Hub) -> None:
+    whole = gguf_file(tmp_path / "m-Q8_0.gguf", split_max_tensors=2, quant=7)
+    files = {path.name: path.read_bytes() for path in whole.parent.glob("m-Q8_0-*.gguf")}
+    hub.faults.hides_sizes = True
+    hub.add("o/r", files)
+    (found,) = resolve_here("o/r", tmp_path / "models")
+    total_bytes = sum(map(len, files.values()))
+    assert found.weights.size_bytes == total_bytes
+    with pytest.raises(DiskFullError) as full:
+        list(fetch(found.weights, tmp_path / "models", free=lambda _: 0))
+    assert full.value.needs_bytes == total_bytes + SPARE_BYTES
 
 
 def test_the_vocabulary_is_fetched_once_for_all_quants(tmp_path: Path, hub: Hub) -> None:

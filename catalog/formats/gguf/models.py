@@ -15,7 +15,7 @@ from catalog.formats.gguf.quants import Contents, group_files
 from catalog.names import unknown_quant
 from catalog.request import FileSelection
 from domain.errors import BadModelError
-from domain.model import ModelShape, ResolvedModel
+from domain.model import ModelShape, ResolvedModel, WeightFile
 from domain.plan import LLAMA_CPP
 
 log = logging.getLogger(__name__)
@@ -38,9 +38,9 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
         if shape := shapes.get(quant.quant):
             weights = dataclasses.replace(
                 tree.origin,
-                files=quant.files,
+                files=_with_size(quant.files, shape.file_bytes),
                 quant=quant.quant,
-                size_bytes=quant.size_bytes,
+                size_bytes=quant.size_bytes or shape.file_bytes,
                 beside=contents.companions,
             )
             models.append(ResolvedModel(weights, shape))
@@ -74,6 +74,13 @@ def _select(
         return quants
     fitting = tuple(files for files in quants if files.size_bytes <= selection.most_bytes)
     return (*fitting, *quants[len(fitting) : len(fitting) + 1])
+
+
+def _with_size(files: tuple[WeightFile, ...], total_bytes: int) -> tuple[WeightFile, ...]:
+    """A single file whose size a listing does not tell has that of its model."""
+    if len(files) > 1 or files[0].size_bytes is not None:
+        return files
+    return (dataclasses.replace(files[0], size_bytes=total_bytes),)
 
 
 def _read_shapes(tree: FileTree, quants: Sequence[QuantFiles]) -> Mapping[str, ModelShape]:

