@@ -75,6 +75,7 @@ def _exceptions() -> Mapping[type[Exception], Callable[[Any, Resource], NodeErro
         OSError: _unreachable,
         JSONDecodeError: lambda _, resource: no_data(resource),
         UnicodeDecodeError: lambda _, resource: no_data(resource),
+        ValueError: _no_proxy,
     }
 
 
@@ -131,7 +132,7 @@ def not_known(
     """The hub is not available, and the catalogue knows other quants of the model than ``quant``."""
     return UnavailableError(
         f"{name}: no quant {quant} is known, and the hub can't be asked for it; {error}",
-        hint=f"{quant_hint(quant, sizes_bytes)}, as the catalogue knows",
+        hint=f"{quant_hint(quant, sizes_bytes)} in the catalogue",
     )
 
 
@@ -204,6 +205,15 @@ def _unreachable(error: Exception, resource: Resource) -> UnavailableError:
     return UnavailableError(
         f"{resource.server} does not answer: {_first_line(error)}",
         hint="models on this disk can be used without it",
+    )
+
+
+def _no_proxy(error: Exception, resource: Resource) -> UnavailableError:
+    """The client reads the variables of proxies when it opens its first connection."""
+    return UnavailableError(
+        f"{resource.server} can't be asked: {_first_line(error)}",
+        hint="check HTTPS_PROXY and ALL_PROXY in the environment of the daemon: http, https, socks5 and "
+        "socks5h are understood; models on this disk can be used without it",
     )
 
 
