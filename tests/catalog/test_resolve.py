@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.download.download import SPARE_BYTES, fetch
+from catalog.download.download import fetch
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DiskFullError, DownloadError, UnknownModelError, UsageError
@@ -160,19 +160,6 @@ def test_a_listing_without_sizes_leaves_them_to_the_headers(tmp_path: Path, hub:
     with pytest.raises(UnknownModelError) as caught:
         resolve_here("o/r:asdfqwer", tmp_path / "models")
     assert caught.value.hint == "there are Q4_K_M, Q8_0"
-
-
-def test_of_parts_without_sizes_the_sum_is_known_and_needs_its_room(tmp_path: Path, hub: Hub) -> None:
-    whole = gguf_file(tmp_path / "m-Q8_0.gguf", split_max_tensors=2, quant=7)
-    files = {path.name: path.read_bytes() for path in whole.parent.glob("m-Q8_0-*.gguf")}
-    hub.faults.hides_sizes = True
-    hub.add("o/r", files)
-    (found,) = resolve_here("o/r", tmp_path / "models")
-    total_bytes = sum(map(len, files.values()))
-    assert found.weights.size_bytes == total_bytes
-    with pytest.raises(DiskFullError) as full:
-        list(fetch(found.weights, tmp_path / "models", free=lambda _: 0))
-    assert full.value.needs_bytes == total_bytes + SPARE_BYTES
 
 
 def test_the_vocabulary_is_fetched_once_for_all_quants(tmp_path: Path, hub: Hub) -> None:

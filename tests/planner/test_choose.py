@@ -1,6 +1,5 @@
 """What is chosen for a machine: quant, split, context, threads, load mode; and how a refusal reads."""
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -263,24 +262,6 @@ def test_quality_by_name_or_by_word() -> None:
     assert plan("a model", LLAMA, build.CARD_24, LaunchOptions(quality="high")).weights.quant == "Q8_0"
     with pytest.raises(UsageError, match="no quant IQ1_S"):
         plan("a model", LLAMA, build.CARD_24, LaunchOptions(quality="IQ1_S"))
-
-
-@pytest.mark.parametrize(
-    ("quality", "begin"),
-    [
-        ("asdfqwer", "give one of "),
-        ("balnced", "did you mean balanced? Give one of "),
-        ("Q8", "did you mean Q8_0? "),
-    ],
-)
-def test_a_quality_that_is_none_is_told_with_those_that_there_are(quality: str, begin: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        plan("a model", LLAMA, build.CARD_24, LaunchOptions(quality=quality))
-    assert caught.value.hint.startswith(begin)
-    listed = re.findall(r"(\S+) \([0-9.]+ [MG]iB\)", caught.value.hint)
-    sizes = {model.weights.quant: model.weights.size_bytes for model in LLAMA}
-    assert listed == sorted(sizes, key=lambda quant: sizes[quant])
-    assert caught.value.hint.endswith(", or best, high, balanced, small")
 
 
 def test_nothing_to_choose_from_is_said() -> None:

@@ -153,15 +153,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, {}, b"")
 
     def _portal(self, path: str) -> None:
-        """As networks answer that ask for a login first, whatever is asked for."""
-        kind = self.hub.faults.portal
-        if kind == "json":
+        if self.hub.faults.portal == "json":
             self._answer(200, {"Content-Type": "application/json"}, b'{"login": "required"}')
-        elif kind == "login" and path != "/login":
+        elif self.hub.faults.portal == "login" and path != "/login":
             self._answer(302, {"Location": f"{self.hub.url}/login"}, b"")
         else:
-            page = b"<html><body>Please log in to use this network</body></html>"
-            self._answer(200, {"Content-Type": "text/html; charset=utf-8"}, page)
+            self._answer(200, {"Content-Type": "text/html"}, b"<html><body>Please log in</body></html>")
 
     do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
 
@@ -178,8 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._may_see(repo, revision):
             return
         siblings = [_sibling(name, data) for name, data in self.hub.repos[repo].items()]
-        if self.hub.faults.hides_sizes:
-            siblings = [{"rfilename": item["rfilename"]} for item in siblings]
+        hidden = {"size", "lfs", "blobId"} if self.hub.faults.hides_sizes else set()
+        siblings = [{key: item[key] for key in item.keys() - hidden} for item in siblings]
         if "/tree/" in path:
             body: object = [
                 {"type": "file", "path": item["rfilename"], "size": item["size"], "oid": item["blobId"]}
