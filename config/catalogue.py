@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from config.suggestions import did_you_mean
 from domain.catalogue_types import KnownModel, KnownQuant, PypiFile, VllmRepo
 from domain.errors import ConfigError
 from domain.model import Chat
 from domain.serialization import from_json
+from domain.suggestions import did_you_mean
 
 FOLDER = Path(__file__).parent / "catalog"
 KINDS = ("native", "fp8", "awq", "gptq", "nvfp4", "mxfp4")

@@ -1,10 +1,9 @@
 """Every setting, typed and flat. Read once, in ``main``; the command line overrides the environment, and that
 the settings file."""
 
-import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from pydantic_settings import (
 from config import paths
 from domain.download import DownloadPolicy, parse_rate, parse_window
 from domain.errors import ConfigError
+from domain.suggestions import near
 from domain.units import GIB, MIB
 
 PREFIX = "NODE_DAEMON_"
@@ -177,26 +177,26 @@ def _from_file(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}", hint="the settings file is TOML: key = value") from error
     for key in values:
-        _known(key, Settings.model_fields, str(path))
+        _check_known(key, str(path))
     return values
 
 
 def _from_environment() -> dict[str, Any]:
-    variables = [f"{PREFIX}{field.upper()}" for field in Settings.model_fields]
     for variable in os.environ:
         if variable.startswith(PREFIX) and variable not in NOT_SETTINGS:
-            _known(variable, variables, "environment")
+            _check_known(variable, "environment", prefix=PREFIX)
     return EnvSettingsSource(Settings)()
 
 
-def _known(key: str, names: Iterable[str], origin: str) -> None:
-    """Raises: ConfigError for a ``key`` that is not one of ``names``."""
-    choices = list(names)
-    if key in choices:
+def _check_known(name: str, origin: str, *, prefix: str = "") -> None:
+    """Raises: ConfigError for what is no setting, with those that are near."""
+    key = name.removeprefix(prefix)
+    names = [field.upper() if prefix else field for field in Settings.model_fields]
+    if key in names:
         return
-    close = difflib.get_close_matches(key, choices, n=1)
-    hint = f"did you mean {close[0]}?" if close else "docs/settings.md lists all settings"
-    raise ConfigError(f"{origin}: unknown setting {key!r}", hint=hint)
+    found = ", ".join(f"{prefix}{one}" for one in near(key, names))
+    hint = f"did you mean {found}?" if found else "docs/settings.md lists all settings"
+    raise ConfigError(f"{origin}: unknown setting {name!r}", hint=hint)
 
 
 def _blamed(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:

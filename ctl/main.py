@@ -10,8 +10,9 @@ from inspect import getdoc
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
+from ctl.command_group import CommandGroup
 from ctl.exit_codes import DONE, FAILED, INTERRUPTED, exit_status
 from domain.errors import NodeError
 
@@ -78,7 +79,7 @@ def _load(name: str) -> Any:
     return command
 
 
-class Commands(TyperGroup):
+class Commands(CommandGroup):
     """Lists every command with its summary; imports only the one that is called."""
 
     def __init__(self, **options: Any) -> None:

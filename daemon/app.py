@@ -45,6 +45,8 @@ from probes import snapshot
 from probes.benchmarks import disk, memory
 from probes.benchmarks.disk import ReadRate
 from probes.context import ProbeState
+from probes.cpu import pressure
+from probes.cpu.pressure import Pressure
 from probes.runtimes import probe as runtimes
 from probes.runtimes.probe import Runtimes
 from probes.system import boot_id as boot
@@ -63,6 +65,7 @@ class Adapters:
     boot_id: Callable[[], str | None]
     measure_bandwidth: Callable[[], float | None]
     measure_read_rate: Callable[[], ReadRate | None]
+    cpu_pressure: Callable[[], Pressure | None]
     ask_runtimes: Callable[[], Runtimes]
     workers: Workers
     resolve: Callable[[ModelSources, ModelRequest], Awaitable[tuple[ResolvedModel, ...]]]
@@ -136,6 +139,7 @@ def real_adapters(settings: Settings, fork_server: ForkServer | None = None) -> 
         boot_id=lambda: boot.read_boot_id(settings.sysroot),
         measure_bandwidth=lambda: memory.measure(settings.sysroot),
         measure_read_rate=lambda: disk.measure(settings.sysroot, settings.models_dir),
+        cpu_pressure=lambda: pressure.probe(settings.sysroot),
         ask_runtimes=lambda: runtimes.probe(settings.sysroot),
         workers=workers,
         resolve=resolve,

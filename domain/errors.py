@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from domain.anonymize import without_secrets
 from domain.units import gib
 
+NOTHING_NEAR = "node-ctl search WORDS finds models on the hub; a path, a URL or owner/repo works, too"
 OUTPUT_CHARS = 400  # of an engine's output: enough to say why without filling the screen
 
 
@@ -57,12 +58,12 @@ class ConfigError(UsageError):
 
 
 class UnknownModelError(NodeError):
-    """``near`` are the nearest names that exist, best first."""
+    """``near`` are names that exist and may have been meant, best first."""
 
     code = "unknown_model"
 
     def __init__(self, name: str, *, near: Sequence[str] = (), what: str = "") -> None:
-        hint = f"did you mean {', '.join(near)}?" if near else "a path, a URL or owner/repo works, too"
+        hint = f"did you mean {', '.join(near)}?" if near else NOTHING_NEAR
         super().__init__(what or f"no model is called {name!r}", hint=hint)
         self.near = tuple(near)
 

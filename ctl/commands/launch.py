@@ -33,6 +33,7 @@ EXAMPLES = """
   node-ctl launch gpt-oss-20b --name helper --context 32768
   node-ctl launch ./model.gguf --parallel 4 --min-decode 10
   node-ctl launch unsloth/Qwen3-8B-GGUF:Q4_K_M --no-wait
+  node-ctl launch smollm2-135m --retune
 """
 
 
@@ -49,6 +50,10 @@ def command(
     quality: Quality = None,
     engine: Engine = None,
     from_disk: FromDisk = False,
+    retune: Annotated[
+        bool,
+        typer.Option("--retune", help="Measure the thread count again; restarts a launch that is served."),
+    ] = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Return as soon as the daemon has accepted it.")
     ] = False,
@@ -63,6 +68,8 @@ def command(
     }
     if name is not None:
         body["name"] = name
+    if retune:
+        body["retune"] = True
     daemon = connect_or_start()
     accepted = daemon.post("/v1/launches", body)
     if no_wait:

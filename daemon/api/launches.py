@@ -14,8 +14,11 @@ router = APIRouter(prefix="/v1/launches")
 
 @router.post("", status_code=202)
 async def post_launch(request: Request, response: Response, body: LaunchBody) -> Any:
-    """Begins a launch, 202; 200 if the same one is desired already. Its progress reports the rest."""
-    launch, created = await service.launch(app_of(request), body.model, body.options(), body.name)
+    """Begins a launch, 202; 200 if the same one is desired already. Its progress reports the rest. With
+    ``retune`` a launch that is already served is restarted, and its thread count measured again."""
+    launch, created = await service.launch(
+        app_of(request), body.model, body.options(), body.name, retune=body.retune
+    )
     response.status_code = 202 if created else 200
     return {"name": launch.name, "created": created}
 

@@ -45,7 +45,7 @@ class Launch:
     ``gpu_ids`` are the ids of the GPUs that ``plan`` numbers, () for an engine that was adopted. ``replaced``
     is the launch at rest that had the name before, until this one serves. ``accepted`` is done once it is
     stored as desired. ``stored``: the store has its row; ``unsaved``: that row, or its absence, is out of
-    date.
+    date. ``retune``: the next start measures the thread count again, whatever is stored.
     """
 
     request: LaunchRequest
@@ -63,6 +63,7 @@ class Launch:
     replaced: "Launch | None" = None
     stored: bool = False
     unsaved: bool = False
+    retune: bool = False
     accepted: "asyncio.Future[None] | None" = None
     task: "asyncio.Task[None] | None" = None
 

@@ -16,20 +16,27 @@ from domain.anonymize import without_secrets
 from domain.errors import BusyError, UnknownLaunchError
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import LaunchOptions
+from domain.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)
 
 BETWEEN_TRIES = frozenset({LaunchState.DEGRADED, LaunchState.FAILED})
+WITH_ENGINE = frozenset({LaunchState.STARTING, LaunchState.READY})
 
 
 async def launch(
-    app: App, model: str, options: LaunchOptions, name: str | None = None
+    app: App, model: str, options: LaunchOptions, name: str | None = None, *, retune: bool = False
 ) -> tuple[Launch, bool]:
-    """The launch, and whether this call began it, once it is stored as desired.
+    """The launch, and whether this call began it, once it is stored as desired. With ``retune`` one whose
+    engine runs is stopped and begun again.
 
-    Raises: as ``get_or_create``; StateError where it can't be stored, then nothing is begun.
+    Raises: as ``get_or_create`` and ``stop``; StateError where it can't be stored, then nothing is begun.
     """
     found, created = get_or_create(app, model, options, name)
+    if retune and found.state in WITH_ENGINE:
+        await stop(app, found.name)
+        found, created = get_or_create(app, model, options, name)
+    found.retune = found.retune or retune
     if found.accepted is not None:
         await asyncio.shield(found.accepted)
     return found, created
@@ -58,8 +65,9 @@ def get(app: App, name: str) -> Launch:
     """Raises: UnknownLaunchError."""
     found = app.launches.get(name)
     if found is None:
-        names = ", ".join(sorted(app.launches)) or "none"
-        raise UnknownLaunchError(f"no launch is called {name!r}", hint=f"there are: {names}")
+        names = sorted(app.launches)
+        hint = did_you_mean(name, names) if names else "there are none: node-ctl launch MODEL begins one"
+        raise UnknownLaunchError(f"no launch is called {name!r}", hint=hint)
     return found
 
 

@@ -13,6 +13,7 @@ from daemon.planning.computations import STARTING, compare_file, predict_speed
 from daemon.state.store import Store
 from domain.errors import BadModelError, EngineError, StateError
 from domain.hardware import Cpu, Hardware
+from domain.model import Weights
 from domain.plan import LLAMA_CPP, LlamaFlags, Plan
 from launchers.base import Capabilities
 from launchers.readiness import Ready
@@ -101,11 +102,19 @@ def cpu_key(cpu: Cpu) -> str:
     return f"threads:{_digest([cpu.model, cpu.usable_cpus, cpu.quota_cpus])}"
 
 
+def trial_key(weights: Weights) -> str:
+    """Identifies the model's files. What else a trial of thread counts rests on is stored with it."""
+    return f"trial:{_digest([_files(weights)])}"
+
+
 def threads_key(plan: Plan, caps: Capabilities, cpu: Cpu) -> str:
-    """Identifies the engine build, the model's files, and the CPU."""
-    files = [(file.name, file.size_bytes, file.sha256) for file in plan.weights.files]
-    weights = [plan.weights.repo, plan.weights.quant, files]
-    return f"{cpu_key(cpu)}:{_digest([[caps.path, caps.version], weights])}"
+    """Identifies the engine build, the model's files, and the CPU: earlier versions stored trials there."""
+    return f"{cpu_key(cpu)}:{_digest([[caps.path, caps.version], _files(plan.weights)])}"
+
+
+def _files(weights: Weights) -> list[object]:
+    files = [(file.name, file.size_bytes, file.sha256) for file in weights.files]
+    return [weights.repo, weights.quant, files]
 
 
 def _digest(inputs: list[object]) -> str:

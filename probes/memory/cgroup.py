@@ -61,6 +61,17 @@ def probe(root: Path) -> Limits:
     )
 
 
+def own_group(root: Path) -> Path | None:
+    """The folder of this process's group of version 2, ``None`` if it is in none."""
+    groups = parse_membership(sysfs.read(root / "proc/self/cgroup") or "")
+    mounts = parse_mounts(sysfs.read(root / "proc/self/mountinfo") or "") or default_mounts(groups)
+    for mount in mounts:
+        if mount.version == 2:
+            folders = _group_folders(root, mount, groups.get(""))
+            return folders[-1] if folders else None
+    return None
+
+
 def parse_membership(text: str) -> dict[str, str]:
     """Path by controller; that of version 2 has no name. ``4:memory:/a`` -> {"memory": "/a"}."""
     groups = {}

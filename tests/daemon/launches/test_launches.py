@@ -118,6 +118,18 @@ async def test_what_does_not_fit_is_told_and_not_desired(daemon: Running, smollm
     assert known == ()
 
 
+async def test_a_launch_that_does_not_exist_is_told_with_what_is_near_or_all(
+    daemon: Running, smollm2: Path
+) -> None:
+    async with daemon() as api:
+        none = (await api.get("/v1/launches/tiny"))["error"]["hint"]
+        await api.launched(smollm2, name="tiny")
+        near = (await api.get("/v1/launches/tinny"))["error"]["hint"]
+        far = (await api.get("/v1/launches/asdfqwer"))["error"]["hint"]
+    assert none == "there are none: node-ctl launch MODEL begins one"
+    assert (near, far) == ("did you mean tiny?", "there are tiny")
+
+
 async def test_an_unknown_model_is_told_with_the_nearest_names(daemon: Running) -> None:
     async with daemon() as api:
         last = (await api.progress(await api.launch("smolm2-135m")))[-1]
