@@ -86,7 +86,7 @@ def test_a_launch_that_is_on_its_way_is_joined(ctl: Ctl, launched: FakeDaemon) -
 
 def test_without_waiting_it_says_how_to_see_it(ctl: Ctl, launched: FakeDaemon) -> None:
     done = ctl("launch", "smollm2-135m", "--no-wait")
-    assert done.stdout == "launching smol\nwatch it with: node-ctl ps, node-ctl logs smol\n"
+    assert done.stdout == "launching smol\nwatch it with: node-ctl ps, node-ctl logs smol, node-ctl events\n"
     assert [asked.path for asked in launched.asked] == ["/v1/launches"]
 
 
