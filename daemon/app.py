@@ -15,6 +15,7 @@ from config import data
 from config.settings import Settings
 from daemon.events.broadcast import Broadcast
 from daemon.events.event_log import EventLog
+from daemon.events.progress_log import ProgressLog
 from daemon.isolation import models
 from daemon.isolation.fork_server import ForkServer
 from daemon.isolation.models import RESOLVING, ModelSources
@@ -86,7 +87,8 @@ class Adapters:
 class App:
     """One daemon. ``measuring_lock``: one measurement at a time loads the machine. ``verification_locks``: a
     plan is verified once for all concurrent callers. ``hub_threads`` wait for the hub; ``pull_planning``
-    limits how many of them pulls take."""
+    limits how many of them pulls take. ``refused``: the progress of the last try, by name, of launches that
+    failed before they had a plan."""
 
     settings: Settings
     store: Store
@@ -98,6 +100,7 @@ class App:
     boot_id: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
     launches: dict[str, Launch] = field(default_factory=dict)
+    refused: dict[str, ProgressLog] = field(default_factory=dict)
     hardware_cache: HardwareCache = field(default_factory=HardwareCache)
     measuring_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     verification_locks: KeyedLocks = field(default_factory=KeyedLocks)

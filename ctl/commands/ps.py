@@ -1,19 +1,28 @@
 """``node-ctl ps``."""
 
 from ctl.autostart import connect
-from ctl.options import Json
-from ctl.show.launches import build_table, decode_rows
-from ctl.terminal import console, print_json, sanitize
+from ctl.options import Json, Launches, launch_path
+from ctl.show.formatting import wrap
+from ctl.show.launches import decode_rows, table_lines
+from ctl.terminal import columns, print_json, print_styled, sanitize
 
-USAGE = "[OPTIONS]"
+USAGE = "[NAME...] [OPTIONS]"
 EXAMPLES = """
   node-ctl ps
+  node-ctl ps helper
   node-ctl ps --json
 """
 
 
-def command(*, as_json: Json = False) -> None:
-    data = connect().get("/v1/launches")
+def command(*, names: Launches = None, as_json: Json = False) -> None:
+    """All, or those that are named. ENDPOINT is the base URL that a client of OpenAI's API needs. A narrow
+    terminal has fewer columns.
+    """
+    daemon = connect()
+    if names:
+        data = [daemon.get(launch_path(name))["launch"] for name in dict.fromkeys(names)]
+    else:
+        data = daemon.get("/v1/launches")
     if as_json:
         print_json(data)
         return
@@ -21,8 +30,8 @@ def command(*, as_json: Json = False) -> None:
     if not rows:
         print("no launches: start one with node-ctl launch MODEL")
         return
-    screen = console()
-    screen.print(build_table(rows, screen))
-    for row in rows:
-        if row.last_error:
-            print(sanitize(f"{row.name}: {row.last_error}"))
+    for line, style in table_lines(rows, columns()):
+        print_styled(line, style)
+    errors = [f"{row.name}: {row.last_error}" for row in rows if row.last_error]
+    for line in wrap(errors, columns(), indent=2):
+        print(sanitize(line))
