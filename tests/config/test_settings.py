@@ -197,7 +197,7 @@ def test_downloads_have_the_owner_s_limits() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("download_limit", "fast"), ("download_window", "at night")])
 def test_limits_of_downloads_that_nobody_can_read_are_refused_at_the_start(name: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=f"command line: {name} = '{value}': '{value}' is no "):
+    with pytest.raises(ConfigError, match=f"command line: {name} = '{value}': '{value}' is no"):
         load(**{name: value})
 
 
