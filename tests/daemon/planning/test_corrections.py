@@ -1,4 +1,4 @@
-"""What an engine's own figures change in a plan: which bytes differ, what is remembered, and whether it fits."""
+"""What an engine's own figures change in a plan: bytes that differ, what is stored, whether it fits."""
 
 from dataclasses import replace
 
