@@ -135,3 +135,9 @@ def test_a_plan_for_less_memory_gets_back_what_was_taken_also_where_all_was() ->
     plan = replace(PLAN, memory=(*rows, DeviceMemory("GPU1", 0, 0, 0, 0, 0)))
     memory = with_free_memory_of(plan, reduced, machine).memory
     assert [row.free_bytes for row in memory] == [100, 10, None]
+
+
+def test_where_nothing_is_reserved_all_stays_free() -> None:
+    machine = Hardware(memory=Memory(available_bytes=100), gpus=(Gpu("x", "amd", "X", memory_free_bytes=10),))
+    assert without(machine, {}) == machine
+    assert Ledger().reservations_of_others("a").device_bytes == {}
