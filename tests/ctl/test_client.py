@@ -34,6 +34,8 @@ def raw(path: Path, answer: bytes, received: list[bytes] | None = None) -> threa
     def serve() -> None:
         connection, _ = listener.accept()
         request = connection.recv(65536)
+        while request.startswith(b"POST") and not request.endswith(b"{}"):
+            request += connection.recv(65536)
         if received is not None:
             received.append(request)
         connection.sendall(answer)
