@@ -29,9 +29,7 @@ NOT_SETTINGS = frozenset({"NODE_DAEMON_CONFIG"})  # names the settings file, so 
 class Settings(BaseSettings):
     """docs/settings.md describes each field; a test compares the two."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     state_dir: Path
     models_dir: Path

@@ -89,7 +89,7 @@ def parse_mounts(text: str) -> tuple[Mount, ...]:
     for line in text.splitlines():
         left, separator, right = line.partition(" - ")
         mount, filesystem = left.split(), right.split()
-        if not separator or len(mount) < 5 or not filesystem or filesystem[0] not in ("cgroup", "cgroup2"):
+        if not separator or len(mount) < 6 or not filesystem or filesystem[0] not in ("cgroup", "cgroup2"):
             continue
         version = 2 if filesystem[0] == "cgroup2" else 1
         controllers = frozenset(filesystem[-1].split(",")) if version == 1 else frozenset[str]()
