@@ -12,7 +12,7 @@ else
 TESTS := not vllm and not gpu and not systemd and not root
 endif
 
-.PHONY: venv setup setup-vllm demo stop check format test test-vllm test-gpu bench lock clean
+.PHONY: venv setup setup-vllm demo stop check format test test-vllm test-gpu mutants bench lock clean
 .NOTPARALLEL: # missing packages are installed before anything needs them
 
 venv: $(VENV)/.ready
@@ -67,6 +67,9 @@ test-vllm: setup-vllm
 
 test-gpu: setup
 	$(BIN)/pytest -m gpu
+
+mutants: setup  # MODULE: those of scripts/mutants.toml to run, all by default
+	$(BIN)/python scripts/mutants.py $(MODULE)
 
 bench: setup
 	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

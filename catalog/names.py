@@ -4,10 +4,9 @@ The URL of a page of the hub (``https://huggingface.co/owner/repo/resolve/main/x
 ``tree``) names its repository, and the file in it.
 """
 
-import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -16,12 +15,13 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from domain.anonymize import without_secrets
 from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, UnknownModelError, UsageError
+from domain.suggestions import MAX_SUGGESTIONS, near, quant_hint
 
 Catalogue = Mapping[str, KnownModel]
-MAX_SUGGESTIONS = 3
-MIN_SIMILARITY = 0.75  # of 1: difflib's ratio from which on a name may be the one that was meant
 HUB_HOSTS = ("huggingface.co", "hf.co")
-REPO_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+REPO_NAME = re.compile(
+    r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII
+)  # the hub: at most 96 each
 _REPO = re.compile(
     rf"^(?P<repo>{REPO_NAME.pattern})"
     r"(?:(?::(?P<quant>[\w.-]+))?(?:@(?P<rev>[\w./-]+))?|@(?P<rev_first>[\w./-]+):(?P<quant_last>[\w.-]+))$",
@@ -125,11 +125,11 @@ def _target(name: str, catalogue: Catalogue) -> Target:
         )
     if match := _ALIAS.match(name):
         return Alias(match["alias"], match["quant"])
-    near = unknown_model(name, catalogue).near
+    meant = unknown_model(name, catalogue).near
     forms = "use a name of the catalogue, owner/repo[:quant], a path or a URL"
     raise UsageError(
         f"{name!r} is not a model's name",
-        hint=f"did you mean {', '.join(near)}? Or {forms}" if near else forms,
+        hint=f"did you mean {', '.join(meant)}? Or {forms}" if meant else forms,
     )
 
 
@@ -203,37 +203,17 @@ def checked_path(name: str) -> str:
 
 
 def unknown_model(name: str, catalogue: Catalogue, *, what: str = "") -> UnknownModelError:
-    """The error for a name that does not exist, with the three nearest that do: similar repositories of the
-    catalogue, then aliases."""
-    near = (*_similar_repos(name, catalogue.values()), *nearest(name, catalogue))
-    return UnknownModelError(name, near=near[:MAX_SUGGESTIONS], what=what)
+    """The error for a name that does not exist, with at most three that are near: repositories of the
+    catalogue, then aliases, which the name of a repository may hold."""
+    repo = "/".join(_without_host(name).split("/")[:2])
+    repos = (repo for model in catalogue.values() for repo in (*model.gguf_repos, *model.vllm_repos))
+    similar = near(repo, dict.fromkeys(repos)) if "/" in name else ()
+    meant = (*similar, *near(repo.rpartition("/")[2], catalogue))
+    return UnknownModelError(name, near=meant[:MAX_SUGGESTIONS], what=what)
 
 
-def nearest(name: str, choices: Iterable[str]) -> tuple[str, ...]:
-    """The three of ``choices`` that are most like ``name``, best first. Case, ``-`` and ``:`` are ignored:
-    ``Llama3.1:8b`` is ``llama-3.1-8b``."""
-    return _matches(name.rpartition("/")[2], choices, cutoff=0.0)
-
-
-def similar(name: str, choices: Iterable[str]) -> tuple[str, ...]:
-    """As ``nearest``, but only those that are so similar that one of them may have been meant."""
-    return _matches(name, choices, cutoff=MIN_SIMILARITY)
-
-
-def _similar_repos(name: str, models: Iterable[KnownModel]) -> tuple[str, ...]:
-    if "/" not in name:
-        return ()
-    repos = dict.fromkeys(repo for model in models for repo in (*model.gguf_repos, *model.vllm_repos))
-    return similar(_without_host(name), repos)
-
-
-def _matches(name: str, choices: Iterable[str], *, cutoff: float) -> tuple[str, ...]:
-    by_key: dict[str, str] = {}
-    for choice in choices:
-        by_key.setdefault(_comparison_key(choice), choice)
-    keys = difflib.get_close_matches(_comparison_key(name), list(by_key), n=MAX_SUGGESTIONS, cutoff=cutoff)
-    return tuple(by_key[key] for key in keys)
-
-
-def _comparison_key(name: str) -> str:
-    return re.sub(r"[^a-z0-9./]", "", name.lower())
+def unknown_quant(name: str, quant: str, sizes_bytes: Mapping[str, int | None]) -> UnknownModelError:
+    """The error for a quant that ``name`` does not have, with all that it has, and their sizes."""
+    error = UnknownModelError(quant, near=near(quant, sizes_bytes), what=f"{name}: there is no quant {quant}")
+    error.hint = quant_hint(quant, sizes_bytes)
+    return error

@@ -28,6 +28,7 @@ from domain.catalogue_types import KnownModel, PypiFile
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
 from domain.model import ResolvedModel, Source, WeightFile, Weights
 from domain.plan import LLAMA_CPP, VLLM
+from domain.suggestions import near
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +51,7 @@ def resolve(
     try:
         return tuple(resolver.with_facts(model) for model in resolver.for_engine(resolver.find()))
     except UnavailableError as error:
-        if others := resolver.other_quants_here():
-            name, quant = request.name.text, request.name.quant
-            raise hub_errors.only_others(name, quant, request.engine, others, error) from error
-        raise
+        raise resolver.with_other_quants(error) from error
     except OSError as error:  # a name too long, a folder that is closed to this user, a disk that fails
         raise unreadable(error.filename or request.name.text, error) from error
 
@@ -173,26 +171,48 @@ class _Resolver:
             return models
         matching = tuple(model for model in models if model.weights.quant.upper() == quant.upper())
         if not matching:
-            near = names.nearest(quant.upper(), (model.weights.quant for model in models))
-            raise UnknownModelError(quant, near=near, what=f"{self.name}: there is no quant {quant}")
+            sizes = {model.weights.quant: model.weights.size_bytes for model in models}
+            raise names.unknown_quant(self.name, quant, sizes)
         return matching
 
-    def other_quants_here(self) -> dict[str, str]:
-        """The quants of the model that are on this disk, each with the engine that serves it, where the
-        request names a quant or an engine that is not."""
-        request, others = self.request, dict[str, str]()
+    def with_other_quants(self, error: UnavailableError) -> UnavailableError:
+        """``error`` with the quants that are on this disk, else with those that the catalogue knows, where
+        another one was asked for."""
+        name, quant = self.name, self.request.name.quant
+        if others := self.other_quants_here():
+            return hub_errors.only_others(name, quant, self.request.engine, others, error)
+        known = self.known_quants() if quant and self.request.engine != VLLM else {}
+        if quant and known and quant.upper() not in map(str.upper, known):
+            return hub_errors.not_known(name, quant, known, error)
+        return error
+
+    def known_quants(self) -> dict[str, int | None]:
+        """The published sizes that the catalogue has, by quant."""
+        target = self.request.name.target
+        entry = names.lookup(self.request.name, self.catalogue)
+        repos = entry.gguf_repos if entry else ()
+        if isinstance(target, names.Repo):
+            entry, repos = self.by_repo.get(target.repo), (target.repo,)
+        if entry is None:
+            return {}
+        known = {row.quant: row.size_bytes for row in entry.quants if row.repo in repos}
+        wheel = entry.pypi if isinstance(target, names.Alias) else None
+        return {**({wheel.quant: wheel.size_bytes} if wheel else {}), **known}
+
+    def other_quants_here(self) -> tuple[ResolvedModel, ...]:
+        """What of the model is on this disk, where the request names a quant or an engine that is not."""
+        request, others = self.request, list[ResolvedModel]()
         if not isinstance(request.name.target, names.Alias | names.Repo):
-            return others
+            return ()
         if not (request.name.quant or request.engine):
-            return others
+            return ()
         for engine in (LLAMA_CPP, VLLM):
             any_quant = ModelRequest(request.name.of_any_quant(), engine, offline=True)
             hub = dataclasses.replace(self.hub, request=any_quant)
             with suppress(DownloadError, BadModelError):
                 models = dataclasses.replace(self, request=any_quant, hub=hub).find()
-                local = (model.weights for model in models if model.weights.location is not None)
-                others |= {weights.quant: engine for weights in local}
-        return others
+                others += [model for model in models if model.weights.location is not None]
+        return tuple(others)
 
     def for_engine(self, models: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
         """Raises: UsageError if none of them is for the engine that is asked for."""
@@ -231,8 +251,7 @@ def _find_path(path: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
         return local_models.read_folder(path.resolve(), engine)
     if not path.exists():
         siblings = (sibling.name for sibling in path.parent.glob("*.gguf"))
-        near = names.nearest(path.name, siblings)
-        raise UnknownModelError(str(path), near=near, what=f"{path} does not exist")
+        raise UnknownModelError(str(path), near=near(path.name, siblings), what=f"{path} does not exist")
     return (model_of_file(path),)
 
 

@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from config.suggestions import did_you_mean
 from domain.catalogue_types import KnownModel, KnownQuant, PypiFile, VllmRepo
 from domain.errors import ConfigError
 from domain.model import Chat
 from domain.serialization import from_json
+from domain.suggestions import did_you_mean
 
 FOLDER = Path(__file__).parent / "catalog"
 KINDS = ("native", "fp8", "awq", "gptq", "nvfp4", "mxfp4")
@@ -119,5 +119,5 @@ def _with_tuples(table: Any) -> Any:
 
 def _key_of(problem: str) -> str:
     """``KnownModel.quants[0]: ...`` -> ``quants``."""
-    match = re.match(r"\w+\.(\w+)", problem)
+    match = re.match(r"\w{1,64}\.(\w+)", problem)
     return match[1] if match else ""

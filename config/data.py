@@ -6,12 +6,12 @@ from functools import cache
 from pathlib import Path
 
 from config.catalogue import catalogue
-from config.suggestions import did_you_mean
 from domain import validation
 from domain.catalogue_types import KnownGpu
 from domain.errors import UsageError
 from domain.hardware import Hardware
 from domain.serialization import from_json
+from domain.suggestions import did_you_mean
 
 __all__ = ["catalogue", "known_gpus", "profile", "profile_names"]
 

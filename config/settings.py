@@ -23,9 +23,7 @@ Size = Annotated[int, BeforeValidator(_size)]
 class Settings(BaseSettings):
     """docs/settings.md describes each field; a test compares the two."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     state_dir: Path
     models_dir: Path

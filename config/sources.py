@@ -1,6 +1,5 @@
 """Where settings come from: file, environment, command line. What is wrong with one is a value, no error."""
 
-import difflib
 import os
 import re
 import tomllib
@@ -13,6 +12,7 @@ from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 from config.settings import PREFIX, Settings
 from domain.errors import ConfigError
+from domain.suggestions import near
 
 NOT_SETTINGS = frozenset({"NODE_DAEMON_CONFIG"})  # names the settings file, so it can't be in one
 ENVIRONMENT = "environment"
@@ -66,9 +66,7 @@ def read_file(path: Path) -> Source:
         hint = "the settings file is TOML: key = value"
         return failed(message, hint, int(number) if number.isdecimal() else None)
     unknown = tuple(
-        _unknown(key, Settings.model_fields, origin, lines.get(key))
-        for key in values
-        if key not in Settings.model_fields
+        _unknown(key, origin, lines.get(key)) for key in values if key not in Settings.model_fields
     )
     known = {key: value for key, value in values.items() if key in Settings.model_fields}
     return Source(origin, known, unknown, lines)
@@ -77,7 +75,7 @@ def read_file(path: Path) -> Source:
 def read_environment() -> Source:
     variables = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     unknown = tuple(
-        _unknown(variable, variables, ENVIRONMENT)
+        _unknown(variable, ENVIRONMENT, prefix=PREFIX)
         for variable in os.environ
         if variable.startswith(PREFIX) and variable not in NOT_SETTINGS and variable not in variables
     )
@@ -94,7 +92,9 @@ def _lines(text: str, keys: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def _unknown(key: str, names: Iterable[str], origin: str, line: int | None = None) -> SettingProblem:
-    close = difflib.get_close_matches(key, list(names), n=1)
-    hint = f"did you mean {close[0]}?" if close else "docs/settings.md lists all settings"
+def _unknown(key: str, origin: str, line: int | None = None, *, prefix: str = "") -> SettingProblem:
+    """``prefix`` is that of the variables, whose names are in upper case."""
+    names = [field.upper() if prefix else field for field in Settings.model_fields]
+    found = ", ".join(f"{prefix}{one}" for one in near(key.removeprefix(prefix), names))
+    hint = f"did you mean {found}?" if found else "docs/settings.md lists all settings"
     return SettingProblem(origin, f"unknown setting {key!r}", hint, key, line)

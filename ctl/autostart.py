@@ -5,14 +5,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from config import instance
 from config.instance import Instance
+from config.paths import SYSTEM_SOCKET
 from ctl import paths
-from ctl.client import START_HINT, Daemon, find_socket
+from ctl.client import START_HINT, Daemon, Peer, find_socket, other_daemons
 from ctl.terminal import note
 from domain.errors import DaemonGoneError, StateError
 
@@ -174,3 +175,27 @@ def absolute(environ: Mapping[str, str]) -> dict[str, str]:
 def _log_tail(log_path: Path) -> str:
     tail = log_path.read_text(errors="replace").strip().splitlines()[-LOG_TAIL_LINES:]
     return "\n      ".join(["its log ends with:", *tail]) if tail else f"its log is empty: {log_path}"
+
+
+def told_others(running: Peer | None, command: str) -> Sequence[Peer]:
+    """The other daemons, after a line on standard error for each, with how to ask it with ``command``."""
+    if running is None:
+        return []
+    others = other_daemons(running)
+    for other in others:
+        note(
+            f"this is {owner(running)} ({running.socket}); there is also {owner(other)}:"
+            f" node-ctl --socket {other.socket} {command}"
+        )
+    return others
+
+
+def as_row(peer: Peer) -> dict[str, object]:
+    """For JSON."""
+    return {"user": peer.user, "pid": peer.pid, "socket": str(peer.socket)}
+
+
+def owner(peer: Peer) -> str:
+    pid = "" if peer.pid is None else f", pid {peer.pid}"
+    kind = "the system service" if peer.socket == SYSTEM_SOCKET else "the node-daemon"
+    return f"{kind} of the user {peer.user}{pid}"

@@ -10,16 +10,23 @@ from inspect import getdoc
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
+from ctl import encoding
+from ctl.command_group import CommandGroup
 from ctl.exit_codes import DONE, FAILED, INTERRUPTED, exit_status
 from domain.errors import NodeError
 
 COMMANDS = {
     "launch": "Plan, download, start and keep serving a model.",
+    "run": "Launch a model, then ask it or chat with it.",
     "ps": "List launches and their state.",
+    "show": "Show a launch or a model in full.",
     "ask": "Ask a served model one question.",
-    "stop": "Stop serving a model.",
+    "chat": "Chat with a served model.",
+    "start": "Serve stopped launches again, as they were.",
+    "stop": "Stop serving models.",
+    "restart": "Stop the engines of launches and start them again.",
     "logs": "Print the log of a launch's engine.",
     "events": "Print events: launches, crashes, restarts.",
     "search": "Search the hub for models that llama.cpp or vLLM can load.",
@@ -27,7 +34,7 @@ COMMANDS = {
     "compare": "Compare machines by how well they would serve a model.",
     "estimate": "Show the memory and speed of an exact engine command.",
     "pull": "Download a model's weights without launching it.",
-    "models": "List downloaded weights.",
+    "models": "List downloaded weights; also: list, ls.",
     "pin": "Protect weights from removal by gc.",
     "unpin": "Allow gc to remove weights again.",
     "rm": "Remove weights from this disk.",
@@ -42,6 +49,7 @@ COMMANDS = {
     "service": "Install, remove or inspect the system service.",
     "completion": "Print a shell completion script.",
 }
+ALIASES = {"list": "models", "ls": "models"}  # as Ollama and docker call it
 MODULES = {name: f"ctl.commands.{name}" for name in COMMANDS} | {"service": "ctl.service"}
 
 ROOT_EXAMPLES = """
@@ -79,7 +87,7 @@ def _load(name: str) -> Any:
     return command
 
 
-class Commands(TyperGroup):
+class Commands(CommandGroup):
     """Lists every command with its summary; imports only the one that is called."""
 
     def __init__(self, **options: Any) -> None:
@@ -92,7 +100,7 @@ class Commands(TyperGroup):
         return [param for param in super().get_params(ctx) if not str(param.name).endswith("_completion")]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        name, listed, rest = super().resolve_command(ctx, args)
+        name, listed, rest = super().resolve_command(ctx, [ALIASES.get(args[0], args[0]), *args[1:]])
         return name, _load(name) if name else listed, rest
 
 
@@ -100,6 +108,7 @@ app = typer.Typer(
     cls=Commands,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_epilog(ROOT_EXAMPLES),
 )
 
@@ -134,6 +143,7 @@ def options(
 
 def run() -> None:
     """The console script ``node-ctl``."""
+    encoding.never_fail()
     args = sys.argv[1:] or ["--help"]
     sys.exit(main(args))
 

@@ -35,6 +35,28 @@ Launch = Annotated[
         metavar="NAME", help="Name of a launch, as listed by ps.", autocompletion=completion.launches
     ),
 ]
+Launches = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME", help="Names of launches, as listed by ps.", autocompletion=completion.launches
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Name of the launch; default: of the model.")
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option("--max-tokens", metavar="N", min=1, help="Maximum length of an answer; default: none."),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature", metavar="X", min=0, help="Sampling temperature; default: that of the engine."
+    ),
+]
+System = Annotated[
+    str | None, typer.Option("--system", metavar="TEXT", help="Instructions that come before the messages.")
+]
 On = Annotated[
     str | None,
     typer.Option(
@@ -85,6 +107,7 @@ Quality = Annotated[
         help="A quant, for example Q8_0, or a minimum quality: best, high, balanced, small.",
     ),
 ]
+Quant = Annotated[str | None, typer.Option("--quant", metavar="QUANT", help="A quant, for example Q8_0.")]
 FromDisk = Annotated[
     bool,
     typer.Option(
@@ -101,7 +124,7 @@ def launch_path(name: str) -> str:
     """The path of the launch ``name`` in the API. Raises: UnknownLaunchError for an impossible name."""
     if not name or "/" in name:  # the API would answer about an unknown path
         raise UnknownLaunchError(f"no launch is called {name!r}", hint="node-ctl ps lists them")
-    return f"/v1/launches/{quote(name, safe='')}"
+    return f"/v1/launches/{quote(name, safe='', errors='replace')}"
 
 
 def absolute_model(model: str) -> str:
@@ -122,6 +145,13 @@ def absolute_model(model: str) -> str:
 def _is_path_here(name: str) -> bool:
     """Never for ``owner/repo``, which is a repository: the folder of that name is ``./owner/repo``."""
     return name.count("/") > 1 and Path(name).exists()
+
+
+def with_quant(quality: str | None, quant: str | None) -> str | None:
+    """``--quant`` is a ``--quality`` that names a quant. Raises: BadParameter where both are given."""
+    if quality is not None and quant is not None:
+        raise typer.BadParameter("--quality and --quant exclude each other")
+    return quality if quant is None else quant
 
 
 def launch_options(

@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, TextIO
+
+from ctl.encoding import is_unicode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,6 +18,11 @@ PIPE_WIDTH = 4000
 _CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
 
+def columns() -> int | None:
+    """The width of the terminal; ``None`` in a pipe, where nothing is wrapped or left out."""
+    return shutil.get_terminal_size().columns if is_terminal() else None
+
+
 def is_terminal() -> bool:
     """Whether standard output is a terminal that can be drawn on."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
@@ -22,17 +30,25 @@ def is_terminal() -> bool:
 
 def print_json(value: object) -> None:
     """Prints ``value``, indented."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2, ensure_ascii=not is_unicode(sys.stdout)))
 
 
 def print_json_line(value: object) -> None:
     """Prints ``value`` as one line of newline-delimited JSON and flushes it."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(json.dumps(value, ensure_ascii=not is_unicode(sys.stdout)), flush=True)
 
 
 def note(message: str) -> None:
     """Prints a line for people on standard error."""
     print(message, file=sys.stderr, flush=True)
+
+
+def print_styled(text: str, style: str) -> None:
+    """Prints a line that may hold words of others, on a terminal in rich's ``style``."""
+    if is_terminal() and style:
+        console().print(sanitize(text), style=style, soft_wrap=True)
+    else:
+        print(sanitize(text))
 
 
 def sanitize(text: str, *, to: TextIO | None = None) -> str:

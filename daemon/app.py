@@ -8,18 +8,19 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-from catalog import resolve
 from catalog.download import process
-from catalog.hub.cache import Cache
 from catalog.request import ModelRequest
-from catalog.synthetic import replica
 from config import data
 from config.loading import Loaded
 from config.settings import Settings
 from daemon.events.broadcast import Broadcast
 from daemon.events.event_log import EventLog
+from daemon.events.progress_log import ProgressLog
+from daemon.isolation import models
+from daemon.isolation.fork_server import ForkServer
+from daemon.isolation.models import RESOLVING, ModelSources
+from daemon.isolation.workers import Workers
 from daemon.keyed_locks import KeyedLocks
 from daemon.launches.launch import Launch
 from daemon.launches.start.watch import Watch
@@ -28,6 +29,7 @@ from daemon.resources.ledger import Ledger
 from daemon.state.records import now
 from daemon.state.store import Store
 from daemon.weights.transfers import PLANNED_AT_ONCE, Downloads, Pull
+from domain.anonymize import without_secrets
 from domain.catalogue_types import KnownModel
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.hardware import Hardware, InstalledEngine
@@ -45,17 +47,15 @@ from probes import snapshot
 from probes.benchmarks import disk, memory
 from probes.benchmarks.disk import ReadRate
 from probes.context import ProbeState
+from probes.cpu import pressure
+from probes.cpu.pressure import Pressure
 from probes.runtimes import probe as runtimes
 from probes.runtimes.probe import Runtimes
 from probes.system import boot_id as boot
 
-HUB_THREADS = 32  # names resolved at a time; of their own, so that a slow hub blocks no other thread pool
-
-
-class Resolve(Protocol):
-    def __call__(
-        self, request: ModelRequest, *, catalogue: Mapping[str, KnownModel], models_dir: Path
-    ) -> tuple[ResolvedModel, ...]: ...
+HUB_THREADS = 8  # searches at a time; of their own, so that a slow hub blocks no other thread pool
+ENGINE_THREADS = 4  # dry runs at a time
+IN_WORKERS = ("daemon.planning.computations", "daemon.planning.command_line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,15 @@ class Adapters:
     boot_id: Callable[[], str | None]
     measure_bandwidth: Callable[[], float | None]
     measure_read_rate: Callable[[], ReadRate | None]
+    cpu_pressure: Callable[[], Pressure | None]
     ask_runtimes: Callable[[], Runtimes]
-    resolve: Resolve
+    workers: Workers
+    resolve: Callable[[ModelSources, ModelRequest], Awaitable[tuple[ResolvedModel, ...]]]
     fetch: Callable[[Weights, Path, DownloadPolicy, Sequence[Path]], AsyncGenerator[DownloadProgress, None]]
     launchers: Mapping[str, Launcher]
     engines: Callable[[], tuple[InstalledEngine, ...]]
     engine: Callable[[str], Capabilities]
-    replica: Callable[[Weights, Path, float], Path]
+    write_replica: Callable[[Weights, Path], Awaitable[Path]]
     ask_memory: Callable[[LlamaFlags, Capabilities, Path], DryRunReport]
     read_memory: Callable[[str], tuple[DeviceUsage, ...]]
     find_process: Callable[[Command], Identity | None]
@@ -93,18 +95,21 @@ class Control:
 class App:
     """One daemon. ``measuring_lock``: one measurement at a time loads the machine. ``verification_locks``: a
     plan is verified once for all concurrent callers. ``hub_threads`` wait for the hub; ``pull_planning``
-    limits how many of them pulls take. ``loaded`` holds the origins of ``settings``."""
+    limits how many of them pulls take. ``refused``: the progress of the last try, by name, of launches that
+    failed before they had a plan. ``loaded`` holds the origins of ``settings``."""
 
     settings: Settings
     store: Store
     adapters: Adapters
     catalogue: Mapping[str, KnownModel]
+    sources: ModelSources
     events: EventLog
     loaded: Loaded
     since: str = field(default_factory=now)
     boot_id: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
     launches: dict[str, Launch] = field(default_factory=dict)
+    refused: dict[str, ProgressLog] = field(default_factory=dict)
     hardware_cache: HardwareCache = field(default_factory=HardwareCache)
     measuring_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     verification_locks: KeyedLocks = field(default_factory=KeyedLocks)
@@ -112,6 +117,7 @@ class App:
     pulls: dict[int, Pull] = field(default_factory=dict)
     pull_planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANNED_AT_ONCE))
     hub_threads: Executor = field(default_factory=lambda: ThreadPoolExecutor(HUB_THREADS, "hub"))
+    engine_threads: Executor = field(default_factory=lambda: ThreadPoolExecutor(ENGINE_THREADS, "engine"))
     hash_thread: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "hash"))
     stopping: Broadcast = field(default_factory=Broadcast)
     control: Control = field(default_factory=Control)
@@ -124,8 +130,17 @@ def log_path(settings: Settings, launch: str) -> Path:
     return settings.state_dir / "logs" / f"{launch}.log"
 
 
-def real_adapters(settings: Settings) -> Adapters:
-    known_gpus = data.known_gpus()
+def real_adapters(settings: Settings, fork_server: ForkServer | None = None) -> Adapters:
+    known_gpus, workers = data.known_gpus(), Workers(fork_server or ForkServer(IN_WORKERS))
+
+    async def resolve(sources: ModelSources, request: ModelRequest) -> tuple[ResolvedModel, ...]:
+        what = f"reading {request.name.text}"
+        return await workers.run(what, ModelSources.resolve, sources, request, limits=RESOLVING)
+
+    async def write_replica(weights: Weights, folder: Path) -> Path:
+        what = f"reading {without_secrets(weights.repo)}"
+        return await workers.run(what, models.write_replica, weights, folder, limits=RESOLVING)
+
     return Adapters(
         probe=partial(
             snapshot.probe,
@@ -137,15 +152,17 @@ def real_adapters(settings: Settings) -> Adapters:
         boot_id=lambda: boot.read_boot_id(settings.sysroot),
         measure_bandwidth=lambda: memory.measure(settings.sysroot),
         measure_read_rate=lambda: disk.measure(settings.sysroot, settings.models_dir),
+        cpu_pressure=lambda: pressure.probe(settings.sysroot),
         ask_runtimes=lambda: runtimes.probe(settings.sysroot),
-        resolve=partial(resolve.resolve, cache=Cache(settings.state_dir / "seen"), places=settings.places),
+        workers=workers,
+        resolve=resolve,
         fetch=process.fetch,
         launchers=LAUNCHERS,
         engines=lambda: tuple(
             found for launcher in LAUNCHERS.values() for found in launcher.find(search_paths(settings))
         ),
         engine=lambda name: choose(name, search_paths(settings)),
-        replica=lambda weights, folder, within_s: replica.write(weights, folder, within_s=within_s),
+        write_replica=write_replica,
         ask_memory=dry_run.run,
         read_memory=dry_run.parse_allocations,
         find_process=lambda command: procfs.find(command.argv),
@@ -166,16 +183,17 @@ def _new_process(command: Command, watch: Watch) -> EngineProcess:
     )
 
 
-def build_app(
-    settings: Settings, store: Store, adapters: Adapters | None = None, loaded: Loaded | None = None
-) -> App:
+def build_app(settings: Settings, store: Store, adapters: Adapters, loaded: Loaded | None = None) -> App:
     """Blocks. Raises: ConfigError for a catalogue file that can't be used."""
-    adapters = adapters or real_adapters(settings)
+    catalogue = data.catalogue(settings.catalogue)
     return App(
         settings=settings,
         store=store,
         adapters=adapters,
-        catalogue=data.catalogue(settings.catalogue),
+        catalogue=catalogue,
+        sources=ModelSources(
+            dict(catalogue), settings.models_dir, settings.state_dir / "seen", tuple(settings.places)
+        ),
         events=EventLog(store),
         loaded=loaded or Loaded(settings),
         boot_id=adapters.boot_id(),

@@ -15,7 +15,7 @@ from config import fallback
 from config.loading import Loaded
 from config.settings import Settings
 from daemon import instance_lock, jobs, log_format, server, shutdown_marker, status
-from daemon.app import Adapters, App, build_app
+from daemon.app import Adapters, App, build_app, real_adapters
 from daemon.control_socket import bind
 from daemon.launches.restore import restore
 from daemon.launches.service import kill_all, stop_all
@@ -79,20 +79,22 @@ def _export_hub_token(settings: Settings) -> None:
 async def serve(loaded: Loaded, given: Mapping[str, Any]) -> None:
     """Runs until SIGTERM or SIGINT; a second one ends the engines at once. ``given`` is the command line."""
     notify, stop_requested = SystemdNotifier(), asyncio.Event()
-    async with running(loaded.settings, notify, loaded=loaded) as app:
-        _on_signals(app, stop_requested)
-        await asyncio.to_thread(fallback.remember, loaded, given, at=app.since)
-        notify("READY=1", f"STATUS={status.summary(app)}")
-        await stop_requested.wait()
+    adapters = await asyncio.to_thread(real_adapters, loaded.settings)
+    await asyncio.to_thread(adapters.workers.start)
+    try:
+        async with running(loaded.settings, notify, adapters, loaded) as app:
+            _on_signals(app, stop_requested)
+            await asyncio.to_thread(fallback.remember, loaded, given, at=app.since)
+            notify("READY=1", f"STATUS={status.summary(app)}")
+            await stop_requested.wait()
+    finally:
+        await asyncio.to_thread(adapters.workers.close)
     log.info("stopped")
 
 
 @asynccontextmanager
 async def running(
-    settings: Settings,
-    notify: SystemdNotifier,
-    adapters: Adapters | None = None,
-    loaded: Loaded | None = None,
+    settings: Settings, notify: SystemdNotifier, adapters: Adapters, loaded: Loaded | None = None
 ) -> AsyncIterator[App]:
     """A daemon that serves while the block runs. The caller holds the lock on the state. ``loaded`` has the
     origins of ``settings``."""
@@ -104,7 +106,8 @@ async def running(
         undo.callback(control.listener.close)
         undo.push_async_callback(asyncio.to_thread, control.remove)
         app = await asyncio.to_thread(build_app, settings, store, adapters, loaded)
-        undo.callback(app.hub_threads.shutdown, wait=False, cancel_futures=True)
+        for threads in (app.hub_threads, app.engine_threads):
+            undo.callback(threads.shutdown, wait=False, cancel_futures=True)
         await shutdown_marker.mark_started(app)
         for problem in app.loaded.problems:
             await app.events.append("settings_rejected", f"not used: {problem}")

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from domain.anonymize import without_secrets
 from domain.units import gib
 
+NOTHING_NEAR = "node-ctl search WORDS finds models on the hub; a path, a URL or owner/repo works, too"
 OUTPUT_CHARS = 400  # of an engine's output: enough to say why without filling the screen
 
 
@@ -38,6 +39,9 @@ class NodeError(Exception):
         self.hint = without_secrets(hint)
         output = without_secrets(engine_output)
         self.engine_output = output if len(output) <= OUTPUT_CHARS else f"{output[:OUTPUT_CHARS]}..."
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return restore, (type(self), self.args, self.__dict__)
 
     @property
     def in_full(self) -> str:
@@ -55,12 +59,12 @@ class ConfigError(UsageError):
 
 
 class UnknownModelError(NodeError):
-    """``near`` are the nearest names that exist, best first."""
+    """``near`` are names that exist and may have been meant, best first."""
 
     code = "unknown_model"
 
     def __init__(self, name: str, *, near: Sequence[str] = (), what: str = "") -> None:
-        hint = f"did you mean {', '.join(near)}?" if near else "a path, a URL or owner/repo works, too"
+        hint = f"did you mean {', '.join(near)}?" if near else NOTHING_NEAR
         super().__init__(what or f"no model is called {name!r}", hint=hint)
         self.near = tuple(near)
 
@@ -134,3 +138,10 @@ class DaemonGoneError(NodeError):
 
 class StateError(NodeError):
     code = "state_failed"
+
+
+def restore(kind: type[NodeError], args: tuple[object, ...], fields: dict[str, object]) -> NodeError:
+    """The same error in another process, which the arguments of its constructor can't tell."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error

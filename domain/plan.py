@@ -1,7 +1,7 @@
 """What is asked of the planner and what it answers. Names and nesting are the contract of
 ``node-ctl plan --json`` and ``node-ctl estimate --json``: fields may be added, never renamed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from domain.model import Weights
@@ -32,6 +32,11 @@ class LaunchOptions:
     engine: str | None = None
     threads: int | None = None
     from_disk: bool = False
+
+    def over(self, before: "LaunchOptions") -> "LaunchOptions":
+        """Those given here, and those of ``before`` for the rest."""
+        given = {item.name: getattr(self, item.name) for item in fields(self)}
+        return replace(before, **{name: value for name, value in given.items() if value not in (None, False)})
 
 
 @dataclass(frozen=True, slots=True)

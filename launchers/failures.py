@@ -17,6 +17,10 @@ EXITED, CRASHED = "exited", "crashed"
 UNEXPLAINED = frozenset((EXITED, CRASHED))  # causes that say how it ended but not why
 
 
+MAX_LINE_CHARS = 2048
+MAX_GROUP_CHARS = 200  # of what a message quotes
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """``message`` may refer to the groups of the pattern: ``{1}``."""
@@ -28,13 +32,15 @@ class Failure:
 
 
 def match_failure(table: Sequence[Failure], log: str) -> EngineError | None:
-    """The error of the first row of ``table`` that a line of ``log`` matches."""
-    lines = log.splitlines()
+    """The error of the first row of ``table`` that a line of ``log`` matches. Of a longer line than
+    MAX_LINE_CHARS the rest is not looked at: an engine prints names of any length that a file gives it."""
+    lines = [line[:MAX_LINE_CHARS] for line in log.splitlines()]
     for row in table:
         pattern = re.compile(row.pattern)
         for line in lines:
             if match := pattern.search(line):
-                message = row.message.format(match.group(0), *(group or "?" for group in match.groups()))
+                quoted = (match.group(0), *(group or "?" for group in match.groups()))
+                message = row.message.format(*(text[:MAX_GROUP_CHARS] for text in quoted))
                 return EngineError(message, hint=row.hint, cause=row.cause, engine_output=line.strip())
     return None
 

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from domain.errors import EngineError, UsageError
+from domain.suggestions import did_you_mean
 from launchers.base import Capabilities
 
 OPTION = re.compile(r"-{1,2}[A-Za-z]")
@@ -64,10 +64,11 @@ class OptionTable:
             return UsageError(
                 f"{token!r} is not an option of {self.program}", hint="options begin with - or --"
             )
-        near = get_close_matches(split_option(token)[0], self.word_counts, n=1, cutoff=0.5)
         return UsageError(
             f"{self.program} has no option {token}",
-            hint=f"did you mean {near[0]}?" if near else f"{self.help_command} lists them",
+            hint=did_you_mean(
+                split_option(token)[0], self.word_counts, otherwise=f"{self.help_command} lists them"
+            ),
         )
 
 

@@ -174,7 +174,12 @@ class _Task:
 
     def _needed_bytes(self) -> int:
         """What is still to be fetched, the spare, and what the owner keeps free."""
-        missing_bytes = sum(self._missing_bytes(file) for file in self._missing())
+        missing = self._missing()
+        missing_bytes = sum(self._missing_bytes(file) for file in missing)
+        if any(file.size_bytes is None for file in missing):  # then only the sum of all is known
+            here = [self.folder / file.name for file in self.weights.files if file not in missing]
+            here_bytes = sum(path.stat().st_size for path in here)
+            missing_bytes = max(missing_bytes, self.weights.size_bytes - here_bytes)
         return missing_bytes + SPARE_BYTES + self.policy.reserve_bytes
 
     def _has_room_for(self, file: WeightFile) -> bool:

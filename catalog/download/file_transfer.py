@@ -12,6 +12,7 @@ from catalog.download.job import Job
 from catalog.download.partial_file import PartialFile
 from catalog.download.throttle import Throttle
 from catalog.hub import files
+from catalog.hub.errors import is_page
 from catalog.hub.files import FileLocation
 from catalog.hub.retry import Backoff, TryAgainError, is_busy, retry_after_s
 from catalog.local import layout
@@ -170,9 +171,11 @@ class _Transfer:
             yield from self._receive_http(source.url, of_hub=True)
 
     def _check_unchanged(self, location: FileLocation, remote: files.RemoteFile) -> None:
-        """The hub still has what its listing said. Raises: DownloadError."""
+        """The hub still has what its listing said. Raises: DownloadError, TryAgainError."""
         job = self.job
         other_size = None not in (job.size_bytes, remote.size_bytes) and job.size_bytes != remote.size_bytes
+        if other_size and remote.etag is None:  # the hub tells it of every file
+            raise TryAgainError("the hub sent something else in the place of the file")
         comparable = all(tag and _SHA256.fullmatch(tag) for tag in (job.sha256, remote.etag))
         if other_size or (comparable and job.sha256 != remote.etag):
             raise DownloadError(
@@ -221,6 +224,8 @@ class _Transfer:
                 if status in REFUSED
                 else "what was fetched is kept",
             )
+        if is_page(response.headers):
+            raise TryAgainError("the server sent a page in the place of the file")
         if status == PARTIAL and not content_range.startswith(f"bytes {here}-"):
             self.part.restart()
             raise TryAgainError(f"the server sent {content_range or 'no range'} for {here}-", 0)

@@ -4,7 +4,7 @@ import logging
 import re
 from dataclasses import dataclass
 
-from catalog.hub.errors import Resource, endpoint, translate_errors
+from catalog.hub.errors import Resource, endpoint, no_data, translate_errors
 from catalog.hub.http_source import HttpSource
 from catalog.names import checked_path
 from domain.errors import BadModelError, DownloadError
@@ -33,8 +33,12 @@ def list_files(repo: str, revision: str | None = None) -> Listing:
     from huggingface_hub import HfApi  # noqa: PLC0415  # 0.2 s of import, for those who go online
 
     api = HfApi(endpoint=endpoint())
-    with translate_errors(Resource(repo, revision)):
-        info = api.model_info(repo, revision=revision, files_metadata=True, timeout=ANSWER_TIMEOUT_S)
+    resource = Resource(repo, revision)
+    with translate_errors(resource):
+        try:
+            info = api.model_info(repo, revision=revision, files_metadata=True, timeout=ANSWER_TIMEOUT_S)
+        except (KeyError, TypeError, AttributeError) as error:  # of the client, for JSON that is no listing
+            raise no_data(resource, "something else") from error
     siblings = info.siblings or ()
     if len(siblings) > MAX_FILES:
         raise BadModelError(

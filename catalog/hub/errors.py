@@ -1,15 +1,18 @@
 """One map from the exceptions of the hub's client to our errors: for listings, searches, headers, files."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from json import JSONDecodeError
 from typing import Any
 
 from catalog.hub.retry import TOO_MANY, is_busy, retry_after_s
 from domain.errors import DownloadError, NodeError, UnknownModelError
-from domain.units import duration
+from domain.model import ResolvedModel
+from domain.suggestions import quant_hint
+from domain.units import duration, gib
 
 NOT_FOUND = (401, 403, 404, 410)  # 401 is also the hub's answer for a repository that is private or not there
 REJECTED = "Invalid credentials in Authorization header"  # the hub's X-Error-Message
@@ -70,6 +73,9 @@ def _exceptions() -> Mapping[type[Exception], Callable[[Any, Resource], NodeErro
         errors.HfHubHTTPError: _refused,
         errors.HTTPError: _unreachable,
         OSError: _unreachable,
+        JSONDecodeError: lambda _, resource: no_data(resource),
+        UnicodeDecodeError: lambda _, resource: no_data(resource),
+        ValueError: _no_proxy,
     }
 
 
@@ -80,19 +86,54 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or str(constants.ENDPOINT)).rstrip("/")
 
 
+def is_page(headers: Mapping[str, str]) -> bool:
+    """Whether an answer is a web page, such as a network's that asks for a login."""
+    return headers.get("content-type", "").startswith("text/html")
+
+
+def no_data(resource: Resource, what: str = "a page") -> UnavailableError:
+    """Something else answers in the place of the server."""
+    where, other = f" ({endpoint()})", "; or set HF_ENDPOINT to the address of a mirror"
+    if resource.host:
+        where, other = "", "; or give the address of the file itself"
+    return UnavailableError(
+        f"{resource.server} does not answer: it sent {what} in the place of data{where}",
+        hint=f"a network that asks for a login does that: log in, in a browser{other}; models on this disk "
+        "can be used without it",
+        reason=f"it sent {what} in the place of data",
+    )
+
+
 def only_others(
-    name: str, quant: str | None, engine: str | None, others: Mapping[str, str], error: UnavailableError
+    name: str,
+    quant: str | None,
+    engine: str | None,
+    others: Sequence[ResolvedModel],
+    error: UnavailableError,
 ) -> UnavailableError:
     """The hub is not available, and no such ``quant``, or nothing for ``engine``, is on this disk, but
-    ``others`` of the model are: each quant with the engine that serves it."""
-    listed = ", ".join(f"{other} (for {serves})" for other, serves in others.items())
-    if quant and quant.upper() not in map(str.upper, others):
+    ``others`` of the model are."""
+    others = sorted(others, key=lambda model: model.weights.size_bytes)
+    listed = ", ".join(
+        f"{model.weights.quant} ({gib(model.weights.size_bytes)}, for {model.engine})" for model in others
+    )
+    if quant and quant.upper() not in {model.weights.quant.upper() for model in others}:
         lacks = f"no {quant}"
-        hint = f"to do without the hub, name {next(iter(others))} after the colon"
+        hint = f"to do without the hub, name {others[0].weights.quant} after the colon"
     else:
         lacks = f"nothing that {engine} serves"
-        hint = f"leave out --engine, or set it to {next(iter(others.values()))}"
+        hint = f"leave out --engine, or set it to {others[0].engine}"
     return UnavailableError(f"{name}: there is {lacks} on this disk, there is {listed}; {error}", hint=hint)
+
+
+def not_known(
+    name: str, quant: str, sizes_bytes: Mapping[str, int | None], error: UnavailableError
+) -> UnavailableError:
+    """The hub is not available, and the catalogue knows other quants of the model than ``quant``."""
+    return UnavailableError(
+        f"{name}: no quant {quant} is known, and the hub can't be asked for it; {error}",
+        hint=f"{quant_hint(quant, sizes_bytes)} in the catalogue",
+    )
 
 
 def _gated(_: Exception, resource: Resource) -> DownloadError:
@@ -164,6 +205,15 @@ def _unreachable(error: Exception, resource: Resource) -> UnavailableError:
     return UnavailableError(
         f"{resource.server} does not answer: {_first_line(error)}",
         hint="models on this disk can be used without it",
+    )
+
+
+def _no_proxy(error: Exception, resource: Resource) -> UnavailableError:
+    """The client reads the variables of proxies when it opens its first connection."""
+    return UnavailableError(
+        f"{resource.server} can't be asked: {_first_line(error)}",
+        hint="check HTTPS_PROXY and ALL_PROXY in the environment of the daemon: http, https, socks5 and "
+        "socks5h are understood; models on this disk can be used without it",
     )
 
 

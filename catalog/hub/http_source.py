@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from catalog.hub.errors import Resource, translate_errors
+from catalog.hub.errors import Resource, is_page, no_data, translate_errors
 from domain.errors import DownloadError
 
 TIMEOUT_S = 10.0
@@ -71,6 +71,8 @@ class HttpSource:
 
         if not self._resource.host:
             hf_raise_for_status(response)
+        if is_page(response.headers):
+            raise no_data(self._resource)
         if response.status_code != PARTIAL_CONTENT:
             raise DownloadError(f"{self.name}: the server answered {response.status_code} to a range request")
         total = response.headers.get("content-range", "").rpartition("/")[2]

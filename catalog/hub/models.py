@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from catalog import names
 from catalog.formats.registry import read_models
 from catalog.formats.safetensors import conversion, shards
 from catalog.hub import client
@@ -18,6 +17,7 @@ from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.model import ResolvedModel
 from domain.plan import LLAMA_CPP, VLLM
+from domain.suggestions import near
 
 log = logging.getLogger(__name__)
 RepoError = DownloadError | BadModelError
@@ -139,8 +139,9 @@ class HubModels:
     def _read(self, listing: client.Listing, entry: KnownModel | None) -> tuple[ResolvedModel, ...]:
         file, present = self.selection.file, [file.name for file in listing.files]
         if file is not None and file not in present:
-            near = names.nearest(file, present)
-            raise UnknownModelError(file, near=near, what=f"{listing.repo} has no file {file!r}")
+            raise UnknownModelError(
+                file, near=near(file, present), what=f"{listing.repo} has no file {file!r}"
+            )
         models = read_models(HubTree(listing, self.cache), self.selection)
         if not models:
             raise self._no_model(listing.repo, frozenset(present), entry)

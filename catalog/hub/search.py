@@ -5,7 +5,7 @@ from typing import Any
 
 from catalog.formats import registry
 from catalog.formats.safetensors.reader import DTYPE_BITS
-from catalog.hub.errors import Resource, endpoint, translate_errors
+from catalog.hub.errors import Resource, endpoint, no_data, translate_errors
 from catalog.names import REPO_NAME
 from domain.catalogue_types import KnownModel
 from domain.errors import UsageError
@@ -31,7 +31,10 @@ def search(
     results: dict[str, SearchResult] = {}
     for kind in formats:
         with translate_errors(Resource()):
-            infos = _list_models(words, kind, limit)
+            try:
+                infos = _list_models(words, kind, limit)
+            except (KeyError, TypeError, AttributeError) as error:  # of JSON that is no list of models
+                raise no_data(Resource(), "something else") from error
         for info in infos:
             if REPO_NAME.fullmatch(str(info.id)):
                 results.setdefault(info.id, _result(info, aliases.get(info.id)))

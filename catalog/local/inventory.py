@@ -20,6 +20,7 @@ from domain.catalogue_types import KnownModel
 from domain.errors import UnknownModelError
 from domain.local_model import LocalModel, StoredFile
 from domain.model import Source, WeightFile, Weights
+from domain.suggestions import near
 
 log = logging.getLogger(__name__)
 _SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
@@ -53,10 +54,18 @@ def select(
     synonyms = _synonyms(name, catalogue)
     selected = tuple(model for model in models if {model.name.lower(), model.repo.lower()} & synonyms)
     if not selected:
+        repo, _, quant = name.rpartition(":")
+        siblings = {
+            model.quant: model.size_bytes
+            for model in models
+            if model.repo.lower() in _synonyms(repo, catalogue)
+        }
+        if quant and siblings:
+            raise names.unknown_quant(f"{repo} on this disk", quant, siblings)
         repos = {model.repo for model in models}
         aliases = (alias for alias, entry in catalogue.items() if repos.intersection(entry.origins))
         choices = (*aliases, *(choice for model in models for choice in (model.name, model.repo)))
-        error = UnknownModelError(name, near=names.similar(name, choices), what=f"{name} is not on this disk")
+        error = UnknownModelError(name, near=near(name, choices), what=f"{name} is not on this disk")
         error.hint = error.hint if error.near else "node-ctl models lists what is"
         raise error
     return selected

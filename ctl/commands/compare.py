@@ -10,7 +10,7 @@ from ctl.completion import profiles as complete_profiles
 from ctl.options import Json, absolute_model
 from ctl.profile import profile_json
 from ctl.show.compare import comparison_lines
-from ctl.terminal import is_terminal, note, print_json
+from ctl.terminal import columns, is_terminal, note, print_json
 from domain.errors import UsageError
 
 USAGE = "MODEL... [--on PROFILE...] [OPTIONS]"
@@ -61,7 +61,7 @@ def command(
     if as_json:
         print_json(rows)
     else:
-        print("\n".join(comparison_lines(rows)))
+        print("\n".join(comparison_lines(rows, columns())))
 
 
 def _is_profile(word: str, built_in: tuple[str, ...]) -> bool:

@@ -9,7 +9,7 @@ from ctl.autostart import connect_or_start
 from ctl.options import Engine, Json, Model, On, absolute_model
 from ctl.profile import profile_json
 from ctl.show.plan import estimate_lines
-from ctl.terminal import print_json
+from ctl.terminal import columns, print_json
 from domain.errors import UsageError
 
 FILES = ("--mmproj", "-mm", "--model-draft", "--spec-draft-model", "-md")
@@ -59,7 +59,7 @@ def command(
     if as_json:
         print_json(data)
     else:
-        print("\n".join(estimate_lines(data)))
+        print("\n".join(estimate_lines(data, columns())))
 
 
 def absolute_paths(args: list[str]) -> list[str]:

@@ -18,7 +18,9 @@ EXAMPLES = """
 def command(
     *,
     name: Launch,
-    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="Number of lines.")] = 200,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", "--tail", metavar="N", min=0, help="Number of lines.")
+    ] = 200,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more lines.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -2,8 +2,8 @@
 
 from ctl.autostart import connect
 from ctl.options import Json
-from ctl.show.models import build_table, decode_rows, total_line
-from ctl.terminal import console, print_json
+from ctl.show.models import decode_rows, table_lines, total_line
+from ctl.terminal import columns, print_json, print_styled
 
 USAGE = "[OPTIONS]"
 EXAMPLES = """
@@ -22,6 +22,6 @@ def command(*, as_json: Json = False) -> None:
     if not rows:
         print("no weights on this disk: node-ctl pull MODEL downloads some")
         return
-    screen = console()
-    screen.print(build_table(rows))
-    screen.print(total_line(rows))
+    for line, style in table_lines(rows, columns()):
+        print_styled(line, style)
+    print(total_line(rows))

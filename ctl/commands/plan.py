@@ -15,13 +15,15 @@ from ctl.options import (
     On,
     Parallel,
     Quality,
+    Quant,
     absolute_model,
     launch_options,
+    with_quant,
 )
 from ctl.profile import profile_json
-from ctl.show.formatting import decode
+from ctl.show.formatting import decode, wrap
 from ctl.show.plan import command_line, explanation_lines, summary_lines
-from ctl.terminal import print_json
+from ctl.terminal import columns, print_json
 from domain.plan import Plan
 
 USAGE = "MODEL [OPTIONS]"
@@ -41,6 +43,7 @@ def command(
     parallel: Parallel = None,
     min_decode: MinDecode = None,
     quality: Quality = None,
+    quant: Quant = None,
     engine: Engine = None,
     from_disk: FromDisk = False,
     explain: Annotated[
@@ -52,14 +55,16 @@ def command(
     body = {
         "model": absolute_model(model),
         **profile_json(on),
-        **launch_options(context, parallel, min_decode, quality, engine, from_disk=from_disk),
+        **launch_options(
+            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk
+        ),
     }
     data = connect_or_start().post("/v1/plan", body)
     if as_json:
         print_json(data)
         return
     plan = decode(Plan, data)
-    lines = [*summary_lines(plan), "", command_line(plan)]
+    lines = [*wrap(summary_lines(plan), columns(), indent=10), "", command_line(plan)]
     if explain:
-        lines += explanation_lines(plan)
+        lines += wrap(explanation_lines(plan), columns(), indent=4)
     print("\n".join(lines))

@@ -9,10 +9,10 @@ import typer
 from ctl import files
 from ctl.autostart import connect_or_start
 from ctl.options import Json
-from ctl.show.formatting import decode
+from ctl.show.formatting import decode, wrap
 from ctl.show.hardware import hardware_lines
 from ctl.show.sources import sources_lines
-from ctl.terminal import note, print_json
+from ctl.terminal import columns, note, print_json
 from domain.errors import UsageError
 from domain.hardware import Hardware
 from domain.units import gib
@@ -50,7 +50,8 @@ def command(
     if as_json:
         print_json(data)
     else:
-        print("\n".join(sources_lines(data) if sources else hardware_lines(data)))
+        lines = sources_lines(data) if sources else hardware_lines(data)
+        print("\n".join(wrap(lines, columns(), indent=10)))
 
 
 def _save(path: Path, *, as_json: bool) -> None:

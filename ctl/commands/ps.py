@@ -1,25 +1,32 @@
 """``node-ctl ps``."""
 
-from ctl.autostart import connect
+from ctl.autostart import as_row, connect, told_others
 from ctl.client import peer_of
-from ctl.options import Json
-from ctl.show.daemons import as_row, told_others
-from ctl.show.launches import build_table, decode_rows
-from ctl.terminal import console, print_json, sanitize
+from ctl.options import Json, Launches, launch_path
+from ctl.show.formatting import wrap
+from ctl.show.launches import decode_rows, table_lines
+from ctl.terminal import columns, print_json, print_styled, sanitize
 
-USAGE = "[OPTIONS]"
+USAGE = "[NAME...] [OPTIONS]"
 EXAMPLES = """
   node-ctl ps
+  node-ctl ps helper
   node-ctl ps --json
 """
 
 
-def command(*, as_json: Json = False) -> None:
-    """Where another daemon runs, too, a line on standard error says whose launches these are."""
+def command(*, names: Launches = None, as_json: Json = False) -> None:
+    """All, or those that are named. ENDPOINT is the base URL that a client of OpenAI's API needs. A narrow
+    terminal has fewer columns. Where another daemon runs, too, a line on standard error says whose launches
+    these are.
+    """
     daemon = connect()
-    data = daemon.get("/v1/launches")
     peer = peer_of(daemon.socket)
     told_others(peer, "ps")
+    if names:
+        data = [daemon.get(launch_path(name))["launch"] for name in dict.fromkeys(names)]
+    else:
+        data = daemon.get("/v1/launches")
     if as_json:
         print_json([{**row, "daemon": peer and as_row(peer)} for row in data])
         return
@@ -27,8 +34,8 @@ def command(*, as_json: Json = False) -> None:
     if not rows:
         print("no launches: start one with node-ctl launch MODEL")
         return
-    screen = console()
-    screen.print(build_table(rows, screen))
-    for row in rows:
-        if row.last_error:
-            print(sanitize(f"{row.name}: {row.last_error}"))
+    for line, style in table_lines(rows, columns()):
+        print_styled(line, style)
+    errors = [f"{row.name}: {row.last_error}" for row in rows if row.last_error]
+    for line in wrap(errors, columns(), indent=2):
+        print(sanitize(line))

@@ -7,7 +7,7 @@ import typer
 from ctl.autostart import connect, connect_or_start
 from ctl.client import START_HINT, AnswerError, Daemon
 from ctl.exit_codes import INTERRUPTED
-from ctl.options import Engine, Json, Model, Quality, absolute_model, launch_options
+from ctl.options import Engine, Json, Model, Quality, Quant, absolute_model, launch_options, with_quant
 from ctl.progress_view import choose_view
 from ctl.show.progress import follow
 from ctl.terminal import note, print_json
@@ -45,6 +45,7 @@ def command(
     *,
     model: Model,
     quality: Quality = None,
+    quant: Quant = None,
     engine: Engine = None,
     limit: Annotated[
         str | None,
@@ -76,7 +77,7 @@ def command(
     if cancel:
         _cancel(connect(), name, as_json=as_json)
         return
-    body = {"model": name, **launch_options(None, None, None, quality, engine)}
+    body = {"model": name, **launch_options(None, None, None, with_quant(quality, quant), engine)}
     body |= {key: value for key, value in (("limit", limit), ("window", window)) if value is not None}
     found = connect_or_start()
     taken = found.post("/v1/pulls", body)

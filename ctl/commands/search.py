@@ -8,7 +8,7 @@ from ctl.autostart import connect_or_start
 from ctl.options import Json
 from ctl.show.formatting import decode
 from ctl.show.search import table_lines
-from ctl.terminal import print_json, sanitize
+from ctl.terminal import columns, print_json, sanitize
 from domain.errors import UsageError
 from domain.search_result import SearchResult
 
@@ -49,5 +49,5 @@ def command(
     if not results:
         print(sanitize(f"no model on the hub matches {query!r}: try fewer words"))
         return
-    lines = [*table_lines(results), "", "node-ctl plan MODEL shows what one would need here"]
+    lines = [*table_lines(results, columns()), "", "node-ctl plan MODEL shows what one would need here"]
     print(sanitize("\n".join(lines)))

@@ -1,10 +1,10 @@
 """``node-ctl status``."""
 
-from ctl.autostart import connect
+from ctl.autostart import as_row, connect, told_others
 from ctl.client import peer_of
 from ctl.options import Json
-from ctl.show.daemons import as_row, told_others
-from ctl.terminal import print_json
+from ctl.show.formatting import wrap
+from ctl.terminal import columns, print_json
 from domain.units import duration
 
 USAGE = "[OPTIONS]"
@@ -32,8 +32,9 @@ def command(*, as_json: Json = False) -> None:
     print(f"state     {data['state_dir']}")
     print(f"models    {data['models_dir']}")
     print(f"socket    {data['socket']}")
-    for problem in data["problems"]:
-        print(f"problem   {_problem_text(problem)}")
+    problems = [f"problem   {_problem_text(problem)}" for problem in data["problems"]]
+    for line in wrap(problems, columns(), indent=10):
+        print(line)
 
 
 def _problem_text(problem: object) -> str:

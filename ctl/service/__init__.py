@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ctl.command_group import CommandGroup
 from ctl.exit_codes import DONE, FAILED
 from ctl.options import Json
 from ctl.service import install as installation
@@ -17,6 +18,7 @@ from ctl.service.steps import Target, run_all
 from ctl.terminal import print_json
 
 app = typer.Typer(
+    cls=CommandGroup,
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,

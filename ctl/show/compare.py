@@ -3,34 +3,41 @@
 from itertools import groupby
 from typing import Any
 
-from ctl.show.formatting import align, decode, widths
+from ctl.show.formatting import decode, table, wrap
 from ctl.show.plan import ALL_LAYERS
 from domain.plan import HOST, Plan, Range, VllmFlags
 from domain.units import duration, gib, rate
 
 HEADS = ("BOX", "QUANT", "SPLIT", "CONTEXT", "DECODE", "PREFILL", "LOAD", "WATTS")
-RIGHT_ALIGNED = frozenset(range(3, len(HEADS)))
+RIGHT_ALIGNED = frozenset(HEADS[3:])
+DROPPED_FIRST = ("WATTS", "LOAD", "PREFILL", "CONTEXT", "SPLIT")
 FOOT = (
-    "decode, prefill: predicted tokens/s; load: from the disk; watts: by data sheet, of all GPUs, or of the",
-    "chip that is CPU and GPU in one, without the rest of the machine; MoE: layers whose experts are there;",
-    "?: unknown",
+    "decode, prefill: predicted tokens/s; load: from the disk; watts: by data sheet, of all GPUs, or of the "
+    "chip that is CPU and GPU in one, without the rest of the machine; MoE: layers whose experts are there; "
+    "?: unknown"
 )
+FOOT_WIDTH = 102
+INDENT = 2
 
 
-def comparison_lines(data: Any) -> list[str]:
-    """``data`` is the answer of /v1/compare."""
-    table = [_cells(row) for row in data]
-    columns = widths([HEADS, *filter(None, table)])
-    columns[0] = max([columns[0], *(len(row["profile"]) for row in data)])
+def comparison_lines(data: Any, width: int | None = None) -> list[str]:
+    """``data`` is the answer of /v1/compare. With as many columns as fit."""
+    box_width = max(len(row["profile"]) for row in data)
+    cells = [dict(zip(HEADS, _cells(row), strict=True)) for row in data]
+    room = None if width is None else width - INDENT
+    head, *rows = table(cells, HEADS, room, right=RIGHT_ALIGNED, dropped_first=DROPPED_FIRST)
     lines: list[str] = []
-    pairs = zip(data, table, strict=True)
-    for model, rows in groupby(pairs, key=lambda pair: pair[0]["model"]):
-        lines += [model, _line(HEADS, columns)]
-        lines += [
-            _line(row_cells, columns) if row_cells else _refused(row, columns[0]) for row, row_cells in rows
-        ]
+    for model, pairs in groupby(zip(data, rows, strict=True), key=lambda pair: pair[0]["model"]):
+        lines += [model, *_indented(head)]
+        for row, shown in pairs:
+            refusal = f"{row['profile']:<{box_width}}  {_refusal(row)}" if row["plan"] is None else None
+            lines += _indented(shown if refusal is None else wrap([refusal], room, indent=box_width + 2))
         lines.append("")
-    return [*lines, *FOOT]
+    return [*lines, *wrap([FOOT], min(width or FOOT_WIDTH, FOOT_WIDTH), indent=0)]
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [" " * INDENT + line for line in lines]
 
 
 def placement(plan: Plan) -> str:
@@ -52,9 +59,9 @@ def placement(plan: Plan) -> str:
 
 
 def _cells(row: Any) -> tuple[str, ...]:
-    """Empty for a machine without a plan."""
+    """Of a machine without a plan only its name."""
     if row["plan"] is None:
-        return ()
+        return (row["profile"], *[""] * (len(HEADS) - 1))
     plan = decode(Plan, row["plan"])
     watts = row.get("power_limit_w")
     return (
@@ -73,14 +80,9 @@ def _expected(value: Range | None) -> str:
     return rate(value.expected if value else None)
 
 
-def _line(cells: tuple[str, ...], columns: list[int]) -> str:
-    return f"  {align(cells, columns, right=RIGHT_ALIGNED)}"
-
-
-def _refused(row: Any, width: int) -> str:
+def _refusal(row: Any) -> str:
     error = row["error"]
     needs, has = error.get("needs_bytes"), error.get("has_bytes")
-    why = error["message"]
     if needs is not None and has is not None and needs > has:
-        why = f"does not fit: needs {gib(needs)}, has {gib(has)}, lacks {gib(needs - has)}"
-    return f"  {row['profile']:<{width}}  {why}"
+        return f"does not fit: needs {gib(needs)}, has {gib(has)}, lacks {gib(needs - has)}"
+    return str(error["message"])

@@ -3,18 +3,14 @@
 import json
 import shlex
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ctl.show.formatting import ago, decode
+from ctl.show.formatting import ago, decode, table, wrap
 from ctl.show.plan import summary_lines
-from ctl.terminal import PIPE_WIDTH
+from ctl.terminal import columns
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import Plan
 from domain.units import duration, gib, rate
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 STYLES = {
     LaunchState.READY: "green",
@@ -40,7 +36,7 @@ CELLS: dict[str, Callable[[LaunchRow], str]] = {
     "MEMORY": lambda row: gib(sum(device.needed_bytes for device in row.memory)) if row.memory else "",
     "TOKENS/S": lambda row: "" if row.decode_tokens_per_s is None else rate(row.decode_tokens_per_s),
     "SINCE": lambda row: ago(row.since),
-    "ENDPOINT": lambda row: row.endpoint or "",
+    "ENDPOINT": lambda row: api_base(row.endpoint) if row.endpoint else "",
 }
 RIGHT_ALIGNED = frozenset({"CONTEXT", "MEMORY", "TOKENS/S", "SINCE"})
 DROPPED_FIRST = ("ENGINE", "MODEL", "SINCE", "QUANT", "CONTEXT", "MEMORY", "TOKENS/S")
@@ -52,30 +48,12 @@ def decode_rows(data: Any) -> list[LaunchRow]:
     return [decode(LaunchRow, item) for item in data]
 
 
-def build_table(rows: list[LaunchRow], screen: "Console") -> "Table":
-    """One line for each launch, with as many columns as fit on ``screen``. Imports rich."""
-    from rich.measure import Measurement  # noqa: PLC0415 - --json and the launch summary do without rich
-
-    dropped: set[str] = set()
-    table = _table(rows, dropped)
-    for head in DROPPED_FIRST:
-        if Measurement.get(screen, screen.options.update(width=PIPE_WIDTH), table).maximum <= screen.width:
-            break
-        dropped.add(head)
-        table = _table(rows, dropped)
-    return table
-
-
-def _table(rows: list[LaunchRow], dropped: set[str]) -> "Table":
-    from rich.table import Table  # noqa: PLC0415 - as above
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    shown = [head for head in CELLS if head not in dropped]
-    for head in shown:
-        table.add_column(head, no_wrap=True, justify="right" if head in RIGHT_ALIGNED else "left")
-    for row in rows:
-        table.add_row(*(CELLS[head](row) for head in shown), style=STYLES.get(row.state, ""))
-    return table
+def table_lines(rows: list[LaunchRow], width: int | None) -> list[tuple[str, str]]:
+    """The lines of ``ps``, each with its style; as many columns as fit."""
+    cells = [{head: cell(row) for head, cell in CELLS.items()} for row in rows]
+    lines = table(cells, tuple(CELLS), width, right=RIGHT_ALIGNED, dropped_first=DROPPED_FIRST)
+    styles = ["bold", *(STYLES.get(row.state, "") for row in rows)]
+    return [(line, style) for row, style in zip(lines, styles, strict=True) for line in row]
 
 
 def launch_lines(detail: Any, *, is_new: bool = True) -> list[str]:
@@ -100,7 +78,8 @@ def launch_lines(detail: Any, *, is_new: bool = True) -> list[str]:
     )
     if reused:
         lines.append(f"reused    {'; '.join(reused)}")
-    if row.endpoint:
+    lines = wrap(lines, columns(), indent=10)
+    if row.endpoint:  # to be pasted, so it is not wrapped
         lines += [f"endpoint  {api_base(row.endpoint)}", "", f"  {curl(row)}"]
     return lines
 

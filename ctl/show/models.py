@@ -1,14 +1,11 @@
 """The table of downloaded weights."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ctl.show.formatting import ago, decode
+from ctl.show.formatting import ago, decode, table
 from domain.local_model import LocalModelRow
 from domain.units import gib
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def _verified(row: LocalModelRow) -> str:
@@ -37,22 +34,19 @@ CELLS: dict[str, Callable[[LocalModelRow], str]] = {
     "STATE": _state,
 }
 RIGHT_ALIGNED = frozenset({"SIZE"})
+DROPPED_FIRST = ("QUANT", "VERIFIED", "USED", "PINNED", "STATE")
 
 
 def decode_rows(data: Any) -> list[LocalModelRow]:
     return [decode(LocalModelRow, item) for item in data]
 
 
-def build_table(rows: list[LocalModelRow]) -> "Table":
-    """Imports rich."""
-    from rich.table import Table  # noqa: PLC0415 - --json does without
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for head in CELLS:
-        table.add_column(head, no_wrap=True, justify="right" if head in RIGHT_ALIGNED else "left")
-    for row in rows:
-        table.add_row(*(cell(row) for cell in CELLS.values()), style="red" if row.damaged else "")
-    return table
+def table_lines(rows: list[LocalModelRow], width: int | None) -> list[tuple[str, str]]:
+    """Each line with its style; as many columns as fit."""
+    cells = [{head: cell(row) for head, cell in CELLS.items()} for row in rows]
+    lines = table(cells, tuple(CELLS), width, right=RIGHT_ALIGNED, dropped_first=DROPPED_FIRST)
+    styles = ["bold", *("red" if row.damaged else "" for row in rows)]
+    return [(line, style) for row, style in zip(lines, styles, strict=True) for line in row]
 
 
 def total_line(rows: list[LocalModelRow]) -> str:

@@ -3,11 +3,14 @@
 import shlex
 from typing import Any
 
-from ctl.show.formatting import decode
+from ctl.show.formatting import decode, wrap
 from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, SpeedSource, VllmFlags
 from domain.units import duration, gib, rate
 
 COLUMN = 11  # as wide as "999.9 GiB" with a gap; estimates of a wrong command may be wider
+HEADS = ("device", "weights", "KV cache", "compute", "overhead", "needed", "free")
+SHORT_HEADS = ("device", "weights", "KV cache", "needed", "free")
+FULL_WIDTH = 10 + 6 * COLUMN
 ALL_LAYERS = 999  # in plans: more layers than any model has
 SOURCE_LABELS = {
     SpeedSource.PREDICTED: "predicted",
@@ -60,17 +63,20 @@ def explanation_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def estimate_lines(data: Any) -> list[str]:
+def estimate_lines(data: Any, width: int | None) -> list[str]:
     """Memory of each device, speed, and whether it fits."""
     estimate = decode(Estimate, data)
-    heads = ("weights", "KV cache", "compute", "overhead", "needed", "free")
     table = [(row.device, *(gib(figure) for figure in _figures(row))) for row in estimate.memory]
-    width = max([COLUMN, *(len(cell) + 2 for _, *cells in table for cell in cells)])
-    lines = [f"{name:<10}" + "".join(f"{cell:>{width}}" for cell in cells) for name, *cells in table]
-    lines.insert(0, f"{'device':<10}" + "".join(f"{head:>{width}}" for head in heads))
-    lines.append(f"speed     {format_speed(estimate.speed)}")
-    lines.append(f"{'fits' if estimate.fits else 'does not fit'} [{estimate.confidence}]")
-    return lines + [f"  - {line}" for line in estimate.notes]
+    heads = HEADS if width is None or width >= FULL_WIDTH else SHORT_HEADS
+    cells = [[row[HEADS.index(head)] for head in heads] for row in (HEADS, *table)]
+    column = max([COLUMN if heads is HEADS else 0, *(len(cell) + 2 for _, *row in cells for cell in row)])
+    lines = [f"{name:<10}" + "".join(f"{cell:>{column}}" for cell in row) for name, *row in cells]
+    below = [
+        f"speed     {format_speed(estimate.speed)}",
+        f"{'fits' if estimate.fits else 'does not fit'} [{estimate.confidence}]",
+    ]
+    notes = [f"  - {line}" for line in estimate.notes]
+    return [*lines, *wrap(below, width, indent=10), *wrap(notes, width, indent=4)]
 
 
 def _figures(row: DeviceMemory) -> tuple[int | None, ...]:

@@ -41,8 +41,9 @@ def follow(lines: Iterable[str], view: ProgressView) -> Progress | None:
 class PlainView:
     """One line for each step, and a few for a download."""
 
-    def __init__(self, to: TextIO | None = None) -> None:
+    def __init__(self, to: TextIO | None = None, *, head: str = "") -> None:
         self._to = to or sys.stdout
+        self._head = head
         self._last: tuple[Step, str] | None = None
         self._tenth = 0
         self._shown_at = 0.0
@@ -66,7 +67,7 @@ class PlainView:
             return
         self._last = (progress.step, progress.message)
         text = progress.message if progress.bytes_done is None else format_transfer(progress)
-        print(f"{progress.step:<9} {text}", file=self._to, flush=True)
+        print(f"{self._head}{progress.step:<9} {text}", file=self._to, flush=True)
 
     def _is_due(self, progress: Progress) -> bool:
         """Whether enough bytes or time passed since the last line of this download."""

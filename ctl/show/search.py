@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 
-from ctl.show.formatting import align, widths
+from ctl.show.formatting import table
 from domain.search_result import SearchResult
 from domain.units import gib
 
 HEADS = ("MODEL", "FORMAT", "DOWNLOADS", "PARAMETERS", "SIZE", "LICENCE", "ALIAS")
-RIGHT_ALIGNED = frozenset(map(HEADS.index, ("DOWNLOADS", "PARAMETERS", "SIZE")))
+RIGHT_ALIGNED = frozenset({"DOWNLOADS", "PARAMETERS", "SIZE"})
+DROPPED_FIRST = ("LICENCE", "FORMAT", "PARAMETERS", "DOWNLOADS", "ALIAS")
 
 
-def table_lines(results: Sequence[SearchResult]) -> list[str]:
-    rows = [HEADS, *map(_cells, results)]
-    columns = widths(rows)
-    return [align(row, columns, right=RIGHT_ALIGNED) for row in rows]
+def table_lines(results: Sequence[SearchResult], width: int | None) -> list[str]:
+    """With as many columns as fit."""
+    rows = [dict(zip(HEADS, _cells(result), strict=True)) for result in results]
+    lines = table(rows, HEADS, width, right=RIGHT_ALIGNED, dropped_first=DROPPED_FIRST)
+    return [line for row in lines for line in row]
 
 
 def _cells(result: SearchResult) -> tuple[str, ...]:

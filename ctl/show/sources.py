@@ -8,7 +8,7 @@ from ctl.show.formatting import decode
 from domain.hardware import Hardware
 from domain.provenance import Provenance
 
-NAME = re.compile(r"(?P<part>\w+)(?:\[(?P<key>.*)\])?\.(?P<field>\w+)")
+NAME = re.compile(r"(?P<part>\w{1,64})(?:\[(?P<key>.{0,256})\])?\.(?P<field>\w{1,64})")
 PARTS = [field.name for field in fields(Hardware)]
 MAX_WIDTH = 40
 KEYS = ("id", "sensor")  # what identifies the entries of a list

@@ -69,6 +69,7 @@ class EstimateBody(Body):
 
 class LaunchBody(OptionsBody):
     name: str | None = None
+    retune: bool = False
 
 
 class PullBody(OptionsBody):

@@ -1,4 +1,4 @@
-"""Launches: begin, list, show, stop."""
+"""Launches: begin, list, show, start again, stop."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from daemon.api.bodies import LaunchBody, StopBody
 from daemon.api.machine import app_of
 from daemon.launches import service
+from daemon.launches.launch import Launch
 from domain.serialization import to_json
 
 router = APIRouter(prefix="/v1/launches")
@@ -14,8 +15,29 @@ router = APIRouter(prefix="/v1/launches")
 
 @router.post("", status_code=202)
 async def post_launch(request: Request, response: Response, body: LaunchBody) -> Any:
-    """Begins a launch, 202; 200 if the same one is desired already. Its progress reports the rest."""
-    launch, created = await service.launch(app_of(request), body.model, body.options(), body.name)
+    """Begins a launch, 202; 200 if the same one is desired already. Its progress reports the rest. With
+    ``retune`` a launch that is already served is restarted, and its thread count measured again."""
+    launch, created = await service.launch(
+        app_of(request), body.model, body.options(), body.name, retune=body.retune
+    )
+    return _accepted(response, launch, created=created)
+
+
+@router.post("/{name}/start", status_code=202)
+async def post_start(request: Request, response: Response, name: str) -> Any:
+    """Serves it again with its model and options, 202; 200 if it is desired already."""
+    launch, created = await service.start(app_of(request), name)
+    return _accepted(response, launch, created=created)
+
+
+@router.post("/{name}/restart", status_code=202)
+async def post_restart(request: Request, response: Response, name: str) -> Any:
+    """Ends its engine and starts it again. It stays desired."""
+    launch, created = await service.restart(app_of(request), name)
+    return _accepted(response, launch, created=created)
+
+
+def _accepted(response: Response, launch: Launch, *, created: bool) -> Any:
     response.status_code = 202 if created else 200
     return {"name": launch.name, "created": created}
 

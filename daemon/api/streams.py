@@ -19,15 +19,18 @@ router = APIRouter(prefix="/v1")
 @router.get("/launches/{name}/progress")
 async def get_progress(request: Request, name: str) -> StreamingResponse:
     """The lines of the current attempt, then those to come, until READY, FAILED or STOPPED."""
-    return StreamingResponse(lines(service.get(app_of(request), name).progress.follow()), media_type=NDJSON)
+    return StreamingResponse(lines(service.get_progress(app_of(request), name).follow()), media_type=NDJSON)
 
 
 @router.get("/events")
 async def get_events(
-    request: Request, since: Annotated[int, Query(ge=0)] = 0, follow: bool = False
+    request: Request,
+    since: Annotated[int, Query(ge=0)] = 0,
+    follow: bool = False,
+    last: Annotated[int | None, Query(ge=0)] = None,
 ) -> StreamingResponse:
-    """Events with an id above ``since``, oldest first."""
-    events = app_of(request).events.read(since, follow=follow)
+    """Events with an id above ``since``, oldest first; of those there are, only the ``last`` ones."""
+    events = app_of(request).events.read(since, follow=follow, last=last)
     return StreamingResponse(lines(events), media_type=NDJSON)
 
 

@@ -6,8 +6,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
-
 from catalog.hub import errors
 from config import loading, versions
 from config.loading import Loaded
@@ -15,6 +13,7 @@ from config.settings import Settings
 from daemon.doctor.checks.input import Daemon, Disk, DoctorInput, Hub, LaunchHealth
 from daemon.machine.disk_space import existing_folder
 from daemon.state.records import Event, now
+from domain.errors import DownloadError
 from domain.hardware import Hardware
 from launchers import gpu_targets
 from probes.system import accounts, clock, setup, systemd
@@ -84,13 +83,20 @@ def _read_disk(holds: str, folder: Path) -> Disk:
 
 
 def request_hub(*, offline: bool) -> Hub:
-    """Any response counts, even one that denies access."""
+    """Any response of the hub counts, even one that denies access; a network's page in its place does not."""
+    from huggingface_hub import get_session  # noqa: PLC0415  # 0.2 s of import, for those who go online
+
     address = errors.endpoint()
     if offline:
         return Hub(address, asked=False)
     started_s = time.monotonic()
     try:
-        httpx.head(address, timeout=HUB_TIMEOUT_S, follow_redirects=True)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Hub(address, error=f"{error}" or type(error).__name__)
+        with errors.translate_errors(errors.Resource()):
+            answer = get_session().get(
+                f"{address}/api/models", params={"limit": 1}, timeout=HUB_TIMEOUT_S, follow_redirects=True
+            )
+    except DownloadError as error:
+        return Hub(address, error=str(error))
+    if answer.is_success and errors.is_page(answer.headers):
+        return Hub(address, error=str(errors.no_data(errors.Resource())))
     return Hub(address, time.monotonic() - started_s)

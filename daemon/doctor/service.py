@@ -39,6 +39,7 @@ from daemon.machine import snapshot
 from daemon.state.records import now
 from domain.errors import UsageError
 from domain.launch import LaunchState
+from domain.suggestions import did_you_mean
 
 CHECKS: dict[str, Check] = {
     "daemon": daemon.check,
@@ -121,7 +122,7 @@ def recheck_command(name: str) -> str:
 def require_check(name: str) -> str:
     """Raises: UsageError if there is no check of this name."""
     if name not in CHECKS:
-        raise UsageError(f"no check is called {name!r}", hint=f"checks: {', '.join(CHECKS)}")
+        raise UsageError(f"no check is called {name!r}", hint=did_you_mean(name, CHECKS))
     return name
 
 

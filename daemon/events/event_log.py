@@ -29,14 +29,16 @@ class EventLog:
     def close(self) -> None:
         self._broadcast.close()
 
-    async def read(self, since: int, *, follow: bool) -> AsyncIterator[Event]:
-        """Events after ``since``; with ``follow`` those to come, too, until the daemon stops."""
+    async def read(self, since: int, *, follow: bool, last: int | None = None) -> AsyncIterator[Event]:
+        """Events after ``since``, of those there are at most the ``last`` ones; with ``follow`` those to
+        come, too, until the daemon stops."""
         while True:
             change = asyncio.ensure_future(self._broadcast.wait())
             try:
-                for event in await self._store.run(self._store.events.since, since):
-                    since = event.id
+                events = await self._store.run(self._store.events.since, since)
+                for event in events if last is None else events[max(0, len(events) - last) :]:
                     yield event
+                since, last = events[-1].id if events else since, None
                 if not follow or self._broadcast.closed:
                     return
                 await change

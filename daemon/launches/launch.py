@@ -43,9 +43,10 @@ class Launch:
     rest: stopped, or given up.
 
     ``gpu_ids`` are the ids of the GPUs that ``plan`` numbers, () for an engine that was adopted. ``replaced``
-    is the launch at rest that had the name before, until this one serves. ``accepted`` is done once it is
-    stored as desired. ``stored``: the store has its row; ``unsaved``: that row, or its absence, is out of
-    date.
+    is the launch at rest that had the name before, until this one serves or is stopped; one that fails before
+    that is ``withdrawn``, and ``replaced`` gets its name back. ``accepted`` is done once it is stored as
+    desired. ``stored``: the store has its row; ``unsaved``: that row, or its absence, is out of date.
+    ``retune``: the next start measures the thread count again, whatever is stored.
     """
 
     request: LaunchRequest
@@ -61,8 +62,10 @@ class Launch:
     ready: Ready | None = None
     reused: tuple[str, ...] = ()
     replaced: "Launch | None" = None
+    withdrawn: bool = False
     stored: bool = False
     unsaved: bool = False
+    retune: bool = False
     accepted: "asyncio.Future[None] | None" = None
     task: "asyncio.Task[None] | None" = None
 
@@ -77,6 +80,7 @@ class Launch:
             fingerprint=record.fingerprint,
             ready=record.ready,
             reused=record.reused,
+            replaced=None if record.replaced is None else cls.from_record(record.replaced),
             stored=True,
         )
 
@@ -100,6 +104,11 @@ class Launch:
     def is_at_rest(self) -> bool:
         return self.task is None
 
+    @property
+    def was_served(self) -> bool:
+        """It has served, or its owner stopped it: a failed try under its name must not replace it."""
+        return self.ready is not None or self.state is LaunchState.STOPPED
+
     def apply(self, event: Event) -> None:
         """Raises: IllegalTransitionError."""
         self.lifecycle.apply(event)
@@ -107,6 +116,7 @@ class Launch:
     def answer(self, error: NodeError) -> None:
         """Answers everyone who waits for it to be accepted or stopped."""
         self.orders.answer_stop(error)
+        self.orders.answer_restart(error)
         if self.accepted is not None and not self.accepted.done():
             self.accepted.set_exception(error)
             self.accepted.exception()  # marks it as retrieved: the caller may be gone
@@ -130,6 +140,7 @@ class Launch:
             reused=self.reused,
             restarts=self.attempts.restarts,
             last_error=self.attempts.last_error,
+            replaced=self.replaced.record() if self.replaced is not None and self.replaced.stored else None,
         )
 
     def row(self) -> LaunchRow:
@@ -151,8 +162,9 @@ class Launch:
         )
 
     def details(self) -> LaunchDetails:
+        history = tuple(self.lifecycle.history)
         return LaunchDetails(
-            self.row(), _shown(self.plan), self.ready, self.reused, tuple(self.lifecycle.history)
+            self.row(), _shown(self.plan), self.ready, self.reused, history, self.request.options
         )
 
 

@@ -15,8 +15,10 @@ class Orders:
         self.forget = False
         self.shut_down = False
         self.retry = False
+        self.restart = False
         self._given = Broadcast()
         self._stopped: asyncio.Future[LaunchRow] | None = None
+        self._restarted: asyncio.Future[None] | None = None
 
     @property
     def must_end(self) -> bool:
@@ -41,6 +43,24 @@ class Orders:
         """It tries again at once."""
         self.retry = True
         self._given.notify_all()
+
+    def give_restart(self) -> "asyncio.Future[None]":
+        """Its engine is stopped and started again. The result is set once the next start has begun."""
+        self.restart = True
+        if self._restarted is None or self._restarted.done():
+            self._restarted = asyncio.get_running_loop().create_future()
+        self._given.notify_all()
+        return self._restarted
+
+    def answer_restart(self, error: Exception | None = None) -> None:
+        """Answers everyone who asked to restart it."""
+        if self._restarted is None or self._restarted.done():
+            return
+        if error is None:
+            self._restarted.set_result(None)
+        else:
+            self._restarted.set_exception(error)
+            self._restarted.exception()  # marks it as retrieved: the caller may be gone
 
     def answer_stop(self, result: LaunchRow | Exception) -> None:
         """Answers everyone who asked to stop it."""

@@ -9,6 +9,8 @@ from domain.launch import LaunchState
 
 log = logging.getLogger(__name__)
 
+REFUSED_KEPT = 100
+
 
 async def save(app: App, launch: Launch, state: LaunchState | None = None) -> StateError | None:
     """Stores it, with ``state`` in place of its own if given. Returns the error if that failed."""
@@ -32,7 +34,7 @@ async def update(app: App, launch: Launch, state: LaunchState) -> StateError | N
 async def withdraw(app: App, launch: Launch) -> None:
     """Restores the store to what it was before ``launch``. A failure is logged, and tried again by
     ``flush``."""
-    launch.stored = False
+    launch.withdrawn, launch.stored = True, False
     try:
         if launch.replaced is not None and launch.replaced.stored:
             await app.store.run(app.store.launches.save, launch.replaced.record())
@@ -45,6 +47,24 @@ async def withdraw(app: App, launch: Launch) -> None:
         launch.unsaved = False
 
 
+def put_back(app: App, launch: Launch) -> None:
+    """Removes a launch that was withdrawn, and restores the one that it replaced. The progress of its name
+    remains that of this last try."""
+    if not launch.withdrawn or app.launches.get(launch.name) is not launch:
+        return
+    replaced = launch.replaced
+    if replaced is None and launch.unsaved:
+        return  # until the store has forgotten it
+    del app.launches[launch.name]
+    if replaced is not None:
+        replaced.progress, replaced.unsaved = launch.progress, replaced.unsaved or launch.unsaved
+        app.launches[launch.name] = replaced
+        return
+    app.refused[launch.name] = launch.progress
+    while len(app.refused) > REFUSED_KEPT:
+        del app.refused[next(iter(app.refused))]
+
+
 async def flush(app: App) -> None:
     """A scheduled job: stores what could not be stored before."""
     was_read_only = app.store.database.read_only_because is not None
@@ -55,3 +75,5 @@ async def flush(app: App) -> None:
     for launch in tuple(app.launches.values()):
         if launch.unsaved:
             await (save(app, launch) if launch.stored else withdraw(app, launch))
+        if launch.is_at_rest:
+            put_back(app, launch)

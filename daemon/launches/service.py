@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+from dataclasses import replace
 
 from daemon.app import App
 from daemon.events.progress_log import ProgressLog
@@ -16,34 +17,67 @@ from domain.anonymize import without_secrets
 from domain.errors import BusyError, UnknownLaunchError
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import LaunchOptions
+from domain.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)
 
 BETWEEN_TRIES = frozenset({LaunchState.DEGRADED, LaunchState.FAILED})
+WITH_ENGINE = frozenset({LaunchState.STARTING, LaunchState.READY})
 
 
 async def launch(
-    app: App, model: str, options: LaunchOptions, name: str | None = None
+    app: App, model: str, options: LaunchOptions, name: str | None = None, *, retune: bool = False
 ) -> tuple[Launch, bool]:
-    """The launch, and whether this call began it, once it is stored as desired.
+    """The launch, and whether this call began it, once it is stored as desired. If ``model`` is the name of a
+    launch, its model and options are used, with ``options`` in place of those that they give.
+    With ``retune`` one whose engine runs is restarted.
 
-    Raises: as ``get_or_create``; StateError where it can't be stored, then nothing is begun.
+    Raises: as ``get_or_create``, UsageError for a name that is none; StateError where it can't be stored,
+    then nothing is begun.
     """
-    found, created = get_or_create(app, model, options, name)
+    found, created = get_or_create(app, _request(app, model, options, name))
+    found.retune = found.retune or retune
+    if retune and found.state in WITH_ENGINE:
+        return await restart(app, found.name)
+    return await _accepted(found, created)
+
+
+async def start(app: App, name: str) -> tuple[Launch, bool]:
+    """Serves ``name`` again with its model and options. Raises: as ``get_or_create``, UnknownLaunchError;
+    StateError where it can't be stored."""
+    return await _accepted(*get_or_create(app, get(app, name).request))
+
+
+async def restart(app: App, name: str) -> tuple[Launch, bool]:
+    """Stops its engine and starts it again; it stays desired. Returns once the next start has begun. One that
+    is not served is started. Raises: as ``start``; EngineError where its engine can't be killed."""
+    found = get(app, name)
+    if found.is_at_rest or found.orders.stop or found.state in BETWEEN_TRIES:
+        return await start(app, name)
+    await asyncio.shield(found.orders.give_restart())
+    return found, True
+
+
+async def _accepted(found: Launch, created: bool) -> tuple[Launch, bool]:
     if found.accepted is not None:
         await asyncio.shield(found.accepted)
     return found, created
 
 
-def get_or_create(
-    app: App, model: str, options: LaunchOptions, name: str | None = None
-) -> tuple[Launch, bool]:
+def _request(app: App, model: str, options: LaunchOptions, name: str | None) -> LaunchRequest:
+    before = app.launches.get(model) if name is None else None
+    if before is None:
+        return LaunchRequest(name_of(model) if name is None else checked_name(name), model, options)
+    worked = not before.is_at_rest or before.was_served
+    return replace(before.request, options=options.over(before.request.options) if worked else options)
+
+
+def get_or_create(app: App, request: LaunchRequest) -> tuple[Launch, bool]:
     """The launch, and whether this call began it. No await inside: two calls can't both begin it.
 
     The same request again begins nothing; one that waits for its next try tries now. Raises: BusyError
-    for another request under a name in use, UsageError for an invalid name.
+    for another request under a name in use.
     """
-    request = LaunchRequest(name_of(model) if name is None else checked_name(name), model, options)
     existing = app.launches.get(request.name)
     if existing is None or existing.is_at_rest:
         return _begin(app, request, existing), True
@@ -57,10 +91,19 @@ def get_or_create(
 def get(app: App, name: str) -> Launch:
     """Raises: UnknownLaunchError."""
     found = app.launches.get(name)
-    if found is None:
-        names = ", ".join(sorted(app.launches)) or "none"
-        raise UnknownLaunchError(f"no launch is called {name!r}", hint=f"there are: {names}")
-    return found
+    if found is not None:
+        return found
+    tried = app.refused.get(name)
+    why = f"; its last try failed: {tried.lines[-1].message}" if tried is not None else ""
+    names = sorted(app.launches)
+    hint = did_you_mean(name, names) if names else "there are none: node-ctl launch MODEL begins one"
+    raise UnknownLaunchError(f"no launch is called {name!r}{why}", hint=hint)
+
+
+def get_progress(app: App, name: str) -> ProgressLog:
+    """The progress of the last try, also of one that was withdrawn. Raises: UnknownLaunchError."""
+    refused = app.refused.get(name)
+    return get(app, name).progress if name in app.launches or refused is None else refused
 
 
 async def stop(app: App, name: str, *, forget: bool = False) -> LaunchRow:
@@ -107,6 +150,7 @@ def _begin(app: App, request: LaunchRequest, existing: Launch | None) -> Launch:
         fresh.replaced, existing.replaced = existing, None
         if existing.request == request:
             fresh.plan, fresh.fingerprint = existing.plan, existing.fingerprint
+    app.refused.pop(request.name, None)
     app.launches.pop(request.name, None)  # engines stop in the reverse order of this dict
     app.launches[request.name] = fresh
     supervise(app, fresh)
@@ -115,7 +159,8 @@ def _begin(app: App, request: LaunchRequest, existing: Launch | None) -> Launch:
 
 def _check_joinable(existing: Launch, request: LaunchRequest) -> None:
     """Raises: BusyError."""
-    if existing.orders.stop or existing.state is LaunchState.STOPPING:
+    stopping = existing.state is LaunchState.STOPPING and not existing.orders.restart
+    if existing.orders.stop or stopping:
         stuck = (
             f": process {existing.pid} is still there after SIGKILL" if existing.attempts.last_error else ""
         )

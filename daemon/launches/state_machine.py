@@ -17,7 +17,7 @@ class Event(StrEnum):
     RETRY = "retry"  # the attempt failed, another one follows
     LOOP = "loop"  # as RETRY, after too many failures in a row
     GIVE_UP = "give_up"  # the attempt failed, none follows
-    STOP = "stop"  # its owner, or the end of the daemon, wants it stopped
+    STOP = "stop"  # its owner, or the end of the daemon, wants it stopped; or it is restarted
     STUCK = "stuck"  # its engine can't be killed
     GONE = "gone"  # nothing of it runs any more
 
@@ -54,7 +54,12 @@ TRANSITIONS: Mapping[LaunchState, Mapping[Event, LaunchState]] = {
     LaunchState.READY: {Event.EXIT: LaunchState.DEGRADED, **_ANY_TIME},
     LaunchState.DEGRADED: {Event.ATTEMPT: LaunchState.QUEUED, **_FAILED, **_ANY_TIME},
     LaunchState.FAILED: {Event.ATTEMPT: LaunchState.QUEUED, **_ANY_TIME},
-    LaunchState.STOPPING: {Event.GONE: LaunchState.STOPPED, **_FAILED, **_ANY_TIME},
+    LaunchState.STOPPING: {
+        Event.ATTEMPT: LaunchState.QUEUED,
+        Event.GONE: LaunchState.STOPPED,
+        **_FAILED,
+        **_ANY_TIME,
+    },
     LaunchState.STOPPED: {Event.STOP: LaunchState.STOPPING},
 }
 

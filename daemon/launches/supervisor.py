@@ -10,11 +10,12 @@ from collections.abc import Coroutine
 from daemon.app import App
 from daemon.events.progress_log import ProgressLog
 from daemon.launches import persistence, retry
+from daemon.launches.ending import end, stop_engine
 from daemon.launches.launch import Launch
 from daemon.launches.start.engine import engine_gone
 from daemon.launches.start.pipeline import bring_up, take_over
 from daemon.launches.state_machine import Event
-from domain.errors import EngineError, NodeError, StateError
+from domain.errors import BusyError, EngineError, NodeError
 from domain.launch import LaunchState, Step
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,10 @@ async def _supervise(app: App, launch: Launch) -> None:
                     break
                 await _wait(launch, wait_s)
             while launch.orders.must_end:
-                await _end(app, launch)
+                await end(app, launch)
                 if launch.orders.shut_down:
                     break
+        persistence.put_back(app, launch)
     except Exception as bug:  # nobody awaits this task: callers that wait for the launch must get the error
         log.exception("supervision broke: launch=%s", launch.name)
         error = NodeError(f"{type(bug).__name__}: {bug}", hint=TRACEBACK)
@@ -50,6 +52,8 @@ async def _supervise(app: App, launch: Launch) -> None:
         launch.answer(error)
     finally:
         launch.task = None
+        hint = f"node-ctl start {launch.name}"
+        launch.orders.answer_restart(BusyError(f"{launch.name} ended before it was restarted", hint=hint))
 
 
 async def _accept(app: App, launch: Launch) -> bool:
@@ -62,12 +66,9 @@ async def _accept(app: App, launch: Launch) -> bool:
         return True
     launch.apply(Event.GIVE_UP)
     launch.lifecycle.desired = launch.stored = launch.unsaved = False
+    launch.withdrawn = True
     launch.attempts.last_error = str(error)
     launch.say(Step.FAILED, str(error), error=error)
-    if app.launches.get(launch.name) is launch:
-        del app.launches[launch.name]
-        if launch.replaced is not None:
-            app.launches[launch.name] = launch.replaced
     launch.answer(error)
     return False
 
@@ -77,8 +78,10 @@ async def _try_once(app: App, launch: Launch) -> float | None:
     launch.orders.retry = False
     attempt = launch.progress
     error = await _unless_ended(launch, _serve(app, launch))
-    if error is None or launch.orders.must_end:
+    if launch.orders.must_end:
         return None
+    if error is None or launch.orders.restart:
+        return await _begin_again(app, launch)
     if not await stop_engine(app, launch, error.in_full, why=error) or launch.orders.must_end:
         return None
     launch.attempts.last_error = error.in_full
@@ -104,10 +107,28 @@ async def _try_once(app: App, launch: Launch) -> float | None:
     return following.wait_s
 
 
+async def _begin_again(app: App, launch: Launch) -> float | None:
+    """Carries out an order to restart it. Returns as ``_try_once``: 0, once its engine has ended."""
+    launch.apply(Event.STOP)
+    if not launch.progress.ended:
+        launch.say(Step.STOPPED, f"{launch.name} is restarted")
+    launch.progress = ProgressLog()  # that of the next start
+    if not await stop_engine(app, launch, "restarted") or launch.orders.must_end:
+        return None
+    await app.events.append("restarted", f"{launch.name} is restarted", launch=launch.name)
+    launch.apply(Event.ATTEMPT)
+    if launch.progress.ended:  # its engine could not be killed at once
+        launch.progress = ProgressLog()
+    launch.attempts.failures, launch.orders.restart = 0, False
+    launch.orders.answer_restart()
+    return 0.0
+
+
 async def _unless_ended(launch: Launch, attempt: Coroutine[None, None, NodeError]) -> NodeError | None:
-    """The error that ended ``attempt``; ``None`` if an order to end the launch interrupted it."""
+    """The error that ended ``attempt``; ``None`` if an order to end or restart the launch interrupted it."""
+    orders = launch.orders
     running = asyncio.create_task(attempt, name=f"serve {launch.name}")
-    ordered = asyncio.create_task(launch.orders.until(lambda: launch.orders.must_end))
+    ordered = asyncio.create_task(orders.until(lambda: orders.must_end or orders.restart))
     try:
         await asyncio.wait({running, ordered}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -127,7 +148,7 @@ async def _serve(app: App, launch: Launch) -> NodeError:
             await bring_up(app, launch)
         else:
             await take_over(app, launch)
-        launch.attempts.attended, launch.replaced = False, None
+        launch.attempts.attended = False
         return await _until_exit(app, launch)
     except NodeError as error:
         return error
@@ -154,9 +175,11 @@ async def _until_exit(app: App, launch: Launch) -> EngineError:
 async def _give_up(app: App, launch: Launch, error: NodeError, attempt: ProgressLog) -> None:
     """Stores first, then shows: whoever sees it given up may launch it again at once."""
     launch.lifecycle.desired = False
-    if launch.plan is None or (launch.replaced is not None and launch.replaced.stored):
+    replaced = launch.replaced
+    if launch.plan is None or (replaced is not None and replaced.stored and replaced.was_served):
         await persistence.withdraw(app, launch)
     else:
+        launch.replaced = None
         await persistence.update(app, launch, LaunchState.FAILED)
     await app.events.append("failed", error.in_full, launch=launch.name)
     launch.apply(Event.GIVE_UP)
@@ -171,109 +194,13 @@ async def _wait(launch: Launch, wait_s: float) -> None:
     orders = launch.orders
     try:
         async with asyncio.timeout(wait_s):
-            await orders.until(lambda: orders.retry or orders.must_end)
+            await orders.until(lambda: orders.retry or orders.restart or orders.must_end)
     except TimeoutError:
         pass
     if not orders.must_end:
         launch.apply(Event.ATTEMPT)
         if launch.progress.ended:
             launch.progress = ProgressLog()
-
-
-async def _end(app: App, launch: Launch) -> None:
-    """Carries out an order to end it. That it is no longer desired is stored first: if the daemon dies
-    meanwhile, the next one must not serve it."""
-    served, before = launch.state is LaunchState.READY, launch.state
-    launch.apply(Event.STOP)
-    await _note_stop(app, launch)
-    if not await stop_engine(app, launch, "stopped"):
-        return  # the daemon ends, and leaves an engine that can't be killed to the next one
-    if not launch.orders.stop:
-        launch.progress.close()
-        launch.apply(Event.GONE)
-        return
-    error = await _store_the_stop(app, launch)
-    if before is not LaunchState.STOPPED:
-        await app.events.append("stopped", f"{launch.name} is stopped", launch=launch.name)
-    launch.apply(Event.GONE)
-    launch.port = None
-    if served or not launch.progress.ended:
-        launch.say(Step.STOPPED, f"{launch.name} is stopped")
-    launch.orders.stop = launch.orders.forget = False
-    launch.orders.answer_stop(error or launch.row())
-
-
-async def _note_stop(app: App, launch: Launch) -> None:
-    if launch.orders.stop and launch.lifecycle.desired:
-        launch.lifecycle.desired = False
-        await persistence.update(app, launch, launch.state)
-
-
-async def _store_the_stop(app: App, launch: Launch) -> StateError | None:
-    """The error if it could not be stored: its owner must know that the next daemon would serve it again."""
-    if launch.orders.forget:
-        try:
-            await app.store.run(app.store.launches.forget, launch.name)
-        except StateError as error:
-            return error
-        launch.stored = launch.unsaved = False
-        if app.launches.get(launch.name) is launch:
-            del app.launches[launch.name]
-        return None
-    unsaved = await persistence.update(app, launch, LaunchState.STOPPED)
-    if unsaved is None:
-        return None
-    return StateError(
-        f"{launch.name} is stopped, but that could not be stored: {unsaved}",
-        hint="free some space on the disk of the state folder, then it is stored; "
-        "a daemon that starts before that launches it again",
-    )
-
-
-async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError | None = None) -> bool:
-    """Returns true once no engine of it is left, false if the daemon ends before that. One that can't be
-    killed is waited for, with its memory still reserved; ``why`` it is stopped is reported first."""
-    stuck = False
-    while launch.engine is not None:
-        try:
-            await launch.engine.process.stop()
-        except EngineError as error:
-            await _report_stuck(app, launch, error, why=error if stuck or why is None else why)
-            stuck = True
-            await _until_gone_or_ordered(launch)
-            await _note_stop(app, launch)
-            if launch.orders.shut_down and launch.engine.process.alive:
-                return False
-        else:
-            launch.engine = None
-    app.ledger.release(launch.name)
-    await engine_gone(app, launch, outcome)
-    if stuck:
-        await app.events.append("engine_gone", f"the engine of {launch.name} is gone", launch=launch.name)
-    return True
-
-
-async def _report_stuck(app: App, launch: Launch, error: EngineError, *, why: NodeError) -> None:
-    reported = launch.attempts.last_error == error.in_full
-    launch.apply(Event.STUCK)
-    launch.attempts.last_error = error.in_full
-    if not reported:
-        await app.events.append("engine_stuck", error.in_full, launch=launch.name)
-    if not launch.progress.ended:
-        launch.say(Step.FAILED, str(why), error=why)
-    launch.orders.answer_stop(error)
-
-
-async def _until_gone_or_ordered(launch: Launch) -> None:
-    if launch.engine is None or launch.orders.shut_down:
-        return
-    gone = asyncio.ensure_future(launch.engine.process.wait())
-    ordered = asyncio.ensure_future(launch.orders.next())
-    try:
-        await asyncio.wait({gone, ordered}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        gone.cancel()
-        ordered.cancel()
 
 
 def _policy(app: App) -> retry.RetryPolicy:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.app import App
+from daemon.planning.computations import PLANNING, Choice
 from daemon.planning.plan import margins, resolve_models, with_command, with_notes
+from domain.anonymize import without_secrets
 from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
 from domain.model import ResolvedModel
 from domain.plan import LaunchOptions, Plan
-from planner.choose import choose
+from planner.machine.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +44,23 @@ async def compare(app: App, models: Sequence[str], boxes: Sequence[Hardware]) ->
     rows: list[Row] = []
     for model in models:
         candidates = await resolve_models(app, model, LaunchOptions(), boxes)
-        of_model = [await asyncio.to_thread(_row, app, model, candidates, box) for box in boxes]
+        of_model = [await _row(app, model, candidates, box) for box in boxes]
         rows += sorted(of_model, key=_tokens_per_s, reverse=True)
     return rows
 
 
-def _row(app: App, model: str, candidates: Sequence[ResolvedModel], box: Hardware) -> Row:
+async def _row(app: App, model: str, candidates: Sequence[ResolvedModel], box: Hardware) -> Row:
     name = box.name or "unnamed"
+    choice = Choice(model, candidates, box, LaunchOptions(), Calibration(), margins(app))
+    what = f"planning {without_secrets(model)} for {name}"
     try:
-        plan = choose.plan(model, candidates, box, LaunchOptions(), reserve=margins(app))
+        plan = await app.adapters.workers.run(what, Choice.plan, choice, limits=PLANNING)
     except DoesNotFitError as error:
         refusal = Refusal(error.code, str(error), error.hint, error.needs_bytes, error.has_bytes)
     except UsageError as error:
         refusal = Refusal(error.code, str(error), error.hint)
     else:
-        plan = with_notes(with_command(app, plan), candidates)
+        plan = with_notes(await asyncio.to_thread(with_command, app, plan), candidates)
         return Row(model, name, plan, power_limit_w=box.power_limit_w)
     return Row(model, name, error=refusal, power_limit_w=box.power_limit_w)
 

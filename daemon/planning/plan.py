@@ -11,17 +11,17 @@ from catalog import names
 from catalog.request import ModelRequest
 from daemon.app import App
 from daemon.machine import snapshot
-from daemon.planning import suggestions
+from daemon.planning import computations
 from daemon.planning.speed_history import load_calibration
 from daemon.planning.verification import verify_plan, with_reason
 from daemon.resources import ledger
+from domain.anonymize import without_secrets
 from domain.errors import DoesNotFitError, EngineError, NodeError
 from domain.hardware import Hardware
 from domain.model import ResolvedModel
 from domain.plan import VLLM, DeviceMemory, LaunchOptions, Plan
 from domain.serialization import to_json
 from domain.units import GIB, gib
-from planner.choose import choose
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
 from planner.vllm.availability import may_use_gpus
@@ -70,30 +70,21 @@ async def resolve_models(
         offline=app.settings.offline,
     )
 
-    def resolve(request: ModelRequest) -> tuple[ResolvedModel, ...]:
-        return app.adapters.resolve(request, catalogue=app.catalogue, models_dir=app.settings.models_dir)
-
-    def resolve_all() -> tuple[ResolvedModel, ...]:
-        resolved = resolve(request)
-        entry = None if name.quant else names.lookup(name, app.catalogue)
-        if (
-            options.engine
-            or not entry
-            or not entry.vllm_repos
-            or any(item.engine == VLLM for item in resolved)
-        ):
-            return resolved
-        if not any(may_use_gpus(machine) for machine in machines):
-            return resolved
-        try:
-            return (*resolved, *resolve(replace(request, engine=VLLM)))
-        except NodeError as error:  # the plan for llama.cpp stands without it
-            log.info("no weights for vLLM: model=%s why=%s", model, error)
-            return resolved
-
-    if isinstance(name.target, names.Local):  # needs no hub
-        return await asyncio.to_thread(resolve_all)
-    return await asyncio.get_running_loop().run_in_executor(app.hub_threads, resolve_all)
+    resolved = await app.adapters.resolve(app.sources, request)
+    entry = None if name.quant else names.lookup(name, app.catalogue)
+    if (
+        options.engine
+        or not entry
+        or not entry.vllm_repos
+        or any(item.engine == VLLM for item in resolved)
+        or not any(may_use_gpus(machine) for machine in machines)
+    ):
+        return resolved
+    try:
+        return (*resolved, *await app.adapters.resolve(app.sources, replace(request, engine=VLLM)))
+    except NodeError as error:  # the plan for llama.cpp stands without it
+        log.info("no weights for vLLM: model=%s why=%s", model, error)
+        return resolved
 
 
 def total_memory_bytes(machine: Hardware) -> int | None:
@@ -112,19 +103,12 @@ async def choose_plan(
     calibration: Calibration,
 ) -> Plan:
     """Raises: DoesNotFitError, whose hint names a model that fits instead."""
-    reserve = margins(app)
-
-    def choose_or_suggest() -> Plan:
-        try:
-            return choose.plan(model, candidates, machine, options, calibration=calibration, reserve=reserve)
-        except DoesNotFitError as error:
-            instead = suggestions.suggest(
-                app, candidates, machine, options, calibration=calibration, reserve=reserve
-            )
-            error.hint = "; ".join(part for part in (error.hint, instead) if part)
-            raise
-
-    return with_notes(await asyncio.to_thread(choose_or_suggest), candidates)
+    choice = computations.Choice(model, candidates, machine, options, calibration, margins(app))
+    what = f"planning {without_secrets(model)}"
+    plan = await app.adapters.workers.run(
+        what, computations.choose_plan, choice, app.sources, limits=computations.PLANNING
+    )
+    return with_notes(plan, candidates)
 
 
 def with_notes(plan: Plan, candidates: Sequence[ResolvedModel]) -> Plan:

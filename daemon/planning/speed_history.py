@@ -5,18 +5,18 @@ import hashlib
 import json
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from catalog.formats.gguf.reader import read_file
 from daemon.app import App
+from daemon.planning.computations import STARTING, compare_file, predict_speed
 from daemon.state.store import Store
 from domain.errors import BadModelError, EngineError, StateError
 from domain.hardware import Cpu, Hardware
+from domain.model import Weights
 from domain.plan import LLAMA_CPP, LlamaFlags, Plan
 from launchers.base import Capabilities
 from launchers.readiness import Ready
-from planner.llama_cpp.estimate import estimate
-from planner.llama_cpp.speed.comparison import compare_run
 from planner.machine.calibration import Calibration, Run
 
 log = logging.getLogger(__name__)
@@ -47,11 +47,18 @@ async def with_speed(app: App, plan: Plan, machine: Hardware) -> Plan:
         return plan
     calibration = await load_calibration(app, machine)
     try:
-        shape = await asyncio.to_thread(read_file, Path(path))
+        speed = await app.adapters.workers.run(
+            f"predicting the speed of {plan.model}",
+            predict_speed,
+            Path(path),
+            plan.flags,
+            machine,
+            calibration,
+            limits=STARTING,
+        )
     except (BadModelError, OSError):
         return plan
-    estimated = await asyncio.to_thread(estimate, shape, plan.flags, machine, calibration=calibration)
-    return replace(plan, speed=estimated.speed)
+    return replace(plan, speed=speed)
 
 
 async def record_speed(app: App, plan: Plan, ready: Ready, caps: Capabilities) -> None:
@@ -61,34 +68,22 @@ async def record_speed(app: App, plan: Plan, ready: Ready, caps: Capabilities) -
         return
     if plan.flags.speculative or plan.flags.draft_model:
         return  # the speed of speculative decoding depends on the prompt
+    compare = partial(
+        compare_file,
+        prompt_tokens=ready.prompt_tokens,
+        decode_tokens_per_s=ready.decode_tokens_per_s,
+        prefill_tokens_per_s=ready.prefill_tokens_per_s,
+    )
+    what = f"comparing the speed of {plan.model} with its prediction"
     try:
-        await asyncio.to_thread(_store_speed, app, plan, plan.flags, ready, caps, machine, Path(path))
+        run = await app.adapters.workers.run(what, compare, Path(path), plan.flags, machine, limits=STARTING)
+        await app.store.run(_store_run, app.store, speed_key(machine, caps), run)
     except (BadModelError, OSError, StateError) as error:
         log.warning("speed not stored: model=%s %s", plan.model, error)
 
 
-def _store_speed(
-    app: App,
-    plan: Plan,
-    flags: LlamaFlags,
-    ready: Ready,
-    caps: Capabilities,
-    machine: Hardware,
-    path: Path,
-) -> None:
-    run = compare_run(
-        read_file(path),
-        flags,
-        machine,
-        prompt_tokens=ready.prompt_tokens or 0,
-        decode_tokens_per_s=ready.decode_tokens_per_s,
-        prefill_tokens_per_s=ready.prefill_tokens_per_s,
-    )
-    key = speed_key(machine, caps)
-    app.store.measurements.put(key, (*runs(app.store, key), run)[-MAX_RUNS:])
-    log.info(
-        "speed stored: model=%s kind=%s decode=%s prefill=%s", plan.model, run.kind, run.decode, run.prefill
-    )
+def _store_run(store: Store, key: str, run: Run) -> None:
+    store.measurements.put(key, (*runs(store, key), run)[-MAX_RUNS:])
 
 
 def runs(store: Store, key: str) -> tuple[Run, ...]:
@@ -107,11 +102,19 @@ def cpu_key(cpu: Cpu) -> str:
     return f"threads:{_digest([cpu.model, cpu.usable_cpus, cpu.quota_cpus])}"
 
 
+def trial_key(weights: Weights) -> str:
+    """Identifies the model's files. What else a trial of thread counts rests on is stored with it."""
+    return f"trial:{_digest([_files(weights)])}"
+
+
 def threads_key(plan: Plan, caps: Capabilities, cpu: Cpu) -> str:
-    """Identifies the engine build, the model's files, and the CPU."""
-    files = [(file.name, file.size_bytes, file.sha256) for file in plan.weights.files]
-    weights = [plan.weights.repo, plan.weights.quant, files]
-    return f"{cpu_key(cpu)}:{_digest([[caps.path, caps.version], weights])}"
+    """Identifies the engine build, the model's files, and the CPU: earlier versions stored trials there."""
+    return f"{cpu_key(cpu)}:{_digest([[caps.path, caps.version], _files(plan.weights)])}"
+
+
+def _files(weights: Weights) -> list[object]:
+    files = [(file.name, file.size_bytes, file.sha256) for file in weights.files]
+    return [weights.repo, weights.quant, files]
 
 
 def _digest(inputs: list[object]) -> str:

@@ -2,12 +2,11 @@
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from catalog import names
 from catalog.request import ModelRequest
-from daemon.app import App
 from daemon.resources import ledger
 from domain.catalogue_types import KnownModel
 from domain.errors import NodeError
@@ -21,11 +20,14 @@ from planner.machine.calibration import Calibration
 
 log = logging.getLogger(__name__)
 
+Resolve = Callable[[ModelRequest], tuple[ResolvedModel, ...]]
+
 MAX_PLANS = 6  # usually the first one fits; a plan takes 0.1 s, that of a large model 0.5 s
 
 
 def suggest(
-    app: App,
+    resolve: Resolve,
+    catalogue: Mapping[str, KnownModel],
     refused: Sequence[ResolvedModel],
     machine: Hardware,
     options: LaunchOptions,
@@ -37,8 +39,8 @@ def suggest(
     else the fastest of those that were planned. Uses no network: the catalogue's shapes are enough."""
     options = replace(options, quality=None, engine=None)  # they were about another model's files
     fastest: Plan | None = None
-    for model in rank_models(app.catalogue.values(), families(refused), machine)[:MAX_PLANS]:
-        plan = _planned(app, model, machine, options, calibration, reserve)
+    for model in rank_models(catalogue.values(), families(refused), machine)[:MAX_PLANS]:
+        plan = _planned(resolve, model, machine, options, calibration, reserve)
         if plan is None:
             continue
         if _tokens_per_s(plan) >= choose.READING_TOKENS_PER_S:
@@ -84,7 +86,7 @@ def max_tokens_per_s(model: KnownModel, machine: Hardware) -> float:
 
 
 def _planned(
-    app: App,
+    resolve: Resolve,
     model: KnownModel,
     machine: Hardware,
     options: LaunchOptions,
@@ -94,9 +96,7 @@ def _planned(
     """``None`` if no quant of acceptable loss fits, or if its shape is not in the catalogue."""
     try:
         request = ModelRequest(names.parse(model.alias), offline=True)
-        candidates = app.adapters.resolve(
-            request, catalogue=app.catalogue, models_dir=app.settings.models_dir
-        )
+        candidates = resolve(request)
         usable = [candidate for candidate in candidates if quality.loss(candidate) <= choose.USABLE_LOSS]
         if not usable:
             return None

@@ -6,6 +6,7 @@ leaves the figures of a plan alone and adds the reason to it.
 
 import asyncio
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from daemon.app import App
 from daemon.planning import reconcile
+from daemon.planning.computations import PLANNING, estimate_memory
 from daemon.planning.reconcile import CheckedFlags, Differences, PlanHistory
 from domain.errors import BadModelError, DownloadError, EngineError, UsageError
 from domain.hardware import Hardware
@@ -23,11 +25,9 @@ from launchers.base import Capabilities
 from launchers.llama_cpp.dry_run import FIT_PARAMS, DeviceUsage, DryRunReport
 from launchers.process.engine import EngineProcess
 from planner.llama_cpp.context_params import EngineTool
-from planner.llama_cpp.estimate import memory_layout
 
 log = logging.getLogger(__name__)
 
-HEADER_WITHIN_S = 10.0
 RETRY_S = 600.0
 
 
@@ -63,7 +63,7 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
         if checked is None:
             dry_run = DryRun(plan.weights, plan.flags, candidates, caps, machine)
             try:
-                differences = await asyncio.to_thread(run_dry, app, dry_run)
+                differences = await run_dry(app, dry_run)
             except (EngineError, DownloadError, BadModelError, UsageError) as error:
                 log.info("plan not checked: model=%s why=%s", plan.model, error)
                 return unchecked(plan, history.nearest(plan.flags), machine, str(error))
@@ -108,8 +108,8 @@ async def read_back(app: App, plan: Plan, caps: Capabilities, process: EnginePro
     return replace(corrected, confidence=Confidence.MEASURED, fits=plan.fits)
 
 
-def run_dry(app: App, dry_run: DryRun) -> Differences:
-    """Blocks. A failure is repeated for RETRY_S without another run, so that not every plan waits for a build
+async def run_dry(app: App, dry_run: DryRun) -> Differences:
+    """A failure is repeated for RETRY_S without another run, so that not every plan waits for a build
     that hangs. Raises: EngineError, DownloadError, BadModelError, UsageError."""
     exact = (model for model in dry_run.candidates if _is_exact(model, dry_run.weights))
     shape = next((model.shape for model in exact), None)
@@ -121,7 +121,7 @@ def run_dry(app: App, dry_run: DryRun) -> Differences:
     if why and time.monotonic() - failed_s < RETRY_S:
         raise EngineError(why)
     try:
-        return _compared(_reported(app, dry_run), shape, dry_run)
+        return await _compared(app, await _reported(app, dry_run), shape, dry_run)
     except (EngineError, DownloadError, BadModelError, UsageError) as error:
         app.hardware_cache.failed_dry_runs[dry_run.key] = (time.monotonic(), str(error))
         raise
@@ -131,22 +131,29 @@ def _is_exact(candidate: ResolvedModel, weights: Weights) -> bool:
     return candidate.exact and candidate.weights == weights
 
 
-def _reported(app: App, dry_run: DryRun) -> DryRunReport:
+async def _reported(app: App, dry_run: DryRun) -> DryRunReport:
     began_s = time.monotonic()
     try:
-        with tempfile.TemporaryDirectory(prefix="node-daemon-", ignore_cleanup_errors=True) as folder:
-            replica = app.adapters.replica(dry_run.weights, Path(folder), HEADER_WITHIN_S)
-            report = app.adapters.ask_memory(dry_run.flags, dry_run.caps, replica)
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="node-daemon-"))
+        try:
+            path = await app.adapters.write_replica(dry_run.weights, folder)
+            report = await asyncio.get_running_loop().run_in_executor(
+                app.engine_threads, app.adapters.ask_memory, dry_run.flags, dry_run.caps, path
+            )
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     except OSError as error:
         raise EngineError(f"the model file for its dry run can't be written: {error.strerror}") from error
     log.info("dry run: engine=%s after_s=%.3f", report.program, time.monotonic() - began_s)
     return report
 
 
-def _compared(report: DryRunReport, shape: ModelShape, dry_run: DryRun) -> Differences:
+async def _compared(app: App, report: DryRunReport, shape: ModelShape, dry_run: DryRun) -> Differences:
     """With the estimate for the program that reported: it reserves less than the server that runs."""
     tool = EngineTool.FIT_PARAMS if report.program == FIT_PARAMS else EngineTool.DRY_RUN
-    estimated = memory_layout(shape, dry_run.flags, dry_run.machine, tool=tool).memory
+    estimated = await app.adapters.workers.run(
+        "estimating memory", estimate_memory, shape, dry_run.flags, dry_run.machine, tool, limits=PLANNING
+    )
     differences = reconcile.differences(estimated, report.devices)
     if differences is None:
         devices = ", ".join(usage.name for usage in report.devices if usage.is_device) or "none"

@@ -1,15 +1,20 @@
 """The table of launches: what was asked for, whether it is desired, and what came of it."""
 
 import json
+import logging
 import sqlite3
+from collections.abc import Mapping
+from typing import Any
 
 from daemon.state.database import Database
 from daemon.state.records import LaunchRecord, LaunchRequest, now
-from daemon.state.rows import dump, load, load_optional, readable
+from daemon.state.rows import UNREADABLE, dump, load, load_optional, readable
 from daemon.state.unreadable import Unreadable
 from domain.launch import LaunchState
 from domain.plan import Plan
 from launchers.readiness import Ready
+
+log = logging.getLogger(__name__)
 
 
 class LaunchTable:
@@ -20,20 +25,7 @@ class LaunchTable:
         self._unreadable = unreadable
 
     def save(self, launch: LaunchRecord) -> None:
-        values = {
-            "name": launch.request.name,
-            "request": dump(launch.request),
-            "desired": launch.desired,
-            "plan": None if launch.plan is None else dump(launch.plan),
-            "fingerprint": launch.fingerprint,
-            "ready": None if launch.ready is None else dump(launch.ready),
-            "reused": json.dumps(launch.reused),
-            "state": launch.state.value,
-            "since": launch.since,
-            "restarts": launch.restarts,
-            "last_error": launch.last_error,
-            "created_at": now(),
-        }
+        values = _columns(launch) | {"name": launch.request.name, "created_at": now()}
         columns, places = ", ".join(values), ", ".join(f":{key}" for key in values)
         unchanged = ("name", "created_at")
         updates = ", ".join(f"{key} = excluded.{key}" for key in values if key not in unchanged)
@@ -60,7 +52,32 @@ class LaunchTable:
         return readable(rows, _record, lambda row, error: self._unreadable.report(row["name"], error))
 
 
-def _record(row: sqlite3.Row) -> LaunchRecord:
+def _columns(launch: LaunchRecord) -> dict[str, object]:
+    return {
+        "request": dump(launch.request),
+        "desired": launch.desired,
+        "plan": None if launch.plan is None else dump(launch.plan),
+        "fingerprint": launch.fingerprint,
+        "ready": None if launch.ready is None else dump(launch.ready),
+        "reused": json.dumps(launch.reused),
+        "state": launch.state.value,
+        "since": launch.since,
+        "restarts": launch.restarts,
+        "last_error": launch.last_error,
+        "replaced": None if launch.replaced is None else json.dumps(_columns(launch.replaced)),
+    }
+
+
+def _replaced(text: str | None) -> LaunchRecord | None:
+    """One that can't be read costs itself alone, not the launch that replaces it."""
+    try:
+        return None if text is None else _record(json.loads(text))
+    except UNREADABLE as error:
+        log.warning("replaced launch can't be read: %s", error)
+        return None
+
+
+def _record(row: sqlite3.Row | Mapping[str, Any]) -> LaunchRecord:
     return LaunchRecord(
         request=load(LaunchRequest, row["request"]),
         desired=bool(row["desired"]),
@@ -72,4 +89,5 @@ def _record(row: sqlite3.Row) -> LaunchRecord:
         reused=tuple(json.loads(row["reused"])),
         restarts=row["restarts"],
         last_error=row["last_error"],
+        replaced=_replaced(row["replaced"]),
     )

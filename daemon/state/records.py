@@ -1,6 +1,6 @@
 """The values that the store holds: launches, pulls, runs, events."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from domain.download import DownloadPolicy
@@ -43,7 +43,8 @@ class PullRecord:
 @dataclass(frozen=True, slots=True)
 class LaunchRecord:
     """A launch as the store holds it. ``ready`` is the last answer, ``None`` if it never answered;
-    ``fingerprint`` says for which machine and engine ``plan`` was made."""
+    ``fingerprint`` says for which machine and engine ``plan`` was made. ``replaced`` is the launch at rest
+    that had the name before: it gets the name back where this one fails before it ever served."""
 
     request: LaunchRequest
     desired: bool
@@ -55,6 +56,7 @@ class LaunchRecord:
     reused: tuple[str, ...] = ()
     restarts: int = 0
     last_error: str | None = None
+    replaced: "LaunchRecord | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,15 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class LaunchDetails:
-    """One launch in full, as the API shows it. ``history`` ends with its current state."""
+    """One launch in full, as the API shows it. ``history`` ends with its current state; ``options`` are those
+    of the request."""
 
     launch: LaunchRow
     plan: Plan | None
     measured: Ready | None
     reused: tuple[str, ...]
     history: tuple[Transition, ...] = ()
+    options: LaunchOptions = field(default_factory=LaunchOptions)
 
 
 def now() -> str:

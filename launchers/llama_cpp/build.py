@@ -32,7 +32,7 @@ ISA = {
     "AVX512_BF16": "avx512_bf16",
 }
 SPELLINGS = {"avx512_vbmi": {"avx512_vbmi", "avx512vbmi"}}
-SYSTEM_INFO = re.compile(r"system_info:.*\bCPU : (.*)")
+SYSTEM_INFO = re.compile(r"system_info:.{0,512}\bCPU : (.*)")
 
 
 def environment(path: str) -> dict[str, str]:

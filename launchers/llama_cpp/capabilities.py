@@ -109,7 +109,7 @@ def parse_devices(output: str) -> tuple[EngineDevice, ...]:
 
 def _backends(path: Path, devices: Iterable[EngineDevice], flags: frozenset[str]) -> tuple[str, ...]:
     """From its present devices, the libraries beside it, and its options."""
-    names = {re.sub(r"\d+$", "", device.name).lower() for device in devices}
+    names = {device.name.rstrip("0123456789").lower() for device in devices}
     names |= {
         file.name.removeprefix("libggml-").partition(".")[0] for file in path.parent.glob("libggml-*.so*")
     }

@@ -95,7 +95,7 @@ FAILURES: tuple[Failure, ...] = (
     ),
     Failure(
         "out_of_device_memory",
-        r"(ErrorOutOfDeviceMemory|(?:cuda|hip)Malloc failed: out of memory|\w+ error: out of memory)",
+        r"(ErrorOutOfDeviceMemory|(?:cuda|hip)Malloc failed: out of memory|\w{1,64} error: out of memory)",
         "out of device memory ({1})",
         SMALLER,
     ),
@@ -151,9 +151,10 @@ DEGRADATIONS: tuple[Failure, ...] = (
     ),
 )
 BUFFER = re.compile(
-    r"(?P<device>\S+)\s+(?P<what>model|KV|RS|compute|output) buffer size =\s*(?P<mib>[\d.]+) MiB"
+    r"(?P<device>\S{1,64})\s{1,64}(?P<what>model|KV|RS|compute|output) buffer size ="
+    r"\s{0,64}(?P<mib>[\d.]{1,32}) MiB"
 )
-ON_HOST = re.compile(r"CPU|AMX$|.*_Host$")  # AMX: what ggml-cpu repacks for it, ggml-cpu/amx/amx.cpp
+ON_HOST = re.compile(r"CPU|AMX$|\S{0,64}_Host$")  # AMX: what ggml-cpu repacks for it, ggml-cpu/amx/amx.cpp
 
 
 @dataclass(frozen=True, slots=True)

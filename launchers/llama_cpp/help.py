@@ -7,7 +7,7 @@ from dataclasses import dataclass
 NAME = re.compile(r"-{1,2}[A-Za-z][\w.-]*")
 DESCRIPTION_COLUMN = 40
 ALLOWED = re.compile(r"allowed values: (.+)")
-BULLET = re.compile(r"\s+- ([\w+-]+)(?: \(default\))?:")
+BULLET = re.compile(r"\s{1,120}- ([\w+-]{1,64})(?: \(default\))?:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _operand(rest: str, used: int) -> str:
 
 
 def _values(operand: str, below: list[str]) -> tuple[str, ...]:
-    if inside := re.fullmatch(r"\{([^}]+)\}|\[([^\]]+)\]|<(\d(?:\|\d)+)>", operand):
+    if inside := re.fullmatch(r"\{([^}]{1,512})\}|\[([^\]]{1,512})\]|<(\d(?:\|\d){1,64})>", operand):
         return tuple(re.split(r"[,|]", next(filter(None, inside.groups()))))
     for line in below:
         if allowed := ALLOWED.search(line):

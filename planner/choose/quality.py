@@ -2,6 +2,7 @@
 
 from domain.errors import UsageError
 from domain.model import ResolvedModel
+from domain.suggestions import near, quants_by_size
 from planner.engine import ENGINES
 
 # Below this difference two quants answer alike, and the smaller one is better: F16 and Q8_0 lose 0.002 and
@@ -31,7 +32,15 @@ def filter_by_quality(models: tuple[ResolvedModel, ...], quality: str | None) ->
         return matching or (min(models, key=loss),)
     matching = tuple(model for model in models if model.weights.quant.upper() == quality.upper())
     if not matching:
-        names = ", ".join(sorted({model.weights.quant for model in models}))
-        levels = ", ".join(QUALITY_LEVELS)
-        raise UsageError(f"there is no quant {quality}", hint=f"give one of {names}, or {levels}")
+        raise _unknown_quality(models, quality)
     return matching
+
+
+def _unknown_quality(models: tuple[ResolvedModel, ...], quality: str) -> UsageError:
+    sizes = {model.weights.quant: model.weights.size_bytes for model in models}
+    meant = near(quality, (*sizes, *QUALITY_LEVELS))
+    guess = f"did you mean {', '.join(meant)}? " if meant else ""
+    hint = (
+        f"{guess}{'Give' if meant else 'give'} one of {quants_by_size(sizes)}, or {', '.join(QUALITY_LEVELS)}"
+    )
+    return UsageError(f"there is no quant {quality}", hint=hint)

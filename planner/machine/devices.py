@@ -82,7 +82,7 @@ def visible_devices(hardware: Hardware, flags: LlamaFlags) -> tuple[Device, ...]
 
 def select_devices(available: tuple[Device, ...], names: tuple[str, ...]) -> tuple[Device, ...]:
     """The devices that ``-dev CUDA1,CUDA0`` names by number, in its order; all if it names none."""
-    numbers = [re.search(r"(\d+)(\[.*\])?$", name) for name in names]
+    numbers = [re.search(r"(\d{1,6})(\[[^\]]{0,256}\])?$", name) for name in names]
     by_index = {device.index: device for device in available}
     selected = [by_index.get(int(number.group(1))) for number in numbers if number]
     return tuple(device for device in selected if device) or available

@@ -19,7 +19,7 @@ VENDORS = {
 }
 DRIVERS = {"10de": ("nvidia",), "1002": ("amdgpu",), "8086": ("xe", "i915")}
 
-SLOT = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+SLOT = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 DISPLAY, ACCELERATOR = 0x03, 0x12
 ACCELERATOR_GPUS = ("1002",)  # Instinct; Intel's of this class are NPUs
 SIGNAL_PROCESSOR = 0x1180  # the class of AMD's NPUs

@@ -61,6 +61,17 @@ def probe(root: Path) -> Limits:
     )
 
 
+def own_group(root: Path) -> Path | None:
+    """The folder of this process's group of version 2, ``None`` if it is in none."""
+    groups = parse_membership(sysfs.read(root / "proc/self/cgroup") or "")
+    mounts = parse_mounts(sysfs.read(root / "proc/self/mountinfo") or "") or default_mounts(groups)
+    for mount in mounts:
+        if mount.version == 2:
+            folders = _group_folders(root, mount, groups.get(""))
+            return folders[-1] if folders else None
+    return None
+
+
 def parse_membership(text: str) -> dict[str, str]:
     """Path by controller; that of version 2 has no name. ``4:memory:/a`` -> {"memory": "/a"}."""
     groups = {}
@@ -78,7 +89,7 @@ def parse_mounts(text: str) -> tuple[Mount, ...]:
     for line in text.splitlines():
         left, separator, right = line.partition(" - ")
         mount, filesystem = left.split(), right.split()
-        if not separator or len(mount) < 5 or not filesystem or filesystem[0] not in ("cgroup", "cgroup2"):
+        if not separator or len(mount) < 6 or not filesystem or filesystem[0] not in ("cgroup", "cgroup2"):
             continue
         version = 2 if filesystem[0] == "cgroup2" else 1
         controllers = frozenset(filesystem[-1].split(",")) if version == 1 else frozenset[str]()

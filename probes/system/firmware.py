@@ -19,7 +19,7 @@ DPKG_MAX_BYTES = 32 << 20
 INSTALLED = "install ok installed"
 
 PACMAN = Path("var/lib/pacman/local")
-PACMAN_ENTRY = re.compile(r"(.+)-(?:\d+:)?([0-9][^-]*)-[^-]+")
+PACMAN_ENTRY = re.compile(r"(.{1,128})-(?:\d{1,9}:)?([0-9][^-]{0,64})-[^-]{1,32}")
 
 RPM = (Path("usr/lib/sysimage/rpm/rpmdb.sqlite"), Path("var/lib/rpm/rpmdb.sqlite"))
 RPM_VERSION_TAG, RPM_STRING = 1001, 6  # rpmtag.h

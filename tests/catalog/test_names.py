@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.names import Alias, Local, Repo, Target, Url, Wheel, checked_path, nearest, parse, unknown_model
+from catalog.names import Alias, Local, Repo, Target, Url, Wheel, checked_path, parse, unknown_model
 from config.data import catalogue
 from domain.errors import BadModelError, UnknownModelError, UsageError
 
@@ -125,10 +125,19 @@ def test_paths_that_no_screen_can_show_are_refused(name: str) -> None:
         ("Gemma3_27B", "gemma-3-27b"),
     ],
 )
-def test_three_nearest_names_the_best_first(wrong: str, best: str) -> None:
-    near = nearest(wrong, catalogue())
+def test_what_may_have_been_meant_is_offered_the_best_first(wrong: str, best: str) -> None:
+    near = unknown_model(wrong, catalogue()).near
     assert near[0] == best
-    assert len(near) == 3
+    assert len(near) <= 3
+
+
+@pytest.mark.parametrize("wrong", ["asdfqwer", "hello-world", "claude", "nobody/asdfqwer"])
+def test_where_no_name_is_near_none_is_offered(wrong: str) -> None:
+    error = unknown_model(wrong, catalogue())
+    assert error.near == ()
+    assert error.hint == (
+        "node-ctl search WORDS finds models on the hub; a path, a URL or owner/repo works, too"
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,4 +152,4 @@ def test_three_nearest_names_the_best_first(wrong: str, best: str) -> None:
 def test_a_repository_is_compared_with_those_that_are_known(wrong: str, best: str) -> None:
     error = unknown_model(wrong, catalogue())
     assert error.near[0] == best
-    assert len(error.near) == 3
+    assert len(error.near) <= 3

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from catalog.download.download import fetch
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
-from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
+from domain.errors import BadModelError, DiskFullError, DownloadError, UnknownModelError, UsageError
 from domain.model import ResolvedModel, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
 from tests.catalog.resolving import resolve
@@ -29,11 +30,10 @@ def published(folder: Path, *quants: str) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in files.items()}
 
 
-def test_an_unknown_name_gets_the_three_nearest(tmp_path: Path) -> None:
+def test_an_unknown_name_gets_those_that_are_near(tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError) as caught:
         resolve_here("gpt-os-120b", tmp_path)
-    assert len(caught.value.near) == 3
-    assert caught.value.near[0] == "gpt-oss-120b"
+    assert caught.value.near == ("gpt-oss-120b", "gpt-oss-20b")
     assert "did you mean gpt-oss-120b" in caught.value.hint
 
 
@@ -133,7 +133,7 @@ def test_a_wheel_that_the_catalogue_does_not_know_is_refused(tmp_path: Path) -> 
 
 
 def test_a_repository_is_read_by_ranges(tmp_path: Path, hub: Hub) -> None:
-    padding = {"blk.1.big.weight": ((4096, 4096), PLAIN["output_norm.weight"][1])}
+    padding = {"blk.0.big.weight": ((4096, 4096), PLAIN["output_norm.weight"][1])}
     whole = gguf_file(tmp_path / "big.gguf", tensors={**PLAIN, **padding}).read_bytes()
     commit = hub.add("o/r", {"M-Q8_0.gguf": whole, "mmproj-F16.gguf": b"x" * 5000, "README.md": b"hello"})
     (found,) = resolve_here("o/r", tmp_path / "models")
@@ -143,6 +143,23 @@ def test_a_repository_is_read_by_ranges(tmp_path: Path, hub: Hub) -> None:
     assert found.weights.files[0].sha256 is not None
     assert len(found.shape.tensors) == len(PLAIN) + 1
     assert hub.sent_bytes < 600_000 < len(whole)
+
+
+def test_a_listing_without_sizes_leaves_them_to_the_headers(tmp_path: Path, hub: Hub) -> None:
+    files = published(tmp_path / "p", "Q4_K_M", "Q8_0")
+    files["M-Q8_0.gguf"] += bytes(5 << 20)
+    hub.faults.hides_sizes = True
+    hub.add("o/r", files)
+    sizes = {quant: len(files[f"M-{quant}.gguf"]) for quant in ("Q4_K_M", "Q8_0")}
+    found = {item.weights.quant: item.weights for item in resolve_here("o/r", tmp_path / "models")}
+    assert {quant: weights.size_bytes for quant, weights in found.items()} == sizes
+    assert {quant: weights.files[0].size_bytes for quant, weights in found.items()} == sizes
+    with pytest.raises(DiskFullError) as full:
+        list(fetch(found["Q8_0"], tmp_path / "models", free=lambda _: 1 << 20))
+    assert full.value.needs_bytes > sizes["Q8_0"]
+    with pytest.raises(UnknownModelError) as caught:
+        resolve_here("o/r:asdfqwer", tmp_path / "models")
+    assert caught.value.hint == "there are Q4_K_M, Q8_0"
 
 
 def test_the_vocabulary_is_fetched_once_for_all_quants(tmp_path: Path, hub: Hub) -> None:
@@ -160,9 +177,39 @@ def test_a_quant_can_be_asked_for(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", published(tmp_path / "p", "Q4_K_M", "Q8_0"))
     (found,) = resolve_here("o/r:q8_0", tmp_path)
     assert found.weights.quant == "Q8_0"
-    with pytest.raises(UnknownModelError, match="no quant Q2_K") as caught:
-        resolve_here("o/r:Q2_K", tmp_path)
-    assert set(caught.value.near) == {"Q4_K_M", "Q8_0"}
+
+
+def test_a_quant_that_a_repository_lacks_is_told_with_those_that_it_has(tmp_path: Path, hub: Hub) -> None:
+    files = published(tmp_path / "p", "Q4_K_M", "Q8_0", "F16")
+    files["M-Q8_0.gguf"] += bytes(5 << 20)
+    files["M-F16.gguf"] += bytes(9 << 20)
+    hub.add("o/r", files)
+    with pytest.raises(UnknownModelError, match="o/r: there is no quant Q4_K_S") as caught:
+        resolve_here("o/r:Q4_K_S", tmp_path)
+    assert caught.value.near == ("Q4_K_M",)
+    assert caught.value.hint == "did you mean Q4_K_M? There are Q4_K_M (0 MiB), Q8_0 (5 MiB), F16 (9 MiB)"
+    with pytest.raises(UnknownModelError) as far:
+        resolve_here("o/r:asdfqwer", tmp_path)
+    assert far.value.near == ()
+    assert far.value.hint == "there are Q4_K_M (0 MiB), Q8_0 (5 MiB), F16 (9 MiB)"
+    assert hub.gets("/resolve/") == [], "no header is fetched for that"
+
+
+@pytest.mark.usefixtures("silent_hub")
+@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize("name", ["gpt-oss-20b:Q9_9", "unsloth/gpt-oss-20b-GGUF:Q9_9", "smollm2-135m:Q9_9"])
+def test_without_a_hub_the_quants_that_the_catalogue_knows_are_told(
+    tmp_path: Path, name: str, *, offline: bool
+) -> None:
+    with pytest.raises(DownloadError, match="no quant Q9_9 is known, and the hub can't be asked") as caught:
+        resolve_here(name, tmp_path, offline=offline)
+    entry = CATALOGUE["smollm2-135m" if "smol" in name else "gpt-oss-20b"]
+    repos = (name.partition(":")[0],) if "/" in name else entry.gguf_repos
+    known = {row.quant: row.size_bytes for row in entry.quants if row.repo in repos}
+    known |= {entry.pypi.quant: entry.pypi.size_bytes} if entry.pypi and "/" not in name else {}
+    by_size = sorted(known, key=lambda quant: known[quant])
+    assert by_size
+    assert re.findall(r"(\S+) \([0-9.]+ [MG]iB\)", caught.value.hint) == by_size
 
 
 def test_what_is_complete_on_disk_needs_no_network(tmp_path: Path, hub: Hub) -> None:

@@ -8,7 +8,9 @@ import pytest
 from config import fallback, paths
 from config.loading import Loaded, effective, load, read
 from config.settings import Settings
+from domain.download import DownloadPolicy, Window
 from domain.errors import ConfigError
+from domain.units import GIB, MIB
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -244,7 +246,114 @@ def test_a_wrong_variable_is_refused_whatever_was_good(file: Path, monkeypatch: 
         started(file)
 
 
-def test_every_setting_is_documented_and_nothing_else_is() -> None:
+def test_a_file_that_can_t_be_read_is_named(file: Path) -> None:
+    file.symlink_to("/proc/self/mem")  # opens, and answers EIO to whoever reads its first byte
+    with pytest.raises(ConfigError, match=f"{file}: Input/output error") as caught:
+        load(file)
+    assert caught.value.hint == "node-daemon must be able to read it"
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_DAEMON_PORT_FIRST", "")
+    monkeypatch.setenv("NODE_DAEMON_LLAMA_SERVER", "")
+    assert (load().port_first, load().llama_server) == (18100, None)
+
+
+def test_settings_do_not_change_while_the_daemon_runs() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().offline = True
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("host_reserve_bytes", 0, None),
+        ("gpu_margin_bytes", 0, None),
+        ("disk_low_bytes", 0, None),
+        ("port_first", 1024, 18199),
+        ("port_last", 18100, 65535),
+        ("restart_stable_s", 0, None),
+        ("restart_loop", 1, None),
+        ("download_files", 1, 32),
+        ("disk_reserve_bytes", 0, None),
+        ("log_max_bytes", 65536, None),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_and_the_last_in_bounds_is_not(
+    name: str, least: int, most: int | None
+) -> None:
+    for value in (least, most if most is not None else least):
+        assert getattr(load(**{name: value}), name) == value
+    for value in (least - 1, *([most + 1] if most is not None else [])):
+        with pytest.raises(ConfigError, match=f"command line: .*{name}"):
+            load(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "name", ["ready_timeout_s", "restart_delay_s", "restart_delay_max_s", "probe_interval_s"]
+)
+def test_a_time_of_nothing_is_refused(name: str) -> None:
+    assert getattr(load(**{name: 0.5}), name) == 0.5
+    with pytest.raises(ConfigError, match=f"{name} = 0"):
+        load(**{name: 0})
+
+
+def test_ports_below_those_of_users_and_beyond_the_last_are_refused() -> None:
+    assert load(port_first=40000, port_last=40000).port_last == 40000
+    for port in (1023, 65536):
+        with pytest.raises(ConfigError, match="port_first"):
+            load(port_first=port, port_last=65535)
+        with pytest.raises(ConfigError, match="port_last"):
+            load(port_first=1024, port_last=port)
+
+
+def test_downloads_have_the_owner_s_limits() -> None:
+    assert load().download_policy == DownloadPolicy(None, None, GIB, 4)
+    limited = load(
+        download_limit="20MB/s", download_window="01:00-06:00", disk_reserve_bytes=5, download_files=2
+    )
+    assert limited.download_policy == DownloadPolicy(20_000_000, Window(60, 360), 5, 2)
+
+
+@pytest.mark.parametrize(("name", "value"), [("download_limit", "fast"), ("download_window", "at night")])
+def test_limits_of_downloads_that_nobody_can_read_are_refused_at_the_start(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"command line: {name} = '{value}': '{value}' is no"):
+        load(**{name: value})
+
+
+def test_weights_of_other_tools_are_looked_for_in_their_folders(home: Path, tmp_path: Path) -> None:
+    cache, ollama = home / ".cache/huggingface/hub", home / ".ollama/models"
+    assert load().places == (cache, ollama)
+    assert load(models_dir=cache).places == (ollama,), "our own folder is no other tool's"
+
+
+DEFAULTS = {"none": None, "the planner's": None, "`false`": False, "`info`": "info", "`/`": Path("/")}
+
+
+def settings_page() -> dict[str, str]:
+    """The documented defaults by name."""
     rows = [line for line in (ROOT / "docs/settings.md").read_text().splitlines() if line.startswith("| `")]
-    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-    assert documented == set(Settings.model_fields)
+    return {
+        name: default.strip()
+        for names, defaults in (row.split("|")[1:3] for row in rows)
+        for name, default in zip(
+            re.findall(r"`(\w+)`", names),
+            defaults.split(",") if names.count("`") > 2 else [defaults],
+            strict=True,
+        )
+    }
+
+
+def test_every_setting_is_documented_and_nothing_else_is() -> None:
+    assert set(settings_page()) == set(Settings.model_fields)
+
+
+def test_the_documented_defaults_are_those_that_hold() -> None:
+    settings = load()
+    paths_of_the_user = {"state_dir", "models_dir", "engines_dir", "socket", "hub_cache", "ollama_models"}
+    documented = settings_page()
+    for name in documented.keys() - paths_of_the_user:
+        figure, _, unit = documented[name].partition(" ")
+        size = {"GiB": GIB, "MiB": MIB, "": 1}.get(unit)
+        value = int(figure) * size if figure.isdigit() and size else DEFAULTS[documented[name]]
+        assert getattr(settings, name) == value, name

@@ -20,8 +20,9 @@ differs from the commands.
 
 With `--json` only the daemon's answer goes to standard output; notes and progress go to standard error. An
 error is also an object: `{{"error": {{"code", "message", "hint", "line"}}}}`, where `line` is a line of the
-engine's output. `logs` and `events` print one object per line. The formats are those of the API, which the
-daemon describes at `/openapi.json`.
+engine's output. `logs`, `events` and `chat` print one object per line; `stop`, `start` and `restart` of
+several launches print a list, in which an error is `{{"name", "error"}}`. The formats are those of the API,
+which the daemon describes at `/openapi.json`.
 
 | exit status | error codes |
 |---|---|
@@ -29,10 +30,11 @@ daemon describes at `/openapi.json`.
 
 The daemon is found at `--socket` or `NODE_DAEMON_SOCKET`, if given; else at the socket in the user's
 settings, then at that of the system service. A daemon of the user that lost its socket is found by the
-lock of its state directory. If none answers and the system service is not installed,
-`launch`, `plan`, `compare`, `estimate`, `probe`, `doctor`, `search`, `pull` and `adopt` start one for the
-user, which serves its launches again.
-`NO_COLOR` is honoured. In a pipe, output has no colours and is not wrapped.
+lock of its state directory. If none answers and the system service is not installed, `launch`, `run`,
+`start`, `show`, `plan`, `compare`, `estimate`, `probe`, `doctor`, `search`, `pull` and `adopt` start one for
+the user, which serves its launches again.
+`NO_COLOR` is honoured. On a terminal, tables have as many columns as fit. In a pipe, output has no colours
+and is not wrapped. What the encoding of the output lacks is written in ASCII, or as `?`.
 """
 SECTION = """
 ## {title}

@@ -3,12 +3,17 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from domain.serialization import to_json
 from tests.conftest import ROOT
+from tests.ctl import answers
+from tests.fakes.conversation import ConversationEngine
 from tests.fakes.daemon_server import FakeDaemon, serving
 
 
@@ -30,19 +35,26 @@ class Ctl:
     def argv(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "ctl.main", *args]
 
-    def run(self, argv: list[str], **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def run(
+        self, argv: list[str], *, stdin: bytes | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """``stdin`` is piped into it, else it has /dev/null."""
+        done = subprocess.run(
             argv,
             cwd=ROOT,
             env={**self.env, **env},
             capture_output=True,
-            text=True,
-            timeout=60,
+            timeout=240,  # a bound for a machine that is busy, not a measure
             check=False,
+            **({"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}),
         )
+        out, err = (text.decode().replace("\r\n", "\n") for text in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(argv, done.returncode, out, err)
 
-    def __call__(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return self.run(self.argv(*args), **env)
+    def __call__(
+        self, *args: str, stdin: bytes | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        return self.run(self.argv(*args), stdin=stdin, **env)
 
 
 @pytest.fixture
@@ -52,9 +64,37 @@ def ctl(tmp_path: Path) -> Ctl:
 
 
 @pytest.fixture
+def owner(ctl: Ctl) -> Iterator[Ctl]:
+    """An owner of this very machine, with a real daemon on a socket of their own beside whatever is installed
+    here."""
+    ctl.env |= {
+        "NODE_DAEMON_SYSROOT": "/",
+        "NODE_DAEMON_SOCKET": str(ctl.home / "own.sock"),
+        "NODE_DAEMON_OFFLINE": "1",
+    }
+    yield ctl
+    ctl("shutdown")
+
+
+@pytest.fixture
 def daemon(ctl: Ctl) -> Iterator[FakeDaemon]:
     """A fake daemon on the socket that ``ctl`` finds."""
     socket = ctl.home / "d.sock"
     ctl.env["NODE_DAEMON_SOCKET"] = str(socket)
     with serving(socket) as fake:
         yield fake
+
+
+@pytest.fixture
+def engine(daemon: FakeDaemon) -> Iterator[ConversationEngine]:
+    """``smol`` is served by it."""
+    engine = ConversationEngine()
+    thread = threading.Thread(target=engine.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    row = replace(answers.ROW, endpoint=f"http://127.0.0.1:{engine.server_port}")
+    daemon.on("GET /v1/launches/smol", answers.DETAIL | {"launch": to_json(row)})
+    daemon.on("GET /v1/launches", [to_json(row)])
+    yield engine
+    engine.shutdown()
+    thread.join()
+    engine.server_close()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class Terminal:
@@ -20,12 +20,20 @@ class Terminal:
         self.child = child
         self.screen = ""
 
-    def until(self, text: str) -> None:
-        """Reads until ``text`` was drawn."""
+    def until(self, text: str, *, after: str = "") -> None:
+        """Reads until ``text`` was drawn, below ``after``."""
         end = time.monotonic() + WAIT_S
-        while text not in self.screen:
+        while text not in self.screen.partition(after)[2] if after else text not in self.screen:
             assert time.monotonic() < end, f"{text!r} was not drawn: {self.screen!r}"
             assert self._read(0.5) or self.child.poll() is None, f"{text!r} was not drawn: {self.screen!r}"
+
+    def until_after(self, text: str, count: int) -> None:
+        """Reads until ``count`` characters were drawn after ``text``."""
+        self.until(text)
+        end = time.monotonic() + WAIT_S
+        while len(self.screen.partition(text)[2]) < count:
+            assert time.monotonic() < end, f"too little was drawn after {text!r}: {self.screen!r}"
+            self._read(0.5)
 
     def press(self, key: bytes) -> None:
         os.write(self._master, key)

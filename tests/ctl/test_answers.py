@@ -235,7 +235,7 @@ def test_a_table_in_a_pipe_is_one_line_a_launch(ctl: Ctl, daemon: FakeDaemon) ->
     out = ctl("ps", COLUMNS="40").stdout.splitlines()
     assert len(out) == 4
     assert out[1].split()[:3] == ["smol", "ready", "owner/" + "x" * 200]
-    assert out[1].rstrip().endswith("http://127.0.0.1:18100")
+    assert out[1].rstrip().endswith("http://127.0.0.1:18100/v1")
     assert out[3] == "big: out of memory on GPU0"
 
 

@@ -18,6 +18,7 @@ from launchers.ports import free_port
 from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
+from tests.fakes.conversation import ConversationEngine
 from tests.fakes.daemon_server import FakeDaemon
 
 CAPITAL = "The capital of France is Paris."
@@ -82,6 +83,42 @@ def test_with_one_model_ready_its_name_may_be_left_out(ctl: Ctl, serving: Servin
         "tokens_per_s": pytest.approx(93.27, abs=0.01),
         "finish_reason": "stop",
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "question"),
+    [
+        pytest.param(
+            ["smol", "Summarise this."], b"a\nb\n", "a\nb\n\nSummarise this.", id="before a question"
+        ),
+        pytest.param(["smol", "-"], b"a question\n", "a question", id="a dash is the question"),
+        pytest.param(["-"], b"a question\n", "a question", id="a dash without a name"),
+        pytest.param(["smol"], b"a question\n", "a question", id="a name alone"),
+        pytest.param(["smol", "Why?"], b"", "Why?", id="an empty pipe"),
+    ],
+)
+def test_standard_input_is_asked_about(
+    ctl: Ctl, daemon: FakeDaemon, engine: ConversationEngine, words: list[str], stdin: bytes, question: str
+) -> None:
+    assert ctl("ask", *words, stdin=stdin).returncode == 0
+    assert engine.said == [[question]]
+
+
+@pytest.mark.parametrize(
+    ("stdin", "says"),
+    [
+        pytest.param(b"x" * (4 * 2**20 + 1), "standard input is longer than 4 MiB", id="too long"),
+        pytest.param(b"caf\xe9", "standard input is not text in UTF-8: byte 0xe9 at 3", id="not UTF-8"),
+        pytest.param(b"\n", "the question on standard input is empty", id="empty"),
+    ],
+)
+def test_standard_input_that_can_not_be_asked_is_bad_usage(
+    ctl: Ctl, serving: Serving, stdin: bytes, says: str
+) -> None:
+    serving()
+    done = ctl("ask", "smol", "-", stdin=stdin)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
 
 
 def test_without_the_engines_own_figure_the_rate_is_measured_here(ctl: Ctl, serving: Serving) -> None:

@@ -30,7 +30,7 @@ def completed(ctl: Ctl, *words: str) -> list[str]:
 
 
 def test_commands_are_completed(ctl: Ctl) -> None:
-    assert completed(ctl, "s") == ["stop", "search", "status", "shutdown", "service"]
+    assert completed(ctl, "s") == ["show", "start", "stop", "search", "status", "shutdown", "service"]
 
 
 def test_options_of_a_command_are_completed(ctl: Ctl) -> None:

@@ -72,7 +72,9 @@ def test_every_code_of_the_domain_has_an_exit_status() -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        pytest.param(["launc"], "Did you mean 'launch'", id="a typo in the command"),
+        pytest.param(["launc"], "did you mean launch?", id="a typo in the command"),
+        pytest.param(["service", "instal"], "did you mean install,", id="a typo in a command of a group"),
+        pytest.param(["asdfqwer"], "hint: node-ctl --help lists them", id="a command like none"),
         pytest.param(["launch"], "MODEL", id="no model"),
         pytest.param(["launch", "m", "--contxt", "1"], "--context", id="a typo in an option"),
         pytest.param(["plan", "m", "--context", "many"], "--context", id="a number that is none"),

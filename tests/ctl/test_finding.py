@@ -239,7 +239,7 @@ def test_where_two_daemons_run_each_answer_says_whose_it_is(
 ) -> None:
     system = ctl.home / "system.sock"
     monkeypatch.setattr("config.paths.SYSTEM_SOCKET", system)
-    monkeypatch.setattr("ctl.show.daemons.SYSTEM_SOCKET", system)
+    monkeypatch.setattr("ctl.autostart.SYSTEM_SOCKET", system)
     for name, value in ctl.env.items():
         monkeypatch.setenv(name, value)
     own, row = ctl.home / "node-daemon.sock", to_json(answers.ROW)

@@ -1,24 +1,11 @@
 """The main job through the front door: real daemon, real llama-server, real weights, node-ctl alone."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.ctl.conftest import Ctl
-
-
-@pytest.fixture
-def owner(ctl: Ctl) -> Iterator[Ctl]:
-    """An owner of this very machine, on a socket of their own beside whatever is installed here."""
-    ctl.env |= {
-        "NODE_DAEMON_SYSROOT": "/",
-        "NODE_DAEMON_SOCKET": str(ctl.home / "own.sock"),
-        "NODE_DAEMON_OFFLINE": "1",
-    }
-    yield ctl
-    ctl("shutdown")
 
 
 @pytest.mark.engine

@@ -1,5 +1,6 @@
 """Help: every command has examples that parse, and asking for help loads nothing heavy."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from ctl.main import COMMANDS, _load, app
 from tests.conftest import ROOT
 from tests.ctl.cli_page import pages
 from tests.ctl.conftest import Ctl
+from tests.fakes.daemon_server import FakeDaemon
 
 HEAVY = ("rich", "httpx", "pydantic", "fastapi", "uvicorn", "huggingface_hub", "http.client", "asyncio")
 ASKS = """
@@ -57,7 +59,7 @@ def test_the_list_of_the_service_cuts_no_line(ctl: Ctl) -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=" ".join)
 def test_every_command_has_a_help_page(ctl: Ctl, page: tuple[str, ...]) -> None:
-    done = ctl(*page, "--help")
+    done = ctl(*page, "-h")  # --help is that of docs/cli.md
     assert done.returncode == 0
     assert done.stdout.startswith(f"Usage: {' '.join(('node-ctl', *page))} ")
 
@@ -69,10 +71,17 @@ def test_every_command_has_examples_that_parse(ctl: Ctl, name: str) -> None:
     assert examples, shown
     group = typer.main.get_command(app)
     for example in examples:
-        words = shlex.split(example.partition(">")[0].partition(")")[0], comments=True)
+        words = shlex.split(re.split("[<>)]", example)[0], comments=True)
         assert words[0] == name
         with _load(name).make_context(name, words[1:], parent=typer.Context(group)) as context:
             assert context.command.name == name
+
+
+@pytest.mark.parametrize("alias", ["list", "ls"])
+def test_what_other_tools_call_it_works_too(ctl: Ctl, daemon: FakeDaemon, alias: str) -> None:
+    daemon.on("GET /v1/models", [])
+    assert ctl(alias).stdout == ctl("models").stdout
+    assert ctl(alias, "-h").stdout.startswith("Usage: node-ctl models ")
 
 
 def test_the_version_is_that_of_the_distribution(ctl: Ctl) -> None:

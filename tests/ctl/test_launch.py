@@ -84,9 +84,14 @@ def test_a_launch_that_is_on_its_way_is_joined(ctl: Ctl, launched: FakeDaemon) -
     assert "reused    the weights on the disk" in out
 
 
+def test_threads_are_measured_again_where_that_is_asked_for(ctl: Ctl, launched: FakeDaemon) -> None:
+    assert ctl("launch", "smollm2-135m", "--retune").returncode == 0
+    assert launched.asked[0].body == {"model": "smollm2-135m", "retune": True}
+
+
 def test_without_waiting_it_says_how_to_see_it(ctl: Ctl, launched: FakeDaemon) -> None:
     done = ctl("launch", "smollm2-135m", "--no-wait")
-    assert done.stdout == "launching smol\nwatch it with: node-ctl ps, node-ctl logs smol\n"
+    assert done.stdout == "launching smol\nwatch it with: node-ctl ps, node-ctl logs smol, node-ctl events\n"
     assert [asked.path for asked in launched.asked] == ["/v1/launches"]
 
 

@@ -1,11 +1,13 @@
 """A daemon in this process, over its real socket, with an engine that starts in a tenth of a second."""
 
 import asyncio
+import atexit
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import pytest
 
 from config.loading import load
 from config.settings import Settings
-from daemon.app import Adapters, App, real_adapters
+from daemon.app import IN_WORKERS, Adapters, App, real_adapters
+from daemon.isolation.fork_server import ForkServer
 from daemon.main import running
 from daemon.systemd_notify import SystemdNotifier
 from domain.errors import EngineError
@@ -97,13 +100,23 @@ def launcher() -> FakeLauncher:
     return FakeLauncher()
 
 
+@lru_cache(maxsize=1)
+def fork_server() -> ForkServer:
+    """Of all daemons of this test process: its imports take half a second."""
+    server = ForkServer(IN_WORKERS)
+    atexit.register(server.close)
+    return server
+
+
 def fake_adapters(settings: Settings, launcher: FakeLauncher) -> Adapters:
-    """The real adapters, with another engine and without the second of measuring RAM and disk."""
+    """The real adapters, with another engine, without the second of measuring RAM and disk, and without what
+    else uses the CPUs of the test machine."""
     caps = Capabilities(LLAMA_CPP, str(FAKE), version="fake")
     return replace(
-        real_adapters(settings),
+        real_adapters(settings, fork_server()),
         measure_bandwidth=lambda: 20e9,
         measure_read_rate=lambda: ReadRate(2e9, of_weights=True),
+        cpu_pressure=lambda: None,
         ask_runtimes=Runtimes,
         launchers={LLAMA_CPP: launcher, VLLM: vllm},
         engines=lambda: launcher.find(None),

@@ -1,4 +1,4 @@
-"""Small parts: progress, ledger, notify, logs, disks, names of errors."""
+"""Small parts: progress, notify, logs, disks, names of errors."""
 
 import asyncio
 import json
@@ -25,16 +25,14 @@ from daemon.launches.names import name_of
 from daemon.log_format import JournalFormatter, goes_to_journal
 from daemon.machine.cache import HardwareCache
 from daemon.machine.snapshot import probe_now, without_own_processes
-from daemon.planning.plan import with_free_memory_of
-from daemon.resources.ledger import Ledger, free_bytes, without
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
 from domain import errors
 from domain.accelerator import GpuProcess
-from domain.hardware import Gpu, Hardware, Memory
+from domain.hardware import Gpu, Hardware
 from domain.launch import Progress, Step
-from domain.plan import DeviceMemory, LaunchOptions
+from domain.plan import LaunchOptions
 from domain.serialization import to_json
 from launchers import query
 from tests.daemon.state.test_store import PLAN
@@ -76,68 +74,6 @@ async def test_following_ends_when_the_daemon_does() -> None:
     await asyncio.sleep(0.01)
     track.close()
     assert await asyncio.wait_for(following, 1) is None
-
-
-def plan_of(host_bytes: int, gpu_bytes: int) -> object:
-    rows = (("host", host_bytes), ("GPU0", gpu_bytes))
-    memory = tuple(DeviceMemory(device, 0, 0, 0, 0, count) for device, count in rows)
-    return replace(PLAN, memory=memory)
-
-
-def test_a_plan_for_less_memory_gets_back_what_was_taken_also_where_all_was() -> None:
-    machine = Hardware(
-        memory=Memory(available_bytes=100),
-        gpus=(Gpu("x", "amd", "X", memory_free_bytes=10), Gpu("y", "amd", "Y")),
-    )
-    reduced = without(machine, {"host": 40, "GPU0": 25, "GPU1": 5})
-    rows = (DeviceMemory("host", 0, 0, 0, 0, 0, 60), DeviceMemory("GPU0", 0, 0, 0, 0, 0, 0))
-    plan = replace(PLAN, memory=(*rows, DeviceMemory("GPU1", 0, 0, 0, 0, 0)))
-    memory = with_free_memory_of(plan, reduced, machine).memory
-    assert [row.free_bytes for row in memory] == [100, 10, None]
-
-
-def test_two_launches_in_flight_are_not_given_the_same_memory() -> None:
-    book = Ledger()
-    book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
-    book.reserve("b", plan_of(30, 1))  # type: ignore[arg-type]
-    machine = Hardware(
-        memory=Memory(available_bytes=100, cgroup_available_bytes=None),
-        gpus=(Gpu("x", "amd", "X", memory_free_bytes=10), Gpu("y", "amd", "Y")),
-    )
-    left = without(machine, book.reservations_of_others("b").device_bytes)
-    assert (free_bytes(left, "host"), free_bytes(left, "GPU0")) == (40, 5)
-    assert free_bytes(left, "GPU1") is None, "unknown stays unknown"
-    assert left.memory.cgroup_available_bytes is None
-    book.release("a")
-    assert book.reservations_of_others("b").device_bytes == {}
-
-
-def test_a_served_model_still_holds_the_weights_it_only_maps() -> None:
-    book = Ledger()
-    book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
-    book.settle("a", host_held_bytes=20)
-    assert book.reservations_of_others("b").device_bytes == {"host": 40}
-
-
-def test_a_plan_is_admitted_only_if_nobody_reserved_since_the_look() -> None:
-    book = Ledger()
-    look = book.reservations_of_others("b")
-    book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
-    assert not book.admit("b", plan_of(30, 1), look)  # type: ignore[arg-type]
-    assert "b" not in book.reserved
-    look = book.reservations_of_others("b")
-    book.release("a")
-    assert book.admit("b", plan_of(30, 1), look), "less is reserved than the plan reckoned with"  # type: ignore[arg-type]
-
-
-def test_a_plan_is_not_admitted_by_a_look_from_before_another_began_to_serve() -> None:
-    """Its reservation is smaller then, and what it uses is not in that look."""
-    book = Ledger()
-    book.reserve("a", plan_of(60, 5))  # type: ignore[arg-type]
-    look = book.reservations_of_others("b")
-    book.settle("a", host_held_bytes=60)
-    assert not book.admit("b", plan_of(30, 1), look)  # type: ignore[arg-type]
-    assert book.admit("b", plan_of(30, 1), book.reservations_of_others("b"))  # type: ignore[arg-type]
 
 
 def test_a_manager_at_an_abstract_address_is_told() -> None:

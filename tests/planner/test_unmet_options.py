@@ -1,5 +1,7 @@
 """Options that can't be met together are refused, with the nearest ones that can."""
 
+import re
+
 import pytest
 
 from domain.errors import UsageError
@@ -35,3 +37,21 @@ def test_a_speed_that_is_out_of_reach_is_refused_with_the_nearest() -> None:
     assert "--min-decode" in refused.value.hint
     unknown = build.hardware(gb_per_s=None)
     assert plan("a model", LLAMA, unknown, LaunchOptions(min_decode_tokens_per_s=5000)).fits
+
+
+@pytest.mark.parametrize(
+    ("quality", "begin"),
+    [
+        ("asdfqwer", "give one of "),
+        ("balnced", "did you mean balanced? Give one of "),
+        ("Q8", "did you mean Q8_0? "),
+    ],
+)
+def test_a_quality_that_is_none_is_told_with_those_that_there_are(quality: str, begin: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        plan("a model", LLAMA, build.CARD_24, LaunchOptions(quality=quality))
+    assert caught.value.hint.startswith(begin)
+    listed = re.findall(r"(\S+) \([0-9.]+ [MG]iB\)", caught.value.hint)
+    sizes = {model.weights.quant: model.weights.size_bytes for model in LLAMA}
+    assert listed == sorted(sizes, key=lambda quant: sizes[quant])
+    assert caught.value.hint.endswith(", or best, high, balanced, small")

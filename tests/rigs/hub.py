@@ -35,6 +35,10 @@ class Faults:
     ignore_ranges: bool = False
     damage: int = 0  # so many bodies arrive with another first byte
     retry_after: str = ""
+    portal: str = (
+        ""  # a network's page comes instead: "page", "login" (a redirect to it), "json" without data
+    )
+    hides_sizes: bool = False  # in listings, as some mirrors do
     gated: set[str] = field(default_factory=set)
     bad_tokens: set[str] = field(default_factory=set)
 
@@ -125,7 +129,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append(Request(self.command, self.path, dict(self.headers)))
-        if self.hub.faults.answer_status:
+        if self.hub.faults.portal:
+            self._portal(path)
+        elif self.hub.faults.answer_status:
             after = {"Retry-After": self.hub.faults.retry_after} if self.hub.faults.retry_after else {}
             self._answer(self.hub.faults.answer_status.pop(0), after, b"out of order")
         elif "/xet-read-token/" in path:
@@ -146,6 +152,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(404, {}, b"")
 
+    def _portal(self, path: str) -> None:
+        if self.hub.faults.portal == "json":
+            self._answer(200, {"Content-Type": "application/json"}, b'{"login": "required"}')
+        elif self.hub.faults.portal == "login" and path != "/login":
+            self._answer(302, {"Location": f"{self.hub.url}/login"}, b"")
+        else:
+            self._answer(200, {"Content-Type": "text/html"}, b"<html><body>Please log in</body></html>")
+
     do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
 
     def log_message(self, *args: object) -> None:
@@ -161,6 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._may_see(repo, revision):
             return
         siblings = [_sibling(name, data) for name, data in self.hub.repos[repo].items()]
+        hidden = {"size", "lfs", "blobId"} if self.hub.faults.hides_sizes else set()
+        siblings = [{key: item[key] for key in item.keys() - hidden} for item in siblings]
         if "/tree/" in path:
             body: object = [
                 {"type": "file", "path": item["rfilename"], "size": item["size"], "oid": item["blobId"]}

@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from catalog.formats.base import MAX_CONCURRENT_READS, FileTree, NotCachedError, QuantFiles
 from catalog.formats.gguf import reader
 from catalog.formats.gguf.quants import Contents, group_files
+from catalog.names import unknown_quant
 from catalog.request import FileSelection
 from domain.errors import BadModelError
-from domain.model import ModelShape, ResolvedModel
+from domain.model import ModelShape, ResolvedModel, WeightFile
 from domain.plan import LLAMA_CPP
 
 log = logging.getLogger(__name__)
@@ -27,19 +28,19 @@ def complete_quants(tree: FileTree) -> tuple[QuantFiles, ...]:
 
 def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel, ...]:
     """Raises: BadModelError where several models could be meant: a choice of quants must not become one of
-    models."""
+    models. UnknownModelError for a quant that a server does not have."""
     contents = group_files(selection.filter(tree.files))
     location = tree.origin.location or tree.origin.repo
-    quants = _select(contents, selection, location)
+    quants = _select(contents, selection, location, is_remote=tree.is_remote)
     shapes = _read_shapes(tree, quants)
     models = []
     for quant in quants:
         if shape := shapes.get(quant.quant):
             weights = dataclasses.replace(
                 tree.origin,
-                files=quant.files,
+                files=_with_size(quant.files, shape.file_bytes),
                 quant=quant.quant,
-                size_bytes=quant.size_bytes,
+                size_bytes=quant.size_bytes or shape.file_bytes,
                 beside=contents.companions,
             )
             models.append(ResolvedModel(weights, shape))
@@ -47,8 +48,11 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
     return tuple(models)
 
 
-def _select(contents: Contents, selection: FileSelection, location: str) -> tuple[QuantFiles, ...]:
-    """The quant that is asked for, or all if there is none of that name: the error then names them."""
+def _select(
+    contents: Contents, selection: FileSelection, location: str, *, is_remote: bool
+) -> tuple[QuantFiles, ...]:
+    """The quant that is asked for. If there is none of that name, all of a folder: the caller may find it
+    elsewhere; of a server none, whose headers would be fetched for nothing."""
     quants = contents.quants
     missing = [part for quant, part in contents.incomplete.items() if selection.has_quant(quant)]
     if missing and (selection.quant or not quants):
@@ -61,11 +65,22 @@ def _select(contents: Contents, selection: FileSelection, location: str) -> tupl
         if selection.has_quant(quant):
             raise _several_models(location, pair)
     if selection.quant:
-        return tuple(files for files in quants if selection.has_quant(files.quant)) or quants
+        matching = tuple(files for files in quants if selection.has_quant(files.quant))
+        if quants and not matching and is_remote:
+            sizes = {files.quant: files.size_bytes for files in quants}
+            raise unknown_quant(location, selection.quant, sizes)
+        return matching or quants
     if selection.most_bytes is None:
         return quants
     fitting = tuple(files for files in quants if files.size_bytes <= selection.most_bytes)
     return (*fitting, *quants[len(fitting) : len(fitting) + 1])
+
+
+def _with_size(files: tuple[WeightFile, ...], total_bytes: int) -> tuple[WeightFile, ...]:
+    """A single file whose size a listing does not tell has that of its model."""
+    if len(files) > 1 or files[0].size_bytes is not None:
+        return files
+    return (dataclasses.replace(files[0], size_bytes=total_bytes),)
 
 
 def _read_shapes(tree: FileTree, quants: Sequence[QuantFiles]) -> Mapping[str, ModelShape]:

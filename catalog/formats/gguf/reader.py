@@ -12,6 +12,7 @@ from pathlib import Path
 from catalog.formats.buffered_reader import BufferedReader
 from catalog.formats.byte_source import ByteSource, FileSource
 from catalog.formats.gguf.tensor_index import TensorLocation, read_tensors
+from catalog.formats.header_limits import check_shape
 from domain.errors import BadModelError
 from domain.model import MetadataValue, ModelShape
 
@@ -72,13 +73,15 @@ def read_model(
         raise BadModelError(f"{name} has no tensors")
     if len({tensor.name for tensor in tensors}) < len(tensors):
         raise BadModelError(f"{name}: two of its parts have the same tensor")
-    return ModelShape(
+    shape = ModelShape(
         architecture=_architecture_of(name, first),
         tensors=tensors,
         file_bytes=sum(header.file_bytes for header in headers),
         metadata=first.metadata,
         array_lengths=first.array_lengths,
     )
+    check_shape(name, shape)
+    return shape
 
 
 def part_names(name: str) -> tuple[str, ...]:

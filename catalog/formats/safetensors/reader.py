@@ -3,7 +3,6 @@
 Source of the format: the safetensors README: 8 bytes of length, a JSON object, then the data.
 """
 
-import json
 import struct
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +10,13 @@ from math import prod
 from typing import Any
 
 from catalog.formats.byte_source import ByteSource
+from catalog.formats.header_limits import MAX_NAME_CHARS, MAX_TENSORS, check_shape, check_tensor
+from catalog.formats.safetensors.json_reader import MAX_JSON_BYTES, TensorEntry, parse_object, parse_table
 from catalog.formats.safetensors.shards import CONFIG, INDEX
 from domain.errors import BadModelError
 from domain.model import MetadataValue, ModelShape, Scalar, Tensor
-from domain.units import MIB
 
-MAX_JSON_BYTES = 16 * MIB
+MAX_DEPTH = 16  # of objects in config.json
 MAX_LIST_LENGTH = 4096
 FIRST_READ_BYTES = 64 * 1024  # the whole header of a shard with about 500 tensors
 # Files that hold ``quantization_config`` if config.json does not, with the method. Source: vLLM 0.32.0,
@@ -44,7 +44,7 @@ def read_folder(
 ) -> ModelShape:
     """The shape of a model from its config.json and its safetensors ``names``. ``siblings`` may be files with
     its quantization_config. Raises: BadModelError."""
-    config = _parse_object(_read_all(open_source, CONFIG), CONFIG)
+    config = parse_object(_read_all(open_source, CONFIG), CONFIG)
     architecture = config.get("model_type")
     if not isinstance(architecture, str):
         raise BadModelError(f"{CONFIG} names no model_type")
@@ -57,19 +57,25 @@ def read_folder(
         finally:
             source.close()
 
+    tensors, file_bytes = dict[str, Tensor](), 0
     with ThreadPoolExecutor(threads) as pool:
-        tables = list(pool.map(read, names))
-    tensors = tuple({tensor.name: tensor for table, _ in tables for tensor in table}.values())
+        for table, size_bytes in pool.map(read, names):
+            tensors |= {tensor.name: tensor for tensor in table}
+            file_bytes += size_bytes
+            if len(tensors) > MAX_TENSORS:
+                raise BadModelError(f"{CONFIG}: its model has more than {MAX_TENSORS} tensors")
     if not tensors:
         raise BadModelError(f"{', '.join(names[:3])}: no file of the model has a tensor")
     metadata: dict[str, MetadataValue] = {"general.architecture": architecture}
     _flatten(config, architecture, metadata)
-    return ModelShape(architecture, tensors, sum(size_bytes for _, size_bytes in tables), metadata)
+    shape = ModelShape(architecture, tuple(tensors.values()), file_bytes, metadata)
+    check_shape(CONFIG, shape)
+    return shape
 
 
 def read_index(open_source: Opener) -> tuple[str, ...]:
     """The files that the index of a sharded model names. Raises: BadModelError."""
-    files = _parse_object(_read_all(open_source, INDEX), INDEX).get("weight_map")
+    files = parse_object(_read_all(open_source, INDEX), INDEX).get("weight_map")
     if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
         raise BadModelError(f"{INDEX} has no weight_map of tensors to files")
     return tuple(dict.fromkeys(files.values()))
@@ -83,7 +89,7 @@ def _quantization(
         return {}
     for name, method in METHOD_FILES.items():
         if name in siblings:
-            content = _parse_object(_read_all(open_source, name), name)
+            content = parse_object(_read_all(open_source, name), name)
             nested = content.get("quantization")  # ModelOpt's
             fields = nested if isinstance(nested, dict) else content
             return {"quantization_config": {"quant_method": method, **fields}}
@@ -104,24 +110,23 @@ def read_tensors(source: ByteSource) -> list[Tensor]:
     text = start[8 : 8 + length]
     if len(text) < length:
         text += source.read(8 + len(text), length - len(text))
-    header = _parse_object(text, source.name)
+    header = parse_table(text, source.name)
     header.pop("__metadata__", None)
     data_bytes = source.size_bytes - 8 - length
     return [_parse_tensor(source.name, name, entry, data_bytes) for name, entry in header.items()]
 
 
-def _parse_tensor(file: str, name: str, entry: Any, data_bytes: int) -> Tensor:
-    try:
-        kind, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        size_bytes = prod(shape) * DTYPE_BITS[kind] // 8
-        fits = 0 <= start <= end <= data_bytes and end - start == size_bytes
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadModelError(f"{file}: the tensor {name!r} has an invalid entry") from error
-    if not fits:
+def _parse_tensor(file: str, name: str, entry: TensorEntry, data_bytes: int) -> Tensor:
+    check_tensor(file, name, entry.shape)
+    bits, (start, end) = DTYPE_BITS.get(entry.dtype), entry.data_offsets
+    if bits is None:
+        raise BadModelError(f"{file}: the tensor {name!r} has the unknown type {entry.dtype[:16]!r}")
+    size_bytes = prod(entry.shape) * bits // 8
+    if not 0 <= start <= end <= data_bytes or end - start != size_bytes:
         raise BadModelError(
             f"{file} is truncated or damaged: {name!r} lies at {start} to {end} of {data_bytes} bytes of data"
         )
-    return Tensor(name, kind, shape, size_bytes)
+    return Tensor(name, entry.dtype, entry.shape, size_bytes)
 
 
 def _read_all(open_source: Opener, name: str) -> bytes:
@@ -134,22 +139,18 @@ def _read_all(open_source: Opener, name: str) -> bytes:
         source.close()
 
 
-def _parse_object(data: bytes, name: str) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BadModelError(f"{name} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise BadModelError(f"{name} is not a JSON object")
-    return value
-
-
-def _flatten(config: Mapping[str, Any], prefix: str, metadata: dict[str, MetadataValue]) -> None:
+def _flatten(
+    config: Mapping[str, Any], prefix: str, metadata: dict[str, MetadataValue], depth: int = 1
+) -> None:
     """``{"a": {"b": 1}}`` -> ``prefix.a.b``; lists of objects, long lists and nulls are left out."""
+    if depth > MAX_DEPTH:
+        raise BadModelError(f"{CONFIG}: more than {MAX_DEPTH} objects lie inside one another")
     for key, value in config.items():
         name = f"{prefix}.{key}"
+        if len(name) > MAX_NAME_CHARS:
+            raise BadModelError(f"{CONFIG}: the key {name[:60]!r}... has {len(name)} characters")
         if isinstance(value, Mapping):
-            _flatten(value, name, metadata)
+            _flatten(value, name, metadata, depth + 1)
         elif isinstance(value, Scalar):
             metadata[name] = value
         elif _is_list_of_scalars(value):

@@ -1,11 +1,11 @@
 """Strix Halo and other AMD APUs: can the GPU use enough of the RAM?"""
 
-import difflib
 from collections.abc import Mapping
 
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import Gpu, MemoryKind, ProblemKind
+from domain.suggestions import near
 from domain.units import GIB, MIB, gib
 from probes.gpus.amd.apu import PAGE_BYTES
 
@@ -13,7 +13,6 @@ from probes.gpus.amd.apu import PAGE_BYTES
 # has been raised, below it has been left at the default
 ENOUGH_SHARE = 0.7
 RESERVED_BYTES = 8 * GIB  # left to the system, without another source
-SIMILARITY = 0.75  # from which an unknown parameter counts as a misspelling
 WHY = "models that would fit are refused or run partly on the CPU"
 
 
@@ -65,8 +64,7 @@ def _misspelled(inputs: DoctorInput) -> tuple[Finding, ...]:
         parameters = inputs.system.modules.get(module)
         if not parameters or parameter in parameters:
             continue
-        similar = difflib.get_close_matches(parameter, parameters, n=1, cutoff=SIMILARITY)
-        if similar:
+        if similar := near(parameter, parameters):
             why = "the kernel ignores unknown parameters without a message"
             fix = f"write {module}.{similar[0]} in the kernel command line, then reboot"
             findings.append(warning(f"{name} is not a parameter of {module}", why=why, fix=fix))

@@ -80,7 +80,7 @@ async def _start(app: App, launch: Launch, placed: PlacedPlan) -> Ready:
 
 async def _serve(app: App, launch: Launch, ready: Ready) -> None:
     """The engine answers: settles its reservation, then stores and reports the launch."""
-    launch.ready, launch.attempts.last_error = ready, None
+    launch.ready, launch.attempts.last_error, launch.replaced = ready, None, None
     if launch.pid is not None:
         app.ledger.settle(launch.name, await asyncio.to_thread(held_bytes, launch.pid))
     launch.apply(Event.ANSWER)

@@ -1,17 +1,19 @@
-"""The fastest thread count, measured once with the real engine and model, then stored."""
+"""The fastest thread count, measured with the real engine and model, and stored for as long as it holds."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from daemon.app import App
 from daemon.launches.launch import Launch
 from daemon.launches.start.engine import choose_port, engine_gone, start_engine
+from daemon.launches.start.trial_record import ThreadTrial, TrialBasis, busy_note
 from daemon.launches.state_machine import Event
-from daemon.planning.speed_history import cpu_key, threads_key
+from daemon.planning.speed_history import cpu_key, threads_key, trial_key
 from domain.errors import EngineError
-from domain.hardware import Hardware
+from domain.hardware import Cpu, Hardware
 from domain.launch import Step
 from domain.plan import HOST, LlamaFlags, Plan
 from launchers import thread_trial
@@ -26,11 +28,12 @@ MIN_SPEEDUP = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadTrial:
-    """``rates`` are tokens a second by thread count."""
+class Measured:
+    """``stalled_share``: of the count that waited least. More threads than CPUs wait for each other, on an
+    idle machine, too."""
 
-    best: int
-    rates: dict[str, float]
+    rates: dict[int, float]
+    stalled_share: float | None
 
 
 async def with_tuned_threads(
@@ -38,38 +41,79 @@ async def with_tuned_threads(
 ) -> Plan:
     """``plan`` with the thread count that is fastest here; unchanged if an engine of the trial fails: if the
     real start fails too, it reports why."""
-    if not isinstance(plan.flags, LlamaFlags) or launch.request.options.threads or not cpu_matters(plan):
+    flags, cpu = plan.flags, machine.cpu
+    counts = thread_trial.candidate_counts(cpu.usable_cpus, cpu.quota_cpus, cpu.performance_cores)
+    needless = _why_needless(launch, plan, counts)
+    if not isinstance(flags, LlamaFlags) or needless:
+        if launch.retune:
+            launch.say(Step.TUNE, f"no thread counts to try: {needless}")
+        launch.retune = False
         return plan
-    key = threads_key(plan, caps, machine.cpu)
-    stored = await app.store.recall(ThreadTrial, key)
-    if stored is not None:
+    basis = TrialBasis.of(caps, cpu)
+    known = await _recall(app, plan, caps, cpu)
+    asked, launch.retune = launch.retune, False
+    recovering = launch.attempts.failures > 0
+    again = known.why_again(basis, asked=asked, recovering=recovering) if known else None
+    if known is not None and again is None:
         launch.reuse("the measured thread count")
-        return with_threads(plan, plan.flags, stored.best)
-    counts = thread_trial.candidate_counts(
-        machine.cpu.usable_cpus, machine.cpu.quota_cpus, machine.cpu.performance_cores
-    )
-    if len(counts) < 2:
-        return plan
+        return with_threads(plan, flags, known.best)
     launch.apply(Event.START)
-    launch.say(Step.TUNE, f"trying {', '.join(str(count) for count in counts)} threads")
+    why = f" again: {again}" if again else ""
+    launch.say(Step.TUNE, f"trying {', '.join(str(count) for count in counts)} threads{why}")
     try:
         async with app.measuring_lock:
-            rates = await _measure(app, launch, plan, plan.flags, caps, counts)
+            measured = await _measure(app, launch, plan, flags, caps, counts)
     except EngineError as error:
         if launch.engine is not None:  # it can't be killed: no other engine may start
             raise
         log.warning("threads not tried: launch=%s %s", launch.name, error.in_full)
-        stay = f"{plan.flags.threads} threads are" if plan.flags.threads else "the default thread count is"
+        stay = f"{flags.threads} threads are" if flags.threads else "the default thread count is"
         launch.say(Step.TUNE, f"the trial failed, {stay} used: {error.in_full}")
         return plan
-    if not rates:
+    if not measured.rates:
         return plan
-    best = choose_count(rates, plan.flags.threads)
-    measured = ", ".join(f"{count}: {rate:.0f} tokens/s" for count, rate in rates.items())
-    launch.say(Step.TUNE, f"using {best} {'thread' if best == 1 else 'threads'} ({measured})")
-    await app.store.record(key, ThreadTrial(best, {str(count): rate for count, rate in rates.items()}))
-    await app.store.record(cpu_key(machine.cpu), best)
-    return with_threads(plan, plan.flags, best)
+    best = choose_count(measured.rates, flags.threads)
+    await _keep(app, launch, plan, best, measured, basis)
+    if not busy_note(measured.stalled_share):
+        await app.store.record(cpu_key(cpu), best)
+    return with_threads(plan, flags, best)
+
+
+async def _recall(app: App, plan: Plan, caps: Capabilities, cpu: Cpu) -> ThreadTrial | None:
+    known = await app.store.recall(ThreadTrial, trial_key(plan.weights))
+    return known or await app.store.recall(ThreadTrial, threads_key(plan, caps, cpu))
+
+
+def _why_needless(launch: Launch, plan: Plan, counts: Sequence[int]) -> str | None:
+    if not isinstance(plan.flags, LlamaFlags):
+        return f"{plan.engine} chooses its own"
+    if launch.request.options.threads:
+        return f"{launch.request.options.threads} was asked for"
+    if not cpu_matters(plan):
+        return "the GPUs compute nearly all of it"
+    return "one thread is all that this CPU allows" if len(counts) < 2 else None
+
+
+async def _keep(
+    app: App, launch: Launch, plan: Plan, best: int, measured: Measured, basis: TrialBasis
+) -> None:
+    """Tells what was measured, stores it, and leaves an event."""
+    rates = ", ".join(f"{count}: {rate:.0f} tokens/s" for count, rate in measured.rates.items())
+    found = f"using {best} {'thread' if best == 1 else 'threads'} ({rates})"
+    note = busy_note(measured.stalled_share)
+    launch.say(Step.TUNE, found)
+    if note:
+        launch.say(Step.TUNE, note)
+    trial = ThreadTrial(
+        best,
+        {str(count): rate for count, rate in measured.rates.items()},
+        basis,
+        measured.stalled_share,
+        note,
+    )
+    await app.store.record(trial_key(plan.weights), trial)
+    message = "; ".join(part for part in (f"{launch.name} is {found}", note) if part)
+    await app.events.append("tuned", message, launch=launch.name)
 
 
 def choose_count(rates: Mapping[int, float], planned: int | None) -> int:
@@ -95,9 +139,10 @@ def with_threads(plan: Plan, flags: LlamaFlags, count: int) -> Plan:
 
 async def _measure(
     app: App, launch: Launch, plan: Plan, flags: LlamaFlags, caps: Capabilities, counts: tuple[int, ...]
-) -> dict[int, float]:
+) -> Measured:
     launcher = app.adapters.launchers[plan.engine]
     port = await choose_port(app, launch)
+    shares: list[float] = []
 
     @asynccontextmanager
     async def serve(count: int) -> AsyncIterator[EngineProcess]:
@@ -107,11 +152,16 @@ async def _measure(
         try:
             await start_engine(app, launch, tried, command, engine_version=caps.version, trial=True)
             if launch.process is not None:
+                before = await asyncio.to_thread(app.adapters.cpu_pressure)
                 yield launch.process
+                after = await asyncio.to_thread(app.adapters.cpu_pressure)
+                share = after.stalled_share(before) if before and after else None
+                shares.extend(() if share is None else (share,))
         finally:
             await _end_trial(app, launch)
 
-    return await thread_trial.measure(serve, counts)
+    rates = await thread_trial.measure(serve, counts)
+    return Measured(rates, min(shares, default=None))
 
 
 async def _end_trial(app: App, launch: Launch) -> None:

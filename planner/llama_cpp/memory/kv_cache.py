@@ -6,7 +6,6 @@ Source: llama.cpp ``llama_kv_cache`` (a K and a V tensor per layer, K alone unde
 
 from dataclasses import replace
 
-from domain.errors import UsageError
 from domain.ggml import BY_NAME, GgmlType
 from planner.llama_cpp.context_params import CELL_PADDING, ContextParams, pad_up
 from planner.llama_cpp.placement import HOST_ID, Placement
@@ -29,18 +28,11 @@ def layer_cells(layer: Layer, hparams: Hparams, cparams: ContextParams) -> int:
     return window_cells(hparams, cparams) if layer.window else cparams.context_per_sequence
 
 
-def ggml_type(type_name: str) -> GgmlType:
-    try:
-        return BY_NAME[type_name]
-    except KeyError:
-        raise UsageError(f"{type_name.lower()} is not a KV cache type") from None
-
-
 def cell_bytes(layer: Layer, hparams: Hparams, cparams: ContextParams) -> int:
     """Bytes of one cell of this layer, K and V."""
     if not layer.has_kv:
         return 0
-    k_type, v_type = ggml_type(cparams.cache_type_k), ggml_type(cparams.cache_type_v)
+    k_type, v_type = BY_NAME[cparams.cache_type_k], BY_NAME[cparams.cache_type_v]
     k_bytes = _row_bytes(k_type, layer.key_dim * layer.kv_heads)
     if hparams.is_mla:
         return k_bytes

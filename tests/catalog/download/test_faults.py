@@ -18,6 +18,7 @@ from catalog.hub import retry
 from catalog.hub.retry import retry_after_s
 from domain.download import DownloadPolicy, DownloadProgress, parse_window
 from domain.errors import DownloadError
+from domain.model import Source, WeightFile, Weights
 from domain.units import GIB, MIB
 from tests.catalog.fetched import BIG, SLOW, blob, close, content, last, parts, plain, weights
 from tests.rigs.hub import Hub, sha256
@@ -36,6 +37,23 @@ def test_a_server_that_never_sends_a_byte_is_given_up(tmp_path: Path, hub: Hub) 
     hub.faults.drop_after_bytes = [0] * 20
     with pytest.raises(DownloadError, match="broke off at 0 bytes, 5 times in a row"):
         list(fetch(weights(hub, {"a.gguf": BIG}), tmp_path))
+
+
+@pytest.mark.parametrize("portal", ["page", "login", "json"])
+def test_a_networks_page_never_becomes_a_file(tmp_path: Path, hub: Hub, portal: str) -> None:
+    wanted = weights(hub, {"a.gguf": BIG})
+    hub.faults.portal = portal
+    with pytest.raises(DownloadError, match="5 times in a row: the hub sent something else in the place"):
+        list(fetch(wanted, tmp_path))
+    hub.faults.portal = ""
+    assert content(last(fetch(wanted, tmp_path))) == BIG
+
+
+def test_a_page_in_the_place_of_a_url_never_becomes_a_file(tmp_path: Path, hub: Hub) -> None:
+    hub.faults.portal = "page"
+    wanted = Weights(Source.URL, f"{hub.url}/x/a.gguf", None, (WeightFile("a.gguf", len(BIG)),), "", len(BIG))
+    with pytest.raises(DownloadError, match="the server sent a page in the place of the file"):
+        list(fetch(wanted, tmp_path))
 
 
 def test_a_busy_server_is_asked_again_when_it_said(tmp_path: Path, hub: Hub) -> None:

@@ -184,3 +184,35 @@ def test_a_folder_and_a_missing_file_are_no_models(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.gguf"):
         with pytest.raises(BadModelError, match="is not a file"):
             read_file(path)
+
+
+def header_of(path: Path, data: bytes, size_bytes: int = 0) -> tuple[int, int]:
+    """The counts of tensors and keys of a file of ``data``, with a hole behind up to ``size_bytes``."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.truncate(max(size_bytes, len(data)))
+    return read_header(FileSource(path)).counts
+
+
+def test_the_shortest_header_has_24_bytes(tmp_path: Path) -> None:
+    assert header_of(tmp_path / "least.gguf", Raw().data) == (0, 0)
+    with pytest.raises(BadModelError, match="it has 23 bytes, a header has at least 24"):
+        header_of(tmp_path / "less.gguf", Raw().data[:-1])
+
+
+@pytest.mark.parametrize(
+    ("raw", "size_bytes", "says"),
+    [
+        pytest.param(Raw(tensors=10), 24 + 311, "claims 10 tensors", id="tensors have 32 bytes at least"),
+        pytest.param(Raw(keys=10), 24 + 129, "claims 10 keys", id="keys have 13 bytes at least"),
+        pytest.param(Raw(keys=65537), 16 * MIB, "claims 65537 keys", id="more keys than any model has"),
+        pytest.param(Raw(tensors=131073), 16 * MIB, "claims 131073 tensors", id="more tensors"),
+        pytest.param(Raw(keys=65536), 16 * MIB, "appears twice", id="as many keys as are read"),
+        pytest.param(Raw(tensors=131072), 16 * MIB, "dimensions", id="as many tensors as are read"),
+    ],
+)
+def test_counts_that_a_file_can_t_hold_are_refused_before_anything_is_read(
+    tmp_path: Path, raw: Raw, size_bytes: int, says: str
+) -> None:
+    with pytest.raises(BadModelError, match=says):
+        header_of(tmp_path / "counts.gguf", raw.data, size_bytes)

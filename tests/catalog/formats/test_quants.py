@@ -65,9 +65,11 @@ def test_of_a_quant_that_is_there_twice_the_upper_one_counts() -> None:
 
 
 def test_file_types_are_those_of_llama_cpp() -> None:
-    for number, name in FILE_TYPES.items():
-        theirs = LlamaFileType(number).name.removeprefix("MOSTLY_").removeprefix("ALL_")
-        assert theirs == name
+    assert {
+        kind.value: kind.name.removeprefix("MOSTLY_").removeprefix("ALL_")
+        for kind in LlamaFileType
+        if kind is not LlamaFileType.GUESSED
+    } == FILE_TYPES
 
 
 def names_of(role: Role, *names: str) -> list[str]:
@@ -149,3 +151,43 @@ def test_the_same_quant_of_differently_named_models_is_told(
     names: tuple[str, ...], ambiguous: dict[str, tuple[str, str]]
 ) -> None:
     assert group_files(WeightFile(name, 10) for name in names).ambiguous == ambiguous
+
+
+def test_of_projectors_the_type_that_most_are_made_for_comes_first() -> None:
+    names = [f"mmproj-{kind}.gguf" for kind in ("F32", "Q8_0", "BF16", "b-F16", "a-F16")]
+    assert names_of(Role.PROJECTOR, "M-Q8_0.gguf", *names) == [
+        "mmproj-a-F16.gguf",
+        "mmproj-b-F16.gguf",
+        "mmproj-BF16.gguf",
+        "mmproj-Q8_0.gguf",
+        "mmproj-F32.gguf",
+    ]
+
+
+def test_other_files_and_an_importance_matrix_alone_are_no_models() -> None:
+    assert listed("README.md", "model.safetensors", "a.gguf.json", "imatrix.gguf") == []
+    assert listed("M-Q8_0.GGUF") == [("Q8_0", 1)]
+
+
+def test_a_repository_of_a_projector_alone_has_no_model() -> None:
+    found = group_files([WeightFile("mmproj-F16.gguf", 10)])
+    assert (found.quants, [item.role for item in found.companions]) == ((), [Role.PROJECTOR])
+
+
+def test_the_file_names_the_quant_before_its_folder_does_and_the_last_one_in_a_name_counts() -> None:
+    assert quant_of("Q8_0/M-Q4_K_M.gguf") == "Q4_K_M"
+    assert quant_of("M-F16-imatrix-IQ3_M.gguf") == "IQ3_M"
+    assert quant_of("sub/mystery-00001-of-00002.gguf") == "mystery"
+
+
+def test_of_quants_without_all_parts_each_names_its_first_missing_one() -> None:
+    names = ["M-Q6_K-00003-of-00003.gguf", "old/M-Q6_K-00001-of-00002.gguf"]
+    assert group_files(WeightFile(name, 10) for name in names).incomplete == {
+        "Q6_K": "M-Q6_K-00001-of-00003.gguf"
+    }
+
+
+def test_a_third_copy_of_a_quant_does_not_change_which_two_are_told() -> None:
+    found = group_files(WeightFile(f"{name}-Q8_0.gguf", 10) for name in "ABC")
+    assert found.ambiguous == {"Q8_0": ("A-Q8_0.gguf", "B-Q8_0.gguf")}
+    assert [item.names[0] for item in found.quants] == ["A-Q8_0.gguf"]

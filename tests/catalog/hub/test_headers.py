@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from gguf import GGMLQuantizationType
 
+from catalog.download.download import SPARE_BYTES, fetch
 from catalog.hub.cache import Cache
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
-from domain.errors import BadModelError, DownloadError
+from domain.errors import BadModelError, DiskFullError, DownloadError
 from domain.model import ResolvedModel
 from tests.catalog.build import PLAIN, Types, gguf_file
 from tests.catalog.resolving import resolve
@@ -18,7 +19,7 @@ from tests.rigs.hub import Hollow, Hub
 
 MODEL = catalogue()["qwen3-30b-a3b"]
 QUANTS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K_L", "Q8_0", "UD-Q8_K_XL")
-BIG: Types = {**PLAIN, "blk.1.big.weight": ((512, 4096), GGMLQuantizationType.F32)}
+BIG: Types = {**PLAIN, "blk.0.big.weight": ((512, 4096), GGMLQuantizationType.F32)}
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +195,16 @@ def test_an_address_is_read_again_when_its_tag_changes(tmp_path: Path, hub: Hub)
     hub.add("o/r", {"M-Q8_0.gguf": gguf_file(tmp_path / "other.gguf", tensors=BIG).read_bytes()})
     [other] = resolve_here(tmp_path, url)
     assert len(other.shape.tensors) == len(BIG)
+
+
+def test_of_parts_without_sizes_the_sum_is_known_and_needs_its_room(tmp_path: Path, hub: Hub) -> None:
+    whole = gguf_file(tmp_path / "m-Q8_0.gguf", split_max_tensors=2, quant=7)
+    files = {path.name: path.read_bytes() for path in whole.parent.glob("m-Q8_0-*.gguf")}
+    hub.faults.hides_sizes = True
+    hub.add("o/r", files)
+    (found,) = resolve_here(tmp_path)
+    total_bytes = sum(map(len, files.values()))
+    assert found.weights.size_bytes == total_bytes
+    with pytest.raises(DiskFullError) as full:
+        list(fetch(found.weights, tmp_path / "models", free=lambda _: 0))
+    assert full.value.needs_bytes == total_bytes + SPARE_BYTES

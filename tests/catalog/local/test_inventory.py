@@ -226,6 +226,16 @@ def test_an_alias_stands_for_its_own_repositories_alone(models: Path, repo: str)
         ]
 
 
+def test_a_quant_that_is_not_on_this_disk_is_told_with_those_that_are(models: Path) -> None:
+    listed = inventory.list_models(models)
+    with pytest.raises(UnknownModelError, match="o/r on this disk: there is no quant Q9_9") as caught:
+        inventory.select("o/r:Q9_9", listed, catalogue())
+    own = sorted((model for model in listed if model.repo == "o/r"), key=lambda model: model.size_bytes)
+    assert own
+    assert caught.value.hint.startswith(f"there are {own[0].quant} (")
+    assert all(model.quant in caught.value.hint for model in own)
+
+
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [

@@ -60,7 +60,7 @@ def test_a_quant_on_disk_does_not_hide_the_one_that_is_named(models: Path, name:
 def test_a_quant_that_is_nowhere_is_told_with_those_that_are(models: Path) -> None:
     with pytest.raises(UnknownModelError, match="no quant Q2_K") as caught:
         resolve_here("o/r:Q2_K", models)
-    assert set(caught.value.near) == {"Q4_K_M", "Q8_0"}
+    assert caught.value.hint == "there are Q4_K_M (0 MiB), Q8_0 (0 MiB)"
 
 
 def test_offline_a_quant_that_is_not_here_is_no_unknown_name(models: Path) -> None:
@@ -121,7 +121,7 @@ def test_without_a_hub_what_is_asked_for_is_told_with_what_is_here(
     with pytest.raises(DownloadError) as caught:
         resolve_here(name, models, engine=engine, offline=offline)
     message = str(caught.value)
-    assert message.startswith(f"{name}: {lacks} on this disk, there is Q8_0 (for llama.cpp); ")
+    assert message.startswith(f"{name}: {lacks} on this disk, there is Q8_0 (0 MiB, for llama.cpp); ")
     assert message.endswith("offline is set") if offline else "the hub does not answer" in message
     assert hint in caught.value.hint
 

@@ -1,6 +1,7 @@
 """The API's own manners: shapes, refusals, streams; plans, estimates."""
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/launches",
         "/v1/launches/{name}",
         "/v1/launches/{name}/progress",
+        "/v1/launches/{name}/restart",
+        "/v1/launches/{name}/start",
         "/v1/launches/{name}/stop",
         "/v1/launches/{name}/log",
         "/v1/events",
@@ -133,6 +136,11 @@ async def test_a_log_and_the_events_are_read_back(daemon: Running, smollm2: Path
         log = await api.http.get("/v1/launches/tiny/log?lines=2")
         events = await api.http.get("/v1/events")
         later = await api.http.get("/v1/events?since=1")
+        await api.post("/v1/launches/tiny/stop")
+        last = await api.http.get("/v1/events?last=1")
+        none = await api.http.get("/v1/events?last=0")
     assert log.text == "two\nthree\n"
     assert '"kind": "ready"' in events.text
     assert later.text == ""
+    assert [json.loads(line)["kind"] for line in last.text.splitlines()] == ["stopped"]
+    assert none.text == ""

@@ -19,6 +19,7 @@ from probes import identifiers
 from tests.daemon.conftest import FakeLauncher, Running, fake_adapters
 from tests.daemon.doctor.checks.build import HEALTHY
 from tests.daemon.killed import served_by_a_killed_daemon
+from tests.rigs.hub import Hub
 from tests.rigs.trees import plant
 
 KEYS = {"check", "status", "found", "why", "fix", "recheck"}
@@ -122,6 +123,19 @@ def test_a_hub_out_of_reach_is_an_error_and_not_a_crash(monkeypatch: pytest.Monk
     assert hub.address == "http://127.0.0.1:9"
     assert "refused" in hub.error
     assert hub.seconds is None
+
+
+@pytest.mark.parametrize("portal", ["page", "login"])
+def test_a_networks_page_in_the_place_of_the_hub_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, portal: str
+) -> None:
+    with Hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        assert collect.request_hub(offline=False).error == ""
+        hub.faults.portal = portal
+        found = collect.request_hub(offline=False)
+    assert found.error == f"the hub does not answer: it sent a page in the place of data ({hub.url})"
+    assert found.seconds is None
 
 
 SECRETS = {

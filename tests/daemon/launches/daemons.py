@@ -28,7 +28,7 @@ from daemon.launches.restore import restore
 from daemon.state.store import Store
 from domain.errors import NodeError, StateError
 from domain.hardware import Hardware, Memory
-from domain.launch import LaunchState
+from domain.launch import LaunchState, Step
 from domain.plan import LLAMA_CPP, LaunchOptions
 from launchers.base import Capabilities
 from probes.runtimes.probe import Runtimes
@@ -81,6 +81,14 @@ class Daemons(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), forget=st.booleans())
     def stop(self, name: str, forget: bool) -> None:
         self.ask(name, service.stop(self.app, name, forget=forget), expects=False)
+
+    @rule(name=st.sampled_from(NAMES))
+    def start(self, name: str) -> None:
+        self.ask(name, service.start(self.app, name), expects=True)
+
+    @rule(name=st.sampled_from(NAMES))
+    def restart(self, name: str) -> None:
+        self.ask(name, service.restart(self.app, name), expects=True)
 
     def ask(self, name: str, call: Coroutine[Any, Any, Any], *, expects: bool) -> None:
         if not self.restoring.done():  # no socket listens yet
@@ -225,7 +233,7 @@ class Daemons(RuleBasedStateMachine):
             wanted = self.desired[name]
             if wanted is None:
                 wanted = launch is not None and launch.lifecycle.desired
-            elif wanted and launch is not None and launch.state is LaunchState.FAILED:
+            elif wanted and launch is not None and not launch.lifecycle.desired and has_failed(launch):
                 wanted = False  # its first start failed, and its progress said so
             assert (name in serving) == wanted, f"{name} is served: {name in serving}, should be: {wanted}"
             if launch is None or not launch.unsaved:
@@ -247,6 +255,11 @@ class Daemons(RuleBasedStateMachine):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
         self.app.store.close()
         self.loop.close()
+
+
+def has_failed(launch: Launch) -> bool:
+    lines = launch.progress.lines
+    return bool(lines) and lines[-1].step is Step.FAILED
 
 
 def engine_of(launch: Launch) -> FakeEngine | None:

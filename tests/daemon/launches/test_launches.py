@@ -105,17 +105,79 @@ async def test_launched_again_it_says_what_it_reused_and_keeps_its_port(
     )
 
 
+async def test_a_launch_is_started_again_as_it_was_by_its_name(daemon: Running, smollm2: Path) -> None:
+    async with daemon() as api:
+        await api.launched(smollm2, name="tiny", context_tokens=1024)
+        await api.post("/v1/launches/tiny/stop")
+        by_name = await api.post("/v1/launches", model="tiny")
+        assert (by_name.status_code, by_name.json()) == (202, {"name": "tiny", "created": True})
+        assert (await api.progress("tiny"))[-1]["step"] == "ready"
+        assert (await api.post("/v1/launches/tiny/start")).status_code == 200, "it is served"
+        detail = await api.get("/v1/launches/tiny")
+        assert (detail["launch"]["model"], detail["options"]["context_tokens"]) == (str(smollm2), 1024)
+        await api.post("/v1/launches/tiny/stop")
+        await api.launched("tiny", parallel=2)
+        detail = await api.get("/v1/launches/tiny")
+        assert (detail["options"]["context_tokens"], detail["options"]["parallel"]) == (1024, 2)
+        assert (await api.post("/v1/launches/other/start")).json()["error"]["code"] == "unknown_launch"
+
+
+async def test_a_restart_ends_the_engine_and_starts_it_again(
+    daemon: Running, smollm2: Path, launcher: FakeLauncher
+) -> None:
+    async with daemon() as api:
+        first = await api.launched(smollm2, name="tiny")
+        both = await asyncio.gather(*(api.post("/v1/launches/tiny/restart") for _ in range(2)))
+        assert [answer.status_code for answer in both] == [202, 202]
+        assert not alive(first["pid"])
+        assert (await api.progress("tiny"))[-1]["step"] == "ready"
+        second = (await api.get("/v1/launches/tiny"))["launch"]
+        assert (second["pid"] != first["pid"], second["endpoint"]) == (True, first["endpoint"])
+        await api.post("/v1/launches/tiny/stop")
+        launcher.args = ("--slow", "60")
+        assert (await api.post("/v1/launches/tiny/restart")).status_code == 202, "it is started"
+        await api.row("tiny", lambda row: row["pid"] is not None)
+        launcher.args = ()
+        await api.post("/v1/launches/tiny/restart")
+        assert (await api.progress("tiny"))[-1]["step"] == "ready", "a start under way is begun anew"
+
+
+async def test_a_restart_that_fails_is_tried_again(
+    daemon: Running, smollm2: Path, launcher: FakeLauncher
+) -> None:
+    async with daemon() as api:
+        await api.launched(smollm2, name="tiny")
+        launcher.args = ("--die", "1")
+        await api.post("/v1/launches/tiny/restart")
+        assert (await api.progress("tiny"))[-1]["code"] == "engine_failed"
+        launcher.args = ()
+        row = await api.row("tiny", lambda row: row["state"] == "ready")
+    assert row["restarts"] > 0
+
+
 async def test_what_does_not_fit_is_told_and_not_desired(daemon: Running, smollm2: Path) -> None:
     async with daemon() as api:
         name = await api.launch("gpt-oss-120b")
         last = (await api.progress(name))[-1]
-        row = (await api.get(f"/v1/launches/{name}"))["launch"]
+        rows = await api.get("/v1/launches")
         known = await api.app.store.run(api.app.store.launches.all)
     assert (last["step"], last["code"]) == ("failed", "does_not_fit")
     assert "GiB" in last["message"]
     assert "would fit" in last["hint"]
-    assert row["state"] == "failed"
+    assert rows == []
     assert known == ()
+
+
+async def test_a_launch_that_does_not_exist_is_told_with_what_is_near_or_all(
+    daemon: Running, smollm2: Path
+) -> None:
+    async with daemon() as api:
+        none = (await api.get("/v1/launches/tiny"))["error"]["hint"]
+        await api.launched(smollm2, name="tiny")
+        near = (await api.get("/v1/launches/tinny"))["error"]["hint"]
+        far = (await api.get("/v1/launches/asdfqwer"))["error"]["hint"]
+    assert none == "there are none: node-ctl launch MODEL begins one"
+    assert (near, far) == ("did you mean tiny?", "there are tiny")
 
 
 async def test_an_unknown_model_is_told_with_the_nearest_names(daemon: Running) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config import data
-from daemon.planning.estimate import context_notes
+from daemon.planning.command_line import context_notes
 from domain.model import ModelShape, ResolvedModel, Source, Weights
 from domain.plan import LlamaFlags
 from domain.serialization import to_json

@@ -17,7 +17,7 @@ from launchers.base import Capabilities
 from launchers.readiness import Ready
 from planner.machine.calibration import Run
 from probes.benchmarks.disk import ReadRate
-from tests.daemon.conftest import Running
+from tests.daemon.conftest import Running, fork_server
 
 ONE_THREAD = LaunchOptions(threads=1)
 
@@ -122,7 +122,8 @@ async def test_only_the_latest_runs_are_kept(daemon: Running, smollm2: Path) -> 
 @pytest.fixture
 def real(settings: Settings) -> Adapters:
     """The engine of this environment; the disk is not measured."""
-    return replace(real_adapters(settings), measure_read_rate=lambda: ReadRate(2e9, of_weights=True))
+    real = real_adapters(settings, fork_server())
+    return replace(real, measure_read_rate=lambda: ReadRate(2e9, of_weights=True))
 
 
 async def test_with_the_real_engine_the_second_plan_is_nearer_to_what_was_measured(

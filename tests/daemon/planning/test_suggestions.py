@@ -70,6 +70,12 @@ async def test_a_bug_in_another_models_plan_takes_no_answer_away(
     async with daemon() as api:
         monkeypatch.setattr(choose, "plan", broken)
         found = suggestions.suggest(
-            api.app, (), machine, LaunchOptions(), calibration=Calibration(), reserve=Reserve()
+            api.app.sources.resolve,
+            api.app.catalogue,
+            (),
+            machine,
+            LaunchOptions(),
+            calibration=Calibration(),
+            reserve=Reserve(),
         )
     assert found == ""

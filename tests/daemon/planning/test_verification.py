@@ -4,13 +4,13 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from catalog.request import ModelRequest
 from config.settings import Settings
 from daemon.app import Adapters, real_adapters
+from daemon.isolation.models import ModelSources
 from domain.errors import EngineError
 from domain.hardware import Hardware, Memory
 from domain.model import ResolvedModel, Weights
@@ -20,7 +20,7 @@ from launchers import llama_cpp
 from launchers.base import Capabilities
 from launchers.llama_cpp import dry_run
 from launchers.llama_cpp.dry_run import DeviceUsage, DryRunReport
-from tests.daemon.conftest import Running
+from tests.daemon.conftest import Running, fork_server
 
 CONTEXT = 8192  # what the model was trained for, and what a plan takes without a wish
 
@@ -167,8 +167,8 @@ async def test_what_was_learnt_of_one_context_corrects_another_that_can_not_be_a
 async def test_a_shape_from_the_catalogue_is_not_put_before_the_engine(
     daemon: Running, adapters: Adapters, judge: Judge, smollm2: Path
 ) -> None:
-    def guessed(request: ModelRequest, **kwargs: Any) -> tuple[ResolvedModel, ...]:
-        return tuple(replace(model, exact=False) for model in adapters.resolve(request, **kwargs))
+    async def guessed(sources: ModelSources, request: ModelRequest) -> tuple[ResolvedModel, ...]:
+        return tuple(replace(model, exact=False) for model in await adapters.resolve(sources, request))
 
     async with daemon(replace(adapters, resolve=guessed)) as api:
         plan = (await api.post("/v1/plan", model=str(smollm2))).json()
@@ -192,14 +192,14 @@ async def test_a_plan_stands_where_no_replica_can_be_written(
 async def test_a_real_launch_is_checked_before_and_measured_after(
     daemon: Running, settings: Settings, smollm2: Path
 ) -> None:
-    real = replace(real_adapters(settings), measure_bandwidth=lambda: 20e9)
+    real = replace(real_adapters(settings, fork_server()), measure_bandwidth=lambda: 20e9)
     asked: list[Weights] = []
 
-    def replica(weights: Weights, folder: Path, within_s: float) -> Path:
+    async def replica(weights: Weights, folder: Path) -> Path:
         asked.append(weights)
-        return real.replica(weights, folder, within_s)
+        return await real.write_replica(weights, folder)
 
-    async with daemon(replace(real, replica=replica)) as api:
+    async with daemon(replace(real, write_replica=replica)) as api:
         before = (await api.post("/v1/plan", model=str(smollm2), threads=1)).json()
         row = await api.launched(smollm2, context_tokens=CONTEXT)
         after = (await api.post("/v1/plan", model=str(smollm2), threads=1)).json()

@@ -4,8 +4,10 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import psutil
 from gguf import GGMLQuantizationType
 
 from tests.daemon.conftest import Api
@@ -45,3 +47,12 @@ async def some(api: Api, fits: Callable[[dict[str, Any]], object]) -> None:
 
 async def moving(api: Api) -> None:
     await some(api, lambda last: last["bytes_done"])
+
+
+def downloads_running() -> int:
+    """Processes of this daemon that fetch."""
+    count = 0
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            count += "catalog.download.worker" in child.cmdline()
+    return count

@@ -5,17 +5,15 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 from gguf import GGMLQuantizationType
 
 from daemon.weights import transfers
 from tests.catalog.build import gguf_file
 from tests.daemon.conftest import Api, Running
-from tests.daemon.weights.pulling import closed_window
+from tests.daemon.weights.pulling import closed_window, downloads_running
 from tests.rigs.hub import Hub
 
 TENSORS = {"token_embd.weight": ((2048, 1024), GGMLQuantizationType.Q8_0)}  # 2 MB
@@ -51,14 +49,6 @@ async def until_they_wait(api: Api, fits: Callable[[list[str]], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
-def processes() -> int:
-    count = 0
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):
-            count += "catalog.download.worker" in child.cmdline()
-    return count
-
-
 async def serves_all_the_same(api: Api, model: Path, name: str) -> None:
     row = await api.launched(model, name=name)
     os.kill(row["pid"], signal.SIGKILL)
@@ -78,7 +68,7 @@ async def test_forty_that_wait_for_their_hours_leave_everything_else_working(
                 for number in range(MANY):
                     await pull(api, number, window=closed_window())
             await until_they_wait(api, lambda reasons: len(reasons) == MANY)
-            assert processes() == 0
+            assert downloads_running() == 0
             await serves_all_the_same(api, smollm2, life)
 
 
@@ -86,7 +76,7 @@ async def test_four_run_and_the_others_are_queued(daemon: Running, hub: Hub) -> 
     async with daemon() as api:
         numbers = [await pull(api, number, limit="100KB/s") for number in range(6)]
         await until_they_wait(api, lambda reasons: reasons == ["queued: 4 downloads are running"] * 2)
-        assert processes() == transfers.PROCESSES
+        assert downloads_running() == transfers.PROCESSES
         await api.post(f"/v1/pulls/{numbers[0]}/cancel")
         await api.post(f"/v1/pulls/{numbers[1]}/cancel")
         await until_they_wait(api, lambda reasons: not reasons)

@@ -9,14 +9,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from config.settings import Settings
 from daemon.weights import downloads
 from domain.units import MIB
 from tests.daemon.conftest import Api, Running
-from tests.daemon.weights.pulling import NAME, closed_window, ended, kinds, moving, pulled, some
+from tests.daemon.weights.pulling import (
+    NAME,
+    closed_window,
+    downloads_running,
+    ended,
+    kinds,
+    moving,
+    pulled,
+    some,
+)
 from tests.rigs.hub import Hub
 
 
@@ -112,7 +120,7 @@ async def test_a_window_that_opens_lets_it_come(api: Api, monkeypatch: pytest.Mo
     monkeypatch.setattr(downloads, "minute_now", lambda: before)
     number = await pulled(api, window=open_now)
     await some(api, lambda last: last["waiting"])
-    assert psutil.Process().children() == [], "nothing runs for it"
+    assert downloads_running() == 0, "nothing runs for it"
     monkeypatch.setattr(downloads, "minute_now", now)
     assert (await ended(api, number))["step"] == "done"
     assert await kinds(api) == ["download_started", "download_paused", "download_resumed", "download_done"]

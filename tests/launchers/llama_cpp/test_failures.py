@@ -11,16 +11,13 @@ import pytest
 
 from domain.errors import EngineError
 from domain.model import Source, WeightFile, Weights
-from domain.plan import HOST, Confidence, DeviceMemory, LlamaFlags, Plan, Speed
+from domain.plan import Confidence, DeviceMemory, LlamaFlags, Plan, Speed
 from launchers import llama_cpp
 from launchers.base import Capabilities
 from launchers.command import Command, Exit
 from launchers.failures import UNEXPLAINED
-from launchers.llama_cpp.failures import parse_buffers
 from launchers.process.engine import START_ATTEMPTS, EngineProcess
 from tests.launchers.conftest import CAPTURES
-
-MIB = 1024**2
 
 
 def captured(name: str) -> str:
@@ -224,57 +221,3 @@ def test_failures_that_need_other_hardware(log: str, ended: Exit, cause: str, sa
 
 def test_an_unknown_failure_has_the_last_line_that_looks_like_an_error() -> None:
     assert llama_cpp.diagnose("odd\nfatal: tape\nbye", Exit(3)).engine_output == "fatal: tape"
-
-
-def gpu(name: str) -> DeviceMemory:
-    return DeviceMemory(name, weights_bytes=50 * MIB, kv_cache_bytes=0, compute_bytes=0)
-
-
-def test_the_engines_own_figures_are_read_back() -> None:
-    read = parse_buffers(captured("start-rpc.log"))
-    weights = {buffer.device: buffer.size_bytes / MIB for buffer in read if buffer.what == "model"}
-    assert weights == pytest.approx(
-        {"CPU_Mapped": 28.69, "RPC0[127.0.0.1:15151]": 50.73, "RPC0[127.0.0.1:15152]": 41.37}, abs=0.01
-    )
-    assert sum(buffer.size_bytes for buffer in read if buffer.what == "KV") == pytest.approx(11.25 * MIB)
-    assert [buffer.on_host for buffer in read if buffer.what == "model"] == [True, False, False]
-    assert all(buffer.on_host for buffer in parse_buffers(captured("start-amx.log")))
-
-
-@pytest.mark.parametrize(
-    ("log", "memory", "cause"),
-    [
-        pytest.param("start-rpc.log", (gpu("GPU0"), gpu("GPU1")), None, id="all as planned"),
-        pytest.param(
-            "start-rpc.log", (gpu("GPU0"), gpu("GPU1"), gpu("GPU2")), "device_missing", id="one less"
-        ),
-        pytest.param("start-cpu.log", (gpu("GPU0"),), "device_missing", id="quietly on the CPU"),
-        pytest.param("start-cpu.log", (gpu(HOST),), None, id="planned for the CPU"),
-        pytest.param("start-rpc-down.log", (), "device_missing", id="an RPC server that is down"),
-    ],
-)
-def test_less_than_planned_is_found_in_the_log(
-    log: str, memory: tuple[DeviceMemory, ...], cause: str | None
-) -> None:
-    less = llama_cpp.find_degradation(captured(log), plan_of(Path("/m.gguf"), memory=memory))
-    assert (None if less is None else less.cause) == cause
-
-
-@pytest.mark.parametrize(
-    ("line", "cause"),
-    [
-        (
-            "W warning: failed to mlock 1073741824-byte buffer (after previously locking 0 bytes)",
-            "memory_not_locked",
-        ),
-        (
-            "W the slot context (32768) exceeds the training context of the model (8192) - capping",
-            "less_context",
-        ),
-        ("E ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected", "device_missing"),
-    ],
-)
-def test_a_logged_degradation_is_an_error(line: str, cause: str) -> None:
-    less = llama_cpp.find_degradation(line, plan_of(Path("/m.gguf")))
-    assert less is not None
-    assert (less.cause, less.engine_output) == (cause, line)

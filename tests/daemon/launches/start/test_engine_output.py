@@ -13,10 +13,11 @@ import pytest
 from catalog.request import ModelRequest
 from config.settings import Settings
 from daemon.app import Adapters, real_adapters
+from daemon.isolation.models import ModelSources
 from domain.errors import EngineError
 from domain.model import ResolvedModel
 from domain.units import MIB
-from tests.daemon.conftest import Api, FakeLauncher, Running
+from tests.daemon.conftest import Api, FakeLauncher, Running, fork_server
 
 SAID = "main: out of plutonium"
 
@@ -61,7 +62,7 @@ async def test_an_engine_that_dies_later_is_told_with_its_line(
 async def test_an_error_of_the_api_has_the_line_beside_message_and_hint(
     daemon: Running, adapters: Adapters, smollm2: Path
 ) -> None:
-    def unanswered(request: ModelRequest, **_: object) -> tuple[ResolvedModel, ...]:
+    async def unanswered(sources: ModelSources, request: ModelRequest) -> tuple[ResolvedModel, ...]:
         raise EngineError(
             "llama.cpp exited 127", hint="install it again", engine_output="libfoo.so: not found"
         )
@@ -85,7 +86,7 @@ async def test_the_real_engine_says_what_it_cannot_read(
     daemon: Running, adapters: Adapters, settings: Settings, smollm2: Path, tmp_path: Path
 ) -> None:
     """A header that the planner understands, and a tokenizer of which no build has heard."""
-    real = real_adapters(settings)
+    real = real_adapters(settings, fork_server())
     for name in ("launchers", "engines", "engine"):
         object.__setattr__(adapters, name, getattr(real, name))
     model = tmp_path / "odd.gguf"

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from catalog.request import ModelRequest
 from daemon.app import Adapters
+from daemon.isolation.models import ModelSources
 from domain.model import ResolvedModel
 from domain.plan import VLLM
 from launchers import registry
@@ -55,9 +55,8 @@ async def test_a_plan_and_a_launch_say_how_to_get_vllm(
         assert plan["engine"] == VLLM
         assert any("no vllm is installed: make setup-vllm" in reason for reason in plan["reasons"])
         name = await api.launch(folder)
-        row = await api.row(name, lambda found: found["state"] == "failed")
-        assert "no vllm is installed" in row["last_error"]
         last = (await api.progress(name))[-1]
+        assert "no vllm is installed" in last["message"]
         assert "make setup-vllm" in json.dumps(last)
 
 
@@ -66,9 +65,9 @@ async def test_a_wished_quality_is_told_to_who_looks_for_weights(
 ) -> None:
     wished: list[object] = []
 
-    def recorded(request: ModelRequest, **kwargs: Any) -> tuple[ResolvedModel, ...]:
+    async def recorded(sources: ModelSources, request: ModelRequest) -> tuple[ResolvedModel, ...]:
         wished.append(request.quality)
-        return adapters.resolve(request, **kwargs)
+        return await adapters.resolve(sources, request)
 
     async with daemon(replace(adapters, resolve=recorded)) as api:
         await api.post("/v1/plan", model=str(smollm2), quality="Q4_1")

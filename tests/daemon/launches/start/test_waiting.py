@@ -14,33 +14,35 @@ import pytest
 from catalog import names
 from catalog.request import ModelRequest
 from daemon.app import HUB_THREADS, Adapters
+from daemon.isolation.models import ModelSources
+from domain.model import ResolvedModel
 from tests.daemon.conftest import Running
 
 WAITING = HUB_THREADS + 3
 
 
 @pytest.fixture
-def hub_answers() -> Iterator[threading.Event]:
-    answers = threading.Event()
+def hub_answers() -> Iterator[asyncio.Event]:
+    answers = asyncio.Event()
     yield answers
     answers.set()
 
 
 @pytest.fixture
-def adapters(adapters: Adapters, hub_answers: threading.Event) -> Adapters:
+def adapters(adapters: Adapters, hub_answers: asyncio.Event) -> Adapters:
     """A hub that answers nobody until it is told to; what lies on this disk is found at once."""
     resolve = adapters.resolve
 
-    def slow(request: ModelRequest, **options: Any) -> Any:
+    async def slow(sources: ModelSources, request: ModelRequest) -> tuple[ResolvedModel, ...]:
         if not isinstance(request.name.target, names.Local):
-            hub_answers.wait(60)
-        return resolve(request, **options)
+            await hub_answers.wait()
+        return await resolve(sources, request)
 
     return replace(adapters, resolve=slow)
 
 
 async def test_engines_are_restarted_and_models_launched_while_others_wait_for_the_hub(
-    daemon: Running, smollm2: Path, hub_answers: threading.Event
+    daemon: Running, smollm2: Path, hub_answers: asyncio.Event
 ) -> None:
     async with daemon() as api:
         row = await api.launched(smollm2, name="served")
@@ -57,7 +59,7 @@ async def test_engines_are_restarted_and_models_launched_while_others_wait_for_t
 
 
 async def test_a_daemon_that_restarts_serves_what_needs_no_hub(
-    daemon: Running, smollm2: Path, hub_answers: threading.Event
+    daemon: Running, smollm2: Path, hub_answers: asyncio.Event
 ) -> None:
     """Those that waited were accepted, so they are still wanted: none is lost."""
     async with daemon() as api:

@@ -1,11 +1,11 @@
-"""Asks a served model one question over its OpenAI API and streams the answer.
+"""Asks a served model over its OpenAI API and streams the answer.
 
 On the standard library, as ctl/client.py: httpx-sse needs httpx.
 """
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import Any
@@ -27,23 +27,47 @@ class AnswerStats:
     finish_reason: str | None
 
 
+Message = dict[str, str]  # as OpenAI's API has it: "role" and "content"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """``None`` leaves it to the engine."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Of an answer, or of the thoughts before it."""
+
+    text: str
+    is_thought: bool = False
+
+
 class Chat:
     """Iterate over it for the text of the answer; ``stats`` is set after that."""
 
-    def __init__(self, base: str, model: str, question: str, *, max_tokens: int, temperature: float) -> None:
+    def __init__(self, base: str, model: str, messages: Sequence[Message], sampling: Sampling) -> None:
         self._url = urlsplit(f"{base}/chat/completions")
+        figures = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
         self._body = {
             "model": model,
-            "messages": [{"role": "user", "content": question}],
-            "max_tokens": max_tokens,
-            "temperature": temperature,
+            "messages": list(messages),
+            **{key: value for key, value in figures.items() if value is not None},
             "stream": True,
             "stream_options": {"include_usage": True},
         }
         self.stats = AnswerStats(None, None, None)
 
     def __iter__(self) -> Iterator[str]:
-        """Pieces of text. Raises: EngineError where the engine is gone or refuses."""
+        """Pieces of the answer alone. Raises: as ``pieces``."""
+        return (piece.text for piece in self.pieces() if not piece.is_thought)
+
+    def pieces(self) -> Generator[Piece, None, None]:
+        """As they arrive; closing it makes the engine stop. Raises: EngineError where the engine is gone or
+        refuses."""
         arrivals_s: list[float] = []
         tokens: int | None = None
         rate: float | None = None
@@ -56,8 +80,10 @@ class Chat:
                 delta = choice.get("delta", {})
                 if delta.get("content") or delta.get("reasoning_content"):
                     arrivals_s.append(time.monotonic())
+                if delta.get("reasoning_content"):
+                    yield Piece(delta["reasoning_content"], is_thought=True)
                 if delta.get("content"):
-                    yield delta["content"]
+                    yield Piece(delta["content"])
         if rate is None and tokens and len(arrivals_s) > 1 and arrivals_s[-1] > arrivals_s[0]:
             rate = (tokens - 1) / (arrivals_s[-1] - arrivals_s[0])
         self.stats = AnswerStats(tokens, rate, reason)

@@ -1,0 +1,1 @@
+"""Questions to a served model: one, or a conversation."""

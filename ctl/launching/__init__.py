@@ -1,0 +1,1 @@
+"""Launches that are begun, followed and ended: what several commands share."""

@@ -1,0 +1,75 @@
+"""A launch or a model in full, as ``node-ctl show`` prints it."""
+
+from typing import Any
+
+from ctl.chat.template import template_text
+from ctl.show.formatting import ago, decode
+from ctl.show.launches import api_base
+from ctl.show.models import decode_rows
+from ctl.show.plan import command_line, summary_lines
+from domain.launch import LaunchRow
+from domain.plan import LaunchOptions, Plan
+from domain.units import gib, rate
+
+OPTIONS = {
+    "context_tokens": "--context",
+    "parallel": "--parallel",
+    "min_decode_tokens_per_s": "--min-decode",
+    "quality": "--quality",
+    "engine": "--engine",
+    "threads": "threads",
+}
+
+
+def launch_lines(detail: Any) -> tuple[list[str], str]:
+    """Its lines, and the engine's command, which is to be pasted."""
+    row = decode(LaunchRow, detail["launch"])
+    plan = decode(Plan, detail["plan"]) if detail["plan"] else None
+    lines = [f"name      {row.name}", f"state     {_state(row)}"]
+    if row.last_error:
+        lines.append(f"error     {row.last_error}")
+    lines.append(f"asked for {row.model}{_options(decode(LaunchOptions, detail['options']))}")
+    lines += _plan_lines(plan) if plan else []
+    if measured := detail.get("measured"):
+        lines.append(f"measured  {rate(measured['decode_tokens_per_s'])} tokens/s")
+    if template := detail.get("template"):
+        lines.append(f"template  {template_text(template)}")
+    if row.endpoint:
+        lines.append(f"endpoint  {api_base(row.endpoint)}")
+    return lines, command_line(plan) if plan else ""
+
+
+def model_lines(data: Any) -> tuple[list[str], str]:
+    """As ``launch_lines``, for a model that is not launched."""
+    plan = decode(Plan, data["plan"])
+    here = [
+        f"on disk   {row.model}, {gib(row.size_bytes)}{', pinned' if row.pinned else ''}"
+        for row in decode_rows(data["weights"])
+    ]
+    return [
+        *_plan_lines(plan),
+        *(here or ["on disk   nothing yet: node-ctl pull downloads it"]),
+    ], command_line(plan)
+
+
+def _plan_lines(plan: Plan) -> list[str]:
+    folder = f"{plan.weights.location}/" if plan.weights.location else ""
+    files = [f"file      {folder}{file.name}" for file in plan.weights.files]
+    return [*summary_lines(plan), *files]
+
+
+def _state(row: LaunchRow) -> str:
+    words = [f"{row.state} for {ago(row.since)}"]
+    words += [f"pid {row.pid}"] if row.pid is not None else []
+    words += [f"{row.restarts} restart{'' if row.restarts == 1 else 's'}"] if row.restarts else []
+    return ", ".join(words)
+
+
+def _options(options: LaunchOptions) -> str:
+    given = [
+        f"{word} {value:g}" if isinstance(value, float) else f"{word} {value}"
+        for field, word in OPTIONS.items()
+        if (value := getattr(options, field)) is not None
+    ]
+    given += ["--from-disk"] if options.from_disk else []
+    return f" {' '.join(given)}" if given else ", without options"

@@ -1,0 +1,108 @@
+"""Ends what runs of a launch, and stores that it was stopped. Called by its supervisor alone."""
+
+import asyncio
+
+from daemon.app import App
+from daemon.launches import persistence
+from daemon.launches.launch import Launch
+from daemon.launches.start.engine import engine_gone
+from daemon.launches.state_machine import Event
+from domain.errors import EngineError, NodeError, StateError
+from domain.launch import LaunchState, Step
+
+
+async def end(app: App, launch: Launch) -> None:
+    """Carries out an order to end it. That it is no longer desired is stored first: if the daemon dies
+    meanwhile, the next one must not serve it."""
+    served, before = launch.state is LaunchState.READY, launch.state
+    launch.apply(Event.STOP)
+    await _note_stop(app, launch)
+    if not await stop_engine(app, launch, "stopped"):
+        return  # the daemon ends, and leaves an engine that can't be killed to the next one
+    if not launch.orders.stop:
+        launch.progress.close()
+        launch.apply(Event.GONE)
+        return
+    error = await _store_the_stop(app, launch)
+    if before is not LaunchState.STOPPED:
+        await app.events.append("stopped", f"{launch.name} is stopped", launch=launch.name)
+    launch.apply(Event.GONE)
+    launch.port = None
+    if served or not launch.progress.ended:
+        launch.say(Step.STOPPED, f"{launch.name} is stopped")
+    launch.orders.stop = launch.orders.forget = False
+    launch.orders.answer_stop(error or launch.row())
+
+
+async def _note_stop(app: App, launch: Launch) -> None:
+    if launch.orders.stop and launch.lifecycle.desired:
+        launch.lifecycle.desired, launch.replaced = False, None
+        await persistence.update(app, launch, launch.state)
+
+
+async def _store_the_stop(app: App, launch: Launch) -> StateError | None:
+    """The error if it could not be stored: its owner must know that the next daemon would serve it again."""
+    if launch.orders.forget:
+        try:
+            await app.store.run(app.store.launches.forget, launch.name)
+        except StateError as error:
+            return error
+        launch.stored = launch.unsaved = False
+        if app.launches.get(launch.name) is launch:
+            del app.launches[launch.name]
+        return None
+    unsaved = await persistence.update(app, launch, LaunchState.STOPPED)
+    if unsaved is None:
+        return None
+    return StateError(
+        f"{launch.name} is stopped, but that could not be stored: {unsaved}",
+        hint="free some space on the disk of the state folder, then it is stored; "
+        "a daemon that starts before that launches it again",
+    )
+
+
+async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError | None = None) -> bool:
+    """Returns true once no engine of it is left, false if the daemon ends before that. One that can't be
+    killed is waited for, with its memory still reserved; ``why`` it is stopped is reported first."""
+    stuck = False
+    while launch.engine is not None:
+        try:
+            await launch.engine.process.stop()
+        except EngineError as error:
+            await _report_stuck(app, launch, error, why=error if stuck or why is None else why)
+            stuck = True
+            await _until_gone_or_ordered(launch)
+            await _note_stop(app, launch)
+            if launch.orders.shut_down and launch.engine.process.alive:
+                return False
+        else:
+            launch.engine = None
+    app.ledger.release(launch.name)
+    await engine_gone(app, launch, outcome)
+    if stuck:
+        await app.events.append("engine_gone", f"the engine of {launch.name} is gone", launch=launch.name)
+    return True
+
+
+async def _report_stuck(app: App, launch: Launch, error: EngineError, *, why: NodeError) -> None:
+    reported = launch.attempts.last_error == error.in_full
+    launch.apply(Event.STUCK)
+    launch.attempts.last_error = error.in_full
+    if not reported:
+        await app.events.append("engine_stuck", error.in_full, launch=launch.name)
+    if not launch.progress.ended:
+        launch.say(Step.FAILED, str(why), error=why)
+    launch.orders.answer_stop(error)
+    launch.orders.answer_restart(error)
+
+
+async def _until_gone_or_ordered(launch: Launch) -> None:
+    if launch.engine is None or launch.orders.shut_down:
+        return
+    gone = asyncio.ensure_future(launch.engine.process.wait())
+    ordered = asyncio.ensure_future(launch.orders.next())
+    try:
+        await asyncio.wait({gone, ordered}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        ordered.cancel()

@@ -1,0 +1,47 @@
+"""How long tasks have waited for a CPU: the kernel's pressure stall information (PSI)."""
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from probes import sysfs
+from probes.memory import cgroup
+
+# "some" is the time in which at least one task was runnable and did not run, in microseconds since boot or
+# since the group was made. Source: Linux, Documentation/accounting/psi.rst
+_TOTAL = re.compile(r"^some .*\btotal=([0-9]{1,20})\b", re.MULTILINE)
+MIN_WINDOW_S = 0.02  # of shorter ones the time of reading is a good part
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """``stalled_s``: for how long so far some task waited for a CPU; ``at_s``: a monotonic time."""
+
+    stalled_s: float
+    at_s: float
+
+    def stalled_share(self, since: "Pressure") -> float | None:
+        """Of the time since then, 0 to 1; ``None`` if that was too short to say."""
+        elapsed_s = self.at_s - since.at_s
+        if elapsed_s < MIN_WINDOW_S:
+            return None
+        return min(1.0, max(0.0, (self.stalled_s - since.stalled_s) / elapsed_s))
+
+
+def probe(root: Path) -> Pressure | None:
+    """Of this process's own control group, which engines are in too; where that does not tell, of the whole
+    machine. ``None`` without PSI: a kernel built without it, or booted with psi=0."""
+    group = cgroup.own_group(root)
+    paths = [*([group / "cpu.pressure"] if group else []), root / "proc/pressure/cpu"]
+    for path in paths:
+        stalled_s = parse_stalled_s(sysfs.read(path) or "")
+        if stalled_s is not None:
+            return Pressure(stalled_s, time.monotonic())
+    return None
+
+
+def parse_stalled_s(text: str) -> float | None:
+    """``some avg10=0.12 avg60=0.05 avg300=0.01 total=1500000`` -> 1.5."""
+    match = _TOTAL.search(text)
+    return None if match is None else int(match[1]) / 1e6

@@ -1,0 +1,101 @@
+"""A worker's answer, and how it is ended: by its deadline, its memory, its caller, its daemon."""
+
+import asyncio
+import os
+import pickle
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.isolation.fork_server import ForkServer
+from daemon.isolation.workers import Limits, WorkerLimitError, Workers
+from domain.errors import DoesNotFitError
+from domain.model import Tensor
+from domain.units import MIB
+from tests.daemon.isolation import work
+
+LONG = Limits(deadline_s=300, cpu_s=60, at_once=4)
+SHORT = Limits(deadline_s=0.5, cpu_s=30, at_once=4)
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    server = ForkServer(["tests.daemon.isolation.work"])
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def workers(server: ForkServer) -> Workers:
+    return Workers(server)
+
+
+async def test_answers_come_back_as_values(workers: Workers):
+    assert await workers.run("adding", work.add, 2, 3, limits=LONG) == 5
+    assert await workers.run("reading", work.tensor, limits=LONG) == Tensor("w", "F16", (8, 8), 128)
+
+
+async def test_each_call_has_a_process_of_its_own(workers: Workers):
+    pids = await asyncio.gather(*(workers.run("asking", work.process_id, limits=LONG) for _ in range(8)))
+    assert len({*pids, os.getpid()}) == 9
+
+
+async def test_a_refusal_is_the_same_error_here(workers: Workers):
+    with pytest.raises(DoesNotFitError, match=r"needs 3\.0 GiB") as caught:
+        await workers.run("planning m", work.refuse, limits=LONG)
+    assert "take a smaller one" in caught.value.hint
+    assert (caught.value.needs_bytes, caught.value.has_bytes) == (3 << 30, 1 << 30)
+
+
+async def test_a_bug_comes_with_the_workers_traceback(workers: Workers):
+    with pytest.raises(RuntimeError, match=r"(?s)planning m broke.*in break_down.*ZeroDivisionError: a bug"):
+        await workers.run("planning m", work.break_down, limits=LONG)
+
+
+@pytest.mark.parametrize("endless", [work.never_end, work.multiply_long_numbers])
+async def test_what_never_ends_is_ended_with_the_time_and_memory_it_took(workers: Workers, endless):
+    with pytest.raises(
+        WorkerLimitError, match=r"planning m was ended after 0\.5 s \(\d.* s of CPU time, \d+"
+    ):
+        await workers.run("planning m", endless, limits=SHORT)
+    assert await workers.run("adding", work.add, 2, 3, limits=LONG) == 5
+
+
+async def test_a_limit_of_cpu_time_holds_where_the_deadline_is_far(workers: Workers):
+    with pytest.raises(WorkerLimitError, match=r"after 1 s of CPU time \(\d\.\d s"):
+        await workers.run("reading m", work.never_end, limits=Limits(300, 1, 4))
+
+
+async def test_memory_has_a_limit(workers: Workers):
+    with pytest.raises(WorkerLimitError, match=r"it needed more than 512 MiB"):
+        await workers.run("reading m", work.fill_memory, limits=Limits(300, 60, 4, 512 * MIB))
+
+
+async def test_a_worker_that_dies_is_told(workers: Workers):
+    with pytest.raises(WorkerLimitError, match="status -6"):
+        await workers.run("reading m", work.die, limits=LONG)
+
+
+async def test_a_caller_that_goes_away_ends_the_work(workers: Workers, tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    call = asyncio.create_task(workers.run("sleeping", work.hold_open, str(pipe), limits=LONG))
+    with await asyncio.to_thread(pipe.open) as held:  # returns once the worker has opened it to write
+        call.cancel()
+        assert await asyncio.to_thread(held.read) == "", "it ends with the worker"
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_a_fork_server_that_was_killed_is_started_again(workers: Workers, server: ForkServer):
+    assert await workers.run("adding", work.add, 2, 3, limits=LONG) == 5
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    assert await workers.run("adding", work.add, 3, 3, limits=LONG) == 6
+
+
+async def test_an_answer_that_is_more_than_data_is_refused(workers: Workers):
+    with pytest.raises(pickle.UnpicklingError, match="is no data"):
+        await workers.run("reading m", work.trap, limits=LONG)

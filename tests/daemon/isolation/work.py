@@ -1,0 +1,63 @@
+"""What workers are made to do in tests."""
+
+import math
+import os
+import time
+from pathlib import Path
+
+from domain.errors import DoesNotFitError
+from domain.model import Tensor
+
+
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+def tensor() -> Tensor:
+    return Tensor("w", "F16", (8, 8), 128)
+
+
+def process_id() -> int:
+    return os.getpid()
+
+
+def refuse() -> None:
+    raise DoesNotFitError("m", needs_bytes=3 << 30, has_bytes=1 << 30, instead="take a smaller one")
+
+
+def break_down() -> None:
+    raise ZeroDivisionError("a bug")
+
+
+def never_end() -> None:
+    while True:
+        pass
+
+
+def multiply_long_numbers() -> int:
+    """A single call into C that holds the interpreter for minutes."""
+    return math.prod([10**4000 - 1] * 30000)
+
+
+def fill_memory() -> int:
+    return len(bytearray(8 << 30))
+
+
+def die() -> None:
+    os.abort()
+
+
+def hold_open(path: str) -> None:
+    with Path(path).open("w"):
+        time.sleep(600)
+
+
+class Trap:
+    """Unpickled by whoever trusts it, it calls a function."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.putenv, ("TRAPPED", "1")
+
+
+def trap() -> Trap:
+    return Trap()

@@ -1,0 +1,186 @@
+"""How a supervised launch ends: by an order, with an engine that stays, by a bug, on a full disk."""
+
+import pytest
+
+from daemon.launches import service, supervisor
+from daemon.launches.start import placement
+from domain.errors import EngineError, NodeError, StateError, UnknownModelError
+from domain.launch import LaunchState, Step
+from tests.daemon.launches.stepped_daemon import START_S, Daemon, Start
+from tests.daemon.launches.world import World
+
+
+def test_a_stop_ends_a_wait_and_is_told_once(start: Start, world: World) -> None:
+    daemon = start(restart_delay_s=60.0, restart_delay_max_s=60.0)
+    daemon.serve()
+    world.starts = "die"
+    daemon.kill_engine()
+    daemon.until(lambda: daemon.launch.attempts.restarts == 1)
+    asked_s = daemon.loop.now_s
+    row = daemon.call(service.stop(daemon.app, "a"))
+    assert daemon.loop.now_s - asked_s <= START_S
+    assert (row.state, row.pid, row.endpoint) == (LaunchState.STOPPED, None, None)
+    assert not daemon.launch.lifecycle.desired
+    assert [record.desired for record in daemon.app.store.launches.all()] == [False]
+    daemon.call(service.stop(daemon.app, "a"))
+    assert daemon.kinds("ready", "died", "download") == ["stopped"]
+
+
+def test_a_stop_of_what_serves_ends_its_engine_and_its_progress(start: Start, world: World) -> None:
+    daemon = start()
+    daemon.serve()
+    daemon.call(service.stop(daemon.app, "a"))
+    assert world.living == []
+    assert daemon.launch.progress.lines[-1].step is Step.STOPPED
+    assert daemon.launch.port is None
+    assert daemon.app.ledger.reserved == {}
+    again = daemon.serve()
+    assert again.state is LaunchState.READY
+
+
+def test_to_forget_leaves_no_row_and_no_name(start: Start, world: World) -> None:
+    daemon = start()
+    daemon.serve()
+    daemon.call(service.stop(daemon.app, "a", forget=True))
+    assert daemon.app.launches == {}
+    assert list(daemon.app.store.launches.all()) == []
+    assert world.living == []
+
+
+def test_an_engine_that_can_t_be_killed_keeps_its_memory_until_it_is_gone(start: Start, world: World) -> None:
+    world.unkillable_from_now = True
+    daemon = start()
+    daemon.serve()
+    stopping = daemon.loop.create_task(service.stop(daemon.app, "a"))
+    daemon.until(stopping.done)
+    with pytest.raises(EngineError, match="does not end, not even killed"):
+        stopping.result()
+    assert daemon.launch.state is LaunchState.STOPPING
+    assert set(daemon.app.ledger.reserved) == {"a"}
+    assert daemon.kinds("ready", "download") == ["engine_stuck"]
+    daemon.kill_engine()  # the kernel lets it go
+    daemon.until_at_rest()
+    assert daemon.launch.state is LaunchState.STOPPED
+    assert daemon.app.ledger.reserved == {}
+    assert daemon.kinds("ready", "download") == ["engine_stuck", "engine_gone", "stopped"]
+
+
+def test_one_that_can_t_be_killed_is_told_of_once_however_often_it_is_stopped(
+    start: Start, world: World
+) -> None:
+    world.unkillable_from_now = True
+    daemon = start()
+    daemon.serve()
+    for _ in range(3):
+        stopping = daemon.loop.create_task(service.stop(daemon.app, "a"))
+        daemon.until(stopping.done)
+        assert isinstance(stopping.exception(), EngineError)
+    assert daemon.kinds("ready", "download") == ["engine_stuck"]
+
+
+def test_the_daemon_ends_without_the_engine_that_it_can_t_kill(start: Start, world: World) -> None:
+    world.unkillable_from_now = True
+    daemon = start()
+    daemon.serve()
+    daemon.call(service.stop_all(daemon.app))
+    assert len(world.living) == 1
+    assert daemon.launch.lifecycle.desired
+
+
+def test_a_start_that_fails_with_an_engine_that_can_t_be_killed_says_why_it_failed(
+    start: Start, world: World
+) -> None:
+    world.starts, world.unkillable_from_now = "hang", True
+    daemon = start()
+    followed = daemon.ask().progress
+    daemon.until(lambda: followed.ended)
+    assert "does not end" in followed.lines[-1].message
+    daemon.kill_engine()
+    daemon.until_at_rest()
+    assert daemon.launch.state is LaunchState.FAILED
+
+
+def test_a_bug_in_a_start_is_a_failure_that_its_owner_sees(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(placement, "resolve_models", broken)
+    daemon = start()
+    daemon.ask()
+    daemon.until_at_rest()
+    assert daemon.launch.state is LaunchState.FAILED
+    last = daemon.launch.progress.lines[-1]
+    assert (last.step, last.message, last.hint) == (Step.FAILED, "KeyError: 'odd'", supervisor.TRACEBACK)
+
+
+def test_a_bug_in_supervision_is_told_to_whoever_waits(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = start()
+    daemon.serve()
+
+    async def broken(*_: object) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(supervisor, "_note_stop", broken)
+    stopping = daemon.loop.create_task(service.stop(daemon.app, "a"))
+    daemon.until(stopping.done)
+    with pytest.raises(NodeError, match="KeyError: 'odd'"):
+        stopping.result()
+    assert daemon.launch.is_at_rest
+    assert daemon.launch.attempts.last_error == "KeyError: 'odd'"
+    assert not daemon.launch.orders.must_end
+
+
+def test_a_model_that_nobody_knows_leaves_no_launch_behind(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unknown(*_: object) -> None:
+        raise UnknownModelError("no model is called tiny")
+
+    monkeypatch.setattr(placement, "resolve_models", unknown)
+    daemon = start()
+    daemon.ask()
+    daemon.until_at_rest()
+    assert daemon.kinds() == ["failed"]
+    assert list(daemon.app.store.launches.all()) == []
+
+
+def full(daemon: Daemon, why: str | None = "the disk is full") -> None:
+    daemon.app.store.database.read_only_because = why
+
+
+def test_what_can_t_be_stored_is_not_accepted_and_nothing_is_begun(start: Start, world: World) -> None:
+    daemon = start()
+    full(daemon)
+    with pytest.raises(StateError):
+        daemon.ask()
+    assert daemon.app.launches == {}
+    assert world.engines == []
+
+
+def test_the_launch_before_comes_back_where_the_next_one_can_t_be_stored(start: Start, world: World) -> None:
+    daemon = start()
+    before = daemon.serve()
+    daemon.call(service.stop(daemon.app, "a"))
+    full(daemon)
+    with pytest.raises(StateError):
+        daemon.ask()
+    assert daemon.launch is before
+    assert (before.state, before.is_at_rest) == (LaunchState.STOPPED, True)
+
+
+def test_a_stop_that_can_t_be_stored_stops_and_says_so(start: Start, world: World) -> None:
+    daemon = start()
+    daemon.serve()
+    full(daemon)
+    with pytest.raises(StateError, match="a is stopped, but that could not be stored") as told:
+        daemon.call(service.stop(daemon.app, "a"))
+    assert "free some space" in told.value.hint
+    assert world.living == []
+    assert daemon.launch.unsaved
+    with pytest.raises(StateError):
+        daemon.call(service.stop(daemon.app, "a", forget=True))
+    full(daemon, None)
+    daemon.call(service.stop(daemon.app, "a", forget=True))
+    assert daemon.app.launches == {}

@@ -1,0 +1,268 @@
+"""Which candidate is the best, and which quants are looked at: by candidates with speeds of the test."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+import pytest
+
+from domain.errors import UsageError
+from domain.hardware import Hardware
+from domain.model import ModelShape, ResolvedModel, Source, Weights
+from domain.plan import LLAMA_CPP, VLLM, Confidence, Estimate, LaunchOptions, LlamaFlags, Range, Speed
+from planner.choose import choose
+from planner.choose.candidates import Candidate
+from planner.choose.context import SearchContext
+from planner.engine import ENGINES
+from planner.llama_cpp.quality import ADDED_PERPLEXITY
+from planner.machine.budget import DEFAULT_RESERVE
+from planner.machine.calibration import UNCALIBRATED
+
+SHAPE = ModelShape("llama", (), 0, {})
+
+
+def model(quant: str, size: int = 100, engine: str = LLAMA_CPP) -> ResolvedModel:
+    return ResolvedModel(Weights(Source.HUB, "o/r", None, (), quant, size), SHAPE, engine=engine)
+
+
+def candidate(
+    quant: str, tokens_per_s: float | None, *, prefill: float | None = None, batch: float | None = None
+) -> Candidate:
+    decode = None if tokens_per_s is None else Range(0.0, tokens_per_s, 999.0)
+    speed = Speed(decode, None if prefill is None else Range(0.0, prefill, 999.0))
+    return Candidate(
+        model(quant),
+        LlamaFlags(),
+        Estimate(LLAMA_CPP, (), speed, fits=True, confidence=Confidence.ESTIMATED),
+        context_tokens=4096,
+        cache_type="f16",
+        loss=ADDED_PERPLEXITY[quant],
+        parallel=1 if batch is None else 4,
+        batch_tokens_per_s=batch,
+    )
+
+
+def best(speeds: Mapping[str, float | None], options: LaunchOptions | None = None) -> str:
+    candidates = [candidate(quant, tokens_per_s) for quant, tokens_per_s in speeds.items()]
+    return choose.select_best(candidates, options or LaunchOptions()).quant
+
+
+@pytest.mark.parametrize(
+    ("speeds", "quant"),
+    [
+        pytest.param({"Q8_0": 12, "Q4_K_M": 30}, "Q8_0", id="comfortable: the least loss"),
+        pytest.param({"Q8_0": 10, "Q4_K_M": 30}, "Q8_0", id="10 tokens/s are comfortable"),
+        pytest.param({"Q8_0": 9.9, "Q4_K_M": 30}, "Q4_K_M", id="less are not where a good quant has them"),
+        pytest.param({"Q8_0": 9.9, "Q3_K_M": 30}, "Q8_0", id="a usable quant is not good enough for that"),
+        pytest.param({"Q8_0": 5.2, "Q3_K_M": 30}, "Q3_K_M", id="it is where others are below reading speed"),
+        pytest.param({"Q8_0": 5.3, "Q3_K_M": 30}, "Q8_0", id="5.3 tokens/s are reading speed"),
+        pytest.param(
+            {"Q8_0": 2, "Q3_K_M": 3, "Q2_K": 50}, "Q3_K_M", id="speed never excuses a useless quant"
+        ),
+        pytest.param({"Q2_K": 50, "IQ1_S": 90}, "IQ1_S", id="of useless quants alone the fastest"),
+        pytest.param({"Q6_K": 4.0, "Q4_K_M": 5.0}, "Q6_K", id="all slow: four fifths of the speed will do"),
+        pytest.param({"Q6_K": 3.9, "Q4_K_M": 5.0}, "Q4_K_M", id="all slow: less will not"),
+        pytest.param({"Q8_0": None, "Q4_K_M": 30}, "Q8_0", id="an unknown speed is not slow"),
+        pytest.param({"Q6_K": 11, "Q5_K_M": 40}, "Q6_K", id="comfort is enough, quality counts"),
+    ],
+)
+def test_the_least_loss_that_is_fast_enough(speeds: Mapping[str, float | None], quant: str) -> None:
+    assert best(speeds) == quant
+    assert best(dict(reversed(speeds.items()))) == quant
+
+
+@pytest.mark.parametrize(
+    ("wanted", "quant"), [(20.0, "Q8_0"), (20.1, "Q4_K_M"), (41.0, "Q2_K")], ids=["20", "20.1", "41"]
+)
+def test_a_speed_that_was_asked_for_is_kept_by_any_quant(wanted: float, quant: str) -> None:
+    speeds = {"Q8_0": 20.0, "Q4_K_M": 40.0, "Q2_K": 60.0}
+    assert best(speeds, LaunchOptions(min_decode_tokens_per_s=wanted)) == quant
+
+
+def test_quants_that_nobody_can_tell_apart_are_chosen_by_speed() -> None:
+    assert best({"F16": 20, "Q8_0": 40}) == "Q8_0"
+    assert best({"F16": 20, "Q6_K": 40}) == "F16"
+    several = LaunchOptions(parallel=4)
+    batch = [candidate("F16", 20, batch=80), candidate("Q8_0", 40, batch=160)]
+    assert choose.select_best(batch, several).quant == "Q8_0"
+
+
+def test_for_several_sequences_the_loss_of_an_8_bit_quant_counts_for_nothing() -> None:
+    exact = candidate("BF16", 20, batch=80)
+    near = candidate("Q8_0", 40, batch=160)
+    lossy = candidate("Q6_K", 60, batch=240)
+    assert choose.select_best([exact, near, lossy], LaunchOptions(parallel=4)).quant == "Q8_0"
+    slightly = [exact, Candidate(**{**fields(near), "loss": 0.012}), lossy]
+    assert choose.select_best(slightly, LaunchOptions(parallel=4)).loss == 0.012
+    assert choose.select_best(slightly, LaunchOptions(parallel=1)).quant == "BF16"
+    assert choose.select_best(slightly, LaunchOptions()).quant == "BF16"
+
+
+def fields(one: Candidate) -> dict[str, object]:
+    return {name: getattr(one, name) for name in Candidate.__dataclass_fields__}
+
+
+def test_the_plainest_is_kept_unless_another_is_clearly_faster() -> None:
+    plain, same, fast = (candidate("Q8_0", tokens_per_s) for tokens_per_s in (10.0, 11.4, 11.6))
+    assert choose.prefer_simplest([plain, same]) is plain
+    assert choose.prefer_simplest([plain, fast]) is fast
+    assert choose.prefer_simplest([plain, fast, same]) is fast
+    unknown = candidate("Q8_0", None)
+    assert choose.prefer_simplest([unknown, fast]) is unknown
+    assert choose.prefer_simplest([plain, unknown]) is plain
+
+
+def test_a_turn_counts_its_prompt_too() -> None:
+    decodes, reads = candidate("Q8_0", 20.0, prefill=100.0), candidate("Q8_0", 16.0, prefill=1000.0)
+    assert choose.prefer_simplest([decodes, reads]) is reads
+
+
+def test_contexts_are_halved_down_to_4096_only_where_none_was_asked_for() -> None:
+    assert choose.contexts_to_try(32768, LaunchOptions()) == [32768, 16384, 8192, 4096]
+    assert choose.contexts_to_try(8191, LaunchOptions()) == [8191]
+    assert choose.contexts_to_try(32768, LaunchOptions(context_tokens=32768)) == [32768]
+
+
+def check_speed(tokens_per_s: float | None, options: LaunchOptions) -> None:
+    choose.check_speed("m", candidate("Q8_0", tokens_per_s), options)
+
+
+def test_a_speed_that_nothing_reaches_is_refused_with_one_that_is_reached() -> None:
+    check_speed(19.96, LaunchOptions())
+    check_speed(None, LaunchOptions(min_decode_tokens_per_s=20))
+    check_speed(20.0, LaunchOptions(min_decode_tokens_per_s=20))
+    with pytest.raises(UsageError) as refused:
+        check_speed(19.96, LaunchOptions(min_decode_tokens_per_s=20))
+    assert str(refused.value) == "m does not reach 20 tokens/s here: Q8_0 is expected at 20.0"
+    assert refused.value.hint == "give --min-decode 19.9 or less, or name a smaller model"
+    for parallel, words in ((2, "20 tokens/s for each of 2 at once here"), (1, "20 tokens/s here")):
+        with pytest.raises(UsageError, match=words):
+            check_speed(19.0, LaunchOptions(min_decode_tokens_per_s=20, parallel=parallel))
+
+
+class FakeEngine(SimpleNamespace):
+    """An engine that runs every quant at the speed of ``speeds``, and keeps which it was asked for."""
+
+    CAN_READ_FROM_DISK = True
+
+    def __init__(self, speeds: Mapping[str, float]) -> None:
+        super().__init__(speeds=speeds, asked=[], from_disk=[])
+
+    def quality_loss(self, model: ResolvedModel) -> float:
+        return ADDED_PERPLEXITY[model.weights.quant]
+
+    def trained_context_tokens(self, shape: ModelShape) -> int:
+        return 16384
+
+    def find_candidates(
+        self, model: ResolvedModel, context_tokens: int, search: SearchContext
+    ) -> tuple[Candidate, ...]:
+        self.asked.append(model.weights.quant)
+        self.from_disk.append(search.from_disk)
+        if model.weights.quant not in self.speeds:
+            return ()
+        found = candidate(model.weights.quant, self.speeds[model.weights.quant])
+        return (found, found)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    engine = FakeEngine({})
+    monkeypatch.setitem(ENGINES, LLAMA_CPP, engine)
+    return engine
+
+
+def search_for(options: LaunchOptions) -> SearchContext:
+    return SearchContext(Hardware(), options, UNCALIBRATED, DEFAULT_RESERVE)
+
+
+def looked_at(engine: FakeEngine, quants: tuple[str, ...], options: LaunchOptions | None = None) -> list[str]:
+    engine.asked.clear()
+    choose.search_engines([model(quant) for quant in quants], 4096, search_for(options or LaunchOptions()))
+    return list(engine.asked)
+
+
+QUANTS = ("Q2_K", "Q4_K_M", "F16", "Q8_0", "Q5_K_M", "Q6_K", "Q3_K_M")
+
+
+def test_after_the_first_that_is_fast_enough_two_more_are_looked_at(engine: FakeEngine) -> None:
+    engine.speeds = {"F16": 3.0, "Q8_0": 12.0, "Q6_K": 13.0, "Q5_K_M": 14.0, "Q4_K_M": 15.0}
+    assert looked_at(engine, QUANTS) == ["F16", "Q8_0", "Q6_K", "Q5_K_M"]
+    engine.speeds = dict.fromkeys(engine.speeds, 5.0)
+    assert looked_at(engine, QUANTS) == ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M"]
+
+
+def test_useless_quants_are_looked_at_only_where_no_usable_one_runs_or_a_speed_was_asked_for(
+    engine: FakeEngine,
+) -> None:
+    engine.speeds = {"Q3_K_M": 3.0, "Q2_K": 5.0}
+    assert looked_at(engine, ("Q2_K", "Q3_K_M")) == ["Q3_K_M"]
+    assert looked_at(engine, ("Q2_K", "Q3_K_M"), LaunchOptions(min_decode_tokens_per_s=4)) == [
+        "Q3_K_M",
+        "Q2_K",
+    ]
+    engine.speeds = {"Q2_K": 5.0}
+    assert looked_at(engine, ("Q2_K", "Q3_K_M")) == ["Q3_K_M", "Q2_K"]
+
+
+def test_quants_alike_are_looked_at_from_the_smaller_one_up(engine: FakeEngine) -> None:
+    same = [model("Q8_0", 300), model("Q8_0", 100), model("Q8_0", 200)]
+    assert [one.weights.size_bytes for one in choose.sorted_by_quality(same)] == [100, 200, 300]
+
+
+def test_each_engine_is_asked_for_its_own_weights(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FakeEngine({"Q8_0": 9.0})
+    monkeypatch.setitem(ENGINES, VLLM, other)
+    engine.speeds = {"F16": 9.0}
+    models = [model("F16"), model("Q8_0", engine=VLLM)]
+    found = choose.search_engines(models, 4096, search_for(LaunchOptions()))
+    assert (engine.asked, other.asked) == (["F16"], ["Q8_0"])
+    assert [one.quant for one in found] == ["F16", "F16", "Q8_0", "Q8_0"]
+
+
+def from_disk(engine: FakeEngine, sizes: Mapping[str, int], *, asked_for: bool) -> list[str]:
+    engine.speeds, engine.from_disk = dict.fromkeys(sizes, 1.0), []
+    models = [model(quant, size) for quant, size in sizes.items()]
+    options = LaunchOptions(from_disk=asked_for)
+    found = choose.from_disk_candidates(models, 4096, search_for(options))
+    assert all(engine.from_disk)
+    return [one.quant for one in found]
+
+
+def test_from_the_disk_every_usable_quant_is_tried_the_best_first(engine: FakeEngine) -> None:
+    sizes = {"Q2_K": 30, "Q3_K_M": 40, "F16": 160, "Q4_K_M": 50}
+    assert from_disk(engine, sizes, asked_for=True) == ["F16", "Q4_K_M", "Q3_K_M"]
+    useless = {"IQ1_S": 20, "Q2_K": 30}
+    assert from_disk(engine, useless, asked_for=True) == ["Q2_K"], "of useless ones the best"
+    assert from_disk(engine, {}, asked_for=True) == []
+
+
+def test_as_an_offer_the_smallest_usable_quant_is_read_from_the_disk(engine: FakeEngine) -> None:
+    sizes = {"Q2_K": 30, "Q3_K_M": 40, "F16": 160, "Q4_K_M": 50}
+    assert from_disk(engine, sizes, asked_for=False) == ["Q3_K_M"]
+    alike = {"Q3_K_M": 40, "Q4_K_S": 42, "Q4_K_M": 43}
+    assert from_disk(engine, alike, asked_for=False) == ["Q4_K_S"], "a better one of about that size"
+    assert from_disk(engine, {}, asked_for=False) == []
+
+
+def test_a_context_longer_than_a_model_was_trained_for_is_refused(engine: FakeEngine) -> None:
+    models = (model("Q8_0"),)
+    choose.check_context("m", models, LaunchOptions())
+    choose.check_context("m", models, LaunchOptions(context_tokens=16384))
+    with pytest.raises(UsageError, match="a context of 16384 tokens, 16385 were") as refused:
+        choose.check_context("m", models, LaunchOptions(context_tokens=16385))
+    assert refused.value.hint == "give --context 16384 or less"
+    assert choose.wanted_context(models, LaunchOptions()) == 16384
+    assert choose.wanted_context(models, LaunchOptions(context_tokens=512)) == 512
+
+
+def test_of_engines_the_one_that_reads_more_sets_the_longest_context(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longer = FakeEngine({})
+    longer.trained_context_tokens = lambda _: 65536
+    monkeypatch.setitem(ENGINES, VLLM, longer)
+    models = (model("Q8_0"), model("F16", engine=VLLM))
+    assert choose.trained_context_tokens(models) == 65536
+    assert choose.wanted_context(models, LaunchOptions()) == 32768
