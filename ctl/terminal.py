@@ -7,15 +7,13 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from ctl.encoding import is_unicode
+from domain.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 # Tables in a pipe are as wide as needed.
 PIPE_WIDTH = 4000
-
-# All of C0 but tab and newline, DEL and C1: a model or an engine must not control the owner's terminal.
-_CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
 
 def columns() -> int | None:
@@ -52,9 +50,9 @@ def print_styled(text: str, style: str) -> None:
 
 
 def sanitize(text: str, *, to: TextIO | None = None) -> str:
-    """``text`` of an engine or a model, without control characters where ``to`` (default: standard output) is
-    a terminal."""
-    return text.translate(_CONTROL) if (to or sys.stdout).isatty() else text
+    """``text`` of an engine or a model with its control characters escaped where ``to`` (default: standard
+    output) is a terminal, and everywhere what has no UTF-8."""
+    return printable(text) if (to or sys.stdout).isatty() else text
 
 
 def console() -> "Console":

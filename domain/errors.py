@@ -21,6 +21,7 @@ Codes are turned into HTTP status (daemon/api) and exit status (ctl) at those tw
 from collections.abc import Sequence
 
 from domain.anonymize import without_secrets
+from domain.text import printable
 from domain.units import gib
 
 NOTHING_NEAR = "node-ctl search WORDS finds models on the hub; a path, a URL or owner/repo works, too"
@@ -35,9 +36,9 @@ class NodeError(Exception):
     code = "failed"
 
     def __init__(self, message: str, *, hint: str = "", engine_output: str = "") -> None:
-        super().__init__(without_secrets(message))
-        self.hint = without_secrets(hint)
-        output = without_secrets(engine_output)
+        super().__init__(printable(without_secrets(message)))
+        self.hint = printable(without_secrets(hint))
+        output = printable(without_secrets(engine_output))
         self.engine_output = output if len(output) <= OUTPUT_CHARS else f"{output[:OUTPUT_CHARS]}..."
 
     def __reduce__(self) -> tuple[object, ...]:

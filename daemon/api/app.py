@@ -3,13 +3,20 @@
 from fastapi import FastAPI
 
 from daemon.api import errors, launches, machine, plans, streams, weights
+from daemon.api.responses import PrintableJSON
 from daemon.app import App
 from daemon.status import VERSION
 
 
 def create_app(app: App) -> FastAPI:
     """No pages for browsers: they would load their scripts from elsewhere."""
-    api = FastAPI(title="node-daemon", version=VERSION, docs_url=None, redoc_url=None)
+    api = FastAPI(
+        title="node-daemon",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        default_response_class=PrintableJSON,
+    )
     api.state.app = app
     errors.install(api)
     for routes in (machine, plans, launches, streams, weights):

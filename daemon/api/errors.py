@@ -4,9 +4,10 @@ import logging
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from daemon.api.responses import PrintableJSON
 from domain import errors
 
 log = logging.getLogger(__name__)
@@ -34,30 +35,30 @@ def body(code: str, message: str, hint: str = "", line: str = "") -> dict[str, d
 
 def install(app: FastAPI) -> None:
     @app.exception_handler(errors.NodeError)
-    async def refused(request: Request, error: errors.NodeError) -> JSONResponse:
+    async def refused(request: Request, error: errors.NodeError) -> Response:
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         log.info("refused: %s %s: %s: %s", request.method, request.url.path, error.code, error.in_full)
-        return JSONResponse(body(error.code, str(error), error.hint, error.engine_output), status)
+        return PrintableJSON(body(error.code, str(error), error.hint, error.engine_output), status)
 
     @app.exception_handler(RequestValidationError)
-    async def misread(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def misread(request: Request, error: RequestValidationError) -> Response:
         del request
         first = min(
             error.errors(), key=lambda detail: detail["type"] != "extra_forbidden"
         )  # a misspelt field causes the other errors
         where = ".".join(str(part) for part in first["loc"] if part != "body")
         message = f"{where}: {first['msg']}" if where else str(first["msg"])
-        return JSONResponse(body("bad_usage", message, "GET /openapi.json describes every request"), 422)
+        return PrintableJSON(body("bad_usage", message, "GET /openapi.json describes every request"), 422)
 
     @app.exception_handler(HTTPException)
-    async def unrouted(request: Request, error: HTTPException) -> JSONResponse:
+    async def unrouted(request: Request, error: HTTPException) -> Response:
         message = f"{request.method} {request.url.path}: {error.detail}"
-        return JSONResponse(
+        return PrintableJSON(
             body("bad_usage", message, "GET /openapi.json lists all paths"), error.status_code
         )
 
     @app.exception_handler(Exception)
-    async def broke(request: Request, error: Exception) -> JSONResponse:
+    async def broke(request: Request, error: Exception) -> Response:
         """Starlette logs the traceback; the client must still get an answer it can read."""
         message = f"{request.url.path} broke: {type(error).__name__}: {error}"
-        return JSONResponse(body("failed", message, "the daemon's log has the traceback"), 500)
+        return PrintableJSON(body("failed", message, "the daemon's log has the traceback"), 500)

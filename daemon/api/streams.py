@@ -1,6 +1,5 @@
 """Streams: progress, events, logs. Each ends when the daemon stops."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -8,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from daemon.api.machine import app_of
+from daemon.api.responses import dump
 from daemon.launches import log_tail, service
 from domain.serialization import to_json
 
@@ -47,4 +47,4 @@ async def get_log(
 
 async def lines(values: AsyncIterator[object]) -> AsyncIterator[str]:
     async for value in values:
-        yield json.dumps(to_json(value)) + "\n"
+        yield dump(to_json(value)) + "\n"

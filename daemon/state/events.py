@@ -2,6 +2,7 @@
 
 from daemon.state.database import Database
 from daemon.state.records import Event, now
+from domain.text import printable
 
 EVENTS_MAX = 10_000
 
@@ -13,7 +14,7 @@ class EventTable:
         self._database = database
 
     def append(self, kind: str, message: str, launch: str | None = None) -> Event:
-        at = now()
+        at, message = now(), printable(message)
         with self._database.writing() as db:
             done = db.execute(
                 "INSERT INTO events (at, kind, launch, message) VALUES (?, ?, ?, ?)",

@@ -2,6 +2,7 @@
 
 from daemon.state.database import Database
 from domain.local_model import ModelNote
+from domain.text import printable
 
 
 class ModelTable:
@@ -22,6 +23,7 @@ class ModelTable:
 
     def update(self, name: str, **values: str | bool | None) -> None:
         """Sets columns of the row of ``name``."""
+        name = printable(name)
         with self._database.writing() as db:
             db.execute("INSERT OR IGNORE INTO weights (name) VALUES (?)", (name,))
             for column, value in values.items():
@@ -29,4 +31,4 @@ class ModelTable:
 
     def forget(self, name: str) -> None:
         with self._database.writing() as db:
-            db.execute("DELETE FROM weights WHERE name = ?", (name,))
+            db.execute("DELETE FROM weights WHERE name = ?", (printable(name),))
