@@ -14,11 +14,11 @@ import pytest
 
 from domain.launch import LaunchState
 from domain.serialization import to_json
-from launchers.ports import free_port
 from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import FakeDaemon
+from tests.rigs import lent_ports
 
 CAPITAL = "The capital of France is Paris."
 SERVE = ROOT / "tests" / "fakes" / "engine_server.py"
@@ -44,7 +44,7 @@ def serving(daemon: FakeDaemon) -> Iterator[Serving]:
     children = []
 
     def start(*options: str) -> None:
-        port = free_port(28100, 28199)
+        port = lent_ports.free()
         argv = [sys.executable, str(SERVE), "--port", str(port), "--alias", "smol", *options]
         children.append(subprocess.Popen(argv, cwd=ROOT))
         row = replace(answers.ROW, endpoint=f"http://127.0.0.1:{port}")

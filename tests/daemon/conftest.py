@@ -24,6 +24,7 @@ from launchers.base import Capabilities
 from launchers.command import Command, Exit, StopPolicy
 from probes.benchmarks.disk import ReadRate
 from probes.runtimes.probe import Runtimes
+from tests.rigs import lent_ports
 
 FAKE = Path(__file__).parent.parent / "fakes" / "engine_server.py"
 
@@ -71,11 +72,10 @@ class FakeLauncher:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Quick restarts, ports of this worker alone, nothing from outside."""
+    """Quick restarts, ports of this process alone, nothing from outside."""
     for variable in [name for name in os.environ if name.startswith("NODE_DAEMON_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
     return load(
         state_dir=tmp_path / "state",
         models_dir=tmp_path / "models",
@@ -83,8 +83,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         hub_cache=tmp_path / "theirs",
         ollama_models=tmp_path / "ollama",
         offline=True,
-        port_first=23000 + 100 * worker,
-        port_last=23099 + 100 * worker,
+        port_first=lent_ports.block()[0],
+        port_last=lent_ports.block()[-1],
         restart_delay_s=0.05,
         restart_delay_max_s=0.2,
         ready_timeout_s=20,

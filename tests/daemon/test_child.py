@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.daemon.conftest import alive
+from tests.rigs import lent_ports
 
 QUESTION = {"messages": [{"role": "user", "content": "Name the capital of France."}], "temperature": 0}
 
@@ -27,10 +28,9 @@ class Child:
         self.folder = folder
         self.socket = folder / "s"
         own = {name: value for name, value in os.environ.items() if not name.startswith("NODE_DAEMON_")}
-        worker = "".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or "0"
         ports = {
-            "NODE_DAEMON_PORT_FIRST": str(25000 + 100 * int(worker)),
-            "NODE_DAEMON_PORT_LAST": str(25099 + 100 * int(worker)),
+            "NODE_DAEMON_PORT_FIRST": str(lent_ports.block()[0]),
+            "NODE_DAEMON_PORT_LAST": str(lent_ports.block()[-1]),
         }
         self.process = subprocess.Popen(
             [

@@ -46,9 +46,8 @@ def engine() -> Capabilities:
 
 @pytest.fixture(scope="module")
 def lent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
-    worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
     folder = tmp_path_factory.mktemp("rpc")
-    with rpc.devices(SIZES_MIB, folder, first_port=25000 + 200 * worker) as addresses:
+    with rpc.devices(SIZES_MIB, folder) as addresses:
         yield addresses
 
 
