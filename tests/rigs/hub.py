@@ -7,8 +7,10 @@ stranger, a 404 to an account; a gated one is listed for all and hands its files
 
 import hashlib
 import json
+import select
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +33,7 @@ class Faults:
     """What goes wrong, and how often."""
 
     drop_after_bytes: list[int] = field(default_factory=list)
+    hold_after_bytes: list[int] = field(default_factory=list)  # of whole files; the rest comes at ``go_on``
     answer_status: list[int] = field(default_factory=list)
     ignore_ranges: bool = False
     damage: int = 0  # so many bodies arrive with another first byte
@@ -70,7 +73,10 @@ class Hub:
         self.blobs: dict[str, File] = {}
         self.requests: list[Request] = []
         self.faults = Faults()
-        self.sent_bytes = 0
+        self._sent_bytes = 0
+        self._busy = 0  # answers on their way, without those that are held
+        self._settled = threading.Condition()
+        self._going_on = threading.Event()
         self.revisions: dict[
             str, set[str]
         ] = {}  # that can be asked for: main, each commit, and what a test adds
@@ -100,6 +106,46 @@ class Hub:
     def gets(self, part: str) -> list[Request]:
         return [item for item in self.requests if part in item.path and item.method == "GET"]
 
+    @property
+    def sent_bytes(self) -> int:
+        """Of bodies. A client has its answer before the server's write returns: answers under way count."""
+        self._settle()
+        return self._sent_bytes
+
+    @sent_bytes.setter
+    def sent_bytes(self, count: int) -> None:
+        self._settle()
+        self._sent_bytes = count
+
+    def _settle(self) -> None:
+        with self._settled:
+            assert self._settled.wait_for(lambda: self._busy == 0, 60), "an answer does not end"
+
+    def go_on(self) -> None:
+        """Whatever is held is sent, and nothing is held any more."""
+        self.faults.hold_after_bytes.clear()
+        self._going_on.set()
+
+    @contextmanager
+    def counting(self, change: int = 1) -> Iterator[None]:
+        """While an answer is under way; with -1, while one that is under way is held."""
+        with self._settled:
+            self._busy += change
+            self._settled.notify_all()
+        try:
+            yield
+        finally:
+            with self._settled:
+                self._busy -= change
+                self._settled.notify_all()
+
+    def count(self, sent_bytes: int) -> None:
+        with self._settled:
+            self._sent_bytes += sent_bytes
+
+    def must_go_on(self) -> bool:
+        return self._going_on.is_set()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -107,6 +153,7 @@ class Hub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.go_on()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -123,6 +170,12 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # headers and body are two writes: the second must not wait
 
     def do_GET(self) -> None:
+        with self.hub.counting():
+            self._get()
+
+    do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
+
+    def _get(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append(Request(self.command, self.path, dict(self.headers)))
         if self.hub.faults.answer_status:
@@ -145,8 +198,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._redirect(path)
         else:
             self._answer(404, {}, b"")
-
-    do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
 
     def log_message(self, *args: object) -> None:
         """Silence: what was asked is in ``hub.requests``."""
@@ -249,8 +300,33 @@ class _Handler(BaseHTTPRequestHandler):
         if drops and status in (200, 206) and "/cdn/" in self.path:
             body = body[: drops.pop(0)]
             self.close_connection = True
+        holds = self.hub.faults.hold_after_bytes
+        if holds and status in (200, 206) and "/cdn/" in self.path and self._is_to_the_end():
+            first_bytes = holds.pop(0)
+            self._send(body[:first_bytes])
+            body = body[first_bytes:]
+            with self.hub.counting(-1):
+                if not self._is_let_go():
+                    self.close_connection = True
+                    return
+        self._send(body)
+
+    def _send(self, body: bytes) -> None:
         self.wfile.write(body)
-        self.hub.sent_bytes += len(body)
+        self.hub.count(len(body))
+
+    def _is_to_the_end(self) -> bool:
+        """A download's request; one for a header ends somewhere."""
+        return self.headers.get("Range", "-").endswith("-")
+
+    def _is_let_go(self) -> bool:
+        """False once the client is gone: it sends nothing before it has its answer."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        while not self.hub.must_go_on():
+            if poll.poll(10):
+                return False
+        return True
 
 
 def _sibling(name: str, data: File) -> dict[str, object]:
