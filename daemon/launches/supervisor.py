@@ -238,9 +238,9 @@ async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError 
         try:
             await launch.engine.process.stop()
         except EngineError as error:
-            await _report_stuck(app, launch, error, why=error if stuck or why is None else why)
+            answered = await _report_stuck(app, launch, error, why=error if stuck or why is None else why)
             stuck = True
-            await _until_gone_or_ordered(launch)
+            await _until_gone_or_ordered(launch, answered)
             await _note_stop(app, launch)
             if launch.orders.shut_down and launch.engine.process.alive:
                 return False
@@ -253,22 +253,24 @@ async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError 
     return True
 
 
-async def _report_stuck(app: App, launch: Launch, error: EngineError, *, why: NodeError) -> None:
-    reported = launch.attempts.last_error == error.in_full
+async def _report_stuck(app: App, launch: Launch, error: EngineError, *, why: NodeError) -> int:
+    """How many orders are answered by it. Whoever sees the error may order another stop at once: everything
+    that waited for the failed one is answered by then."""
     launch.apply(Event.STUCK)
-    launch.attempts.last_error = error.in_full
-    if not reported:
+    if launch.attempts.last_error != error.in_full:
         await app.events.append("engine_stuck", error.in_full, launch=launch.name)
+    launch.attempts.last_error = error.in_full
     if not launch.progress.ended:
         launch.say(Step.FAILED, str(why), error=why)
     launch.orders.answer_stop(error)
+    return launch.orders.count
 
 
-async def _until_gone_or_ordered(launch: Launch) -> None:
+async def _until_gone_or_ordered(launch: Launch, answered: int) -> None:
     if launch.engine is None or launch.orders.shut_down:
         return
     gone = asyncio.ensure_future(launch.engine.process.wait())
-    ordered = asyncio.ensure_future(launch.orders.next())
+    ordered = asyncio.ensure_future(launch.orders.until(lambda: launch.orders.count > answered))
     try:
         await asyncio.wait({gone, ordered}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -87,7 +87,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         port_last=lent_ports.block()[-1],
         restart_delay_s=0.05,
         restart_delay_max_s=0.2,
-        ready_timeout_s=20,
+        ready_timeout_s=120,
     )
 
 
@@ -141,7 +141,7 @@ class Api:
 
     async def row(self, name: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The row of ``name``, as soon as it ``fits``."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while not fits(row := (await self.get(f"/v1/launches/{name}"))["launch"]):  # noqa: ASYNC110 - it is polled
                 await asyncio.sleep(0.02)
         return dict(row)
@@ -167,7 +167,7 @@ def daemon(settings: Settings, adapters: Adapters) -> Running:
         transport = httpx.AsyncHTTPTransport(uds=str(settings.socket))
         async with (
             running(settings, SystemdNotifier({}), other or adapters) as app,
-            httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=30) as http,
+            httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=120) as http,
         ):
             yield Api(http, app)
 
