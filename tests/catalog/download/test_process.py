@@ -28,6 +28,7 @@ from tests.rigs.hub import Hub
 
 LONG_BYTES = 12 * MIB
 PIECE_BYTES = MIB // 4  # that much is written at once
+CRAWLING = DownloadPolicy(limit_bytes_per_s=1)  # a piece, and days until the next one
 Steps = AsyncGenerator[DownloadProgress, None]
 
 
@@ -99,8 +100,7 @@ async def test_ten_kills_at_random_moments_and_the_digest_is_right(
 
 async def test_a_stop_ends_the_process_at_once_and_keeps_what_was_fetched(tmp_path: Path, hub: Hub) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
-    hub.faults.hold_after_bytes = [MIB]
-    async with aclosing(process.fetch(wanted, tmp_path, DownloadPolicy())) as steps:
+    async with aclosing(process.fetch(wanted, tmp_path, CRAWLING)) as steps:
         await begun(steps)
         (child,) = processes()
     assert not child.is_running()
@@ -109,9 +109,8 @@ async def test_a_stop_ends_the_process_at_once_and_keeps_what_was_fetched(tmp_pa
 
 
 async def test_who_is_cancelled_leaves_no_process_behind(tmp_path: Path, hub: Hub) -> None:
-    hub.faults.hold_after_bytes = [MIB]
     wanted = weights(hub, {"a.gguf": BIG})
-    fetching = asyncio.create_task(everything(process.fetch(wanted, tmp_path, DownloadPolicy())))
+    fetching = asyncio.create_task(everything(process.fetch(wanted, tmp_path, CRAWLING)))
     while not parts(tmp_path):  # noqa: ASYNC110 - the disk is polled
         await asyncio.sleep(0.01)
     (child,) = processes()
@@ -124,7 +123,6 @@ async def test_a_process_that_hangs_is_killed(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "GRACE_S", 0.2)
-    hub.faults.hold_after_bytes = [MIB]
     wanted = weights(hub, {"a.gguf": BIG})
     async with aclosing(process.fetch(wanted, tmp_path, DownloadPolicy())) as steps:
         await begun(steps)
@@ -137,13 +135,12 @@ async def test_it_ends_with_the_daemon_that_started_it_and_the_next_one_resumes(
     tmp_path: Path, hub: Hub
 ) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
-    hub.faults.hold_after_bytes = [MIB]
     code = (
         "import asyncio, sys, json; from pathlib import Path; from catalog.download import process;"
         "from domain.download import DownloadPolicy; from domain.model import Weights;"
         "from domain.serialization import from_json;"
         "steps = process.fetch(from_json(Weights, json.loads(sys.argv[1])), Path(sys.argv[2]),"
-        " DownloadPolicy());"
+        " DownloadPolicy(limit_bytes_per_s=1));"
         "exec('async def main():\\n async for _ in steps: pass'); asyncio.run(main())"
     )
     argv = [sys.executable, "-c", code, json.dumps(to_json(wanted)), str(tmp_path)]

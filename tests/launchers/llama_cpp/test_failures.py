@@ -222,7 +222,7 @@ def test_a_build_for_another_cpu_is_recognised_by_its_signal() -> None:
             id="a GPU that hangs",
         ),
         pytest.param(
-            "0.00.282.592 E srv         start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 44929",
+            "E srv         start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 44929",
             Exit(1),
             "port_taken",
             "port 44929",
