@@ -87,7 +87,7 @@ def test_with_one_model_ready_its_name_may_be_left_out(ctl: Ctl, serving: Servin
 def test_without_the_engines_own_figure_the_rate_is_measured_here(ctl: Ctl, serving: Serving) -> None:
     serving("--no-timings")
     rate = json.loads(ctl("ask", "smol", "?", "--json").stdout)["tokens_per_s"]
-    assert 1 < rate < 200, "the child pauses 5 ms after each line"
+    assert 0 < rate < 200, "the child pauses 5 ms after each line"
 
 
 def test_an_engine_that_refuses_is_6_in_its_own_words(ctl: Ctl, serving: Serving) -> None:
