@@ -43,10 +43,11 @@ class FakeLauncher:
     """llama.cpp's launcher, but for the program that is started. ``args`` make that one misbehave."""
 
     args: tuple[str, ...] = ()
+    grace_s: float = 1.0
 
     def command(self, plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         argv = (sys.executable, str(FAKE), "--port", str(port), "--alias", name, *self.args)
-        return Command(argv, port, name, stop=StopPolicy(grace_s=1.0))
+        return Command(argv, port, name, stop=StopPolicy(grace_s=self.grace_s))
 
     def inspect(self, path: str, *, cache_dir: Path | None = None) -> Capabilities:
         return Capabilities(LLAMA_CPP, path, version="fake")

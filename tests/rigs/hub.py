@@ -9,16 +9,17 @@ import hashlib
 import json
 import select
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-LARGE_BYTES = 1000  # from here on the hub keeps a file by its sha256
+from tests.rigs.hub_files import LARGE_BYTES, File, Hollow, sha256
+from tests.rigs.hub_traffic import Traffic
+
+__all__ = ["LARGE_BYTES", "Faults", "File", "Hollow", "Hub", "Request", "sha256"]
 
 
 @dataclass
@@ -42,41 +43,15 @@ class Faults:
     bad_tokens: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
-class Hollow:
-    """A large file of which only the first bytes are kept: a header, then zeros. Its digest is theirs."""
-
-    head: bytes
-    size_bytes: int
-
-    @cached_property
-    def digest(self) -> str:
-        return hashlib.sha256(self.head).hexdigest()
-
-    def __len__(self) -> int:
-        return self.size_bytes
-
-    def __getitem__(self, part: slice) -> bytes:
-        start, end, _ = part.indices(self.size_bytes)
-        kept = self.head[start:end]
-        return kept + bytes(end - start - len(kept))
-
-
-File = bytes | Hollow
-
-
-class Hub:
+class Hub(Traffic):
     """``with Hub() as hub: hub.add("owner/repo", {"a.gguf": b"..."})``; ``hub.url`` is the endpoint."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.repos: dict[str, dict[str, File]] = {}
         self.blobs: dict[str, File] = {}
         self.requests: list[Request] = []
         self.faults = Faults()
-        self._sent_bytes = 0
-        self._busy = 0  # answers on their way, without those that are held
-        self._settled = threading.Condition()
-        self._going_on = threading.Event()
         self.revisions: dict[
             str, set[str]
         ] = {}  # that can be asked for: main, each commit, and what a test adds
@@ -106,46 +81,6 @@ class Hub:
     def gets(self, part: str) -> list[Request]:
         return [item for item in self.requests if part in item.path and item.method == "GET"]
 
-    @property
-    def sent_bytes(self) -> int:
-        """Of bodies. A client has its answer before the server's write returns: answers under way count."""
-        self._settle()
-        return self._sent_bytes
-
-    @sent_bytes.setter
-    def sent_bytes(self, count: int) -> None:
-        self._settle()
-        self._sent_bytes = count
-
-    def _settle(self) -> None:
-        with self._settled:
-            assert self._settled.wait_for(lambda: self._busy == 0, 60), "an answer does not end"
-
-    def go_on(self) -> None:
-        """Whatever is held is sent, and nothing is held any more."""
-        self.faults.hold_after_bytes.clear()
-        self._going_on.set()
-
-    @contextmanager
-    def counting(self, change: int = 1) -> Iterator[None]:
-        """While an answer is under way; with -1, while one that is under way is held."""
-        with self._settled:
-            self._busy += change
-            self._settled.notify_all()
-        try:
-            yield
-        finally:
-            with self._settled:
-                self._busy -= change
-                self._settled.notify_all()
-
-    def count(self, sent_bytes: int) -> None:
-        with self._settled:
-            self._sent_bytes += sent_bytes
-
-    def must_go_on(self) -> bool:
-        return self._going_on.is_set()
-
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -157,11 +92,6 @@ class Hub:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-@lru_cache(maxsize=8)  # each answer tells it: a bench is about downloads, not about this
-def sha256(data: File) -> str:
-    return data.digest if isinstance(data, Hollow) else hashlib.sha256(data).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):

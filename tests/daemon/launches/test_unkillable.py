@@ -22,7 +22,7 @@ def stuck(
     monkeypatch: pytest.MonkeyPatch, launcher: FakeLauncher, settings: Settings
 ) -> Iterator[pytest.MonkeyPatch]:
     """Nothing that the daemon does ends an engine, as with one in uninterruptible sleep."""
-    launcher.args = ("--deaf",)
+    launcher.args, launcher.grace_s = ("--deaf",), 0.1
     monkeypatch.setattr("launchers.process.child.KILL_S", 0.2)
     monkeypatch.setattr(procfs, "signal_session", lambda session, number: None)
     yield monkeypatch
