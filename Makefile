@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 MODEL ?= smollm2-135m
 ROOMS := domain planner probes catalog launchers config daemon ctl
 JOBS ?= 2
+SEED ?= # of the random order of tests; each run prints its own
 # Booting a systemd and mounting need root; everything else runs as anyone.
 ifeq ($(shell id -u),0)
 TESTS := not vllm and not gpu
@@ -60,7 +61,7 @@ format: setup
 
 test: setup
 	@[ "$$(id -u)" = 0 ] || echo "not root: the tests that boot a systemd or mount are left to 'sudo make test'"
-	$(BIN)/pytest -m "$(TESTS)" -n $(JOBS) --dist loadfile
+	$(BIN)/pytest -m "$(TESTS)" -n $(JOBS) --dist loadfile $(if $(SEED),--randomly-seed=$(SEED))
 
 test-vllm: setup-vllm
 	$(BIN)/pytest -m vllm

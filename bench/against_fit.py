@@ -34,9 +34,9 @@ def main() -> None:
         print(
             f"{'case':<38}{'ours':>8}{'--fit':>8}  tokens/s, medians   ratio (lowest to highest of {rounds})"
         )
-        for number, case in enumerate(cases):
-            with rpc.devices(case.sizes_mib, folder, first_port=27000 + 100 * number) as addresses:
-                found = interleaved(case, engine, addresses, folder, rounds=rounds, first_port=27500)
+        for case in cases:
+            with rpc.devices(case.sizes_mib, folder) as addresses:
+                found = interleaved(case, engine, addresses, folder, rounds=rounds)
             ours, theirs = (
                 statistics.median(run.decode_tokens_per_s for run in runs) for runs in found.values()
             )

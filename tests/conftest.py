@@ -26,6 +26,12 @@ def no_blocking_calls_on_the_event_loop() -> Iterator[BlockBuster]:
         yield guard
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    seed = config.getoption("randomly_seed", None)
+    if seed is not None:
+        terminalreporter.write_line(f"random order: make test SEED={seed}, pytest --randomly-seed={seed}")
+
+
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     return small_model()

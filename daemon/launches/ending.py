@@ -10,6 +10,8 @@ from daemon.launches.state_machine import Event
 from domain.errors import EngineError, NodeError, StateError
 from domain.launch import LaunchState, Step
 
+STOP_AGAIN_S = 0.1
+
 
 async def end(app: App, launch: Launch) -> None:
     """Carries out an order to end it. That it is no longer desired is stored first: if the daemon dies
@@ -69,9 +71,9 @@ async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError 
         try:
             await launch.engine.process.stop()
         except EngineError as error:
-            await _report_stuck(app, launch, error, why=error if stuck or why is None else why)
+            answered = await _report_stuck(app, launch, error, why=error if stuck or why is None else why)
             stuck = True
-            await _until_gone_or_ordered(launch)
+            await _until_gone_or_ordered(launch, answered)
             await _note_stop(app, launch)
             if launch.orders.shut_down and launch.engine.process.alive:
                 return False
@@ -84,25 +86,29 @@ async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError 
     return True
 
 
-async def _report_stuck(app: App, launch: Launch, error: EngineError, *, why: NodeError) -> None:
-    reported = launch.attempts.last_error == error.in_full
+async def _report_stuck(app: App, launch: Launch, error: EngineError, *, why: NodeError) -> int:
+    """How many orders are answered by it. Whoever sees the error may order another stop at once: everything
+    that waited for the failed one is answered by then."""
     launch.apply(Event.STUCK)
-    launch.attempts.last_error = error.in_full
-    if not reported:
+    if launch.attempts.last_error != error.in_full:
         await app.events.append("engine_stuck", error.in_full, launch=launch.name)
+    launch.attempts.last_error = error.in_full
     if not launch.progress.ended:
         launch.say(Step.FAILED, str(why), error=why)
     launch.orders.answer_stop(error)
     launch.orders.answer_restart(error)
+    return launch.orders.count
 
 
-async def _until_gone_or_ordered(launch: Launch) -> None:
+async def _until_gone_or_ordered(launch: Launch, answered: int) -> None:
     if launch.engine is None or launch.orders.shut_down:
         return
     gone = asyncio.ensure_future(launch.engine.process.wait())
-    ordered = asyncio.ensure_future(launch.orders.next())
+    ordered = asyncio.ensure_future(launch.orders.until(lambda: launch.orders.count > answered))
     try:
         await asyncio.wait({gone, ordered}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            await asyncio.sleep(STOP_AGAIN_S)  # what is gone may still fail to be stopped
     finally:
         gone.cancel()
         ordered.cancel()

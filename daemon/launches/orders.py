@@ -16,6 +16,7 @@ class Orders:
         self.shut_down = False
         self.retry = False
         self.restart = False
+        self.count = 0
         self._given = Broadcast()
         self._stopped: asyncio.Future[LaunchRow] | None = None
         self._restarted: asyncio.Future[None] | None = None
@@ -31,25 +32,25 @@ class Orders:
         self.forget = self.forget or forget
         if self._stopped is None or self._stopped.done():
             self._stopped = asyncio.get_running_loop().create_future()
-        self._given.notify_all()
+        self._notify()
         return self._stopped
 
     def give_shut_down(self) -> None:
         """It ends with the daemon, and stays desired."""
         self.shut_down = True
-        self._given.notify_all()
+        self._notify()
 
     def give_retry(self) -> None:
         """It tries again at once."""
         self.retry = True
-        self._given.notify_all()
+        self._notify()
 
     def give_restart(self) -> "asyncio.Future[None]":
         """Its engine is stopped and started again. The result is set once the next start has begun."""
         self.restart = True
         if self._restarted is None or self._restarted.done():
             self._restarted = asyncio.get_running_loop().create_future()
-        self._given.notify_all()
+        self._notify()
         return self._restarted
 
     def answer_restart(self, error: Exception | None = None) -> None:
@@ -72,10 +73,10 @@ class Orders:
         else:
             self._stopped.set_result(result)
 
-    async def next(self) -> None:
-        """Returns when the next order is given."""
-        await self._given.wait()
-
     async def until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self._given.wait()
+
+    def _notify(self) -> None:
+        self.count += 1
+        self._given.notify_all()

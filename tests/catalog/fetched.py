@@ -1,9 +1,11 @@
 """What tests of downloads share: files of a repository, and what a fetch of them came to."""
 
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from catalog.download.throttle import Throttle, minute_now
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.model import Source, WeightFile, Weights
 from domain.units import MIB
@@ -11,7 +13,34 @@ from tests.rigs.hub import LARGE_BYTES, File, Hub, sha256
 
 BIG = os.urandom(3 * MIB + 17)
 SMALL = b'{"model_type": "llama"}'
-SLOW = DownloadPolicy(limit_bytes_per_s=8 * MIB)  # a file like BIG takes 0.4 s
+
+
+class Gate(Throttle):
+    """Lets ``first_bytes`` and the piece after them pass, and nothing more before ``open``: a download stays
+    in its middle for as long as a test needs."""
+
+    def __init__(
+        self,
+        first_bytes: int = 0,
+        policy: DownloadPolicy | None = None,
+        *,
+        minute: Callable[[], int] = minute_now,
+    ) -> None:
+        super().__init__(policy or DownloadPolicy(), minute=minute)
+        self.passed_bytes = 0
+        self._first_bytes = first_bytes
+        self._count = threading.Lock()
+        self._opened = threading.Event()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def consume(self, count_bytes: int) -> None:
+        with self._count:
+            self.passed_bytes += count_bytes
+        while self.passed_bytes > self._first_bytes and not self._opened.is_set():
+            self.wait(0.01)  # ends where the download is stopped
+        super().consume(count_bytes)
 
 
 def weights(hub: Hub, files: dict[str, File] | None = None, *, repo: str = "o/r") -> Weights:

@@ -14,12 +14,12 @@ import pytest
 
 from domain.launch import LaunchState
 from domain.serialization import to_json
-from launchers.ports import free_port
 from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.fakes.conversation import ConversationEngine
 from tests.fakes.daemon_server import FakeDaemon
+from tests.rigs import lent_ports
 
 CAPITAL = "The capital of France is Paris."
 SERVE = ROOT / "tests" / "fakes" / "engine_server.py"
@@ -45,7 +45,7 @@ def serving(daemon: FakeDaemon) -> Iterator[Serving]:
     children = []
 
     def start(*options: str) -> None:
-        port = free_port(28100, 28199)
+        port = lent_ports.free()
         argv = [sys.executable, str(SERVE), "--port", str(port), "--alias", "smol", *options]
         children.append(subprocess.Popen(argv, cwd=ROOT))
         row = replace(answers.ROW, endpoint=f"http://127.0.0.1:{port}")
@@ -124,7 +124,7 @@ def test_standard_input_that_can_not_be_asked_is_bad_usage(
 def test_without_the_engines_own_figure_the_rate_is_measured_here(ctl: Ctl, serving: Serving) -> None:
     serving("--no-timings")
     rate = json.loads(ctl("ask", "smol", "?", "--json").stdout)["tokens_per_s"]
-    assert 1 < rate < 200, "the child pauses 5 ms after each line"
+    assert 0 < rate < 200, "the child pauses 5 ms after each line"
 
 
 def test_an_engine_that_refuses_is_6_in_its_own_words(ctl: Ctl, serving: Serving) -> None:

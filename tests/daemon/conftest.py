@@ -28,6 +28,7 @@ from launchers.base import Capabilities
 from launchers.command import Command, Exit, StopPolicy
 from probes.benchmarks.disk import ReadRate
 from probes.runtimes.probe import Runtimes
+from tests.rigs import lent_ports
 
 FAKE = Path(__file__).parent.parent / "fakes" / "engine_server.py"
 
@@ -46,10 +47,11 @@ class FakeLauncher:
     """llama.cpp's launcher, but for the program that is started. ``args`` make that one misbehave."""
 
     args: tuple[str, ...] = ()
+    grace_s: float = 1.0
 
     def command(self, plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         argv = (sys.executable, str(FAKE), "--port", str(port), "--alias", name, *self.args)
-        return Command(argv, port, name, stop=StopPolicy(grace_s=1.0))
+        return Command(argv, port, name, stop=StopPolicy(grace_s=self.grace_s))
 
     def inspect(self, path: str, *, cache_dir: Path | None = None) -> Capabilities:
         return Capabilities(LLAMA_CPP, path, version="fake")
@@ -75,11 +77,10 @@ class FakeLauncher:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Quick restarts, ports of this worker alone, nothing from outside."""
+    """Quick restarts, ports of this process alone, nothing from outside."""
     for variable in [name for name in os.environ if name.startswith("NODE_DAEMON_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
     return load(
         state_dir=tmp_path / "state",
         models_dir=tmp_path / "models",
@@ -87,11 +88,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         hub_cache=tmp_path / "theirs",
         ollama_models=tmp_path / "ollama",
         offline=True,
-        port_first=23000 + 100 * worker,
-        port_last=23099 + 100 * worker,
+        port_first=lent_ports.block()[0],
+        port_last=lent_ports.block()[-1],
         restart_delay_s=0.05,
         restart_delay_max_s=0.2,
-        ready_timeout_s=20,
+        ready_timeout_s=120,
     )
 
 
@@ -155,7 +156,7 @@ class Api:
 
     async def row(self, name: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The row of ``name``, as soon as it ``fits``."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while not fits(row := (await self.get(f"/v1/launches/{name}"))["launch"]):  # noqa: ASYNC110 - it is polled
                 await asyncio.sleep(0.02)
         return dict(row)
@@ -181,7 +182,7 @@ def daemon(settings: Settings, adapters: Adapters) -> Running:
         transport = httpx.AsyncHTTPTransport(uds=str(settings.socket))
         async with (
             running(settings, SystemdNotifier({}), other or adapters) as app,
-            httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=30) as http,
+            httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=120) as http,
         ):
             yield Api(http, app)
 

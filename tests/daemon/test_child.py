@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.daemon.conftest import alive
+from tests.rigs import lent_ports
 
 QUESTION = {"messages": [{"role": "user", "content": "Name the capital of France."}], "temperature": 0}
 
@@ -29,10 +30,9 @@ class Child:
         self.socket = folder / "s"
         arguments = ["--state-dir", str(folder / "state"), "--socket", str(self.socket)]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("NODE_DAEMON_")}
-        worker = "".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or "0"
         ports = {
-            "NODE_DAEMON_PORT_FIRST": str(25000 + 100 * int(worker)),
-            "NODE_DAEMON_PORT_LAST": str(25099 + 100 * int(worker)),
+            "NODE_DAEMON_PORT_FIRST": str(lent_ports.block()[0]),
+            "NODE_DAEMON_PORT_LAST": str(lent_ports.block()[-1]),
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "daemon.main", *(arguments if own is None else own)],
@@ -75,14 +75,14 @@ class Child:
         return self.get(f"/v1/launches/{name}")["launch"]
 
     def output(self) -> str:
-        return self.process.communicate(timeout=30)[0]
+        return self.process.communicate(timeout=120)[0]
 
     def end(self, number: int = signal.SIGTERM) -> str:
         self.process.send_signal(number)
         return self.output()
 
 
-def until(check: Callable[[], bool], timeout_s: float = 30) -> None:
+def until(check: Callable[[], bool], timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while not check():
         assert time.monotonic() < deadline, "it took too long"
@@ -165,7 +165,7 @@ def test_a_socket_left_by_a_crash_is_replaced(start: Callable[..., Child]) -> No
 def test_systemd_is_told_how_it_goes(start: Callable[..., Child], tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(20)
+        manager.settimeout(120)
         child = start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="100000")
         told = [manager.recv(4096).decode()]
         while "READY=1" not in told[-1]:
@@ -177,7 +177,7 @@ def test_systemd_is_told_how_it_goes(start: Callable[..., Child], tmp_path: Path
         while not told[-1].startswith("STOPPING=1"):
             told.append(manager.recv(4096).decode())
     assert "STATUS=no launches" in "\n".join(told)
-    assert child.process.wait(20) == 0
+    assert child.process.wait(120) == 0
 
 
 def test_whoever_follows_hears_the_end_when_it_is_shut_down(start: Callable[..., Child]) -> None:
@@ -185,7 +185,7 @@ def test_whoever_follows_hears_the_end_when_it_is_shut_down(start: Callable[...,
     with child.http() as http, http.stream("GET", "/v1/events?follow=true") as events:
         assert child.post("/v1/shutdown") == {"stopping": True}
         assert list(events.iter_lines()) == []
-    assert child.process.wait(20) == 0
+    assert child.process.wait(120) == 0
 
 
 def test_a_wrong_setting_ends_it_with_one_clear_line(start: Callable[..., Child], tmp_path: Path) -> None:

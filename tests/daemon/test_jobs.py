@@ -17,12 +17,13 @@ async def test_a_look_that_a_stop_breaks_off_is_no_error(
 
     def probe() -> Hardware:
         began.set()
-        may_end.wait(10)
+        may_end.wait(60)
         return Hardware()
 
     object.__setattr__(adapters, "probe", probe)
     async with daemon():
-        assert await asyncio.to_thread(began.wait, 10)
+        assert await asyncio.to_thread(began.wait, 60)
     may_end.set()
-    await asyncio.sleep(0.05)  # the scheduler tells of its jobs' ends from the loop
+    while ending := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(ending)  # then the scheduler has told of its jobs' ends
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

@@ -31,8 +31,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--say", default="", help="printed at the start")
     parser.add_argument("--say-second", help="printed at the second start only")
     parser.add_argument("--die", type=int, help="exits with this status; negative: by this signal")
-    parser.add_argument("--after", type=float, default=0.0, help="seconds before --die")
+    parser.add_argument("--when", help="with --die: not before that file is there")
     parser.add_argument("--slow", type=float, default=0.0, help="seconds of 503 before it is healthy")
+    parser.add_argument("--until", help="is healthy once that file is there")
     parser.add_argument("--deaf", action="store_true", help="ignores SIGTERM and SIGINT")
     parser.add_argument("--only-int", action="store_true", help="ignores SIGTERM until healthy, as vLLM does")
     parser.add_argument("--mute", action="store_true", help="is healthy and never answers a question")
@@ -64,10 +65,8 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     start_others(chosen)
     held = hold(chosen.shm) if chosen.shm else None
-    if chosen.die is not None:
-        threading.Timer(chosen.after, die, (chosen.die,)).start()
-        if chosen.after == 0:
-            time.sleep(60)
+    if chosen.die is not None and chosen.when is None:
+        die(chosen.die)
     Answers.chosen = chosen
     ThreadingHTTPServer(("127.0.0.1", chosen.port), Answers).serve_forever()
     del held
@@ -81,6 +80,8 @@ def start_others(chosen: argparse.Namespace) -> None:
         threading.Thread(target=write, args=(chosen.write,), daemon=True).start()
     if chosen.write_child is not None:
         subprocess.Popen([sys.executable, __file__, "--port", "0", "--write", chosen.write_child])
+    if chosen.die is not None and chosen.when is not None:
+        threading.Thread(target=die_when, args=(chosen.die, Path(chosen.when)), daemon=True).start()
     if chosen.chatter:
         threading.Thread(target=chatter, args=(chosen.chatter,), daemon=True).start()
 
@@ -96,6 +97,12 @@ def say_second(text: str) -> None:
 def term(chosen: argparse.Namespace) -> None:
     if not (chosen.only_int and time.monotonic() - STARTED < chosen.slow):
         os._exit(0)
+
+
+def die_when(status: int, file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.01)
+    die(status)
 
 
 def die(status: int) -> None:
@@ -129,12 +136,16 @@ class Answers(BaseHTTPRequestHandler):
     chosen: argparse.Namespace
 
     def do_GET(self) -> None:
-        if time.monotonic() - STARTED < self.chosen.slow:
+        if self.is_loading():
             self.reply(503, (CAPTURES / "health-503.json").read_text())
         elif self.path == "/health":
             self.reply(200, (CAPTURES / "health-200.json").read_text())
         else:
             self.reply(200, (CAPTURES / "models.json").read_text().replace(CAPTURED_NAME, self.chosen.alias))
+
+    def is_loading(self) -> bool:
+        awaited = self.chosen.until is not None and not Path(self.chosen.until).exists()
+        return awaited or time.monotonic() - STARTED < self.chosen.slow
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))

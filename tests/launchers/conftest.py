@@ -10,11 +10,12 @@ import pytest
 import pytest_asyncio
 
 from domain.plan import LLAMA_CPP
-from launchers import llama_cpp, ports
+from launchers import llama_cpp
 from launchers.base import Capabilities, SearchPaths
 from launchers.command import Command, StopPolicy
 from launchers.process.engine import EngineProcess
 from launchers.registry import choose
+from tests.rigs import lent_ports
 
 ROOT = Path(__file__).parent.parent.parent
 FAKE = ROOT / "tests" / "fakes" / "engine_server.py"
@@ -34,9 +35,7 @@ def has_lines(path: Path) -> bool:
 
 @pytest.fixture
 def port() -> int:
-    """Another range for every worker of pytest-xdist: tests of two must not meet."""
-    worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
-    return ports.free_port(21000 + 500 * worker, 21499 + 500 * worker)
+    return lent_ports.free()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from domain.serialization import from_json, to_json
 from launchers import ports
 from launchers.command import Command, StopPolicy
 from launchers.process import logfile
+from tests.conftest import ROOT
+from tests.rigs import lent_ports
 
 
 def test_the_lowest_free_port_is_given_and_a_full_range_refused(port: int) -> None:
@@ -21,6 +25,14 @@ def test_the_lowest_free_port_is_given_and_a_full_range_refused(port: int) -> No
             ports.free_port(port, port)
     assert ports.free_port(port, port + 50) == port
     assert ports.free_port(port, port + 50, taken={port}) > port
+
+
+def test_two_runs_of_tests_at_the_same_time_have_different_ports() -> None:
+    ours = lent_ports.block()
+    argv = [sys.executable, "-c", "from tests.rigs import lent_ports; print(lent_ports.block()[0])"]
+    theirs = int(subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    assert theirs not in ours
+    assert lent_ports.free() in ours
 
 
 def test_a_log_past_its_limit_moves_aside_and_goes_on(tmp_path: Path) -> None:

@@ -46,7 +46,10 @@ def test_asked_for_it_is_planned_mapped_and_says_what_stays_on_the_disk() -> Non
 
 def test_what_holds_in_memory_is_not_read_from_the_disk() -> None:
     machine = build.hardware(build.gpu(24), ram_gib=128)
-    assert plan("gpt-oss-120b", OSS, machine, ASKED) == plan("gpt-oss-120b", OSS, machine, LaunchOptions())
+    chosen = plan("gpt-oss-120b", OSS, machine, ASKED)
+    assert chosen == plan("gpt-oss-120b", OSS, machine, LaunchOptions())
+    assert (chosen.fits, chosen.weights.quant) == (True, "MXFP4")
+    assert not any("disk" in reason for reason in chosen.reasons)
 
 
 def test_a_faster_disk_and_more_memory_are_quicker() -> None:

@@ -16,12 +16,12 @@ from catalog.resolved_models import model_of_file
 from domain.hardware import Gpu, InstalledEngine, MemoryKind
 from domain.plan import LLAMA_CPP, LaunchOptions, LlamaFlags
 from domain.units import MIB
-from launchers import llama_cpp, ports
+from launchers import llama_cpp
 from launchers.base import Capabilities
 from planner.choose.choose import plan
 from planner.machine.budget import DEFAULT_RESERVE
 from tests.planner import build
-from tests.rigs import rpc
+from tests.rigs import lent_ports, rpc
 
 CONTEXT_TOKENS = 4096
 ANSWER_TOKENS = 20
@@ -105,9 +105,9 @@ def command_lines(case: Case, engine: Capabilities, addresses: Sequence[str]) ->
     }
 
 
-def run(engine: Capabilities, model: Path, args: Sequence[str], log: Path, *, first_port: int) -> Result:
+def run(engine: Capabilities, model: Path, args: Sequence[str], log: Path) -> Result:
     """Starts the server, has it answer once to warm up, times further answers, stops it."""
-    port = ports.free_port(first_port, first_port + 99)
+    port = lent_ports.free()
     with served(engine, model, args, log, port):
         answer(port, 2)
         timed = [answer(port, ANSWER_TOKENS) for _ in range(ANSWERS)]
@@ -184,7 +184,7 @@ def answer(port: int, tokens: int) -> tuple[str, float]:
 
 
 def interleaved(
-    case: Case, engine: Capabilities, addresses: Sequence[str], folder: Path, *, rounds: int, first_port: int
+    case: Case, engine: Capabilities, addresses: Sequence[str], folder: Path, *, rounds: int
 ) -> dict[str, list[Result]]:
     """Each round runs both; which is first alternates."""
     lines = command_lines(case, engine, addresses)
@@ -192,7 +192,7 @@ def interleaved(
     for number in range(rounds):
         for name in list(lines)[:: -1 if number % 2 else 1]:
             log = folder / f"{name.strip('-')}-{number}.log"
-            found[name].append(run(engine, case.model, lines[name], log, first_port=first_port))
+            found[name].append(run(engine, case.model, lines[name], log))
     return found
 
 

@@ -7,16 +7,19 @@ stranger, a 404 to an account; a gated one is listed for all and hands its files
 
 import hashlib
 import json
+import select
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-LARGE_BYTES = 1000  # from here on the hub keeps a file by its sha256
+from tests.rigs.hub_files import LARGE_BYTES, File, Hollow, sha256
+from tests.rigs.hub_traffic import Traffic
+
+__all__ = ["LARGE_BYTES", "Faults", "File", "Hollow", "Hub", "Request", "sha256"]
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Faults:
     """What goes wrong, and how often."""
 
     drop_after_bytes: list[int] = field(default_factory=list)
+    hold_after_bytes: list[int] = field(default_factory=list)  # of whole files; the rest comes at ``go_on``
     answer_status: list[int] = field(default_factory=list)
     ignore_ranges: bool = False
     damage: int = 0  # so many bodies arrive with another first byte
@@ -43,38 +47,15 @@ class Faults:
     bad_tokens: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
-class Hollow:
-    """A large file of which only the first bytes are kept: a header, then zeros. Its digest is theirs."""
-
-    head: bytes
-    size_bytes: int
-
-    @cached_property
-    def digest(self) -> str:
-        return hashlib.sha256(self.head).hexdigest()
-
-    def __len__(self) -> int:
-        return self.size_bytes
-
-    def __getitem__(self, part: slice) -> bytes:
-        start, end, _ = part.indices(self.size_bytes)
-        kept = self.head[start:end]
-        return kept + bytes(end - start - len(kept))
-
-
-File = bytes | Hollow
-
-
-class Hub:
+class Hub(Traffic):
     """``with Hub() as hub: hub.add("owner/repo", {"a.gguf": b"..."})``; ``hub.url`` is the endpoint."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.repos: dict[str, dict[str, File]] = {}
         self.blobs: dict[str, File] = {}
         self.requests: list[Request] = []
         self.faults = Faults()
-        self.sent_bytes = 0
         self.revisions: dict[
             str, set[str]
         ] = {}  # that can be asked for: main, each commit, and what a test adds
@@ -111,14 +92,10 @@ class Hub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.go_on()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-@lru_cache(maxsize=8)  # each answer tells it: a bench is about downloads, not about this
-def sha256(data: File) -> str:
-    return data.digest if isinstance(data, Hollow) else hashlib.sha256(data).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -127,6 +104,12 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # headers and body are two writes: the second must not wait
 
     def do_GET(self) -> None:
+        with self.hub.counting():
+            self._get()
+
+    do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
+
+    def _get(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append(Request(self.command, self.path, dict(self.headers)))
         if self.hub.faults.portal:
@@ -159,8 +142,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(302, {"Location": f"{self.hub.url}/login"}, b"")
         else:
             self._answer(200, {"Content-Type": "text/html"}, b"<html><body>Please log in</body></html>")
-
-    do_HEAD = do_GET  # noqa: N815  # the name that http.server looks for
 
     def log_message(self, *args: object) -> None:
         """Silence: what was asked is in ``hub.requests``."""
@@ -265,8 +246,33 @@ class _Handler(BaseHTTPRequestHandler):
         if drops and status in (200, 206) and "/cdn/" in self.path:
             body = body[: drops.pop(0)]
             self.close_connection = True
+        holds = self.hub.faults.hold_after_bytes
+        if holds and status in (200, 206) and "/cdn/" in self.path and self._is_to_the_end():
+            first_bytes = holds.pop(0)
+            self._send(body[:first_bytes])
+            body = body[first_bytes:]
+            with self.hub.counting(-1):
+                if not self._is_let_go():
+                    self.close_connection = True
+                    return
+        self._send(body)
+
+    def _send(self, body: bytes) -> None:
         self.wfile.write(body)
-        self.hub.sent_bytes += len(body)
+        self.hub.count(len(body))
+
+    def _is_to_the_end(self) -> bool:
+        """A download's request; one for a header ends somewhere."""
+        return self.headers.get("Range", "-").endswith("-")
+
+    def _is_let_go(self) -> bool:
+        """False once the client is gone: it sends nothing before it has its answer."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        while not self.hub.must_go_on():
+            if poll.poll(10):
+                return False
+        return True
 
 
 def _sibling(name: str, data: File) -> dict[str, object]:

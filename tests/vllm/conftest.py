@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.rigs import lent_ports
+
 ROOT = Path(__file__).parents[2]
 VLLM = ROOT / ".venv-vllm/bin/vllm"
 MODELS = ROOT / ".cache/vllm-models"
@@ -68,8 +70,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         "STATE_DIR": state,
         "SOCKET": state / "socket",
         "MODELS_DIR": state / "models",
-        "PORT_FIRST": 18300,  # away from daemons of tests that run at the same time: vLLM takes its port late
-        "PORT_LAST": 18399,
+        "PORT_FIRST": lent_ports.block()[0],  # vLLM takes its port late: nobody else may have it meanwhile
+        "PORT_LAST": lent_ports.block()[-1],
     }
     environ = os.environ | {f"NODE_DAEMON_{key}": str(value) for key, value in settings.items()}
     with (state / "daemon.log").open("wb") as log:

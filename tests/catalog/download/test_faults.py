@@ -20,7 +20,7 @@ from domain.download import DownloadPolicy, DownloadProgress, parse_window
 from domain.errors import DownloadError
 from domain.model import Source, WeightFile, Weights
 from domain.units import GIB, MIB
-from tests.catalog.fetched import BIG, SLOW, blob, close, content, last, parts, plain, weights
+from tests.catalog.fetched import BIG, Gate, blob, close, content, last, parts, plain, weights
 from tests.rigs.hub import Hub, sha256
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -108,17 +108,18 @@ def test_a_part_that_is_wrong_is_found_out(tmp_path: Path, hub: Hub, left: bytes
     assert content(last(fetch(weights(hub, {"a.gguf": BIG}), tmp_path))) == BIG
 
 
-def begun(steps: Iterator[object], models_dir: Path) -> None:
+def begin(wanted: Weights, models_dir: Path) -> None:
     """Ends the fetch in its middle."""
-    while not parts(models_dir) or not parts(models_dir)[0].stat().st_size:
-        next(steps)
-    close(steps)  # type: ignore[arg-type]  # of whatever it tells
+    steps = fetch(wanted, models_dir, throttle=Gate())
+    while not next(steps).bytes_done:
+        pass
+    close(steps)
 
 
 def test_a_file_that_changed_at_its_address_is_fetched_anew(tmp_path: Path, hub: Hub) -> None:
     """A plain address has no digest; the server's tag tells that the rest belongs to another file."""
     wanted = plain(hub)
-    begun(fetch(wanted, tmp_path, SLOW), tmp_path)
+    begin(wanted, tmp_path)
     other = os.urandom(len(BIG))
     plain(hub, other)
     assert content(last(fetch(wanted, tmp_path))) == other
@@ -126,7 +127,7 @@ def test_a_file_that_changed_at_its_address_is_fetched_anew(tmp_path: Path, hub:
 
 def test_a_file_that_changed_on_the_hub_is_told_with_both_digests(tmp_path: Path, hub: Hub) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
-    begun(fetch(wanted, tmp_path, SLOW), tmp_path)
+    begin(wanted, tmp_path)
     other = os.urandom(len(BIG))
     hub.add("o/r", {"a.gguf": other})
     with pytest.raises(
@@ -137,7 +138,7 @@ def test_a_file_that_changed_on_the_hub_is_told_with_both_digests(tmp_path: Path
 
 def test_a_repository_that_vanishes_is_told_and_what_is_here_is_kept(tmp_path: Path, hub: Hub) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
-    begun(fetch(wanted, tmp_path, SLOW), tmp_path)
+    begin(wanted, tmp_path)
     del hub.repos["o/r"]
     with pytest.raises(DownloadError, match=r"o/r has no a\.gguf at .* any more"):
         list(fetch(wanted, tmp_path))
@@ -183,10 +184,12 @@ def test_a_disk_that_fills_up_pauses_it_and_it_goes_on_when_there_is_room(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = Disk(GIB, monkeypatch)
-    steps = fetch(weights(hub, {"a.gguf": BIG}), tmp_path, SLOW, free=disk.free)
+    gate = Gate()
+    steps = fetch(weights(hub, {"a.gguf": BIG}), tmp_path, free=disk.free, throttle=gate)
     while not next(steps).bytes_done:
         pass
     disk.room_bytes = 1000  # something else took the rest
+    gate.open()
     for step in steps:
         if step.waiting:
             break
@@ -215,16 +218,18 @@ def test_out_of_hours_it_ends_and_at_the_hour_it_is_resumed(
 ) -> None:
     monkeypatch.setattr(throttle, "CHECK_EVERY_S", 0.0)
     minutes = [90]
-    policy = DownloadPolicy(limit_bytes_per_s=8 * MIB, window=parse_window("01:00-06:00"))
+    policy = DownloadPolicy(window=parse_window("01:00-06:00"))
+    gate = Gate(0, policy, minute=lambda: minutes[0])
 
     def fetched() -> Iterator[DownloadProgress]:
-        limits = Throttle(policy, minute=lambda: minutes[0])
+        limits = Throttle(policy, minute=lambda: minutes[0]) if gate.passed_bytes else gate
         return fetch(weights(hub, {"a.gguf": BIG}), tmp_path, policy, throttle=limits)
 
     steps = fetched()
     while not next(steps).bytes_done:
         pass
     minutes[0] = 360
+    gate.open()
     with pytest.raises(WindowClosedError):
         list(steps)
     kept_bytes = parts(tmp_path)[0].stat().st_size
@@ -252,7 +257,7 @@ def test_bytes_are_known_to_be_on_the_disk_while_they_come(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partial_file, "SYNC_EVERY_BYTES", MIB // 2)
-    steps = fetch(weights(hub, {"a.gguf": BIG}), tmp_path, SLOW)
+    steps = fetch(weights(hub, {"a.gguf": BIG}), tmp_path, throttle=Gate(2 * MIB))
     while next(steps).bytes_done < 2 * MIB:
         pass
     close(steps)

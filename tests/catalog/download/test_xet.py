@@ -7,7 +7,7 @@ import pytest
 
 from catalog.download.download import fetch
 from domain.units import MIB
-from tests.catalog.fetched import BIG, SLOW, blob, close, content, last, parts, weights
+from tests.catalog.fetched import BIG, Gate, blob, close, content, last, parts, weights
 from tests.rigs.hub import Hub
 from tests.rigs.xet import keep_in_xet
 
@@ -24,12 +24,14 @@ def test_a_file_in_xet_storage_comes_from_there(tmp_path: Path, hub: Hub) -> Non
 def test_it_is_resumed_and_keeps_to_the_limit_like_any_other(tmp_path: Path, hub: Hub) -> None:
     keep_in_xet(hub, tmp_path / "xet", BIG)
     wanted, models = weights(hub, {"a.gguf": BIG}), tmp_path / "models"
-    steps = fetch(wanted, models, SLOW)
+    gate = Gate()
+    steps = fetch(wanted, models, throttle=gate)
     while not next(steps).bytes_done:
         pass
     close(steps)
     left = parts(models)[0].stat().st_size
     assert 0 < left < len(BIG)
+    assert gate.passed_bytes == left, "what comes from there counts"
     assert content(last(fetch(wanted, models))) == BIG
     assert hub.gets("/cdn/") == []
 

@@ -52,9 +52,13 @@ def test_version_2_reads_as_version_3_does(tmp_path: Path) -> None:
     path = gguf_file(tmp_path / "model.gguf")
     expected = read_file(path)
     data = bytearray(path.read_bytes())
+    assert data[4:8] == struct.pack("<I", 3)
     data[4:8] = struct.pack("<I", 2)
     path.write_bytes(data)
-    assert read_file(path) == expected
+    shape = read_file(path)
+    assert shape == expected
+    assert {item.name for item in shape.tensors} == set(PLAIN)
+    assert shape.get("context_length") == 2048
 
 
 @pytest.mark.parametrize("part", [1, 2, 3])

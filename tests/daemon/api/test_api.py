@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +104,11 @@ async def test_a_refusal_has_a_code_a_message_and_a_hint(
     assert error["hint"]
 
 
-async def test_a_model_that_does_not_fit_names_one_that_would_within_a_second(daemon: Running) -> None:
+async def test_a_model_that_does_not_fit_names_one_that_would(daemon: Running) -> None:
     small = to_json(Hardware(memory=Memory(total_bytes=24 * 1024**3, available_bytes=22 * 1024**3)))
     async with daemon() as api:
-        began = time.monotonic()
         answer = await api.post("/v1/plan", model="gpt-oss-120b", on=small)
-        took_s = time.monotonic() - began
     assert "would fit" in answer.json()["error"]["hint"]
-    assert took_s < 2, "a second on a machine that does nothing else"
 
 
 async def test_a_plan_and_the_estimate_of_its_command_agree(daemon: Running, smollm2: Path) -> None:

@@ -4,47 +4,58 @@ import asyncio
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from config.settings import Settings
 from daemon.state.records import LaunchRecord
+from daemon.state.store import Store
 from domain.errors import EngineError, StateError
 from domain.launch import LaunchState
 from launchers.process.engine import EngineProcess
 from tests.daemon.conftest import Api, FakeLauncher, Running, alive
 
 
-def slowed(call: Callable[..., Any], entered: threading.Event, by_s: float = 0.4) -> Callable[..., Any]:
-    def slow(*args: object) -> Any:
-        entered.set()
-        time.sleep(by_s)
-        return call(*args)
+class Held:
+    """A call of the store, which blocks every other one, until it is ``let_go``."""
 
-    return slow
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.entered, self.let_go, self._call = threading.Event(), threading.Event(), call
+
+    def __call__(self, *args: object) -> Any:
+        self.entered.set()
+        assert self.let_go.wait(60)
+        return self._call(*args)
 
 
 async def until_set(event: threading.Event) -> None:
-    assert await asyncio.to_thread(event.wait, 10)
+    assert await asyncio.to_thread(event.wait, 60)
 
 
-async def test_a_write_under_way_has_not_the_last_word(daemon: Running, smollm2: Path) -> None:
+async def test_a_write_under_way_has_not_the_last_word(
+    settings: Settings, daemon: Running, smollm2: Path
+) -> None:
     """A launch that is just being written down as desired, and is stopped."""
-    entered = threading.Event()
     async with daemon() as api:
-        api.app.store.launches.save = slowed(api.app.store.launches.save, entered)  # type: ignore[method-assign]
-        await api.launch(smollm2, name="tiny")
-        await until_set(entered)
-        assert (await api.post("/v1/launches/tiny/stop")).json()["state"] == "stopped"
+        held = Held(api.app.store.launches.save)
+        api.app.store.launches.save = held  # type: ignore[method-assign]
+        launching = asyncio.create_task(api.launch(smollm2, name="tiny"))
+        await until_set(held.entered)
+        stopping = asyncio.create_task(api.post("/v1/launches/tiny/stop"))
+        while not api.app.launches["tiny"].orders.stop:  # noqa: ASYNC110 - orders are flags
+            await asyncio.sleep(0.01)
+        held.let_go.set()
+        await launching
+        assert (await stopping).json()["state"] == "stopped"
         told = await api.app.store.run(api.app.store.launches.get, "tiny")
-        await asyncio.sleep(0.5)
-        later = await api.app.store.run(api.app.store.launches.get, "tiny")
     assert told is not None
     assert not told.desired
-    assert later == told
+    store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
+    assert await store.run(store.launches.get, "tiny") == told
+    await asyncio.to_thread(store.close)
 
 
 async def test_two_that_forget_at_once_are_both_answered(daemon: Running, smollm2: Path) -> None:
@@ -58,13 +69,14 @@ async def test_two_that_forget_at_once_are_both_answered(daemon: Running, smollm
 
 
 async def test_nothing_of_a_name_begins_while_it_is_forgotten(daemon: Running, smollm2: Path) -> None:
-    entered = threading.Event()
     async with daemon() as api:
         await api.launched(smollm2, name="tiny")
-        api.app.store.launches.forget = slowed(api.app.store.launches.forget, entered)  # type: ignore[method-assign]
+        held = Held(api.app.store.launches.forget)
+        api.app.store.launches.forget = held  # type: ignore[method-assign]
         forgetting = asyncio.create_task(api.post("/v1/launches/tiny/stop", forget=True))
-        await until_set(entered)
+        await until_set(held.entered)
         meanwhile = await api.post("/v1/launches", model=str(smollm2), name="tiny", threads=1)
+        held.let_go.set()
         await forgetting
         assert meanwhile.status_code == 423
         assert "is stopping" in meanwhile.json()["error"]["message"]
@@ -98,7 +110,7 @@ async def test_who_waits_hears_of_a_failure_whose_engine_does_not_end(
     launcher.args = ("--say", "main: error: no luck", "--die", "1")
     monkeypatch.setattr(EngineProcess, "stop", stuck)
     async with daemon() as api:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             last = (await api.progress(await api.launch(smollm2, name="tiny")))[-1]
     assert last["step"] == "failed"
 
@@ -123,5 +135,5 @@ async def test_a_full_disk_ends_no_engine_that_serves(daemon: Running, smollm2: 
         after = await served_again_without_a_disk(api, before["pid"])
         assert after["restarts"] == 1
         assert set(api.app.ledger.reserved) == {"tiny"}
-        await asyncio.sleep(0.3)
-        assert (await api.get("/v1/launches/tiny"))["launch"]["pid"] == after["pid"]
+        again = await served_again_without_a_disk(api, after["pid"])
+        assert again["restarts"] == 2, "it was started once for each end of it, and for nothing else"

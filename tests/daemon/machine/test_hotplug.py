@@ -13,7 +13,7 @@ import pytest
 
 from daemon.app import Adapters, App
 from daemon.launches.launch import Engine, Launch
-from daemon.machine import device_changes, hotplug
+from daemon.machine import device_changes, hotplug, snapshot
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
 from domain.hardware import Gpu, Hardware, Problem
@@ -185,14 +185,14 @@ async def test_a_snapshot_that_began_earlier_does_not_replace_a_later_one(
         machine = machines[-1]
         if machine.gpus:
             began.set()
-            may_end.wait(10)
+            may_end.wait(60)
         return machine
 
     async with daemon(replace(adapters, probe=probe)) as api:
         await api.get("/v1/probe")
         machines.append(Hardware(gpus=(CARD,)))
         slow = asyncio.create_task(api.get("/v1/probe?refresh=true"))
-        await asyncio.to_thread(began.wait, 10)
+        await asyncio.to_thread(began.wait, 60)
         machines.append(Hardware())
         await api.get("/v1/probe?refresh=true")
         may_end.set()
@@ -201,26 +201,28 @@ async def test_a_snapshot_that_began_earlier_does_not_replace_a_later_one(
         assert (await api.http.get("/v1/events")).text == ""
 
 
-async def test_a_snapshot_that_fails_does_not_end_the_watching(daemon: Running, adapters: Adapters) -> None:
-    snapshots = [threading.Event() for _ in range(3)]
-    taken = 0
+async def test_a_snapshot_that_fails_does_not_end_the_watching(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[App] = []
+    again = asyncio.Event()
 
-    def probe() -> Hardware:
-        nonlocal taken
-        taken += 1
-        snapshots[taken - 1].set()
-        if taken == 2:
+    async def probe_now(app: App) -> None:
+        taken.append(app)
+        if len(taken) == 1:
+            monitor.changed.set()  # while it fails
             raise RuntimeError("a driver in an unexpected state")
-        return Hardware()
+        again.set()
 
-    async with daemon(replace(adapters, probe=probe)) as api:
-        await api.get("/v1/probe")
-        monitor = hotplug.DeviceMonitor()
-        watching = asyncio.create_task(hotplug.probe_on_change(api.app, monitor))
-        for snapshot in snapshots[1:]:
-            monitor.changed.set()
-            assert await asyncio.to_thread(snapshot.wait, 10)
-        watching.cancel()
+    monkeypatch.setattr(hotplug, "SETTLE_S", 0.0)
+    monkeypatch.setattr(snapshot, "probe_now", probe_now)
+    monitor = hotplug.DeviceMonitor()
+    app = cast("App", SimpleNamespace(events=FakeEventLog()))
+    watching = asyncio.create_task(hotplug.probe_on_change(app, monitor))
+    monitor.changed.set()
+    told = asyncio.create_task(again.wait())
+    await asyncio.wait({watching, told}, return_when=asyncio.FIRST_COMPLETED)
+    assert not watching.done()
+    assert taken == [app, app]
+    watching.cancel()
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,8 @@ def engine() -> Capabilities:
 
 @pytest.fixture(scope="module")
 def lent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
-    worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
     folder = tmp_path_factory.mktemp("rpc")
-    with rpc.devices(SIZES_MIB, folder, first_port=25000 + 200 * worker) as addresses:
+    with rpc.devices(SIZES_MIB, folder) as addresses:
         yield addresses
 
 
@@ -84,11 +83,11 @@ def test_predicted_and_reported_bytes_side_by_side(
 ) -> None:
     found = model(name, quant, tmp_path)
     (tmp_path / "copy").mkdir()
-    replica = write(found.weights, tmp_path / "copy", within_s=10)
+    replica = write(found.weights, tmp_path / "copy", within_s=600)
     flags = llama_cpp.parse(args.split())
     flags = replace(flags, rpc=lent[:count])
     rules = memory_layout(found.shape, flags, box(engine, count), tool=EngineTool.DRY_RUN).memory
-    told = dry_run.run(flags, engine, replica, timeout_s=60)
+    told = dry_run.run(flags, engine, replica, timeout_s=600)
     said = {row.device: 0 for row in rules}
     on_device = iter(row.device for row in rules if row.device != HOST)
     for held in told.devices:
@@ -118,6 +117,6 @@ def test_a_plan_for_more_devices_than_the_engine_sees_is_not_compared(
 def test_a_replica_of_any_size_takes_a_few_megabytes(tmp_path: Path) -> None:
     found = model("gpt-oss-120b", "MXFP4", tmp_path)
     (tmp_path / "copy").mkdir()
-    replica = write(found.weights, tmp_path / "copy", within_s=10)
+    replica = write(found.weights, tmp_path / "copy", within_s=600)
     assert replica.stat().st_size == found.shape.file_bytes > 50 * GIB
     assert replica.stat().st_blocks * 512 < 10 * MIB

@@ -1,4 +1,4 @@
-"""What tests of pulls share: a hub with one small model, and a daemon that fetches from it at 4 MB/s."""
+"""What tests of pulls share: a hub with one small model, and a daemon that fetches from it."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.rigs.hub import Hub
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"offline": False, "download_limit": "4MB/s"})
+    return settings.model_copy(update={"offline": False})
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     with Hub() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
         monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
-        model = gguf_file(tmp_path / "toy-Q8_0.gguf", tensors=TENSORS, quant=7)  # 4 MB: a second
+        model = gguf_file(tmp_path / "toy-Q8_0.gguf", tensors=TENSORS, quant=7)  # 4 MB
         running.add("o/toy-GGUF", {"toy-Q8_0.gguf": model.read_bytes()})
         yield running
 

@@ -14,6 +14,7 @@ from tests.daemon.conftest import Api
 
 TENSORS = {"token_embd.weight": ((4096, 1024), GGMLQuantizationType.Q8_0)}
 NAME = "o/toy-GGUF:Q8_0"
+CRAWLING = "1KB/s"  # a quarter of a MiB, and minutes until the next one
 
 
 async def pulled(api: Api, **body: object) -> int:
@@ -38,10 +39,14 @@ def closed_window() -> str:
     return f"{hour:02d}:00-{(hour + 1) % 24:02d}:00"
 
 
-async def some(api: Api, fits: Callable[[dict[str, Any]], object]) -> None:
-    """Until the last line of some pull ``fits``."""
-    async with asyncio.timeout(15):
-        while not any(row["last"] and fits(row["last"]) for row in await api.get("/v1/pulls")):  # noqa: ASYNC110 - it is polled
+async def some(api: Api, fits: Callable[[dict[str, Any]], object], *, number: int | None = None) -> None:
+    """Until the last line of some pull ``fits``, or of that ``number``."""
+
+    def holds(row: dict[str, Any]) -> object:
+        return number in (None, row["id"]) and row["last"] and fits(row["last"])
+
+    async with asyncio.timeout(120):
+        while not any(holds(row) for row in await api.get("/v1/pulls")):  # noqa: ASYNC110 - it is polled
             await asyncio.sleep(0.02)
 
 

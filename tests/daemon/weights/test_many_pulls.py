@@ -13,7 +13,7 @@ from gguf import GGMLQuantizationType
 from daemon.weights import transfers
 from tests.catalog.build import gguf_file
 from tests.daemon.conftest import Api, Running
-from tests.daemon.weights.pulling import closed_window, downloads_running
+from tests.daemon.weights.pulling import CRAWLING, closed_window, downloads_running
 from tests.rigs.hub import Hub
 
 TENSORS = {"token_embd.weight": ((2048, 1024), GGMLQuantizationType.Q8_0)}  # 2 MB
@@ -74,7 +74,7 @@ async def test_forty_that_wait_for_their_hours_leave_everything_else_working(
 
 async def test_four_run_and_the_others_are_queued(daemon: Running, hub: Hub) -> None:
     async with daemon() as api:
-        numbers = [await pull(api, number, limit="100KB/s") for number in range(6)]
+        numbers = [await pull(api, number, limit=CRAWLING) for number in range(6)]
         await until_they_wait(api, lambda reasons: reasons == ["queued: 4 downloads are running"] * 2)
         assert downloads_running() == transfers.PROCESSES
         await api.post(f"/v1/pulls/{numbers[0]}/cancel")
@@ -88,7 +88,7 @@ async def test_what_a_launch_waits_for_is_not_queued(daemon: Running, hub: Hub, 
     hub.add("o/smol-GGUF", {"smol-Q4_1.gguf": data})
     async with daemon() as api:
         for number in range(5):
-            await pull(api, number, limit="100KB/s")
+            await pull(api, number, limit=CRAWLING)
         await api.post("/v1/pulls", model="o/smol-GGUF:Q4_1", limit="100MB/s")
         await until_they_wait(api, lambda reasons: len(reasons) == 2)
         await api.launched("o/smol-GGUF:Q4_1", context_tokens=512)

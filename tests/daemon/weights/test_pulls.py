@@ -16,6 +16,7 @@ from daemon.weights import downloads
 from domain.units import MIB
 from tests.daemon.conftest import Api, Running
 from tests.daemon.weights.pulling import (
+    CRAWLING,
     NAME,
     closed_window,
     downloads_running,
@@ -39,7 +40,7 @@ async def test_a_pull_ends_with_the_weights_and_their_name(api: Api) -> None:
 
 
 async def test_events_tell_how_far_it_is(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "EVENT_EVERY_S", 0.3)
+    monkeypatch.setattr(downloads, "EVENT_EVERY_S", 0.0)
     assert (await ended(api, await pulled(api)))["step"] == "done"
     answer = await api.http.get("/v1/events")
     told = [
@@ -48,20 +49,24 @@ async def test_events_tell_how_far_it_is(api: Api, monkeypatch: pytest.MonkeyPat
         if (event := json.loads(line))["kind"] == "download_progress"
     ]
     assert told
-    assert re.search(rf"{NAME}: \d MiB of 4 MiB, \d+\.\d MB/s, .+ left", json.dumps(told[0]))
+    assert re.search(rf"{NAME}: \d MiB of 4 MiB, \d+\.\d MB/s, .+ left", json.dumps(told[-1]))
 
 
 async def test_the_same_pull_again_joins_the_first(api: Api, hub: Hub) -> None:
+    hub.faults.hold_after_bytes = [MIB]
     first = await pulled(api)
+    await moving(api)
     again = await api.post("/v1/pulls", model=NAME)
     assert (again.status_code, again.json()) == (200, {"id": first, "created": False})
     other = await pulled(api, limit="50MB/s")
+    await some(api, lambda last: last["bytes_done"], number=other)
+    hub.go_on()
     assert {(await ended(api, number))["step"] for number in (first, other)} == {"done"}
     assert (await kinds(api)).count("download_started") == 1, "another request, the same files"
 
 
 async def test_a_cancel_keeps_what_is_here_and_the_next_pull_goes_on(api: Api, hub: Hub) -> None:
-    number = await pulled(api, limit="1MB/s")
+    number = await pulled(api, limit=CRAWLING)
     await moving(api)
     row = (await api.post(f"/v1/pulls/{number}/cancel")).json()
     assert row["last"]["step"] == "stopped"
@@ -71,19 +76,24 @@ async def test_a_cancel_keeps_what_is_here_and_the_next_pull_goes_on(api: Api, h
     assert hub.gets("/cdn/")[-1].headers["Range"].startswith("bytes=")
 
 
-async def test_who_cancels_does_not_end_it_for_another(api: Api) -> None:
+async def test_who_cancels_does_not_end_it_for_another(api: Api, hub: Hub) -> None:
+    hub.faults.hold_after_bytes = [MIB]
     first, other = await pulled(api), await pulled(api, limit="2MB/s")
-    await moving(api)
+    await some(api, lambda last: last["bytes_done"], number=other)
     await api.post(f"/v1/pulls/{first}/cancel")
+    hub.go_on()
     assert (await ended(api, other))["step"] == "done"
 
 
 async def test_a_launch_joins_a_pull(api: Api, hub: Hub, smollm2: Path) -> None:
     hub.add("o/smol-GGUF", {"smol-Q4_1.gguf": await asyncio.to_thread(smollm2.read_bytes)})
     model = "o/smol-GGUF:Q4_1"
-    number = (await api.post("/v1/pulls", model=model, limit="30MB/s")).json()["id"]
+    hub.faults.hold_after_bytes = [MIB]
+    number = (await api.post("/v1/pulls", model=model)).json()["id"]
     await moving(api)
     name = await api.launch(model, context_tokens=512)
+    await api.row(name, lambda row: row["state"] == "downloading")
+    hub.go_on()
     steps = await api.progress(name)
     assert steps[-1]["step"] == "ready", steps[-1]
     assert (await ended(api, number))["step"] == "done"
@@ -162,5 +172,6 @@ async def test_what_another_tool_has_is_used_and_never_removed(
 
 
 def test_the_limit_is_that_of_the_settings(settings: Settings) -> None:
-    assert settings.download_policy.limit_bytes_per_s == 4_000_000
+    limited = settings.model_copy(update={"download_limit": "4MB/s"})
+    assert limited.download_policy.limit_bytes_per_s == 4_000_000
     assert settings.download_policy.reserve_bytes == 1024 * MIB

@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from domain.errors import StateError
+from domain.units import MIB
 from tests.daemon.conftest import Api, Running
-from tests.daemon.weights.pulling import NAME, closed_window, ended, moving, pulled, some
+from tests.daemon.weights.pulling import CRAWLING, NAME, closed_window, ended, moving, pulled, some
 from tests.rigs.hub import Hub
 
 
 async def test_the_next_daemon_goes_on_where_the_last_one_stopped(daemon: Running, hub: Hub) -> None:
+    hub.faults.hold_after_bytes = [MIB]
     async with daemon() as api:
-        await pulled(api, limit="1MB/s")
+        await pulled(api)
         await moving(api)
     async with daemon() as api:
         assert (await ended(api, 1))["step"] == "done"
@@ -25,8 +27,9 @@ async def test_the_next_daemon_goes_on_with_the_same_files_and_asks_no_hub_for_t
     daemon: Running, hub: Hub
 ) -> None:
     """What the hub lists meanwhile, or this machine has free, would come to others."""
+    hub.faults.hold_after_bytes = [MIB]
     async with daemon() as api:
-        number = await pulled(api, limit="1MB/s")
+        number = await pulled(api)
         await moving(api)
         name = (await api.get("/v1/pulls"))[0]["name"]
     listings = len(hub.gets("/api/models"))
@@ -57,7 +60,7 @@ async def test_who_cancels_one_of_two_requests_for_the_same_files_keeps_the_othe
     daemon: Running, hub: Hub
 ) -> None:
     async with daemon() as api:
-        first, other = await pulled(api, limit="1MB/s"), await pulled(api, limit="2MB/s")
+        first, other = await pulled(api, limit=CRAWLING), await pulled(api, limit="2MB/s")
         await moving(api)
         await api.post(f"/v1/pulls/{first}/cancel")
     async with daemon() as api:
@@ -81,7 +84,7 @@ async def test_a_pull_that_can_not_be_forgotten_is_stopped_and_says_so(
     def full(*_: object) -> None:
         raise StateError("the disk is full")
 
-    number = await pulled(api, limit="1MB/s")
+    number = await pulled(api, limit=CRAWLING)
     await moving(api)
     monkeypatch.setattr(api.app.store.pulls, "forget", full)
     refused = await api.post(f"/v1/pulls/{number}/cancel")

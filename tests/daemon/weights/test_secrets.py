@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.daemon.conftest import Api
-from tests.daemon.weights.pulling import ended
+from tests.daemon.weights.pulling import ended, moving
 from tests.rigs.hub import Hub
 
 SECRETS = ("alice", "s3cret", "t0ken")
@@ -49,10 +49,12 @@ async def test_of_a_model_at_an_address(
         caplog.set_level(logging.WARNING, logger)
     hub.add("o/smol", {"smol-Q4_1.gguf": await asyncio.to_thread(smollm2.read_bytes)})
     url = with_secrets(f"{hub.url}/o/smol/resolve/main/smol-Q4_1.gguf")
+    hub.faults.hold_after_bytes = [1 << 20]
     pull = (await api.post("/v1/pulls", model=url, limit="30MB/s")).json()
-    while not arguments():  # noqa: ASYNC110 - processes are polled
-        await asyncio.sleep(0.01)
+    await moving(api)
+    assert "catalog.download.worker" in arguments()
     clean(arguments())
+    hub.go_on()
     last = await ended(api, pull["id"])
     assert last["step"] == "done", last
     await api.launched(url, name="x", context_tokens=512)

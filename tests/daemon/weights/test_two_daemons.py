@@ -14,6 +14,7 @@ import httpx
 import pytest
 from gguf import GGMLQuantizationType
 
+from domain.units import MIB
 from tests.catalog.build import gguf_file
 from tests.rigs.hub import Hub
 
@@ -53,14 +54,14 @@ def daemon(
 
 
 def until(check: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not check():
         assert time.monotonic() < deadline, "it took too long"
         time.sleep(0.02)
 
 
-def pull(http: httpx.Client, limit: str) -> int:
-    answer = http.post("/v1/pulls", json={"model": NAME, "limit": limit})
+def pull(http: httpx.Client) -> int:
+    answer = http.post("/v1/pulls", json={"model": NAME})
     assert answer.status_code == 202, answer.text
     return int(answer.json()["id"])
 
@@ -76,14 +77,16 @@ def ended(http: httpx.Client, number: int) -> dict[str, Any]:
 
 def test_one_fetches_both_have_it(tmp_path: Path, hub: Hub) -> None:
     models_dir = tmp_path / "models"
+    hub.faults.hold_after_bytes = [MIB]
     with (
         daemon(tmp_path / "a", models_dir, hub) as (first, _),
         daemon(tmp_path / "b", models_dir, hub) as (second, _),
     ):
-        begun = pull(first, "1MB/s")
+        begun = pull(first)
         until(lambda: last(first).get("bytes_done"))
-        joined = pull(second, "50MB/s")
+        joined = pull(second)
         until(lambda: last(second).get("waiting") == "another process fetches it")
+        hub.go_on()
         for http, number in ((first, begun), (second, joined)):
             assert ended(http, number)["step"] == "done"
             (row,) = http.get("/v1/models").json()
@@ -94,11 +97,12 @@ def test_one_fetches_both_have_it(tmp_path: Path, hub: Hub) -> None:
 
 def test_where_the_one_that_fetches_is_killed_the_other_goes_on(tmp_path: Path, hub: Hub) -> None:
     models_dir = tmp_path / "models"
+    hub.faults.hold_after_bytes = [MIB]
     with daemon(tmp_path / "b", models_dir, hub) as (second, _):
         with daemon(tmp_path / "a", models_dir, hub) as (first, child):
-            pull(first, "500KB/s")
+            pull(first)
             until(lambda: last(first).get("bytes_done"))
-            number = pull(second, "50MB/s")
+            number = pull(second)
             until(lambda: last(second).get("waiting"))
             child.kill()
         assert ended(second, number)["step"] == "done"

@@ -18,7 +18,7 @@ from domain.launch import Step
 from domain.model import Source, WeightFile, Weights
 from domain.plan import LaunchOptions
 from tests.daemon.conftest import Api
-from tests.daemon.weights.pulling import NAME, closed_window, ended, moving, pulled, some
+from tests.daemon.weights.pulling import CRAWLING, NAME, closed_window, ended, moving, pulled, some
 from tests.rigs.hub import Hub
 
 
@@ -72,7 +72,7 @@ async def test_weights_of_a_download_stay_until_it_is_over(api: Api, hub: Hub) -
 
 
 async def test_parts_of_a_pull_that_waits_are_no_leftovers(api: Api) -> None:
-    number = await pulled(api, limit="1MB/s")
+    number = await pulled(api, limit=CRAWLING)
     await moving(api)
     await api.post(f"/v1/pulls/{number}/cancel")
     waits = await pulled(api, window=closed_window())
@@ -83,7 +83,7 @@ async def test_parts_of_a_pull_that_waits_are_no_leftovers(api: Api) -> None:
 
 
 async def test_parts_that_another_process_writes_to_are_no_leftovers(api: Api) -> None:
-    number = await pulled(api, limit="1MB/s")
+    number = await pulled(api, limit=CRAWLING)
     await moving(api)
     await api.post(f"/v1/pulls/{number}/cancel")
     (lock,) = api.app.settings.models_dir.glob(".locks/*/*.lock")

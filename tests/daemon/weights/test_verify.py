@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from pathlib import Path
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,15 +15,36 @@ from tests.daemon.weights.pulling import NAME, ended, pulled
 
 
 async def test_a_client_that_hangs_up_ends_it_without_a_verdict(
-    api: Api, caplog: pytest.LogCaptureFixture
+    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    noticed, submit = threading.Event(), api.app.hash_thread.submit
+
+    class Hash:
+        """Waits in its second piece until the daemon has noticed that the client is gone."""
+
+        def __init__(self) -> None:
+            self.pieces = 0
+
+        def update(self, piece: bytes) -> None:
+            self.pieces += 1
+            assert self.pieces == 1 or noticed.wait(60)
+
+        def hexdigest(self) -> str:
+            return "another"
+
+    def submitted(call: Callable[..., Any], *args: object) -> Any:
+        if getattr(call, "__name__", "") == "close":
+            noticed.set()
+        return submit(call, *args)
+
+    monkeypatch.setattr(verify, "READ_BYTES", MIB)
+    monkeypatch.setattr(verify, "REPORT_EVERY_BYTES", MIB)
+    monkeypatch.setattr(verify, "_new_hash", lambda file: Hash())
+    monkeypatch.setattr(api.app.hash_thread, "submit", submitted)
     await ended(api, await pulled(api))
-    (row,) = await api.get("/v1/models")
-    path = Path(row["location"], row["files"][0])
-    with (await asyncio.to_thread(path.resolve)).open("r+b") as file:
-        file.truncate(2048 * MIB)  # sparse: each step of 256 MiB takes a while
     async with api.http.stream("GET", "/v1/models/verify") as answer:
         assert await anext(answer.aiter_lines())
+    assert await asyncio.to_thread(noticed.wait, 60)
     await asyncio.wrap_future(api.app.hash_thread.submit(lambda: None))
     (row,) = await api.get("/v1/models")
     assert (row["model"], row["verified_at"], row["damaged"]) == (NAME, None, None)

@@ -1,9 +1,9 @@
 """llama-server's own word on memory: read from what builds print, asked of real and of odd ones."""
 
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from domain.errors import EngineError
@@ -91,9 +91,8 @@ def test_weights_that_are_repacked_for_amx_are_on_the_host() -> None:
 
 @pytest.mark.engine
 def test_the_real_engine_prints_its_memory_and_is_ended(engine: Capabilities, smollm2: Path) -> None:
-    began = time.monotonic()
     report = dry_run.run(FLAGS, engine, smollm2)
-    assert time.monotonic() - began < 5
+    assert [child for child in psutil.Process().children() if "llama-server" in child.name()] == []
     assert report.program == "llama-server"
     assert report.devices[0].name == "Host"
     assert report.devices[0].context_bytes == 90 * MIB  # 30 layers x 4096 x 3 heads x 64 x 2 (K, V) x 2 bytes

@@ -26,13 +26,11 @@ pytestmark = pytest.mark.engine
 def test_a_plan_runs_within_the_memory_given(
     experts: bool, limits_mib: tuple[int, ...], smollm2: Path, tmp_path: Path
 ) -> None:
-    worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
     engine = choose(LLAMA_CPP, SearchPaths(search_path=os.environ["PATH"]))
     model = write_moe(smollm2, tmp_path / "moe.gguf") if experts else smollm2
     case = Case("the small model", model, limits_mib)
-    first_port = 28000 + 300 * worker
-    with rpc.devices(case.sizes_mib, tmp_path, first_port=first_port) as addresses:
-        runs_by_name = interleaved(case, engine, addresses, tmp_path, rounds=1, first_port=first_port + 100)
+    with rpc.devices(case.sizes_mib, tmp_path) as addresses:
+        runs_by_name = interleaved(case, engine, addresses, tmp_path, rounds=1)
     for runs in runs_by_name.values():
         assert "Paris" in runs[0].text
         assert runs[0].held_mib

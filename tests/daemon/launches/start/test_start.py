@@ -1,7 +1,6 @@
 """Starts: ports, pids and plans are those that are written down, and a ready line says what is proved."""
 
 import asyncio
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import pytest
 
 from config import data
 from config.settings import Settings
+from daemon.app import App
+from daemon.launches.start import engine
 from daemon.launches.start.answer_check import expected
 from daemon.launches.start.placement import changes
 from daemon.planning.plan import fingerprint
@@ -49,7 +50,10 @@ def launcher(request: pytest.FixtureRequest, tmp_path: Path) -> FakeLauncher:
     return DiesOnce(flag=str(tmp_path / "flag")) if "second_pid" in request.node.name else FakeLauncher()
 
 
-async def test_the_second_pid_of_a_start_is_written_down(daemon: Running, smollm2: Path) -> None:
+async def test_the_second_pid_of_a_start_is_written_down(
+    daemon: Running, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launchers.process.engine.QUICK_S", 600)  # quick is what a busy machine makes of it
     async with daemon() as api:
         row = await api.launched(smollm2, name="tiny")
         (run,) = await api.app.store.run(api.app.store.runs.unfinished)
@@ -73,17 +77,19 @@ def write_down_another_pid(store: Store) -> None:
         db.execute("UPDATE runs SET pid = 4194305, start_ticks = 1")
 
 
-async def test_launches_at_once_have_ports_of_their_own(daemon: Running, smollm2: Path) -> None:
+async def test_launches_at_once_have_ports_of_their_own(
+    daemon: Running, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is written down before all have chosen theirs."""
     names = ("a", "b", "c")
+    chosen, begin_run = asyncio.Barrier(len(names)), engine._begin_run
+
+    async def late(app: App, name: str, command: Command, *, engine_version: str | None) -> int | None:
+        await chosen.wait()
+        return await begin_run(app, name, command, engine_version=engine_version)
 
     async with daemon() as api:
-        write_down = api.app.store.runs.begin
-
-        def late(launch: str, command: Command, *, port: int, engine_version: str | None) -> int:
-            time.sleep(0.8)  # longer than a plan takes: the others choose meanwhile
-            return write_down(launch, command, port=port, engine_version=engine_version)
-
-        api.app.store.runs.begin = late  # type: ignore[method-assign]
+        monkeypatch.setattr(engine, "_begin_run", late)
         await asyncio.gather(*(api.launch(smollm2, name=name, context_tokens=512) for name in names))
         for name in names:
             assert (await api.progress(name))[-1]["step"] == "ready"

@@ -36,7 +36,7 @@ def adapters(adapters: Adapters) -> Adapters:
 async def trial(api: Api, smollm2: Path) -> int:
     """The pid of a trial's engine, as soon as it is written down."""
     await api.post("/v1/launches", model=str(smollm2), name="tiny")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(120):
         while True:
             runs = await api.app.store.run(api.app.store.runs.unfinished)
             if runs and runs[0].identity is not None:
@@ -52,7 +52,7 @@ async def test_a_trials_engine_is_written_down_while_it_runs(
         pid = await trial(api, smollm2)
         assert alive(pid)
         plan = api.post("/v1/plan", model=str(smollm2))
-        answer = await asyncio.wait_for(plan, 10)
+        answer = await plan
         assert answer.status_code == 200, "a question is answered while threads are tried"
         await api.post("/v1/launches/tiny/stop")
         assert await api.app.store.run(api.app.store.runs.unfinished) == ()
@@ -74,7 +74,7 @@ async def test_a_trial_that_outlived_its_daemon_is_ended(settings: Settings, dae
             )
             await store.run(store.runs.identify, run_id, identity)
         try:
-            async with daemon() as api, asyncio.timeout(15):
+            async with daemon() as api, asyncio.timeout(120):
                 while api.app.launches or await store.run(store.runs.unfinished):  # noqa: ASYNC110 - it is polled
                     await asyncio.sleep(0.02)
                 assert not alive(engine.pid)

@@ -86,12 +86,12 @@ async def test_an_engine_that_is_slow_to_check_a_plan_holds_up_no_other(
     def slow(flags: Any, caps: Any, replica: Path) -> Any:
         if flags.context_tokens == 512:
             loop.call_soon_threadsafe(asked.set)
-            answers.wait(60)
+            answers.wait(600)
         return real(flags, caps, replica)
 
     async with daemon(replace(adapters, ask_memory=slow)) as api:
         await api.launch(smollm2, name="waits", context_tokens=512)
-        await asyncio.wait_for(asked.wait(), 15)
+        await asyncio.wait_for(asked.wait(), 120)
         row = await api.launched(other, name="other", context_tokens=1024)
         assert row["state"] == "ready"
         answers.set()
