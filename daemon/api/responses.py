@@ -10,7 +10,7 @@ from domain.text import printable
 
 def dump(value: Any) -> str:
     r"""JSON in one line. Characters that have no UTF-8 are shown as escapes: ``caf\xe9.gguf``."""
-    return json.dumps(_printable(value), separators=(",", ":"))
+    return json.dumps(_printable(value))
 
 
 class PrintableJSON(JSONResponse):

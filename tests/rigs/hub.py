@@ -10,41 +10,16 @@ import json
 import select
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.rigs.hub_faults import Faults, Request
 from tests.rigs.hub_files import LARGE_BYTES, File, Hollow, sha256
 from tests.rigs.hub_traffic import Traffic
 
 __all__ = ["LARGE_BYTES", "Faults", "File", "Hollow", "Hub", "Request", "sha256"]
-
-
-@dataclass
-class Request:
-    method: str
-    path: str
-    headers: dict[str, str]
-
-
-@dataclass
-class Faults:
-    """What goes wrong, and how often."""
-
-    drop_after_bytes: list[int] = field(default_factory=list)
-    hold_after_bytes: list[int] = field(default_factory=list)  # of whole files; the rest comes at ``go_on``
-    answer_status: list[int] = field(default_factory=list)
-    ignore_ranges: bool = False
-    damage: int = 0  # so many bodies arrive with another first byte
-    retry_after: str = ""
-    portal: str = (
-        ""  # a network's page comes instead: "page", "login" (a redirect to it), "json" without data
-    )
-    hides_sizes: bool = False  # in listings, as some mirrors do
-    gated: set[str] = field(default_factory=set)
-    bad_tokens: set[str] = field(default_factory=set)
 
 
 class Hub(Traffic):
@@ -56,9 +31,8 @@ class Hub(Traffic):
         self.blobs: dict[str, File] = {}
         self.requests: list[Request] = []
         self.faults = Faults()
-        self.revisions: dict[
-            str, set[str]
-        ] = {}  # that can be asked for: main, each commit, and what a test adds
+        # what can be asked for: main, each commit, and what a test adds
+        self.revisions: dict[str, set[str]] = {}
         self.about: dict[str, dict[str, object]] = {}  # what a search tells of a repository besides
         self.xet: dict[str, str] = {}  # sha256 of a file to the name that xet storage has for it
         self.xet_storage = ""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.launches import service, supervisor
+from daemon.launches import ending, service, supervisor
 from daemon.launches.start import placement
 from domain.errors import EngineError, NodeError, StateError, UnknownModelError
 from domain.launch import LaunchState, Step
@@ -108,10 +108,10 @@ def test_a_bug_in_a_start_is_a_failure_that_its_owner_sees(
 
     monkeypatch.setattr(placement, "resolve_models", broken)
     daemon = start()
-    daemon.ask()
-    daemon.until_at_rest()
-    assert daemon.launch.state is LaunchState.FAILED
-    last = daemon.launch.progress.lines[-1]
+    launch = daemon.ask()
+    daemon.until(lambda: launch.is_at_rest)
+    assert launch.state is LaunchState.FAILED
+    last = launch.progress.lines[-1]
     assert (last.step, last.message, last.hint) == (Step.FAILED, "KeyError: 'odd'", supervisor.TRACEBACK)
 
 
@@ -122,7 +122,7 @@ def test_a_bug_in_supervision_is_told_to_whoever_waits(start: Start, monkeypatch
     async def broken(*_: object) -> None:
         raise KeyError("odd")
 
-    monkeypatch.setattr(supervisor, "_note_stop", broken)
+    monkeypatch.setattr(ending, "_note_stop", broken)
     stopping = daemon.loop.create_task(service.stop(daemon.app, "a"))
     daemon.until(stopping.done)
     with pytest.raises(NodeError, match="KeyError: 'odd'"):
@@ -140,9 +140,10 @@ def test_a_model_that_nobody_knows_leaves_no_launch_behind(
 
     monkeypatch.setattr(placement, "resolve_models", unknown)
     daemon = start()
-    daemon.ask()
-    daemon.until_at_rest()
+    launch = daemon.ask()
+    daemon.until(lambda: launch.is_at_rest)
     assert daemon.kinds() == ["failed"]
+    assert daemon.app.launches == {}
     assert list(daemon.app.store.launches.all()) == []
 
 
