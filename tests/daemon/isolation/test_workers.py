@@ -12,6 +12,7 @@ import pytest
 from daemon.isolation.fork_server import ForkServer
 from daemon.isolation.workers import Limits, WorkerLimitError, Workers
 from domain.errors import DoesNotFitError
+from domain.hardware import MemoryKind
 from domain.model import Tensor
 from domain.units import MIB
 from tests.daemon.isolation import work
@@ -99,3 +100,9 @@ async def test_a_fork_server_that_was_killed_is_started_again(workers: Workers, 
 async def test_an_answer_that_is_more_than_data_is_refused(workers: Workers):
     with pytest.raises(pickle.UnpicklingError, match="is no data"):
         await workers.run("reading m", work.trap, limits=LONG)
+
+
+async def test_members_of_enums_come_back_as_python_3_11_2_pickles_them(workers: Workers):
+    assert await workers.run("reading m", work.member, limits=LONG) is MemoryKind.UNIFIED
+    with pytest.raises(pickle.UnpicklingError, match=r"mro of .* is no data"):
+        await workers.run("reading m", work.method, limits=LONG)

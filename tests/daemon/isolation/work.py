@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from domain.errors import DoesNotFitError
+from domain.hardware import MemoryKind
 from domain.model import Tensor
 
 
@@ -61,3 +62,21 @@ class Trap:
 
 def trap() -> Trap:
     return Trap()
+
+
+class Attribute:
+    """Pickled as a call of ``getattr``, as Python 3.11.0 to 3.11.3 do with a member of an enum."""
+
+    def __init__(self, of: object, name: str) -> None:
+        self.of, self.name = of, name
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return getattr, (self.of, self.name)
+
+
+def member() -> Attribute:
+    return Attribute(MemoryKind, "UNIFIED")
+
+
+def method() -> Attribute:
+    return Attribute(MemoryKind, "mro")
