@@ -15,8 +15,8 @@ USAGE = "[NAME] [OPTIONS]"
 EXAMPLES = """
   node-ctl chat smollm2-135m
   node-ctl chat                                 # where one model is ready
-  node-ctl chat helper --system "Answer in French."
-  node-ctl chat helper < questions.txt          # a line is a message
+  node-ctl chat assistant --system "Answer in French."
+  node-ctl chat assistant < questions.txt       # a line is a message
 """
 
 
@@ -35,7 +35,7 @@ def command(
     system: System = None,
     as_json: Json = False,
 ) -> None:
-    """Each line is a message; the history is kept until the end of the session, and nowhere stored. /clear
+    """Each line is a message; the history is kept until the end of the session, and is stored nowhere. /clear
     forgets it, Ctrl-C stops an answer, Ctrl-D or /bye leaves. With --json, one object per answer.
     """
     daemon = connect()

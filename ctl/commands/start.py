@@ -6,14 +6,14 @@ import typer
 
 from ctl.autostart import connect_or_start
 from ctl.launching.several import named
-from ctl.launching.start import NoWait, begin
-from ctl.options import Json, Launches
+from ctl.launching.start import begin
+from ctl.options import Json, Launches, NoWait
 from domain.launch import LaunchState
 
 USAGE = "NAME... [OPTIONS]"
 EXAMPLES = """
   node-ctl start smollm2-135m
-  node-ctl start helper coder --no-wait
+  node-ctl start assistant coder --no-wait
   node-ctl start --all
 """
 
@@ -28,7 +28,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Model, options and name are as before, and the plan, too, where machine and engine are. One that fails
-    stays as it was. With several names, one that fails does not keep the others.
+    stays as it was. With several names, one that fails does not hold up the others.
     """
     daemon = connect_or_start()
     chosen = named(names, every=every, daemon=daemon, states=STATES)
