@@ -60,8 +60,8 @@ IN_WORKERS = ("daemon.planning.computations", "daemon.planning.command_line")
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What the daemon calls in other packages. ``resolve`` and ``write_replica`` run in workers; the processes
-    of engines and downloads belong to the event loop; all else blocks and runs in threads."""
+    """What the daemon calls in other packages. ``resolve`` and ``write_replica`` run in workers; processes of
+    engines and downloads belong to the event loop; all else blocks and runs in threads."""
 
     probe: Callable[[], Hardware]
     boot_id: Callable[[], str | None]
@@ -94,9 +94,10 @@ class Control:
 @dataclass(frozen=True, slots=True)
 class App:
     """One daemon. ``measuring_lock``: one measurement at a time loads the machine. ``verification_locks``: a
-    plan is verified once for all concurrent callers. ``hub_threads`` search the hub,
-    ``engine_threads`` wait for dry runs; ``pull_planning`` limits how many pulls are planned at a time. ``refused``: the progress of the last try, by name, of launches that
-    failed before they had a plan. ``loaded`` holds the origins of ``settings``."""
+    plan is verified once for all concurrent callers. ``hub_threads`` search the hub, ``engine_threads`` wait
+    for dry runs; ``pull_planning`` limits how many pulls are planned at a time. ``refused``: the progress of
+    the last try, by name, of launches that failed before they had a plan.
+    ``loaded`` holds the origins of ``settings``."""
 
     settings: Settings
     store: Store
