@@ -19,9 +19,9 @@ USAGE = "[NAME] QUESTION|- [OPTIONS]"
 EXAMPLES = """
   node-ctl ask smollm2-135m "Name the capital of France."
   node-ctl ask "Name the capital of France."    # where one model is ready
-  node-ctl ask helper "Summarise this." < report.txt
-  git diff | node-ctl ask helper -              # the question itself is standard input
-  node-ctl ask helper "Name ten rivers." --max-tokens 200 --json
+  node-ctl ask assistant "Summarise this." < report.txt
+  git diff | node-ctl ask assistant -           # the question itself is standard input
+  node-ctl ask assistant "Name ten rivers." --max-tokens 200 --json
 """
 HINT = 'node-ctl ask NAME "question"'
 

@@ -15,8 +15,8 @@ USAGE = "[NAME] [OPTIONS]"
 EXAMPLES = """
   node-ctl chat smollm2-135m
   node-ctl chat                                 # where one model is ready
-  node-ctl chat helper --system "Answer in French."
-  node-ctl chat helper < questions.txt          # a line is a message
+  node-ctl chat assistant --system "Answer in French."
+  node-ctl chat assistant < questions.txt       # a line is a message
 """
 
 

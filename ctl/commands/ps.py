@@ -10,7 +10,7 @@ from ctl.terminal import columns, print_json, print_styled, sanitize
 USAGE = "[NAME...] [OPTIONS]"
 EXAMPLES = """
   node-ctl ps
-  node-ctl ps helper
+  node-ctl ps assistant
   node-ctl ps --json
 """
 

@@ -18,7 +18,7 @@ USAGE = "NAME|MODEL [OPTIONS]"
 EXAMPLES = """
   node-ctl show smollm2-135m
   node-ctl show unsloth/Qwen3-8B-GGUF:Q4_K_M
-  node-ctl show helper --json
+  node-ctl show assistant --json
 """
 
 
