@@ -108,6 +108,7 @@ Quality = Annotated[
     ),
 ]
 Quant = Annotated[str | None, typer.Option("--quant", metavar="QUANT", help="A quant, for example Q8_0.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as the daemon has accepted it.")]
 FromDisk = Annotated[
     bool,
     typer.Option(

@@ -9,11 +9,12 @@ from ctl.chat.ask import as_object, chat_with, summary
 from ctl.terminal import is_terminal, note, print_json_line, sanitize
 from domain.errors import NodeError, UsageError
 from domain.launch import LaunchRow
+from domain.units import MIB
 
 PROMPT = ">>> "
 MORE_PROMPT = "... "
 QUOTES = '"""'  # as Ollama's client has it: what is between them is one message
-MAX_MESSAGE_CHARS = 4 * 2**20
+MAX_MESSAGE_CHARS = 4 * MIB
 HELP = (
     '/clear forgets the conversation, /bye or Ctrl-D leaves, Ctrl-C stops an answer, """ begins and ends a '
     "message of several lines"

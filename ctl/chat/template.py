@@ -5,8 +5,10 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from domain.units import MIB
+
 TIMEOUT_S = 5.0
-MAX_BYTES = 8 * 2**20
+MAX_BYTES = 8 * MIB
 
 
 def template_of(base: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from ctl.options import (
     MinDecode,
     Model,
     Name,
+    NoWait,
     Parallel,
     Quality,
     Quant,
@@ -27,11 +28,11 @@ from ctl.terminal import print_json
 USAGE = "MODEL [OPTIONS]"
 EXAMPLES = """
   node-ctl launch smollm2-135m
-  node-ctl launch gpt-oss-20b --name helper --context 32768
+  node-ctl launch gpt-oss-20b --name assistant --context 32768
   node-ctl launch ./model.gguf --parallel 4 --min-decode 10
   node-ctl launch unsloth/Qwen3-8B-GGUF:Q4_K_M --no-wait
   node-ctl launch smollm2-135m --retune
-  node-ctl launch helper                # stopped before: as it was, with its options
+  node-ctl launch assistant             # stopped before: as it was, with its options
 """
 
 
@@ -50,9 +51,7 @@ def command(
         bool,
         typer.Option("--retune", help="Measure the thread count again; restarts a launch that is served."),
     ] = False,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Return as soon as the daemon has accepted it.")
-    ] = False,
+    no_wait: NoWait = False,
     as_json: Json = False,
 ) -> None:
     """Starts a daemon if none is running. A launch is served again after a crash or reboot, until it is

@@ -7,7 +7,17 @@ import typer
 from ctl.autostart import connect, connect_or_start
 from ctl.client import START_HINT, AnswerError, Daemon
 from ctl.exit_codes import INTERRUPTED
-from ctl.options import Engine, Json, Model, Quality, Quant, absolute_model, launch_options, with_quant
+from ctl.options import (
+    Engine,
+    Json,
+    Model,
+    NoWait,
+    Quality,
+    Quant,
+    absolute_model,
+    launch_options,
+    with_quant,
+)
 from ctl.progress_view import choose_view
 from ctl.show.progress import follow
 from ctl.terminal import note, print_json
@@ -62,9 +72,7 @@ def command(
             help="Hours of the day to download in, for example 01:00-06:00.",
         ),
     ] = None,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Return as soon as the daemon has accepted it.")
-    ] = False,
+    no_wait: NoWait = False,
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Cancel the download; what is downloaded is kept.")
     ] = False,

@@ -6,14 +6,14 @@ import typer
 
 from ctl.autostart import connect
 from ctl.launching.several import named
-from ctl.launching.start import NoWait, begin
-from ctl.options import Json, Launches
+from ctl.launching.start import begin
+from ctl.options import Json, Launches, NoWait
 from domain.launch import LaunchState
 
 USAGE = "NAME... [OPTIONS]"
 EXAMPLES = """
   node-ctl restart smollm2-135m
-  node-ctl restart helper coder
+  node-ctl restart assistant coder
   node-ctl restart --all --no-wait
 """
 

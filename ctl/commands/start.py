@@ -6,14 +6,14 @@ import typer
 
 from ctl.autostart import connect_or_start
 from ctl.launching.several import named
-from ctl.launching.start import NoWait, begin
-from ctl.options import Json, Launches
+from ctl.launching.start import begin
+from ctl.options import Json, Launches, NoWait
 from domain.launch import LaunchState
 
 USAGE = "NAME... [OPTIONS]"
 EXAMPLES = """
   node-ctl start smollm2-135m
-  node-ctl start helper coder --no-wait
+  node-ctl start assistant coder --no-wait
   node-ctl start --all
 """
 

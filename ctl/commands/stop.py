@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from ctl.autostart import connect
-from ctl.launching.several import for_each, named
+from ctl.launching.several import STOP_TIMEOUT_S, for_each, named
 from ctl.options import Json, Launches, launch_path
 from domain.launch import LaunchState
 
@@ -13,12 +13,9 @@ USAGE = "NAME... [OPTIONS]"
 EXAMPLES = """
   node-ctl stop smollm2-135m
   node-ctl stop smollm2-135m --forget
-  node-ctl stop helper coder
+  node-ctl stop assistant coder
   node-ctl stop --all
 """
-
-# An engine on many GPUs takes a minute to end, and has a grace period before it is killed.
-STOP_TIMEOUT_S = 300.0
 
 
 def command(

@@ -10,6 +10,10 @@ from ctl.exit_codes import DONE, exit_status
 from ctl.terminal import note, print_json, sanitize
 from domain.errors import NodeError, UsageError
 
+# Of a stop, and of a restart, which answers once the old engine has ended: one on many GPUs takes a minute to
+# end, and has a grace period before it is killed.
+STOP_TIMEOUT_S = 300.0
+
 
 def named(names: Sequence[str] | None, *, every: bool, daemon: Daemon, states: Collection[str]) -> list[str]:
     """The names that are given, each once; with ``every`` those of all launches in one of ``states``.

@@ -2,14 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
-
-import typer
+from typing import Any, Literal
 
 from ctl.client import Daemon
 from ctl.exit_codes import DONE, INTERRUPTED
 from ctl.launching.follow import follow_launch, wait_until_ready
-from ctl.launching.several import for_each
+from ctl.launching.several import STOP_TIMEOUT_S, for_each
 from ctl.options import launch_path
 from ctl.show.formatting import decode
 from ctl.show.launches import api_base, launch_lines
@@ -18,11 +16,6 @@ from ctl.terminal import note, print_json
 from domain.launch import LaunchRow
 from domain.units import rate
 
-# A restart answers once the old engine has ended, which takes as long as a stop.
-END_TIMEOUT_S = 300.0
-
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as the daemon has accepted it.")]
-
 
 def begin(
     daemon: Daemon, what: Literal["start", "restart"], names: Sequence[str], *, no_wait: bool, as_json: bool
@@ -30,7 +23,7 @@ def begin(
     """The exit status: that of the first that failed."""
 
     def accept(name: str) -> Any:
-        return daemon.post(f"{launch_path(name)}/{what}", timeout_s=END_TIMEOUT_S)
+        return daemon.post(f"{launch_path(name)}/{what}", timeout_s=STOP_TIMEOUT_S)
 
     def serve(name: str) -> Any:
         return follow_launch(daemon, accept(name)["name"], PlainView(to=sys.stderr, head=f"{name}: "))

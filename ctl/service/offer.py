@@ -22,7 +22,7 @@ def choose(
         raise UsageError("--take-over needs --now: launches that are taken over are served at once", hint=HOW)
     if wanted and (member in (None, "root") or not target.running):
         raise UsageError("--take-over takes over from the user who calls sudo, and there is none", hint=HOW)
-    if wanted is False or member in (None, "root") or member is None or not target.running:
+    if wanted is False or member is None or member == "root" or not target.running:
         return None
     found = survey(member)
     if found.is_empty:
