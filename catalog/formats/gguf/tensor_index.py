@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from math import prod
 
 from catalog.formats.buffered_reader import BufferedReader
+from catalog.formats.header_limits import MAX_VALUES
 from domain.ggml import BY_ID
 from domain.model import MetadataValue, Tensor
 
-MAX_DIMENSIONS = 4
-MAX_VALUES = 1 << 62
+MAX_DIMENSIONS = 4  # GGML_MAX_DIMS of ggml/include/ggml.h
 
 
 @dataclass(frozen=True, slots=True)

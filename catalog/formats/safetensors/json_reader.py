@@ -12,7 +12,7 @@ from domain.errors import BadModelError
 from domain.units import MIB
 
 MAX_JSON_BYTES = 16 * MIB
-MAX_VALUES = 1 << 18  # the index of Kimi K2 has 210,000
+MAX_JSON_VALUES = 1 << 18  # the index of Kimi K2 has 210,000
 
 
 class TensorEntry(msgspec.Struct, gc=False):
@@ -40,8 +40,8 @@ def parse_object(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _check_count(values: int, name: str) -> None:
-    if values > MAX_VALUES:
-        raise BadModelError(f"{name} has more than {MAX_VALUES} values: {values}")
+    if values > MAX_JSON_VALUES:
+        raise BadModelError(f"{name} has more than {MAX_JSON_VALUES} values: {values}")
 
 
 def _decode(data: bytes, name: str, kind: Any) -> Any:
