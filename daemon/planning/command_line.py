@@ -87,7 +87,7 @@ def read_second_model(option: str, path: str | None) -> ModelShape | None:
 
 def choose_quant(choice: Choice) -> tuple[ResolvedModel, str]:
     """The candidate that a plan would choose, and why in words; of those on this disk if there are any. The
-    smallest if none fits. Blocks."""
+    smallest if none fits."""
     model, candidates = choice.model, choice.candidates
     on_disk = [candidate for candidate in candidates if candidate.weights.location is not None]
     pool = on_disk or list(candidates)

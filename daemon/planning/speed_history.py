@@ -84,6 +84,7 @@ async def record_speed(app: App, plan: Plan, ready: Ready, caps: Capabilities) -
 
 def _store_run(store: Store, key: str, run: Run) -> None:
     store.measurements.put(key, (*runs(store, key), run)[-MAX_RUNS:])
+    log.info("speed stored: kind=%s decode=%s prefill=%s", run.kind, run.decode, run.prefill)
 
 
 def runs(store: Store, key: str) -> tuple[Run, ...]:
