@@ -1,4 +1,4 @@
-"""The file of the control socket: a Unix socket of its owner and group, in the place of nobody else's."""
+"""The file of the control socket, for its owner and group; it never replaces that of another daemon."""
 
 import os
 import socket

@@ -175,7 +175,7 @@ class _Transfer:
         job = self.job
         other_size = None not in (job.size_bytes, remote.size_bytes) and job.size_bytes != remote.size_bytes
         if other_size and remote.etag is None:  # the hub tells it of every file
-            raise TryAgainError("the hub sent something else in the place of the file")
+            raise TryAgainError("the hub sent something other than the file")
         comparable = all(tag and _SHA256.fullmatch(tag) for tag in (job.sha256, remote.etag))
         if other_size or (comparable and job.sha256 != remote.etag):
             raise DownloadError(
@@ -225,7 +225,7 @@ class _Transfer:
                 else "what was fetched is kept",
             )
         if is_page(response.headers):
-            raise TryAgainError("the server sent a page in the place of the file")
+            raise TryAgainError("the server sent a page instead of the file")
         if status == PARTIAL and not content_range.startswith(f"bytes {here}-"):
             self.part.restart()
             raise TryAgainError(f"the server sent {content_range or 'no range'} for {here}-", 0)

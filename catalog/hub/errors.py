@@ -92,15 +92,15 @@ def is_page(headers: Mapping[str, str]) -> bool:
 
 
 def no_data(resource: Resource, what: str = "a page") -> UnavailableError:
-    """Something else answers in the place of the server."""
+    """Something else answers instead of the server."""
     where, other = f" ({endpoint()})", "; or set HF_ENDPOINT to the address of a mirror"
     if resource.host:
         where, other = "", "; or give the address of the file itself"
     return UnavailableError(
-        f"{resource.server} does not answer: it sent {what} in the place of data{where}",
+        f"{resource.server} does not answer: it sent {what} instead of data{where}",
         hint=f"a network that asks for a login does that: log in, in a browser{other}; models on this disk "
         "can be used without it",
-        reason=f"it sent {what} in the place of data",
+        reason=f"it sent {what} instead of data",
     )
 
 

@@ -43,7 +43,7 @@ def test_a_server_that_never_sends_a_byte_is_given_up(tmp_path: Path, hub: Hub) 
 def test_a_networks_page_never_becomes_a_file(tmp_path: Path, hub: Hub, portal: str) -> None:
     wanted = weights(hub, {"a.gguf": BIG})
     hub.faults.portal = portal
-    with pytest.raises(DownloadError, match="5 times in a row: the hub sent something else in the place"):
+    with pytest.raises(DownloadError, match="5 times in a row: the hub sent something other than the file"):
         list(fetch(wanted, tmp_path))
     hub.faults.portal = ""
     assert content(last(fetch(wanted, tmp_path))) == BIG
@@ -52,7 +52,7 @@ def test_a_networks_page_never_becomes_a_file(tmp_path: Path, hub: Hub, portal: 
 def test_a_page_in_the_place_of_a_url_never_becomes_a_file(tmp_path: Path, hub: Hub) -> None:
     hub.faults.portal = "page"
     wanted = Weights(Source.URL, f"{hub.url}/x/a.gguf", None, (WeightFile("a.gguf", len(BIG)),), "", len(BIG))
-    with pytest.raises(DownloadError, match="the server sent a page in the place of the file"):
+    with pytest.raises(DownloadError, match="the server sent a page instead of the file"):
         list(fetch(wanted, tmp_path))
 
 

@@ -169,7 +169,7 @@ def test_a_network_that_answers_in_the_place_of_the_hub_is_told_with_its_address
     ):
         with pytest.raises(UnavailableError) as caught:
             ask()
-        sent = f"it sent {what} in the place of data"
+        sent = f"it sent {what} instead of data"
         assert str(caught.value) == f"the hub does not answer: {sent} ({published.url})"
         assert "a network that asks for a login does that: log in, in a browser" in caught.value.hint
 

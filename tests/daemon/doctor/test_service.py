@@ -134,7 +134,7 @@ def test_a_networks_page_in_the_place_of_the_hub_is_an_error(
         assert collect.request_hub(offline=False).error == ""
         hub.faults.portal = portal
         found = collect.request_hub(offline=False)
-    assert found.error == f"the hub does not answer: it sent a page in the place of data ({hub.url})"
+    assert found.error == f"the hub does not answer: it sent a page instead of data ({hub.url})"
     assert found.seconds is None
 
 
