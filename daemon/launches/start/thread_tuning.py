@@ -104,13 +104,8 @@ async def _keep(
     launch.say(Step.TUNE, found)
     if note:
         launch.say(Step.TUNE, note)
-    trial = ThreadTrial(
-        best,
-        {str(count): rate for count, rate in measured.rates.items()},
-        basis,
-        measured.stalled_share,
-        note,
-    )
+    stored_rates = {str(count): rate for count, rate in measured.rates.items()}
+    trial = ThreadTrial(best, stored_rates, basis, measured.stalled_share)
     await app.store.record(trial_key(plan.weights), trial)
     message = "; ".join(part for part in (f"{launch.name} is {found}", note) if part)
     await app.events.append("tuned", message, launch=launch.name)

@@ -48,11 +48,10 @@ class ThreadTrial:
     rates: dict[str, float]
     basis: TrialBasis | None = None
     stalled_share: float | None = None
-    note: str = ""
 
     @property
     def was_busy(self) -> bool:
-        return self.stalled_share is not None and self.stalled_share >= BUSY_SHARE
+        return bool(busy_note(self.stalled_share))
 
     def why_again(self, now: TrialBasis, *, asked: bool, recovering: bool) -> str | None:
         """Why it is repeated, ``None`` where it holds. One of a busy machine is good enough to bring back an
