@@ -35,7 +35,7 @@ def command(
     system: System = None,
     as_json: Json = False,
 ) -> None:
-    """Each line is a message; the history is kept until the end of the session, and nowhere stored. /clear
+    """Each line is a message; the history is kept until the end of the session, and is stored nowhere. /clear
     forgets it, Ctrl-C stops an answer, Ctrl-D or /bye leaves. With --json, one object per answer.
     """
     daemon = connect()

@@ -28,7 +28,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """It stays desired: where the new start fails, it is tried again. One that is not served is started. With
-    several names, one that fails does not keep the others.
+    several names, one that fails does not hold up the others.
     """
     daemon = connect()
     chosen = named(names, every=every, daemon=daemon, states=STATES)

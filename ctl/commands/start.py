@@ -28,7 +28,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Model, options and name are as before, and the plan, too, where machine and engine are. One that fails
-    stays as it was. With several names, one that fails does not keep the others.
+    stays as it was. With several names, one that fails does not hold up the others.
     """
     daemon = connect_or_start()
     chosen = named(names, every=every, daemon=daemon, states=STATES)

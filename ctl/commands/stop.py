@@ -28,7 +28,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """It stays stopped after a reboot; node-ctl start NAME serves it again as it was. Its weights are kept.
-    With several names, one that can't be stopped does not keep the others.
+    With several names, one that can't be stopped does not hold up the others.
     """
     daemon = connect()
     states = set(LaunchState) if forget else set(LaunchState) - {LaunchState.STOPPED}
