@@ -43,18 +43,18 @@ class Server(uvicorn.Server):
 @asynccontextmanager
 async def listening(app: App, first: ControlSocket) -> AsyncIterator[None]:
     """The API answers while the block runs; at its end open requests get SHUTDOWN_TIMEOUT_S to finish."""
-    control = Control(app, first)
-    await control.begin(first)
-    watching = asyncio.create_task(control.watch(), name="control-socket")
+    server = ControlServer(app, first)
+    await server.begin(first)
+    watching = asyncio.create_task(server.watch(), name="control-socket")
     try:
         yield
     finally:
         watching.cancel()
         await asyncio.wait({watching})
-        await control.end()
+        await server.end()
 
 
-class Control:
+class ControlServer:
     """The socket in use, and a server for it. A socket that is replaced leaves a server that finishes the
     requests it has.
 

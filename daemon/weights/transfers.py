@@ -14,7 +14,7 @@ from domain.launch import Progress
 from domain.model import Weights
 
 PROCESSES = 4  # of pulls at a time, with four connections and 40 MB each: more would share the same line
-PLANNED_AT_ONCE = 2  # pulls: the hub's threads and the engine are there for launches and plans, too
+PLANNED_AT_ONCE = 2  # pulls: workers and dry runs are there for launches and plans, too
 
 Subscriber = Callable[[Progress], None]
 Key = tuple[str, tuple[str, ...]]
