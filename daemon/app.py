@@ -29,7 +29,6 @@ from daemon.resources.ledger import Ledger
 from daemon.state.records import now
 from daemon.state.store import Store
 from daemon.weights.transfers import PLANNED_AT_ONCE, Downloads, Pull
-from domain.anonymize import without_secrets
 from domain.catalogue_types import KnownModel
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.hardware import Hardware, InstalledEngine
@@ -96,8 +95,8 @@ class App:
     """One daemon. ``measuring_lock``: one measurement at a time loads the machine. ``verification_locks``: a
     plan is verified once for all concurrent callers. ``hub_threads`` search the hub, ``engine_threads`` wait
     for dry runs; ``pull_planning`` limits how many pulls are planned at a time. ``refused``: the progress of
-    the last try, by name, of launches that failed before they had a plan.
-    ``loaded`` holds the origins of ``settings``."""
+    the last try, by name, of launches that failed before they had a plan. ``loaded`` holds the origins of
+    ``settings``."""
 
     settings: Settings
     store: Store
@@ -139,7 +138,7 @@ def real_adapters(settings: Settings, fork_server: ForkServer | None = None) -> 
         return await workers.run(what, ModelSources.resolve, sources, request, limits=RESOLVING)
 
     async def write_replica(weights: Weights, folder: Path) -> Path:
-        what = f"reading {without_secrets(weights.repo)}"
+        what = f"reading {weights.repo}"
         return await workers.run(what, models.write_replica, weights, folder, limits=RESOLVING)
 
     return Adapters(

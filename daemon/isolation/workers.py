@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from daemon.isolation.fork_server import ForkServer
 from daemon.isolation.task import Call
 from daemon.isolation.wire import ENDED, LENGTH, MAX_MESSAGE_BYTES, REPLY, USAGE, Outcome, Usage, load
+from domain.anonymize import without_secrets
 from domain.errors import BadModelError, NodeError
 from domain.units import GIB, gib
 
@@ -80,7 +81,7 @@ class Workers:
             return result
         if outcome == Outcome.ERROR and isinstance(value, NodeError):
             raise value
-        raise RuntimeError(f"{what} broke in a worker:\n{value}")
+        raise RuntimeError(without_secrets(f"{what} broke in a worker:\n{value}"))
 
     async def _call(self, what: str, message: bytes, limits: Limits) -> tuple[str, Any]:
         connection = await asyncio.to_thread(self._server.fork)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from daemon.app import App
 from daemon.planning.computations import PLANNING, Choice
 from daemon.planning.plan import margins, resolve_models, with_command, with_notes
-from domain.anonymize import without_secrets
 from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
 from domain.model import ResolvedModel
@@ -52,7 +51,7 @@ async def compare(app: App, models: Sequence[str], boxes: Sequence[Hardware]) ->
 async def _row(app: App, model: str, candidates: Sequence[ResolvedModel], box: Hardware) -> Row:
     name = box.name or "unnamed"
     choice = Choice(model, candidates, box, LaunchOptions(), Calibration(), margins(app))
-    what = f"planning {without_secrets(model)} for {name}"
+    what = f"planning {model} for {name}"
     try:
         plan = await app.adapters.workers.run(what, Choice.plan, choice, limits=PLANNING)
     except DoesNotFitError as error:

@@ -11,7 +11,6 @@ from daemon.planning.computations import PLANNING, Choice
 from daemon.planning.plan import margins, resolve_models, total_memory_bytes
 from daemon.planning.speed_history import load_calibration
 from daemon.resources import ledger
-from domain.anonymize import without_secrets
 from domain.errors import UsageError
 from domain.hardware import Gpu, Hardware, MemoryKind
 from domain.plan import LLAMA_CPP, VLLM, Estimate, LaunchOptions, LlamaFlags, VllmFlags
@@ -42,7 +41,7 @@ async def estimate(
     candidates = await resolve_models(
         app, model, LaunchOptions(engine=engine), (), most_bytes=total_memory_bytes(machine)
     )
-    workers, what = app.adapters.workers, f"estimating {without_secrets(model)}"
+    workers, what = app.adapters.workers, f"estimating {model}"
     choice = Choice(model, candidates, machine, LaunchOptions(), calibration, margins(app))
     candidate, why = await workers.run(what, choose_quant, choice, limits=PLANNING)
     flags = parse_args(app, candidate.engine, args, is_explicit=engine is not None)

@@ -15,7 +15,6 @@ from daemon.planning import computations
 from daemon.planning.speed_history import load_calibration
 from daemon.planning.verification import verify_plan, with_reason
 from daemon.resources import ledger
-from domain.anonymize import without_secrets
 from domain.errors import DoesNotFitError, EngineError, NodeError
 from domain.hardware import Hardware
 from domain.model import ResolvedModel
@@ -104,7 +103,7 @@ async def choose_plan(
 ) -> Plan:
     """Raises: DoesNotFitError, whose hint names a model that fits instead."""
     choice = computations.Choice(model, candidates, machine, options, calibration, margins(app))
-    what = f"planning {without_secrets(model)}"
+    what = f"planning {model}"
     plan = await app.adapters.workers.run(
         what, computations.choose_plan, choice, app.sources, limits=computations.PLANNING
     )

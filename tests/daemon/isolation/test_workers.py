@@ -55,6 +55,12 @@ async def test_a_bug_comes_with_the_workers_traceback(workers: Workers):
         await workers.run("planning m", work.break_down, limits=LONG)
 
 
+async def test_a_bug_tells_no_password_of_a_url(workers: Workers):
+    with pytest.raises(RuntimeError, match="https://host/m broke") as caught:
+        await workers.run("planning https://me:word@host/m", work.break_down, limits=LONG)
+    assert "word" not in str(caught.value)
+
+
 @pytest.mark.parametrize("endless", [work.never_end, work.multiply_long_numbers])
 async def test_what_never_ends_is_ended_with_the_time_and_memory_it_took(workers: Workers, endless):
     with pytest.raises(

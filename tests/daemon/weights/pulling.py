@@ -1,4 +1,4 @@
-"""Helpers of tests of pulls."""
+"""What tests of pulls share."""
 
 import asyncio
 import json

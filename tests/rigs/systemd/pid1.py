@@ -1,4 +1,4 @@
-"""One boot of a box: a helper that makes the namespaces, and in them PID 1, which becomes systemd."""
+"""One boot of a box: an outer process that makes the namespaces, and in them PID 1, which becomes systemd."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.rigs.systemd import kernel
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SYSTEMD = "/lib/systemd/systemd"
 
-# How the helper ends. reboot(2): in a PID namespace a restart ends init with SIGHUP, power-off with SIGINT.
+# How it ends. reboot(2): in a PID namespace a restart ends init with SIGHUP, power-off with SIGINT.
 ENDS = {101: "reboot", 102: "poweroff"}
 
 
@@ -29,22 +29,22 @@ class Boot:
 
 
 def start(boot: Boot) -> tuple[int, int]:
-    """The pids of the helper and, as seen from here, of the box's PID 1. Raises OSError."""
+    """The pids of the outer process and, as seen from here, of the box's PID 1. Raises OSError."""
     reader, writer = os.pipe()
-    helper = os.fork()
-    if helper == 0:
+    outer = os.fork()
+    if outer == 0:
         os.close(reader)
-        _helper(boot, writer)
+        _outer(boot, writer)
     os.close(writer)
     with os.fdopen(reader) as pipe:
         told = pipe.read().splitlines()
     if len(told) != 1:  # the pid alone; a traceback follows if PID 1 could not become systemd
-        os.waitpid(helper, 0)
+        os.waitpid(outer, 0)
         raise OSError("the box's PID 1 could not be started:\n" + "\n".join(told))
-    return helper, int(told[0])
+    return outer, int(told[0])
 
 
-def _helper(boot: Boot, tell: int) -> NoReturn:
+def _outer(boot: Boot, tell: int) -> NoReturn:
     """Unshare, fork PID 1, wait for it, end as it ended."""
     try:
         kernel.die_with_parent(signal.SIGKILL)

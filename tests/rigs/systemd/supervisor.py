@@ -30,7 +30,7 @@ class Supervisor:
     shown: tuple[Path, ...]
     copied: tuple[tuple[Path, str], ...]
     boots: int = 0
-    helper: int | None = None
+    outer: int | None = None
     leader: int | None = None
     cgroup: Path | None = None
     notify: socket.socket = field(default_factory=lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
@@ -58,22 +58,22 @@ class Supervisor:
         self.cgroup = kernel.cgroup2() / f"box-{os.getpid()}-{self.boots}"
         self.cgroup.mkdir()
         boot = pid1.Boot(self.folder / "root", self.folder / "host", self.cgroup, self.slave, self.shown)
-        self.helper, self.leader = pid1.start(boot)
+        self.outer, self.leader = pid1.start(boot)
 
     def serve(self) -> str:
         """Until stdin ends or the box does; why."""
-        assert self.helper is not None
-        helper = os.pidfd_open(self.helper)
-        with contextlib.closing(os.fdopen(helper, closefd=True)):
+        assert self.outer is not None
+        outer = os.pidfd_open(self.outer)
+        with contextlib.closing(os.fdopen(outer, closefd=True)):
             while True:
-                ready, _, _ = select.select([0, self.master, self.notify.fileno(), helper], [], [])
+                ready, _, _ = select.select([0, self.master, self.notify.fileno(), outer], [], [])
                 if self.master in ready:
                     os.write(2, os.read(self.master, 65536))
                 if self.notify.fileno() in ready and b"READY=1" in self.notify.recv(65536).splitlines():
                     self.tell_state()
-                if helper in ready:
-                    _, status = os.waitpid(self.helper, 0)
-                    self.helper = self.leader = None
+                if outer in ready:
+                    _, status = os.waitpid(self.outer, 0)
+                    self.outer = self.leader = None
                     return pid1.ENDS.get(os.waitstatus_to_exitcode(status), "crash")
                 if 0 in ready and not os.read(0, 4096):
                     return "told to end"
@@ -90,9 +90,9 @@ class Supervisor:
             kernel.remove_cgroup(self.cgroup)
 
     def end(self) -> None:
-        if self.leader is not None and self.helper is not None:
+        if self.leader is not None and self.outer is not None:
             os.kill(self.leader, signal.SIGKILL)  # and with it its whole PID namespace
-            os.waitpid(self.helper, 0)
+            os.waitpid(self.outer, 0)
         self.remove_cgroup()
 
 

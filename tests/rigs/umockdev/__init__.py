@@ -1,7 +1,7 @@
 """Machines of another kind for a child process, with devices that come and go: umockdev's testbed.
 
 Only a process that is preloaded itself may send a uevent, and it no longer sees the real /sys. So the testbed
-lives in a helper (``side.py``), asked over pipes; the program under test is started with ``environment``.
+lives in a child (``side.py``), asked over pipes; the program under test is started with ``environment``.
 """
 
 import json
@@ -28,7 +28,7 @@ class Testbed:
     __test__ = False  # no test class
 
     def __init__(self, name: str) -> None:
-        self._helper = subprocess.Popen(
+        self._side = subprocess.Popen(
             [sys.executable, FOLDER / "side.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -68,20 +68,20 @@ class Testbed:
         return {**base, "UMOCKDEV_DIR": str(self.root), "LD_PRELOAD": preload}
 
     def close(self) -> None:
-        assert self._helper.stdin
-        assert self._helper.stdout
-        self._helper.stdin.close()
-        self._helper.wait(10)
-        self._helper.stdout.close()
+        assert self._side.stdin
+        assert self._side.stdout
+        self._side.stdin.close()
+        self._side.wait(10)
+        self._side.stdout.close()
 
     def _ask(self, *question: str) -> None:
-        assert self._helper.stdin
-        print(json.dumps(question), file=self._helper.stdin, flush=True)
+        assert self._side.stdin
+        print(json.dumps(question), file=self._side.stdin, flush=True)
         self._answer()
 
     def _answer(self) -> str:
-        assert self._helper.stdout
-        answer = json.loads(self._helper.stdout.readline() or '{"error": "the helper died"}')
+        assert self._side.stdout
+        answer = json.loads(self._side.stdout.readline() or '{"error": "the child died"}')
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return str(answer["ok"])

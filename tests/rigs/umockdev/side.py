@@ -1,4 +1,4 @@
-"""The helper that holds the testbed: a line of JSON in, ``["uevent", DEVICE, "change"]``, a line out."""
+"""The child that holds the testbed: a line of JSON in, ``["uevent", DEVICE, "change"]``, a line out."""
 
 import ctypes
 import json
