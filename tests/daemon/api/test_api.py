@@ -85,6 +85,14 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
             "cpu.quota_cpus can't be 0",
             id="a box that cannot be",
         ),
+        pytest.param(
+            "/v1/plan",
+            {"model": "x", "on": {"memory": {"bandwidth_bytes_per_s": 10**400}}},
+            422,
+            "bad_usage",
+            "Memory.bandwidth_bytes_per_s: a number of 1329 bits",
+            id="a rate that cannot be",
+        ),
         pytest.param("/v1/plan", {"model": "gpt-oss-120b"}, 409, "does_not_fit", "GiB", id="too large"),
         pytest.param("/v1/launches/x/stop", {}, 404, "unknown_launch", "'x'", id="unknown launch"),
         pytest.param("/v1/nowhere", {}, 404, "bad_usage", "/v1/nowhere", id="no such path"),
@@ -135,8 +143,11 @@ async def test_a_log_and_the_events_are_read_back(daemon: Running, smollm2: Path
         await api.post("/v1/launches/tiny/stop")
         last = await api.http.get("/v1/events?last=1")
         none = await api.http.get("/v1/events?last=0")
+        beyond = await api.http.get(f"/v1/events?since={2**63 - 1}")
+        refused = await api.http.get(f"/v1/events?since={2**63}")
     assert log.text == "two\nthree\n"
     assert '"kind": "ready"' in events.text
     assert later.text == ""
     assert [json.loads(line)["kind"] for line in last.text.splitlines()] == ["stopped"]
-    assert none.text == ""
+    assert none.text == beyond.text == ""
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "bad_usage")
