@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from config.settings import Settings
 from daemon.machine.bandwidth import BANDWIDTH
 from domain.hardware import Hardware, Memory
 from domain.serialization import to_json
+from domain.units import MIB
 from tests.daemon.conftest import Running
 
 
@@ -117,6 +119,20 @@ async def test_a_model_that_does_not_fit_names_one_that_would(daemon: Running) -
     async with daemon() as api:
         answer = await api.post("/v1/plan", model="gpt-oss-120b", on=small)
     assert "would fit" in answer.json()["error"]["hint"]
+
+
+@pytest.mark.parametrize("has_length", [True, False])
+async def test_a_body_larger_than_any_request_is_refused(daemon: Running, has_length: bool) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(8):
+            yield b" " * MIB
+
+    async with daemon() as api:
+        answer = await api.http.post("/v1/plan", content=b" " * 8 * MIB if has_length else chunks())
+        after = await api.http.get("/v1/status")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "bad_usage")
+    assert "more than 4 MiB" in answer.json()["error"]["message"]
+    assert after.status_code == 200
 
 
 async def test_a_plan_and_the_estimate_of_its_command_agree(daemon: Running, smollm2: Path) -> None:
