@@ -96,7 +96,10 @@ def _scalar(hint: Any, data: object, where: str) -> Any:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(data)
     if hint is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
+        try:
+            return float(data)
+        except OverflowError:
+            raise ValueError(f"{where}: a number of {data.bit_length()} bits is too large") from None
     if hint is Any or (type(data) is hint):
         return data
     raise ValueError(f"{where}: expected {getattr(hint, '__name__', hint)}, found {data!r}")

@@ -133,7 +133,7 @@ class BufferedReader:
             for done in range(count):  # noqa: B007  # the hot loop: 650 000 texts take about 50 ms
                 offset += 8 + read(buffer, offset)[0]
             done = count
-        except (struct.error, IndexError):
+        except (struct.error, IndexError, OverflowError):  # the latter: a length of 63 bits
             pass  # the next length is not in the buffer, if it exists at all
         self._offset = offset
         return done

@@ -107,8 +107,8 @@ def check_shape(name: str, shape: ModelShape) -> None:
     if isinstance(layers, int):
         _check_lists(name, shape, layers)
     for key, other in NO_MORE_THAN:
-        value, most = shape.get(key), shape.get(other)
-        if isinstance(value, int) and isinstance(most, int) and value > most > 0:
+        value, most = _largest(shape.get(key)), _largest(shape.get(other))
+        if value > most > 0:
             raise _refused(name, f"{shape.architecture}.{key}", value, f"{other} is {most}")
     _check_heads(name, shape)
     _check_tensors(name, shape, layers if isinstance(layers, int) else None)
@@ -141,6 +141,12 @@ def _check_number(name: str, key: str, value: object, low: int, high: int) -> No
         is_whole = type(item) is int or (isinstance(item, float) and item.is_integer())  # JSON: 4096.0
         if not is_whole or not low <= item <= high:
             raise _refused(name, key, value, f"expected a whole number from {low} to {high}")
+
+
+def _largest(value: object) -> float:
+    """Of a number or a list of them. 0 for none."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return max((number for number in numbers if isinstance(number, int | float)), default=0)
 
 
 def _check_lists(name: str, shape: ModelShape, layers: int) -> None:

@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from daemon.api import errors, launches, machine, plans, streams, weights
+from daemon.api.body_limit import BodyLimit
 from daemon.api.responses import PrintableJSON
 from daemon.app import App
 from daemon.status import VERSION
@@ -19,6 +20,7 @@ def create_app(app: App) -> FastAPI:
     )
     api.state.app = app
     errors.install(api)
+    api.add_middleware(BodyLimit)
     for routes in (machine, plans, launches, streams, weights):
         api.include_router(routes.router)
     return api

@@ -12,6 +12,7 @@ from daemon.launches import log_tail, service
 from domain.serialization import to_json
 
 NDJSON = "application/x-ndjson"
+MAX_ID = 2**63 - 1  # of a row in SQLite
 
 router = APIRouter(prefix="/v1")
 
@@ -25,7 +26,7 @@ async def get_progress(request: Request, name: str) -> StreamingResponse:
 @router.get("/events")
 async def get_events(
     request: Request,
-    since: Annotated[int, Query(ge=0)] = 0,
+    since: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
     follow: bool = False,
     last: Annotated[int | None, Query(ge=0)] = None,
 ) -> StreamingResponse:

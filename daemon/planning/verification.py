@@ -56,8 +56,8 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
         caps = await asyncio.to_thread(app.adapters.engine, plan.engine)
     except EngineError as error:
         return with_reason(plan, f"not checked by the engine: {error}")
-    key = reconcile.history_key(plan, caps, machine)
-    async with app.verification_locks.of(key):
+    key, flags = reconcile.history_key(plan, caps, machine), reconcile.digest(plan.flags)
+    async with app.verification_locks.of(f"{key} {flags}"):  # read_back must not wait for a dry run
         history = await app.store.recall(PlanHistory, key) or PlanHistory()
         checked = history.get(plan.flags)
         if checked is None:
@@ -67,8 +67,11 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
             except (EngineError, DownloadError, BadModelError, UsageError) as error:
                 log.info("plan not checked: model=%s why=%s", plan.model, error)
                 return unchecked(plan, history.nearest(plan.flags), machine, str(error))
-            checked = CheckedFlags(reconcile.digest(plan.flags), Confidence.ENGINE_CHECKED, differences)
-            await app.store.record(key, history.adding(checked))
+            checked = CheckedFlags(flags, Confidence.ENGINE_CHECKED, differences)
+            async with app.verification_locks.of(key):
+                history = await app.store.recall(PlanHistory, key) or PlanHistory()
+                checked = history.get(plan.flags) or checked  # a start may have measured it meanwhile
+                await app.store.record(key, history.adding(checked))
     corrected = reconcile.corrected(plan, checked.differences, machine)
     reason = f"{_describe(checked.how, caps)}: {reconcile.summary(checked.differences)}"
     return with_reason(replace(corrected, confidence=checked.how), reason)

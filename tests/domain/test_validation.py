@@ -18,6 +18,7 @@ from domain.validation import check_figures
         pytest.param(
             Hardware(memory=Memory(bandwidth_bytes_per_s=math.inf)), "memory.bandwidth", id="endless rate"
         ),
+        pytest.param(Hardware(memory=Memory(2**34, 10**400)), "memory.available_bytes", id="endless memory"),
         pytest.param(
             Hardware(storage=Storage("m", read_bytes_per_s=math.nan)), "storage.read", id="no number"
         ),

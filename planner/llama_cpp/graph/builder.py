@@ -159,7 +159,7 @@ class GraphBuilder:
         }
         width = layer.key_dim if k_or_v == "k" else layer.value_dim
         is_absent = k_or_v == "v" and self.hparams.is_mla
-        if BY_NAME[name].block == 1 or len(head_dims) != 1 or width % 64 or is_absent:
+        if BY_NAME[name].block == 1 or len(head_dims) != 1 or not width or width % 64 or is_absent:
             return None
         side = 64
         while k_or_v == "k" and width % (2 * side) == 0:

@@ -9,6 +9,7 @@ from planner.llama_cpp.graph.builder import GraphBuilder, UnsupportedGraphError
 from planner.llama_cpp.graph.model import build
 from planner.llama_cpp.graph.recipe import recipe
 from planner.llama_cpp.graph.schedule import PIPELINE_COPIES, Scheduler
+from planner.llama_cpp.graph.tensor import Graph
 from planner.llama_cpp.memory import compute_upper_bound
 from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.machine.devices import REMOTE_CPU, Backend
@@ -113,10 +114,19 @@ def _buffer_sizes(spec: GraphSpec) -> tuple[int, ...] | None:
     if not spec.hparams.is_known:
         return None
     try:
-        graph = build(_builder(spec))
+        graph = _graph(_builder(spec))
     except UnsupportedGraphError:
         return None
     return tuple(_scheduler(spec).buffer_sizes(graph))
+
+
+def _graph(builder: GraphBuilder) -> Graph:
+    """Raises: UnsupportedGraphError, also where the header says zero of the heads, groups or experts that its
+    tensors are for."""
+    try:
+        return build(builder)
+    except (ZeroDivisionError, IndexError) as error:
+        raise UnsupportedGraphError(str(error)) from error
 
 
 def _builder(spec: GraphSpec) -> GraphBuilder:
@@ -153,7 +163,7 @@ def resolve_flash_attention(
 def _fused_nodes_stay_local(spec: GraphSpec) -> bool:
     builder = _builder(spec)
     try:
-        graph = build(builder)
+        graph = _graph(builder)
     except UnsupportedGraphError:
         return True
     _scheduler(spec).assign(graph)

@@ -45,6 +45,11 @@ HOSTILE = [
         id="last of many texts beyond the file",
     ),
     pytest.param(
+        Raw(keys=1).array(b"k", 8, 5000, U64(HUGE)).body(50_000).data,
+        "beyond the end",
+        id="first, of 64 bits",
+    ),
+    pytest.param(
         Raw(keys=1).array(b"k", 8, 5000, U64(1 << 62)).body(50_000).data, "beyond the end", id="first of many"
     ),
     pytest.param(

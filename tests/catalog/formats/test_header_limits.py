@@ -62,6 +62,7 @@ def test_models_that_exist_pass(model: str):
         ),
         ("llama.feed_forward_length", (1, -1), r"feed_forward_length is \(1, -1\): expected"),
         ("llama.expert_used_count", 9, "expert_used_count is 9: expert_count is 8"),
+        ("llama.expert_used_count", (4, 9), r"expert_used_count is 9: expert_count is 8"),
         ("llama." + "k" * 600, 1, "a key of its header has 606 characters"),
         ("general.name", "A" * 200_000, "general.name is 'AAAA.*200000 characters, more than 1024"),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from config.settings import Settings
 from daemon.machine.bandwidth import BANDWIDTH
 from domain.hardware import Hardware, Memory
 from domain.serialization import to_json
+from domain.units import MIB
 from tests.daemon.conftest import Running
 
 
@@ -85,6 +87,14 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
             "cpu.quota_cpus can't be 0",
             id="a box that cannot be",
         ),
+        pytest.param(
+            "/v1/plan",
+            {"model": "x", "on": {"memory": {"bandwidth_bytes_per_s": 10**400}}},
+            422,
+            "bad_usage",
+            "Memory.bandwidth_bytes_per_s: a number of 1329 bits",
+            id="a rate that cannot be",
+        ),
         pytest.param("/v1/plan", {"model": "gpt-oss-120b"}, 409, "does_not_fit", "GiB", id="too large"),
         pytest.param("/v1/launches/x/stop", {}, 404, "unknown_launch", "'x'", id="unknown launch"),
         pytest.param("/v1/nowhere", {}, 404, "bad_usage", "/v1/nowhere", id="no such path"),
@@ -111,6 +121,20 @@ async def test_a_model_that_does_not_fit_names_one_that_would(daemon: Running) -
     assert "would fit" in answer.json()["error"]["hint"]
 
 
+@pytest.mark.parametrize("has_length", [True, False])
+async def test_a_body_larger_than_any_request_is_refused(daemon: Running, has_length: bool) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(8):
+            yield b" " * MIB
+
+    async with daemon() as api:
+        answer = await api.http.post("/v1/plan", content=b" " * 8 * MIB if has_length else chunks())
+        after = await api.http.get("/v1/status")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "bad_usage")
+    assert "more than 4 MiB" in answer.json()["error"]["message"]
+    assert after.status_code == 200
+
+
 async def test_a_plan_and_the_estimate_of_its_command_agree(daemon: Running, smollm2: Path) -> None:
     async with daemon() as api:
         plan = (await api.post("/v1/plan", model=str(smollm2), threads=1)).json()
@@ -135,8 +159,11 @@ async def test_a_log_and_the_events_are_read_back(daemon: Running, smollm2: Path
         await api.post("/v1/launches/tiny/stop")
         last = await api.http.get("/v1/events?last=1")
         none = await api.http.get("/v1/events?last=0")
+        beyond = await api.http.get(f"/v1/events?since={2**63 - 1}")
+        refused = await api.http.get(f"/v1/events?since={2**63}")
     assert log.text == "two\nthree\n"
     assert '"kind": "ready"' in events.text
     assert later.text == ""
     assert [json.loads(line)["kind"] for line in last.text.splitlines()] == ["stopped"]
-    assert none.text == ""
+    assert none.text == beyond.text == ""
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "bad_usage")

@@ -1,7 +1,9 @@
 """A plan in the engine's own figures: asked once, remembered, read back; never waited for in vain."""
 
+import asyncio
 import sys
 import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,6 +164,32 @@ async def test_what_was_learnt_of_one_context_corrects_another_that_can_not_be_a
     assert plan["confidence"] == "estimated"
     assert "corrected by its figures for another command line" in plan["reasons"][-1]
     assert plan["memory"][0]["compute_bytes"] > 100 * MIB
+
+
+async def test_a_start_does_not_wait_for_the_dry_runs_of_plans(
+    daemon: Running, adapters: Adapters, judge: Judge, smollm2: Path
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(flags: LlamaFlags, caps: Capabilities, replica: Path) -> DryRunReport:
+        if flags.context_tokens == 4096:
+            asked.set()
+            go_on.wait()
+        return judge(flags, caps, replica)
+
+    took = (DeviceUsage("Host", 92 * MIB, 1 * MIB, 22 * MIB),)
+    slow_adapters = replace(adapters, ask_memory=slow, read_memory=lambda head: took)
+    async with daemon(slow_adapters) as api:
+        try:
+            planning = asyncio.create_task(api.post("/v1/plan", model=str(smollm2), context_tokens=4096))
+            await asyncio.to_thread(asked.wait)
+            row = await api.launched(smollm2, context_tokens=CONTEXT)
+            assert not planning.done()
+        finally:
+            go_on.set()
+        plan = (await planning).json()
+    assert row["state"] == "ready"
+    assert plan["confidence"] == "engine-checked"
 
 
 async def test_a_shape_from_the_catalogue_is_not_put_before_the_engine(

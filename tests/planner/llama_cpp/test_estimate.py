@@ -160,6 +160,23 @@ def test_a_header_without_layers_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("architecture", "key", "value"),
+    [
+        pytest.param("llama", "attention.key_length", 0, id="no width of heads"),
+        pytest.param("falcon-h1", "ssm.time_step_rank", 0, id="no heads of a state"),
+        pytest.param("exaone-moe", "expert_used_count", 0, id="no expert is used"),
+        pytest.param("mamba2", "ssm.group_count", 0, id="no groups of a state"),
+    ],
+)
+def test_zeros_in_a_header_leave_an_estimate(architecture: str, key: str, value: int) -> None:
+    shapes = (build.published(name) for name in build.architectures()["models"])
+    known = next(shape for shape in shapes if shape.architecture == architecture)
+    broken = replace(known, metadata={**known.metadata, f"{architecture}.{key}": value})
+    estimated = estimate(broken, parse(["-c", "4096", "-ctk", "q8_0", "-np", "1024"]), ONE)
+    assert sum(row.weights_bytes for row in estimated.memory) > 0
+
+
+@pytest.mark.parametrize(
     ("version", "build_number"),
     [("b11434", 11434), ("0.10434.0", 10434), ("version: 9821 (abc)", 9821), ("dev", None)],
 )
