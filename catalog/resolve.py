@@ -31,6 +31,7 @@ from domain.plan import LLAMA_CPP, VLLM
 from domain.suggestions import near
 
 log = logging.getLogger(__name__)
+NO_PATH = "check the path; a name of the catalogue, a URL or owner/repo works, too"
 
 
 def resolve(
@@ -251,7 +252,9 @@ def _find_path(path: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
         return local_models.read_folder(path.resolve(), engine)
     if not path.exists():
         siblings = (sibling.name for sibling in path.parent.glob("*.gguf"))
-        raise UnknownModelError(str(path), near=near(path.name, siblings), what=f"{path} does not exist")
+        raise UnknownModelError(
+            str(path), near=near(path.name, siblings), what=f"{path} does not exist", hint=NO_PATH
+        )
     return (model_of_file(path),)
 
 

@@ -154,6 +154,7 @@ def _start() -> Path:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if (socket := find_socket()) is not None:
+            _tell_settings_problems()
             return socket
         if child.poll() is not None:
             raise DaemonGoneError(
@@ -164,6 +165,14 @@ def _start() -> Path:
         f"node-daemon (pid {child.pid}) is not listening after {START_TIMEOUT_S:.0f} s",
         hint=f"see {log_path}",
     )
+
+
+def _tell_settings_problems() -> None:
+    """The daemon does not refuse such a file: it runs with the settings of its last good start."""
+    from config import loading  # noqa: PLC0415 - only a start needs pydantic
+
+    if problems := loading.read(None).file_problems:
+        note(f"it does not use the settings file: {problems[0]}; node-ctl config check shows all problems")
 
 
 def absolute(environ: Mapping[str, str]) -> dict[str, str]:

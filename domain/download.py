@@ -72,7 +72,7 @@ def parse_window(text: str) -> Window:
     begin, _, end = text.strip().partition("-")
     matches = _TIME.fullmatch(begin.strip()), _TIME.fullmatch(end.strip())
     if matches[0] is None or matches[1] is None:
-        raise ValueError(f"{text!r} is not a window: give 01:00-06:00")
+        raise ValueError(f"{text!r} is not a window: give its begin and end, such as 01:00-06:00")
     minutes = [int(match[1]) * 60 + int(match[2]) for match in matches if match]
     if minutes[0] == minutes[1]:
         raise ValueError(f"{text!r} begins and ends at the same time")

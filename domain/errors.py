@@ -60,12 +60,12 @@ class ConfigError(UsageError):
 
 
 class UnknownModelError(NodeError):
-    """``near`` are names that exist and may have been meant, best first."""
+    """``near`` are names that exist and may have been meant, best first; ``hint`` is for where none is."""
 
     code = "unknown_model"
 
-    def __init__(self, name: str, *, near: Sequence[str] = (), what: str = "") -> None:
-        hint = f"did you mean {', '.join(near)}?" if near else NOTHING_NEAR
+    def __init__(self, name: str, *, near: Sequence[str] = (), what: str = "", hint: str = "") -> None:
+        hint = f"did you mean {', '.join(near)}?" if near else hint or NOTHING_NEAR
         super().__init__(what or f"no model is called {name!r}", hint=hint)
         self.near = tuple(near)
 

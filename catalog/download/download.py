@@ -155,7 +155,7 @@ class _Task:
         if job is None:
             raise DownloadError(
                 f"the hub does not answer: {self.weights.repo} was planned from the catalogue alone",
-                hint="try again when the hub answers, or give the path of a file",
+                hint="try again when node-ctl doctor --check hub can reach it, or give the path of a file",
             )
         return job
 

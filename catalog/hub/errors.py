@@ -1,6 +1,7 @@
 """One map from the exceptions of the hub's client to our errors: for listings, searches, headers, files."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -202,9 +203,10 @@ def _busy(status: int, headers: Mapping[str, str]) -> UnavailableError:
 
 
 def _unreachable(error: Exception, resource: Resource) -> UnavailableError:
+    check = "" if resource.host else "node-ctl doctor --check hub says what to check; "
     return UnavailableError(
         f"{resource.server} does not answer: {_first_line(error)}",
-        hint="models on this disk can be used without it",
+        hint=f"{check}models on this disk can be used without it",
     )
 
 
@@ -218,7 +220,9 @@ def _no_proxy(error: Exception, resource: Resource) -> UnavailableError:
 
 
 def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """Without the number of an OSError, ``[Errno -2]``."""
+    line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return re.sub(r"^\[Errno -?\d+\] ", "", line)
 
 
 def _has_token() -> bool:

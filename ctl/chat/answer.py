@@ -67,7 +67,7 @@ class Chat:
 
     def pieces(self) -> Generator[Piece, None, None]:
         """As they arrive; closing it makes the engine stop. Raises: EngineError where the engine is gone or
-        refuses."""
+        refuses, or ends in the middle of the answer."""
         arrivals_s: list[float] = []
         tokens: int | None = None
         rate: float | None = None
@@ -99,22 +99,29 @@ class Chat:
             response = connection.getresponse()
             if response.status >= 400:
                 raise _refused(response.read())
-            for line in response:
+            for line in response:  # which ends quietly where the connection breaks
                 event = line.removeprefix(b"data:").strip()
-                if not line.startswith(b"data:") or event == b"[DONE]":
+                if event == b"[DONE]":
+                    return
+                if not line.startswith(b"data:"):
                     continue
                 chunk: dict[str, Any] = json.loads(event)
                 if "error" in chunk:  # after the response has started
                     raise _refused(event)
                 yield chunk
         except (OSError, HTTPException, ValueError) as error:
-            raise EngineError(
-                f"the connection to the engine at {self._url.netloc} broke: {error or type(error).__name__}",
-                hint="see node-ctl ps and node-ctl logs",
-                cause="gone",
-            ) from error
+            raise self._broken(str(error) or type(error).__name__) from error
+        else:
+            raise self._broken("the answer has no end")
         finally:
             connection.close()
+
+    def _broken(self, why: str) -> EngineError:
+        return EngineError(
+            f"the connection to the engine at {self._url.netloc} broke: {why}",
+            hint="see node-ctl ps and node-ctl logs",
+            cause="gone",
+        )
 
 
 def _refused(body: bytes) -> EngineError:

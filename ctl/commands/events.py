@@ -45,6 +45,6 @@ def command(
 def _lines(event: dict[str, str]) -> str:
     """One line; on a terminal, as many as it needs, indented below the first."""
     subject = f"{event['launch']}: " if event["launch"] else ""
-    text = f"{event['id']:>6}  {event['at']}  {event['kind']:<12}  {subject}{event['message']}"
+    text = f"{event['id']:>6}  {event['at']}  {event['kind']:<16}  {subject}{event['message']}"
     width = columns()
     return text if width is None else textwrap.fill(text, width, subsequent_indent=INDENT)

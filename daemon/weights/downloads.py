@@ -140,7 +140,7 @@ async def _steps(
     )
     while True:
         if not policy.is_open(minute_now()):
-            yield replace(step, waiting=f"waiting for its window, {policy.window}")
+            yield replace(step, waiting=f"its window is {policy.window}")
             while not policy.is_open(minute_now()):  # noqa: ASYNC110 - a clock is polled: it may be set
                 await asyncio.sleep(WINDOW_POLL_S)
         if not app.downloads.admits(download):

@@ -57,6 +57,7 @@ def test_a_path_into_nowhere_says_what_else_would_do(tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match="does not exist") as caught:
         resolve_here(str(tmp_path / "no" / "tiny.gguf"), tmp_path)
     assert caught.value.near == ()
+    assert caught.value.hint.startswith("check the path; ")
     assert "owner/repo" in caught.value.hint
 
 

@@ -144,6 +144,12 @@ def test_an_engine_that_is_gone_is_6(ctl: Ctl, daemon: FakeDaemon) -> None:
     assert "the connection to the engine" in done.stderr
 
 
+def test_an_answer_that_breaks_off_is_6_after_what_came(ctl: Ctl, engine: ConversationEngine) -> None:
+    done = ctl("ask", "smol", "break off")
+    assert (done.returncode, done.stdout.rstrip()) == (6, "1 é")
+    assert "broke: the answer has no end" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("rows", "status", "says"),
     [

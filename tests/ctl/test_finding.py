@@ -82,6 +82,17 @@ def test_a_question_starts_a_daemon_and_says_so_once(home: Ctl) -> None:
     assert os.getsid(pid) == pid, "a session of its own: no terminal takes it along"
 
 
+def test_a_start_says_that_the_settings_file_is_not_used(home: Ctl, tmp_path: Path) -> None:
+    assert home("probe", "--json").returncode == 0
+    assert home("shutdown").returncode == 0
+    config = tmp_path / "config.toml"
+    config.write_text("port_frist = 1\n")
+    done = home("probe", "--json", NODE_DAEMON_CONFIG=str(config))
+    assert done.returncode == 0, done.stderr
+    assert f"it does not use the settings file: {config}:1: unknown setting 'port_frist'" in done.stderr
+    assert "node-ctl config check" in done.stderr
+
+
 def test_the_state_of_a_daemon_is_closed_to_others(home: Ctl) -> None:
     home("probe")
     state = home.home / ".local/state/node-daemon"

@@ -94,7 +94,7 @@ def test_a_pull_of_an_address_is_cancelled_by_it_and_shown_without_its_secrets(
     ("args", "said"),
     [
         (("--limit", "fast"), "'fast' is not a rate: give 20MB/s"),
-        (("--window", "at night"), "'at night' is not a window: give 01:00-06:00"),
+        (("--window", "at night"), "'at night' is not a window: give its begin and end, such as 01:00-06:00"),
     ],
 )
 def test_invalid_download_options_are_bad_usage(ctl: Ctl, args: tuple[str, str], said: str) -> None:

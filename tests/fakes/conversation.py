@@ -6,7 +6,8 @@ from typing import Any
 
 
 class ConversationEngine(ThreadingHTTPServer):
-    """Answers each conversation with its length, after a thought; refuses one that says "refuse"."""
+    """Answers each conversation with its length, after a thought; refuses one that says "refuse",
+    and ends in the middle of the answer to one that says "break off"."""
 
     daemon_threads = True
 
@@ -39,7 +40,8 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             chunk = {"choices": [{"delta": delta}], "usage": {"completion_tokens": 3}}
             self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
-        self.wfile.write(b"data: [DONE]\n\n")
+        if body["messages"][-1]["content"] != "break off":
+            self.wfile.write(b"data: [DONE]\n\n")
 
     def log_message(self, *args: object) -> None:
         """Silence: what was asked is recorded."""

@@ -43,6 +43,15 @@ class Service:
         """All of the service's user, as the box counts them: the daemon and whatever it left."""
         return {int(pid) for pid in self.box.run("pgrep", "-u", "node-daemon", check=False).split()}
 
+    def engines(self) -> set[int]:
+        """Those that run llama-server."""
+        return {
+            int(pid)
+            for pid in self.box.run(
+                "pgrep", "-u", "node-daemon", "-f", "^[^ ]*llama-server ", check=False
+            ).split()
+        }
+
     def launch(self, name: str) -> Any:
         return next((row for row in self.ctl("ps") if row["name"] == name), None)
 

@@ -44,7 +44,7 @@ def test_a_killed_daemon_comes_back_and_adopts_the_engine(served: Service):
     again = served.wait_until_ready(MODEL)
     assert again["pid"] == row["pid"]
     assert again["endpoint"] == row["endpoint"]
-    assert served.processes() == {served.pid(), row["pid"]}, "nothing was started twice"
+    assert served.engines() == {row["pid"]}, "nothing was started twice"
     assert "Paris" in served.chat(again)
     told = [one["found"] for one in served.ctl("doctor", "--check", "daemon")]
     assert told[0].startswith("the daemon died once in 7 days")

@@ -156,7 +156,7 @@ def _check_magic(reader: BufferedReader) -> None:
         raise reader.error(f"it has {reader.left_bytes} bytes, a header has at least {START_BYTES}")
     magic = reader.read(4)
     if magic != MAGIC:
-        raise reader.error(f"it starts with {magic!r}, not with {MAGIC!r}")
+        raise reader.error(f"it starts with {str(magic)[1:]}, not with {MAGIC.decode()!r}")
     version = reader.read_number("I")
     if version and version & 0xFFFF == 0:
         raise reader.error("it is big-endian, for another kind of machine")

@@ -36,7 +36,7 @@ def _unhealthy(launch: LaunchHealth) -> Finding:
         return warning(
             f"{launch.name} failed and is not restarted: {cause}",
             why="it is not served, and no further attempt is made",
-            fix=f"fix the cause ({logs} shows the engine's output) and launch it again, "
+            fix=f"fix the cause ({logs} shows the engine's output, if one was started) and launch it again, "
             f"or remove it: node-ctl stop {launch.name} --forget",
         )
     restarts = (

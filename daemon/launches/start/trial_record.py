@@ -69,8 +69,8 @@ def busy_note(stalled_share: float | None) -> str:
     """Empty for a machine that was idle enough, or that does not tell."""
     if stalled_share is None or stalled_share < BUSY_SHARE:
         return ""
-    stalled = f"{100 * stalled_share:.0f} % stalled"
-    return f"measured while the CPU was busy, {stalled}: repeated at the next start"
+    waited = f"tasks waited {100 * stalled_share:.0f} % of the time"
+    return f"measured while the CPU was busy ({waited}): repeated at the next start"
 
 
 def _engine(basis: TrialBasis) -> str:

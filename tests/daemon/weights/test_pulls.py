@@ -117,7 +117,7 @@ async def test_whoever_sees_a_pull_wait_finds_the_event_of_it(
 
     monkeypatch.setattr(api.app.store.events, "append", slow)
     number = await pulled(api, window=closed_window())
-    await some(api, lambda last: last["waiting"] == f"waiting for its window, {closed_window()}")
+    await some(api, lambda last: last["waiting"] == f"its window is {closed_window()}")
     assert await kinds(api) == ["download_started", "download_paused"]
     assert (await api.post(f"/v1/pulls/{number}/cancel")).json()["last"]["step"] == "stopped"
 

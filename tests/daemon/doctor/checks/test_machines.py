@@ -102,5 +102,5 @@ def test_no_problem_of_a_probe_gets_lost(trouble: ProblemKind | None) -> None:
 def test_a_machine_of_which_nothing_is_known_is_never_well() -> None:
     """Except for what a daemon knows of itself."""
     findings = run_checks(DoctorInput(now=HEALTHY.now))
-    assert {finding.check for finding in findings if finding.status == "ok"} <= {"problems"}
+    assert {finding.check for finding in findings if finding.status == "ok"} <= {"problems", "settings"}
     assert {finding.check for finding in findings} <= set(CHECKS)

@@ -24,7 +24,7 @@ CAPTURED = json.loads((Path(__file__).parents[3] / "captures/linux/psi-cpu.json"
 READINGS = [Pressure(parse_stalled_s(reading["text"]) or 0.0, reading["at_s"]) for reading in CAPTURED]
 BUSY = (READINGS[0], READINGS[1], READINGS[1], READINGS[2])  # before and after one thread, then two
 CALM = (READINGS[0], replace(READINGS[0], at_s=READINGS[1].at_s))
-BUSY_NOTE = "measured while the CPU was busy, 90 % stalled: repeated at the next start"
+BUSY_NOTE = "measured while the CPU was busy (tasks waited 90 % of the time): repeated at the next start"
 TWO_CPUS = Cpu(model="a CPU", logical_cpus=2, usable_cpus=2)
 
 
@@ -175,7 +175,10 @@ async def test_a_result_that_an_earlier_version_stored_is_used(
 
 def test_a_little_waiting_is_no_busy_machine() -> None:
     assert busy_note(None) == busy_note(0.0) == busy_note(0.09) == ""
-    assert busy_note(0.1) == "measured while the CPU was busy, 10 % stalled: repeated at the next start"
+    assert (
+        busy_note(0.1)
+        == "measured while the CPU was busy (tasks waited 10 % of the time): repeated at the next start"
+    )
 
 
 @pytest.mark.parametrize(
