@@ -144,7 +144,8 @@ def test_those_that_are_named_are_listed(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("GET /v1/launches/smol", answers.DETAIL)
     daemon.on("GET /v1/launches/none", refusal("unknown_launch", "no launch is called 'none'", status=404))
     assert [line.split()[0] for line in ctl("ps", "smol", "smol").stdout.splitlines()] == ["NAME", "smol"]
-    assert json.loads(ctl("ps", "smol", "--json").stdout) == [answers.DETAIL["launch"]]
+    (row,) = json.loads(ctl("ps", "smol", "--json").stdout)
+    assert row == {**answers.DETAIL["launch"], "daemon": row["daemon"]}
     assert ctl("ps", "smol", "none").returncode == 1
 
 

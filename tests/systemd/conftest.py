@@ -18,6 +18,7 @@ from tests.rigs.systemd.box import ROOT, Box, wait_until
 
 CTL = ROOT / ".venv/bin/node-ctl"
 UNIT = "node-daemon.service"
+HERE = Path(__file__).parent
 WEIGHTS = "/srv/weights.gguf"  # the box has no network
 
 
@@ -108,3 +109,17 @@ def box(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[Box
 @pytest.fixture(scope="module")
 def service(box: Box) -> Service:
     return Service(box)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A box is one machine: the tests of a module are what happens to it, in the order in which they are
+    written. Modules stay where the random order has put them."""
+    places: dict[Path, list[int]] = {}
+    for place, item in enumerate(items):
+        if item.path.parent == HERE:
+            places.setdefault(item.path, []).append(place)
+    for own in places.values():
+        written = sorted((items[place] for place in own), key=lambda item: item.location[1] or 0)
+        for place, item in zip(own, written, strict=True):
+            items[place] = item
