@@ -86,7 +86,7 @@ def _lines(text: str, keys: Iterable[str]) -> dict[str, int]:
     """The line on which each of ``keys`` is set, a table of that name included."""
     found: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        match = re.match(r"\s{0,64}\[{0,2}\s{0,64}[\"']?([\w-]{1,64})", line)
+        match = re.match(r"[\s\[\"']{0,64}([\w-]{1,64})", line)
         if match and match[1] in keys:
             found.setdefault(match[1], number)
     return found

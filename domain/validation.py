@@ -23,5 +23,5 @@ def check_figures(value: object, name: str = "") -> None:
         may_be_zero = any(word in name.rpartition(".")[2] for word in MAY_BE_ZERO)
         minimum = 0 if may_be_zero else math.nextafter(0, 1)
         if not minimum <= value <= MAX_FIGURE:
-            shown = f"above {MAX_FIGURE:g}" if value > MAX_FIGURE else f"{value:g}"
+            shown = f"above {MAX_FIGURE:g}" if MAX_FIGURE < value < math.inf else f"{value:g}"
             raise ValueError(f"{name} can't be {shown}: leave out what is not known")

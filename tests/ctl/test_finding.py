@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -167,11 +168,15 @@ def wait_for(check: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def session(home: Ctl) -> Ctl:
-    """A user who is logged in: the runtime folder comes and goes with the session."""
-    home.env["XDG_RUNTIME_DIR"] = str(home.home / "run")
-    (home.home / "run").mkdir()
-    return home
+def session() -> Iterator[Ctl]:
+    """A user who is logged in: the runtime folder comes and goes with the session. The path of the home is
+    short, because a socket's path in its state folder has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="nd-") as folder:
+        user = Ctl(Path(folder))
+        user.env |= {"NODE_DAEMON_OFFLINE": "1", "XDG_RUNTIME_DIR": str(user.home / "run")}
+        (user.home / "run").mkdir()
+        yield user
+        user("shutdown")
 
 
 def test_a_daemon_whose_socket_a_logout_removed_is_found_by_its_lock_and_listens_again(session: Ctl) -> None:
