@@ -8,12 +8,15 @@ import pytest
 
 from config.settings import Settings
 from daemon.app import Adapters, App, real_adapters
+from daemon.launches.start.watch import Watch
 from daemon.machine import snapshot
 from daemon.planning import plan
 from daemon.planning.speed_history import MAX_RUNS, load_calibration, record_speed, runs, speed_key
 from daemon.state.store import Store
 from domain.plan import LLAMA_CPP, LaunchOptions, Plan, Range, SpeedSource
 from launchers.base import Capabilities
+from launchers.command import Command
+from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
 from planner.machine.calibration import Run
 from probes.benchmarks.disk import ReadRate
@@ -121,9 +124,28 @@ async def test_only_the_latest_runs_are_kept(daemon: Running, smollm2: Path) -> 
 
 @pytest.fixture
 def real(settings: Settings) -> Adapters:
-    """The engine of this environment; the disk is not measured."""
+    """The engine of this environment, said to be a quarter as fast as it is: what the rules predict is wrong
+    then, however busy the machine. The disk is not measured."""
     real = real_adapters(settings, fork_server())
-    return replace(real, measure_read_rate=lambda: ReadRate(2e9, of_weights=True))
+
+    def slower(command: Command, watch: Watch) -> EngineProcess:
+        process = real.new_process(command, watch)
+        ensure_ready = process.ensure_ready
+
+        async def quarter(timeout_s: float) -> Ready:
+            ready = await ensure_ready(timeout_s)
+            decode, prefill = known_rate(ready.decode_tokens_per_s), known_rate(ready.prefill_tokens_per_s)
+            return replace(ready, decode_tokens_per_s=decode / 4, prefill_tokens_per_s=prefill / 4)
+
+        vars(process)["ensure_ready"] = quarter
+        return process
+
+    return replace(real, new_process=slower, measure_read_rate=lambda: ReadRate(2e9, of_weights=True))
+
+
+def known_rate(rate: float | None) -> float:
+    assert rate is not None
+    return rate
 
 
 async def test_with_the_real_engine_the_second_plan_is_nearer_to_what_was_measured(
