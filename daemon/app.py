@@ -54,7 +54,11 @@ from probes.system import boot_id as boot
 
 HUB_THREADS = 8  # searches at a time; of their own, so that a slow hub blocks no other thread pool
 ENGINE_THREADS = 4  # dry runs at a time
-IN_WORKERS = ("daemon.planning.computations", "daemon.planning.command_line")
+IN_WORKERS = (
+    "daemon.planning.computations",
+    "daemon.planning.command_line",
+    "huggingface_hub.hf_api",  # 0.2 s, which each worker that asks the hub would take
+)
 
 
 @dataclass(frozen=True, slots=True)
