@@ -6,7 +6,6 @@ and API stay in the daemon's process, and share neither threads nor a lock with 
 """
 
 import asyncio
-import logging
 import os
 import pickle
 import signal
@@ -22,7 +21,6 @@ from domain.anonymize import without_secrets
 from domain.errors import BadModelError, NodeError
 from domain.units import GIB, gib
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 USAGE_WITHIN_S = 2.0  # a worker that was told to end has this long to be gone
@@ -96,14 +94,14 @@ class Workers:
                     reply, usage = await _read_reply(reader)
             except TimeoutError:
                 raise _over(what, f"after {limits.deadline_s:g} s", await _ended(reader, writer)) from None
-            if reply is None and usage is None:
-                raise _ForkServerGoneError(f"{what} was ended with the fork server")
-            if reply is None:
+            if usage is not None:
                 raise _died(what, usage, limits)
+            if reply is None:
+                raise _ForkServerGoneError(f"{what} was ended with the fork server")
             outcome, value = await asyncio.to_thread(load, reply)
             if outcome == Outcome.NO_MEMORY:
                 allowed = f"because it needed more than {gib(limits.memory_bytes)}"
-                raise _over(what, allowed, usage or await _ended(reader, writer))
+                raise _over(what, allowed, await _ended(reader, writer))
             return outcome, value
         finally:
             writer.close()
@@ -141,8 +139,8 @@ def _over(what: str, why: str, usage: Usage | None) -> WorkerLimitError:
     return WorkerLimitError(f"{what} was ended {why}{used}", hint=HINT)
 
 
-def _died(what: str, usage: Usage | None, limits: Limits) -> NodeError:
-    if usage is not None and usage.exit_code == -signal.SIGXCPU:
+def _died(what: str, usage: Usage, limits: Limits) -> WorkerLimitError:
+    if usage.exit_code == -signal.SIGXCPU:
         return _over(what, f"after {limits.cpu_s} s of CPU time", usage)
-    how = "" if usage is None else f" with status {usage.exit_code}"
-    return _over(what, f"by the system{how}, most likely for lack of memory", usage)
+    how = f"by the system with status {usage.exit_code}, most likely for lack of memory"
+    return _over(what, how, usage)
