@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from blockbuster import BlockBuster
 
-from daemon.launches.start import placement
+from tests.daemon.launches.plans import plan_always
 from tests.daemon.launches.stepped_daemon import Daemon, Start
 from tests.daemon.launches.world import World
-from tests.daemon.state.test_store import PLAN
 
 
 @pytest.fixture
@@ -27,18 +26,7 @@ def start(
     no_blocking_calls_on_the_event_loop: BlockBuster,
 ) -> Iterator[Start]:
     no_blocking_calls_on_the_event_loop.deactivate()  # threads are played by the loop itself
-    monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent")
-
-    async def models(*_: object) -> tuple[()]:
-        await asyncio.sleep(0)
-        return ()
-
-    async def plan(*_: object) -> object:
-        await asyncio.sleep(0)
-        return PLAN
-
-    monkeypatch.setattr(placement, "resolve_models", models)
-    monkeypatch.setattr(placement, "checked_plan", plan)
+    plan_always(monkeypatch)
     made: list[Daemon] = []
 
     def make(**settings: object) -> Daemon:

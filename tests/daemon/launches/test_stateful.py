@@ -4,7 +4,6 @@ Its engines are those of ``world.py``, its store is the real one. ``STATEFUL_EXA
 many runs are made; the figures of a long one are in docs/architecture.md.
 """
 
-import asyncio
 import os
 
 import pytest
@@ -12,9 +11,8 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from daemon.launches.start import placement
 from tests.daemon.launches.daemons import COUNTED, Daemons
-from tests.daemon.state.test_store import PLAN
+from tests.daemon.launches.plans import plan_always
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "0"))  # 0: the same sixty runs each time
 
@@ -23,18 +21,7 @@ def test_whatever_meets_no_launch_is_lost_and_no_engine_is_left(
     monkeypatch: pytest.MonkeyPatch, no_blocking_calls_on_the_event_loop: BlockBuster
 ) -> None:
     no_blocking_calls_on_the_event_loop.deactivate()  # threads are played by the loop itself
-    monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent")
-
-    async def models(*_: object) -> tuple[()]:
-        await asyncio.sleep(0)
-        return ()
-
-    async def plan(*_: object) -> object:
-        await asyncio.sleep(0.2)
-        return PLAN
-
-    monkeypatch.setattr(placement, "resolve_models", models)
-    monkeypatch.setattr(placement, "checked_plan", plan)
+    plan_always(monkeypatch, after_s=0.2)
     run_state_machine_as_test(
         Daemons,
         settings=settings(
