@@ -75,7 +75,7 @@ async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError 
             stuck = True
             await _until_gone_or_ordered(launch, answered)
             await _note_stop(app, launch)
-            if launch.orders.shut_down and launch.engine.process.alive:
+            if launch.orders.shut_down:  # what is left of it is the next daemon's to find
                 return False
         else:
             launch.engine = None
