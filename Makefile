@@ -4,16 +4,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 MODEL ?= smollm2-135m
 ROOMS := domain planner probes catalog launchers config daemon ctl
-JOBS ?= 2
+JOBS ?= 4# processes for tests, which wait more than they compute
 SEED ?= # of the random order of tests; each run prints its own
 # Booting a systemd and mounting need root; everything else runs as anyone.
 ifeq ($(shell id -u),0)
-TESTS := not vllm and not gpu
+HERE := not vllm and not gpu
 else
-TESTS := not vllm and not gpu and not systemd and not root
+HERE := not vllm and not gpu and not systemd and not root
 endif
+# A file's tests stay in one process, and files begin in the order of their random numbers: the usual one, by
+# the count of their tests, begins those last that have one long test.
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(SEED),--randomly-seed=$(SEED))
 
-.PHONY: venv setup setup-vllm demo stop check format test test-vllm test-gpu mutants bench lock clean
+.PHONY: venv setup setup-vllm demo stop check format test test-slow test-vllm test-gpu mutants bench lock clean
 .NOTPARALLEL: # missing packages are installed before anything needs them
 
 venv: $(VENV)/.ready
@@ -61,7 +64,10 @@ format: setup
 
 test: setup
 	@[ "$$(id -u)" = 0 ] || echo "not root: the tests that boot a systemd or mount are left to 'sudo make test'"
-	$(BIN)/pytest -m "$(TESTS)" -n $(JOBS) --dist loadfile $(if $(SEED),--randomly-seed=$(SEED))
+	$(PYTEST) -m "$(HERE) and not slow and not systemd"
+
+test-slow: setup  # those that boot a system, or run a whole tool
+	$(PYTEST) -m "$(HERE) and (slow or systemd)"
 
 test-vllm: setup-vllm
 	$(BIN)/pytest -m vllm

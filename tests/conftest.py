@@ -5,7 +5,7 @@ import hashlib
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,23 @@ def no_blocking_calls_on_the_event_loop() -> Iterator[BlockBuster]:
     """Any test fails in which a room blocks the loop: on a file, a socket, a sleep, SQLite."""
     with blockbuster_ctx(scanned_modules=ROOMS) as guard:
         yield guard
+
+
+BEGAN_S = pytest.StashKey[float]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test whose time ran out fails, also where a task of asyncio took the exception for its own."""
+    report = yield
+    began_s = item.stash.setdefault(BEGAN_S, call.start)
+    marker = item.get_closest_marker("timeout")
+    limit_s = float(marker.args[0] if marker else item.config.getini("timeout"))
+    if report.passed and limit_s and call.stop - began_s >= limit_s * 0.99:
+        report.outcome, report.longrepr = "failed", f"its time ran out: {limit_s:g} s"
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -119,6 +119,7 @@ def make_check(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "text", "tool"), PLANTS)
 def test_make_check_fails_on_a_planted_violation(copy: Path, path: str, text: str, tool: str):
     (copy / path).write_text(text)
@@ -127,11 +128,6 @@ def test_make_check_fails_on_a_planted_violation(copy: Path, path: str, text: st
     commands = [line for line in done.stdout.splitlines() if f"/{tool.split(maxsplit=1)[0]}" in line]
     assert tool in commands[-1], "another tool stopped it first:\n" + done.stdout + done.stderr
     assert "planted" in done.stdout + done.stderr
-
-
-def test_make_check_passes_without_one(copy: Path):
-    done = make_check(copy)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_wheel_carries_the_data_that_the_program_reads(tmp_path: Path):

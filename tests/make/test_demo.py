@@ -8,7 +8,7 @@ import pytest
 from tests.rigs import bare
 from tests.rigs.systemd.box import ROOT
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]  # two downloads of 100 MB
+pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(900)]  # two downloads of 100 MB
 
 BUNDLE = Path("/srv/node-daemon.bundle")
 # HOME is empty and $XDG_RUNTIME_DIR is not set, as after su or in a container; no other user can read a file.
