@@ -263,3 +263,20 @@ def test_a_listing_with_a_name_that_leads_out_or_can_not_be_shown_is_refused(
     error = refused("evil/r", tmp_path)
     assert isinstance(error, BadModelError)
     assert str(error).isprintable()
+
+
+def test_the_hub_is_asked_for_nothing_but_the_model(published: Hub, tmp_path: Path) -> None:
+    """In a process of its own, with the client's own folder: what it asks for once is asked for here."""
+    code = "from catalog.hub import client; print(client.list_files('o/r').commit)"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"HF_ENDPOINT": published.url, "HF_HOME": str(tmp_path / "home")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == published.commit("o/r"), done.stderr
+    assert {request.path.partition("?")[0] for request in published.requests} == {"/api/models/o/r"}
+    assert not (tmp_path / "home").exists()
