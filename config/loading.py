@@ -1,6 +1,6 @@
 """Reads the settings, once for ``main``: the command line overrides the environment, and that the file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import SecretStr, ValidationError
 
 from config import data, paths
+from config.expected import wrong_value
 from config.settings import Settings
 from config.sources import COMMAND_LINE, ENVIRONMENT, SettingProblem, Source, read_environment, read_file
 from domain.errors import ConfigError
@@ -66,9 +67,15 @@ def combine(path: Path | None, file: Source, given: Mapping[str, Any]) -> Loaded
             continue
         wrong = _catalogue_problem(settings, origins, file.lines)
         if wrong is None:
-            return Loaded(settings, origins, tuple(problems), path, file.values)
+            return Loaded(settings, origins, _in_order(problems, sources), path, file.values)
         problems.append(wrong)
         del values[wrong.origin]["catalogue"]
+
+
+def _in_order(problems: Sequence[SettingProblem], sources: Sequence[Source]) -> tuple[SettingProblem, ...]:
+    """Those of the file by line, then those of the variables and of the command line."""
+    place = {source.origin: index for index, source in enumerate(sources)}
+    return tuple(sorted(problems, key=lambda one: (place[one.origin], one.line or 0)))
 
 
 def effective(loaded: Loaded) -> list[dict[str, Any]]:
@@ -117,13 +124,19 @@ def _take_out(
     problems = []
     for detail in error.errors():
         keys = [str(detail["loc"][0])] if detail["loc"] else [key for key in PORTS if key in origins]
-        message = detail["msg"].removeprefix("Value error, ")
+        key = keys[-1] if keys else ""
+        origin = origins.get(key, DEFAULT)
         if detail["loc"]:
-            shown = MASKED if _is_secret(keys[0]) else repr(detail["input"])
-            message = f"{keys[0]} = {shown}: {message}"
-        if not keys or keys[-1] not in origins:
-            raise ConfigError(f"{DEFAULT}: {message}")
-        problems.append(_problem(keys[-1], message, "", origins, lines))
+            masked = MASKED if _is_secret(key) else ""
+            message, hint = wrong_value(key, detail, is_variable=origin == ENVIRONMENT, masked=masked)
+        else:
+            message, hint = (
+                str(detail["ctx"]["error"]),
+                "port_first to port_last is the range of engines' ports",
+            )
+        if origin == DEFAULT:
+            raise ConfigError(f"{DEFAULT}: {message}", hint=hint)
+        problems.append(_problem(key, message, hint, origins, lines))
         for key in keys:
             values[origins[key]].pop(key, None)
     return problems

@@ -8,12 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from ctl.client import Daemon, find_socket
+from ctl.command_group import CommandGroup
 from ctl.exit_codes import exit_status
 from ctl.options import Json
 from ctl.terminal import note, print_json
 from domain.errors import ConfigError
 
 app = typer.Typer(
+    cls=CommandGroup,
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,

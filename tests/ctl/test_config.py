@@ -32,10 +32,11 @@ def test_check_lists_every_problem_with_its_line_and_what_is_near(ctl: Ctl, file
     file.write_text("modles_dir = '/m'\ndisk_low_bytes = '4 gallons'\n")
     done = ctl("config", "check", NODE_DAEMON_OFLINE="1")
     assert done.returncode == 2
+    expected = "a size such as 4 GB, 4 GiB or 500 MB (leave it out for the default, 5.0 GiB)"
     assert done.stdout.splitlines() == [
         f"{file}:1: unknown setting 'modles_dir' (did you mean models_dir?)",
+        f'{file}:2: disk_low_bytes = "4 gallons": expected {expected}',
         "environment: unknown setting 'NODE_DAEMON_OFLINE' (did you mean NODE_DAEMON_OFFLINE?)",
-        f"{file}:2: disk_low_bytes = '4 gallons': '4 gallons' is not a size such as 4 GB, 4 GiB or 500 MB",
     ]
 
 

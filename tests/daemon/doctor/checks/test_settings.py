@@ -6,7 +6,7 @@ from daemon.doctor.checks import settings
 from tests.daemon.doctor.checks.build import ERROR, OK, WARNING, Case, case_id, inputs, judge
 
 TYPO = "/etc/node-daemon/config.toml:3: unknown setting 'modles_dir'"
-PORT = "/etc/node-daemon/config.toml:4: port_first = 80: Input should be greater than or equal to 1024"
+PORT = "/etc/node-daemon/config.toml:4: port_first = 80: expected a whole number from 1024 to 65535"
 
 CASES = [
     Case("valid", inputs(), (OK,)),
