@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from ctl import encoding
-from ctl.command_group import CommandGroup
+from ctl.command_group import CommandGroup, unknown
 from ctl.exit_codes import DONE, FAILED, INTERRUPTED, exit_status
 from domain.errors import NodeError
 
@@ -159,15 +159,27 @@ def main(args: list[str]) -> int:
         if error.format_message().startswith("Usage:"):  # a group without a command
             print(error.format_message(), file=sys.stderr)
             return exit_status("bad_usage")
-        context = getattr(error, "ctx", None)
-        hint = f"see {context.command_path} --help" if context else "see node-ctl --help"
-        return _report("bad_usage", error.format_message(), hint, args)
+        message, hint = _bad_usage(error)
+        return _report("bad_usage", message, hint, args)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:  # `node-ctl logs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return status if isinstance(status, int) else DONE
+
+
+def _bad_usage(error: typer.TyperException) -> tuple[str, str]:
+    """The message and the hint."""
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return error.format_message(), "see node-ctl --help"
+    if hasattr(error, "possibilities"):  # of an option that there is not
+        options = [name for param in context.command.get_params(context) for name in param.opts]
+        long = [name for name in options if name.startswith("--")]
+        missing = unknown("option", str(getattr(error, "option_name", "")), long, context.command_path)
+        return str(missing), missing.hint
+    return error.format_message(), f"see {context.command_path} --help"
 
 
 def _report(code: str, message: str, hint: str, args: list[str], *, engine_output: str = "") -> int:

@@ -72,11 +72,25 @@ def test_every_code_of_the_domain_has_an_exit_status() -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        pytest.param(["launc"], "did you mean launch?", id="a typo in the command"),
-        pytest.param(["service", "instal"], "did you mean install,", id="a typo in a command of a group"),
+        pytest.param(
+            ["launc"],
+            "node-ctl: no command is called 'launc'\nhint: did you mean launch?\n",
+            id="a typo in the command",
+        ),
+        pytest.param(
+            ["service", "instal"],
+            "no command of service is called 'instal'\nhint: did you mean install,",
+            id="a typo in a command of a group",
+        ),
         pytest.param(["asdfqwer"], "hint: node-ctl --help lists them", id="a command like none"),
         pytest.param(["launch"], "MODEL", id="no model"),
-        pytest.param(["launch", "m", "--contxt", "1"], "--context", id="a typo in an option"),
+        pytest.param(
+            ["launch", "m", "--contxt", "1"],
+            "node-ctl: no option of launch is called '--contxt'\nhint: did you mean --context?\n",
+            id="a typo in an option",
+        ),
+        pytest.param(["ps", "--zzz"], "hint: node-ctl ps --help lists them", id="an option like none"),
+        pytest.param(["config", "chek"], "did you mean check?", id="a typo in a command of config"),
         pytest.param(["plan", "m", "--context", "many"], "--context", id="a number that is none"),
         pytest.param(["plan", "m", "--parallel", "0"], "--parallel", id="a number out of range"),
         pytest.param(["ask", "a", "b", "c"], "quotes", id="a question without quotes"),
