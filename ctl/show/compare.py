@@ -11,12 +11,16 @@ from domain.units import duration, gib, rate
 HEADS = ("BOX", "QUANT", "SPLIT", "CONTEXT", "DECODE", "PREFILL", "LOAD", "WATTS")
 RIGHT_ALIGNED = frozenset(HEADS[3:])
 DROPPED_FIRST = ("WATTS", "LOAD", "PREFILL", "CONTEXT", "SPLIT")
-FOOT = (
-    "decode, prefill: predicted tokens/s; load: from the disk; watts: by data sheet, of all GPUs, or of the "
-    "chip that is CPU and GPU in one, without the rest of the machine; MoE: layers whose experts are there; "
-    "?: unknown"
-)
-FOOT_WIDTH = 102
+LEGEND = {
+    "DECODE": "tokens/s of an answer, estimated",
+    "PREFILL": "tokens/s of a prompt, estimated",
+    "LOAD": "time to load the model from the disk",
+    "WATTS": "by data sheet, of all GPUs, or of the chip that is CPU and GPU in one, without the rest of the "
+    "machine",
+    "MoE": "layers whose experts are on the CPU",
+    "?": "unknown",
+}
+LEGEND_WIDTH = 102
 INDENT = 2
 
 
@@ -33,7 +37,14 @@ def comparison_lines(data: Any, width: int | None = None) -> list[str]:
             refusal = f"{row['profile']:<{box_width}}  {_refusal(row)}" if row["plan"] is None else None
             lines += _indented(shown if refusal is None else wrap([refusal], room, indent=box_width + 2))
         lines.append("")
-    return [*lines, *wrap([FOOT], min(width or FOOT_WIDTH, FOOT_WIDTH), indent=0)]
+    return [*lines, *_legend(lines, width)]
+
+
+def _legend(lines: list[str], width: int | None) -> list[str]:
+    """A line for each column and sign that ``lines`` have."""
+    words = {word for line in lines for word in line.split()}
+    shown = [f"{sign:<9}{text}" for sign, text in LEGEND.items() if sign in words]
+    return wrap(shown, min(width or LEGEND_WIDTH, LEGEND_WIDTH), indent=9)
 
 
 def _indented(lines: list[str]) -> list[str]:

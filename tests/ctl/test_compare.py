@@ -69,6 +69,12 @@ def test_words_are_models_or_machines(
     assert asked(comparing) == (models, boxes)
 
 
+def test_the_legend_is_of_what_is_shown(ctl: Ctl, comparing: FakeDaemon) -> None:
+    wide, narrow = comparison_lines(ROWS), comparison_lines(ROWS, 44)
+    assert [line[:9].strip() for line in wide[-7:]] == ["DECODE", "PREFILL", "LOAD", "WATTS", "", "MoE", "?"]
+    assert narrow[-2:] == ["DECODE   tokens/s of an answer, estimated", "?        unknown"]
+
+
 def test_the_table_has_a_line_for_each_machine(ctl: Ctl, comparing: FakeDaemon) -> None:
     said = ctl("compare", "m", "n", "--on", "rtx-3090").stdout.splitlines()
     assert said[0] == "m"
