@@ -44,7 +44,14 @@ def command(
 
 def _lines(event: dict[str, str]) -> str:
     """One line; on a terminal, as many as it needs, indented below the first."""
-    subject = f"{event['launch']}: " if event["launch"] else ""
-    text = f"{event['id']:>6}  {event['at']}  {event['kind']:<16}  {subject}{event['message']}"
+    text = f"{event['id']:>6}  {event['at']}  {event['kind']:<16}  {_what(event)}"
     width = columns()
     return text if width is None else textwrap.fill(text, width, subsequent_indent=INDENT)
+
+
+def _what(event: dict[str, str]) -> str:
+    """The message, with the name of its launch before it if it does not have that itself."""
+    name, message = event["launch"], event["message"]
+    if not name or message.startswith((f"{name} ", f"{name}: ")) or f" of {name} " in message:
+        return message
+    return f"{name}: {message}"

@@ -254,6 +254,8 @@ def test_logs_are_the_engines_lines(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on(f"GET {SMOL}/log", Answer(lines=("loading", 'a "b"')))
     assert ctl("logs", "smol", "-n", "2").stdout == 'loading\na "b"\n'
     assert daemon.asked[0].query == {"lines": "2", "follow": "false"}
+    assert ctl("logs", "smol", "--tail", "7", "--follow").returncode == 0
+    assert daemon.asked[1].query == {"lines": "7", "follow": "true"}
     out = ctl("logs", "smol", "--json").stdout
     assert [json.loads(line) for line in out.splitlines()] == [
         {"launch": "smol", "line": "loading"},
@@ -267,6 +269,24 @@ def test_events_are_lines_and_with_json_the_daemons_own(ctl: Ctl, daemon: FakeDa
     assert daemon.asked[0].query == {"since": "3", "follow": "false"}
     assert out.splitlines()[0].split() == ["1", "2026-01-02T03:04:05", "ready", "smol:", "up", "1"]
     assert tuple(ctl("events", "--json").stdout.splitlines()) == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("smol answers on port 1", "smol answers on port 1"),
+        ("smol: context 1024 (was 8192)", "smol: context 1024 (was 8192)"),
+        ("the engine of smol is gone", "the engine of smol is gone"),
+        ("smolder is gone", "smol: smolder is gone"),
+        ("GPU0 is gone", "smol: GPU0 is gone"),
+    ],
+)
+def test_an_event_has_the_name_of_its_launch_once(
+    ctl: Ctl, daemon: FakeDaemon, message: str, shown: str
+) -> None:
+    event = {"id": 1, "at": "now", "kind": "any", "launch": "smol", "message": message}
+    daemon.on("GET /v1/events", Answer(lines=(json.dumps(event),)))
+    assert " ".join(ctl("events").stdout.split()) == f"1 now any {shown}"
 
 
 def test_status_shows_paths_and_problems(ctl: Ctl, daemon: FakeDaemon) -> None:
