@@ -1,5 +1,6 @@
 """A conversation with a served model: a line is a message, the history is kept until the session ends."""
 
+import re
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -19,6 +20,10 @@ HELP = (
     '/clear forgets the conversation, /bye or Ctrl-D leaves, Ctrl-C stops an answer, """ begins and ends a '
     "message of several lines"
 )
+COMMANDS_HELP = (
+    f"there are /clear, /help and /bye; a message that begins with / stands between {QUOTES} and {QUOTES}"
+)
+COMMAND = re.compile(r"/[a-z?]{1,30}", re.IGNORECASE)  # /etc/fstab is none
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 
 
@@ -43,23 +48,35 @@ class Session:
             with suppress(ImportError):  # a Python that was built without it has no line editing
                 import readline  # noqa: F401, PLC0415 - gives input() its line editing
             note(f"{row.name}: {row.model}, context {row.context_tokens or '?'} tokens. {HELP}")
-        while (text := self._read()) is not None:
-            words = text.strip()
-            if words in ("/bye", "/exit"):
+        while (read := self._read()) is not None:
+            text, is_quoted = read
+            command = "" if is_quoted else text.strip().partition(" ")[0]
+            if command in ("/bye", "/exit"):
                 return
-            if words == "/clear":
-                self._messages = list(self._beginning)
-                note("the conversation is forgotten")
-            elif words in ("/help", "/?"):
-                note(HELP)
-            elif words:
+            if COMMAND.fullmatch(command):
+                self._obey(command)
+            elif text.strip():
                 self._turn(text)
 
-    def _read(self) -> str | None:
-        """The next message, ``None`` at the end. Ctrl-C forgets what was typed so far."""
+    def _obey(self, command: str) -> None:
+        """Raises: UsageError for one that there is not, where nobody types."""
+        if command == "/clear":
+            self._messages = list(self._beginning)
+            note("the conversation is forgotten")
+        elif command in ("/help", "/?"):
+            note(HELP)
+        elif self._typed:
+            note(f"no command is called {command}: {COMMANDS_HELP}")
+        else:
+            raise UsageError(f"no command is called {command}", hint=COMMANDS_HELP)
+
+    def _read(self) -> tuple[str, bool] | None:
+        """The next message and whether it was quoted, ``None`` at the end. Ctrl-C forgets what was typed so
+        far."""
         while True:
             try:
-                return self._message(self._line(PROMPT))
+                line = self._line(PROMPT)
+                return (self._quoted(line), True) if line.strip().startswith(QUOTES) else (line, False)
             except EOFError:
                 if self._typed:
                     note("")
@@ -69,9 +86,7 @@ class Session:
                     raise
                 note("\nCtrl-D or /bye leaves")
 
-    def _message(self, line: str) -> str:
-        if not line.strip().startswith(QUOTES):
-            return line
+    def _quoted(self, line: str) -> str:
         text = line.strip().removeprefix(QUOTES)
         with suppress(EOFError):  # the end of the input ends the message, too
             while not text.rstrip().endswith(QUOTES):

@@ -79,7 +79,8 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Fetches what a launch would choose for this machine, or the quant that the name says. Ctrl-C ends the
-    watching, not the pull. One that was cancelled, or whose machine lost power, goes on where it stopped.
+    watching, not the download, which --cancel stops. One that was cancelled, or whose machine lost power,
+    goes on where it stopped.
     """
     name = absolute_model(model)
     if cancel:
@@ -90,7 +91,7 @@ def command(
     found = connect_or_start()
     taken = found.post("/v1/pulls", body)
     if not no_wait:
-        _watch(found, taken["id"], as_json=as_json)
+        _watch(found, taken["id"], without_secrets(model), as_json=as_json)
     elif as_json:
         print_json(taken)
     else:
@@ -99,12 +100,15 @@ def command(
         print("see it with: node-ctl events --follow, or node-ctl pull again")
 
 
-def _watch(found: Daemon, number: int, *, as_json: bool) -> None:
+def _watch(found: Daemon, number: int, model: str, *, as_json: bool) -> None:
     try:
         with choose_view(as_json=as_json) as steps:
             last = follow(found.lines(f"/v1/pulls/{number}/progress"), steps)
     except KeyboardInterrupt:
-        note("\nstill pulling in the daemon: node-ctl pull MODEL --cancel ends it")
+        note(
+            f"\nthe download continues in the daemon: node-ctl pull {model} watches it again,"
+            f" node-ctl pull {model} --cancel stops it and keeps what is downloaded"
+        )
         raise typer.Exit(INTERRUPTED) from None
     if last is None:
         raise DaemonGoneError(

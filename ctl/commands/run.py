@@ -14,10 +14,13 @@ from ctl.launching.follow import wait_until_ready
 from ctl.options import (
     Context,
     Engine,
+    FromDisk,
     Json,
     MaxTokens,
+    MinDecode,
     Model,
     Name,
+    Parallel,
     Quality,
     Quant,
     System,
@@ -32,6 +35,7 @@ USAGE = "MODEL [PROMPT] [OPTIONS]"
 EXAMPLES = """
   node-ctl run smollm2-135m
   node-ctl run smollm2-135m "Name the capital of France."
+  node-ctl run gpt-oss-20b --context 32k --quant MXFP4
   node-ctl run gpt-oss-20b "Summarise this." < report.txt
 """
 
@@ -44,20 +48,25 @@ def command(
     ] = None,
     name: Name = None,
     context: Context = None,
+    parallel: Parallel = None,
+    min_decode: MinDecode = None,
     quality: Quality = None,
     quant: Quant = None,
     engine: Engine = None,
+    from_disk: FromDisk = False,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
     system: System = None,
     as_json: Json = False,
 ) -> None:
-    """launch, then ask or chat. The model stays served afterwards, until node-ctl stop. launch has more
-    options for how it is served.
+    """launch, with its options, then ask or chat. The model stays served afterwards, until node-ctl stop.
+    Text on standard input comes before the prompt; with neither, it is a chat.
     """
     body: dict[str, object] = {
         "model": absolute_model(model),
-        **launch_options(context, None, None, with_quant(quality, quant), engine),
+        **launch_options(
+            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk
+        ),
     }
     if name is not None:
         body["name"] = name

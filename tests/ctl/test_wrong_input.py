@@ -61,6 +61,28 @@ def test_a_context_may_be_given_in_k(ctl: Ctl, daemon: FakeDaemon, asked: str, s
     assert daemon.asked[0].body == {"model": "m", "context_tokens": sent}
 
 
+@pytest.mark.parametrize(
+    ("command", "route", "answer"),
+    [
+        (["plan"], "POST /v1/plan", to_json(answers.PLAN)),
+        (["pull", "--no-wait"], "POST /v1/pulls", {"id": 3, "created": True}),
+        (["launch", "--no-wait"], "POST /v1/launches", {"name": "m", "created": True}),
+    ],
+    ids=["plan", "pull", "launch"],
+)
+def test_a_quant_is_a_quality_that_is_named(
+    ctl: Ctl, daemon: FakeDaemon, command: list[str], route: str, answer: object
+) -> None:
+    daemon.on(route, answer)
+    done = ctl(*command, "m", "--quant", "Q8_0")
+    assert done.returncode == 0, done.stderr
+    assert daemon.asked[0].body == {"model": "m", "quality": "Q8_0"}
+    both = ctl(*command, "m", "--quant", "Q8_0", "--quality", "best")
+    assert both.returncode == 2
+    assert "--quality and --quant exclude each other" in both.stderr
+    assert len(daemon.asked) == 1
+
+
 def test_a_model_that_is_starting_is_to_be_asked_later(ctl: Ctl, daemon: FakeDaemon) -> None:
     row = replace(answers.ROW, state=LaunchState.STARTING, endpoint=None)
     daemon.on("GET /v1/launches/smol", {**answers.DETAIL, "launch": to_json(row)})
