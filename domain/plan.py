@@ -151,6 +151,11 @@ class SpeedSource(StrEnum):
     CORRECTED = "corrected"
     MEASURED = "measured"
 
+    @property
+    def mark(self) -> str:
+        """What is shown in brackets: no prediction is a measurement, whatever corrected it."""
+        return {"predicted": "estimated", "corrected": "from other runs", "measured": "from its runs"}[self]
+
 
 @dataclass(frozen=True, slots=True)
 class Speed:

@@ -22,7 +22,7 @@ from ctl.options import (
 )
 from ctl.profile import profile_json
 from ctl.show.formatting import decode, wrap
-from ctl.show.plan import command_line, explanation_lines, summary_lines
+from ctl.show.plan import command_line, explanation_lines, legend_line, summary_lines
 from ctl.terminal import columns, print_json
 from domain.plan import Plan
 
@@ -64,7 +64,8 @@ def command(
         print_json(data)
         return
     plan = decode(Plan, data)
-    lines = [*wrap(summary_lines(plan), columns(), indent=10), "", command_line(plan)]
+    shown = [*summary_lines(plan), legend_line(plan)]
+    lines = [*wrap(shown, columns(), indent=10), "", command_line(plan)]
     if explain:
         lines += wrap(explanation_lines(plan), columns(), indent=4)
     print("\n".join(lines))

@@ -4,12 +4,12 @@ from typing import Any
 
 from ctl.chat.template import template_text
 from ctl.show.formatting import ago, decode
-from ctl.show.launches import api_base
+from ctl.show.launches import api_base, measured_speed
 from ctl.show.models import decode_rows
-from ctl.show.plan import command_line, summary_lines
+from ctl.show.plan import command_line, legend_line, summary_lines
 from domain.launch import LaunchRow
 from domain.plan import LaunchOptions, Plan
-from domain.units import gib, rate
+from domain.units import gib
 
 OPTIONS = {
     "context_tokens": "--context",
@@ -31,11 +31,12 @@ def launch_lines(detail: Any) -> tuple[list[str], str]:
     lines.append(f"asked for {row.model}{_options(decode(LaunchOptions, detail['options']))}")
     lines += _plan_lines(plan) if plan else []
     if measured := detail.get("measured"):
-        lines.append(f"measured  {rate(measured['decode_tokens_per_s'])} tokens/s")
+        lines.append(f"measured  {measured_speed(measured, plan)}")
     if template := detail.get("template"):
         lines.append(f"template  {template_text(template)}")
     if row.endpoint:
         lines.append(f"endpoint  {api_base(row.endpoint)}")
+    lines += [legend_line(plan)] if plan else []
     return lines, command_line(plan) if plan else ""
 
 
@@ -48,8 +49,14 @@ def model_lines(data: Any) -> tuple[list[str], str]:
     ]
     return [
         *_plan_lines(plan),
-        *(here or ["on disk   nothing yet: node-ctl pull downloads it"]),
+        *(here or _not_listed(plan)),
+        legend_line(plan),
     ], command_line(plan)
+
+
+def _not_listed(plan: Plan) -> list[str]:
+    """A file or folder of the owner's is not in the list of what was downloaded."""
+    return [] if plan.weights.location else ["on disk   nothing yet: node-ctl pull downloads it"]
 
 
 def _plan_lines(plan: Plan) -> list[str]:

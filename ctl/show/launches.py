@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ctl.show.formatting import ago, decode, table, wrap
-from ctl.show.plan import summary_lines
+from ctl.show.plan import legend_line, summary_lines
 from ctl.terminal import columns
 from domain.launch import LaunchRow, LaunchState
-from domain.plan import Plan
+from domain.plan import Plan, Range
 from domain.units import duration, gib, rate
 
 STYLES = {
@@ -63,14 +63,10 @@ def launch_lines(detail: Any, *, is_new: bool = True) -> list[str]:
     plan = decode(Plan, detail["plan"]) if detail.get("plan") else None
     lines = summary_lines(plan) if plan else []
     if measured := detail.get("measured"):
-        predicted = plan.speed.decode_tokens_per_s if plan else None
         # Unknown for an engine that outlived the daemon which started it.
         loaded = "" if measured["load_s"] is None else f" loaded in {duration(measured['load_s'])},"
-        lines.append(
-            f"measured  {rate(measured['decode_tokens_per_s'])} tokens/s"
-            f" (predicted {rate(predicted.expected if predicted else None)}),"
-            f"{loaded} answered {(measured['answer'] or '').strip()!r}"
-        )
+        answer = (measured["answer"] or "").strip()
+        lines.append(f"measured  {measured_speed(measured, plan)},{loaded} answered {answer!r}")
     reused = (
         detail["reused"]
         if is_new
@@ -78,10 +74,29 @@ def launch_lines(detail: Any, *, is_new: bool = True) -> list[str]:
     )
     if reused:
         lines.append(f"reused    {'; '.join(reused)}")
+    lines += [legend_line(plan)] if plan else []
     lines = wrap(lines, columns(), indent=10)
     if row.endpoint:  # to be pasted, so it is not wrapped
         lines += [f"endpoint  {api_base(row.endpoint)}", "", f"  {curl(row)}"]
     return lines
+
+
+def measured_speed(measured: Any, plan: Plan | None) -> str:
+    """What the test question of the start was answered with, beside what the plan expected."""
+    found = measured["decode_tokens_per_s"]
+    text = f"{rate(found)} tokens/s at the start"
+    expected = plan.speed.decode_tokens_per_s if plan else None
+    if found is None or expected is None:
+        return text
+    if found < expected.low:
+        return f"{text}, less than the {_range(expected)} expected: other work may slow it"
+    if found > expected.high:
+        return f"{text}, more than the {_range(expected)} expected"
+    return f"{text}, within the {_range(expected)} expected"
+
+
+def _range(expected: Range) -> str:
+    return f"{rate(expected.low)} to {rate(expected.high)}"
 
 
 def api_base(endpoint: str) -> str:

@@ -4,7 +4,8 @@ import shlex
 from typing import Any
 
 from ctl.show.formatting import decode, wrap
-from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, SpeedSource, VllmFlags
+from ctl.show.marks import legend, speed_mark
+from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, VllmFlags
 from domain.units import duration, gib, rate
 
 COLUMN = 11  # as wide as "999.9 GiB" with a gap; estimates of a wrong command may be wider
@@ -12,11 +13,6 @@ HEADS = ("device", "weights", "KV cache", "compute", "overhead", "needed", "free
 SHORT_HEADS = ("device", "weights", "KV cache", "needed", "free")
 FULL_WIDTH = 10 + 6 * COLUMN
 ALL_LAYERS = 999  # in plans: more layers than any model has
-SOURCE_LABELS = {
-    SpeedSource.PREDICTED: "predicted",
-    SpeedSource.CORRECTED: "predicted, corrected by runs here",
-    SpeedSource.MEASURED: "measured here",
-}
 
 
 def summary_lines(plan: Plan) -> list[str]:
@@ -33,6 +29,11 @@ def summary_lines(plan: Plan) -> list[str]:
         f"memory    {memory} [{plan.confidence}]{_from_disk(plan)}",
         f"speed     {format_speed(plan.speed)}",
     ]
+
+
+def legend_line(plan: Plan) -> str:
+    """What the marks of ``summary_lines`` mean."""
+    return legend(plan.confidence, plan.speed)
 
 
 def _from_disk(plan: Plan) -> str:
@@ -76,7 +77,13 @@ def estimate_lines(data: Any, width: int | None) -> list[str]:
         f"{'fits' if estimate.fits else 'does not fit'} [{estimate.confidence}]",
     ]
     notes = [f"  - {line}" for line in estimate.notes]
-    return [*lines, *wrap(below, width, indent=10), *wrap(notes, width, indent=4)]
+    marks = [legend(estimate.confidence, estimate.speed)]
+    return [
+        *lines,
+        *wrap(below, width, indent=10),
+        *wrap(notes, width, indent=4),
+        *wrap(marks, width, indent=10),
+    ]
 
 
 def _figures(row: DeviceMemory) -> tuple[int | None, ...]:
@@ -91,15 +98,15 @@ def _figures(row: DeviceMemory) -> tuple[int | None, ...]:
 
 
 def format_speed(speed: Speed) -> str:
-    """``85 tokens/s (70 to 100) [measured here], prompt 900 tokens/s (800 to 1000) [predicted], loads in
+    """``85 tokens/s (70 to 100) [from its runs], prompt 900 tokens/s (800 to 1000) [estimated], loads in
     1.2 s``; one label where both have the same source."""
-    mark = f" [{SOURCE_LABELS[speed.decode_source]}]"
+    mark = f" {speed_mark(speed.decode_source)}"
     if speed.prefill_tokens_per_s is None:
         words = [f"{_range(speed.decode_tokens_per_s)}{mark}"]
     else:
         own = "" if speed.prefill_source is speed.decode_source else mark
         words = [f"{_range(speed.decode_tokens_per_s)}{own}"]
-        words.append(f"prompt {_range(speed.prefill_tokens_per_s)} [{SOURCE_LABELS[speed.prefill_source]}]")
+        words.append(f"prompt {_range(speed.prefill_tokens_per_s)} {speed_mark(speed.prefill_source)}")
     if speed.load_s is not None:
         words.append(f"loads in {duration(speed.load_s)}{_warm_load(speed)}")
     return ", ".join(words)

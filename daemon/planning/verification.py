@@ -21,6 +21,7 @@ from domain.errors import BadModelError, DownloadError, EngineError, UsageError
 from domain.hardware import Hardware
 from domain.model import ModelShape, ResolvedModel, Weights
 from domain.plan import Confidence, LlamaFlags, Plan
+from domain.units import gib
 from launchers.base import Capabilities
 from launchers.llama_cpp.dry_run import FIT_PARAMS, DeviceUsage, DryRunReport
 from launchers.process.engine import EngineProcess
@@ -73,7 +74,10 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
                 checked = history.get(plan.flags) or checked  # a start may have measured it meanwhile
                 await app.store.record(key, history.adding(checked))
     corrected = reconcile.corrected(plan, checked.differences, machine)
-    reason = f"{_describe(checked.how, caps)}: {reconcile.summary(checked.differences)}"
+    found = reconcile.summary(checked.differences)
+    reason = f"weights, KV cache and buffers, {_describe(checked.how, caps)}: {found}"
+    if any(difference.more_bytes for difference in checked.differences):
+        reason += f"; needed in all: {needed(corrected)}"
     return with_reason(replace(corrected, confidence=checked.how), reason)
 
 
@@ -179,6 +183,10 @@ def _describe(how: Confidence, caps: Capabilities) -> str:
         if how is Confidence.MEASURED
         else f"checked by a dry run of {engine}"
     )
+
+
+def needed(plan: Plan) -> str:
+    return ", ".join(f"{row.device} {gib(row.needed_bytes)}" for row in plan.memory)
 
 
 def with_reason(plan: Plan, reason: str) -> Plan:

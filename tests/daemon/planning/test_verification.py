@@ -17,7 +17,7 @@ from domain.errors import EngineError
 from domain.hardware import Hardware, Memory
 from domain.model import ResolvedModel, Weights
 from domain.plan import LlamaFlags
-from domain.units import MIB
+from domain.units import MIB, gib
 from launchers import llama_cpp
 from launchers.base import Capabilities
 from launchers.llama_cpp import dry_run
@@ -73,7 +73,8 @@ async def test_the_engine_is_asked_once_for_a_command_line(
         later = (await api.post("/v1/plan", model=str(smollm2))).json()
     assert len(judge.asked) == 1
     assert [plan["confidence"] for plan in (first, again, later)] == ["engine-checked"] * 3
-    assert first["reasons"][-1].startswith("checked by a dry run of engine_server.py fake: host ")
+    checked = "weights, KV cache and buffers, checked by a dry run of engine_server.py fake: host "
+    assert first["reasons"][-1].startswith(checked)
     assert "as estimated" in first["reasons"][-1]
 
 
@@ -89,7 +90,8 @@ async def test_the_engines_figures_take_the_place_of_the_rules(
     assert host["compute_bytes"] == pytest.approx(122 * MIB, abs=MIB)
     parts = ("weights_bytes", "kv_cache_bytes", "compute_bytes", "overhead_bytes")
     assert host["needed_bytes"] == sum(host[part] for part in parts)
-    assert "33.7 % more than estimated" in plan["reasons"][-1]
+    in_all = f"33.7 % more than estimated; needed in all: host {gib(host['needed_bytes'])}"
+    assert plan["reasons"][-1].endswith(in_all)
 
 
 async def test_what_does_not_fit_by_the_engines_figures_is_planned_again(
