@@ -5,12 +5,12 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from catalog.formats.gguf import reader
-from catalog.formats.gguf.quants import FILE_TYPES, quant_in_name, quant_of
+from catalog.formats.gguf.quants import quant_of_shape
 from catalog.hub.cache import Cache
 from catalog.hub.http_source import HttpSource
 from catalog.synthetic.header import shape_of
 from domain.catalogue_types import KnownModel, KnownQuant, PypiFile
-from domain.model import ModelShape, ResolvedModel, Source, WeightFile, Weights
+from domain.model import ResolvedModel, Source, WeightFile, Weights
 
 
 def model_of_file(path: Path) -> ResolvedModel:
@@ -62,9 +62,3 @@ def model_of_wheel(entry: KnownModel, file: PypiFile, weights: Weights) -> Resol
     """A file in a wheel that is not downloaded yet. Raises: BadModelError."""
     quant = KnownQuant(file.package, file.quant, file.size_bytes, file.path, file.sha256)
     return ResolvedModel(weights, shape_of(entry, quant), exact=False)
-
-
-def quant_of_shape(shape: ModelShape, name: str) -> str:
-    """By the file's name, which can say more (UD-Q4_K_XL is no type of llama.cpp), else by its header."""
-    kind = shape.metadata.get("general.file_type")
-    return quant_in_name(name) or (FILE_TYPES.get(kind) if isinstance(kind, int) else None) or quant_of(name)

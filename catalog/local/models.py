@@ -1,15 +1,18 @@
 """Models that are complete on this disk: no network is needed for them."""
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from catalog.formats.gguf.quants import quant_of_shape
 from catalog.formats.registry import read_models
 from catalog.local import layout
 from catalog.local.tree import LocalTree
 from catalog.request import FileSelection, ModelRequest
 from domain.errors import BadModelError
 from domain.model import ResolvedModel
+from domain.plan import LLAMA_CPP
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +27,23 @@ def read_folder(folder: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
             f"{folder} holds no model",
             hint="a .gguf file, or config.json with .safetensors files, is expected",
         )
-    return models
+    return _with_quants_of_headers(models)
+
+
+def _with_quants_of_headers(models: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
+    """A file without a quant in its name has that of its header, unless that would make two the same."""
+    quants = [
+        quant_of_shape(model.shape, model.weights.files[0].name)
+        if model.engine == LLAMA_CPP
+        else model.weights.quant
+        for model in models
+    ]
+    if len(set(quants)) < len(models):
+        return models
+    return tuple(
+        dataclasses.replace(model, weights=dataclasses.replace(model.weights, quant=quant))
+        for model, quant in zip(models, quants, strict=True)
+    )
 
 
 def find(

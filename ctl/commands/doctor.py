@@ -40,15 +40,15 @@ def command(*, check: Check = None, hub: Hub = False, report: Report = None, as_
     if report is not None and text is not None:
         files.write(report, text)
         note(f"wrote {report}: read it before you share it")
-    _show(findings, check, as_json=as_json)
+    _show(findings, check, hub=hub, as_json=as_json)
     if any(finding["status"] == "error" for finding in findings):
         raise typer.Exit(FAILED)
 
 
-def _show(findings: list[dict[str, Any]], check: str | None, *, as_json: bool) -> None:
+def _show(findings: list[dict[str, Any]], check: str | None, *, hub: bool, as_json: bool) -> None:
     if as_json:
         print_json(findings)
         return
     from ctl.show.findings import draw  # noqa: PLC0415 - --json does without rich
 
-    draw(findings, check)
+    draw(findings, check, hub=hub)

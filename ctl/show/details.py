@@ -47,8 +47,11 @@ def model_lines(data: Any) -> tuple[list[str], str]:
         f"on disk   {row.model}, {gib(row.size_bytes)}{', pinned' if row.pinned else ''}"
         for row in decode_rows(data["weights"])
     ]
+    refusal = data.get("refusal")
+    lacks = [f"lacks     {refusal['message']}", f"next      {refusal['hint']}"] if refusal else []
     return [
         *_plan_lines(plan),
+        *lacks,
         *(here or _not_listed(plan)),
         legend_line(plan),
     ], command_line(plan)

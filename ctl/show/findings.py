@@ -21,7 +21,8 @@ STATUS_WIDTH = max(len(LABELS.get(status, status)) for status in ORDER)
 MIN_WIDTH = 30
 
 
-def draw(findings: Sequence[dict[str, Any]], check: str | None) -> None:
+def draw(findings: Sequence[dict[str, Any]], check: str | None, *, hub: bool = False) -> None:
+    """``hub``: whether the hub was asked; all checks without it end with a line on how to ask it."""
     if not findings:
         print(f"{check or 'doctor'}: does not apply to this machine")
         return
@@ -38,6 +39,10 @@ def draw(findings: Sequence[dict[str, Any]], check: str | None) -> None:
         for text, style in _lines(finding, width):
             screen.print(head.append(text, style))
             head = Text(" " * indent)
+    if check is None and not hub:
+        screen.print(
+            f"{'not asked':<{STATUS_WIDTH}}  {'hub':<{check_width}}  node-ctl doctor --hub checks it"
+        )
     print(summary(findings))
 
 

@@ -27,6 +27,7 @@ def test_problems_come_first_and_what_is_well_is_one_line(ctl: Ctl, daemon: Fake
         "                    then: node-ctl doctor --check memlock",
         "not known  clock    nobody may ask",
         "ok         disk     200 GiB free",
+        "not asked  hub      node-ctl doctor --hub checks it",
         "1 warning, 1 not known, 1 ok",
     ]
 
@@ -46,6 +47,7 @@ def test_it_says_so_when_all_is_well_and_when_a_check_has_nothing_to_look_at(
 ) -> None:
     daemon.on("GET /v1/doctor", [answers.CHECKS[1]])
     assert ctl("doctor").stdout.splitlines()[-1] == "no problems found"
+    assert "not asked" not in ctl("doctor", "--hub").stdout + ctl("doctor", "--check", "clock").stdout
     daemon.on("GET /v1/doctor", [])
     assert ctl("doctor", "--check", "rocm").stdout == "rocm: does not apply to this machine\n"
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from catalog.formats.base import QuantFiles
 from catalog.formats.gguf.reader import part_names
-from domain.model import Companion, Role, WeightFile
+from domain.model import Companion, ModelShape, Role, WeightFile
 
 # Longest forms first; a UD- (dynamic) prefix and an _XL suffix belong to the name.
 _QUANT = re.compile(
@@ -142,6 +142,23 @@ def _preference(companion: Companion) -> tuple[str, int, str]:
 def quant_of(name: str) -> str:
     """By the name of the file or its folder; a name without a quant stands for itself."""
     return quant_in_name(name) or _SHARD.sub("", PurePosixPath(name).stem)
+
+
+def quant_of_shape(shape: ModelShape, name: str) -> str:
+    """By the file's name, which can say more (UD-Q4_K_XL is no type of llama.cpp), else by its header: the
+    type that it states, or the one of most of its bytes."""
+    if named := quant_in_name(name):
+        return named
+    kind = shape.metadata.get("general.file_type")
+    stated = FILE_TYPES.get(kind) if isinstance(kind, int) else None
+    return stated or _main_type(shape) or quant_of(name)
+
+
+def _main_type(shape: ModelShape) -> str | None:
+    bytes_by_type: dict[str, int] = {}
+    for tensor in shape.tensors:
+        bytes_by_type[tensor.type] = bytes_by_type.get(tensor.type, 0) + tensor.size_bytes
+    return max(bytes_by_type, key=lambda kind: bytes_by_type[kind], default=None)
 
 
 def quant_in_name(name: str) -> str | None:
