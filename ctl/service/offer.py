@@ -31,10 +31,21 @@ def choose(
         return found
     if now and may_ask and sys.stdin.isatty():
         note(f"{member} has {found.summary}")
-        if typer.confirm("Stop the node-daemon of this user, and let the service serve them?", default=True):
+        if _confirmed():
             return found
     note(f"left with {member}: {found.summary}; to let the service serve them: {HOW}")
     return None
+
+
+def _confirmed() -> bool:
+    """Raises: typer.Abort for Ctrl-C and the end of the input."""
+    try:
+        return typer.confirm(
+            "Stop the node-daemon of this user, and let the service serve them?", default=True
+        )
+    except typer.Abort:
+        note("\nnothing was installed or taken over")
+        raise
 
 
 def lines(taken: TakeOver) -> list[str]:

@@ -49,6 +49,14 @@ class Owner:
         done = self.service.box.run(CTL, *argv, env={"SUDO_USER": "owner"}, timeout_s=300)
         return json.loads(done)["take_over"]
 
+    def answers(self, keys: str) -> subprocess.CompletedProcess[str]:
+        """``service install`` asks on a terminal; ``keys`` are typed there, then the input ends."""
+        return self.service.box.attempt(
+            *("script", "--quiet", "--return", "--command", f"{CTL} service install --now", "/dev/null"),
+            env={"SUDO_USER": "owner"},
+            typed=keys,
+        )
+
     def daemons(self) -> list[str]:
         return self.service.box.run(
             "pgrep", "-u", "owner", "-f", "/opt/node-daemon/bin/node-daemon", check=False
@@ -83,6 +91,24 @@ def test_unasked_nothing_is_taken_and_the_line_to_type_is_told(owner: Owner) -> 
     assert box.run("find", THEIRS, "-name", "*.gguf")
 
 
+def test_at_the_end_of_the_input_the_question_ends_the_installation(owner: Owner) -> None:
+    asked = owner.answers("")
+    assert asked.returncode == 130
+    assert "nothing was installed or taken over" in asked.stdout
+    assert "the service" not in asked.stdout.partition("nothing was installed")[2]
+    assert owner.daemons(), "it still runs"
+
+
+def test_answered_no_the_rest_is_installed_and_the_line_to_type_is_told(owner: Owner) -> None:
+    asked = owner.answers("n\n")
+    assert asked.returncode == 0, asked.stdout
+    assert "owner has mine, private, and " in asked.stdout
+    assert "let the service serve them? [Y/n]" in asked.stdout
+    assert "left with owner: mine, private, and " in asked.stdout
+    assert "taken over" not in asked.stdout
+    assert owner.daemons(), "it still runs"
+
+
 def test_where_both_run_ps_says_whose_launches_it_lists(owner: Owner) -> None:
     rows = owner.ctl("ps")
     assert {row["daemon"]["user"] for row in rows} == {"owner"}
@@ -115,6 +141,18 @@ def test_what_is_taken_over_is_served_by_the_service_with_its_options(owner: Own
     (weights,) = service.ctl("models")
     assert weights["pinned"]
     assert owner.run("test", "-O", f"{HOME}/.local/state/node-daemon/state.db").returncode == 0
+
+
+@pytest.mark.parametrize("answer", ["y\n", "\n"], ids=["yes", "nothing"])
+def test_answered_yes_or_with_the_enter_key_it_takes_over(owner: Owner, answer: str) -> None:
+    """What is left by now can't be taken: that is told again."""
+    asked = owner.answers(answer)
+    assert asked.returncode == 0, asked.stdout
+    assert "owner has private, and 0 MiB of weights" in asked.stdout
+    assert (
+        f"left with owner: launch private: the user node-daemon can't read {HOME}/private.gguf"
+        in asked.stdout
+    )
 
 
 def test_once_more_takes_only_what_was_left(owner: Owner) -> None:

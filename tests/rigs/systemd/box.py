@@ -78,13 +78,17 @@ class Box:
         return done.stdout
 
     def attempt(
-        self, *argv: str | Path, env: dict[str, str] | None = None, timeout_s: float = 120
+        self,
+        *argv: str | Path,
+        env: dict[str, str] | None = None,
+        timeout_s: float = 120,
+        typed: str = "",
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*enter(self.leader), *map(str, argv)],
             check=False,
             env={"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root", "SYSTEMD_PAGER": "", **(env or {})},
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=timeout_s,
