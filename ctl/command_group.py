@@ -9,10 +9,12 @@ from domain.errors import UsageError
 
 
 class CommandGroup(TyperGroup):
+    other_names: tuple[str, ...] = ()  # of its commands, which suggestions count
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Raises: UsageError with the commands that are near, if any is."""
         if args and args[0] not in self.commands:
-            raise unknown("command", args[0], self.commands, ctx.command_path)
+            raise unknown("command", args[0], (*self.commands, *self.other_names), ctx.command_path)
         return super().resolve_command(ctx, args)
 
 

@@ -90,6 +90,8 @@ def _load(name: str) -> Any:
 class Commands(CommandGroup):
     """Lists every command with its summary; imports only the one that is called."""
 
+    other_names = tuple(ALIASES)
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         for name, summary in COMMANDS.items():

@@ -21,6 +21,8 @@ class TransferRate:
     def progress(self, step: DownloadProgress, now_s: float) -> Progress | None:
         """None for what comes too soon after the last one, unless it is complete, or waits for something
         else. ``now_s`` by the monotonic clock."""
+        if self._samples and step.bytes_done < self._samples[-1][1]:
+            self._samples = []  # it begins again, as the file that is unpacked from a wheel
         self._samples = [sample for sample in self._samples if now_s - sample[0] <= RATE_OVER_S]
         self._samples.append((now_s, step.bytes_done))
         if not self._is_due(step, now_s):

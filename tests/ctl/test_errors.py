@@ -90,6 +90,7 @@ def test_every_code_of_the_domain_has_an_exit_status() -> None:
             id="a typo in an option",
         ),
         pytest.param(["ps", "--zzz"], "hint: node-ctl ps --help lists them", id="an option like none"),
+        pytest.param(["lst"], "did you mean list", id="a typo in another name of a command"),
         pytest.param(["config", "chek"], "did you mean check?", id="a typo in a command of config"),
         pytest.param(["plan", "m", "--context", "many"], "--context", id="a number that is none"),
         pytest.param(["plan", "m", "--parallel", "0"], "--parallel", id="a number out of range"),

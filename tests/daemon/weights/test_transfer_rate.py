@@ -32,3 +32,14 @@ def test_of_an_unknown_size_no_time_left_is_known() -> None:
     assert progress is not None
     assert (progress.bytes_total, progress.rate_bytes_per_s, progress.eta_s) == (None, 500.0, None)
     assert progress.message == "0 MiB of ?"
+
+
+def test_a_download_that_begins_again_has_no_negative_rate() -> None:
+    rate = TransferRate()
+    rate.progress(DownloadProgress(1000, 1000), 10.0)
+    progress = rate.progress(DownloadProgress(900, 1000), 11.0)
+    assert progress is not None
+    assert (progress.rate_bytes_per_s, progress.eta_s) == (None, None)
+    later = rate.progress(DownloadProgress(950, 1000), 12.0)
+    assert later is not None
+    assert (later.rate_bytes_per_s, later.eta_s) == (50.0, 1.0)
