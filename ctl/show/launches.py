@@ -89,10 +89,10 @@ def measured_speed(measured: Any, plan: Plan | None) -> str:
     if found is None or expected is None:
         return text
     if found < expected.low:
-        return f"{text}, less than the {_range(expected)} expected: other work may slow it"
+        return f"{text} (less than the {_range(expected)} expected: other work may slow it)"
     if found > expected.high:
-        return f"{text}, more than the {_range(expected)} expected"
-    return f"{text}, within the {_range(expected)} expected"
+        return f"{text} (more than the {_range(expected)} expected)"
+    return f"{text} (within the {_range(expected)} expected)"
 
 
 def _range(expected: Range) -> str:

@@ -59,7 +59,7 @@ def test_the_result_is_the_plan_measured_speed_and_a_request(ctl: Ctl, launched:
     out = ctl("launch", "smollm2-135m").stdout
     assert "model     smollm2-135m, Q4_1, 94 MiB" in out
     assert (
-        "measured  91 tokens/s at the start, within the 70 to 101 expected, loaded in 0.8 s, answered 'Paris'"
+        "measured  91 tokens/s at the start (within the 70 to 101 expected), loaded in 0.8 s, answered 'Paris'"
         in out
     )
     assert "reused    the weights on the disk; the thread count measured before" in out
@@ -120,9 +120,9 @@ def test_a_launch_that_fails_tells_the_daemons_error_once(
 @pytest.mark.parametrize(
     ("measured", "shown"),
     [
-        (91.3, "91 tokens/s at the start, within the 70 to 101 expected"),
-        (20.0, "20 tokens/s at the start, less than the 70 to 101 expected: other work may slow it"),
-        (200.0, "200 tokens/s at the start, more than the 70 to 101 expected"),
+        (91.3, "91 tokens/s at the start (within the 70 to 101 expected)"),
+        (20.0, "20 tokens/s at the start (less than the 70 to 101 expected: other work may slow it)"),
+        (200.0, "200 tokens/s at the start (more than the 70 to 101 expected)"),
         (None, "? tokens/s at the start"),
     ],
 )
@@ -168,7 +168,7 @@ def test_the_load_time_of_an_adopted_engine_is_unknown(ctl: Ctl, launched: FakeD
     measured = answers.DETAIL["measured"] | {"load_s": None}
     launched.on(f"GET {SMOL}", answers.DETAIL | {"measured": measured})
     out = ctl("launch", "smollm2-135m").stdout
-    assert "measured  91 tokens/s at the start, within the 70 to 101 expected, answered 'Paris'" in out
+    assert "measured  91 tokens/s at the start (within the 70 to 101 expected), answered 'Paris'" in out
 
 
 def test_a_launch_that_fails_tells_what_the_engine_said(ctl: Ctl, launched: FakeDaemon) -> None:
