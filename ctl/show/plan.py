@@ -1,11 +1,20 @@
-"""A plan in five lines, its reasons, and the estimate of a command."""
+"""A plan in five lines with the legend of their marks, its reasons, and the estimate of a command."""
 
 import shlex
 from typing import Any
 
 from ctl.show.formatting import decode, wrap
-from ctl.show.marks import legend, speed_mark
-from domain.plan import HOST, DeviceMemory, Estimate, Plan, Range, Speed, VllmFlags
+from domain.plan import (
+    HOST,
+    Confidence,
+    DeviceMemory,
+    Estimate,
+    Plan,
+    Range,
+    Speed,
+    SpeedSource,
+    VllmFlags,
+)
 from domain.units import duration, gib, rate
 
 COLUMN = 11  # as wide as "999.9 GiB" with a gap; estimates of a wrong command may be wider
@@ -13,6 +22,17 @@ HEADS = ("device", "weights", "KV cache", "compute", "overhead", "needed", "free
 SHORT_HEADS = ("device", "weights", "KV cache", "needed", "free")
 FULL_WIDTH = 10 + 6 * COLUMN
 ALL_LAYERS = 999  # in plans: more layers than any model has
+MEMORY_MARKS = {
+    Confidence.ESTIMATED: "computed from model and machine",
+    Confidence.ENGINE_CHECKED: "as the engine reports it for this command, with room for its caches",
+    Confidence.MEASURED: "as the engine allocated it in a run here, with room for its caches",
+}
+SPEED_MARKS = {
+    SpeedSource.PREDICTED: "computed from model and machine",
+    SpeedSource.CORRECTED: "computed, and corrected by runs of other models or options here",
+    SpeedSource.MEASURED: "computed, and corrected by its own runs here",
+}
+RANGE = "(a to b): nine of ten runs are in between"
 
 
 def summary_lines(plan: Plan) -> list[str]:
@@ -33,7 +53,28 @@ def summary_lines(plan: Plan) -> list[str]:
 
 def legend_line(plan: Plan) -> str:
     """What the marks of ``summary_lines`` mean."""
-    return legend(plan.confidence, plan.speed)
+    return _legend(plan.confidence, plan.speed)
+
+
+def _speed_mark(source: SpeedSource) -> str:
+    return f"[{source.mark}]"
+
+
+def _legend(confidence: Confidence, speed: Speed) -> str:
+    """One line, docs/operations.md explains more."""
+    sources = [source for value, source in _speeds(speed) if value is not None]
+    meanings = {f"[{confidence}]": MEMORY_MARKS[confidence]}
+    for source in sources:
+        meanings.setdefault(_speed_mark(source), SPEED_MARKS[source])
+    parts = [f"{mark} {meaning}" for mark, meaning in meanings.items()]
+    return f"legend    {'; '.join([*parts, RANGE] if sources else parts)}"
+
+
+def _speeds(speed: Speed) -> tuple[tuple[object, SpeedSource], ...]:
+    return (
+        (speed.decode_tokens_per_s, speed.decode_source),
+        (speed.prefill_tokens_per_s, speed.prefill_source),
+    )
 
 
 def _from_disk(plan: Plan) -> str:
@@ -77,7 +118,7 @@ def estimate_lines(data: Any, width: int | None) -> list[str]:
         f"{'fits' if estimate.fits else 'does not fit'} [{estimate.confidence}]",
     ]
     notes = [f"  - {line}" for line in estimate.notes]
-    marks = [legend(estimate.confidence, estimate.speed)]
+    marks = [_legend(estimate.confidence, estimate.speed)]
     return [
         *lines,
         *wrap(below, width, indent=10),
@@ -100,13 +141,13 @@ def _figures(row: DeviceMemory) -> tuple[int | None, ...]:
 def format_speed(speed: Speed) -> str:
     """``85 tokens/s (70 to 100) [from its runs], prompt 900 tokens/s (800 to 1000) [estimated], loads in
     1.2 s``; one label where both have the same source."""
-    mark = f" {speed_mark(speed.decode_source)}"
+    mark = f" {_speed_mark(speed.decode_source)}"
     if speed.prefill_tokens_per_s is None:
         words = [f"{_range(speed.decode_tokens_per_s)}{mark}"]
     else:
         own = "" if speed.prefill_source is speed.decode_source else mark
         words = [f"{_range(speed.decode_tokens_per_s)}{own}"]
-        words.append(f"prompt {_range(speed.prefill_tokens_per_s)} {speed_mark(speed.prefill_source)}")
+        words.append(f"prompt {_range(speed.prefill_tokens_per_s)} {_speed_mark(speed.prefill_source)}")
     if speed.load_s is not None:
         words.append(f"loads in {duration(speed.load_s)}{_warm_load(speed)}")
     return ", ".join(words)

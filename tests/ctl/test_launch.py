@@ -58,10 +58,7 @@ def test_in_a_pipe_a_launch_is_one_line_a_step_and_the_result(ctl: Ctl, launched
 def test_the_result_is_the_plan_measured_speed_and_a_request(ctl: Ctl, launched: FakeDaemon) -> None:
     out = ctl("launch", "smollm2-135m").stdout
     assert "model     smollm2-135m, Q4_1, 94 MiB" in out
-    assert (
-        "measured  91 tokens/s at the start (within the 70 to 101 expected), loaded in 0.8 s, answered 'Paris'"
-        in out
-    )
+    assert "measured  91 tokens/s at the start (within the 70 to 101 expected), loaded in 0.8 s" in out
     assert "reused    the weights on the disk; the thread count measured before" in out
     assert "endpoint  http://127.0.0.1:18100/v1" in out
     assert "curl -s http://127.0.0.1:18100/v1/chat/completions -H 'Content-Type: application/json' -d" in out
