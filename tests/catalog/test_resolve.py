@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from catalog.download.download import fetch
-from catalog.formats.gguf.quants import quant_of_shape
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DiskFullError, DownloadError, UnknownModelError, UsageError
@@ -83,20 +82,6 @@ def test_a_folder_of_quants_is_a_candidate_each(tmp_path: Path) -> None:
     first = found["Q4_K_M"].weights.first_path
     assert first is not None
     assert Path(first).is_file()
-
-
-@pytest.mark.parametrize("path", ["here", "here/tiny.gguf"], ids=["folder", "file"])
-def test_a_file_without_a_quant_in_its_name_has_that_of_its_header(tmp_path: Path, path: str) -> None:
-    (tmp_path / "here").mkdir()
-    gguf_file(tmp_path / "here" / "tiny.gguf")
-    (found,) = resolve_here(str(tmp_path / path), tmp_path)
-    assert found.weights.quant == quant_of_shape(found.shape, "any.gguf") != "tiny"
-
-
-def test_two_files_of_one_quant_keep_their_names(tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        gguf_file(tmp_path / f"{name}.gguf")
-    assert {item.weights.quant for item in resolve_here(str(tmp_path), tmp_path)} == {"first", "second"}
 
 
 def test_an_empty_folder_holds_no_model(tmp_path: Path) -> None:
