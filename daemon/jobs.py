@@ -26,8 +26,13 @@ def scheduler(app: App) -> AsyncIOScheduler:
         stoppable(bandwidth.measure_read_rate), args=[app], id="measure-read-rate", next_run_time=at_once
     )
     jobs.add_job(stoppable(persistence.flush), every, args=[app], id="flush-state")
+    jobs.add_job(stoppable(_copy_state), every, args=[app], id="copy-state", next_run_time=at_once)
     jobs.add_job(stoppable(disk_space.check_disks), every, args=[app], id="watch-disk")
     return jobs
+
+
+async def _copy_state(app: App) -> None:
+    await app.store.copies.refresh()
 
 
 def stoppable(job: Callable[[App], Awaitable[object]]) -> Callable[[App], Awaitable[None]]:

@@ -17,6 +17,7 @@ from config.settings import Settings
 from daemon import instance_lock, jobs, log_format, server, shutdown_marker, status
 from daemon.app import Adapters, App, build_app, real_adapters
 from daemon.control_socket import bind
+from daemon.doctor.checks.state import STATE_RECOVERED
 from daemon.launches.restore import restore
 from daemon.launches.service import kill_all, stop_all
 from daemon.machine import hotplug
@@ -101,6 +102,7 @@ async def running(
     async with AsyncExitStack() as undo:  # each step pushes its opposite: the stop is the exact reverse
         store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
         undo.push_async_callback(asyncio.to_thread, store.close)
+        undo.push_async_callback(store.copies.refresh, is_last=True)
         # Before anything that runs is touched: where it can't be bound, engines keep serving.
         control = await asyncio.to_thread(bind, settings.socket)
         undo.callback(control.listener.close)
@@ -109,6 +111,8 @@ async def running(
         for threads in (app.hub_threads, app.engine_threads):
             undo.callback(threads.shutdown, wait=False, cancel_futures=True)
         await shutdown_marker.mark_started(app)
+        if (recovered := store.database.recovered) is not None:
+            await app.events.append(STATE_RECOVERED, recovered.in_words)
         for problem in app.loaded.problems:
             await app.events.append("settings_rejected", f"not used: {problem}")
         undo.push_async_callback(shutdown_marker.mark_stopped, app)

@@ -60,16 +60,19 @@ def _socket_problems(app: App) -> tuple[Problem, ...]:
 
 
 def _state_problems(app: App) -> tuple[Problem, ...]:
-    why = app.store.database.read_only_because
-    if why is None:
-        return ()
-    return (
-        Problem(
-            "state",
-            f"{app.store.path} can't be written: {why}",
-            "free some space on its disk; desired launches are served meanwhile, nothing new can be launched",
-        ),
-    )
+    database = app.store.database
+    problems = []
+    if (recovered := database.recovered) is not None:
+        problems.append(Problem("state", recovered.in_words, "node-ctl doctor --check state says what to do"))
+    if (why := database.read_only_because) is not None:
+        hint = (
+            "free some space on its disk; desired launches are served meanwhile, nothing new can be launched"
+        )
+        problems.append(Problem("state", f"{app.store.path} can't be written: {why}", hint))
+    if (why := app.store.copies.problem) is not None:
+        hint = "it is tried again every minute; the copies before are kept"
+        problems.append(Problem("state", f"no copy of the state could be made: {why}", hint))
+    return tuple(problems)
 
 
 def summary(app: App) -> str:

@@ -5,19 +5,17 @@ It prints JSON. Of the daemon it comes from nothing is written but what is taken
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from config import fallback
 from daemon import instance_lock
 from daemon.state.records import LaunchRecord, LaunchRequest, now
-from daemon.state.store import Store
+from daemon.state.store import Store, clone
 from domain.anonymize import without_secrets
 from domain.errors import NodeError
 from domain.launch import LaunchState
@@ -52,18 +50,15 @@ def _read(state_dir: Path) -> dict[str, Any]:
     """Launches, pinned weights and pulls, from a copy: opening the file would write beside it."""
     if not (state_dir / DATABASE).is_file():
         return {"launches": [], "pinned": [], "pulls": []}
-    with TemporaryDirectory(prefix="node-takeover-") as folder:
-        for file in state_dir.glob(f"{DATABASE}*"):
-            shutil.copy(file, folder)
-        with closing(Store(Path(folder, DATABASE))) as store:
-            return {
-                "launches": [
-                    {"request": to_json(record.request), "desired": record.desired}
-                    for record in store.launches.all()
-                ],
-                "pinned": [note.name for note in store.models.all().values() if note.pinned],
-                "pulls": [without_secrets(record.request.model) for record in store.pulls.all()],
-            }
+    with clone(state_dir / DATABASE) as store:
+        return {
+            "launches": [
+                {"request": to_json(record.request), "desired": record.desired}
+                for record in store.launches.all()
+            ],
+            "pinned": [note.name for note in store.models.all().values() if note.pinned],
+            "pulls": [without_secrets(record.request.model) for record in store.pulls.all()],
+        }
 
 
 def _add(state_dir: Path, body: dict[str, Any]) -> dict[str, Any]:

@@ -5,14 +5,10 @@ It runs as the user who typed the command, changes nothing and takes no lock: th
 
 import argparse
 import json
-import shutil
-import sqlite3
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from config import fallback
@@ -22,7 +18,7 @@ from daemon.doctor import collect, report, service
 from daemon.doctor.checks.finding import NamedFinding, Verdict
 from daemon.doctor.checks.input import Daemon, DoctorInput, LaunchHealth
 from daemon.state.records import Event, LaunchRecord, now
-from daemon.state.store import Store
+from daemon.state.store import clone
 from domain.errors import ConfigError, NodeError, UsageError
 from domain.serialization import to_json
 from launchers.registry import LAUNCHERS
@@ -81,17 +77,17 @@ def collect_inputs(loaded: Loaded, daemon: Daemon, *, ask_hub: bool) -> DoctorIn
 def read_state(path: Path) -> State:
     """Launches and events from a copy of ``path``: opening it would create files that belong to this user.
     Empty if there is no state, None if it cannot be read."""
-    with TemporaryDirectory(prefix="node-doctor-") as folder:
-        try:
-            if not path.exists():
-                return (), ()
-            for file in path.parent.glob(f"{path.name}*"):
-                shutil.copy(file, folder)
-            with closing(Store(Path(folder, path.name))) as store:
-                launches = store.launches.all()
-                return tuple(_launch_health(record) for record in launches), store.events.since()
-        except (OSError, NodeError, sqlite3.Error):
-            return None, None
+    try:
+        if not path.exists():
+            return (), ()
+        with clone(path) as store:
+            recovered = store.database.recovered
+            if recovered is not None and recovered.copied_at is None:
+                return None, None
+            launches = store.launches.all()
+            return tuple(_launch_health(record) for record in launches), store.events.since()
+    except (OSError, NodeError):
+        return None, None
 
 
 def _launch_health(record: LaunchRecord) -> LaunchHealth:

@@ -29,6 +29,7 @@ from daemon.doctor.checks import (
     sandbox,
     settings,
     shared_memory,
+    state,
     swap,
     versions,
 )
@@ -44,6 +45,7 @@ from domain.suggestions import did_you_mean
 CHECKS: dict[str, Check] = {
     "daemon": daemon.check,
     "settings": settings.check,
+    "state": state.check,
     "launches": launches.check,
     "engine": engine.check,
     "driver": driver.check,

@@ -1,22 +1,25 @@
-"""The SQLite file: one connection, one thread that the event loop hands its calls to, numbered migrations.
+"""The SQLite file: one connection, and one thread that the event loop hands its calls to.
 
-If the file can't be opened for writing (a full or read-only disk), a copy of it is read instead: desired
-launches are served, nothing is stored, and ``read_only_because`` has the reason.
+A damaged file is replaced by the newest whole copy: ``recovered`` says so. If the file can't be opened for
+writing (a full or read-only disk), it is read in another folder: desired launches are served, nothing is
+stored, and ``read_only_because`` has the reason.
 """
 
 import asyncio
 import logging
-import shutil
 import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from daemon.state import opening, recovery
+from daemon.state.recovery import Recovered
 from domain.errors import ConfigError, StateError
 
 log = logging.getLogger(__name__)
@@ -24,12 +27,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 P = ParamSpec("P")
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-BUSY_TIMEOUT_S = 10
-# Result codes of a disk, not of a damaged file: sqlite.org/rescode.html; the low byte is the primary code
-DISK_ERRORS = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
-)
 MEMORY_FOLDERS = (Path("/dev/shm"), Path("/run"))  # noqa: S108 - they have room when the disk has none
 
 
@@ -40,17 +37,20 @@ class Database:
         """Blocks. Raises: ConfigError for a file that this version can't use."""
         self.path = path
         self.read_only_because: str | None = None
+        self.recovered: Recovered | None = None
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._lock = threading.RLock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         try:
-            self._connection = _open(path)
+            self._connection, self.recovered = recovery.open_or_recover(path)
         except sqlite3.DatabaseError as error:
-            if not _is_of_the_disk(error):
+            if not opening.is_of_the_disk(error):
                 raise ConfigError(
                     f"{path}: {error}", hint="move the file away to start with an empty state"
                 ) from error
-            self._connection = self._open_copy(error)
+            self._connection = self._open_elsewhere(error)
+        except OSError as error:
+            self._connection = self._open_elsewhere(error)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``function`` in the thread of the state: calls are carried out in the order of this call."""
@@ -86,10 +86,11 @@ class Database:
         if self.read_only_because is None:
             return True
         try:
-            connection = _open(self.path)
-        except sqlite3.DatabaseError as error:
+            connection, recovered = recovery.open_or_recover(self.path)
+        except (sqlite3.DatabaseError, OSError) as error:
             self.read_only_because = str(error)
             return False
+        self.recovered = recovered or self.recovered
         with self._lock:
             self._connection.close()
             self._connection, self.read_only_because = connection, None
@@ -103,7 +104,7 @@ class Database:
         if self._copy is not None:
             self._copy.cleanup()
 
-    def _open_copy(self, reason: sqlite3.DatabaseError) -> sqlite3.Connection:
+    def _open_elsewhere(self, reason: sqlite3.DatabaseError | OSError) -> sqlite3.Connection:
         """The state as it is on the disk, in a folder that has room. Raises: ConfigError."""
         for parent in (*MEMORY_FOLDERS, Path(tempfile.gettempdir())):
             folder = None
@@ -111,9 +112,9 @@ class Database:
                 folder = tempfile.TemporaryDirectory(
                     prefix="node-daemon-state-", dir=parent, ignore_cleanup_errors=True
                 )
-                for file in self.path.parent.glob(f"{self.path.name}*"):
-                    shutil.copy(file, folder.name)
-                connection = _open(Path(folder.name, self.path.name))
+                copied = recovery.copy_to(self.path, Path(folder.name))
+                connection, recovered = recovery.open_or_recover(copied)
+                self.recovered = recovered and replace(recovered, set_aside=None)
                 self._copy, self.read_only_because = folder, str(reason)
                 log.error("state is read only: file=%s %s", self.path, reason)
                 return connection
@@ -124,44 +125,8 @@ class Database:
         ) from reason
 
     def _failed(self, error: sqlite3.DatabaseError) -> StateError:
-        if _is_of_the_disk(error):
+        if opening.is_of_the_disk(error):
             hint = "free some space on its disk: node-ctl doctor shows which one is full"
         else:
-            hint = "the file may be damaged: move it away to start with an empty state"
+            hint = "the file may be damaged: restart the daemon, which then takes the newest whole copy"
         return StateError(f"{self.path}: {error}", hint=hint)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """Raises: sqlite3.DatabaseError, ConfigError for the schema of a newer version."""
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
-    try:
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
-        _migrate(connection, path)
-    except BaseException:  # whatever it is, the file must not stay open
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    steps = sorted(MIGRATIONS.glob("*.sql"))
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(steps):
-        raise ConfigError(
-            f"{path} has schema version {version}, this node-daemon supports up to {len(steps)}",
-            hint="install the newer node-daemon again, or use another state_dir",
-        )
-    for number, step in enumerate(steps[version:], start=version + 1):
-        try:
-            connection.executescript(f"BEGIN;\n{step.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;")
-        except sqlite3.DatabaseError:
-            if connection.in_transaction:
-                connection.rollback()
-            raise
-
-
-def _is_of_the_disk(error: sqlite3.DatabaseError) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and (code & 0xFF) in DISK_ERRORS

@@ -48,6 +48,14 @@ class LaunchTable:
         with self._database.writing() as db:
             db.execute("DELETE FROM launches WHERE name = ?", (name,))
 
+    def unreadable(self) -> tuple[str, ...]:
+        """The names of those whose rows can't be read."""
+        names: list[str] = []
+        with self._database.reading() as db:
+            rows = db.execute("SELECT * FROM launches ORDER BY rowid").fetchall()
+        readable(rows, _record, lambda row, _error: names.append(row["name"]))
+        return tuple(names)
+
     def _readable(self, rows: list[sqlite3.Row]) -> tuple[LaunchRecord, ...]:
         return readable(rows, _record, lambda row, error: self._unreadable.report(row["name"], error))
 

@@ -20,7 +20,9 @@ def dump(value: object) -> str:
 
 
 def load(kind: type[T], text: str) -> T:
-    """Raises one of UNREADABLE."""
+    """Raises one of UNREADABLE. What ``dump`` wrote is ASCII: anything else is damage."""
+    if not text.isascii():
+        raise ValueError("it has a byte that was not written")
     return from_json(kind, json.loads(text))
 
 

@@ -4,10 +4,14 @@ Tables block: from the event loop they are called through ``Store.run``.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ParamSpec, TypeVar
 
+from daemon.state import recovery
+from daemon.state.copies import Copies
 from daemon.state.database import Database
 from daemon.state.events import EventTable
 from daemon.state.launches import LaunchTable
@@ -16,7 +20,7 @@ from daemon.state.models import ModelTable
 from daemon.state.pulls import PullTable
 from daemon.state.runs import RunTable
 from daemon.state.unreadable import Unreadable
-from domain.errors import StateError
+from domain.errors import ConfigError, StateError
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +30,9 @@ T = TypeVar("T")
 
 class Store:
     def __init__(self, path: Path) -> None:
-        """Opens or creates the file, and migrates it. Blocks. Raises: ConfigError."""
+        """Opens, recovers or creates the file, and migrates it. Blocks. Raises: ConfigError."""
         self.database = Database(path)
+        self.copies = Copies(self.database)
         self.events = EventTable(self.database)
         unreadable = Unreadable(self.events)
         self.launches = LaunchTable(self.database, unreadable)
@@ -35,6 +40,8 @@ class Store:
         self.measurements = MeasurementTable(self.database)
         self.models = ModelTable(self.database)
         self.pulls = PullTable(self.database, unreadable)
+        if self.database.read_only_because is None:
+            self._repair_launches()
 
     @property
     def path(self) -> Path:
@@ -64,3 +71,29 @@ class Store:
     def close(self) -> None:
         """Blocks."""
         self.database.close()
+
+    def _repair_launches(self) -> None:
+        """Takes launches whose rows can't be read from the newest whole copy."""
+        try:
+            names = self.launches.unreadable()
+            copy = recovery.newest_whole(self.path) if names else None
+            if copy is None:
+                return
+            with clone(copy) as before:
+                for record in before.launches.all():
+                    if record.request.name in names:
+                        self.launches.save(record)
+                        message = f"its record could not be read, and was taken from {copy}"
+                        self.events.append("repaired", f"{record.request.name}: {message}")
+        except (StateError, ConfigError, OSError) as error:
+            log.warning("launches not repaired: %s", error)
+
+
+@contextmanager
+def clone(path: Path) -> Iterator[Store]:
+    """The store of ``path`` as it would open, in a folder of its own: opening the file itself writes beside
+    it. Blocks. Raises: OSError, ConfigError."""
+    with TemporaryDirectory(prefix="node-daemon-state-") as folder:
+        recovery.copy_to(path, Path(folder))
+        with closing(Store(Path(folder, path.name))) as store:
+            yield store

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from daemon.doctor.checks.finding import Finding, error, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
+from daemon.state.records import Event
 from domain.units import duration
 
 # Kinds of the events that a daemon writes at its start if the one before it did not shut down
@@ -75,10 +76,15 @@ def _restarted(inputs: DoctorInput) -> tuple[Finding, ...]:
 
 def _recent(inputs: DoctorInput, kind: str) -> str:
     """``"twice in 7 days, last at 2026-11-20T..."``; empty if it did not happen."""
+    recent = recent_events(inputs, kind)
+    return f"{_times(len(recent))} in {PERIOD.days} days, last at {recent[-1].at}" if recent else ""
+
+
+def recent_events(inputs: DoctorInput, kind: str) -> list[Event]:
+    """Those of the last PERIOD, the oldest first."""
     now = datetime.fromisoformat(inputs.now)
-    times = [event.at for event in inputs.events or () if event.kind == kind]
-    recent = [at for at in times if now - datetime.fromisoformat(at) <= PERIOD]
-    return f"{_times(len(recent))} in {PERIOD.days} days, last at {recent[-1]}" if recent else ""
+    events = [event for event in inputs.events or () if event.kind == kind]
+    return [event for event in events if now - datetime.fromisoformat(event.at) <= PERIOD]
 
 
 def _times(count: int) -> str:

@@ -1,6 +1,8 @@
-"""A damaged row costs that row: no command of node-ctl fails for it, and the daemon starts."""
+"""A damaged row costs that row, a damaged file what came after its copy: no command of node-ctl fails for it,
+and the daemon starts."""
 
 import asyncio
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -55,6 +57,7 @@ async def test_a_launch_that_can_not_be_read_keeps_no_other_from_being_served(
         with sqlite3.connect(settings.state_dir / "state.db") as db:
             db.execute("UPDATE launches SET request = '[]', state = 'unheard of' WHERE name = 'lost'")
         db.close()
+        shutil.rmtree(settings.state_dir / "copies")  # else it is taken from there
 
     await asyncio.to_thread(break_one)
     async with daemon() as api:
@@ -63,3 +66,23 @@ async def test_a_launch_that_can_not_be_read_keeps_no_other_from_being_served(
         events = (await api.http.get("/v1/events")).text
         assert "lost: its record in the state can't be read" in events
         assert (await api.launched(smollm2, name="lost"))["state"] == "ready"
+
+
+async def test_a_damaged_file_is_replaced_by_its_copy_and_that_is_told(
+    settings: Settings, daemon: Running, smollm2: Path
+) -> None:
+    async with daemon() as api:
+        await api.launched(smollm2, name="tiny")
+        await api.launched(smollm2, name="other")
+        assert (await api.post("/v1/launches/other/stop")).status_code == 200
+    await asyncio.to_thread((settings.state_dir / "state.db").write_bytes, bytes(100_000))
+    async with daemon() as api:
+        await api.row("tiny", lambda row: row["state"] == "ready")
+        await api.row("other", lambda row: row["state"] == "stopped")
+        assert '"kind": "state_recovered"' in (await api.http.get("/v1/events")).text
+        problems = [problem["what"] for problem in (await api.get("/v1/status"))["problems"]]
+        assert any("the state was damaged (file is not a database), kept as" in what for what in problems)
+        (finding,) = await api.get("/v1/doctor?check=state")
+        assert finding["status"] == "warning"
+        assert "taken from the copy of" in finding["found"]
+    assert await asyncio.to_thread(lambda: list(settings.state_dir.glob("state.db.damaged-*")))

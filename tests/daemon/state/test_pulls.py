@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from daemon.state import database
+from daemon.state import opening
 from daemon.state.records import PullRecord, PullRequest
 from daemon.state.store import Store
 from domain.download import DownloadPolicy, Window
@@ -30,7 +30,7 @@ def test_the_end_of_one_forgets_no_other_of_the_same_model(tmp_path: Path) -> No
 
 def test_pulls_of_an_older_version_are_read(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    steps = sorted(database.MIGRATIONS.glob("*.sql"))[:2]
+    steps = sorted(opening.MIGRATIONS.glob("*.sql"))[:2]
     db = sqlite3.connect(path)
     for step in steps:
         db.executescript(step.read_text())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.state import database, events
+from daemon.state import events, opening
 from daemon.state.records import LaunchRecord, LaunchRequest
 from daemon.state.store import Store
 from domain.errors import ConfigError, StateError
@@ -111,21 +111,13 @@ def test_events_only_grow_and_the_oldest_go(store: Store, monkeypatch: pytest.Mo
     assert [event.id for event in store.events.since(4)] == [5]
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
-    path.write_text("not a database at all, but long enough to be read as one")
-    with pytest.raises(ConfigError, match="not a database") as caught:
-        Store(path)
-    assert str(path) in str(caught.value)
-
-
 def test_a_failed_migration_leaves_the_database_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = tmp_path / "migrations"
     steps.mkdir()
     (steps / "0001.sql").write_text("CREATE TABLE first (a TEXT);")
-    monkeypatch.setattr(database, "MIGRATIONS", steps)
+    monkeypatch.setattr(opening, "MIGRATIONS", steps)
     path = tmp_path / "state.db"
     Store(path)
     (steps / "0002.sql").write_text("CREATE TABLE second (a TEXT);\nCREATE TABLE first (a TEXT);")
