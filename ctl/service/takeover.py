@@ -106,7 +106,8 @@ class TakeOver:
         owner = weights.Owner(account.pw_uid, account.pw_gid)
         if self.models_dir.resolve() == models_dir.resolve():
             return
-        moved = weights.move(self.models_dir, models_dir, owner, is_readable)
+        uid = pwd.getpwnam(self.user).pw_uid
+        moved = weights.move(self.models_dir, models_dir, owner, is_readable, uid=uid)
         if moved.renamed_bytes:
             self.taken.append(f"{gib(moved.renamed_bytes)} of weights, moved to {models_dir}")
         if moved.copied_bytes:

@@ -47,7 +47,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 
 def move(source: Path, target: Path, *, readable: bool = True) -> Moved:
-    return weights.move(source, target, OWN, lambda path: readable)
+    return weights.move(source, target, OWN, lambda path: readable, uid=OWN.uid)
 
 
 def test_on_one_file_system_weights_are_renamed_with_their_links(source: Path, target: Path) -> None:
@@ -111,3 +111,126 @@ def test_a_link_in_the_target_does_not_lead_a_file_out_of_it(
     moved = move(source, target)
     assert [path for path, _ in moved.left] == [str(source / "pypi/llm-1/m.gguf")]
     assert list((tmp_path / "etc").iterdir()) == []
+
+
+def test_what_is_not_the_users_is_left(source: Path, target: Path) -> None:
+    """A hard link to a file of root, say: it would come to belong to the service."""
+    moved = weights.move(source, target, OWN, lambda path: True, uid=OWN.uid + 1)
+    assert {why for _, why in moved.left} == {f"it belongs to the user {OWN.uid}"}
+    assert (source / LINK).read_text() == "w" * 1000
+
+
+def test_a_file_that_another_name_leads_to_keeps_its_owner(
+    source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").hardlink_to(source / BLOB)
+    changed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda descriptor, uid, gid: changed.append((uid, gid)))
+    move(source, target)
+    assert (-1, OWN.gid) in changed
+
+
+SECRET_MODE = 0o600
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """Of root, say: neither its content nor its rights may reach the service."""
+    path = tmp_path / "secret"
+    path.write_text("s" * 1000)
+    path.chmod(SECRET_MODE)
+    return path
+
+
+def check_untouched(secret: Path, *places: Path) -> None:
+    assert secret.read_text() == "s" * 1000
+    assert secret.stat().st_mode & 0o777 == SECRET_MODE
+    for place in places:
+        assert not [path for path in place.rglob("*") if path.is_file() and "s" * 9 in path.read_text()]
+
+
+@pytest.mark.parametrize("is_hard", [False, True])
+@pytest.mark.parametrize("moment", ["open", "rename"])
+def test_a_file_that_is_swapped_while_it_is_moved_is_left(
+    source: Path,
+    target: Path,
+    secret: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+    is_hard: bool,
+) -> None:
+    """Swapped between the look at it and its opening, and between that and its rename."""
+    real = getattr(os, moment)
+
+    def swapped(name: str | Path, *args: object, **kwargs: object) -> object:
+        if name == Path(BLOB).name:
+            (source / BLOB).unlink()
+            if is_hard:
+                (source / BLOB).hardlink_to(secret)
+            else:
+                (source / BLOB).symlink_to(secret)
+            monkeypatch.setattr(os, moment, real)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(os, moment, swapped)
+    moved = move(source, target)
+    assert (str(source / BLOB), weights.CHANGED) in moved.left
+    check_untouched(secret, target)
+    assert not os.path.lexists(target / BLOB)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_folder_that_is_swapped_for_a_link_is_not_entered(
+    source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
+    """After its files were listed: by the user on one side, by the service on the other."""
+    (outside := tmp_path / "outside").mkdir()
+    (outside / "0123").write_text("s" * 1000)
+    real = weights._check_link
+
+    def swap(path: Path, *rest: object) -> None:
+        if path == source / BLOB:
+            folder = (source if side == "source" else target) / Path(BLOB).parent
+            if side == "source":
+                folder.rename(folder.with_name("away"))
+            folder.parent.mkdir(exist_ok=True)
+            folder.symlink_to(outside)
+        real(path, *rest)
+
+    monkeypatch.setattr(weights, "_check_link", swap)
+    moved = move(source, target)
+    assert [why for path, why in moved.left if path == str(source / BLOB)] == [
+        f"blobs leads out of {source if side == 'source' else target}"
+    ]
+    assert [(path.name, path.read_text()) for path in outside.iterdir()] == [("0123", "s" * 1000)]
+
+
+def test_what_is_copied_is_what_was_opened(
+    source: Path, elsewhere: Path, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = weights._copy
+
+    def swap(descriptor: int, final: object, *rest: object) -> None:
+        if os.fstat(descriptor).st_size == 1000:
+            (source / BLOB).unlink()
+            (source / BLOB).symlink_to(secret)
+        real(descriptor, final, *rest)
+
+    monkeypatch.setattr(weights, "_copy", swap)
+    move(source, elsewhere)
+    assert (elsewhere / BLOB).read_text() == "w" * 1000
+    check_untouched(secret, elsewhere)
+    assert os.path.lexists(source / BLOB), "what it was swapped for is not ours to remove"
+
+
+def test_no_bit_that_gives_rights_is_taken_over(source: Path, target: Path) -> None:
+    (source / BLOB).chmod(0o6755)
+    move(source, target)
+    assert (target / BLOB).stat().st_mode & 0o7777 == 0o755
+
+
+def test_an_empty_folder_of_another_user_stays(source: Path, target: Path) -> None:
+    """models_dir is what the user's settings say: it may be any folder."""
+    (source / "empty").mkdir()
+    weights.move(source, target, OWN, lambda path: True, uid=OWN.uid + 1)
+    assert (source / "empty").is_dir()
