@@ -1,8 +1,11 @@
-"""Deletes weights: their links, then the blobs that no other link leads to. Follows no link."""
+"""Deletes weights: their links, then the blobs that no other link leads to. Follows no link.
+
+What downloads did not write stays, with the folders that hold it.
+"""
 
 import contextlib
 import logging
-import shutil
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -15,24 +18,40 @@ from domain.model import Source
 log = logging.getLogger(__name__)
 
 
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # names of blobs: sha256, git's sha1
+_NOTES = ("refs/*", ".no_exist/*/*", "node-daemon/*.json")  # of the hub's client, and of ours
+
+
 def remove(model: LocalModel) -> int:
     """Returns the bytes freed; files of other tools are left in place. Raises: OSError."""
     folder = Path(model.location)
     if model.source is not Source.HUB:
-        freed_bytes = sum(file.size_bytes for file in model.files)
-        shutil.rmtree(folder)
+        freed_bytes = sum(_delete_file(Path(file.path)) for file in model.files)
+        _delete_empty(folder)
         return freed_bytes
     repo = folder.parents[1]
     for file in model.files:
         Path(file.path).unlink()
     if not _holds_weights(folder):
         for path in folder.rglob("*"):  # other files are of no use without weights
-            if path.is_symlink():
+            if path.is_symlink() and path.readlink().parent.name == "blobs":
                 path.unlink()
     freed_bytes = _delete_unlinked_blobs(repo)
-    _delete_empty_folders(folder, repo)
+    _delete_empty(folder)
+    if not any((repo / "snapshots").iterdir()) and not any(repo.glob("blobs/*")):
+        for note in (note for pattern in _NOTES for note in repo.glob(pattern)):
+            with contextlib.suppress(OSError):
+                note.unlink()
+        _delete_empty(repo)
     log.info("removed: model=%s freed=%d", model.name, freed_bytes)
     return freed_bytes
+
+
+def _delete_file(path: Path) -> int:
+    """The bytes freed: none where another name leads to them."""
+    found = path.lstat()
+    path.unlink()
+    return found.st_size if found.st_nlink == 1 else 0
 
 
 def _holds_weights(folder: Path) -> bool:
@@ -44,14 +63,14 @@ def _delete_unlinked_blobs(repo: Path) -> int:
     once it is complete its lock is held until it is linked."""
     freed = 0
     for blob in (repo / "blobs").iterdir() if (repo / "blobs").is_dir() else ():
-        if blob.suffix:
+        if not _DIGEST.fullmatch(blob.name) or (blob.is_dir() and not blob.is_symlink()):
             continue
         with blob_lock.held(blob_lock.lock_path(blob)) as is_ours:
             if not is_ours or blob.name in _linked_blobs(repo):
                 continue
-            if not blob.is_symlink() and blob.stat().st_nlink == 1:
-                freed += blob.stat().st_size
-            blob.unlink()
+            is_link = blob.is_symlink()
+            freed_bytes = _delete_file(blob)
+            freed += 0 if is_link else freed_bytes
     return freed
 
 
@@ -90,12 +109,9 @@ def sweep(paths: Sequence[Path]) -> int:
     return freed_bytes
 
 
-def _delete_empty_folders(folder: Path, repo: Path) -> None:
-    """And the repository's folder, if it has neither a snapshot nor a blob."""
-    for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+def _delete_empty(folder: Path) -> None:
+    """``folder`` and those below it, as far as nothing is in them."""
+    below = (path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())
+    for path in (*sorted(below, reverse=True), folder):
         with contextlib.suppress(OSError):
             path.rmdir()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-    if not any((repo / "snapshots").iterdir()) and not any(repo.glob("blobs/*")):
-        shutil.rmtree(repo)

@@ -77,6 +77,47 @@ def test_a_blob_that_another_snapshot_names_stays(models: Path) -> None:
     assert (later / "m-Q8_0.gguf").read_bytes() == BIG
 
 
+def test_what_its_owner_put_beside_a_model_stays(models: Path, tmp_path: Path) -> None:
+    """In its folders, by name like a blob of ours, by a link to elsewhere, and by another name of a blob."""
+    repo = models / "models--o--r"
+    snapshot = Path(called(models, "o/r:Q8_0").location)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "keep").write_text("elsewhere")
+    (snapshot / "elsewhere").symlink_to(tmp_path / "elsewhere")
+    (snapshot / "own").mkdir()
+    kept = [
+        repo / "notes.txt",
+        repo / "blobs" / "README",
+        snapshot / "own" / "LICENSE",
+        repo / "refs" / "own" / "x",
+    ]
+    for path in kept:
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("of the owner")
+    (tmp_path / "another-name.gguf").hardlink_to(repo / "blobs" / sha256(BIG))
+    assert delete.remove(called(models, "o/r:Q8_0")) == 0, "the other name still leads to its bytes"
+    assert delete.remove(called(models, "o/r:Q4_0")) == len(OTHER)
+    assert inventory.list_models(models) == ()
+    assert [path.read_text() for path in kept] == ["of the owner"] * len(kept)
+    assert (snapshot / "elsewhere" / "keep").read_text() == "elsewhere"
+    assert (tmp_path / "another-name.gguf").read_bytes() == BIG
+
+
+@pytest.mark.parametrize("folder", ["url/0123456789abcdef", "pypi/llm-toy-1.0"])
+def test_so_does_what_is_beside_a_file_from_elsewhere(tmp_path: Path, folder: str) -> None:
+    place = tmp_path / "models" / folder
+    place.mkdir(parents=True)
+    (place / "m-Q8_0.gguf").write_bytes(BIG)
+    (place / "notes.txt").write_text("of the owner")
+    (model,) = inventory.list_models(tmp_path / "models")
+    assert delete.remove(model) == len(BIG)
+    assert [path.name for path in place.iterdir()] == ["notes.txt"]
+    (place / "notes.txt").unlink()
+    (place / "m-Q8_0.gguf").write_bytes(BIG)
+    delete.remove(model)
+    assert not place.exists()
+
+
 def test_a_link_that_leads_out_is_not_ours(models: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious-Q6_K.gguf"
     precious.write_bytes(OTHER)
