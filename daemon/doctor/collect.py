@@ -11,6 +11,7 @@ from config import loading, versions
 from config.loading import Loaded
 from config.settings import Settings
 from daemon.doctor.checks.input import Daemon, Disk, DoctorInput, Hub, LaunchHealth
+from daemon.doctor.secret_files import read_secret_files
 from daemon.machine.disk_space import existing_folder
 from daemon.state.records import Event, now
 from domain.errors import DownloadError
@@ -62,6 +63,7 @@ def collect_inputs(
         known_issues=versions.known_issues(),
         rejected_settings=tuple(map(str, loaded.problems)),
         settings_problems=tuple(map(str, loading.read(loaded.file).file_problems)),
+        secret_files=read_secret_files(loaded),
         cuda_since=versions.cuda_since(),
         hub=request_hub(offline=settings.offline) if ask_hub else None,
         now=now(),

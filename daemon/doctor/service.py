@@ -27,6 +27,7 @@ from daemon.doctor.checks import (
     problems,
     rocm,
     sandbox,
+    secrets,
     settings,
     shared_memory,
     state,
@@ -45,6 +46,7 @@ from domain.suggestions import did_you_mean
 CHECKS: dict[str, Check] = {
     "daemon": daemon.check,
     "settings": settings.check,
+    "secrets": secrets.check,
     "state": state.check,
     "launches": launches.check,
     "engine": engine.check,

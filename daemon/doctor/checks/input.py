@@ -60,6 +60,18 @@ class Hub:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretFile:
+    """``is_open``: every user can read or change it; ``None``, as ``mode`` and ``owner``, where this user may
+    not look."""
+
+    path: str
+    holds: str
+    mode: int | None = None
+    owner: str | None = None
+    is_open: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DoctorInput:
     """``None`` is unknown; a ``hub`` of ``None`` was not requested. ``runs_as`` is the user of this process,
     ``unit_user`` that of the service, ``caller`` the one who typed the command; ``groups`` are names by id.
@@ -87,6 +99,7 @@ class DoctorInput:
     known_issues: tuple[KnownIssue, ...] = ()
     rejected_settings: tuple[str, ...] = ()
     settings_problems: tuple[str, ...] = ()
+    secret_files: tuple[SecretFile, ...] | None = None
     cuda_since: Mapping[str, str] = field(default_factory=dict)
     hub: Hub | None = None
     now: str = ""
