@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from catalog.download import process
+from catalog.local.leases import Leases
 from catalog.request import ModelRequest
 from config import data
 from config.loading import Loaded
@@ -25,6 +26,7 @@ from daemon.keyed_locks import KeyedLocks
 from daemon.launches.launch import Launch
 from daemon.launches.start.watch import Watch
 from daemon.machine.cache import HardwareCache
+from daemon.resources.lease_holder import own_leases
 from daemon.resources.ledger import Ledger
 from daemon.state.records import now
 from daemon.state.store import Store
@@ -100,7 +102,8 @@ class App:
     plan is verified once for all concurrent callers. ``hub_threads`` search the hub, ``engine_threads`` wait
     for dry runs; ``pull_planning`` limits how many pulls are planned at a time. ``refused``: the progress of
     the last try, by name, of launches that failed before they had a plan. ``loaded`` holds the origins of
-    ``settings``."""
+    ``settings``, ``leases`` what other daemons use of the same folder of models; ``lease_lock``: the lease is
+    renewed once at a time."""
 
     settings: Settings
     store: Store
@@ -109,6 +112,8 @@ class App:
     sources: ModelSources
     events: EventLog
     loaded: Loaded
+    leases: Leases
+    lease_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     since: str = field(default_factory=now)
     boot_id: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
@@ -189,7 +194,7 @@ def _new_process(command: Command, watch: Watch) -> EngineProcess:
 
 def build_app(settings: Settings, store: Store, adapters: Adapters, loaded: Loaded | None = None) -> App:
     """Blocks. Raises: ConfigError for a catalogue file that can't be used."""
-    catalogue = data.catalogue(settings.catalogue)
+    catalogue, boot_id = data.catalogue(settings.catalogue), adapters.boot_id()
     return App(
         settings=settings,
         store=store,
@@ -200,7 +205,8 @@ def build_app(settings: Settings, store: Store, adapters: Adapters, loaded: Load
         ),
         events=EventLog(store),
         loaded=loaded or Loaded(settings),
-        boot_id=adapters.boot_id(),
+        leases=own_leases(settings, boot_id),
+        boot_id=boot_id,
     )
 
 

@@ -9,9 +9,11 @@ from functools import wraps
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from catalog.local.leases import RENEW_S
 from daemon.app import App
 from daemon.launches import persistence
 from daemon.machine import bandwidth, disk_space, snapshot
+from daemon.weights import leases
 
 
 def scheduler(app: App) -> AsyncIOScheduler:
@@ -27,6 +29,8 @@ def scheduler(app: App) -> AsyncIOScheduler:
     )
     jobs.add_job(stoppable(persistence.flush), every, args=[app], id="flush-state")
     jobs.add_job(stoppable(_copy_state), every, args=[app], id="copy-state", next_run_time=at_once)
+    renewing = IntervalTrigger(seconds=int(RENEW_S), timezone="UTC")
+    jobs.add_job(stoppable(leases.renew), renewing, args=[app], id="renew-lease")
     jobs.add_job(stoppable(disk_space.check_disks), every, args=[app], id="watch-disk")
     return jobs
 

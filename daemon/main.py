@@ -23,7 +23,7 @@ from daemon.launches.service import kill_all, stop_all
 from daemon.machine import hotplug
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
-from daemon.weights import pulls
+from daemon.weights import leases, pulls
 from domain.errors import ConfigError, NodeError
 
 log = logging.getLogger(__name__)
@@ -116,10 +116,12 @@ async def running(
         for problem in app.loaded.problems:
             await app.events.append("settings_rejected", f"not used: {problem}")
         undo.push_async_callback(shutdown_marker.mark_stopped, app)
+        undo.push_async_callback(asyncio.to_thread, app.leases.release)
         undo.push_async_callback(stop_all, app)
         undo.push_async_callback(pulls.stop_all, app)
         await restore(app)
         await pulls.restore(app)
+        await leases.renew(app)
         scheduler = jobs.scheduler(app)
         scheduler.start()
         undo.callback(scheduler.shutdown, wait=False)

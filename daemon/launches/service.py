@@ -13,6 +13,7 @@ from daemon.launches.launch import Launch
 from daemon.launches.names import checked_name, name_of
 from daemon.launches.supervisor import supervise
 from daemon.state.records import LaunchRequest
+from daemon.weights import leases
 from domain.anonymize import without_secrets
 from domain.errors import BusyError, UnknownLaunchError
 from domain.launch import LaunchRow, LaunchState
@@ -119,7 +120,9 @@ async def stop(app: App, name: str, *, forget: bool = False) -> LaunchRow:
     stopped = found.orders.give_stop(forget=forget)
     if found.is_at_rest:
         supervise(app, found)
-    return await asyncio.shield(stopped)
+    row = await asyncio.shield(stopped)
+    await leases.renew(app)  # its weights may be removed now, by another daemon, too
+    return row
 
 
 def kill_all(app: App) -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from catalog.download.throttle import WindowClosedError, minute_now
 from catalog.local import inventory, layout
 from daemon.app import App
+from daemon.weights import leases
 from daemon.weights.transfer_rate import TransferRate
 from daemon.weights.transfers import Download, Key, Subscriber
 from domain.download import DownloadPolicy, DownloadProgress
@@ -37,10 +38,13 @@ async def download(
 
     Callers that want the same files share one download, on the policy of the first. Cancelling a call ends
     it only if it is the last one, and returns when its process has ended; what was fetched is resumed by the
-    next. Raises: DownloadError, DiskFullError, BadModelError."""
+    next. Raises: DownloadError, DiskFullError, BadModelError; BusyError where it would replace what another
+    daemon uses."""
     models_dir = app.settings.models_dir
+    await leases.renew(app)  # first: what is complete now, or replaced, then stays so
     if await asyncio.to_thread(layout.is_complete, weights, models_dir):
         return replace(weights, location=str(layout.folder_of(weights, models_dir)))
+    await leases.check_replaceable(app, weights)
     download = await _joined(app, weights, policy or app.settings.download_policy)
     if is_urgent:
         app.downloads.make_urgent(download)

@@ -10,6 +10,7 @@ from catalog.local import inventory
 from daemon.app import App
 from daemon.planning.plan import cached_hardware, plan, resolve_models
 from daemon.state.records import PullRequest
+from daemon.weights import leases
 from daemon.weights.downloads import download
 from daemon.weights.transfers import Pull
 from domain.anonymize import without_secrets
@@ -65,6 +66,7 @@ async def cancel(app: App, number: int) -> Pull:
         await asyncio.wait({pull.task})
         if not pull.is_over:
             pull.progress.say(Step.STOPPED, "cancelled; the next pull resumes from what is on disk")
+            await leases.renew(app)
     return pull
 
 
@@ -105,6 +107,7 @@ async def _run(app: App, pull: Pull, saving: "asyncio.Future[None] | None") -> N
     except StateError as problem:
         log.warning("pull not deleted: id=%d %s", pull.id, problem)
     pull.progress.say(step, message, error=error)
+    await leases.renew(app)
 
 
 async def _fetch(app: App, pull: Pull) -> str:

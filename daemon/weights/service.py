@@ -10,7 +10,7 @@ from pathlib import Path
 from catalog.local import adoption, delete, inventory
 from daemon.app import App
 from daemon.machine.disk_space import existing_folder
-from daemon.weights import retention, usage
+from daemon.weights import leases, retention, usage
 from daemon.weights.usage import Usage
 from domain.errors import BusyError, DownloadError
 from domain.local_model import LocalModel, LocalModelRow, ModelNote
@@ -45,13 +45,17 @@ async def pin(app: App, model: str, *, pinned: bool) -> tuple[LocalModelRow, ...
 
 
 async def remove(app: App, model: str) -> Freed:
-    """Raises: UnknownModelError, BusyError for what is in use, pinned, or of another tool."""
+    """Raises: UnknownModelError, BusyError for what is in use, here or by another daemon, pinned, or of
+    another tool."""
     models = await find(app, model)
     notes = await app.store.run(app.store.models.all)
     used = await usage.current(app)
+    held, holders = await asyncio.to_thread(leases.holders, app, models)
     for chosen in models:
         _check_removable(chosen, notes.get(chosen.name, ModelNote(chosen.name)), used)
-    return await _remove(app, models, ())
+        if chosen.name in holders or held.unreadable is not None:
+            raise leases.error_of(app, chosen.name, held, holders.get(chosen.name))
+    return await _remove(app, models, 0, 0)
 
 
 async def make_room(app: App, *, free_bytes: int | None, dry_run: bool) -> Freed:
@@ -61,10 +65,12 @@ async def make_room(app: App, *, free_bytes: int | None, dry_run: bool) -> Freed
     models = await stored(app)
     notes = await app.store.run(app.store.models.all)
     used = await usage.current(app)
+    held, holders = await asyncio.to_thread(leases.holders, app, models)
     free_now = await asyncio.to_thread(_free, app)
-    leftovers = await asyncio.to_thread(delete.leftovers, app.settings.models_dir, used.parts)
+    wanted = used.parts | leases.parts_of(app, held)
+    leftovers = await asyncio.to_thread(delete.leftovers, app.settings.models_dir, wanted)
     left_bytes = await asyncio.to_thread(_size_bytes, leftovers)
-    in_use = {model.name for model in models if used.is_used(model)}
+    in_use = {model.name for model in models if used.is_used(model)} | holders.keys()
     missing_bytes = wanted_bytes - free_now - left_bytes
     chosen = retention.select_deletions(models, notes, used=in_use, missing_bytes=missing_bytes)
     if dry_run:
@@ -72,7 +78,8 @@ async def make_room(app: App, *, free_bytes: int | None, dry_run: bool) -> Freed
         names = tuple(model.name for model in chosen)
         freed = Freed(names, len(leftovers), freed_bytes, free_now + freed_bytes, dry_run=True)
     else:
-        freed = await _remove(app, chosen, leftovers)
+        swept_bytes = await asyncio.to_thread(leases.sweep, app, used.parts, leftovers)
+        freed = await _remove(app, chosen, len(leftovers), swept_bytes)
     return replace(freed, short_bytes=max(0, wanted_bytes - freed.free_bytes))
 
 
@@ -114,17 +121,21 @@ def _check_removable(model: LocalModel, note: ModelNote, used: Usage) -> None:
         )
 
 
-async def _remove(app: App, models: Sequence[LocalModel], leftovers: Sequence[Path]) -> Freed:
-    """Skips what came into use meanwhile: removing models of terabytes takes a while."""
-    freed_bytes, names = await asyncio.to_thread(delete.sweep, leftovers), []
+async def _remove(app: App, models: Sequence[LocalModel], leftovers: int, freed_bytes: int) -> Freed:
+    """Skips what came into use meanwhile: removing models of terabytes takes a while. ``freed_bytes`` are
+    those of ``leftovers``."""
+    names = []
     for model in models:
         if (await usage.current(app)).is_used(model):
             continue
-        freed_bytes += await asyncio.to_thread(delete.remove, model)
+        removed_bytes = await asyncio.to_thread(leases.remove, app, model)
+        if removed_bytes is None:
+            continue
+        freed_bytes += removed_bytes
         names.append(model.name)
         await app.store.run(app.store.models.forget, model.name)
         await app.events.append("weights_removed", f"{model.name}, {gib(model.size_bytes)}")
-    return Freed(tuple(names), len(leftovers), freed_bytes, await asyncio.to_thread(_free, app))
+    return Freed(tuple(names), leftovers, freed_bytes, await asyncio.to_thread(_free, app))
 
 
 def _size_bytes(paths: Sequence[Path]) -> int:

@@ -14,11 +14,12 @@ from domain.model import Weights
 @dataclass(frozen=True, slots=True)
 class Usage:
     """By where the bytes are: two names may lead to the same. ``parts`` are files of unfinished downloads
-    that will be resumed."""
+    that will be resumed; ``paths`` is all of it, with the links that lead there."""
 
     launches: Mapping[str, str]
     downloads: frozenset[str]
     parts: frozenset[Path]
+    paths: frozenset[Path]
 
     def launch_of(self, model: LocalModel) -> str | None:
         """The launch that uses ``model`` or is planned with it."""
@@ -57,9 +58,15 @@ def _usage(planned: Mapping[str, Weights], downloads: Sequence[Weights], models_
         if (part := layout.part_of(weights, file, models_dir)) is not None
     }
     downloading = {path for weights in downloads for path in _real_paths(weights, models_dir)}
-    return Usage(launches, frozenset(downloading), frozenset(parts))
+    links = {path for weights in (*planned.values(), *downloads) for path in _paths(weights, models_dir)}
+    paths = frozenset({*links, *parts, *map(Path, launches), *map(Path, downloading)})
+    return Usage(launches, frozenset(downloading), frozenset(parts), paths)
 
 
 def _real_paths(weights: Weights, models_dir: Path) -> list[str]:
+    return [str(path.resolve()) for path in _paths(weights, models_dir)]
+
+
+def _paths(weights: Weights, models_dir: Path) -> list[Path]:
     folder = Path(weights.location) if weights.location else layout.folder_of(weights, models_dir)
-    return [str((folder / file.name).resolve()) for file in weights.files]
+    return [folder / file.name for file in weights.files]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from catalog.local import verify as hashes
 from daemon.app import App
 from daemon.state.records import now
-from daemon.weights import usage
+from daemon.weights import leases, usage
 from daemon.weights.service import find, stored
 from domain.local_model import LocalModel, VerifyProgress
 
@@ -38,4 +38,4 @@ async def _verified(app: App, model: LocalModel) -> AsyncIterator[VerifyProgress
     if damaged:
         await app.events.append("weights_damaged", f"{model.name}: {damaged}")
         if not ((await usage.current(app)).is_used(model) or model.other_tool or model.linked):
-            await loop.run_in_executor(app.hash_thread, hashes.set_aside, model)
+            await loop.run_in_executor(app.hash_thread, leases.set_aside, app, model)

@@ -8,6 +8,7 @@ from daemon.app import App
 from daemon.launches.launch import Launch
 from daemon.launches.state_machine import Event
 from daemon.state.records import now
+from daemon.weights import leases
 from daemon.weights.downloads import download
 from domain.anonymize import without_secrets
 from domain.errors import DownloadError, StateError
@@ -24,6 +25,7 @@ async def ensure_downloaded(app: App, launch: Launch, plan: Plan) -> Plan:
     DiskFullError."""
     weights = plan.weights
     if weights.location is not None:
+        await leases.renew(app)
         launch.reuse("the weights on disk")
     elif app.settings.offline:
         raise DownloadError(
