@@ -53,8 +53,9 @@ async def fill(api: Api, disk: Disk) -> None:
         with api.app.store.database.reading() as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    await api.app.store.run(truncate)
-    await asyncio.to_thread(disk.fill)
+    async with api.app.store.copies._lock:  # a copy under way would leave room when it ends
+        await api.app.store.run(truncate)
+        await asyncio.to_thread(disk.fill)
 
 
 async def test_a_stop_stops_and_says_that_it_could_not_be_stored(
