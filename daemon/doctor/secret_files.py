@@ -9,7 +9,7 @@ from pathlib import Path
 from config import last_good
 from config.loading import Loaded
 from daemon.doctor.checks.input import SecretFile
-from daemon.state import recovery
+from daemon.state.durability import recovery
 from launchers.command import SECRET_NAME
 from probes.system import accounts
 

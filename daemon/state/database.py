@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from daemon.state import opening, recovery
-from daemon.state.recovery import Recovered
+from daemon.state.durability import opening, recovery
+from daemon.state.durability.recovery import Recovered
 from domain.errors import ConfigError, StateError
 
 log = logging.getLogger(__name__)

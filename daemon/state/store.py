@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ParamSpec, TypeVar
 
-from daemon.state import recovery
-from daemon.state.copies import Copies
 from daemon.state.database import Database
+from daemon.state.durability import recovery
+from daemon.state.durability.copies import Copies
 from daemon.state.events import EventTable
 from daemon.state.launches import LaunchTable
 from daemon.state.measurements import MeasurementTable

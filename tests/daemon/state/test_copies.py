@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.state import copies, recovery
-from daemon.state.copies import Copies
-from daemon.state.opening import DamagedError
+from daemon.state.durability import copies, recovery
+from daemon.state.durability.copies import Copies
+from daemon.state.durability.opening import DamagedError
 from daemon.state.store import Store
 from domain.errors import StateError
 from tests.daemon.state.test_store import LAUNCH

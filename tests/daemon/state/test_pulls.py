@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from daemon.state import opening
+from daemon.state.durability import opening
 from daemon.state.records import PullRecord, PullRequest
 from daemon.state.store import Store
 from domain.download import DownloadPolicy, Window

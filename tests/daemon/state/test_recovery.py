@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.state import copies, opening, recovery
+from daemon.state.durability import copies, opening, recovery
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store, clone
 from domain.errors import ConfigError

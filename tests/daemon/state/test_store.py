@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.state import events, opening
+from daemon.state import events
+from daemon.state.durability import opening
 from daemon.state.records import LaunchRecord, LaunchRequest
 from daemon.state.store import Store
 from domain.errors import ConfigError, StateError

@@ -16,9 +16,9 @@ from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
-from daemon.state import recovery
 from daemon.state.database import Database
-from daemon.state.opening import DamagedError
+from daemon.state.durability import recovery
+from daemon.state.durability.opening import DamagedError
 from domain.errors import NodeError, StateError
 from domain.units import MIB, gib
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from domain.errors import ConfigError
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
 BUSY_TIMEOUT_S = 10
 # Result codes of a disk, and of a damaged file: sqlite.org/rescode.html; the low byte is the primary code
 DISK_ERRORS = frozenset(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daemon.state import opening
-from daemon.state.opening import DamagedError, NewerSchemaError
+from daemon.state.durability import opening
+from daemon.state.durability.opening import DamagedError, NewerSchemaError
 
 log = logging.getLogger(__name__)
 
