@@ -2,17 +2,16 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from daemon import instance_lock
 from daemon.api.app import create_app
+from daemon.api.connection import Connection
 from daemon.app import App
-from daemon.control_socket import UCRED, ControlSocket, bind
+from daemon.control_socket import ControlSocket, bind
 from domain.errors import NodeError
 
 SHUTDOWN_TIMEOUT_S = 5
@@ -20,16 +19,6 @@ CHECK_EVERY_S = 1.0  # one stat(2)
 FALLBACK = "node-daemon.sock"  # in the state folder
 
 log = logging.getLogger(__name__)
-
-
-class Protocol(H11Protocol):
-    """Requests know as ``request.state.peer_uid`` who sends them."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        peer = transport.get_extra_info("socket")
-        _, uid, _ = UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
-        self.app_state = {**self.app_state, "peer_uid": uid}
 
 
 class Server(uvicorn.Server):
@@ -137,7 +126,7 @@ class ControlServer:
     def _config(self) -> uvicorn.Config:
         return uvicorn.Config(
             self._api,
-            http=Protocol,
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from daemon.api import errors, launches, machine, plans, streams, weights
-from daemon.api.body_limit import BodyLimit
+from daemon.api.request_limits import RequestLimits
 from daemon.api.responses import PrintableJSON
 from daemon.app import App
 from daemon.status import VERSION
@@ -17,10 +17,11 @@ def create_app(app: App) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         default_response_class=PrintableJSON,
+        responses=errors.RESPONSES,
     )
     api.state.app = app
     errors.install(api)
-    api.add_middleware(BodyLimit)
+    api.add_middleware(RequestLimits)
     for routes in (machine, plans, launches, streams, weights):
         api.include_router(routes.router)
     return api

@@ -14,7 +14,11 @@ from domain.plan import LaunchOptions
 from domain.serialization import from_json
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
-Model = Annotated[str, Field(min_length=1, max_length=4096)]
+NO_NUL = r"^[^\x00]*$"  # no path and no argument of a program can have one
+Model = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
+Folder = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
+Argument = Annotated[str, Field(max_length=16_384, pattern=NO_NUL)]
+Word = Annotated[str, Field(max_length=256, pattern=NO_NUL)]
 
 
 class Body(BaseModel):
@@ -25,8 +29,8 @@ class OptionsBody(Body):
     model: Model
     context_tokens: Count | None = None
     parallel: Annotated[int, Field(ge=1, le=1024)] | None = None
-    min_decode_tokens_per_s: Annotated[float, Field(gt=0)] | None = None
-    quality: str | None = None
+    min_decode_tokens_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    quality: Word | None = None
     engine: Literal["llama.cpp", "vllm"] | None = None
     threads: Annotated[int, Field(ge=1, le=4096)] | None = None
     from_disk: bool = False
@@ -64,17 +68,17 @@ class EstimateBody(Body):
     gpus: Annotated[int, Field(ge=0, le=64)] | None = None
     depth_tokens: Annotated[int, Field(ge=0, le=2**31)] = 0
     engine: Literal["llama.cpp", "vllm"] | None = None
-    args: list[str] = []
+    args: Annotated[list[Argument], Field(max_length=1024)] = []
 
 
 class LaunchBody(OptionsBody):
-    name: str | None = None
+    name: Word | None = None
     retune: bool = False
 
 
 class PullBody(OptionsBody):
-    limit: str | None = None
-    window: str | None = None
+    limit: Word | None = None
+    window: Word | None = None
 
     def request(self, usual: DownloadPolicy) -> PullRequest:
         """Raises: UsageError for a rate or a window that can't be parsed."""
@@ -101,7 +105,7 @@ class RoomBody(Body):
 
 
 class AdoptBody(Body):
-    folder: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    folder: Folder | None = None
 
 
 class StopBody(Body):

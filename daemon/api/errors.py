@@ -1,10 +1,12 @@
 """Errors as HTTP: the one edge of the daemon where codes become statuses."""
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from daemon.api.responses import PrintableJSON
@@ -26,6 +28,26 @@ STATUS: dict[type[errors.NodeError], int] = {
     errors.DownloadError: 502,
     errors.DiskFullError: 507,
     errors.EngineError: 502,
+}
+
+
+class ErrorDetail(BaseModel):
+    code: str
+    message: str
+    hint: str
+    line: str
+
+
+class ErrorAnswer(BaseModel):
+    """``line`` is the line of an engine's output that explains the error, if any."""
+
+    error: ErrorDetail
+
+
+# What every path may answer, in the OpenAPI
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorAnswer, "description": "The request can't be served as it is: why, and what to do"},
+    "5XX": {"model": ErrorAnswer, "description": "The daemon, an engine, the hub or the disk failed"},
 }
 
 
@@ -52,10 +74,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:
-        message = f"{request.method} {request.url.path}: {error.detail}"
-        return PrintableJSON(
-            body("bad_usage", message, "GET /openapi.json lists all paths"), error.status_code
-        )
+        message = f"{request.method} {request.url.path[:200]}: {error.detail}"
+        code = "busy" if error.status_code == 503 else "bad_usage"
+        content = body(code, message, "GET /openapi.json lists all paths")
+        return PrintableJSON(content, error.status_code, headers=dict(error.headers or {}))
 
     @app.exception_handler(Exception)
     async def broke(request: Request, error: Exception) -> Response:

@@ -5,12 +5,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from daemon.api.bodies import LaunchBody, StopBody
+from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
 from daemon.launches import service
 from daemon.launches.launch import Launch
 from domain.serialization import to_json
 
-router = APIRouter(prefix="/v1/launches")
+router = APIRouter(prefix="/v1/launches", route_class=StrictJSONRoute)
 
 
 @router.post("", status_code=202)

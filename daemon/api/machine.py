@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 
 from config import loading
 from daemon import status
+from daemon.api.json_body import StrictJSONRoute
 from daemon.app import App
 from daemon.doctor import anonymize, report, service
 from daemon.machine import snapshot
@@ -17,7 +18,7 @@ from domain.serialization import to_json
 from probes import identifiers
 from probes.system import accounts
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
 
 
 @router.get("/status")

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from daemon.api.bodies import CompareBody, EstimateBody, PlanBody, SearchBody, profile
+from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
 from daemon.planning.compare import compare
 from daemon.planning.estimate import estimate
@@ -12,7 +13,7 @@ from daemon.planning.plan import plan
 from daemon.weights.hub_search import search
 from domain.serialization import to_json
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
 
 
 @router.post("/plan")

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
+from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
 from daemon.api.responses import dump
 from daemon.launches import log_tail, service
@@ -14,7 +15,7 @@ from domain.serialization import to_json
 NDJSON = "application/x-ndjson"
 MAX_ID = 2**63 - 1  # of a row in SQLite
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
 
 
 @router.get("/launches/{name}/progress")
@@ -28,7 +29,7 @@ async def get_events(
     request: Request,
     since: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
     follow: bool = False,
-    last: Annotated[int | None, Query(ge=0)] = None,
+    last: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
 ) -> StreamingResponse:
     """Events with an id above ``since``, oldest first; of those there are, only the ``last`` ones."""
     events = app_of(request).events.read(since, follow=follow, last=last)

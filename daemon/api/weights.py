@@ -7,13 +7,14 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from daemon.api.bodies import AdoptBody, ModelBody, PinBody, PullBody, RoomBody
+from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
 from daemon.api.streams import NDJSON, lines
 from daemon.weights import pulls, service
 from daemon.weights.verify import verify
 from domain.serialization import to_json
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
 
 
 @router.post("/pulls", status_code=202)

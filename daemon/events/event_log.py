@@ -9,6 +9,8 @@ from daemon.state.records import Event
 from daemon.state.store import Store
 from domain.errors import StateError
 
+PAGE = 100  # events in memory at a time, for each reader: it may read slowly, or never
+
 log = logging.getLogger(__name__)
 
 
@@ -32,13 +34,17 @@ class EventLog:
     async def read(self, since: int, *, follow: bool, last: int | None = None) -> AsyncIterator[Event]:
         """Events after ``since``, of those there are at most the ``last`` ones; with ``follow`` those to
         come, too, until the daemon stops."""
+        if last is not None:
+            since = max(since, await self._store.run(self._store.events.before_last, last))
         while True:
             change = asyncio.ensure_future(self._broadcast.wait())
             try:
-                events = await self._store.run(self._store.events.since, since)
-                for event in events if last is None else events[max(0, len(events) - last) :]:
+                events = await self._store.run(self._store.events.since, since, PAGE)
+                for event in events:
                     yield event
-                since, last = events[-1].id if events else since, None
+                    since = event.id
+                if len(events) == PAGE:
+                    continue
                 if not follow or self._broadcast.closed:
                     return
                 await change

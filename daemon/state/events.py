@@ -24,8 +24,16 @@ class EventTable:
             db.execute("DELETE FROM events WHERE id <= ?", (identity - EVENTS_MAX,))
         return Event(identity, at, kind, launch, message)
 
-    def since(self, identity: int = 0) -> tuple[Event, ...]:
-        """Those with an id above ``identity``, oldest first."""
+    def before_last(self, count: int) -> int:
+        """The id that all but the last ``count`` events have at most."""
         with self._database.reading() as db:
-            rows = db.execute("SELECT * FROM events WHERE id > ? ORDER BY id", (identity,)).fetchall()
+            found = db.execute("SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?", (count,)).fetchone()
+        return 0 if found is None else int(found["id"])
+
+    def since(self, identity: int = 0, most: int = EVENTS_MAX) -> tuple[Event, ...]:
+        """Those with an id above ``identity``, oldest first: the first ``most`` of them."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?", (identity, most)
+            ).fetchall()
         return tuple(Event(*(row[key] for key in ("id", "at", "kind", "launch", "message"))) for row in rows)
