@@ -11,10 +11,12 @@ from daemon.launches import service
 from daemon.launches.launch import Launch
 from domain.serialization import to_json
 
+UNDER_WAY: dict[int | str, dict[str, Any]] = {200: {"description": "It is desired already"}}
+
 router = APIRouter(prefix="/v1/launches", route_class=StrictJSONRoute)
 
 
-@router.post("", status_code=202)
+@router.post("", status_code=202, responses=UNDER_WAY)
 async def post_launch(request: Request, response: Response, body: LaunchBody) -> Any:
     """Begins a launch, 202; 200 if the same one is desired already. Its progress reports the rest. With
     ``retune`` a launch that is already served is restarted, and its thread count measured again."""
@@ -24,14 +26,14 @@ async def post_launch(request: Request, response: Response, body: LaunchBody) ->
     return _accepted(response, launch, created=created)
 
 
-@router.post("/{name}/start", status_code=202)
+@router.post("/{name}/start", status_code=202, responses=UNDER_WAY)
 async def post_start(request: Request, response: Response, name: str) -> Any:
     """Serves it again with its model and options, 202; 200 if it is desired already."""
     launch, created = await service.start(app_of(request), name)
     return _accepted(response, launch, created=created)
 
 
-@router.post("/{name}/restart", status_code=202)
+@router.post("/{name}/restart", status_code=202, responses=UNDER_WAY)
 async def post_restart(request: Request, response: Response, name: str) -> Any:
     """Ends its engine and starts it again. It stays desired."""
     launch, created = await service.restart(app_of(request), name)

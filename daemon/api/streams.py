@@ -1,7 +1,7 @@
 """Streams: progress, events, logs. Each ends when the daemon stops."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
@@ -15,16 +15,21 @@ from domain.serialization import to_json
 NDJSON = "application/x-ndjson"
 MAX_ID = 2**63 - 1  # of a row in SQLite
 
+LINES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "JSON values, one a line", "content": {NDJSON: {}}}
+}
+TEXT: dict[int | str, dict[str, Any]] = {200: {"description": "Lines of text", "content": {"text/plain": {}}}}
+
 router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
 
 
-@router.get("/launches/{name}/progress")
+@router.get("/launches/{name}/progress", response_class=StreamingResponse, responses=LINES)
 async def get_progress(request: Request, name: str) -> StreamingResponse:
     """The lines of the current attempt, then those to come, until READY, FAILED or STOPPED."""
     return StreamingResponse(lines(service.get_progress(app_of(request), name).follow()), media_type=NDJSON)
 
 
-@router.get("/events")
+@router.get("/events", response_class=StreamingResponse, responses=LINES)
 async def get_events(
     request: Request,
     since: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
@@ -36,7 +41,7 @@ async def get_events(
     return StreamingResponse(lines(events), media_type=NDJSON)
 
 
-@router.get("/launches/{name}/log")
+@router.get("/launches/{name}/log", response_class=StreamingResponse, responses=TEXT)
 async def get_log(
     request: Request, name: str, lines: Annotated[int, Query(ge=0, le=100_000)] = 100, follow: bool = False
 ) -> StreamingResponse:

@@ -9,15 +9,17 @@ from fastapi.responses import StreamingResponse
 from daemon.api.bodies import AdoptBody, ModelBody, PinBody, PullBody, RoomBody
 from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
-from daemon.api.streams import NDJSON, lines
+from daemon.api.streams import LINES, NDJSON, lines
 from daemon.weights import pulls, service
 from daemon.weights.verify import verify
 from domain.serialization import to_json
 
+UNDER_WAY: dict[int | str, dict[str, Any]] = {200: {"description": "The same pull is under way"}}
+
 router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
 
 
-@router.post("/pulls", status_code=202)
+@router.post("/pulls", status_code=202, responses=UNDER_WAY)
 async def post_pull(request: Request, response: Response, body: PullBody) -> Any:
     """Begins a pull, 202; 200 where the same one is under way. Answers once it is stored: from then on it
     survives a restart. Its progress reports the rest."""
@@ -33,7 +35,7 @@ async def get_pulls(request: Request) -> Any:
     return to_json([pull.row() for pull in app_of(request).pulls.values()])
 
 
-@router.get("/pulls/{number}/progress")
+@router.get("/pulls/{number}/progress", response_class=StreamingResponse, responses=LINES)
 async def get_progress(request: Request, number: int) -> StreamingResponse:
     """The lines so far, then those to come, until DONE, FAILED or STOPPED."""
     return StreamingResponse(lines(pulls.get(app_of(request), number).progress.follow()), media_type=NDJSON)
@@ -69,7 +71,7 @@ async def post_gc(request: Request, body: RoomBody) -> Any:
     return to_json(await service.make_room(app_of(request), free_bytes=body.free_bytes, dry_run=body.dry_run))
 
 
-@router.get("/models/verify")
+@router.get("/models/verify", response_class=StreamingResponse, responses=LINES)
 async def get_verify(
     request: Request, model: Annotated[str | None, Query(max_length=4096)] = None
 ) -> StreamingResponse:
