@@ -21,7 +21,7 @@ from daemon.events.progress_log import ProgressLog
 from daemon.isolation import models
 from daemon.isolation.fork_server import ForkServer
 from daemon.isolation.models import RESOLVING, ModelSources
-from daemon.isolation.workers import Workers
+from daemon.isolation.workers import Limits, Workers
 from daemon.keyed_locks import KeyedLocks
 from daemon.launches.launch import Launch
 from daemon.launches.start.watch import Watch
@@ -56,21 +56,24 @@ from probes.system import boot_id as boot
 
 HUB_THREADS = 8  # searches at a time; of their own, so that a slow hub blocks no other thread pool
 ENGINE_THREADS = 4  # dry runs at a time
+MEASURING = Limits(deadline_s=30.0, cpu_s=60, at_once=1)  # its 1 GiB is not the daemon's
 IN_WORKERS = (
     "daemon.planning.computations",
     "daemon.planning.command_line",
+    "probes.benchmarks.memory",
     "huggingface_hub.hf_api",  # 0.2 s, which each worker that asks the hub would take
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What the daemon calls in other packages. ``resolve`` and ``write_replica`` run in workers; processes of
-    engines and downloads belong to the event loop; all else blocks and runs in threads."""
+    """What the daemon calls in other packages. ``resolve``, ``write_replica`` and ``measure_bandwidth`` run
+    in workers; processes of engines and downloads belong to the event loop; all else blocks and runs in
+    threads."""
 
     probe: Callable[[], Hardware]
     boot_id: Callable[[], str | None]
-    measure_bandwidth: Callable[[], float | None]
+    measure_bandwidth: Callable[[], Awaitable[float | None]]
     measure_read_rate: Callable[[], ReadRate | None]
     cpu_pressure: Callable[[], Pressure | None]
     ask_runtimes: Callable[[], Runtimes]
@@ -159,7 +162,9 @@ def real_adapters(settings: Settings, fork_server: ForkServer | None = None) -> 
             state=ProbeState(),
         ),
         boot_id=lambda: boot.read_boot_id(settings.sysroot),
-        measure_bandwidth=lambda: memory.measure(settings.sysroot),
+        measure_bandwidth=lambda: workers.run(
+            "measuring the RAM", memory.measure, settings.sysroot, limits=MEASURING
+        ),
         measure_read_rate=lambda: disk.measure(settings.sysroot, settings.models_dir),
         cpu_pressure=lambda: pressure.probe(settings.sysroot),
         ask_runtimes=lambda: runtimes.probe(settings.sysroot),

@@ -1,12 +1,16 @@
 """Benchmarks that run once a boot and whose results are stored: RAM bandwidth and read rate of the disk."""
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 
 from daemon.app import App
+from domain.errors import NodeError
 from domain.hardware import BandwidthSource, Hardware
 from domain.provenance import Certainty, Provenance
 from probes.benchmarks.disk import ReadRate
+
+log = logging.getLogger(__name__)
 
 BANDWIDTH = "ram_bandwidth_bytes_per_s"
 READ_RATE = "read_rate"
@@ -42,7 +46,11 @@ async def _measure_bandwidth(app: App) -> float | None:
         stored = await stored_bandwidth(app)  # measured while this call waited for the lock
         if stored is not None:
             return stored
-        measured = await asyncio.to_thread(app.adapters.measure_bandwidth)
+        try:
+            measured = await app.adapters.measure_bandwidth()
+        except NodeError as error:
+            log.warning("bandwidth of the RAM not measured: %s", error)
+            return None
         if measured is not None:
             await app.store.record(BANDWIDTH, measured, boot_id=app.boot_id)
         return measured

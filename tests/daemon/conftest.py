@@ -109,13 +109,17 @@ def fork_server() -> ForkServer:
     return server
 
 
+async def known_bandwidth() -> float:
+    return 20e9
+
+
 def fake_adapters(settings: Settings, launcher: FakeLauncher) -> Adapters:
     """The real adapters, with another engine, without the second of measuring RAM and disk, and without what
     else uses the CPUs of the test machine."""
     caps = Capabilities(LLAMA_CPP, str(FAKE), version="fake")
     return replace(
         real_adapters(settings, fork_server()),
-        measure_bandwidth=lambda: 20e9,
+        measure_bandwidth=known_bandwidth,
         measure_read_rate=lambda: ReadRate(2e9, of_weights=True),
         cpu_pressure=lambda: None,
         ask_runtimes=Runtimes,

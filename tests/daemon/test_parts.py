@@ -35,6 +35,7 @@ from domain.launch import Progress, Step
 from domain.plan import LaunchOptions
 from domain.serialization import to_json
 from launchers import query
+from tests.daemon.conftest import known_bandwidth
 from tests.daemon.state.test_store import PLAN
 from tests.rigs.trees import plant
 
@@ -174,7 +175,7 @@ async def test_an_engine_is_asked_again_once_the_devices_are_others(tmp_path: Pa
     question = ("cat", "/proc/sys/kernel/random/uuid")
     first = await asyncio.to_thread(query.answer, path, question)
     machines = iter((Hardware(), Hardware(), Hardware(gpus=(Gpu("x", "amd", "X"),))))
-    adapters = SimpleNamespace(probe=lambda: next(machines), engines=tuple, measure_bandwidth=lambda: None)
+    adapters = SimpleNamespace(probe=lambda: next(machines), engines=tuple, measure_bandwidth=known_bandwidth)
     store = await asyncio.to_thread(Store, tmp_path / "state.db")
     app = SimpleNamespace(
         adapters=adapters,

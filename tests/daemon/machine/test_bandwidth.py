@@ -13,7 +13,9 @@ from daemon.machine import bandwidth
 from daemon.state.store import Store
 from domain.hardware import BandwidthSource, Hardware, Memory, Storage
 from domain.provenance import Certainty
+from domain.units import MIB
 from probes.benchmarks.disk import ReadRate
+from tests.daemon.test_child import Child
 
 SEEN = Hardware(
     memory=Memory(bandwidth_bytes_per_s=51e9, peak_bandwidth_bytes_per_s=51e9), storage=Storage("/models")
@@ -32,7 +34,7 @@ class Bench:
         self.counted.append("disk")
         return self.rate
 
-    def measure_bandwidth(self) -> float | None:
+    async def measure_bandwidth(self) -> float | None:
         self.counted.append("RAM")
         return self.bandwidth_bytes_per_s
 
@@ -97,3 +99,15 @@ async def test_what_is_measured_leaves_the_peak_beside_it(store: Store) -> None:
     assert seen.peak_bandwidth_bytes_per_s == 51e9
     nothing = await bandwidth.with_benchmarks(app(store, Bench()), SEEN, None)
     assert nothing.memory == SEEN.memory
+
+
+def test_what_the_measurement_needs_is_not_the_daemons(tmp_path: Path) -> None:
+    child = Child(tmp_path).up()
+    try:
+        source = child.get("/v1/probe")["memory"]["bandwidth_source"]
+        status = Path("/proc", str(child.process.pid), "status").read_text()
+    finally:
+        child.end()
+    peak_bytes = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    assert source == "measured"
+    assert peak_bytes < 128 * MIB

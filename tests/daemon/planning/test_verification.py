@@ -22,7 +22,7 @@ from launchers import llama_cpp
 from launchers.base import Capabilities
 from launchers.llama_cpp import dry_run
 from launchers.llama_cpp.dry_run import DeviceUsage, DryRunReport
-from tests.daemon.conftest import Running, fork_server
+from tests.daemon.conftest import Running, fork_server, known_bandwidth
 
 CONTEXT = 8192  # what the model was trained for, and what a plan takes without a wish
 
@@ -222,7 +222,7 @@ async def test_a_plan_stands_where_no_replica_can_be_written(
 async def test_a_real_launch_is_checked_before_and_measured_after(
     daemon: Running, settings: Settings, smollm2: Path
 ) -> None:
-    real = replace(real_adapters(settings, fork_server()), measure_bandwidth=lambda: 20e9)
+    real = replace(real_adapters(settings, fork_server()), measure_bandwidth=known_bandwidth)
     asked: list[Weights] = []
 
     async def replica(weights: Weights, folder: Path) -> Path:
