@@ -11,6 +11,7 @@ EXIT_STATUS = {
     "busy": FAILED,
     "not_permitted": FAILED,
     "state_failed": FAILED,
+    "worker_lost": FAILED,
     "bad_usage": 2,
     "bad_config": 2,
     "unknown_model": 3,

@@ -13,6 +13,7 @@ NodeError
   NotPermittedError      not_permitted      someone else may do that, not who asks
   BusyError              busy               another daemon or launch holds what is needed
   DaemonGoneError        daemon_gone        node-ctl finds no daemon
+  WorkerLostError        worker_lost        the process that worked on it was ended by somebody else
   StateError             state_failed       the daemon's own state could not be read or written
 
 Codes are turned into HTTP status (daemon/api) and exit status (ctl) at those two edges only.
@@ -135,6 +136,12 @@ class BusyError(NodeError):
 
 class DaemonGoneError(NodeError):
     code = "daemon_gone"
+
+
+class WorkerLostError(NodeError):
+    """Not the fault of what was asked: the same may succeed when it is asked again."""
+
+    code = "worker_lost"
 
 
 class StateError(NodeError):

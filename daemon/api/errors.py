@@ -25,6 +25,7 @@ STATUS: dict[type[errors.NodeError], int] = {
     errors.DoesNotFitError: 409,
     errors.NotPermittedError: 403,
     errors.BusyError: 423,
+    errors.WorkerLostError: 503,
     errors.DownloadError: 502,
     errors.DiskFullError: 507,
     errors.EngineError: 502,

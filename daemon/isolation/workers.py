@@ -6,25 +6,28 @@ and API stay in the daemon's process, and share neither threads nor a lock with 
 """
 
 import asyncio
+import logging
 import os
 import pickle
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from daemon.isolation.ended import TRY_AGAIN, count_oom_kills, died, over
 from daemon.isolation.fork_server import ForkServer
 from daemon.isolation.task import Call
 from daemon.isolation.wire import ENDED, LENGTH, MAX_MESSAGE_BYTES, REPLY, USAGE, Outcome, Usage, load
 from domain.anonymize import without_secrets
-from domain.errors import BadModelError, NodeError
+from domain.errors import NodeError, WorkerLostError
 from domain.units import GIB, gib
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 USAGE_WITHIN_S = 2.0  # a worker that was told to end has this long to be gone
-HINT = "no model of its kind needs that much; if an engine serves it, report it: node-ctl doctor --report"
+RETRY_DELAYS_S = (0.0, 0.1, 0.5, 2.0)  # where the fork server was killed with a worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,7 @@ class Limits:
     memory_bytes: int = GIB
 
 
-class WorkerLimitError(BadModelError):
-    """A worker took more time or memory than it may."""
-
-
-class _ForkServerGoneError(RuntimeError):
+class _ForkServerGoneError(Exception):
     """A worker vanished, and nobody is there who could say how it ended."""
 
 
@@ -66,14 +65,12 @@ class Workers:
         names the work in errors, as in "planning gemma". Cancelling the caller ends the work.
 
         Raises: what ``function`` raises of NodeError; WorkerLimitError with the time and memory it took;
-        RuntimeError with the worker's traceback for anything else."""
+        WorkerLostError where somebody else ended it; RuntimeError with the worker's traceback for anything
+        else."""
         call = Call(function, args, limits.cpu_s, limits.memory_bytes, dict(os.environ))
         async with self._slots.setdefault(limits, asyncio.Semaphore(limits.at_once)):
             message = await asyncio.to_thread(pickle.dumps, call, pickle.HIGHEST_PROTOCOL)
-            try:
-                outcome, value = await self._call(what, message, limits)
-            except _ForkServerGoneError:  # with all its workers; the next fork starts it again
-                outcome, value = await self._call(what, message, limits)
+            outcome, value = await self._answer(what, message, limits)
         if outcome == Outcome.RESULT:
             result: T = value
             return result
@@ -81,7 +78,24 @@ class Workers:
             raise value
         raise RuntimeError(without_secrets(f"{what} broke in a worker:\n{value}"))
 
+    async def _answer(self, what: str, message: bytes, limits: Limits) -> tuple[str, Any]:
+        """Of the first worker that does not end with the fork server, which each fork starts again."""
+        why = ""
+        for delay_s in (*RETRY_DELAYS_S, None):
+            try:
+                return await self._call(what, message, limits)
+            except (_ForkServerGoneError, OSError) as error:
+                why = str(error)
+                log.warning("no answer of a worker: %s", error)
+            if delay_s is not None:
+                await asyncio.sleep(delay_s)
+        raise WorkerLostError(
+            f"{what} was tried {len(RETRY_DELAYS_S) + 1} times: {why}",
+            hint=TRY_AGAIN,
+        )
+
     async def _call(self, what: str, message: bytes, limits: Limits) -> tuple[str, Any]:
+        oom_kills = await asyncio.to_thread(count_oom_kills)
         connection = await asyncio.to_thread(self._server.fork)
         reader, writer = await asyncio.open_connection(sock=connection)
         try:
@@ -93,15 +107,16 @@ class Workers:
                         await writer.drain()
                     reply, usage = await _read_reply(reader)
             except TimeoutError:
-                raise _over(what, f"after {limits.deadline_s:g} s", await _ended(reader, writer)) from None
+                raise over(what, f"after {limits.deadline_s:g} s", await _ended(reader, writer)) from None
             if usage is not None:
-                raise _died(what, usage, limits)
+                oom_kills = await asyncio.to_thread(count_oom_kills) - oom_kills
+                raise died(what, usage, cpu_s=limits.cpu_s, oom_kills=oom_kills)
             if reply is None:
-                raise _ForkServerGoneError(f"{what} was ended with the fork server")
+                raise _ForkServerGoneError("the fork server was ended, and its workers with it")
             outcome, value = await asyncio.to_thread(load, reply)
             if outcome == Outcome.NO_MEMORY:
                 allowed = f"because it needed more than {gib(limits.memory_bytes)}"
-                raise _over(what, allowed, await _ended(reader, writer))
+                raise over(what, allowed, await _ended(reader, writer))
             return outcome, value
         finally:
             writer.close()
@@ -132,15 +147,3 @@ async def _ended(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         if at == len(rest) - USAGE.size - 1:
             return Usage(*USAGE.unpack(rest[at + 1 :]))
     return None
-
-
-def _over(what: str, why: str, usage: Usage | None) -> WorkerLimitError:
-    used = f" ({usage.cpu_s:.1f} s of CPU time, {gib(usage.peak_bytes)})" if usage else ""
-    return WorkerLimitError(f"{what} was ended {why}{used}", hint=HINT)
-
-
-def _died(what: str, usage: Usage, limits: Limits) -> WorkerLimitError:
-    if usage.exit_code == -signal.SIGXCPU:
-        return _over(what, f"after {limits.cpu_s} s of CPU time", usage)
-    how = f"by the system with status {usage.exit_code}, most likely for lack of memory"
-    return _over(what, how, usage)

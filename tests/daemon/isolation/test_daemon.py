@@ -1,12 +1,15 @@
 """A daemon whose plans don't end: they are refused, and nothing else waits for them."""
 
 import asyncio
+import errno
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
+from daemon.isolation import workers
+from daemon.isolation.fork_server import ForkServer
 from daemon.isolation.workers import Limits
 from daemon.planning import computations
 from tests.daemon.conftest import Running
@@ -43,3 +46,22 @@ async def test_an_engine_is_started_again_while_plans_do_not_end(
         assert not any(plan.done() for plan in plans)
         for plan in plans:
             plan.cancel()
+
+
+async def test_a_plan_whose_worker_is_lost_is_asked_again_later(
+    daemon: Running, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "RETRY_DELAYS_S", ())
+    async with daemon() as api:
+        with monkeypatch.context() as broken:
+            broken.setattr(ForkServer, "fork", no_process)
+            answer = await api.post("/v1/plan", model=str(smollm2))
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (503, "worker_lost")
+        assert "Resource temporarily unavailable" in error["message"]
+        assert "try again" in error["hint"]
+        assert (await api.post("/v1/plan", model=str(smollm2))).status_code == 200
+
+
+def no_process(server: ForkServer) -> None:
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))

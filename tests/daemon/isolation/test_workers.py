@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.isolation import workers as isolation_workers
+from daemon.isolation.ended import WorkerLimitError
 from daemon.isolation.fork_server import ForkServer
-from daemon.isolation.workers import Limits, WorkerLimitError, Workers
-from domain.errors import DoesNotFitError
+from daemon.isolation.workers import Limits, Workers
+from domain.errors import DoesNotFitError, WorkerLostError
 from domain.hardware import MemoryKind
 from domain.model import Tensor
 from domain.units import MIB
@@ -81,8 +83,29 @@ async def test_memory_has_a_limit(workers: Workers):
 
 
 async def test_a_worker_that_dies_is_told(workers: Workers):
-    with pytest.raises(WorkerLimitError, match="status -6"):
+    with pytest.raises(
+        WorkerLimitError, match=r"reading m crashed with SIGABRT \(\d+\.\d s of CPU time, \d+"
+    ):
         await workers.run("reading m", work.die, limits=LONG)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_worker_that_somebody_ends_is_no_fault_of_what_it_read(
+    workers: Workers, number: signal.Signals
+):
+    said = rf"reading m was ended by {number.name} from outside \(\d+\.\d s of CPU time, \d+"
+    with pytest.raises(WorkerLostError, match=said):
+        await workers.run("reading m", work.end_by, number, limits=LONG)
+
+
+async def test_a_worker_that_the_kernel_ends_for_memory_says_so(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    counts = iter((2, 3))
+    monkeypatch.setattr(isolation_workers, "count_oom_kills", lambda: next(counts))
+    with pytest.raises(WorkerLostError, match=r"killed by the kernel, out of memory \(.*B\)") as caught:
+        await workers.run("reading m", work.end_by, signal.SIGKILL, limits=LONG)
+    assert "node-ctl stop" in caught.value.hint
 
 
 async def test_a_caller_that_goes_away_ends_the_work(workers: Workers, tmp_path: Path):
@@ -100,6 +123,18 @@ async def test_a_fork_server_that_was_killed_is_started_again(workers: Workers, 
     assert await workers.run("adding", work.add, 2, 3, limits=LONG) == 5
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
+    assert await workers.run("adding", work.add, 3, 3, limits=LONG) == 6
+
+
+async def test_a_fork_server_that_is_killed_each_time_is_told_and_comes_back(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(isolation_workers, "RETRY_DELAYS_S", (0.0, 0.01))
+    with pytest.raises(
+        WorkerLostError, match=r"planning m was tried 3 times: the fork server was ended"
+    ) as caught:
+        await workers.run("planning m", work.end_the_fork_server, limits=LONG)
+    assert "try again" in caught.value.hint
     assert await workers.run("adding", work.add, 3, 3, limits=LONG) == 6
 
 

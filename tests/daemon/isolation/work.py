@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def multiply_long_numbers() -> int:
 
 def fill_memory() -> int:
     return len(bytearray(8 << 30))
+
+
+def end_by(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(600)
+
+
+def end_the_fork_server() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die() -> None:
