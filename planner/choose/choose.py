@@ -44,9 +44,9 @@ def plan(
     calibration: Calibration = UNCALIBRATED,
     reserve: Reserve = DEFAULT_RESERVE,
 ) -> Plan:
-    """Raises: DoesNotFitError with the bytes and what would fit; UsageError for a quality that no quant has,
-    a context that the model was not trained for, a speed that is out of reach, or an engine that can't run
-    here; UnknownModelError if there are no weights."""
+    """Raises: DoesNotFitError with the bytes and what would fit; UsageError for a context that the model was
+    not trained for, a speed that is out of reach, or an engine that can't run here; UnknownModelError for a
+    quality that no quant has, and if there are no weights."""
     choice = choose_engines(name, models, hardware, options)
     selectable = quality.filter_by_quality(choice.selectable, options.quality)
     check_context(name, selectable, options)

@@ -1,6 +1,6 @@
 """The quality of quants: how much they lose, and which are acceptable."""
 
-from domain.errors import UsageError
+from domain.errors import UnknownModelError
 from domain.model import ResolvedModel
 from domain.suggestions import near, quants_by_size
 from planner.engine import ENGINES
@@ -23,7 +23,7 @@ def loss(model: ResolvedModel) -> float:
 def filter_by_quality(models: tuple[ResolvedModel, ...], quality: str | None) -> tuple[ResolvedModel, ...]:
     """The models with the named quant, or of at least the named level.
 
-    Raises: UsageError with the quants that there are."""
+    Raises: UnknownModelError with the quants that there are, as for one that follows the model's name."""
     if quality is None:
         return models
     if quality.lower() in QUALITY_LEVELS:
@@ -36,11 +36,14 @@ def filter_by_quality(models: tuple[ResolvedModel, ...], quality: str | None) ->
     return matching
 
 
-def _unknown_quality(models: tuple[ResolvedModel, ...], quality: str) -> UsageError:
+def _unknown_quality(models: tuple[ResolvedModel, ...], quality: str) -> UnknownModelError:
     sizes = {model.weights.quant: model.weights.size_bytes for model in models}
     meant = near(quality, (*sizes, *QUALITY_LEVELS))
     guess = f"did you mean {', '.join(meant)}? " if meant else ""
     hint = (
         f"{guess}{'Give' if meant else 'give'} one of {quants_by_size(sizes)}, or {', '.join(QUALITY_LEVELS)}"
     )
-    return UsageError(f"there is no quant {quality}", hint=hint)
+    what = f"{models[0].weights.repo}: there is no quant {quality}"
+    error = UnknownModelError(quality, near=meant, what=what)
+    error.hint = hint
+    return error

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.errors import DoesNotFitError, UnknownModelError, UsageError
+from domain.errors import DoesNotFitError, UnknownModelError
 from domain.hardware import Hardware
 from domain.model import Chat
 from domain.plan import HOST, LaunchOptions, LlamaFlags, Plan
@@ -260,7 +260,7 @@ def test_the_prompt_cache_leaves_room() -> None:
 def test_quality_by_name_or_by_word() -> None:
     assert plan("a model", LLAMA, build.CARD_24, LaunchOptions(quality="q4_k_m")).weights.quant == "Q4_K_M"
     assert plan("a model", LLAMA, build.CARD_24, LaunchOptions(quality="high")).weights.quant == "Q8_0"
-    with pytest.raises(UsageError, match="no quant IQ1_S"):
+    with pytest.raises(UnknownModelError, match="there is no quant IQ1_S"):
         plan("a model", LLAMA, build.CARD_24, LaunchOptions(quality="IQ1_S"))
 
 
