@@ -13,6 +13,7 @@ from itertools import accumulate
 
 from domain.model import ModelShape, Tensor
 from domain.plan import LlamaFlags
+from planner.llama_cpp.tensor_patterns import TensorPattern
 from planner.machine.devices import Device
 from planner.model.hparams import Hparams
 
@@ -133,19 +134,20 @@ def _free_bytes(device: Device) -> int | None:
     return device.gpu.memory_total_bytes if free_bytes is None else free_bytes
 
 
-Rule = tuple[re.Pattern[str], int]
+Rule = tuple[TensorPattern, int]
 
 
 def override_rules(flags: LlamaFlags, devices: Sequence[Device]) -> tuple[Rule, ...]:
     """-ot pairs in the order of the command line, then the experts that stay on the CPU."""
     rules = [
-        (re.compile(pattern), _buffer_device(name, devices, flags.rpc)) for pattern, name in flags.overrides
+        (TensorPattern(pattern), _buffer_device(name, devices, flags.rpc))
+        for pattern, name in flags.overrides
     ]
     if flags.cpu_moe:
-        rules.append((re.compile(EXPERT_TENSORS), HOST_ID))
+        rules.append((TensorPattern(EXPERT_TENSORS), HOST_ID))
     elif flags.n_cpu_moe:
         numbers = "|".join(str(number) for number in range(flags.n_cpu_moe))
-        rules.append((re.compile(rf"blk\.({numbers}){EXPERT_TENSORS}"), HOST_ID))
+        rules.append((TensorPattern(rf"blk\.({numbers}){EXPERT_TENSORS}"), HOST_ID))
     return tuple(rules)
 
 
@@ -174,7 +176,7 @@ def _device_of(name: str, layer_device: Sequence[int], output: int, rules: Seque
 
 def _overridden(name: str, rules: Sequence[Rule], default_device: int) -> int:
     for pattern, device in rules:
-        if pattern.search(name):
+        if pattern.is_in(name):
             return device
     return default_device
 

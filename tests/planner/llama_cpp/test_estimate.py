@@ -1,10 +1,11 @@
 """Single rules of an estimate: placement, caches, what the host holds, pools, builds, speed unknown."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from domain.errors import BadModelError
+from domain.errors import BadModelError, UsageError
 from domain.hardware import Hardware, InstalledEngine
 from domain.model import ModelShape
 from domain.plan import HOST, DeviceMemory
@@ -15,6 +16,7 @@ from planner.llama_cpp.estimate import estimate
 from planner.machine.devices import llama_cpp_build
 from tests.planner import build
 
+NEVER_ENDING = "^((.+)+)+!"  # for what looks at every way to divide a name
 LLAMA = build.shape("llama-3.1-8b", "Q4_K_M")
 MOE = build.shape("qwen3-30b-a3b", "Q4_K_M")
 ONE, TWO = build.assumed_gpus(1), build.assumed_gpus(2)
@@ -47,6 +49,27 @@ def test_an_override_moves_what_it_names() -> None:
         < plain["GPU0"].weights_bytes - moved["GPU0"].weights_bytes
         == (moved[HOST].weights_bytes - plain[HOST].weights_bytes)
     )
+
+
+def test_an_override_that_would_take_for_ever_is_looked_up_at_once() -> None:
+    plain = rows(LLAMA, "-ngl 999 -c 4096 -np 1", ONE)
+    assert rows(LLAMA, f"-ngl 999 -c 4096 -np 1 -ot {NEVER_ENDING}=CPU", ONE) == plain
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        pytest.param("blk.(0", "missing )", id="no pattern"),
+        pytest.param("(?!blk).*", "invalid perl operator", id="look-ahead"),
+        pytest.param(r"(a)\1", "invalid escape sequence", id="back-reference"),
+        pytest.param("((a{999}){999}){999}", "repetition", id="too large"),
+    ],
+)
+def test_an_override_that_can_not_be_matched_in_linear_time_is_refused(pattern: str, why: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"-ot {pattern}: ")) as caught:
+        rows(LLAMA, f"-ngl 999 -c 4096 -np 1 -ot {pattern}=CPU", ONE)
+    assert why in str(caught.value)
+    assert "linear time" in caught.value.hint
 
 
 def test_all_experts_on_the_cpu_are_the_experts_of_all_layers() -> None:
