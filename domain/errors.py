@@ -26,6 +26,7 @@ from domain.text import printable
 from domain.units import gib
 
 NOTHING_NEAR = "node-ctl search WORDS finds models on the hub; a path, a URL or owner/repo works, too"
+MESSAGE_CHARS = 16 * 1024
 OUTPUT_CHARS = 400  # of an engine's output: enough to say why without filling the screen
 
 
@@ -37,7 +38,7 @@ class NodeError(Exception):
     code = "failed"
 
     def __init__(self, message: str, *, hint: str = "", engine_output: str = "") -> None:
-        super().__init__(printable(without_secrets(message)))
+        super().__init__(printable(without_secrets(message[:MESSAGE_CHARS])))
         self.hint = printable(without_secrets(hint))
         output = printable(without_secrets(engine_output))
         self.engine_output = output if len(output) <= OUTPUT_CHARS else f"{output[:OUTPUT_CHARS]}..."

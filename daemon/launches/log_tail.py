@@ -1,4 +1,5 @@
-"""The last lines of a log, then new ones, across rotations. In chunks, because a line may have any length."""
+"""The last lines of a log, then new ones, across rotations. In chunks, because a line may have any length; a
+reader gets the first MAX_LINE_BYTES of each."""
 
 import asyncio
 import os
@@ -10,24 +11,49 @@ from daemon.events.broadcast import Broadcast
 
 POLL_S = 0.25
 CHUNK_BYTES = 64 * 1024
+MAX_LINE_BYTES = 16 * 1024
+CUT = b" [...]"
+
+
+class LineCutter:
+    """Cuts long lines of a text that comes in chunks."""
+
+    def __init__(self) -> None:
+        self._line_bytes = 0  # of the line at the end of the last chunk
+
+    def cut(self, chunk: bytes) -> bytes:
+        first, *others = chunk.split(b"\n")
+        kept = [self._cut(first)]
+        for line in others:
+            self._line_bytes = 0
+            kept += (b"\n", self._cut(line))
+        return b"".join(kept)
+
+    def _cut(self, part: bytes) -> bytes:
+        before, self._line_bytes = self._line_bytes, self._line_bytes + len(part)
+        if self._line_bytes <= MAX_LINE_BYTES:
+            return part
+        return part[: MAX_LINE_BYTES - before] + CUT if before <= MAX_LINE_BYTES else b""
 
 
 async def read(path: Path, lines: int, *, follow: bool, ended: Broadcast) -> AsyncIterator[bytes]:
     """Chunks of the log. One that does not exist yet is empty. Following ends with the daemon."""
+    cutter = LineCutter()
     position, end = await asyncio.to_thread(last_lines, path, lines)
     while position < end:
         text = await asyncio.to_thread(_read, path, position, end - position)
         if not text:
             break
         position += len(text)
-        yield text
+        if kept := cutter.cut(text):
+            yield kept
     ending = asyncio.ensure_future(ended.wait())
     try:
         while follow and not ended.closed:
             text, end = await asyncio.to_thread(_since, path, end)
-            if text:
-                yield text
-            else:
+            if kept := cutter.cut(text):
+                yield kept
+            elif not text:
                 await asyncio.wait({ending}, timeout=POLL_S)
     finally:
         ending.cancel()
@@ -50,7 +76,7 @@ def text_of(path: Path, lines: int, most_bytes: int) -> bytes:
     text = b""
     while len(text) < end - begin and (chunk := _read(path, begin + len(text), end - begin - len(text))):
         text += chunk
-    return text
+    return LineCutter().cut(text)
 
 
 def _begin_of_last(file: BinaryIO, end: int, lines: int) -> int:

@@ -5,6 +5,7 @@ from daemon.state.records import Event, now
 from domain.text import printable
 
 EVENTS_MAX = 10_000
+MESSAGE_CHARS = 16 * 1024
 
 
 class EventTable:
@@ -14,7 +15,7 @@ class EventTable:
         self._database = database
 
     def append(self, kind: str, message: str, launch: str | None = None) -> Event:
-        at, message = now(), printable(message)
+        at, message = now(), printable(message[:MESSAGE_CHARS])
         with self._database.writing() as db:
             done = db.execute(
                 "INSERT INTO events (at, kind, launch, message) VALUES (?, ?, ?, ?)",

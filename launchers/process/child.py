@@ -22,7 +22,8 @@ from launchers.process.spawn import reap, spawn
 
 log = logging.getLogger(__name__)
 
-TICK_S = 5.0  # how often the log's size and the kernel's counter of OOM kills are checked
+TICK_S = 5.0  # how often the kernel's counter of OOM kills is checked
+LOG_TICK_S = 1.0  # and how often the log's size: an engine can write gigabytes a second
 OOM_WINDOW_S = 30.0  # an OOM kill of one process ends the whole engine within that time (vLLM: 5 s)
 STRAGGLE_S = 2.0  # after the leader's end, for the others to end by themselves
 CLEAR_POLL_S = (0.05, 1.0)  # the first and the longest pause between looks at what the leader left
@@ -165,8 +166,7 @@ class Child:
     async def _watch_until_gone(self) -> Exit:
         while not self._dead.is_set():
             await asyncio.to_thread(self._check)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._dead.wait(), TICK_S)
+            await self._until_next_check()
         oom_killed = await asyncio.to_thread(self._oom_killed)
         await self._clear_session()
         async with self._pid_lock:
@@ -177,6 +177,13 @@ class Child:
         )
         log.info("engine ended: pid=%d %s", self.identity.pid, ended)
         return ended
+
+    async def _until_next_check(self) -> None:
+        for _ in range(max(1, round(TICK_S / LOG_TICK_S))):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._dead.wait(), min(TICK_S, LOG_TICK_S))
+                return
+            await asyncio.to_thread(self._bound_log)
 
     async def _clear_session(self) -> None:
         """Kills what the leader left, because a worker holds gigabytes that nobody would free. Returns when
@@ -197,17 +204,20 @@ class Child:
     def _check(self) -> None:
         """Blocking: bounds the log and notes what can't be read after the end: the count of OOM kills, and
         the shared memory that a killed engine would leave. Errors do not end the watch."""
-        try:
-            if logfile.bound(self.log_path, self._limit_bytes):
-                self.log_start = 0
-        except OSError as error:
-            log.warning("log not bounded: pid=%d file=%s error=%s", self.identity.pid, self.log_path, error)
+        self._bound_log()
         try:
             self._note_leftovers()
             counter = procfs.oom_counter(self.identity.pid)
             self._oom_kills.append((counter, None if counter is None else procfs.oom_kills(counter)))
         except OSError as error:
             log.warning("engine not checked: pid=%d error=%s", self.identity.pid, error)
+
+    def _bound_log(self) -> None:
+        try:
+            if logfile.bound(self.log_path, self._limit_bytes):
+                self.log_start = 0
+        except OSError as error:
+            log.warning("log not bounded: pid=%d file=%s error=%s", self.identity.pid, self.log_path, error)
 
     def _note_leftovers(self) -> None:
         if patterns := self.command.stop.shared_memory:

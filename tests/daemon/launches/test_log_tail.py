@@ -1,8 +1,9 @@
 """``logs -n``: the last lines whatever their length, in chunks that fit in memory."""
 
+import asyncio
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.events.broadcast import Broadcast
@@ -13,13 +14,41 @@ async def tail(path: Path, lines: int) -> list[bytes]:
     return [part async for part in log_tail.read(path, lines, follow=False, ended=Broadcast())]
 
 
-async def test_a_line_longer_than_a_chunk_is_shown_whole_and_in_chunks(tmp_path: Path) -> None:
+async def test_of_a_long_line_a_reader_gets_the_first_16_kib(tmp_path: Path) -> None:
     path = tmp_path / "engine.log"
-    line = b"BEGIN " + b"x" * (3 * log_tail.CHUNK_BYTES) + b" END\n"
-    path.write_bytes(b"first\n" + line)
-    parts = await tail(path, 1)
-    assert b"".join(parts) == line
+    line = b"BEGIN " + b"x" * (3 * log_tail.CHUNK_BYTES)
+    path.write_bytes(b"first\n" + line + b"\nlast\n")
+    parts = await tail(path, 2)
+    assert b"".join(parts) == line[: 16 * 1024] + b" [...]\nlast\n"
     assert max(map(len, parts)) <= log_tail.CHUNK_BYTES
+    assert await asyncio.to_thread(log_tail.text_of, path, 2, 200_000) == b"".join(parts)
+
+
+async def test_a_line_that_never_ends_is_cut_while_it_is_followed(tmp_path: Path) -> None:
+    path, ended = tmp_path / "engine.log", Broadcast()
+    path.write_bytes(b"A" * 20_000)
+    following = log_tail.read(path, 1, follow=True, ended=ended)
+    assert await anext(following) == b"A" * 16_384 + b" [...]"
+    with path.open("ab") as engine:
+        engine.write(b"A" * 1_000_000 + b"\nnext\n")
+    assert await anext(following) == b"\nnext\n"
+    ended.close()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.binary(max_size=12).map(lambda text: text.replace(b"x", b"\n"))),
+    st.integers(1, 9),
+)
+def test_lines_are_cut_alike_whatever_the_chunks(chunks: list[bytes], most: int) -> None:
+    usual, log_tail.MAX_LINE_BYTES = log_tail.MAX_LINE_BYTES, most
+    try:
+        cutter = log_tail.LineCutter()
+        cut = b"".join(cutter.cut(chunk) for chunk in chunks)
+    finally:
+        log_tail.MAX_LINE_BYTES = usual
+    lines = b"".join(chunks).split(b"\n")
+    assert cut == b"\n".join(line if len(line) <= most else line[:most] + b" [...]" for line in lines)
 
 
 async def test_many_long_lines_are_all_shown(tmp_path: Path) -> None:
@@ -34,6 +63,7 @@ async def test_many_long_lines_are_all_shown(tmp_path: Path) -> None:
 LINES = st.lists(st.binary(max_size=20).map(lambda text: text.replace(b"\n", b".")), max_size=12)
 
 
+@settings(deadline=None)
 @given(written=LINES, wanted=st.integers(0, 14), ends=st.booleans(), chunk=st.integers(1, 9))
 def test_the_last_lines_are_those_of_splitlines(
     tmp_path_factory, written: list[bytes], wanted: int, ends: bool, chunk: int
