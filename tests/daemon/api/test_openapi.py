@@ -63,6 +63,7 @@ def test_whatever_is_asked_gets_a_declared_answer(child: Child) -> None:
             for mode in MODES:
                 count = (REQUESTS or USUAL_REQUESTS) // len(operations) // len(MODES)
                 ask(http, operation, mode, count, asked)
+            print(asked.total(), operation.method.upper(), operation.path, flush=True)
         assert http.get(f"{URL}/v1/status").json()["pid"] == child.process.pid
     print(sum(asked.values()), "requests, answers by status:", dict(sorted(asked.items())))
 
@@ -85,7 +86,7 @@ def ask(
         may_change = mode is GenerationMode.POSITIVE and isinstance(case.body, dict)
         if may_change and case.path in READ_ONLY and asked.total() % 2:
             case.body["model"] = REPO
-        response = case.call(base_url=URL, session=http)
+        response = case.call(base_url=URL, session=http, timeout=300)
         asked[response.status_code] += 1
         case.validate_response(response, excluded_checks=needless_checks(response))
 
