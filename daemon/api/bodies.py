@@ -22,7 +22,7 @@ Word = Annotated[str, Field(max_length=256, pattern=NO_NUL)]
 
 
 class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)  # true is no number, and "1" is none
 
 
 class OptionsBody(Body):
