@@ -26,6 +26,7 @@ from daemon.keyed_locks import KeyedLocks
 from daemon.launches.launch import Launch
 from daemon.launches.start.watch import Watch
 from daemon.machine.cache import HardwareCache
+from daemon.quarantine.in_flight import InFlight
 from daemon.resources.lease_holder import own_leases
 from daemon.resources.ledger import Ledger
 from daemon.state.records import now
@@ -104,7 +105,8 @@ class App:
     """One daemon. ``measuring_lock``: one measurement at a time loads the machine. ``verification_locks``: a
     plan is verified once for all concurrent callers. ``hub_threads`` search the hub, ``engine_threads`` wait
     for dry runs; ``pull_planning`` limits how many pulls are planned at a time. ``refused``: the progress of
-    the last try, by name, of launches that failed before they had a plan. ``loaded`` holds the origins of
+    the last try, by name, of launches that failed before they had a plan. ``survivors_known``: the engines of
+    the previous daemon are found, nothing of a launch begins before. ``loaded`` holds the origins of
     ``settings``, ``leases`` what other daemons use of the same folder of models; ``lease_lock``: the lease is
     renewed once at a time."""
 
@@ -114,6 +116,7 @@ class App:
     catalogue: Mapping[str, KnownModel]
     sources: ModelSources
     events: EventLog
+    in_flight: InFlight
     loaded: Loaded
     leases: Leases
     lease_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -121,6 +124,7 @@ class App:
     boot_id: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
     launches: dict[str, Launch] = field(default_factory=dict)
+    survivors_known: asyncio.Event = field(default_factory=asyncio.Event)
     refused: dict[str, ProgressLog] = field(default_factory=dict)
     hardware_cache: HardwareCache = field(default_factory=HardwareCache)
     measuring_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -209,6 +213,7 @@ def build_app(settings: Settings, store: Store, adapters: Adapters, loaded: Load
             dict(catalogue), settings.models_dir, settings.state_dir / "seen", tuple(settings.places)
         ),
         events=EventLog(store),
+        in_flight=InFlight(store, boot_id),
         loaded=loaded or Loaded(settings),
         leases=own_leases(settings, boot_id),
         boot_id=boot_id,

@@ -1,8 +1,7 @@
 """Scheduled jobs: which function runs how often. The functions themselves know no scheduler."""
 
-import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 
@@ -11,9 +10,13 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from catalog.local.leases import RENEW_S
 from daemon.app import App
+from daemon.interruption import is_end_of_task
 from daemon.launches import persistence
-from daemon.machine import bandwidth, disk_space, snapshot
+from daemon.machine import disk_space, snapshot
 from daemon.weights import leases
+from domain.errors import NodeError
+
+log = logging.getLogger(__name__)
 
 
 def scheduler(app: App) -> AsyncIOScheduler:
@@ -22,16 +25,13 @@ def scheduler(app: App) -> AsyncIOScheduler:
         timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
     every = IntervalTrigger(seconds=int(max(1, app.settings.probe_interval_s)), timezone="UTC")
-    at_once = datetime.now(UTC)  # so that the first request after a start is answered as fast as the next
-    jobs.add_job(stoppable(snapshot.refresh), every, args=[app], id="refresh-hardware", next_run_time=at_once)
-    jobs.add_job(
-        stoppable(bandwidth.measure_read_rate), args=[app], id="measure-read-rate", next_run_time=at_once
-    )
-    jobs.add_job(stoppable(persistence.flush), every, args=[app], id="flush-state")
-    jobs.add_job(stoppable(_copy_state), every, args=[app], id="copy-state", next_run_time=at_once)
+    at_once = datetime.now(UTC)
+    jobs.add_job(reported(snapshot.refresh), every, args=[app], id="refresh-hardware")
+    jobs.add_job(reported(persistence.flush), every, args=[app], id="flush-state")
+    jobs.add_job(reported(_copy_state), every, args=[app], id="copy-state", next_run_time=at_once)
     renewing = IntervalTrigger(seconds=int(RENEW_S), timezone="UTC")
-    jobs.add_job(stoppable(leases.renew), renewing, args=[app], id="renew-lease")
-    jobs.add_job(stoppable(disk_space.check_disks), every, args=[app], id="watch-disk")
+    jobs.add_job(reported(leases.renew), renewing, args=[app], id="renew-lease")
+    jobs.add_job(reported(disk_space.check_disks), every, args=[app], id="watch-disk")
     return jobs
 
 
@@ -39,13 +39,26 @@ async def _copy_state(app: App) -> None:
     await app.store.copies.refresh()
 
 
-def stoppable(job: Callable[[App], Awaitable[object]]) -> Callable[[App], Awaitable[None]]:
-    """``job`` without its CancelledError: the scheduler cancels running jobs when it ends, and would log each
-    as an error with a traceback."""
+def reported(job: Callable[[App], Awaitable[object]]) -> Callable[[App], Awaitable[None]]:
+    """``job``, whose failures are events: one for each that follows a success. Without its CancelledError:
+    the scheduler cancels running jobs when it ends, and would log each as an error with a traceback."""
+    failing = False
 
     @wraps(job)
     async def run(app: App) -> None:
-        with suppress(asyncio.CancelledError):
+        nonlocal failing
+        try:
             await job(app)
+            failing = False
+        except BaseException as bug:  # whatever it is, the job runs again
+            if is_end_of_task(bug):
+                return
+            if isinstance(bug, NodeError):
+                log.warning("job failed: %s %s", job.__name__, bug.in_full)
+            else:
+                log.exception("job failed: %s", job.__name__)
+            if not failing:
+                await app.events.append("job_failed", f"{job.__name__}: {type(bug).__name__}: {bug}")
+            failing = True
 
     return run

@@ -1,4 +1,4 @@
-"""node-daemon: settings, lock, store, launches, jobs, API; started in this order, stopped in its reverse."""
+"""node-daemon: settings, lock, store, API, jobs, launches; started in this order, stopped in its reverse."""
 
 import argparse
 import asyncio
@@ -18,11 +18,12 @@ from daemon import instance_lock, jobs, log_format, server, shutdown_marker, sta
 from daemon.app import Adapters, App, build_app, real_adapters
 from daemon.control_socket import bind
 from daemon.doctor.checks.state import STATE_RECOVERED
-from daemon.launches.restore import restore
+from daemon.launches.restore import read_launches
 from daemon.launches.service import kill_all, stop_all
 from daemon.machine import hotplug
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
+from daemon.turns import restoring
 from daemon.weights import leases, pulls
 from domain.errors import ConfigError, NodeError
 
@@ -110,6 +111,7 @@ async def running(
         app = await asyncio.to_thread(build_app, settings, store, adapters, loaded)
         for threads in (app.hub_threads, app.engine_threads):
             undo.callback(threads.shutdown, wait=False, cancel_futures=True)
+        await app.in_flight.judge()
         await shutdown_marker.mark_started(app)
         if (recovered := store.database.recovered) is not None:
             await app.events.append(STATE_RECOVERED, recovered.in_words)
@@ -119,19 +121,22 @@ async def running(
         undo.push_async_callback(asyncio.to_thread, app.leases.release)
         undo.push_async_callback(stop_all, app)
         undo.push_async_callback(pulls.stop_all, app)
-        await restore(app)
-        await pulls.restore(app)
+        undo.callback(app.survivors_known.set)  # nothing waits for that where it ends before
+        await read_launches(app)
+        await pulls.read_pulls(app)
         await leases.renew(app)
+        await undo.enter_async_context(server.listening(app, control))
         scheduler = jobs.scheduler(app)
         scheduler.start()
         undo.callback(scheduler.shutdown, wait=False)
         await undo.enter_async_context(hotplug.watch_devices(app))
-        await undo.enter_async_context(server.listening(app, control))
+        await undo.enter_async_context(restoring(app))
         reporting = asyncio.create_task(_report_status(app, notify), name="notify")
         undo.callback(reporting.cancel)
         log.info("serving: socket=%s state_dir=%s", settings.socket, settings.state_dir)
         undo.callback(_close_streams, app)
         undo.callback(notify, "STOPPING=1", "STATUS=stopping")
+        undo.callback(app.in_flight.close)
         yield app
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from importlib import metadata
 
 from daemon.app import App
-from daemon.machine.snapshot import latest
+from daemon.machine import snapshot
 from daemon.state.records import now
 from domain.hardware import Problem
 
@@ -28,7 +28,7 @@ class Status:
 
 
 async def status(app: App) -> Status:
-    machine = await latest(app)
+    machine = await snapshot.displayed(app, fresh=False)
     up = datetime.fromisoformat(now()) - datetime.fromisoformat(app.since)
     return Status(
         version=VERSION,

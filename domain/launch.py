@@ -20,7 +20,8 @@ class LaunchState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class LaunchRow:
     """``since`` is the ISO 8601 time of the last change of ``state``; ``decode_tokens_per_s`` the
-    measured rate of the readiness check, ``None`` before it."""
+    measured rate of the readiness check, ``None`` before it. ``waiting`` says for what it waits before it is
+    restored."""
 
     name: str
     model: str
@@ -35,6 +36,7 @@ class LaunchRow:
     restarts: int = 0
     since: str | None = None
     last_error: str | None = None
+    waiting: str | None = None
 
 
 class Step(StrEnum):

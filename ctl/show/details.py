@@ -26,6 +26,8 @@ def launch_lines(detail: Any) -> tuple[list[str], str]:
     row = decode(LaunchRow, detail["launch"])
     plan = decode(Plan, detail["plan"]) if detail["plan"] else None
     lines = [f"name      {row.name}", f"state     {_state(row)}"]
+    if row.waiting:
+        lines.append(f"waits for {row.waiting}")
     if row.last_error:
         lines.append(f"error     {row.last_error}")
     lines.append(f"asked for {row.model}{_options(decode(LaunchOptions, detail['options']))}")

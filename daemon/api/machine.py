@@ -42,7 +42,7 @@ async def get_settings(request: Request) -> Any:
 async def get_probe(request: Request, refresh: bool = False) -> Any:
     """The machine as of the last snapshot, or of a new one."""
     app = app_of(request)
-    return to_json(await (snapshot.probe_now(app) if refresh else snapshot.latest(app)))
+    return to_json(await (snapshot.probe_again(app) if refresh else snapshot.latest(app)))
 
 
 @router.get("/profile")

@@ -78,7 +78,7 @@ log = logging.getLogger(__name__)
 
 async def collect_inputs(app: App, *, caller_uid: int | None, ask_hub: bool) -> DoctorInput:
     uptime = datetime.fromisoformat(now()) - datetime.fromisoformat(app.since)
-    hardware = await snapshot.probe_now(app)
+    hardware = await snapshot.displayed(app, fresh=True)
     return await asyncio.to_thread(
         lambda: collect.collect_inputs(
             app.settings,

@@ -7,7 +7,7 @@ from daemon.events.progress_log import ProgressLog
 from daemon.launches.lifecycle import Lifecycle
 from daemon.launches.orders import Orders
 from daemon.launches.state_machine import Event
-from daemon.state.records import LaunchDetails, LaunchRecord, LaunchRequest
+from daemon.state.records import LaunchDetails, LaunchRecord, LaunchRequest, WorkKey, WorkKind
 from domain.anonymize import without_secrets
 from domain.errors import NodeError
 from domain.launch import LaunchRow, LaunchState, Step
@@ -46,7 +46,8 @@ class Launch:
     is the launch at rest that had the name before, until this one serves or is stopped; one that fails before
     that is ``withdrawn``, and ``replaced`` gets its name back. ``accepted`` is done once it is stored as
     desired. ``stored``: the store has its row; ``unsaved``: that row, or its absence, is out of date.
-    ``retune``: the next start measures the thread count again, whatever is stored.
+    ``retune``: the next start measures the thread count again, whatever is stored. ``waiting`` says for what
+    a restored launch waits, until it has its turn; ``poison`` why it has none: the daemon died of it.
     """
 
     request: LaunchRequest
@@ -66,6 +67,8 @@ class Launch:
     stored: bool = False
     unsaved: bool = False
     retune: bool = False
+    waiting: str | None = None
+    poison: NodeError | None = None
     accepted: "asyncio.Future[None] | None" = None
     task: "asyncio.Task[None] | None" = None
 
@@ -87,6 +90,10 @@ class Launch:
     @property
     def name(self) -> str:
         return self.request.name
+
+    @property
+    def key(self) -> WorkKey:
+        return WorkKey(WorkKind.LAUNCH, self.name)
 
     @property
     def state(self) -> LaunchState:
@@ -159,6 +166,7 @@ class Launch:
             restarts=self.attempts.restarts,
             since=self.lifecycle.since,
             last_error=self.attempts.last_error,
+            waiting=self.waiting,
         )
 
     def details(self) -> LaunchDetails:

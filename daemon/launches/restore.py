@@ -1,5 +1,6 @@
-"""Restores the launches of the previous daemon: desired ones are served again. Their engines that still run
-are adopted, not started a second time; those of launches that are no longer desired are ended."""
+"""Restores the launches of the previous daemon: desired ones are served again, each in its turn. Their
+engines that still run are adopted, not started a second time; those of launches that are no longer desired
+are ended."""
 
 import asyncio
 import logging
@@ -9,8 +10,9 @@ from daemon.launches.launch import Engine, Launch
 from daemon.launches.lifecycle import Lifecycle
 from daemon.launches.start.engine import adopt_engine, launch_of
 from daemon.launches.supervisor import supervise
+from daemon.quarantine.verdict import reason
 from daemon.state.records import LaunchRequest, Run
-from domain.errors import EngineError, StateError
+from domain.errors import EngineError, NodeError, StateError
 from domain.launch import LaunchState
 from domain.plan import LaunchOptions
 
@@ -18,20 +20,35 @@ log = logging.getLogger(__name__)
 
 GONE = "ended while no daemon ran"
 UNKNOWN_MODEL = "unknown"  # of an engine whose launch is not in the store any more
+WAITING = "its turn to be restored"
 
 
-async def restore(app: App) -> None:
-    """Returns once running engines are adopted and all desired launches are supervised, in their old
-    order."""
+async def read_launches(app: App) -> None:
+    """As the previous daemon left them, before anybody can ask for one. Those that are desired wait for their
+    turn."""
     for record in await app.store.run(app.store.launches.all):
-        app.launches[record.request.name] = Launch.from_record(record)
-    for run in await app.store.run(app.store.runs.unfinished):
-        await _restore_run(app, run)
-    await _end_unknown(app)
-    for launch in tuple(app.launches.values()):
+        launch = app.launches[record.request.name] = Launch.from_record(record)
         if launch.lifecycle.desired:
+            launch.waiting = WAITING
+            if (work := app.in_flight.poison.get(launch.key)) is not None:
+                launch.poison = NodeError(
+                    f"quarantined: {reason(work)}",
+                    hint=f"node-ctl start {launch.name} tries it again, "
+                    f"node-ctl stop {launch.name} --forget removes it",
+                )
             supervise(app, launch)
-        elif launch.engine is not None:
+
+
+async def find_survivors(app: App) -> None:
+    """Finds the engines that still run. Until it returns, no task of a launch begins or ends anything."""
+    try:
+        for run in await app.store.run(app.store.runs.unfinished):
+            await _restore_run(app, run)
+        await _end_unknown(app)
+    finally:
+        app.survivors_known.set()
+    for launch in tuple(app.launches.values()):
+        if not launch.lifecycle.desired and launch.engine is not None and launch.task is None:
             launch.orders.give_stop(forget=not launch.stored)
             supervise(app, launch)
 
@@ -46,12 +63,13 @@ async def _restore_run(app: App, run: Run) -> None:
     if engine is None:
         await _close(app, run)
         return
+    launch = app.launches.get(name)  # another one may have been asked for meanwhile
     if launch is None:
         launch = app.launches[name] = _unknown(name)
     launch.engine, launch.port = engine, engine.port
     if launch.plan is not None:
         app.ledger.reserve(launch.name, launch.plan)
-    log.info("adopted: launch=%s pid=%s port=%d", launch.name, launch.pid, engine.port)
+    log.info("found: launch=%s pid=%s port=%d", launch.name, launch.pid, engine.port)
 
 
 async def _survivor(app: App, run: Run, launch: Launch | None) -> Engine | None:

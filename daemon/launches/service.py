@@ -76,14 +76,16 @@ def _request(app: App, model: str, options: LaunchOptions, name: str | None) -> 
 def get_or_create(app: App, request: LaunchRequest) -> tuple[Launch, bool]:
     """The launch, and whether this call began it. No await inside: two calls can't both begin it.
 
-    The same request again begins nothing; one that waits for its next try tries now. Raises: BusyError
-    for another request under a name in use.
+    The same request again begins nothing; one that waits for its turn or its next try tries now. Raises:
+    BusyError for another request under a name in use.
     """
     existing = app.launches.get(request.name)
     if existing is None or existing.is_at_rest:
         return _begin(app, request, existing), True
     _check_joinable(existing, request)
-    if existing.state in BETWEEN_TRIES and not existing.orders.retry:
+    if existing.waiting is not None:
+        existing.orders.give_retry()
+    elif existing.state in BETWEEN_TRIES and not existing.orders.retry:
         existing.progress = ProgressLog()
         existing.orders.give_retry()
     return existing, False
@@ -151,6 +153,7 @@ def _begin(app: App, request: LaunchRequest, existing: Launch | None) -> Launch:
     fresh = Launch(request, accepted=asyncio.get_running_loop().create_future())
     if existing is not None:
         fresh.replaced, existing.replaced = existing, None
+        fresh.engine, existing.engine = existing.engine, None  # one that a bug left behind
         if existing.request == request:
             fresh.plan, fresh.fingerprint = existing.plan, existing.fingerprint
     app.refused.pop(request.name, None)

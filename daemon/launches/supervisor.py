@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 
 from daemon.app import App
 from daemon.events.progress_log import ProgressLog
+from daemon.interruption import is_end_of_task
 from daemon.launches import persistence, retry
 from daemon.launches.ending import end, stop_engine
 from daemon.launches.launch import Launch
@@ -33,27 +34,77 @@ async def _supervise(app: App, launch: Launch) -> None:
     rest."""
     try:
         if await _accept(app, launch):
-            while not launch.orders.must_end:
-                wait_s = await _try_once(app, launch)
-                if wait_s is None:
-                    break
-                await _wait(launch, wait_s)
-            while launch.orders.must_end:
-                await end(app, launch)
-                if launch.orders.shut_down:
-                    break
+            await _until_turn(app, launch)
+            await _keep(app, launch)
         persistence.put_back(app, launch)
-    except Exception as bug:  # nobody awaits this task: callers that wait for the launch must get the error
-        log.exception("supervision broke: launch=%s", launch.name)
-        error = NodeError(f"{type(bug).__name__}: {bug}", hint=TRACEBACK)
-        launch.attempts.last_error = str(error)
-        launch.progress.close()
-        launch.orders.stop = launch.orders.forget = False
-        launch.answer(error)
+    except BaseException as bug:  # whatever it is: nobody awaits this task, and the launch needs a state
+        if is_end_of_task(bug):
+            raise
+        await _broke(app, launch, bug)
     finally:
         launch.task = None
+        app.in_flight.end(launch.key)
         hint = f"node-ctl start {launch.name}"
         launch.orders.answer_restart(BusyError(f"{launch.name} ended before it was restarted", hint=hint))
+
+
+async def _keep(app: App, launch: Launch) -> None:
+    if launch.poison is not None:
+        await _quarantine(app, launch, launch.poison)
+        if not launch.orders.must_end:
+            return
+    while not launch.orders.must_end:
+        wait_s = await _try_once(app, launch)
+        if wait_s is None:
+            break
+        await _wait(launch, wait_s)
+    while launch.orders.must_end:
+        await end(app, launch)
+        if launch.orders.shut_down:
+            break
+
+
+async def _until_turn(app: App, launch: Launch) -> None:
+    """Of a launch that is restored: until those before it are, or its owner does not wait for that. Nothing
+    of any launch begins or ends before it is known whose engines run."""
+    await app.survivors_known.wait()
+    orders = launch.orders
+    if launch.waiting is not None and launch.poison is None:
+        await orders.until(lambda: orders.retry or orders.restart or orders.must_end)
+    launch.waiting = None
+
+
+async def _quarantine(app: App, launch: Launch, error: NodeError) -> None:
+    """The daemon died of it, so it is not begun again; its engine ends, if it runs."""
+    if await stop_engine(app, launch, "quarantined", why=error) and not launch.orders.must_end:
+        launch.poison = None
+        launch.attempts.last_error = f"{error}; {error.hint}"
+        await _give_up(app, launch, error, launch.progress, kind="quarantined")
+
+
+async def _broke(app: App, launch: Launch, bug: BaseException) -> None:
+    """A bug in supervision: the launch has failed, and its owner is told. It stays desired in the state, so
+    that the next daemon tries it again."""
+    log.error("supervision broke: launch=%s", launch.name, exc_info=bug)
+    error = _bug_error(bug)
+    try:
+        await app.events.append("failed", f"its supervision broke: {error}", launch=launch.name)
+        await stop_engine(app, launch, str(error))
+    except BaseException as second:  # what broke before may break again
+        if is_end_of_task(second):
+            raise
+        log.exception("what is left of it is not ended: launch=%s", launch.name)
+    launch.apply(Event.STOP)  # allowed in every state, as GIVE_UP is after it
+    launch.apply(Event.GIVE_UP)
+    launch.attempts.last_error = str(error)
+    if not launch.progress.ended:
+        launch.say(Step.FAILED, str(error), error=error)
+    launch.orders.stop = launch.orders.forget = False
+    launch.answer(error)
+
+
+def _bug_error(bug: BaseException) -> NodeError:
+    return NodeError(f"{type(bug).__name__}: {bug}", hint=TRACEBACK)
 
 
 async def _accept(app: App, launch: Launch) -> bool:
@@ -78,6 +129,7 @@ async def _try_once(app: App, launch: Launch) -> float | None:
     launch.orders.retry = False
     attempt = launch.progress
     error = await _unless_ended(launch, _serve(app, launch))
+    app.in_flight.end(launch.key)
     if launch.orders.must_end:
         return None
     if error is None or launch.orders.restart:
@@ -145,16 +197,20 @@ async def _serve(app: App, launch: Launch) -> NodeError:
             await launch.engine.process.stop()
             await engine_gone(app, launch, "was a trial")
         if launch.engine is None:
+            await app.in_flight.begin(launch.key, f"planning {launch.name}")
             await bring_up(app, launch)
         else:
+            await app.in_flight.begin(launch.key, f"adopting the engine of {launch.name}")
             await take_over(app, launch)
         launch.attempts.attended = False
         return await _until_exit(app, launch)
     except NodeError as error:
         return error
-    except Exception as bug:  # nobody awaits this task: a bug must become a state that an owner sees
+    except BaseException as bug:  # whatever it is must become a state that an owner sees
+        if is_end_of_task(bug):
+            raise
         log.exception("launch broke: name=%s", launch.name)
-        return NodeError(f"{type(bug).__name__}: {bug}", hint=TRACEBACK)
+        return _bug_error(bug)
 
 
 async def _until_exit(app: App, launch: Launch) -> EngineError:
@@ -172,16 +228,19 @@ async def _until_exit(app: App, launch: Launch) -> EngineError:
     return error
 
 
-async def _give_up(app: App, launch: Launch, error: NodeError, attempt: ProgressLog) -> None:
+async def _give_up(
+    app: App, launch: Launch, error: NodeError, attempt: ProgressLog, *, kind: str = "failed"
+) -> None:
     """Stores first, then shows: whoever sees it given up may launch it again at once."""
     launch.lifecycle.desired = False
     replaced = launch.replaced
-    if launch.plan is None or (replaced is not None and replaced.stored and replaced.was_served):
+    was_planned = launch.plan is not None or kind == "quarantined"
+    if not was_planned or (replaced is not None and replaced.stored and replaced.was_served):
         await persistence.withdraw(app, launch)
     else:
         launch.replaced = None
         await persistence.update(app, launch, LaunchState.FAILED)
-    await app.events.append("failed", error.in_full, launch=launch.name)
+    await app.events.append(kind, error.in_full, launch=launch.name)
     launch.apply(Event.GIVE_UP)
     launch.port = None
     for progress in {attempt, launch.progress}:

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from daemon.app import App
+from daemon.state.records import WorkKey, WorkKind
 from domain.errors import NodeError
 from domain.hardware import BandwidthSource, Hardware
 from domain.provenance import Certainty, Provenance
@@ -14,6 +15,8 @@ log = logging.getLogger(__name__)
 
 BANDWIDTH = "ram_bandwidth_bytes_per_s"
 READ_RATE = "read_rate"
+BANDWIDTH_JOB = WorkKey(WorkKind.JOB, "memory bandwidth")
+READ_RATE_JOB = WorkKey(WorkKind.JOB, "read rate")
 
 BANDWIDTH_SOURCE = Provenance(
     "measured", Certainty.MEASURED, "threads copying in C, once a boot; bytes read and written both count"
@@ -44,10 +47,11 @@ async def stored_bandwidth(app: App) -> float | None:
 async def _measure_bandwidth(app: App) -> float | None:
     async with app.measuring_lock:
         stored = await stored_bandwidth(app)  # measured while this call waited for the lock
-        if stored is not None:
+        if stored is not None or BANDWIDTH_JOB in app.in_flight.poison:
             return stored
         try:
-            measured = await app.adapters.measure_bandwidth()
+            async with app.in_flight.running(BANDWIDTH_JOB, "measuring the bandwidth of the RAM"):
+                measured = await app.adapters.measure_bandwidth()
         except NodeError as error:
             log.warning("bandwidth of the RAM not measured: %s", error)
             return None
@@ -61,8 +65,11 @@ async def measure_read_rate(app: App) -> None:
     this boot, because the attempt may have written a file."""
     key = _read_rate_key(app)
     async with app.measuring_lock:
+        if READ_RATE_JOB in app.in_flight.poison:
+            return
         if await app.store.recall_of_boot(ReadRateTrial, key, app.boot_id) is None:
-            rate = await asyncio.to_thread(app.adapters.measure_read_rate)
+            async with app.in_flight.running(READ_RATE_JOB, "measuring how fast its disk reads"):
+                rate = await asyncio.to_thread(app.adapters.measure_read_rate)
             await app.store.record(key, ReadRateTrial(rate), boot_id=app.boot_id)
 
 

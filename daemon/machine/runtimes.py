@@ -4,11 +4,13 @@ import asyncio
 from dataclasses import dataclass
 
 from daemon.app import App
+from daemon.state.records import WorkKey, WorkKind
 from domain.hardware import Hardware
 from probes.runtimes import probe
 from probes.runtimes.probe import Runtimes
 
 RUNTIMES = "runtimes"
+JOB = WorkKey(WorkKind.JOB, "GPU runtimes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,10 @@ async def update(app: App, hardware: Hardware) -> None:
     sleeps, because it would wake."""
     key = await asyncio.to_thread(probe.cache_key, app.settings.sysroot, hardware)
     async with app.measuring_lock:
-        if key is None or await _stored(app, key) is not None:
+        if key is None or JOB in app.in_flight.poison or await _stored(app, key) is not None:
             return
-        runtimes = await asyncio.to_thread(app.adapters.ask_runtimes)
+        async with app.in_flight.running(JOB, "asking Vulkan and Level Zero for their devices"):
+            runtimes = await asyncio.to_thread(app.adapters.ask_runtimes)
         await app.store.record(RUNTIMES, StoredRuntimes(key, runtimes), boot_id=app.boot_id)
     if app.hardware_cache.hardware is not None:
         app.hardware_cache.hardware = probe.with_runtimes(app.hardware_cache.hardware, runtimes)

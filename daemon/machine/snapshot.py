@@ -9,11 +9,17 @@ from pathlib import Path
 
 from daemon.app import App
 from daemon.machine import bandwidth, device_changes, runtimes
-from domain.hardware import Gpu, Hardware
+from daemon.quarantine.verdict import reason
+from daemon.state.records import WorkKey, WorkKind
+from domain.errors import NodeError
+from domain.hardware import Gpu, Hardware, Problem
 from launchers import query
 from probes.gpus import processes
 
 log = logging.getLogger(__name__)
+
+JOB = WorkKey(WorkKind.JOB, "hardware")
+DISPLAYED_AFTER_S = 10.0
 
 
 async def refresh(app: App) -> None:
@@ -22,12 +28,50 @@ async def refresh(app: App) -> None:
 
 
 async def probe_now(app: App) -> Hardware:
-    """A new snapshot. The first one of a boot measures the bandwidth of the RAM."""
+    """A new snapshot. The first one of a boot measures the bandwidth of the RAM. Raises: NodeError if daemons
+    died of it."""
+    if app.hardware_cache.hardware is not None:
+        return await _probe(app)
+    if (problem := _quarantine(app)) is not None:
+        raise NodeError(problem.what, hint=problem.hint)
+    async with app.in_flight.running(JOB, "reading the hardware"):
+        return await _probe(app)
+
+
+async def probe_again(app: App) -> Hardware:
+    """A new snapshot, also if daemons died of it."""
+    app.in_flight.end(JOB)
+    return await probe_now(app)
+
+
+async def displayed(app: App, *, fresh: bool) -> Hardware:
+    """The last snapshot or a ``fresh`` one; while it hangs, or if daemons died of it, nothing but that
+    problem."""
+    problem = _quarantine(app)
+    if problem is not None and app.hardware_cache.hardware is None:
+        return Hardware(problems=(problem,))
+    looking = asyncio.ensure_future(probe_now(app) if fresh else latest(app))
+    await asyncio.wait({looking}, timeout=DISPLAYED_AFTER_S)
+    if looking.done():
+        return looking.result()
+    looking.add_done_callback(lambda done: done.cancelled() or done.exception())  # marks it as retrieved
+    hint = "a driver or a disk may hang: see dmesg"
+    return Hardware(problems=(Problem("hardware", "the hardware is still being read", hint),))
+
+
+def _quarantine(app: App) -> Problem | None:
+    work = app.in_flight.poison.get(JOB)
+    if work is None:
+        return None
+    hint = "node-ctl probe --refresh reads it again; models that run are served meanwhile"
+    return Problem("hardware", f"the hardware is not read: {reason(work)}", hint)
+
+
+async def _probe(app: App) -> Hardware:
     began_s = time.monotonic()
-    hardware, engines, bandwidth_bytes_per_s = await asyncio.gather(
-        asyncio.to_thread(app.adapters.probe),
-        asyncio.to_thread(app.adapters.engines),
-        bandwidth.get_or_measure_bandwidth(app),
+    bandwidth_bytes_per_s = await bandwidth.get_or_measure_bandwidth(app)
+    hardware, engines = await asyncio.gather(
+        asyncio.to_thread(app.adapters.probe), asyncio.to_thread(app.adapters.engines)
     )
     hardware = await bandwidth.with_benchmarks(app, hardware, bandwidth_bytes_per_s)
     hardware = await runtimes.with_runtimes(app, hardware)

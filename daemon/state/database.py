@@ -54,8 +54,12 @@ class Database:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``function`` in the thread of the state: calls are carried out in the order of this call."""
+        return await self.hand_over(function, *args, **kwargs)
+
+    def hand_over(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
+        """As ``run``, for who does not wait for it. Carried out before the file is closed."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, partial(function, *args, **kwargs))
+        return loop.run_in_executor(self._thread, partial(function, *args, **kwargs))
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -1,7 +1,8 @@
-"""The values that the store holds: launches, pulls, runs, events."""
+"""The values that the store holds: launches, pulls, runs, work in flight, events."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from domain.download import DownloadPolicy
 from domain.launch import LaunchRow, LaunchState
@@ -71,6 +72,37 @@ class Run:
     identity: Identity | None
     engine_version: str | None
     started_at: str
+
+
+class WorkKind(StrEnum):
+    LAUNCH = "launch"
+    PULL = "pull"
+    JOB = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkKey:
+    kind: WorkKind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the daemon does of a launch, a pull or a job. ``doing`` says so in words; ``boot_id`` is the boot
+    in which it began. ``deaths`` are those of daemons, ``reboots`` of machines, while it was ``running``.
+    What is ``poison`` is not begun again."""
+
+    key: WorkKey
+    doing: str
+    boot_id: str | None = None
+    running: bool = True
+    deaths: int = 0
+    reboots: int = 0
+    poison: bool = False
+
+    @property
+    def is_suspect(self) -> bool:
+        return bool(self.deaths or self.reboots)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ commands, restarts and events of the daemon working.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -13,6 +14,7 @@ from dataclasses import replace
 from catalog.download.throttle import WindowClosedError, minute_now
 from catalog.local import inventory, layout
 from daemon.app import App
+from daemon.interruption import is_end_of_task
 from daemon.weights import leases
 from daemon.weights.transfer_rate import TransferRate
 from daemon.weights.transfers import Download, Key, Subscriber
@@ -21,6 +23,8 @@ from domain.errors import NodeError
 from domain.launch import Progress
 from domain.model import Weights
 from domain.units import duration, gib
+
+log = logging.getLogger(__name__)
 
 EVENT_EVERY_S = 600.0  # for owners who read the events of a download that takes all night
 WINDOW_POLL_S = 1.0
@@ -91,9 +95,13 @@ async def _run(app: App, download: Download, policy: DownloadPolicy) -> Weights:
     except NodeError as error:
         await app.events.append("download_failed", f"{name}: {error}")
         raise
-    except asyncio.CancelledError:
-        await app.events.append("download_stopped", f"{name}: what is on disk is kept")
-        raise
+    except BaseException as bug:  # whatever it is ends as an event, and as an error of all who wait for it
+        if is_end_of_task(bug):
+            await app.events.append("download_stopped", f"{name}: what is on disk is kept")
+            raise
+        log.exception("download broke: %s", name)
+        await app.events.append("download_failed", f"{name}: {type(bug).__name__}: {bug}")
+        raise NodeError(f"{type(bug).__name__}: {bug}", hint="the daemon's log has the traceback") from bug
     await app.events.append("download_done", f"{name}, {size} in {duration(loop.time() - began_s)}")
     return weights
 

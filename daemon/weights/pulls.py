@@ -8,14 +8,16 @@ import logging
 
 from catalog.local import inventory
 from daemon.app import App
+from daemon.interruption import is_end_of_task
 from daemon.planning.plan import cached_hardware, plan, resolve_models
+from daemon.quarantine.verdict import reason
 from daemon.state.records import PullRequest
 from daemon.weights import leases
 from daemon.weights.downloads import download
 from daemon.weights.transfers import Pull
 from domain.anonymize import without_secrets
 from domain.errors import DownloadError, NodeError, StateError, UsageError
-from domain.launch import Step
+from domain.launch import Progress, Step
 from domain.model import Weights
 from domain.units import gib
 
@@ -29,18 +31,22 @@ async def begin(app: App, request: PullRequest) -> tuple[Pull, bool]:
     Returns once it is stored. Raises: StateError, then it has failed."""
     for pull in app.pulls.values():
         if pull.request == request and not pull.is_over:
+            pull.turn.set()
             return pull, False
     pull = Pull(max(app.pulls, default=0) + 1, request)
+    pull.turn.set()
     saving = asyncio.ensure_future(app.store.run(app.store.pulls.save, pull.record))
     _start(app, pull, saving)  # before the first await: two calls can't both begin it
     await asyncio.shield(saving)
     return pull, True
 
 
-async def restore(app: App) -> None:
-    """Resumes the pulls that the previous daemon did not finish."""
+async def read_pulls(app: App) -> None:
+    """Those that the previous daemon did not finish: each is resumed once it has its turn."""
     for record in await app.store.run(app.store.pulls.all):
-        _start(app, Pull(record.id, record.request, record.weights))
+        pull = Pull(record.id, record.request, record.weights)
+        pull.progress.say(Step.RESOLVE, "waits for its turn to be resumed")
+        _start(app, pull)
 
 
 def get(app: App, number: int) -> Pull:
@@ -96,18 +102,34 @@ async def _run(app: App, pull: Pull, saving: "asyncio.Future[None] | None") -> N
     try:
         if saving is not None:
             await asyncio.shield(saving)
+        await _until_turn(app, pull)
         step, message = Step.DONE, await _fetch(app, pull)
     except NodeError as failure:  # reported as the pull's progress: this task has no caller
         error, message = failure, str(failure)
-    except Exception as bug:  # nobody awaits this task: a bug must become a line that an owner sees
+    except BaseException as bug:  # whatever it is must become a line that an owner sees
+        if is_end_of_task(bug):
+            raise
         log.exception("pull broke: model=%s", without_secrets(pull.request.model))
         message = without_secrets(f"{type(bug).__name__}: {bug}")
+    finally:
+        app.in_flight.end(pull.key)
     try:
         await app.store.run(app.store.pulls.forget, pull.id)
     except StateError as problem:
         log.warning("pull not deleted: id=%d %s", pull.id, problem)
     pull.progress.say(step, message, error=error)
     await leases.renew(app)
+
+
+async def _until_turn(app: App, pull: Pull) -> None:
+    """Raises: NodeError for one that the daemon died of."""
+    if (work := app.in_flight.poison.get(pull.key)) is not None:
+        error = NodeError(
+            f"quarantined: {reason(work)}", hint="ask for it again: node-ctl pull; what was fetched is kept"
+        )
+        await app.events.append("quarantined", f"pull {pull.id} of {pull.request.model}: {error}")
+        raise error
+    await pull.turn.wait()
 
 
 async def _fetch(app: App, pull: Pull) -> str:
@@ -121,7 +143,13 @@ async def _fetch(app: App, pull: Pull) -> str:
                 hint="set offline to false to fetch it",
             )
         pull.progress.say(Step.DOWNLOAD, f"fetching {name}, {size}")
-        weights = await download(app, weights, pull.progress.add, pull.request.policy)
+        await app.in_flight.begin(pull.key, f"beginning the download of {name}")
+
+        def follow(progress: Progress) -> None:
+            app.in_flight.rest(pull.key)  # a process of its own fetches
+            pull.progress.add(progress)
+
+        weights = await download(app, weights, follow, pull.request.policy)
     return f"{name} is on disk, {size}: {weights.location}"
 
 
@@ -131,6 +159,7 @@ async def _choose(app: App, pull: Pull) -> Weights:
     if app.pull_planning.locked():
         pull.progress.say(Step.RESOLVE, f"queued: other pulls are resolved before {model}")
     async with app.pull_planning:
+        await app.in_flight.begin(pull.key, f"choosing the files of {model}")
         pull.progress.say(Step.RESOLVE, f"looking for {model}")
         weights = pull.weights = await _resolve(app, pull.request)
     if weights.location is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from catalog.local import inventory
 from daemon.events.broadcast import Broadcast
 from daemon.events.progress_log import ProgressLog
-from daemon.state.records import PullRecord, PullRequest, now
+from daemon.state.records import PullRecord, PullRequest, WorkKey, WorkKind, now
 from domain.anonymize import without_secrets
 from domain.launch import Progress
 from domain.model import Weights
@@ -89,14 +89,20 @@ class Downloads:
 
 @dataclass(slots=True, eq=False)
 class Pull:
-    """``weights`` are None until the files that its request comes to are known."""
+    """``weights`` are None until the files that its request comes to are known. ``turn`` is set once it may
+    begin: one that is restored waits for others."""
 
     id: int
     request: PullRequest
     weights: Weights | None = None
     since: str = field(default_factory=now)
     progress: ProgressLog = field(default_factory=ProgressLog)
+    turn: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+
+    @property
+    def key(self) -> WorkKey:
+        return WorkKey(WorkKind.PULL, str(self.id))
 
     @property
     def record(self) -> PullRecord:

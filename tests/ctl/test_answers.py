@@ -234,6 +234,12 @@ def test_a_table_in_a_pipe_is_one_line_a_launch(ctl: Ctl, daemon: FakeDaemon) ->
     assert out[3] == "big: out of memory on GPU0"
 
 
+def test_what_waits_for_its_turn_says_for_what(ctl: Ctl, daemon: FakeDaemon) -> None:
+    row = to_json(answers.ROW) | {"state": "queued", "waiting": "its turn to be restored, after big"}
+    daemon.on("GET /v1/launches", [row])
+    assert ctl("ps").stdout.splitlines()[-1] == "smol: waits for its turn to be restored, after big"
+
+
 def test_no_launches_shows_the_next_step(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("GET /v1/launches", [])
     assert ctl("ps").stdout == "no launches: start one with node-ctl launch MODEL\n"

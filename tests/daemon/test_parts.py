@@ -25,6 +25,7 @@ from daemon.launches.names import name_of
 from daemon.log_format import JournalFormatter, goes_to_journal
 from daemon.machine.cache import HardwareCache
 from daemon.machine.snapshot import probe_now, without_own_processes
+from daemon.quarantine.in_flight import InFlight
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
@@ -183,6 +184,7 @@ async def test_an_engine_is_asked_again_once_the_devices_are_others(tmp_path: Pa
         hardware_cache=HardwareCache(),
         measuring_lock=asyncio.Lock(),
         boot_id=None,
+        in_flight=InFlight(store, None),
     )
     app.launches, app.events = {}, EventLog(store)
     app.settings = SimpleNamespace(models_dir=None, sysroot=Path("/"))

@@ -63,6 +63,7 @@ async def take_over(app: App, launch: Launch) -> None:
 async def _start(app: App, launch: Launch, placed: PlacedPlan) -> Ready:
     """Starts the engine of ``launch.plan`` and reads back how much memory it took."""
     plan, caps = launch.plan or placed.plan, placed.caps
+    await app.in_flight.begin(launch.key, f"starting the engine of {launch.name}", keeps_turn=False)
     launch.apply(Event.START)
     port = await choose_port(app, launch)
     command = app.adapters.launchers[plan.engine].command(plan, caps=caps, port=port, name=launch.name)
@@ -84,6 +85,7 @@ async def _serve(app: App, launch: Launch, ready: Ready) -> None:
     if launch.pid is not None:
         app.ledger.settle(launch.name, await asyncio.to_thread(held_bytes, launch.pid))
     launch.apply(Event.ANSWER)
+    app.in_flight.end(launch.key)
     await persistence.save(app, launch)
     rate = f", {ready.decode_tokens_per_s:.1f} tokens/s" if ready.decode_tokens_per_s else ""
     doubt = "" if is_proved(ready) else ", its answer is plausible but not proved"

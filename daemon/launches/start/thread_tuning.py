@@ -57,6 +57,7 @@ async def with_tuned_threads(
     if known is not None and again is None:
         launch.reuse("the measured thread count")
         return with_threads(plan, flags, known.best)
+    await app.in_flight.begin(launch.key, f"trying thread counts of {launch.name}", keeps_turn=False)
     launch.apply(Event.START)
     why = f" again: {again}" if again else ""
     launch.say(Step.TUNE, f"trying {', '.join(str(count) for count in counts)} threads{why}")

@@ -12,7 +12,7 @@ from daemon.weights import leases
 from daemon.weights.downloads import download
 from domain.anonymize import without_secrets
 from domain.errors import DownloadError, StateError
-from domain.launch import Step
+from domain.launch import Progress, Step
 from domain.model import Weights
 from domain.plan import Plan
 from domain.units import gib
@@ -38,7 +38,13 @@ async def ensure_downloaded(app: App, launch: Launch, plan: Plan) -> Plan:
             Step.DOWNLOAD,
             f"fetching {without_secrets(weights.repo)} {weights.quant}, {gib(weights.size_bytes)}",
         )
-        weights = await download(app, weights, launch.progress.add, is_urgent=True)
+        await app.in_flight.begin(launch.key, f"beginning the download of {launch.name}")
+
+        def follow(progress: Progress) -> None:
+            app.in_flight.rest(launch.key)  # a process of its own fetches
+            launch.progress.add(progress)
+
+        weights = await download(app, weights, follow, is_urgent=True)
     await _record_use(app, weights)
     return replace(plan, weights=weights)
 

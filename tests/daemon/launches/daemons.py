@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,19 @@ from hypothesis.stateful import (
     rule,
 )
 
-from config.loading import load
-from config.settings import Settings
-from daemon.app import Adapters, build_app
+from daemon.app import build_app
 from daemon.launches import service
 from daemon.launches.launch import Launch
-from daemon.launches.restore import restore
+from daemon.launches.restore import read_launches
 from daemon.state.store import Store
+from daemon.turns import restore
 from domain.errors import NodeError, StateError
-from domain.hardware import Hardware, Memory
 from domain.launch import LaunchState, Step
-from domain.plan import LLAMA_CPP, LaunchOptions
-from launchers.base import Capabilities
-from probes.runtimes.probe import Runtimes
-from tests.daemon.conftest import FakeLauncher, fake_adapters
+from domain.plan import LaunchOptions
 from tests.daemon.launches.stepped_loop import SteppedLoop
-from tests.daemon.launches.world import FakeEngine, World
+from tests.daemon.launches.world import FakeEngine, World, adapters, configuration
 
 NAMES = ("a", "b")
-GIB = 1 << 30
 COUNTED: Counter[str] = Counter()
 
 
@@ -58,6 +52,7 @@ class Daemons(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="node-daemon-stateful-"))
         self.world = World()
         self.desired: dict[str, bool | None] = dict.fromkeys(NAMES, False)
+        self.unsettled_deaths = Counter[str]()
         self.is_full = False
         self.configured = configuration(self.folder)
         self.start_daemon()
@@ -69,7 +64,16 @@ class Daemons(RuleBasedStateMachine):
         self.app = build_app(
             self.configured, Store(self.folder / "state.db"), adapters(self.configured, self.world)
         )
-        self.restoring = self.loop.create_task(restore(self.app))
+        self.reading = self.loop.create_task(self.read())
+        self.restoring = self.loop.create_task(self.restore())
+
+    async def read(self) -> None:
+        await self.app.in_flight.judge()
+        await read_launches(self.app)
+
+    async def restore(self) -> None:
+        await self.reading
+        await restore(self.app)
 
     # what an owner does
 
@@ -91,7 +95,7 @@ class Daemons(RuleBasedStateMachine):
         self.ask(name, service.restart(self.app, name), expects=True)
 
     def ask(self, name: str, call: Coroutine[Any, Any, Any], *, expects: bool) -> None:
-        if not self.restoring.done():  # no socket listens yet
+        if not self.reading.done():  # no socket listens yet
             call.close()
             return
         self.requests.append(Request(name, expects, self.loop.create_task(call)))
@@ -122,6 +126,8 @@ class Daemons(RuleBasedStateMachine):
         self.settle_answers()
         for request in self.requests:
             self.desired[request.name] = None
+        for launch in self.app.launches.values():
+            self.unsettled_deaths[launch.name] += launch.waiting is None
         self.bury()
         COUNTED["deaths"] += 1
         self.start_daemon()
@@ -161,7 +167,7 @@ class Daemons(RuleBasedStateMachine):
 
     @invariant()
     def every_engine_has_one_owner(self) -> None:
-        if not hasattr(self, "app") or not self.restoring.done():
+        if not hasattr(self, "app") or not self.app.survivors_known.is_set():
             return
         owned = [engine_of(launch) for launch in self.app.launches.values()]
         for engine in self.world.living:
@@ -171,7 +177,7 @@ class Daemons(RuleBasedStateMachine):
 
     @invariant()
     def nothing_at_rest_holds_anything(self) -> None:
-        if not hasattr(self, "app") or not self.restoring.done():
+        if not hasattr(self, "app") or not self.app.survivors_known.is_set():
             return
         for launch in self.app.launches.values():
             if launch.is_at_rest and not launch.lifecycle.desired:
@@ -183,6 +189,15 @@ class Daemons(RuleBasedStateMachine):
                 assert launch.state in {LaunchState.STOPPED, LaunchState.FAILED}
         for name in self.app.ledger.reserved:
             assert not self.app.launches[name].is_at_rest, f"reserved for {name}, which is at rest"
+
+    @invariant()
+    def only_what_daemons_died_of_is_quarantined(self) -> None:
+        for launch in self.app.launches.values() if hasattr(self, "app") else ():
+            if launch.state is LaunchState.READY or (launch.is_at_rest and not is_quarantined(launch)):
+                self.unsettled_deaths[launch.name] = 0
+            if is_quarantined(launch):
+                COUNTED["quarantined"] += 1
+                assert self.unsettled_deaths[launch.name] >= 2
 
     @invariant()
     def no_task_broke(self) -> None:
@@ -257,6 +272,10 @@ class Daemons(RuleBasedStateMachine):
         self.loop.close()
 
 
+def is_quarantined(launch: Launch) -> bool:
+    return launch.is_at_rest and (launch.attempts.last_error or "").startswith("quarantined")
+
+
 def has_failed(launch: Launch) -> bool:
     lines = launch.progress.lines
     return bool(lines) and lines[-1].step is Step.FAILED
@@ -264,30 +283,3 @@ def has_failed(launch: Launch) -> bool:
 
 def engine_of(launch: Launch) -> FakeEngine | None:
     return getattr(launch.process, "engine", None)
-
-
-def configuration(folder: Path) -> Settings:
-    return load(
-        state_dir=folder,
-        models_dir=folder / "models",
-        socket=folder / "s",
-        offline=True,
-        restart_delay_s=1.0,
-        restart_delay_max_s=8.0,
-        ready_timeout_s=30,
-    )
-
-
-def adapters(configured: Settings, world: World) -> Adapters:
-    return replace(
-        fake_adapters(configured, FakeLauncher()),
-        probe=lambda: Hardware(memory=Memory(total_bytes=16 * GIB, available_bytes=8 * GIB)),
-        engine=lambda name: Capabilities(LLAMA_CPP, "/usr/bin/fake", version="fake"),
-        engines=tuple,
-        boot_id=lambda: "boot",
-        ask_runtimes=Runtimes,
-        find_process=world.find_process,
-        find_engines=world.find_engines,
-        new_process=world.new_process,
-        end_process=world.end_process,
-    )

@@ -9,14 +9,14 @@ from config.settings import Settings
 from daemon.app import App, build_app
 from daemon.launches import service
 from daemon.launches.launch import Launch
-from daemon.launches.restore import restore
+from daemon.launches.restore import read_launches
 from daemon.state.records import Event
 from daemon.state.store import Store
+from daemon.turns import restore
 from domain.launch import LaunchState
 from domain.plan import LaunchOptions
-from tests.daemon.launches.daemons import adapters, configuration
 from tests.daemon.launches.stepped_loop import SteppedLoop
-from tests.daemon.launches.world import World
+from tests.daemon.launches.world import World, adapters, configuration
 
 OPTIONS = LaunchOptions(context_tokens=512, threads=1)
 START_S = 1.0  # the most that a start, a stop and their polls take here
@@ -31,7 +31,10 @@ class Daemon:
         self.loop = SteppedLoop()
         asyncio.set_event_loop(self.loop)
         self.app: App = build_app(self.settings, Store(folder / "state.db"), adapters(self.settings, world))
-        self.call(restore(self.app))
+        self.call(self.app.in_flight.judge())
+        self.call(read_launches(self.app))
+        self.loop.create_task(restore(self.app))
+        self.until(self.app.survivors_known.is_set)
 
     @property
     def launch(self) -> Launch:

@@ -1,5 +1,7 @@
 """How a supervised launch ends: by an order, with an engine that stays, by a bug, on a full disk."""
 
+import asyncio
+
 import pytest
 
 from daemon.launches import ending, service, supervisor
@@ -113,6 +115,58 @@ def test_a_bug_in_a_start_is_a_failure_that_its_owner_sees(
     assert launch.state is LaunchState.FAILED
     last = launch.progress.lines[-1]
     assert (last.step, last.message, last.hint) == (Step.FAILED, "KeyError: 'odd'", supervisor.TRACEBACK)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        pytest.param(SystemExit(3), id="SystemExit"),
+        pytest.param(KeyboardInterrupt(), id="KeyboardInterrupt"),
+        pytest.param(MemoryError(), id="MemoryError"),
+        pytest.param(RecursionError(), id="RecursionError"),
+        pytest.param(asyncio.CancelledError(), id="a CancelledError that nobody ordered"),
+        pytest.param(BaseExceptionGroup("odd", [SystemExit(3)]), id="a group of them"),
+    ],
+)
+@pytest.mark.parametrize("where", ["a start", "supervision"])
+def test_whatever_is_raised_the_launch_has_failed_and_says_so(
+    start: Start, monkeypatch: pytest.MonkeyPatch, raised: BaseException, where: str
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise raised
+
+    if where == "a start":
+        monkeypatch.setattr(placement, "resolve_models", broken)
+    else:
+        monkeypatch.setattr(supervisor, "_try_once", broken)
+    daemon = start()
+    launch = daemon.ask()
+    daemon.until(lambda: launch.is_at_rest)
+    last = launch.progress.lines[-1]
+    assert launch.state is LaunchState.FAILED
+    assert (last.step, last.hint) == (Step.FAILED, supervisor.TRACEBACK)
+    assert last.message.startswith(type(raised).__name__)
+    assert daemon.kinds() == ["failed"]
+    assert daemon.app.in_flight.suspects == {}
+
+
+def test_an_engine_that_a_bug_left_behind_is_taken_over(
+    start: Start, monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise KeyError("odd")
+
+    daemon = start()
+    daemon.serve()
+    monkeypatch.setattr(supervisor, "stop_engine", broken)
+    with pytest.raises(NodeError, match="KeyError: 'odd'"):
+        daemon.call(service.restart(daemon.app, "a"))
+    assert (daemon.launch.state, daemon.launch.is_at_rest) == (LaunchState.FAILED, True)
+    assert [record.desired for record in daemon.app.store.launches.all()] == [True], "of the next daemon"
+    monkeypatch.undo()
+    daemon.call(service.start(daemon.app, "a"))
+    daemon.until(lambda: daemon.launch.state is LaunchState.READY)
+    assert len(world.living) == 1
 
 
 def test_a_bug_in_supervision_is_told_to_whoever_waits(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,8 +114,10 @@ async def test_a_survivor_that_nobody_wants_is_ended(
     assert told is not None
     await store.run(store.launches.save, replace(told, desired=False))
     async with daemon() as api:
-        await api.row("tiny", lambda row: row["state"] == "stopped")
-        assert not alive(survivor["pid"])
+        await api.app.survivors_known.wait()
+        await api.row("tiny", lambda row: row["state"] == "stopped" and not alive(survivor["pid"]))
+        while api.app.launches["tiny"].task is not None:  # noqa: ASYNC110 - it is polled
+            await asyncio.sleep(0.02)
         assert await api.app.store.run(api.app.store.runs.unfinished) == ()
 
 

@@ -7,14 +7,25 @@ be killed stays alive and raises. The contract is tested on real children in tes
 
 import asyncio
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from config.loading import load
+from config.settings import Settings
+from daemon.app import Adapters
 from daemon.launches.start.watch import Watch
 from domain.errors import EngineError
+from domain.hardware import Hardware, Memory
+from domain.plan import LLAMA_CPP
+from launchers.base import Capabilities
 from launchers.command import Command, Exit
 from launchers.process.orphans import OWNER
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready
+from probes.runtimes.probe import Runtimes
+from tests.daemon.conftest import FakeLauncher, fake_adapters
+
+GIB = 1 << 30
 
 
 @dataclass(eq=False)
@@ -152,3 +163,30 @@ class FakeProcess:
     async def log_head(self) -> str:
         await asyncio.sleep(0)
         return ""
+
+
+def configuration(folder: Path) -> Settings:
+    return load(
+        state_dir=folder,
+        models_dir=folder / "models",
+        socket=folder / "s",
+        offline=True,
+        restart_delay_s=1.0,
+        restart_delay_max_s=8.0,
+        ready_timeout_s=30,
+    )
+
+
+def adapters(configured: Settings, world: World) -> Adapters:
+    return replace(
+        fake_adapters(configured, FakeLauncher()),
+        probe=lambda: Hardware(memory=Memory(total_bytes=16 * GIB, available_bytes=8 * GIB)),
+        engine=lambda name: Capabilities(LLAMA_CPP, "/usr/bin/fake", version="fake"),
+        engines=tuple,
+        boot_id=lambda: "boot",
+        ask_runtimes=Runtimes,
+        find_process=world.find_process,
+        find_engines=world.find_engines,
+        new_process=world.new_process,
+        end_process=world.end_process,
+    )

@@ -10,6 +10,7 @@ import pytest
 
 from daemon.app import App
 from daemon.machine import bandwidth
+from daemon.quarantine.in_flight import InFlight
 from daemon.state.store import Store
 from domain.hardware import BandwidthSource, Hardware, Memory, Storage
 from domain.provenance import Certainty
@@ -47,7 +48,12 @@ async def store(tmp_path: Path) -> Store:
 def app(store: Store, bench: Bench, boot_id: str = "one", models_dir: str = "/models") -> App:
     settings = SimpleNamespace(models_dir=Path(models_dir))
     made = SimpleNamespace(
-        store=store, adapters=bench, boot_id=boot_id, settings=settings, measuring_lock=asyncio.Lock()
+        store=store,
+        adapters=bench,
+        boot_id=boot_id,
+        settings=settings,
+        measuring_lock=asyncio.Lock(),
+        in_flight=InFlight(store, boot_id),
     )
     return cast("App", made)
 

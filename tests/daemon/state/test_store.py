@@ -8,7 +8,7 @@ import pytest
 
 from daemon.state import events
 from daemon.state.durability import opening
-from daemon.state.records import LaunchRecord, LaunchRequest
+from daemon.state.records import LaunchRecord, LaunchRequest, Work, WorkKey, WorkKind
 from daemon.state.store import Store
 from domain.errors import ConfigError, StateError
 from domain.launch import LaunchState
@@ -110,6 +110,23 @@ def test_events_only_grow_and_the_oldest_go(store: Store, monkeypatch: pytest.Mo
         store.events.append("kind", f"event {number}")
     assert [event.message for event in store.events.since()] == ["event 2", "event 3", "event 4"]
     assert [event.id for event in store.events.since(4)] == [5]
+
+
+def test_what_was_in_flight_is_known_with_its_deaths_until_it_has_ended(store: Store) -> None:
+    tiny, big = WorkKey(WorkKind.LAUNCH, "tiny"), WorkKey(WorkKind.PULL, "1")
+    store.in_flight.begin(tiny, "planning tiny", "boot")
+    store.in_flight.begin(big, "choosing files", "boot")
+    store.in_flight.begin(tiny, "starting tiny", "boot")
+    works = Store(store.path).in_flight.all()
+    assert works == (Work(big, "choosing files", "boot"), Work(tiny, "starting tiny", "boot"))
+    store.in_flight.update([replace(works[1], deaths=1, running=False)])
+    store.in_flight.begin(tiny, "planning tiny", "boot")
+    assert store.in_flight.all()[1] == Work(tiny, "planning tiny", "boot", deaths=1)
+    store.in_flight.rest_all()
+    assert [work.running for work in store.in_flight.all()] == [False, False]
+    store.in_flight.end(tiny)
+    store.in_flight.end(big)
+    assert store.in_flight.all() == ()
 
 
 def test_a_failed_migration_leaves_the_database_as_it_was(

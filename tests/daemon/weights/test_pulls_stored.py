@@ -1,14 +1,20 @@
 """Pulls in the store: each by itself, taken up by the next daemon with the same files."""
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from config.settings import Settings
+from daemon.app import Adapters
+from daemon.state.records import PullRecord, PullRequest, Work, WorkKey, WorkKind
+from daemon.state.store import Store
 from domain.errors import StateError
+from domain.plan import LaunchOptions
 from domain.units import MIB
 from tests.daemon.conftest import Api, Running
-from tests.daemon.weights.pulling import CRAWLING, NAME, closed_window, ended, moving, pulled, some
+from tests.daemon.weights.pulling import CRAWLING, NAME, closed_window, ended, kinds, moving, pulled, some
 from tests.rigs.hub import Hub
 
 
@@ -65,6 +71,40 @@ async def test_who_cancels_one_of_two_requests_for_the_same_files_keeps_the_othe
         await api.post(f"/v1/pulls/{first}/cancel")
     async with daemon() as api:
         assert [row["id"] for row in await api.get("/v1/pulls")] == [other]
+
+
+async def test_a_pull_that_two_daemons_died_of_has_failed_and_others_go_on(
+    settings: Settings, daemon: Running, adapters: Adapters, hub: Hub
+) -> None:
+    hub.add("o/other-GGUF", hub.repos["o/toy-GGUF"])
+    settings.state_dir.mkdir(parents=True)
+    work = Work(WorkKey(WorkKind.PULL, "1"), f"choosing the files of {NAME}", adapters.boot_id(), deaths=1)
+
+    def store_pulls() -> None:
+        with closing(Store(settings.state_dir / "state.db")) as store:
+            for number, model in ((1, NAME), (2, "o/other-GGUF:Q8_0")):
+                store.pulls.save(PullRecord(number, PullRequest(model, LaunchOptions())))
+            store.in_flight.begin(work.key, work.doing, work.boot_id)
+            store.in_flight.update([work])
+
+    await asyncio.to_thread(store_pulls)
+    async with daemon() as api:
+        last = await ended(api, 1)
+        assert last["message"] == f"quarantined: the daemon died twice while it was {work.doing}"
+        assert "node-ctl pull" in last["hint"]
+        assert (await ended(api, 2))["step"] == "done"
+        assert "quarantined" in await kinds(api)
+        assert await api.app.store.run(api.app.store.pulls.all) == ()
+        assert (await ended(api, await pulled(api)))["step"] == "done", "asked for again, it is tried again"
+
+
+async def test_a_download_whose_process_runs_is_not_what_a_daemon_dies_of(api: Api) -> None:
+    number = await pulled(api, limit=CRAWLING)
+    await moving(api)
+    (work,) = await api.app.store.run(api.app.store.in_flight.all)
+    assert (work.key.name, work.running) == (str(number), False)
+    await api.post(f"/v1/pulls/{number}/cancel")
+    assert await api.app.store.run(api.app.store.in_flight.all) == ()
 
 
 async def test_a_pull_that_can_not_be_stored_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Finds out what the daemon dies of, and keeps it from being tried again and again: see verdict.py."""

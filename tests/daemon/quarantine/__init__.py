@@ -1,0 +1,1 @@
+"""Tests of what the daemon does against what it dies of."""
