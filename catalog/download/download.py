@@ -14,11 +14,12 @@ from catalog.download.file_transfer import SPARE_BYTES, transfer
 from catalog.download.job import Job, job_of
 from catalog.download.throttle import StoppedError, Throttle
 from catalog.download.wheel import fetch_member
+from catalog.hub import client
 from catalog.local import layout, links
 from catalog.names import checked_path
 from domain.anonymize import without_secrets
 from domain.download import DownloadPolicy, DownloadProgress
-from domain.errors import DiskFullError, DownloadError
+from domain.errors import DiskFullError, DownloadError, NodeError
 from domain.model import Source, WeightFile, Weights
 from domain.units import gib
 
@@ -153,11 +154,19 @@ class _Task:
     def _job(self, file: WeightFile) -> Job:
         job = job_of(self.weights, file, self.models_dir)
         if job is None:
-            raise DownloadError(
-                f"the hub does not answer: {self.weights.repo} was planned from the catalogue alone",
-                hint="try again when node-ctl doctor --check hub can reach it, or give the path of a file",
-            )
+            raise self._no_commit()
         return job
+
+    def _no_commit(self) -> DownloadError:
+        """The hub did not answer when it was planned: asked again, it says why."""
+        planned = f"{self.weights.repo} was planned from the catalogue alone"
+        try:
+            client.list_files(self.weights.repo)
+        except NodeError as error:
+            return DownloadError(f"{planned}: {error}", hint=error.hint)
+        return DownloadError(
+            f"{planned}, because the hub did not answer; now it does", hint="ask for it again"
+        )
 
     def _check_room(self) -> None:
         needs_bytes, has_bytes = self._needed_bytes(), self.free(self.folder)
