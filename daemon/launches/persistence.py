@@ -1,15 +1,18 @@
 """Stores launches. One that can't be written is marked as unsaved, and written once the disk has space."""
 
+import asyncio
 import logging
 
 from daemon.app import App
 from daemon.launches.launch import Launch
 from domain.errors import StateError
 from domain.launch import LaunchState
+from launchers.process import logfile
 
 log = logging.getLogger(__name__)
 
 REFUSED_KEPT = 100
+NEVER_SERVED_KEPT = 100
 
 
 async def save(app: App, launch: Launch, state: LaunchState | None = None) -> StateError | None:
@@ -77,3 +80,22 @@ async def flush(app: App) -> None:
             await (save(app, launch) if launch.stored else withdraw(app, launch))
         if launch.is_at_rest:
             put_back(app, launch)
+    await _forget_oldest(app)
+
+
+async def _forget_oldest(app: App) -> None:
+    """Of launches that never served, and were stopped or have failed, the latest are kept, so that clients
+    that launch without end don't fill the state. What was served once is its owner's to remove."""
+    never_served = [
+        launch
+        for launch in app.launches.values()
+        if launch.is_at_rest and not launch.lifecycle.desired and launch.ready is None and not launch.unsaved
+    ]
+    for launch in sorted(never_served, key=lambda one: one.lifecycle.since)[:-NEVER_SERVED_KEPT]:
+        del app.launches[launch.name]  # no await up to the call: nobody launches it meanwhile
+        try:
+            await app.store.run(app.store.launches.forget, launch.name)
+        except StateError as error:
+            log.warning("launch not forgotten: name=%s %s", launch.name, error)
+        if launch.name not in app.launches:
+            await asyncio.to_thread(logfile.remove, app.log_path(launch.name))

@@ -1,11 +1,11 @@
-"""The table of events: the latest EVENTS_MAX, older ones are deleted."""
+"""The table of events: the latest EVENTS_MAX; older ones are deleted, longer messages are cut."""
 
 from daemon.state.database import Database
 from daemon.state.records import Event, now
 from domain.text import printable
 
 EVENTS_MAX = 10_000
-MESSAGE_CHARS = 16 * 1024
+MESSAGE_MAX = 16_384  # characters: three names of files, as long as they may be
 
 
 class EventTable:
@@ -15,7 +15,9 @@ class EventTable:
         self._database = database
 
     def append(self, kind: str, message: str, launch: str | None = None) -> Event:
-        at, message = now(), printable(message[:MESSAGE_CHARS])
+        at, message = now(), printable(message)
+        if len(message) > MESSAGE_MAX:
+            message = f"{message[:MESSAGE_MAX]}..."
         with self._database.writing() as db:
             done = db.execute(
                 "INSERT INTO events (at, kind, launch, message) VALUES (?, ?, ?, ?)",

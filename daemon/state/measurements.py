@@ -13,6 +13,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+MEASUREMENTS_MAX = 2000
+DELETE_OLD = """
+    DELETE FROM facts WHERE key IN (
+        SELECT key FROM facts ORDER BY measured_at DESC, rowid DESC LIMIT -1 OFFSET ?)"""
+
 
 class MeasurementTable:
     """Its methods block and raise StateError."""
@@ -21,12 +26,14 @@ class MeasurementTable:
         self._database = database
 
     def put(self, key: str, value: object, *, boot_id: str | None = None) -> None:
-        """With a ``boot_id`` it holds until the next boot."""
+        """With a ``boot_id`` it holds until the next boot. The latest MEASUREMENTS_MAX are kept; what is
+        deleted is measured again."""
         with self._database.writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO facts (key, value, boot_id, measured_at) VALUES (?, ?, ?, ?)",
                 (key, dump(value), boot_id, now()),
             )
+            db.execute(DELETE_OLD, (MEASUREMENTS_MAX,))
 
     def get(self, kind: type[T], key: str) -> T | None:
         """``None`` also for a damaged one, or one that another version stored: it is measured again."""

@@ -10,6 +10,11 @@ from daemon.state.unreadable import Unreadable
 from launchers.command import Command
 from launchers.process.procfs import Identity
 
+RUNS_MAX = 1000
+DELETE_OLD = """
+    DELETE FROM runs WHERE ended_at IS NOT NULL AND id <= ? AND id NOT IN (
+        SELECT max(id) FROM runs WHERE launch IN (SELECT name FROM launches) GROUP BY launch)"""
+
 
 class RunTable:
     """Its methods block and raise StateError."""
@@ -20,13 +25,15 @@ class RunTable:
 
     def begin(self, launch: str, command: Command, *, port: int, engine_version: str | None) -> int:
         """The id of a new run, stored before its process exists: an engine that outlives the daemon has
-        one."""
+        one. Of those that have ended, the latest RUNS_MAX are kept, and the last one of each launch."""
         with self._database.writing() as db:
             done = db.execute(
                 "INSERT INTO runs (launch, command, port, engine_version, started_at) VALUES (?, ?, ?, ?, ?)",
                 (launch, dump(command), port, engine_version, now()),
             )
-        return int(done.lastrowid or 0)
+            identity = int(done.lastrowid or 0)
+            db.execute(DELETE_OLD, (identity - RUNS_MAX,))
+        return identity
 
     def identify(self, run_id: int, identity: Identity) -> None:
         with self._database.writing() as db:

@@ -51,6 +51,13 @@ def _copy(path: Path, limit_bytes: int) -> None:
         raise
 
 
+def remove(path: Path) -> None:
+    """With its older lines. One that can't be removed stays."""
+    for file in (path, path.with_name(f"{path.name}.1")):
+        with suppress(OSError):
+            file.unlink()
+
+
 def size_bytes(path: Path) -> int:
     """Where the next line will begin."""
     try:

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from daemon.launches import ending, service, supervisor
+from daemon.launches import ending, persistence, service, supervisor
 from daemon.launches.start import placement
 from domain.errors import EngineError, NodeError, StateError, UnknownModelError
 from domain.launch import LaunchState, Step
-from tests.daemon.launches.stepped_daemon import START_S, Daemon, Start
+from tests.daemon.launches.stepped_daemon import OPTIONS, START_S, Daemon, Start
 from tests.daemon.launches.world import World
 
 
@@ -199,6 +199,29 @@ def test_a_model_that_nobody_knows_leaves_no_launch_behind(
     assert daemon.kinds() == ["failed"]
     assert daemon.app.launches == {}
     assert list(daemon.app.store.launches.all()) == []
+
+
+def test_of_launches_that_never_served_the_oldest_go_with_their_logs(
+    start: Start, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persistence, "NEVER_SERVED_KEPT", 2)
+    daemon = start()
+    daemon.serve()
+    daemon.call(service.stop(daemon.app, "a"))
+    world.starts = "die"
+    names = ["one", "two", "three", "four"]
+    for name in names:
+        log = daemon.app.log_path(name)
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("it exited 1")
+        daemon.call(service.launch(daemon.app, "/m/tiny.gguf", OPTIONS, name))
+        daemon.until(lambda name=name: daemon.app.launches[name].is_at_rest)  # type: ignore[misc]
+        daemon.app.launches[name].lifecycle.since = f"2026-01-0{names.index(name) + 1}"
+    daemon.call(persistence.flush(daemon.app))
+    assert list(daemon.app.launches) == ["a", "three", "four"]
+    stored = {record.request.name for record in daemon.app.store.launches.all()}
+    assert stored == {"a", "three", "four"}
+    assert [name for name in names if daemon.app.log_path(name).exists()] == ["three", "four"]
 
 
 def full(daemon: Daemon, why: str | None = "the disk is full") -> None:
