@@ -43,7 +43,7 @@ class Cache:
         entry = self._read(_shape_key(tags))
         try:
             return None if entry is None else _parse_shape(entry)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             log.warning("cached header is not usable: why=%r", error)
             return None
 

@@ -3,6 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from catalog.hub.errors import Resource, endpoint, no_data, translate_errors
 from catalog.hub.http_source import HttpSource
@@ -13,6 +14,7 @@ from domain.model import WeightFile
 log = logging.getLogger(__name__)
 ANSWER_TIMEOUT_S = 4.0
 MAX_FILES = 20_000  # a model of 163 shards beside 40 quants of 10 parts has about 600
+MAX_FILE_BYTES = 1 << 60
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
@@ -45,14 +47,22 @@ def list_files(repo: str, revision: str | None = None) -> Listing:
             f"{repo} lists {len(siblings)} files, more than the {MAX_FILES} that a model may have",
             hint="name a repository of one model",
         )
-    files = tuple(
-        WeightFile(checked_path(sibling.rfilename), sibling.size, sibling.lfs.sha256 if sibling.lfs else None)
-        for sibling in siblings
-    )
+    files = tuple(_file(sibling, resource) for sibling in siblings)
     if not _COMMIT.match(str(info.sha)):
         raise DownloadError(f"the hub names {info.sha!r} as the commit of {repo}")
     log.info("hub listing: repo=%s commit=%s files=%d", repo, info.sha, len(files))
     return Listing(repo, str(info.sha), files)
+
+
+def _file(sibling: Any, resource: Resource) -> WeightFile:
+    """One row of a listing, whose values the client passes on as they are.
+
+    Raises: UnavailableError, BadModelError."""
+    name, size_bytes, sha256 = sibling.rfilename, sibling.size, sibling.lfs.sha256 if sibling.lfs else None
+    is_sized = size_bytes is None or (type(size_bytes) is int and 0 <= size_bytes < MAX_FILE_BYTES)
+    if not isinstance(name, str) or not is_sized or not isinstance(sha256, str | None):
+        raise no_data(resource, "something else")
+    return WeightFile(checked_path(name), size_bytes, sha256)
 
 
 def open_file(listing: Listing, name: str) -> HttpSource:

@@ -63,14 +63,15 @@ def _list_models(words: str, kind: str, limit: int) -> list[Any]:
 
 
 def _result(info: Any, alias: str | None) -> SearchResult:
-    tags = [str(tag) for tag in info.tags or ()]
+    tags = [str(tag) for tag in info.tags] if isinstance(info.tags, list) else []
     licences = [tag.removeprefix(_LICENCE) for tag in tags if tag.startswith(_LICENCE)]
     by_type = info.safetensors.parameters if info.safetensors else {}
+    gguf = info.gguf if isinstance(info.gguf, Mapping) else {}
     return SearchResult(
         repo=info.id,
         formats=tuple(kind for kind in FORMATS if kind in tags),
         downloads=_count(info.downloads),
-        parameters=_count((info.gguf or {}).get("total")) or _count(getattr(info.safetensors, "total", None)),
+        parameters=_count(gguf.get("total")) or _count(getattr(info.safetensors, "total", None)),
         size_bytes=_size_bytes(by_type),
         licence=licences[0] if licences else None,
         gated=None if info.gated is None else bool(info.gated),
@@ -78,11 +79,14 @@ def _result(info: Any, alias: str | None) -> SearchResult:
     )
 
 
-def _size_bytes(by_type: Mapping[str, int]) -> int | None:
-    """``None`` if a type is not known: the sum would be too small."""
-    if not by_type or not all(kind in DTYPE_BITS for kind in by_type):
+def _size_bytes(by_type: object) -> int | None:
+    """``None`` if a type or its count is not known: the sum would be too small."""
+    if not isinstance(by_type, Mapping) or not by_type:
         return None
-    return sum(count * DTYPE_BITS[kind] for kind, count in by_type.items()) // 8
+    bits = [(DTYPE_BITS.get(kind), _count(count)) for kind, count in by_type.items()]
+    if any(width is None or count is None for width, count in bits):
+        return None
+    return sum((width or 0) * (count or 0) for width, count in bits) // 8
 
 
 def _count(value: object) -> int | None:
