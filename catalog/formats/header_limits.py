@@ -93,6 +93,12 @@ NO_MORE_THAN = (  # the first of each pair is no more than the second
     ("attention.shared_kv_layers", "block_count"),
     ("n_deepstack_layers", "block_count"),
 )
+# Without a size of their own, heads share the width: no more of them than values.
+HEADS_OF_WIDTH = (
+    ("attention.head_count", "embedding_length", "attention.key_length"),
+    ("num_attention_heads", "hidden_size", "head_dim"),
+    ("n_head", "n_embd", "head_dim"),
+)
 _BLOCK = re.compile(r"blk\.(\d{1,9})\.", re.ASCII)
 
 
@@ -111,6 +117,11 @@ def check_shape(name: str, shape: ModelShape) -> None:
         if value > most > 0:
             raise _refused(name, f"{shape.architecture}.{key}", value, f"{other} is {most}")
     _check_heads(name, shape)
+    for part in ("", "text_config."):
+        for key, width, size in HEADS_OF_WIDTH:
+            heads, most = _largest(shape.get(part + key)), _largest(shape.get(part + width))
+            if heads > most > 0 and not shape.get(part + size):
+                raise _refused(name, f"{shape.architecture}.{part}{key}", heads, f"{width} is {most}")
     _check_tensors(name, shape, layers if isinstance(layers, int) else None)
 
 

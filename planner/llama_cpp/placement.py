@@ -31,6 +31,7 @@ FIRST_LAYER_TENSORS = frozenset(
 # both. Source: the order of their ``load_arch_tensors``.
 EMBEDDING_COPIED_FIRST = frozenset({"gemma3n", "gemma4"})
 # Buffer types of -ot that are host memory.
+MAX_LAYERS = 512  # llama.cpp src/llama-hparams.h, LLAMA_MAX_LAYERS
 HOST_BUFFERS = ("CPU", "CUDA_Host", "Vulkan_Host", "CPU_REPACK", "Host")
 
 
@@ -146,7 +147,7 @@ def override_rules(flags: LlamaFlags, devices: Sequence[Device]) -> tuple[Rule, 
     if flags.cpu_moe:
         rules.append((TensorPattern(EXPERT_TENSORS), HOST_ID))
     elif flags.n_cpu_moe:
-        numbers = "|".join(str(number) for number in range(flags.n_cpu_moe))
+        numbers = "|".join(str(number) for number in range(min(flags.n_cpu_moe, MAX_LAYERS)))
         rules.append((TensorPattern(rf"blk\.({numbers}){EXPERT_TENSORS}"), HOST_ID))
     return tuple(rules)
 

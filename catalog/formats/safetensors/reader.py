@@ -112,8 +112,10 @@ def read_tensors(source: ByteSource) -> list[Tensor]:
         text += source.read(8 + len(text), length - len(text))
     header = parse_table(text, source.name)
     header.pop("__metadata__", None)
+    del start, text  # of the largest header 16 MiB each
     data_bytes = source.size_bytes - 8 - length
-    return [_parse_tensor(source.name, name, entry, data_bytes) for name, entry in header.items()]
+    names = list(header)
+    return [_parse_tensor(source.name, name, header.pop(name), data_bytes) for name in names]
 
 
 def _parse_tensor(file: str, name: str, entry: TensorEntry, data_bytes: int) -> Tensor:

@@ -61,6 +61,7 @@ def test_models_that_exist_pass(model: str):
             r"head_count is \(8, 8, 8, 8, \.\.\.\): 5000 values, 2 layers",
         ),
         ("llama.feed_forward_length", (1, -1), r"feed_forward_length is \(1, -1\): expected"),
+        ("llama.attention.head_count", 128, "head_count is 128: embedding_length is 64"),
         ("llama.expert_used_count", 9, "expert_used_count is 9: expert_count is 8"),
         ("llama.expert_used_count", (4, 9), r"expert_used_count is 9: expert_count is 8"),
         ("llama." + "k" * 600, 1, "a key of its header has 606 characters"),
