@@ -18,7 +18,7 @@ from launchers.llama_cpp.options import word_counts
 log = logging.getLogger(__name__)
 
 VERSION = re.compile(r"version: (\S+)(?: \((?:build (\d+), commit )?([0-9a-f]+)\))?")
-DEVICE = re.compile(r"^\s+([A-Za-z]+\d+): (.*?)(?: \((\d+) MiB, (\d+) MiB free\))?$", re.MULTILINE)
+DEVICE = re.compile(r"^\s+([A-Za-z]+\d+): (.*?)(?: \((\d{1,15}) MiB, (\d{1,15}) MiB free\))?$", re.MULTILINE)
 QUESTION_TIMEOUT_S = 20.0
 DEVICES_TIMEOUT_S = 60.0  # a first call may load a large driver
 
@@ -89,7 +89,7 @@ def parse_version(output: str) -> str | None:
     if match is None:
         return None
     version, _, commit = match.groups()
-    if version.isdigit() and int(version) > 1:
+    if re.fullmatch(r"[0-9]{1,15}", version) and int(version) > 1:
         return f"b{version}"
     return commit or version
 

@@ -28,9 +28,11 @@ FIT_PARAMS = "llama-fit-params"
 HEADING = "memory breakdown [MiB]"
 ROW = re.compile(
     r"\|\s+- (?P<name>[^|]+?)\s*\|(?P<device>\s*\d+ =\s*\d+ \+ \()?\s*\d+ ="
-    r"\s*(?P<model>\d+) \+\s*(?P<context>\d+) \+\s*(?P<compute>\d+)"
+    r"\s*(?P<model>\d{1,15}) \+\s*(?P<context>\d{1,15}) \+\s*(?P<compute>\d{1,15})\b"
 )
-FIT_ROW = re.compile(r"^(?P<name>\S+) (?P<model>\d+) (?P<context>\d+) (?P<compute>\d+) *$", re.MULTILINE)
+FIT_ROW = re.compile(
+    r"^(?P<name>\S+) (?P<model>\d{1,15}) (?P<context>\d{1,15}) (?P<compute>\d{1,15}) *$", re.MULTILINE
+)
 PART_OF_BUFFER = {"model": "model", "KV": "context", "RS": "context", "compute": "compute"}
 MAPPED = "_Mapped"
 UNLOCKED_MODE = {"mlock": "none", "mmap+mlock": "mmap"}

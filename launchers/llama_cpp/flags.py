@@ -1,5 +1,7 @@
 """The llama-server option for each field of ``LlamaFlags``: one table, used in both directions."""
 
+import math
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -147,9 +149,12 @@ def _number(flag: Flag, option: str, word: str) -> int | None:
 
 def _floats(option: str, word: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in word.replace("/", ",").split(","))
+        parts = tuple(float(part) for part in word.replace("/", ",").split(","))
     except ValueError:
-        raise UsageError(f"{option} takes proportions such as 3,1, found {word!r}") from None
+        parts = ()
+    if not parts or not all(0 <= part < math.inf for part in parts):
+        raise UsageError(f"{option} takes proportions such as 3,1, found {word!r}")
+    return parts
 
 
 def _pairs(option: str, word: str) -> tuple[tuple[str, str], ...]:
@@ -158,6 +163,10 @@ def _pairs(option: str, word: str) -> tuple[tuple[str, str], ...]:
         pattern, equals, buffer = part.rpartition("=")
         if not (pattern and equals and buffer):
             raise UsageError(f"{option} takes PATTERN=BUFFER,... such as exps=CPU, found {part!r}")
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise UsageError(f"{option}: {pattern!r} is no regular expression: {error}") from None
         pairs.append((pattern, buffer))
     return tuple(pairs)
 

@@ -32,7 +32,7 @@ FIELDS = {
 }
 # vLLM's human-readable integers: lower-case units are powers of 1000, upper-case ones of 1024.
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kmgtKMGT]?)")
+NUMBER = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)([kmgtKMGT]?)", re.ASCII)
 SWITCHES = {
     "--enforce-eager": ("enforce_eager", True),
     "--no-enforce-eager": ("enforce_eager", False),
