@@ -8,6 +8,7 @@ import json
 import math
 import ssl
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,9 @@ from launchers.command import Command
 QUESTION = "Name the capital of France."
 ANSWER_TOKENS = 48
 POLL_S = (0.05, 0.5)  # the first and the longest pause between polls
+ANSWER_S = 10.0
+MAX_ANSWER_BYTES = 4 << 20  # a stream takes some hundred bytes for each of at most 64 tokens
+COUNTERS = ("llamacpp:", "vllm:")
 MEASURE_S = 1.0  # target duration of each part of a measurement, from the speed of the first answer
 MEASURE_LIMIT_S = 20.0
 LEAST_TOKENS, MOST_TOKENS = 8, 64
@@ -72,6 +76,33 @@ async def wait_until_healthy(http: httpx.AsyncClient, path: str) -> None:
             pass  # not yet; the caller limits the time and watches the process
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 1.5, longest_s)
+
+
+async def read_counters(http: httpx.AsyncClient, path: str) -> tuple[str, ...] | None:
+    """What a healthy engine has counted so far: one that works counts on. ``None`` where it does not say."""
+    try:
+        if (await http.get(path, timeout=ANSWER_S)).status_code != httpx.codes.OK:
+            return None
+        text = (await _read(http, "/metrics")).decode(errors="replace")
+    except (httpx.HTTPError, ValueError):
+        return None
+    return tuple(line for line in text.splitlines() if line.startswith(COUNTERS) and "_total" in line) or None
+
+
+async def _read(http: httpx.AsyncClient, path: str) -> bytes:
+    """The body of an answer. Raises: httpx.HTTPError; ValueError for one that is longer than any."""
+    body = bytearray()
+    async with http.stream("GET", path, timeout=ANSWER_S) as response:
+        response.raise_for_status()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            _check_length(len(body))
+    return bytes(body)
+
+
+def _check_length(count_bytes: int) -> None:
+    if count_bytes > MAX_ANSWER_BYTES:
+        raise ValueError(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
 
 
 async def check_answer(http: httpx.AsyncClient, command: Command, *, expect: str | None) -> Ready:
@@ -154,7 +185,7 @@ async def _stream(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> R
     arrivals: list[float] = []
     async with http.stream("POST", path, json=body) as response:
         response.raise_for_status()
-        async for line in response.aiter_lines():
+        async for line in _lines(response):
             if not line.startswith("data: ") or line == "data: [DONE]":
                 continue
             chunk = json.loads(line.removeprefix("data: "))
@@ -168,6 +199,18 @@ async def _stream(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> R
                     text += piece
                     arrivals.append(time.monotonic())
     return _reply(text, finished, usage=usage, timings=timings, begun=begun, arrivals=arrivals)
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+    """As ``aiter_lines``, within a length: an engine may go on for ever, also without a newline."""
+    count_bytes, rest = 0, b""
+    async for chunk in response.aiter_bytes():
+        count_bytes += len(chunk)
+        _check_length(count_bytes)
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode(errors="replace").rstrip("\r")
+    yield rest.decode(errors="replace")
 
 
 def _piece(choice: dict[str, Any]) -> str:
@@ -208,9 +251,7 @@ def _amount(rate: float | None, least: int, most: int) -> int:
 
 async def _check_name(http: httpx.AsyncClient, command: Command) -> None:
     """Another program may have taken the port first. Raises: EngineError."""
-    response = await http.get("/v1/models", timeout=10.0)
-    response.raise_for_status()
-    names = [model.get("id") for model in response.json().get("data", ())]
+    names = [model.get("id") for model in json.loads(await _read(http, "/v1/models")).get("data", ())]
     if command.served_name not in names:
         raise EngineError(
             f"port {command.port} serves {', '.join(map(str, names))}, not {command.served_name}",

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from domain.errors import EngineError
 from launchers import ports, readiness
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 QUICK_S = 5.0
 START_ATTEMPTS = 4
+LOG_ROUNDS = 4  # a log alone proves little: an engine that answers nobody may go on writing
 
 DiagnoseFailure = Callable[[str, Exit], EngineError]
 FindDegradation = Callable[[str], EngineError | None]
@@ -155,9 +157,7 @@ class EngineProcess:
         watching = asyncio.create_task(child.wait())
         stuck = asyncio.create_task(child.wait_unkillable())
         try:
-            await asyncio.wait(
-                {checking, watching, stuck}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            await self._wait({checking, watching, stuck}, timeout_s, is_adopted=begun is None)
             self.ready = await self._outcome(child, checking, watching, timeout_s)
         except Exception:  # whatever happened, nothing may be left running
             if child.alive and child.unkillable is None:
@@ -200,6 +200,27 @@ class EngineProcess:
                     raise degradation
             ready = await readiness.check_answer(http, self.command, expect=self._expect)
         return replace(ready, load_s=load_s)
+
+    async def _wait(self, tasks: set[asyncio.Task[Any]], timeout_s: float, *, is_adopted: bool) -> None:
+        """Until one of ``tasks`` is done or the time is over. In an adopted engine that clients keep busy the
+        known question waits in a queue: while it works, its time begins anew."""
+        done, rounds = await self._progress() if is_adopted else None, 0
+        while not (await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED))[0]:
+            if not is_adopted:
+                return
+            before, done = done, await self._progress()
+            rounds = rounds + 1 if isinstance(done, int) else 0
+            if done == before or rounds > LOG_ROUNDS:
+                return
+            log.info("engine is busy, its check waits: name=%s", self.command.served_name)
+
+    async def _progress(self) -> tuple[str, ...] | int:
+        """What an engine has counted, else, where clients hold all its connections, how long its log is."""
+        async with readiness.client(self.command) as http:
+            counters = await readiness.read_counters(http, self.command.health_path)
+        if counters is not None:
+            return counters
+        return await asyncio.to_thread(logfile.size_bytes, self.log_path)
 
     async def _ended(self, ended: Exit) -> EngineError:
         if ended.stop_requested:

@@ -37,6 +37,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--deaf", action="store_true", help="ignores SIGTERM and SIGINT")
     parser.add_argument("--only-int", action="store_true", help="ignores SIGTERM until healthy, as vLLM does")
     parser.add_argument("--mute", action="store_true", help="is healthy and never answers a question")
+    parser.add_argument("--queue", help="questions wait while that file exists; it may say stuck, or silent")
     parser.add_argument("--answer", help="says this instead of the truth")
     parser.add_argument("--raw", help="answers questions with this body, no stream")
     parser.add_argument("--no-timings", action="store_true", help="streams without llama.cpp's timings")
@@ -134,12 +135,18 @@ def write(name: str) -> None:
 
 class Answers(BaseHTTPRequestHandler):
     chosen: argparse.Namespace
+    decoded = 0
 
     def do_GET(self) -> None:
         if self.is_loading():
             self.reply(503, (CAPTURES / "health-503.json").read_text())
+        elif self.is_stuck("silent"):
+            self.reply(503, "")
         elif self.path == "/health":
             self.reply(200, (CAPTURES / "health-200.json").read_text())
+        elif self.path == "/metrics":
+            Answers.decoded += not self.is_stuck("stuck")
+            self.reply(200, f"llamacpp:n_decode_total {self.decoded}\n", kind="text/plain")
         else:
             self.reply(200, (CAPTURES / "models.json").read_text().replace(CAPTURED_NAME, self.chosen.alias))
 
@@ -147,8 +154,14 @@ class Answers(BaseHTTPRequestHandler):
         awaited = self.chosen.until is not None and not Path(self.chosen.until).exists()
         return awaited or time.monotonic() - STARTED < self.chosen.slow
 
+    def is_stuck(self, how: str) -> bool:
+        file = Path(self.chosen.queue or os.devnull)
+        return file.exists() and file.read_text() == how
+
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        while self.chosen.queue is not None and Path(self.chosen.queue).exists():
+            time.sleep(0.01)
         if self.chosen.mute:
             time.sleep(600)
         if self.chosen.no_template and "chat" in self.path:

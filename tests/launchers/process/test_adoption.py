@@ -11,11 +11,12 @@ from signal import Signals
 
 import pytest
 
+from domain.errors import EngineError
 from domain.serialization import from_json, to_json
 from launchers import llama_cpp
 from launchers.command import Command, StopPolicy
 from launchers.process import procfs
-from launchers.process.engine import EngineProcess
+from launchers.process.engine import LOG_ROUNDS, EngineProcess
 from launchers.process.procfs import Identity
 from tests.launchers.conftest import FAKE, ROOT, MakeProcess
 
@@ -119,3 +120,47 @@ async def test_a_pid_that_is_another_programs_by_now_is_not_adopted(
     assert await adopt(identity, other, log_path) is None
     await process.stop()
     assert await adopt(identity, process.command, log_path) is None
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Path:
+    return tmp_path / "queue"
+
+
+async def adopt_busy(command: Command, queue: Path, tmp_path: Path, moves: str) -> EngineProcess:
+    """An engine whose clients let no question of the next daemon through."""
+    command = replace(command, argv=(*command.argv, "--queue", str(queue)))
+    identity = await asyncio.to_thread(start_and_kill_the_daemon, command, tmp_path / "engine.log")
+    await asyncio.to_thread(queue.write_text, moves)
+    process = await adopt(identity, command, tmp_path / "engine.log")
+    assert process is not None
+    return process
+
+
+async def test_a_busy_engine_is_not_killed_because_its_check_waits(
+    command: Command, queue: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    process = await adopt_busy(command, queue, tmp_path, "")
+    identity = process.identity
+    starting = asyncio.create_task(process.ensure_ready(0.2))
+    while caplog.text.count("its check waits") < 3:
+        await asyncio.sleep(0.01)
+        assert not starting.done()
+    await asyncio.to_thread(queue.unlink)
+    assert (await starting).answer == "The capital of France is Paris."
+    assert process.identity == identity
+    await process.stop()
+
+
+@pytest.mark.parametrize(("state", "rounds"), [("stuck", 0), ("silent", LOG_ROUNDS)])
+async def test_an_adopted_engine_in_which_nothing_moves_is_ended(
+    command: Command, queue: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, state: str, rounds: int
+) -> None:
+    """One that answers nobody and goes on writing to its log gets some more time."""
+    caplog.set_level("INFO")
+    process = await adopt_busy(command, queue, tmp_path, state)
+    with pytest.raises(EngineError, match="did not answer within"):
+        await process.ensure_ready(0.2)
+    assert not process.alive
+    assert caplog.text.count("its check waits") == rounds
