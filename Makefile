@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 MODEL ?= smollm2-135m
 ROOMS := domain planner probes catalog launchers config daemon ctl
 JOBS ?= 4# processes for tests, which wait more than they compute
-SEED ?= # of the random order of tests; each run prints its own
+SEED ?= # of the random order of tests, or of the fuzzer; each run prints its own
+TARGET ?= # of make fuzz: some of tests/fuzz/targets, all by default
+INPUTS ?= # of each target; make fuzz ends after a minute of each without this and SECONDS
+SECONDS ?=
 # Booting a systemd and mounting need root; everything else runs as anyone.
 ifeq ($(shell id -u),0)
 HERE := not vllm and not gpu
@@ -16,7 +19,7 @@ endif
 # the count of their tests, begins those last that have one long test.
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(SEED),--randomly-seed=$(SEED))
 
-.PHONY: venv setup setup-vllm demo stop check format test test-slow test-vllm test-gpu mutants bench lock clean
+.PHONY: venv setup setup-vllm demo stop check format test test-slow test-vllm test-gpu mutants fuzz bench lock clean
 .NOTPARALLEL: # missing packages are installed before anything needs them
 
 venv: $(VENV)/.ready
@@ -77,6 +80,10 @@ test-gpu: setup
 
 mutants: setup  # MODULE: those of scripts/mutants.toml to run, all by default
 	$(BIN)/python scripts/mutants.py $(MODULE)
+
+fuzz: setup  # two targets at a time
+	$(BIN)/python -m tests.fuzz $(TARGET) $(if $(INPUTS),--inputs $(INPUTS)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 bench: setup
 	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

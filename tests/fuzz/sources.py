@@ -1,0 +1,20 @@
+"""Files in memory, as the readers of headers take them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """``data`` is the beginning of a file of ``size_bytes``; zeros follow."""
+
+    name: str
+    data: bytes
+    size_bytes: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        end = min(offset + length, self.size_bytes)
+        part = self.data[offset:end]
+        return part + bytes(max(0, end - offset - len(part)))
+
+    def close(self) -> None:
+        """There is nothing to close."""
