@@ -1,36 +1,10 @@
 """Values: the command of an engine, how to stop it, how it ended."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from signal import Signals
 
-LIBRARY_PATH = "LD_LIBRARY_PATH"
-# HF_TOKEN, AWS_SECRET_ACCESS_KEY, OPENAI_API_KEY, SSH_AUTH_SOCK; not TOKENIZERS_PARALLELISM.
-SECRET_NAME = re.compile(
-    r"(?:^|_)(?:TOKEN|SECRET|PASS|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEY|ACCESS_KEY|PRIVATE_KEY|AUTH)"
-    r"(?:_|$)",
-    re.IGNORECASE,
-)
-SECRET_VALUE = re.compile(r"://[^/@\s]+@")  # a URL with a user name or password
-
-
-def drop_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a child that runs other people's weights and templates. It fetches nothing, so it
-    needs no token."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if not SECRET_NAME.search(name) and not SECRET_VALUE.search(value)
-    }
-
-
-def child_environment(base: Mapping[str, str], additions: Mapping[str, str]) -> dict[str, str]:
-    """``base`` without secrets, with the additions; library folders go in front of those already there."""
-    merged = {**drop_secrets(base), **additions}
-    if base.get(LIBRARY_PATH) and additions.get(LIBRARY_PATH):
-        merged[LIBRARY_PATH] = f"{additions[LIBRARY_PATH]}:{base[LIBRARY_PATH]}"
-    return merged
+from launchers.environment import child_environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +22,8 @@ class StopPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``argv[0]`` is an absolute path; ``env`` are additions to the daemon's own environment."""
+    """``argv[0]`` is an absolute path; ``env`` are additions to what an engine gets of
+    the daemon's environment."""
 
     argv: tuple[str, ...]
     port: int
@@ -62,8 +37,8 @@ class Command:
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
-    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        return child_environment(base, self.env)
+    def environment(self, base: Mapping[str, str], passed: Iterable[str] = ()) -> dict[str, str]:
+        return child_environment(base, self.env, passed=passed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from domain.errors import EngineError
 from domain.units import MIB, gib
-from launchers.command import child_environment
+from launchers.environment import child_environment
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def run(
     statuses: Sequence[int] = (0,),
 ) -> str:
     """Standard output and error of a child that must end with one of ``statuses``. ``env`` is added to
-    this process's environment without its secrets. Blocks. Raises: EngineError."""
+    what an engine gets of this process's environment. Blocks. Raises: EngineError."""
     deadline_s = time.monotonic() + timeout_s
     with _child(argv, env) as child:
         output = _read(child, deadline_s)

@@ -18,7 +18,7 @@ from daemon.status import VERSION
 from domain.anonymize import Identifiers, anonymize_text
 from domain.launch import LaunchState
 from domain.serialization import to_json
-from launchers.command import SECRET_NAME
+from launchers.environment import SECRET_NAME
 from probes import identifiers, sysfs
 from probes.system import systemd
 

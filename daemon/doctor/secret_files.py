@@ -10,7 +10,7 @@ from config import last_good
 from config.loading import Loaded
 from daemon.doctor.checks.input import SecretFile
 from daemon.state.durability import recovery
-from launchers.command import SECRET_NAME
+from launchers.environment import SECRET_NAME
 from probes.system import accounts
 
 OTHERS = stat.S_IROTH | stat.S_IWOTH

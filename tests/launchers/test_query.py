@@ -10,7 +10,7 @@ import pytest
 from domain.errors import EngineError
 from domain.units import GIB, MIB
 from launchers import query
-from launchers.command import LIBRARY_PATH
+from launchers.environment import LIBRARY_PATH
 
 
 def python(program: str) -> tuple[str, ...]:

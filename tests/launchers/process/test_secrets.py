@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from launchers import query
-from launchers.command import Command, drop_secrets
+from launchers.command import Command
+from launchers.environment import child_environment
 from tests.launchers.conftest import MakeProcess
 
 SECRET = {
@@ -21,17 +22,28 @@ SECRET = {
     "SSH_AUTH_SOCK": "/run/agent",
     "PIP_INDEX_URL": "https://me:word@mirror.example/simple",
 }
-HARMLESS = {
+NEEDED = {
     "TOKENIZERS_PARALLELISM": "false",
     "CUDA_VISIBLE_DEVICES": "0",
-    "http_proxy": "http://proxy.example:3128",
+    "VK_DRIVER_FILES": "/usr/share/vulkan/icd.d/radeon_icd.json",
     "OMP_NUM_THREADS": "2",
+    "LC_ALL": "C.UTF-8",
+}
+OTHERS = {
+    "http_proxy": "http://proxy.example:3128",
+    "NOTIFY_SOCKET": "/run/systemd/notify",
+    "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/1000/bus",
+    "LLAMA_ARG_HOST": "0.0.0.0",
+    "PYTHONPATH": "/home/ada/python",
     "MONKEY": "x",
 }
 
 
-def test_secrets_are_removed_from_the_environment() -> None:
-    assert drop_secrets({**SECRET, **HARMLESS}) == HARMLESS
+def test_an_engine_gets_what_engines_need_and_what_its_owner_names() -> None:
+    everything = {**SECRET, "VLLM_API_KEY": "x", **NEEDED, **OTHERS}
+    assert child_environment(everything, {}) == NEEDED
+    named = child_environment(everything, {}, passed=("MONKEY", "HF_TOKEN"))
+    assert named == {**NEEDED, "MONKEY": "x"}
     given = Command(("/e",), 1, "m", env={"HF_TOKEN": "of the plan itself"})
     assert given.environment(SECRET) == given.env
 
@@ -39,14 +51,14 @@ def test_secrets_are_removed_from_the_environment() -> None:
 async def test_an_engine_is_started_without_them(
     engine_with: MakeProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {**SECRET, **HARMLESS}.items():
+    for name, value in {**SECRET, **NEEDED, **OTHERS}.items():
         monkeypatch.setenv(name, value)
     process = engine_with()
     await process.ensure_ready(20)
     raw = await asyncio.to_thread(Path("/proc", str(process.pid), "environ").read_text)
     names = {entry.partition("=")[0] for entry in raw.split("\0")}
-    assert not names & set(SECRET)
-    assert set(HARMLESS) <= names
+    assert not names & (set(SECRET) | set(OTHERS))
+    assert set(NEEDED) <= names
 
 
 def test_a_binary_is_asked_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
