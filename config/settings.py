@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     catalogue: Path | None = None
     llama_server: Path | None = None
     vllm: Path | None = None
+    engine_sandbox: bool = True
+    engine_folders: str | None = None
+    engine_environment: str | None = None
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     host_reserve_bytes: Size | None = Field(default=None, ge=0)
@@ -88,6 +91,21 @@ class Settings(BaseSettings):
     def places(self) -> tuple[Path, ...]:
         """Folders of other tools that may hold weights: searched before a download."""
         return (*self.hub_caches, *((self.ollama_models,) if self.ollama_models else ()))
+
+    @property
+    def engine_folder_paths(self) -> tuple[Path, ...]:
+        return tuple(map(Path, filter(None, (self.engine_folders or "").split(":"))))
+
+    @property
+    def engine_variables(self) -> tuple[str, ...]:
+        return tuple((self.engine_environment or "").split())
+
+    @field_validator("engine_folders")
+    @classmethod
+    def _folders(cls, text: str | None) -> str | None:
+        if relative := [path for path in (text or "").split(":") if path and not path.startswith(("/", "~"))]:
+            raise ValueError(f"{relative[0]} is not an absolute path")
+        return text and ":".join(str(Path(path).expanduser()) for path in text.split(":") if path)
 
     @field_validator("download_limit")
     @classmethod

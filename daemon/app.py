@@ -45,6 +45,7 @@ from launchers.process import orphans, procfs
 from launchers.process.engine import EngineProcess
 from launchers.process.procfs import Identity
 from launchers.registry import LAUNCHERS, choose
+from launchers.sandbox.policy import Sandbox
 from probes import snapshot
 from probes.benchmarks import disk, memory
 from probes.benchmarks.disk import ReadRate
@@ -141,9 +142,23 @@ class App:
     def log_path(self, launch: str) -> Path:
         return log_path(self.settings, launch)
 
+    def scratch_path(self, launch: str) -> Path:
+        """What its engine may write: its home, its caches and its temporary files."""
+        return sandbox(self.settings).scratch / launch
+
 
 def log_path(settings: Settings, launch: str) -> Path:
     return settings.state_dir / "logs" / f"{launch}.log"
+
+
+def sandbox(settings: Settings) -> Sandbox:
+    """Of engines, with a folder for all of their own folders: each gets one in there."""
+    return Sandbox(
+        settings.state_dir / "scratch",
+        confined=settings.engine_sandbox,
+        folders=settings.engine_folder_paths,
+        variables=settings.engine_variables,
+    )
 
 
 def real_adapters(settings: Settings, fork_server: ForkServer | None = None) -> Adapters:
@@ -181,7 +196,7 @@ def real_adapters(settings: Settings, fork_server: ForkServer | None = None) -> 
         ),
         engine=lambda name: choose(name, search_paths(settings)),
         write_replica=write_replica,
-        ask_memory=dry_run.run,
+        ask_memory=partial(dry_run.run, sandbox=sandbox(settings)),
         read_memory=dry_run.parse_allocations,
         find_process=lambda command: procfs.find(command.argv),
         find_engines=orphans.engines_of,
@@ -198,6 +213,7 @@ def _new_process(command: Command, watch: Watch) -> EngineProcess:
         find_degradation=watch.find_degradation,
         expect=watch.expect,
         log_limit_bytes=watch.log_limit_bytes,
+        sandbox=watch.sandbox,
     )
 
 

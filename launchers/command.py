@@ -23,7 +23,9 @@ class StopPolicy:
 @dataclass(frozen=True, slots=True)
 class Command:
     """``argv[0]`` is an absolute path; ``env`` are additions to what an engine gets of
-    the daemon's environment."""
+    the daemon's environment. ``connects`` are the TCP ports that it opens connections to besides answering,
+    ``None`` for any: then it may listen on any, too. ``writes`` are folders that its options have it write
+    to."""
 
     argv: tuple[str, ...]
     port: int
@@ -32,6 +34,8 @@ class Command:
     host: str = "127.0.0.1"
     health_path: str = "/health"
     stop: StopPolicy = StopPolicy()
+    connects: tuple[int, ...] | None = ()
+    writes: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:

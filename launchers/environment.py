@@ -4,15 +4,28 @@ import re
 from collections.abc import Iterable, Mapping
 
 LIBRARY_PATH = "LD_LIBRARY_PATH"
-NAMES = frozenset(
-    "PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR XDG_CACHE_HOME LD_LIBRARY_PATH LD_PRELOAD DRI_PRIME"
-    " TOKENIZERS_PARALLELISM".split()
-)
+NAMES = """
+PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR XDG_CACHE_HOME LD_LIBRARY_PATH LD_PRELOAD DRI_PRIME
+TOKENIZERS_PARALLELISM
+"""
 # GPU runtimes and drivers, their choice of devices, libraries for computing. Not LLAMA_: llama-server takes
 # those for options, which are the plan's business.
 PREFIXES = (
     *("LC_", "CUDA_", "NVIDIA_", "HIP_", "HSA_", "ROCR_", "ROCM_", "ROCBLAS_", "HIPBLASLT_", "MIOPEN_"),
-    *("GPU_", "AMD_", "VK_", "MESA_", "RADV_", "ACO_", "ANV_", "LP_", "GALLIUM_", "LIBGL_", "OCL_", "ONEAPI_"),
+    *(
+        "GPU_",
+        "AMD_",
+        "VK_",
+        "MESA_",
+        "RADV_",
+        "ACO_",
+        "ANV_",
+        "LP_",
+        "GALLIUM_",
+        "LIBGL_",
+        "OCL_",
+        "ONEAPI_",
+    ),
     *("SYCL_", "ZE_", "ZES_", "UR_", "GGML_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "BLIS_", "MKL_", "DNNL_"),
     *("ONEDNN_", "VLLM_", "TORCH_", "TORCHINDUCTOR_", "PYTORCH_", "TRITON_", "NCCL_", "GLOO_", "MALLOC_"),
 )
@@ -35,7 +48,7 @@ def child_environment(
     """Of ``base`` what an engine needs, and the variables that its owner names in ``passed``; then the
     additions. Library folders go in front of those already there. Secrets are dropped, whoever names them:
     an engine fetches nothing, so it needs no token."""
-    wanted = NAMES | set(passed)
+    wanted = {*NAMES.split(), *passed}
     kept = {
         name: value
         for name, value in base.items()

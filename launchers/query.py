@@ -14,15 +14,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from domain.errors import EngineError
 from domain.units import MIB, gib
 from launchers.environment import child_environment
+from launchers.sandbox import policy, scratch, shim
+from launchers.sandbox.policy import Network, Sandbox
 
 log = logging.getLogger(__name__)
 
 OUTPUT_LIMIT_BYTES = 4 * MIB
 PIPE_BYTES = 65536
+NO_NETWORK = Network(())
 
 _answers: dict[tuple[str, int, int, str], str] = {}
 _answers_lock = threading.Lock()
@@ -95,27 +99,34 @@ def read_until(
     timeout_s: float,
     env: Mapping[str, str] | None = None,
     address_space_bytes: int | None = None,
+    sandbox: Sandbox | None = None,
+    network: Network = NO_NETWORK,
 ) -> str:
     """Standard output and error of a child until they are complete, it ends, or a limit is reached; then
     it is killed. Blocks. Raises: EngineError where it can't be started."""
-    with _child(argv, env, address_space_bytes) as child:
+    with _child(argv, env, address_space_bytes, sandbox, network) as child:
         return _text(_read(child, time.monotonic() + timeout_s, is_complete))
 
 
 @contextmanager
 def _child(
-    argv: Sequence[str], env: Mapping[str, str] | None, address_space_bytes: int | None = None
+    argv: Sequence[str],
+    env: Mapping[str, str] | None,
+    address_space_bytes: int | None = None,
+    sandbox: Sandbox | None = None,
+    network: Network = NO_NETWORK,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A child in a process group of its own, which is killed at the end. A crash leaves no core file."""
     try:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=child_environment(os.environ, env or {}),
-            start_new_session=True,
-        )
+        with _confined(tuple(argv), env or {}, sandbox, network) as (command, environment, stdin):
+            child = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
     except OSError as error:
         raise _no_answer(argv, f"can't be started: {error.strerror}") from error
     try:
@@ -127,6 +138,20 @@ def _child(
         child.wait()
         if child.stdout is not None:
             child.stdout.close()
+
+
+@contextmanager
+def _confined(
+    argv: tuple[str, ...], additions: Mapping[str, str], sandbox: Sandbox | None, network: Network
+) -> Iterator[tuple[tuple[str, ...], dict[str, str], int | BinaryIO]]:
+    """Command, environment and standard input of a child, in its sandbox if it has one. Raises: OSError."""
+    if sandbox is None:
+        yield argv, child_environment(os.environ, additions), subprocess.DEVNULL
+        return
+    environment = child_environment(os.environ, additions, passed=sandbox.variables)
+    environment |= scratch.prepare(sandbox.scratch)
+    with policy.rules_for(argv, environment, sandbox, network=network).open() as rules:
+        yield (*shim.COMMAND, *argv), environment, rules
 
 
 def _limit(pid: int, address_space_bytes: int | None) -> None:

@@ -5,6 +5,7 @@ request is here, its answer may take as long as it likes: a stream of events is 
 """
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -17,6 +18,9 @@ from daemon.api import errors
 from daemon.api.responses import dump
 from daemon.control_socket import UCRED
 from domain.errors import BusyError
+from launchers.process import procfs
+
+log = logging.getLogger(__name__)
 
 HEAD_WITHIN_S = 10.0
 BODY_WITHIN_S = 60.0
@@ -37,10 +41,10 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         peer = transport.get_extra_info("socket")
-        _, self.uid, _ = UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+        pid, self.uid, _ = UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
         excess, refusal = self._crowd()
         self.app_state = {**self.app_state, "peer_uid": self.uid, "refusal": refusal}
-        if excess > MAX_REFUSED:
+        if excess > MAX_REFUSED or _is_engine(pid):
             transport.abort()
         self._await_request()
 
@@ -120,6 +124,15 @@ class Connection(H11Protocol):
             ):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def _is_engine(pid: int) -> bool:
+    """Engines send no requests: they run as a user who may open the socket, with models and templates of
+    other people. The pid is 0 for another PID namespace, which engines can't make."""
+    if pid == 0 or not procfs.is_engine(pid):
+        return False
+    log.warning("connection of an engine refused: pid=%d", pid)
+    return True
 
 
 def trusted_users() -> frozenset[int]:

@@ -17,6 +17,7 @@ from daemon.state.records import Event, now
 from domain.errors import DownloadError
 from domain.hardware import Hardware
 from launchers import gpu_targets
+from launchers.sandbox.support import read_support
 from probes.system import accounts, clock, setup, systemd
 
 UNIT = "node-daemon.service"
@@ -66,6 +67,8 @@ def collect_inputs(
         secret_files=read_secret_files(loaded),
         cuda_since=versions.cuda_since(),
         hub=request_hub(offline=settings.offline) if ask_hub else None,
+        engine_sandbox=settings.engine_sandbox,
+        sandbox_support=read_support() if is_this_machine else None,
         now=now(),
     )
 

@@ -9,6 +9,7 @@ from daemon.launches.start.engine import engine_gone
 from daemon.launches.state_machine import Event
 from domain.errors import EngineError, NodeError, StateError
 from domain.launch import LaunchState, Step
+from launchers.sandbox import scratch
 
 STOP_AGAIN_S = 0.1
 
@@ -50,6 +51,7 @@ async def _store_the_stop(app: App, launch: Launch) -> StateError | None:
         except StateError as error:
             return error
         launch.stored = launch.unsaved = False
+        await asyncio.to_thread(scratch.remove, app.scratch_path(launch.name))
         if app.launches.get(launch.name) is launch:
             del app.launches[launch.name]
         return None

@@ -12,8 +12,10 @@ from launchers.option_table import check_reserved, missing_option
 # Set by the daemon: an owner's value could open the engine to the network.
 RESERVED_FLAGS = """
 --host --port --reuse-port -m --model -a --alias -lv --verbosity --log-verbosity --log-file --log-disable
---api-prefix --api-key --api-key-file --hf-token -hft --ssl-key-file --ssl-cert-file --tools -ag --agent --models-dir
+--api-prefix --api-key --api-key-file --ssl-key-file --ssl-cert-file --tools -ag --agent --models-dir
+--hf-token -hft
 """
+SAVES = "--slot-save-path"
 HINT = "install a newer llama.cpp, or point llama_server in the settings at one"
 DEFAULTS = {item.name: item.default for item in fields(LlamaFlags)}
 # The lowest verbosity that prints devices and buffers; it prints no prompts (b10068, b10434).
@@ -85,7 +87,22 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         served_name=name,
         env=dict(caps.env),
         stop=StopPolicy(grace_s=10.0),
+        connects=rpc_ports(plan.flags),
+        writes=_writes(plan.flags),
     )
+
+
+def rpc_ports(flags: EngineFlags) -> tuple[int, ...]:
+    """Of the RPC servers, ``host:port``."""
+    servers = flags.rpc if isinstance(flags, LlamaFlags) else ()
+    return tuple(int(port) for server in servers if (port := server.rpartition(":")[2]).isdecimal())
+
+
+def _writes(flags: EngineFlags) -> tuple[str, ...]:
+    """Where an owner's options have it save the states of conversations."""
+    words = (*flags.extra, "")
+    following = (words[index + 1] for index, word in enumerate(words) if word == SAVES)
+    return (*following, *(word.partition("=")[2] for word in words if word.startswith(f"{SAVES}=")))
 
 
 def _service_options(caps: Capabilities) -> tuple[str, ...]:

@@ -16,15 +16,17 @@ from domain.plan import LlamaFlags
 from domain.units import GIB, MIB
 from launchers import query
 from launchers.base import Capabilities
-from launchers.llama_cpp.argv import VERBOSITY, arguments
+from launchers.llama_cpp.argv import VERBOSITY, arguments, rpc_ports
 from launchers.llama_cpp.failures import parse_buffers
 from launchers.llama_cpp.help import parse_help
+from launchers.sandbox.policy import Network, Sandbox
 
 TIMEOUT_S = 10.0
 # Enough for the largest vocabularies and the engine's threads (2.5 GiB were enough for 200k tokens), and
 # less than a model that would do harm if it were loaded after all.
 ADDRESS_SPACE_BYTES = 4 * GIB
 FIT_PARAMS = "llama-fit-params"
+SCRATCH = "engine"
 HEADING = "memory breakdown [MiB]"
 ROW = re.compile(
     r"\|\s+- (?P<name>[^|]+?)\s*\|(?P<device>\s*\d+ =\s*\d+ \+ \()?\s*\d+ ="
@@ -59,13 +61,20 @@ class DryRunReport:
 
 
 def run(
-    flags: LlamaFlags, caps: Capabilities, replica: Path, *, timeout_s: float = TIMEOUT_S
+    flags: LlamaFlags,
+    caps: Capabilities,
+    replica: Path,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    sandbox: Sandbox | None = None,
 ) -> DryRunReport:
     """What the build of ``caps`` would allocate for the model whose header is in ``replica``; from
-    llama-fit-params beside it where llama-server itself does not print it. Blocks.
+    llama-fit-params beside it where llama-server itself does not print it. The folder of ``replica`` is for
+    this run alone: the engine's own files are made there. Blocks.
 
     Raises: EngineError where neither does."""
     deadline_s = time.monotonic() + timeout_s
+    own = sandbox and replace(sandbox, scratch=replica.parent / SCRATCH)
     commands = (build_command(flags, caps, replica), _fit_params_command(flags, caps, replica))
     attempts = [argv for argv in commands if argv is not None]
     for argv in attempts:
@@ -75,6 +84,8 @@ def run(
             timeout_s=max(0.0, deadline_s - time.monotonic()),
             env=caps.env,
             address_space_bytes=_address_space_bytes(caps),
+            sandbox=own,
+            network=Network(bind=(0,), connect=rpc_ports(flags)),
         )
         devices = parse_breakdown(output) or parse_fit_print(output)
         if devices:

@@ -19,6 +19,7 @@ from launchers.command import Command, Exit, StopPolicy
 from launchers.process import logfile, procfs
 from launchers.process.procfs import Identity
 from launchers.process.spawn import reap, spawn
+from launchers.sandbox.policy import Sandbox
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +56,15 @@ class Child:
 
     @classmethod
     async def start(
-        cls, command: Command, log_path: Path, *, limit_bytes: int = logfile.LIMIT_BYTES
+        cls,
+        command: Command,
+        log_path: Path,
+        *,
+        limit_bytes: int = logfile.LIMIT_BYTES,
+        sandbox: Sandbox | None = None,
     ) -> "Child":
         """Raises: EngineError when the binary can't be started."""
-        pid, log_start = await asyncio.to_thread(spawn, command, log_path, limit_bytes)
+        pid, log_start = await asyncio.to_thread(spawn, command, log_path, limit_bytes, sandbox)
         pidfd = os.pidfd_open(pid)  # an ended child keeps its pid until it is reaped, here
         stat = await asyncio.to_thread(procfs.stat, pid)
         identity = Identity(pid, 0 if stat is None else stat.start_ticks)

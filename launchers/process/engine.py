@@ -15,6 +15,7 @@ from launchers.process import logfile
 from launchers.process.child import Child
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready
+from launchers.sandbox.policy import Sandbox
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class EngineProcess:
 
     ``diagnose`` and ``find_degradation`` are the launcher's; ``expect`` is a word that the answer to the
     known question must contain. The log is appended to over restarts and stays below twice
-    ``log_limit_bytes``.
+    ``log_limit_bytes``. Without a ``sandbox`` it may do what the daemon may.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class EngineProcess:
         find_degradation: FindDegradation | None = None,
         expect: str | None = None,
         log_limit_bytes: int = logfile.LIMIT_BYTES,
+        sandbox: Sandbox | None = None,
     ) -> None:
         self.command = command
         self.log_path = log_path
@@ -51,6 +53,7 @@ class EngineProcess:
         self._find_degradation = find_degradation
         self._expect = expect
         self._log_limit_bytes = log_limit_bytes
+        self._sandbox = sandbox
         self._child: Child | None = None
         self._start: asyncio.Task[Ready] | None = None
         self._stop: asyncio.Task[Exit | None] | None = None
@@ -185,7 +188,9 @@ class EngineProcess:
                 hint="launch again to use the next free port",
                 cause="port_taken",
             )
-        child = await Child.start(self.command, self.log_path, limit_bytes=self._log_limit_bytes)
+        child = await Child.start(
+            self.command, self.log_path, limit_bytes=self._log_limit_bytes, sandbox=self._sandbox
+        )
         log.info("engine started: name=%s pid=%d", self.command.served_name, child.identity.pid)
         return child
 

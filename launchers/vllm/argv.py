@@ -94,4 +94,5 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         served_name=name,
         env=dict(ENVIRONMENT),
         stop=STOP,
+        connects=None,  # its workers meet on ports that the kernel chooses
     )

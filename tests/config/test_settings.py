@@ -238,7 +238,14 @@ def test_weights_of_other_tools_are_looked_for_in_their_folders(home: Path, tmp_
     assert load(models_dir=cache).places == (ollama,), "our own folder is no other tool's"
 
 
-DEFAULTS = {"none": None, "the planner's": None, "`false`": False, "`info`": "info", "`/`": Path("/")}
+DEFAULTS = {
+    "none": None,
+    "the planner's": None,
+    "`false`": False,
+    "`true`": True,
+    "`info`": "info",
+    "`/`": Path("/"),
+}
 
 
 def settings_page() -> dict[str, str]:

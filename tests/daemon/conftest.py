@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class FakeLauncher:
 
     def command(self, plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         argv = (sys.executable, str(FAKE), "--port", str(port), "--alias", name, *self.args)
-        return Command(argv, port, name, stop=StopPolicy(grace_s=self.grace_s))
+        writes = tuple(str(Path(word).parent) for before, word in pairwise(self.args) if "--write" in before)
+        return Command(argv, port, name, stop=StopPolicy(grace_s=self.grace_s), writes=writes)
 
     def inspect(self, path: str, *, cache_dir: Path | None = None) -> Capabilities:
         return Capabilities(LLAMA_CPP, path, version="fake")
@@ -93,6 +95,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         restart_delay_s=0.05,
         restart_delay_max_s=0.2,
         ready_timeout_s=120,
+        engine_folders=str(FAKE.parent.parent),  # it answers with captures
     )
 
 

@@ -8,6 +8,7 @@ from domain.catalogue_types import KnownIssue
 from domain.hardware import Hardware
 from domain.launch import LaunchState
 from launchers.gpu_targets import Build
+from launchers.sandbox.support import Support
 from probes.system.accounts import Account
 from probes.system.setup import System
 from probes.system.systemd import Unit
@@ -79,6 +80,7 @@ class DoctorInput:
     (ISO 8601) are what values are compared with. ``gfx_override`` is HSA_OVERRIDE_GFX_VERSION.
     ``rejected_settings`` are problems of the settings file at the daemon's start, which kept it from being
     used; ``settings_problems`` are those that it has now.
+    ``engine_sandbox`` is the setting, ``sandbox_support`` what this kernel can limit.
     ``cuda_since`` is the first CUDA version that supports a GPU, by its architecture."""
 
     hardware: Hardware = field(default_factory=Hardware)
@@ -102,4 +104,6 @@ class DoctorInput:
     secret_files: tuple[SecretFile, ...] | None = None
     cuda_since: Mapping[str, str] = field(default_factory=dict)
     hub: Hub | None = None
+    engine_sandbox: bool = True
+    sandbox_support: Support | None = None
     now: str = ""

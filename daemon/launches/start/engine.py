@@ -5,7 +5,7 @@ import logging
 from dataclasses import replace
 from functools import partial
 
-from daemon.app import App
+from daemon.app import App, sandbox
 from daemon.launches.launch import Engine, Launch
 from daemon.launches.start.answer_check import expected
 from daemon.launches.start.watch import Watch
@@ -130,6 +130,7 @@ def _watch(app: App, launch: str, plan: Plan | None) -> Watch:
         if launcher is None or plan is None
         else partial(launcher.find_degradation, plan=plan),
         expect=None if plan is None else expected(app.catalogue, plan),
+        sandbox=replace(sandbox(app.settings), scratch=app.scratch_path(launch)),
     )
 
 

@@ -1,9 +1,10 @@
-"""How an engine is watched: where its log goes, and how failures are read from it."""
+"""How an engine is run and watched: what it may do, where its log goes, how failures are read from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from launchers.process.engine import DiagnoseFailure, FindDegradation
+from launchers.sandbox.policy import Sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +16,4 @@ class Watch:
     diagnose: DiagnoseFailure
     find_degradation: FindDegradation | None
     expect: str | None
+    sandbox: Sandbox | None = None

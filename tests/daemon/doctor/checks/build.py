@@ -10,6 +10,7 @@ from daemon.doctor.checks.finding import Check, Verdict
 from daemon.doctor.checks.input import Daemon, DoctorInput
 from domain.hardware import Gpu, Hardware, InstalledEngine, Memory, MemoryKind, Stacks
 from domain.units import GIB
+from launchers.sandbox.support import Support
 from probes import snapshot
 from probes.system import setup
 from probes.system.accounts import Account
@@ -88,6 +89,7 @@ HEALTHY = DoctorInput(
     caller=SERVICE,
     groups=GROUPS,
     clock_synchronised=True,
+    sandbox_support=Support(landlock=7, seccomp=True),
     now=NOW,
 )
 

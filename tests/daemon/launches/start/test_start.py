@@ -42,7 +42,8 @@ class DiesOnce(FakeLauncher):
 
     def command(self, plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         made = super().command(plan, caps=caps, port=port, name=name)
-        return replace(made, argv=(made.argv[0], "-c", ONCE, self.flag, *made.argv[1:]))
+        argv = (made.argv[0], "-c", ONCE, self.flag, *made.argv[1:])
+        return replace(made, argv=argv, writes=(str(Path(self.flag).parent),))
 
 
 @pytest.fixture

@@ -1,0 +1,63 @@
+"""Are engines kept from the daemon's files and tokens, and from the network?"""
+
+from daemon.doctor.checks.finding import Finding, not_known, ok, warning
+from daemon.doctor.checks.input import DoctorInput
+from launchers.sandbox.landlock import PORTS_SINCE, SCOPES_SINCE
+
+RISK = "a model or a template that takes over an engine"
+
+
+def check(inputs: DoctorInput) -> tuple[Finding, ...]:
+    support = inputs.sandbox_support
+    if not inputs.engine_sandbox:
+        return (
+            warning(
+                "engine_sandbox is false: engines may do what the daemon's user may",
+                why=f"{RISK} reads that user's files and tokens, and sends them anywhere",
+                fix="set engine_sandbox = true and restart the daemon; engine_folders names what an unusual "
+                "engine needs besides",
+            ),
+        )
+    if support is None:
+        return not_known("what this kernel can limit")
+    findings = (*_files(support.landlock), *_calls(has_filters=support.seccomp))
+    return findings or ok(f"landlock (ABI {support.landlock}) and seccomp")
+
+
+def _files(version: int | None) -> tuple[Finding, ...]:
+    if version is None:
+        return (
+            warning(
+                "this kernel has no landlock: engines may open every file that the daemon's user may",
+                why=f"{RISK} reads that user's tokens and the daemon's state, and writes its files",
+                fix="boot a kernel 5.13 or newer with landlock: /sys/kernel/security/lsm shows whether it "
+                "is in use, lsm=landlock,... on the kernel command line adds it",
+            ),
+        )
+    lost = [
+        what
+        for since, what in ((PORTS_SINCE, "TCP ports"), (SCOPES_SINCE, "signals and abstract sockets"))
+        if version < since
+    ]
+    if not lost:
+        return ()
+    return (
+        warning(
+            f"this kernel's landlock (ABI {version}) limits files, but no {' nor '.join(lost)}",
+            why=f"{RISK} listens on any port, ends programs of the same user, and, where it is vLLM or uses "
+            "RPC servers, connects anywhere",
+            fix="boot a kernel 6.12 or newer (Debian 12 has one in its backports)",
+        ),
+    )
+
+
+def _calls(*, has_filters: bool) -> tuple[Finding, ...]:
+    if has_filters:
+        return ()
+    return (
+        warning(
+            "no seccomp filter for this kernel and CPU: engines may use every system call",
+            why=f"{RISK} opens connections, and has more of the kernel to attack",
+            fix="boot a kernel with CONFIG_SECCOMP_FILTER; there are filters for x86_64 and aarch64",
+        ),
+    )

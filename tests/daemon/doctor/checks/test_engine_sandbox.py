@@ -1,0 +1,42 @@
+"""What engines could do besides serving, where the kernel or the settings let them."""
+
+import pytest
+
+from daemon.doctor.checks import engine_sandbox
+from launchers.sandbox.support import Support
+from tests.daemon.doctor.checks.build import HEALTHY, NOT_KNOWN, OK, WARNING, Case, case_id, inputs, judge
+
+CASES = [
+    Case("a new kernel", HEALTHY, (OK,), ("landlock (ABI 7) and seccomp",)),
+    Case(
+        "Debian 12's kernel",
+        inputs(sandbox_support=Support(landlock=2, seccomp=True)),
+        (WARNING,),
+        ("ABI 2", "no TCP ports nor signals", "6.12 or newer"),
+    ),
+    Case(
+        "ports and no signals",
+        inputs(sandbox_support=Support(landlock=4, seccomp=True)),
+        (WARNING,),
+        ("but no signals",),
+    ),
+    Case(
+        "no landlock",
+        inputs(sandbox_support=Support(landlock=None, seccomp=True)),
+        (WARNING,),
+        ("has no landlock", "lsm=landlock"),
+    ),
+    Case(
+        "no filters",
+        inputs(sandbox_support=Support(landlock=7, seccomp=False)),
+        (WARNING,),
+        ("no seccomp filter", "CONFIG_SECCOMP_FILTER"),
+    ),
+    Case("switched off", inputs(engine_sandbox=False), (WARNING,), ("engine_sandbox is false",)),
+    Case("unknown", inputs(sandbox_support=None), (NOT_KNOWN,)),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_what_is_not_limited_is_told(case: Case) -> None:
+    judge(engine_sandbox.check, case)
