@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 QUICK_S = 5.0
 START_ATTEMPTS = 4
 LOG_ROUNDS = 4  # a log alone proves little: an engine that answers nobody may go on writing
+DENIED = "Permission denied"  # strerror(3) of what a sandbox says
+DENIED_HINT = "if it needs a file that its sandbox does not open, set engine_folders (docs/security.md)"
 
 DiagnoseFailure = Callable[[str, Exit], EngineError]
 FindDegradation = Callable[[str], EngineError | None]
@@ -116,8 +118,7 @@ class EngineProcess:
 
     async def why(self) -> EngineError:
         """Waits for the end of the engine; why it ended, as its log explains it."""
-        ended = await self.wait()
-        return self._diagnose(await self.log_tail(), ended)
+        return await self._explain(await self.wait())
 
     async def log_tail(self) -> str:
         """The last lines of this run."""
@@ -230,7 +231,14 @@ class EngineProcess:
     async def _ended(self, ended: Exit) -> EngineError:
         if ended.stop_requested:
             return EngineError(f"{self.command.served_name} was stopped while it started", cause="stopped")
-        return self._diagnose(await self.log_tail(), ended)
+        return await self._explain(ended)
+
+    async def _explain(self, ended: Exit) -> EngineError:
+        tail = await self.log_tail()
+        error = self._diagnose(tail, ended)
+        if self._sandbox is not None and self._sandbox.confined and DENIED in tail:
+            error.hint = f"{error.hint}; {DENIED_HINT}" if error.hint else DENIED_HINT
+        return error
 
     async def _not_ready(self, timeout_s: float) -> EngineError:
         return EngineError(

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from domain.errors import EngineError
+from launchers import llama_cpp
 from launchers.command import Command
+from launchers.process.engine import EngineProcess
 from launchers.process.procfs import is_engine
 from launchers.process.spawn import spawn
 from launchers.sandbox import scratch
@@ -262,3 +264,16 @@ def test_an_owner_can_open_more_and_switch_it_off(tmp_path: Path, attempt: Try, 
         write=f"open({str(theirs / 'x')!r}, 'w').close()",
     )
     assert off == {"read": "library", "write": "done"}
+
+
+async def test_an_engine_that_is_denied_a_file_is_told_how_it_gets_it(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    theirs = tmp_path / "lib.so"
+    theirs.touch()
+    command = Command((sys.executable, "-c", f"open({str(theirs)!r})"), lent_ports.free(), "x")
+    process = EngineProcess(command, log_path=tmp_path / "log", diagnose=llama_cpp.diagnose, sandbox=sandbox)
+    if VERSION:
+        with pytest.raises(EngineError) as failed:
+            await process.ensure_ready(60)
+        assert "engine_folders" in failed.value.hint
