@@ -43,16 +43,16 @@ def spawn(
 def _execute_in(sandbox: Sandbox, command: Command, log: int, opened: ExitStack) -> int:
     """By way of the shim, which reads its rules from standard input."""
     environment = command.environment(os.environ, sandbox.variables)
+    network = Network(None if command.connects is None else (command.port,), command.connects)
+    policy.load_nvidia_module()
     try:
         environment |= scratch.prepare(sandbox.scratch)
+        rules = policy.rules_for(
+            command.argv, environment, sandbox, network=network, writes=command.writes, report=True
+        )
+        stdin = opened.enter_context(rules.open())
     except OSError as error:
-        raise _not_confined(command, f"{sandbox.scratch}: {error.strerror}") from error
-    policy.load_nvidia_module()
-    network = Network(None if command.connects is None else (command.port,), command.connects)
-    rules = policy.rules_for(
-        command.argv, environment, sandbox, network=network, writes=command.writes, report=True
-    )
-    stdin = opened.enter_context(rules.open())
+        raise _not_confined(command, f"{error.filename}: {error.strerror}") from error
     reader, writer = os.pipe()
     opened.callback(os.close, reader)
     try:

@@ -111,7 +111,8 @@ def _is_mark(name: str) -> bool:
 
 def _narrow(paths: Iterable[Path], sandbox: Sandbox) -> list[Path]:
     """Without folders that hold more than an engine needs: a binary may lie in somebody's home."""
-    homes = (Path.home(), sandbox.scratch)
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - a user of a container may have none
+    homes = (home, sandbox.scratch)
     wide = {*homes, *(parent for home in homes for parent in home.parents)}
     return [path for path in paths if path.resolve() not in wide]
 

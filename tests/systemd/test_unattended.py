@@ -37,6 +37,16 @@ def test_what_an_owner_launches_answers(served: Service):
     assert "Paris" in served.chat(served.wait_until_ready(MODEL))
 
 
+def test_its_engine_is_confined(served: Service):
+    row = served.wait_until_ready(MODEL)
+    status = served.box.run("grep", "-E", "^(NoNewPrivs|Seccomp):", f"/proc/{row['pid']}/status").split()
+    assert status == ["NoNewPrivs:", "1", "Seccomp:", "2"]
+    (finding,) = served.ctl("doctor", "--check", "engine-sandbox")
+    assert "landlock" in finding["found"]
+    home = f"HOME=/var/lib/node-daemon/scratch/{MODEL}/home".encode()
+    assert home in served.box.path(f"/proc/{row['pid']}/environ").read_bytes().split(b"\0")
+
+
 def test_a_killed_daemon_comes_back_and_adopts_the_engine(served: Service):
     row, daemon = served.wait_until_ready(MODEL), served.pid()
     served.box.run("kill", "-KILL", str(daemon))
