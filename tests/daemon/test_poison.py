@@ -30,13 +30,14 @@ exec {engine} "$@"
 """
 
 
-def deadly_engine(folder: Path) -> tuple[Path, Path]:
-    """The engine, and the file that makes it deadly."""
+def deadly_engine(folder: Path) -> tuple[dict[str, str], Path]:
+    """The environment of a daemon with that engine, and the file that makes it deadly. Its sandbox would not
+    let it kill anything."""
     script, deadly = folder / "llama-server", folder / "deadly"
     deadly.touch()
     script.write_text(ENGINE.format(deadly=deadly, engine=choose(LLAMA_CPP, SearchPaths()).path))
     script.chmod(0o755)
-    return script, deadly
+    return {"NODE_DAEMON_LLAMA_SERVER": str(script), "NODE_DAEMON_ENGINE_SANDBOX": "false"}, deadly
 
 
 def events(child: Child) -> list[dict[str, Any]]:
@@ -49,19 +50,20 @@ def events(child: Child) -> list[dict[str, Any]]:
 def test_a_model_that_kills_its_daemon_is_quarantined_and_the_other_one_is_served(
     start: Callable[..., Child], smollm2: Path, tmp_path: Path
 ) -> None:
-    engine, deadly = deadly_engine(tmp_path)
+    environment, deadly = deadly_engine(tmp_path)
     body = {"model": str(smollm2), "context_tokens": 512, "threads": 1}
-    first = start(NODE_DAEMON_LLAMA_SERVER=str(engine)).up()
+    first = start(**environment).up()
     first.post("/v1/launches", name="good", **body)
-    assert first.last_step("good")["step"] == "ready"
+    ended = first.last_step("good")
+    assert ended["step"] == "ready", ended
     before = first.row("good")
     first.post("/v1/launches", name="poison", **body)
     assert first.process.wait(300) == -signal.SIGKILL, "it died of the new launch"
 
-    second = start(NODE_DAEMON_LLAMA_SERVER=str(engine))
+    second = start(**environment)
     assert second.process.wait(300) == -signal.SIGKILL, "and once more, when that was restored"
 
-    third = start(NODE_DAEMON_LLAMA_SERVER=str(engine)).up()
+    third = start(**environment).up()
     until(lambda: third.row("poison")["state"] == "failed")
     assert third.row("poison")["last_error"].startswith(
         "quarantined: the daemon died twice while it was starting the engine of poison; node-ctl start poison"
@@ -81,16 +83,16 @@ def test_a_model_that_kills_its_daemon_is_quarantined_and_the_other_one_is_serve
 def test_what_a_daemon_was_at_when_it_was_told_to_stop_is_not_suspected(
     start: Callable[..., Child], smollm2: Path, tmp_path: Path
 ) -> None:
-    engine, _ = deadly_engine(tmp_path)
-    first = start(NODE_DAEMON_LLAMA_SERVER=str(engine)).up()
+    environment, _ = deadly_engine(tmp_path)
+    first = start(**environment).up()
     first.post("/v1/launches", name="slow", model=str(smollm2), context_tokens=512, threads=1)
     until(lambda: first.row("slow")["pid"] is not None)
     first.end()
     for _ in range(2):
-        again = start(NODE_DAEMON_LLAMA_SERVER=str(engine)).up()
+        again = start(**environment).up()
         until(lambda child=again: child.row("slow")["state"] != "queued")  # type: ignore[misc]
         again.end()
-    last = start(NODE_DAEMON_LLAMA_SERVER=str(engine)).up()
+    last = start(**environment).up()
     assert [one for one in events(last) if one["kind"] == "quarantined"] == []
 
 

@@ -26,6 +26,8 @@ DAMAGE = frozenset(
     }
 )
 
+WRITE_VERSION, WRITE_VERSION_MAX = 18, 2  # the byte of the head, and WAL: sqlite.org/fileformat2.html, 1.3.3
+
 Columns = dict[str, list[tuple[object, ...]]]
 
 
@@ -48,6 +50,7 @@ def open_file(path: Path, *, is_new: bool = False) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
             check(connection, path, is_new=is_new)
+            _check_that_it_can_change(path)
         except UnicodeDecodeError as error:  # of a name in a message of SQLite
             raise DamagedError("its schema can't be read") from error
         except sqlite3.DatabaseError as error:
@@ -81,6 +84,14 @@ def check(connection: sqlite3.Connection, path: Path, *, is_new: bool = False) -
     if wrong:
         raise DamagedError(f"the table {wrong[0]} is not that of schema version {version}")
     return int(version)
+
+
+def _check_that_it_can_change(path: Path) -> None:
+    """SQLite opens for reading alone what says that a newer one wrote it. Raises: DamagedError, OSError."""
+    with path.open("rb") as file:
+        head = file.read(WRITE_VERSION + 1)
+    if len(head) > WRITE_VERSION and head[WRITE_VERSION] > WRITE_VERSION_MAX:
+        raise DamagedError(f"its write version is {head[WRITE_VERSION]}")
 
 
 def is_of_the_disk(error: sqlite3.Error) -> bool:

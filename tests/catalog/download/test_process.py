@@ -124,7 +124,7 @@ async def test_a_process_that_hangs_is_killed(
 ) -> None:
     monkeypatch.setattr(process, "GRACE_S", 0.2)
     wanted = weights(hub, {"a.gguf": BIG})
-    async with aclosing(process.fetch(wanted, tmp_path, DownloadPolicy())) as steps:
+    async with aclosing(process.fetch(wanted, tmp_path, CRAWLING)) as steps:
         await begun(steps)
         (child,) = processes()
         child.send_signal(signal.SIGSTOP)

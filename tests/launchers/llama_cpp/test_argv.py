@@ -176,7 +176,6 @@ def test_what_an_owner_types_is_parsed(typed: str, field: str, value: object) ->
         ("-ts a,b", "-ts takes proportions", ""),
         ("-ts -1,1", "-ts takes proportions", ""),
         ("-ts nan,1", "-ts takes proportions", ""),
-        ("-ot (=CPU", "-ot: '(' is no regular expression", ""),
         ("-ot exps", "-ot takes PATTERN=BUFFER", ""),
         ("-fit maybe", "-fit takes one of on, off", ""),
         ("--load-mode tape", "--load-mode takes one of", ""),
