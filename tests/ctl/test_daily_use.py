@@ -19,6 +19,7 @@ def rows(owner: Ctl) -> dict[str, tuple[str, int | None]]:
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_what_is_stopped_is_started_again_as_it_was_whatever_is_refused_meanwhile(
     owner: Ctl, smollm2: Path
 ) -> None:
@@ -58,6 +59,7 @@ def test_what_is_stopped_is_started_again_as_it_was_whatever_is_refused_meanwhil
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_a_chat_keeps_its_history_and_outlives_an_answer_that_is_stopped(owner: Ctl, smollm2: Path) -> None:
     launched = owner("launch", str(smollm2), "--name", "smol", "--context", "2048")
     assert launched.returncode == 0, launched.stderr

@@ -9,6 +9,7 @@ from tests.ctl.conftest import Ctl
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_a_model_is_launched_asked_found_again_and_stopped(owner: Ctl, smollm2: Path) -> None:
     launched = owner("launch", str(smollm2), "--name", "smol", "--context", "2048")
     assert launched.returncode == 0, launched.stderr

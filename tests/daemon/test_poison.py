@@ -46,6 +46,7 @@ def events(child: Child) -> list[dict[str, Any]]:
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_model_that_kills_its_daemon_is_quarantined_and_the_other_one_is_served(
     start: Callable[..., Child], smollm2: Path, tmp_path: Path
@@ -79,6 +80,7 @@ def test_a_model_that_kills_its_daemon_is_quarantined_and_the_other_one_is_serve
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_what_a_daemon_was_at_when_it_was_told_to_stop_is_not_suspected(
     start: Callable[..., Child], smollm2: Path, tmp_path: Path

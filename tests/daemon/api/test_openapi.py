@@ -53,6 +53,7 @@ def child(tmp_path: Path, smollm2: Path) -> Iterator[Child]:
             assert daemon.process.returncode == 0, output[-5000:]
 
 
+@pytest.mark.slow
 def test_whatever_is_asked_gets_a_declared_answer(child: Child) -> None:
     asked: Counter[int] = Counter()
     with unix_http.session(child.socket) as http:

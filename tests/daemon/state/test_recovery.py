@@ -85,7 +85,7 @@ def check_whole(store: Store) -> None:
         opening.check(db, store.path)
 
 
-@settings(max_examples=int(os.environ.get("DAMAGE_EXAMPLES", "150")), deadline=None)
+@settings(max_examples=int(os.environ.get("DAMAGE_EXAMPLES", "60")), deadline=None)
 @given(file=st.sampled_from(("state.db", "state.db-wal", "state.db-shm")), what=DAMAGES)
 def test_whatever_is_damaged_the_state_opens_and_has_the_launches(
     pristine: Path, file: str, what: tuple[str, float, bytes]
@@ -100,7 +100,7 @@ def test_whatever_is_damaged_the_state_opens_and_has_the_launches(
             assert store.database.recovered is None, "once is enough"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(what=DAMAGES)
 @example(what=("head", 18, b"\x03"))  # it can be read, and only a newer SQLite may write it
 def test_without_a_copy_it_opens_too(pristine: Path, what: tuple[str, float, bytes]) -> None:

@@ -25,6 +25,8 @@ DAEMON = Path(sys.executable).parent / "node-daemon"
 TENSORS = {"token_embd.weight": ((4096, 1024), GGMLQuantizationType.Q8_0)}
 NAME = "o/toy-GGUF:Q8_0"
 
+pytestmark = pytest.mark.slow  # two daemons, each with a process for its downloads
+
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:

@@ -12,7 +12,7 @@ from tests.rigs import rpc
 from tests.rigs.against_fit import Case, interleaved
 from tests.rigs.moe import write_moe
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(
