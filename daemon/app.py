@@ -41,7 +41,7 @@ from launchers.base import Capabilities, Launcher, SearchPaths
 from launchers.command import Command
 from launchers.llama_cpp import dry_run
 from launchers.llama_cpp.dry_run import DeviceUsage, DryRunReport
-from launchers.process import orphans, procfs
+from launchers.process import orphans, procfs, unit
 from launchers.process.engine import EngineProcess
 from launchers.process.procfs import Identity
 from launchers.registry import LAUNCHERS, choose
@@ -109,7 +109,7 @@ class App:
     the last try, by name, of launches that failed before they had a plan. ``survivors_known``: the engines of
     the previous daemon are found, nothing of a launch begins before. ``loaded`` holds the origins of
     ``settings``, ``leases`` what other daemons use of the same folder of models; ``lease_lock``: the lease is
-    renewed once at a time."""
+    renewed once at a time. ``is_service``: engines get units of their own."""
 
     settings: Settings
     store: Store
@@ -123,6 +123,7 @@ class App:
     lease_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     since: str = field(default_factory=now)
     boot_id: str | None = None
+    is_service: bool = False
     ledger: Ledger = field(default_factory=Ledger)
     launches: dict[str, Launch] = field(default_factory=dict)
     survivors_known: asyncio.Event = field(default_factory=asyncio.Event)
@@ -233,6 +234,7 @@ def build_app(settings: Settings, store: Store, adapters: Adapters, loaded: Load
         loaded=loaded or Loaded(settings),
         leases=own_leases(settings, boot_id),
         boot_id=boot_id,
+        is_service=unit.is_service(),
     )
 
 

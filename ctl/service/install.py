@@ -3,9 +3,12 @@
 import grp
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from ctl.service import environment
 from ctl.service.steps import (
+    ENGINE_UNIT,
+    RULES,
     UNIT,
     USER,
     Step,
@@ -21,6 +24,8 @@ from ctl.service.steps import (
 from ctl.service.takeover import TakeOver
 from domain.errors import NodeError
 
+POLKIT = Path("/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service")
+
 
 def steps(
     target: Target, *, now: bool, member: str | None, take_over: TakeOver | None = None
@@ -30,7 +35,9 @@ def steps(
         require_systemd(hint="run node-daemon by hand, or use --root")
     if now and not target.running:
         raise NodeError("--now can't be used with --root", hint="leave out --now")
-    chosen = [_user(target), *_copy(target), _link(target), _unit(target), _folders(target), _enable(target)]
+    chosen = [_user(target), *_copy(target), _link(target), _rules(target)]
+    chosen += [_unit(target, ENGINE_UNIT, target.engine_unit), _unit(target, UNIT, target.unit)]
+    chosen += [_folders(target), _enable(target)]
     if target.running and member and member != "root":
         chosen.append(_member(member))
     if take_over is not None:
@@ -80,25 +87,36 @@ def _link(target: Target) -> Step:
     )
 
 
-def _unit(target: Target) -> Step:
-    text = packaged_file(UNIT).replace("/opt/node-daemon", str(target.prefix))
+def _rules(target: Target) -> Step:
+    text = packaged_file(RULES)
+    has_polkit = not target.running or POLKIT.is_file()
+    lacking = "" if has_polkit else "; polkit is missing: engines run as the daemon's user without it"
+    return Step(
+        f"let the service start the units of its engines ({target.rules}{lacking})",
+        lambda: differs(target.rules, text),
+        lambda: write(target.rules, text),
+    )
+
+
+def _unit(target: Target, name: str, file: Path) -> Step:
+    text = packaged_file(name).replace("/opt/node-daemon", str(target.prefix))
 
     def do() -> None:
-        before = target.unit.read_text() if target.unit.is_file() else None
-        write(target.unit, text)
+        before = file.read_text() if file.is_file() else None
+        write(file, text)
         if not target.running:  # without systemd's own units it can't be verified
             return
         try:
-            run(["systemd-analyze", "verify", UNIT])
+            run(["systemd-analyze", "verify", name])
         except NodeError:
             if before is None:
-                target.unit.unlink()
+                file.unlink()
             else:
-                write(target.unit, before)
+                write(file, before)
             raise
         run(["systemctl", "daemon-reload"])
 
-    return Step(f"write {target.unit}", lambda: differs(target.unit, text), do)
+    return Step(f"write {file}", lambda: differs(file, text), do)
 
 
 def _folders(target: Target) -> Step:

@@ -4,12 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctl.service.steps import UNIT, Target, require_systemd, run
+from ctl.service.steps import ENGINE_UNITS, UNIT, Target, require_systemd, run
 
 PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,SubState,MainPID,NRestarts,ActiveEnterTimestamp,StatusText,Result"
 )
-GROUP = Path("/sys/fs/cgroup/system.slice") / UNIT / "cgroup.procs"
+SLICE = Path("/sys/fs/cgroup/system.slice")
+GROUPS = (f"{UNIT}/cgroup.procs", f"system-node\\x2ddaemon\\x2dengine.slice/{ENGINE_UNITS}/cgroup.procs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,9 @@ def read_status(target: Target) -> ServiceStatus:
 
 
 def orphans() -> tuple[int, ...]:
-    """The processes in the control group of the service."""
-    return tuple(int(pid) for pid in GROUP.read_text().split()) if os.access(GROUP, os.R_OK) else ()
+    """The processes in the control groups of the service and of its engines' units."""
+    files = [file for pattern in GROUPS for file in SLICE.glob(pattern) if os.access(file, os.R_OK)]
+    return tuple(int(pid) for file in files for pid in file.read_text().split())
 
 
 def status_lines(status: ServiceStatus) -> list[str]:

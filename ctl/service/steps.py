@@ -13,6 +13,9 @@ from domain.errors import NodeError
 
 UNIT = "node-daemon.service"
 USER = "node-daemon"
+ENGINE_UNIT = "node-daemon-engine@.service"
+ENGINE_UNITS = "node-daemon-engine@*.service"
+RULES = "node-daemon.rules"
 BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 HERE = Path(__file__).resolve().parents[1]
 
@@ -35,6 +38,15 @@ class Target:
     @property
     def unit(self) -> Path:
         return self.at(f"/etc/systemd/system/{UNIT}")
+
+    @property
+    def engine_unit(self) -> Path:
+        return self.at(f"/etc/systemd/system/{ENGINE_UNIT}")
+
+    @property
+    def rules(self) -> Path:
+        """Of polkit, which reads them again when they change."""
+        return self.at("/etc/polkit-1/rules.d/60-node-daemon.rules")
 
     @property
     def sysusers(self) -> Path:

@@ -6,16 +6,21 @@ from pathlib import Path
 
 from ctl.service import environment
 from ctl.service.status import orphans
-from ctl.service.steps import UNIT, USER, Step, Target, output_of, run, user_exists
+from ctl.service.steps import ENGINE_UNITS, UNIT, USER, Step, Target, output_of, run, user_exists
+
+FOLDERS = (
+    *("/var/lib/node-daemon", "/var/cache/node-daemon", "/etc/node-daemon"),
+    # of engines: a link of systemd's, and the folder to which it leads
+    *("/var/cache/node-daemon-engine", "/var/cache/private/node-daemon-engine"),
+)
 
 
 def steps(target: Target, *, purge: bool) -> Sequence[Step]:
-    chosen = [_stop(target), _unit(target), _link(target)]
-    chosen += [_remove(path) for path in (target.tmpfiles, target.sysusers)]
+    chosen = [_stop(target), _unit(target, target.unit), _unit(target, target.engine_unit), _link(target)]
+    chosen += [_remove(path) for path in (target.rules, target.tmpfiles, target.sysusers)]
     if purge:
-        folders = ("/var/lib/node-daemon", "/var/cache/node-daemon", "/etc/node-daemon")
-        chosen += [_remove(target.at(folder)) for folder in folders]
-        chosen += [_remove(target.unit.with_name(f"{UNIT}.d"))]
+        chosen += [_remove(target.at(folder)) for folder in FOLDERS]
+        chosen += [_remove(unit.with_name(f"{unit.name}.d")) for unit in (target.unit, target.engine_unit)]
         chosen += [_user(target)] if target.running else []
     # Last, because this program may run from there.
     return [*chosen, _environment(target)]
@@ -30,19 +35,21 @@ def _stop(target: Target) -> Step:
     def do() -> None:
         run(target.tool("systemctl", "disable", *(["--now"] if target.running else []), UNIT))
         if target.running and orphans():  # of a daemon that crashed
-            run(["systemctl", "kill", "--kill-whom=all", "--signal=KILL", UNIT])
+            output_of(["systemctl", "stop", ENGINE_UNITS])
+            output_of(["systemctl", "kill", "--kill-who=all", "--signal=KILL", UNIT])
 
     return Step("stop the service with all its engines, and disable it at boot", needed, do)
 
 
-def _unit(target: Target) -> Step:
+def _unit(target: Target, file: Path) -> Step:
     def do() -> None:
-        target.unit.unlink()
+        file.unlink()
         if target.running:
             run(["systemctl", "daemon-reload"])
-            output_of(["systemctl", "reset-failed", UNIT])  # an error where it has not failed
+            # an error where it has not failed
+            output_of(["systemctl", "reset-failed", file.name.replace("@", "@*")])
 
-    return Step(f"remove {target.unit}", target.unit.exists, do)
+    return Step(f"remove {file}", file.exists, do)
 
 
 def _link(target: Target) -> Step:
@@ -59,7 +66,7 @@ def _environment(target: Target) -> Step:
 
 def _remove(path: Path) -> Step:
     def do() -> None:
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()

@@ -142,4 +142,5 @@ def _launch_health(launch: Launch) -> LaunchHealth:
         restarts=attempts.restarts,
         last_error=attempts.last_error,
         stuck_pid=launch.pid if is_stuck else None,
+        own_user_because=None if launch.engine is None else launch.engine.process.own_user_because,
     )

@@ -9,6 +9,7 @@ from daemon.launches.start.engine import engine_gone
 from daemon.launches.state_machine import Event
 from domain.errors import EngineError, NodeError, StateError
 from domain.launch import LaunchState, Step
+from launchers.process import unit
 from launchers.sandbox import scratch
 
 STOP_AGAIN_S = 0.1
@@ -52,6 +53,7 @@ async def _store_the_stop(app: App, launch: Launch) -> StateError | None:
             return error
         launch.stored = launch.unsaved = False
         await asyncio.to_thread(scratch.remove, app.scratch_path(launch.name))
+        await asyncio.to_thread(unit.forget, launch.name)
         if app.launches.get(launch.name) is launch:
             del app.launches[launch.name]
         return None

@@ -1,13 +1,13 @@
 """The processes of one engine: a leader in a session of its own, watched by pidfd, stopped as a whole.
 
 An engine started by an earlier daemon is not our child: it is watched and stopped the same way, only its
-exit status stays unknown.
+exit status stays unknown. One in a unit of systemd is not our child either: systemd signals it and keeps its
+status.
 """
 
 import asyncio
 import logging
 import os
-import signal
 import time
 from collections import deque
 from contextlib import suppress
@@ -16,9 +16,10 @@ from signal import Signals
 
 from domain.errors import EngineError
 from launchers.command import Command, Exit, StopPolicy
-from launchers.process import logfile, procfs
+from launchers.process import logfile, procfs, unit
+from launchers.process.leader import Leader, Started, reap
 from launchers.process.procfs import Identity
-from launchers.process.spawn import reap, spawn
+from launchers.process.spawn import spawn
 from launchers.sandbox.policy import Sandbox
 
 log = logging.getLogger(__name__)
@@ -34,16 +35,15 @@ KILL_S = 20.0  # for the kernel to end what was killed: freeing that much memory
 class Child:
     """``served`` is set by the owner once the engine has answered."""
 
-    def __init__(
-        self, identity: Identity, pidfd: int, command: Command, log_path: Path, *, log_start: int, limit: int
-    ) -> None:
-        self.identity = identity
+    def __init__(self, started: Started, command: Command, log_path: Path, *, limit: int) -> None:
+        self.identity = started.leader.identity
         self.command = command
         self.log_path = log_path
-        self.log_start = log_start
+        self.log_start = started.log_start
+        self.own_user_because = started.own_user_because
         self.served = False
         self._limit_bytes = limit
-        self._pidfd: int | None = pidfd
+        self._leader: Leader | None = started.leader  # until nothing is left of it
         self._pid_lock = asyncio.Lock()  # held to signal, and to release pid and pidfd
         self._stop_requested = False
         self._stop: asyncio.Task[None] | None = None
@@ -51,8 +51,10 @@ class Child:
         self._oom_kills: deque[tuple[Path | None, int | None]] = deque(maxlen=int(OOM_WINDOW_S / TICK_S) + 1)
         self._dead = asyncio.Event()
         self._unkillable = asyncio.Event()
-        asyncio.get_running_loop().add_reader(pidfd, self._note_end)
-        self._watch = asyncio.create_task(self._watch_until_gone(), name=f"watch {identity.pid}")
+        asyncio.get_running_loop().add_reader(started.leader.pidfd, self._note_end)
+        self._watch = asyncio.create_task(
+            self._watch_until_gone(started.leader), name=f"watch {self.identity.pid}"
+        )
 
     @classmethod
     async def start(
@@ -64,11 +66,8 @@ class Child:
         sandbox: Sandbox | None = None,
     ) -> "Child":
         """Raises: EngineError when the binary can't be started."""
-        pid, log_start = await asyncio.to_thread(spawn, command, log_path, limit_bytes, sandbox)
-        pidfd = os.pidfd_open(pid)  # an ended child keeps its pid until it is reaped, here
-        stat = await asyncio.to_thread(procfs.stat, pid)
-        identity = Identity(pid, 0 if stat is None else stat.start_ticks)
-        return cls(identity, pidfd, command, log_path, log_start=log_start, limit=limit_bytes)
+        started = await asyncio.to_thread(spawn, command, log_path, limit_bytes, sandbox)
+        return cls(started, command, log_path, limit=limit_bytes)
 
     @classmethod
     async def adopt(
@@ -89,12 +88,17 @@ class Child:
             os.close(pidfd)
             return None
         log_start = await asyncio.to_thread(logfile.size_bytes, log_path)
-        return cls(identity, pidfd, command, log_path, log_start=log_start, limit=limit_bytes)
+        leader = Leader(identity, pidfd, await asyncio.to_thread(unit.of_engine, identity.pid))
+        return cls(Started(leader, log_start), command, log_path, limit=limit_bytes)
 
     @property
     def alive(self) -> bool:
         """True until no process of the engine is left, also after a stop that failed."""
-        return self._pidfd is not None
+        return self._leader is not None
+
+    @property
+    def in_unit(self) -> bool:
+        return self._leader is not None and self._leader.unit is not None
 
     @property
     def unkillable(self) -> EngineError | None:
@@ -126,8 +130,8 @@ class Child:
 
     def _note_end(self) -> None:
         """The pidfd stays readable from now on: watched any longer, it would keep the loop busy."""
-        if self._pidfd is not None:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
+        if self._leader is not None:
+            asyncio.get_running_loop().remove_reader(self._leader.pidfd)
         self._dead.set()
 
     async def _end(self) -> None:
@@ -151,14 +155,13 @@ class Child:
             return
         number = policy.serving_signal if self.served else policy.starting_signal
         async with self._pid_lock:
-            if self._pidfd is not None:
-                with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, number)
+            if self._leader is not None:
+                await asyncio.to_thread(self._leader.signal, number)
 
     async def _signal_all(self, number: Signals) -> None:
         async with self._pid_lock:
-            if self._pidfd is not None:
-                await asyncio.to_thread(procfs.signal_session, self.identity.pid, number)
+            if self._leader is not None:
+                await asyncio.to_thread(self._leader.signal_all, number)
 
     async def _is_gone(self, within_s: float) -> bool:
         try:
@@ -169,17 +172,21 @@ class Child:
             return False
         return True
 
-    async def _watch_until_gone(self) -> Exit:
+    async def _watch_until_gone(self, leader: Leader) -> Exit:
         while not self._dead.is_set():
             await asyncio.to_thread(self._check)
             await self._until_next_check()
         oom_killed = await asyncio.to_thread(self._oom_killed)
-        await self._clear_session()
+        await self._clear_session(leader)
+        result = await asyncio.to_thread(leader.result)
         async with self._pid_lock:
             status = self._release()  # last: until it is reaped, its pid is not reused
         await asyncio.to_thread(_unlink, self._leftovers)
         ended = Exit(
-            status=status, stop_requested=self._stop_requested, served=self.served, oom_killed=oom_killed
+            status=result.status if status is None else status,
+            stop_requested=self._stop_requested,
+            served=self.served,
+            oom_killed=oom_killed or result.oom_killed,
         )
         log.info("engine ended: pid=%d %s", self.identity.pid, ended)
         return ended
@@ -191,7 +198,7 @@ class Child:
                 return
             await asyncio.to_thread(self._bound_log)
 
-    async def _clear_session(self) -> None:
+    async def _clear_session(self, leader: Leader) -> None:
         """Kills what the leader left, because a worker holds gigabytes that nobody would free. Returns when
         nothing is left, however long the kernel takes."""
         deadline_s = time.monotonic() + STRAGGLE_S
@@ -200,7 +207,7 @@ class Child:
         while members := await asyncio.to_thread(procfs.members, self.identity.pid):
             await asyncio.to_thread(self._note_leftovers)
             if time.monotonic() > deadline_s:
-                await asyncio.to_thread(procfs.signal_session, self.identity.pid, Signals.SIGKILL)
+                await asyncio.to_thread(leader.signal_all, Signals.SIGKILL)
                 if members != killed:
                     log.warning("engine left processes, killed: leader=%d %s", self.identity.pid, members)
                 killed = members
@@ -240,14 +247,14 @@ class Child:
 
     def _release(self) -> int | None:
         """The exit status. From here on the kernel may reuse the numbers of pid and pidfd."""
-        pidfd, self._pidfd = self._pidfd, None
-        if pidfd is None:
+        leader, self._leader = self._leader, None
+        if leader is None:
             return None
-        asyncio.get_running_loop().remove_reader(pidfd)
+        asyncio.get_running_loop().remove_reader(leader.pidfd)
         try:
-            return reap(pidfd)
+            return reap(leader.pidfd)
         finally:
-            os.close(pidfd)
+            os.close(leader.pidfd)
 
 
 def _is_engine(identity: Identity, command: Command) -> bool:

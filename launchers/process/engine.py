@@ -25,6 +25,10 @@ LOG_ROUNDS = 4  # a log alone proves little: an engine that answers nobody may g
 DENIED = "Permission denied"  # strerror(3) of what a sandbox says
 DENIED_HINT = "if it needs a file that its sandbox does not open, set engine_folders (docs/security.md)"
 
+STARTED_EARLIER = EngineError(
+    "an earlier daemon started it", hint="node-ctl restart NAME starts it anew", cause="no_unit"
+)
+
 DiagnoseFailure = Callable[[str, Exit], EngineError]
 FindDegradation = Callable[[str], EngineError | None]
 
@@ -79,6 +83,15 @@ class EngineProcess:
     @property
     def identity(self) -> Identity | None:
         return self._child.identity if self._child is not None and self._child.alive else None
+
+    @property
+    def own_user_because(self) -> EngineError | None:
+        """Why an engine that was to run in a unit is run by the daemon's own user."""
+        if self._child is None or not self._child.alive or self._child.in_unit:
+            return None
+        if self._sandbox is None or self._sandbox.unit is None or not self._sandbox.confined:
+            return None
+        return self._child.own_user_because or STARTED_EARLIER
 
     async def ensure_ready(self, timeout_s: float) -> Ready:
         """Starts the engine if needed; returns once it has answered a known question.

@@ -1,11 +1,12 @@
-"""Engines that outlived a daemon which could not record them, found by a variable in their environment."""
+"""Engines that outlived a daemon which could not record them, found by a variable in their environment, or in
+their units: nobody may read the environment of another user's process."""
 
 import asyncio
 import os
 from pathlib import Path
 
 from launchers.command import Command
-from launchers.process import procfs
+from launchers.process import procfs, unit
 from launchers.process.child import Child
 from launchers.process.procfs import Identity
 
@@ -13,10 +14,12 @@ OWNER = "NODE_DAEMON_ENGINE_OF"  # its value is the state directory of the daemo
 
 
 def engines_of(owner: str) -> tuple[Identity, ...]:
-    """The leaders of sessions that a daemon with that state directory started. Blocks."""
+    """The leaders of sessions that a daemon with that state directory started; in the service also those in
+    units. Blocks."""
     wanted = f"{OWNER}={owner}".encode()
-    leaders = (pid for pid in procfs.pids() if wanted in procfs.environment(pid) and _leads_its_session(pid))
-    return tuple(identity for pid in leaders if (identity := procfs.identity(pid)) is not None)
+    children = (pid for pid in procfs.pids() if wanted in procfs.environment(pid) and _leads_its_session(pid))
+    own = tuple(identity for pid in children if (identity := procfs.identity(pid)) is not None)
+    return (*own, *unit.engines())
 
 
 async def end(identity: Identity) -> None:

@@ -1,5 +1,6 @@
-"""Starts an engine's first process, and reads how it ended."""
+"""Starts an engine's first process: in a unit of its own where it can, else as our child."""
 
+import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,20 +8,21 @@ from signal import Signals
 
 from domain.errors import EngineError
 from launchers.command import Command
-from launchers.process import logfile
-from launchers.sandbox import policy, scratch, shim
-from launchers.sandbox.policy import Network, Sandbox
+from launchers.process import logfile, procfs, unit
+from launchers.process.leader import Leader, Started
+from launchers.process.procfs import Identity
+from launchers.sandbox import policy, scratch, shim, unit_access
+from launchers.sandbox.policy import Network, Rules, Sandbox
+
+log = logging.getLogger(__name__)
 
 # Python ignores these; an engine gets their default action, as from subprocess.Popen.
 RESTORED = (Signals.SIGPIPE, Signals.SIGXFSZ)
 REPORT_BYTES = 4096
 
 
-def spawn(
-    command: Command, log_path: Path, limit_bytes: int, sandbox: Sandbox | None = None
-) -> tuple[int, int]:
-    """Blocking: starts the engine with its output going to the log; the pid and the offset of its lines.
-    Returns once the binary runs.
+def spawn(command: Command, log_path: Path, limit_bytes: int, sandbox: Sandbox | None = None) -> Started:
+    """Blocking: starts the engine with its output going to the log. Returns once the binary runs.
 
     Raises: EngineError when the binary can't be started or the log can't be written."""
     try:
@@ -35,22 +37,49 @@ def spawn(
         opened.callback(os.close, descriptor)
         if sandbox is None:
             pid = _execute(command.argv, command.environment(os.environ), descriptor, os.devnull)
-        else:
-            pid = _execute_in(sandbox, command, descriptor, opened)
-    return pid, log_start
+            return Started(_child(pid), log_start)
+        policy.load_nvidia_module()
+        refused = None
+        if sandbox.unit is not None and sandbox.confined:
+            try:
+                return Started(_start_unit(sandbox.unit, sandbox, command, descriptor), log_start)
+            except EngineError as error:
+                log.warning("engine is run by the daemon's own user: name=%s %s", sandbox.unit, error)
+                refused = error
+        pid = _execute_in(sandbox, command, descriptor, opened)
+        return Started(_child(pid), log_start, refused)
+
+
+def _child(pid: int) -> Leader:
+    """A child that has ended keeps its pid until it is reaped."""
+    stat = procfs.stat(pid)
+    return Leader(Identity(pid, 0 if stat is None else stat.start_ticks), os.pidfd_open(pid))
+
+
+def _start_unit(name: str, sandbox: Sandbox, command: Command, log_descriptor: int) -> Leader:
+    """Raises: EngineError where it can't run in one."""
+    environment = command.environment(os.environ, sandbox.variables)
+    if (refused := unit_access.why_not(command, environment, sandbox)) is not None:
+        raise refused
+    environment |= unit.folders(name)
+    with _rules(command, environment, sandbox).open() as rules:
+        started, identity, pidfd = unit.start(name, command.argv, environment, rules, log_descriptor)
+    return Leader(identity, pidfd, started)
+
+
+def _rules(command: Command, environment: dict[str, str], sandbox: Sandbox) -> Rules:
+    network = Network(None if command.connects is None else (command.port,), command.connects)
+    return policy.rules_for(
+        command.argv, environment, sandbox, network=network, writes=command.writes, report=True
+    )
 
 
 def _execute_in(sandbox: Sandbox, command: Command, log: int, opened: ExitStack) -> int:
     """By way of the shim, which reads its rules from standard input."""
     environment = command.environment(os.environ, sandbox.variables)
-    network = Network(None if command.connects is None else (command.port,), command.connects)
-    policy.load_nvidia_module()
     try:
         environment |= scratch.prepare(sandbox.scratch)
-        rules = policy.rules_for(
-            command.argv, environment, sandbox, network=network, writes=command.writes, report=True
-        )
-        stdin = opened.enter_context(rules.open())
+        stdin = opened.enter_context(_rules(command, environment, sandbox).open())
     except OSError as error:
         raise _not_confined(command, f"{error.filename}: {error.strerror}") from error
     reader, writer = os.pipe()
@@ -115,14 +144,3 @@ def _not_confined(command: Command, why: str | None) -> EngineError:
         hint="node-ctl doctor tells what this kernel supports; engine_sandbox = false starts engines without",
         cause="no_sandbox",
     )
-
-
-def reap(pidfd: int) -> int | None:
-    """The exit status of an ended child, which is reaped here; ``None`` for an adopted engine."""
-    try:
-        info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    except ChildProcessError:
-        return None
-    if info is None:
-        return None
-    return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status

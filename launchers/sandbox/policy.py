@@ -23,12 +23,14 @@ MODPROBE_TIMEOUT_S = 10.0
 class Sandbox:
     """``scratch`` is for the engine's own files. ``confined``: only what it needs is allowed; else it gets
     those files and an environment without secrets. ``folders`` may be read, and programs in them executed,
-    in addition; ``variables`` are passed on."""
+    in addition; ``variables`` are passed on. ``unit`` is the launch whose unit of systemd it is to run in,
+    ``None`` for a child of the daemon."""
 
     scratch: Path
     confined: bool = True
     folders: tuple[Path, ...] = ()
     variables: tuple[str, ...] = ()
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

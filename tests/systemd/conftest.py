@@ -18,6 +18,8 @@ from tests.rigs.systemd.box import ROOT, Box, wait_until
 
 CTL = ROOT / ".venv/bin/node-ctl"
 UNIT = "node-daemon.service"
+ENGINE = "node-daemon-engine@{}.service"
+GROUPS = "/sys/fs/cgroup/system.slice/*engine.slice/*/cgroup.procs"
 HERE = Path(__file__).parent
 WEIGHTS = "/srv/weights.gguf"  # the box has no network
 
@@ -41,17 +43,13 @@ class Service:
         return int(self.box.property(UNIT, "MainPID"))
 
     def processes(self) -> set[int]:
-        """All of the service's user, as the box counts them: the daemon and whatever it left."""
-        return {int(pid) for pid in self.box.run("pgrep", "-u", "node-daemon", check=False).split()}
+        """All of the service's user and of its engines' units: the daemon and whatever it left."""
+        own = self.box.run("pgrep", "-u", "node-daemon", check=False)
+        return {int(pid) for pid in (own + self.box.run("sh", "-c", f"cat {GROUPS}", check=False)).split()}
 
     def engines(self) -> set[int]:
         """Those that run llama-server."""
-        return {
-            int(pid)
-            for pid in self.box.run(
-                "pgrep", "-u", "node-daemon", "-f", "^[^ ]*llama-server ", check=False
-            ).split()
-        }
+        return {int(pid) for pid in self.box.run("pgrep", "-f", "^[^ ]*llama-server ", check=False).split()}
 
     def launch(self, name: str) -> Any:
         return next((row for row in self.ctl("ps") if row["name"] == name), None)

@@ -7,7 +7,7 @@ import pytest
 
 from config.data import catalogue
 from tests.rigs.systemd.box import wait_until
-from tests.systemd.conftest import UNIT, WEIGHTS, Service
+from tests.systemd.conftest import ENGINE, UNIT, WEIGHTS, Service
 
 pytestmark = pytest.mark.systemd
 
@@ -43,7 +43,10 @@ def test_its_engine_is_confined(served: Service):
     assert status == ["NoNewPrivs:", "1", "Seccomp:", "2"]
     (finding,) = served.ctl("doctor", "--check", "engine-sandbox")
     assert "landlock" in finding["found"]
-    home = f"HOME=/var/lib/node-daemon/scratch/{MODEL}/home".encode()
+    assert served.box.property(ENGINE.format(MODEL), "MainPID") == str(row["pid"])
+    user = served.box.run("ps", "-o", "uid=", "-p", str(row["pid"])).strip()
+    assert user not in ("0", served.box.run("id", "-u", "node-daemon").strip())
+    home = f"HOME=/var/cache/node-daemon-engine/{MODEL}".encode()
     assert home in served.box.path(f"/proc/{row['pid']}/environ").read_bytes().split(b"\0")
 
 

@@ -1,7 +1,7 @@
 """Are engines kept from the daemon's files and tokens, and from the network?"""
 
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
-from daemon.doctor.checks.input import DoctorInput
+from daemon.doctor.checks.input import DoctorInput, LaunchHealth
 from launchers.sandbox.landlock import PORTS_SINCE, SCOPES_SINCE
 
 RISK = "a model or a template that takes over an engine"
@@ -20,8 +20,8 @@ def check(inputs: DoctorInput) -> tuple[Finding, ...]:
         )
     if support is None:
         return not_known("what this kernel can limit")
-    findings = (*_files(support.landlock), *_calls(has_filters=support.seccomp))
-    return findings or ok(f"landlock (ABI {support.landlock}) and seccomp")
+    findings = (*_files(support.landlock), *_calls(has_filters=support.seccomp), *_users(inputs.launches))
+    return findings or ok(f"landlock (ABI {support.landlock}) and seccomp{_told(inputs.launches)}")
 
 
 def _files(version: int | None) -> tuple[Finding, ...]:
@@ -48,6 +48,27 @@ def _files(version: int | None) -> tuple[Finding, ...]:
             "RPC servers, connects anywhere",
             fix="boot a kernel 6.12 or newer (Debian 12 has one in its backports)",
         ),
+    )
+
+
+def _users(launches: tuple[LaunchHealth, ...] | None) -> tuple[Finding, ...]:
+    """Those of which something can be done."""
+    return tuple(
+        warning(
+            f"{launch.name} runs under the daemon's own user: {because}",
+            why=f"{RISK} has only this kernel's limits between it and the daemon's files",
+            fix=because.hint.replace("NAME", launch.name),
+        )
+        for launch in launches or ()
+        if (because := launch.own_user_because) is not None and because.hint
+    )
+
+
+def _told(launches: tuple[LaunchHealth, ...] | None) -> str:
+    return "".join(
+        f"; {launch.name} runs under the daemon's own user: {because}"
+        for launch in launches or ()
+        if (because := launch.own_user_because) is not None
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from daemon.state.records import Event
 from domain.catalogue_types import KnownIssue
+from domain.errors import EngineError
 from domain.hardware import Hardware
 from domain.launch import LaunchState
 from launchers.gpu_targets import Build
@@ -17,7 +18,8 @@ from probes.system.systemd import Unit
 @dataclass(frozen=True, slots=True)
 class LaunchHealth:
     """A launch, and whether it is desired: one that is not may have failed before. ``stuck_pid`` is the
-    process of an engine that cannot be killed."""
+    process of an engine that cannot be killed, ``own_user_because`` why an engine of the service runs under
+    the daemon's user."""
 
     name: str
     state: LaunchState
@@ -25,6 +27,7 @@ class LaunchHealth:
     restarts: int = 0
     last_error: str | None = None
     stuck_pid: int | None = None
+    own_user_because: EngineError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ async def start_engine(
     run_id = await _begin_run(
         app, launch.name + (TRIAL if trial else ""), command, engine_version=engine_version
     )
-    process = app.adapters.new_process(command, _watch(app, launch.name, plan))
+    process = app.adapters.new_process(command, _watch(app, launch.name, plan, trial=trial))
     launch.engine = Engine(process, command.port, run_id, trial=trial)
     return await wait_until_ready(app, launch, launch.engine)
 
@@ -56,10 +56,11 @@ async def start_engine(
 async def adopt_engine(app: App, run: Run, plan: Plan | None, identity: Identity) -> Engine | None:
     """The engine of ``run``; ``None`` if it is gone, or its pid is another process's by now. Without a
     ``plan`` it can only be ended."""
-    process = app.adapters.new_process(run.command, _watch(app, launch_of(run.launch), plan))
+    trial = run.launch.endswith(TRIAL)
+    process = app.adapters.new_process(run.command, _watch(app, launch_of(run.launch), plan, trial=trial))
     if not await process.adopt(identity):
         return None
-    return Engine(process, run.port, run.id, trial=run.launch.endswith(TRIAL))
+    return Engine(process, run.port, run.id, trial=trial)
 
 
 def launch_of(run: str) -> str:
@@ -119,8 +120,9 @@ async def _identify(app: App, launch: Launch, engine: Engine, identity: Identity
         launch.say(Step.CHECK, f"pid {identity.pid}, waiting for the answer to a test question")
 
 
-def _watch(app: App, launch: str, plan: Plan | None) -> Watch:
-    """Where its log goes, and how failures are read from it."""
+def _watch(app: App, launch: str, plan: Plan | None, *, trial: bool) -> Watch:
+    """Where its log goes, and how failures are read from it. Engines of the service get units, but not
+    those of trials: what slows a trial down is read from the daemon's control group."""
     launcher = None if plan is None else app.adapters.launchers[plan.engine]
     return Watch(
         log_path=app.log_path(launch),
@@ -130,7 +132,11 @@ def _watch(app: App, launch: str, plan: Plan | None) -> Watch:
         if launcher is None or plan is None
         else partial(launcher.find_degradation, plan=plan),
         expect=None if plan is None else expected(app.catalogue, plan),
-        sandbox=replace(sandbox(app.settings), scratch=app.scratch_path(launch)),
+        sandbox=replace(
+            sandbox(app.settings),
+            scratch=app.scratch_path(launch),
+            unit=launch if app.is_service and not trial else None,
+        ),
     )
 
 

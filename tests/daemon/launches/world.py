@@ -104,6 +104,8 @@ class FakeProcess:
     def pid(self) -> int | None:
         return None if self.identity is None else self.identity.pid
 
+    own_user_because: EngineError | None = None
+
     async def adopt(self, identity: Identity) -> bool:
         await asyncio.sleep(0)
         engine = self.world.by_identity(identity)

@@ -79,9 +79,10 @@ def attempt(tmp_path: Path, sandbox: Sandbox, request: pytest.FixtureRequest) ->
         allowed = None if connects is None else tuple(connects)
         command = Command(argv, port, "x", connects=allowed)
         log = tmp_path / "attempt.log"
-        pid, start = spawn(command, log, 2**20, inside)
-        os.waitpid(pid, 0)
-        output = log.read_bytes()[start:].decode()
+        started = spawn(command, log, 2**20, inside)
+        os.waitpid(started.leader.identity.pid, 0)
+        os.close(started.leader.pidfd)
+        output = log.read_bytes()[started.log_start :].decode()
         assert output.startswith("{"), output
         return dict(json.loads(output))
 
@@ -212,7 +213,9 @@ def test_it_gains_no_privileges_leaves_no_core_and_ends_no_other_program(attempt
 def test_every_process_of_an_engine_is_told_from_others(tmp_path: Path, sandbox: Sandbox) -> None:
     """Also one that has left its session."""
     leave = "import os, time\nif os.fork() == 0: os.setsid()\nprint(os.getpid(), flush=True)\ntime.sleep(600)"
-    pid, _ = spawn(Command((sys.executable, "-c", leave), 1, "x"), tmp_path / "log", 2**20, sandbox)
+    started = spawn(Command((sys.executable, "-c", leave), 1, "x"), tmp_path / "log", 2**20, sandbox)
+    pid = started.leader.identity.pid
+    os.close(started.leader.pidfd)
     try:
         while len(pids := (tmp_path / "log").read_text().split()) < 2:
             os.sched_yield()

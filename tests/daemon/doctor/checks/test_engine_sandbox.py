@@ -3,8 +3,18 @@
 import pytest
 
 from daemon.doctor.checks import engine_sandbox
+from daemon.doctor.checks.input import LaunchHealth
+from domain.errors import EngineError
+from domain.launch import LaunchState
 from launchers.sandbox.support import Support
 from tests.daemon.doctor.checks.build import HEALTHY, NOT_KNOWN, OK, WARNING, Case, case_id, inputs, judge
+
+
+def launched(why: str, hint: str) -> LaunchHealth:
+    return LaunchHealth(
+        "m", LaunchState.READY, desired=True, own_user_because=EngineError(why, hint=hint, cause="no_unit")
+    )
+
 
 CASES = [
     Case("a new kernel", HEALTHY, (OK,), ("landlock (ABI 7) and seccomp",)),
@@ -31,6 +41,18 @@ CASES = [
         inputs(sandbox_support=Support(landlock=7, seccomp=False)),
         (WARNING,),
         ("no seccomp filter", "CONFIG_SECCOMP_FILTER"),
+    ),
+    Case(
+        "an engine that can't read its weights under a user of its own",
+        inputs(launches=(launched("/w is not open to other users", "move it, then restart NAME"),)),
+        (WARNING,),
+        ("m runs under the daemon's own user: /w is not open", "move it, then restart m"),
+    ),
+    Case(
+        "an engine that has to run under the daemon's",
+        inputs(launches=(launched("it opens connections of its own", ""),)),
+        (OK,),
+        ("seccomp; m runs under the daemon's own user: it opens connections",),
     ),
     Case("switched off", inputs(engine_sandbox=False), (WARNING,), ("engine_sandbox is false",)),
     Case("unknown", inputs(sandbox_support=None), (NOT_KNOWN,)),
