@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 SERVICE = "node-daemon.service"
 NAME = "node-daemon-engine@{}.service"
-GROUP = re.compile(r".*/(node-daemon(?:-engine@[a-z0-9._-]+)?\.service)")  # the path of a control group
+OURS = re.compile(r"node-daemon(?:-engine@[a-z0-9._-]+)?\.service")
 OF_USERS = "/user.slice/"  # units of a user's own systemd may have any name
 HOME = "/var/cache/node-daemon-engine/{}"  # CacheDirectory of the unit
 TMP = "/tmp"  # noqa: S108 - of the unit alone
@@ -56,8 +56,8 @@ def of(pid: int) -> str | None:
         lines = (procfs.PROC / str(pid) / "cgroup").read_text(errors="replace").splitlines()
     except OSError:
         return None
-    found = (GROUP.fullmatch(line) for line in lines if OF_USERS not in line)
-    return next((match[1] for match in found if match), None)
+    units = (line.rpartition("/")[2] for line in lines if OF_USERS not in line)
+    return next((unit for unit in units if OURS.fullmatch(unit)), None)
 
 
 def of_engine(pid: int) -> str | None:
