@@ -9,7 +9,6 @@ import json
 import os
 import pwd
 import socket
-import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 from config import instance
 from ctl import paths
 from domain.errors import DaemonGoneError, NodeError
+from launchers.process.peer import credentials
 
 JSON_HEADERS = {"Content-Type": "application/json"}
 START_HINT = "start it with node-daemon, or let node-ctl launch MODEL start it"
@@ -27,7 +27,6 @@ START_HINT = "start it with node-daemon, or let node-ctl launch MODEL start it"
 # Reading the header of a remote model and querying an engine for its options both take seconds.
 ANSWER_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT_S = 5.0
-_UCRED = struct.Struct("3i")  # unix(7), SO_PEERCRED: pid, uid, gid
 
 
 class AnswerError(NodeError):
@@ -73,7 +72,7 @@ def peer_of(path: Path) -> Peer | None:
             return Peer(path, _user(path.stat().st_uid), None) if os.access(path.parent, os.X_OK) else None
         except OSError:
             return None
-        pid, uid, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        pid, uid, _ = credentials(probe)
     return Peer(path, _user(uid), pid)
 
 

@@ -3,16 +3,15 @@
 import os
 import socket
 import stat
-import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from domain.errors import BusyError, ConfigError, NodeError
+from launchers.process.peer import credentials
 
 MODE = 0o660
 CONNECT_TIMEOUT_S = 5.0
-UCRED = struct.Struct("3i")  # unix(7), SO_PEERCRED: pid, uid, gid
 MAX_PATH_BYTES = 107  # unix(7): sun_path has 108 bytes, the last one is 0
 
 
@@ -76,8 +75,7 @@ def _listener_pid(path: Path) -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
         caller.settimeout(CONNECT_TIMEOUT_S)
         caller.connect(str(path))
-        pid: int = UCRED.unpack(caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))[0]
-        return pid
+        return credentials(caller).pid
 
 
 def _clear(path: Path) -> None:

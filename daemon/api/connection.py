@@ -7,7 +7,6 @@ request is here, its answer may take as long as it likes: a stream of events is 
 import asyncio
 import logging
 import os
-import socket
 import sys
 
 import h11
@@ -16,9 +15,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from daemon.api import errors
 from daemon.api.responses import dump
-from daemon.control_socket import UCRED
 from domain.errors import BusyError
 from launchers.process import procfs
+from launchers.process.peer import credentials
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +39,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        peer = transport.get_extra_info("socket")
-        pid, self.uid, _ = UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+        pid, self.uid, _ = credentials(transport.get_extra_info("socket"))
         excess, refusal = self._crowd()
         self.app_state = {**self.app_state, "peer_uid": self.uid, "refusal": refusal}
         if excess > MAX_REFUSED or _is_engine(pid):

@@ -9,7 +9,6 @@ import marshal
 import os
 import re
 import socket
-import struct
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 from domain.errors import EngineError
 from launchers.process import procfs
+from launchers.process.peer import credentials
 from launchers.process.procfs import Identity
 from launchers.sandbox import in_unit
 
@@ -37,7 +37,6 @@ LOOK_S = 0.5
 ORDER_S = 30.0
 ENDED_S = 5.0  # systemd notes the end of a process a little later than we do
 REPORT_BYTES = 4096
-CREDENTIALS = struct.Struct("3i")  # unix(7): pid, uid, gid
 REFUSED_HINT = "install polkit 0.106 or newer (sudo apt-get install polkitd) and restart the launch"
 INSTALL_HINT = "sudo node-ctl service install --now installs the unit"
 
@@ -175,8 +174,7 @@ def _accept(listener: socket.socket, unit: str) -> tuple[socket.socket, int]:
                     f"{unit} ended at once: {shown.get('Result')}", f"journalctl -u {unit}"
                 ) from None
             continue
-        found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-        pid = CREDENTIALS.unpack(found)[0]
+        pid = credentials(connection).pid
         if of(pid) == unit:
             connection.settimeout(START_S)
             return connection, pid
