@@ -1,6 +1,8 @@
-"""Files in memory, as the readers of headers take them."""
+"""Inputs as what they stand for: files in memory, as the readers of headers take them, and JSON objects."""
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +20,12 @@ class Memory:
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """``None`` for anything else."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -17,6 +17,7 @@ from planner.machine.calibration import Calibration
 from tests.conftest import ROOT
 from tests.fuzz.machines import machine
 from tests.fuzz.mutation import json_mutation
+from tests.fuzz.sources import json_object
 from tests.planner import build
 
 ALLOWED = (NodeError, ValidationError)
@@ -116,12 +117,9 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 
 def run(data: bytes) -> None:
-    try:
-        given = json.loads(data)
-    except (ValueError, RecursionError):
+    given = json_object(data)
+    if given is None:
         return  # the framework answers those
-    if not isinstance(given, dict):
-        return
     kind = given.get("kind")
     body = KINDS[kind if isinstance(kind, str) and kind in KINDS else "PlanBody"].model_validate(
         given.get("body")

@@ -14,7 +14,7 @@ from planner.choose import choose
 from planner.vllm.estimate import estimate
 from tests.fuzz.machines import machine
 from tests.fuzz.mutation import json_mutation
-from tests.fuzz.sources import Memory
+from tests.fuzz.sources import Memory, json_object
 
 ALLOWED = (NodeError,)
 CPU_LIMIT_MS, MEMORY_LIMIT_MIB, MAX_BYTES = 500, 64, 16384
@@ -88,11 +88,8 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 def run(data: bytes) -> None:
     """The input holds the files by name; one that is no JSON is config.json itself."""
     files = {"m.safetensors": FILE, reader.CONFIG: data}
-    try:
-        parts = json.loads(data)
-    except (ValueError, RecursionError):
-        parts = {}
-    if isinstance(parts, dict) and "config" in parts:
+    parts = json_object(data) or {}
+    if "config" in parts:
         files[reader.CONFIG] = _text(parts["config"])
         files["quantize_config.json"] = _text(parts.get("quantize"))
         files["hf_quant_config.json"] = _text(parts.get("modelopt"))

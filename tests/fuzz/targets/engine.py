@@ -18,6 +18,7 @@ from launchers.vllm import capabilities as vllm_capabilities
 from launchers.vllm import failures as vllm
 from tests.conftest import ROOT
 from tests.fuzz.mutation import json_mutation, line_mutation
+from tests.fuzz.sources import json_object
 
 ALLOWED = (NodeError,)
 CPU_LIMIT_MS, MEMORY_LIMIT_MIB, MAX_BYTES = 500, 64, 4096
@@ -52,11 +53,8 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 
 def run(data: bytes) -> None:
-    try:
-        given = json.loads(data)
-    except (ValueError, RecursionError):
-        given = None
-    if isinstance(given, dict) and "models" in given:
+    given = json_object(data)
+    if given is not None and "models" in given:
         LOOP.run_until_complete(_serve(given))
     else:
         _read_output(data.decode(errors="replace"))

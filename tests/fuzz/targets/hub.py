@@ -17,6 +17,7 @@ from catalog.hub.tree import HubTree
 from domain.errors import NodeError
 from domain.serialization import to_json
 from tests.fuzz.mutation import json_mutation
+from tests.fuzz.sources import json_object
 
 ALLOWED = (NodeError,)
 CPU_LIMIT_MS, MEMORY_LIMIT_MIB, MAX_BYTES = 500, 64, 16384
@@ -83,11 +84,8 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 def run(data: bytes) -> None:
     """By its key the input is the body of one answer; one that is no JSON is the body of both."""
-    try:
-        given = json.loads(data)
-    except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
+    given = json_object(data)
+    if given is None:
         _list(data)
         _search(data)
         return

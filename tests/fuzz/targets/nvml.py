@@ -14,6 +14,7 @@ from probes.context import ProbeContext
 from probes.gpus.nvidia import probe as nvidia
 from tests.fuzz.mutation import json_mutation
 from tests.fuzz.scratch import scratch
+from tests.fuzz.sources import json_object
 from tests.rigs import nvml
 from tests.rigs.trees import MACHINES, plant_machine
 
@@ -71,11 +72,8 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 
 def run(data: bytes) -> None:
-    try:
-        given = json.loads(data)
-    except (ValueError, RecursionError):
-        return
-    answers = given.get("answers") if isinstance(given, dict) else None
+    given = json_object(data) or {}
+    answers = given.get("answers")
     if not isinstance(answers, dict):
         return
     lines = (f"{key}={value}\n" for key, value in answers.items())

@@ -19,6 +19,7 @@ from planner.choose import choose
 from planner.llama_cpp.estimate import estimate
 from tests.fuzz.machines import NAMES, machine
 from tests.fuzz.mutation import json_mutation
+from tests.fuzz.sources import json_object
 from tests.planner import build
 
 ALLOWED = (NodeError,)
@@ -77,11 +78,8 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 
 def run(data: bytes) -> None:
-    try:
-        given = json.loads(data)
-    except (ValueError, RecursionError):
-        return
-    if not isinstance(given, dict):
+    given = json_object(data)
+    if given is None:
         return
     shape = changed(given)
     check_shape("x.gguf", shape)

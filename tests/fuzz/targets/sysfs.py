@@ -9,24 +9,18 @@ from typing import TypeVar
 
 from domain.errors import NodeError
 from domain.serialization import to_json
-from probes import snapshot, storage
+from probes import snapshot
 from probes.context import ProbeState
-from probes.cpu import core_types, numa, processor
-from probes.gpus.amd import kfd
 from probes.isolate import Isolation
-from probes.memory import cgroup, dimms, ram, swap
-from probes.runtimes import versions
-from probes.system import systemd
 from tests.fuzz.mutation import line_mutation
 from tests.fuzz.scratch import scratch
+from tests.probes.hostile import CROWDED, MACHINES, METER, parse_all, plant_files
 from tests.probes.table import TABLE
-from tests.probes.test_hostile import CROWD, MACHINES, METER
-from tests.rigs.trees import plant, plant_machine
+from tests.rigs.trees import plant
 
 ALLOWED = (NodeError,)
 CPU_LIMIT_MS, MEMORY_LIMIT_MIB, MAX_BYTES = 1000, 64, 8192
 FOLDER = scratch("sysfs")
-CROWDED = "crowded"
 FILE = "@"  # begins a line with a path; its content follows
 TEXTS = (
     "0::/a/b",
@@ -69,7 +63,7 @@ def run(data: bytes) -> None:
     first, _, rest = data.partition(b"\n")
     name = first.decode(errors="replace")
     if name not in (CROWDED, *MACHINES):
-        _parse(data.decode(errors="replace"))
+        parse_all(data.decode(errors="replace"))
         return
     root, files = _machine(name)
     changed = {
@@ -93,25 +87,4 @@ def run(data: bytes) -> None:
 def _machine(name: str) -> tuple[Path, dict[str, bytes]]:
     """The root of a recorded machine, and the files it has."""
     Isolation.run = _run_openly  # type: ignore[method-assign]
-    root = plant_machine(FOLDER / name, "i7-1370p" if name == CROWDED else name)
-    if name == CROWDED:
-        plant(root, CROWD)
-        return root, {path: text.encode() for path, text in CROWD.items()}
-    paths = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
-    return root, {str(path.relative_to(root)): path.read_bytes() for path in paths}
-
-
-def _parse(text: str) -> None:
-    cgroup.parse_membership(text)
-    cgroup.parse_mounts(text)
-    cgroup.parse_cpu_max(text)
-    processor.parse_cpuinfo(text)
-    core_types.parse_cpu_list(text)
-    ram.parse_meminfo(text)
-    kfd.parse_bank(text)
-    dimms.parse_udev(text)
-    numa.parse_meminfo(text)
-    storage.mount_of(text, 0, Path("/"))
-    swap.parse(text)
-    versions.parse_header(text)
-    systemd.parse_unit("a.service", text)
+    return plant_files(FOLDER / name, name)
