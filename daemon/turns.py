@@ -111,7 +111,7 @@ async def _tried(app: App, step: Callable[[App], Awaitable[object]], what: str) 
     """Whatever comes of ``step``, the rest goes on."""
     try:
         await step(app)
-    except BaseException as bug:
+    except BaseException as bug:  # whatever it is: what waits for its turn must get it
         if is_end_of_task(bug):
             raise
         log.exception("restore: %s failed", what)
