@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(".locks", "leases")  # beside the hub client's own locks, which no tool takes for a model
 EXPIRES_S = 900.0
+EXPIRES = f"{EXPIRES_S / 60:g} minutes"
 RENEW_S = 60.0
 LOCK_TIMEOUT_S, LOCK_POLL_S = 30.0, 0.05  # somebody removes one model meanwhile
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
@@ -52,7 +53,7 @@ class Holder:
     def next_step(self, boot_id: str | None) -> str:
         if self.boot_id == boot_id:
             return printable(f"stop it there first: node-ctl --socket {self.socket} ps")
-        return printable(f"stop it on {self.host} first; without that daemon, wait 15 minutes")
+        return printable(f"stop it on {self.host} first; without that daemon, wait {EXPIRES}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,9 @@ class Held:
     def holder_of(self, names: Iterable[str | None]) -> Holder | None:
         holders = (self.files.get(name) for name in names if name is not None)
         return next((holder for holder in holders if holder is not None), None)
+
+    def may_hold(self, names: Iterable[str | None]) -> bool:
+        return self.unreadable is not None or self.holder_of(names) is not None
 
 
 class Leases:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from catalog.local import delete, layout
 from catalog.local import verify as hashes
-from catalog.local.leases import Held, Holder
+from catalog.local.leases import EXPIRES, Held, Holder
 from daemon.app import App
 from daemon.weights import usage
 from domain.errors import BusyError
@@ -32,7 +32,7 @@ def error_of(app: App, model: str, held: Held, holder: Holder | None) -> BusyErr
     if holder is None:
         return BusyError(
             f"{model} may be in use: the lease {held.unreadable} of another node-daemon can't be read",
-            hint="let this user read it; it expires 15 minutes after its daemon has ended",
+            hint=f"let this user read it; it expires {EXPIRES} after its daemon has ended",
         )
     return BusyError(
         f"{model} is in use by {holder.describe(app.boot_id)}",
@@ -51,7 +51,7 @@ def remove(app: App, model: LocalModel) -> int | None:
     """The bytes freed; None if another daemon holds it. Blocks. Raises: OSError."""
     try:
         with app.leases.removing() as held:
-            if held.unreadable is not None or held.holder_of(app.leases.names(model)) is not None:
+            if held.may_hold(app.leases.names(model)):
                 return None
             return delete.remove(model)
     except TimeoutError as error:
@@ -76,7 +76,7 @@ def parts_of(app: App, held: Held) -> frozenset[Path]:
 def set_aside(app: App, model: LocalModel) -> None:
     """Unless another daemon holds it. Blocks. Raises: OSError."""
     with app.leases.removing() as held:
-        if held.unreadable is None and held.holder_of(app.leases.names(model)) is None:
+        if not held.may_hold(app.leases.names(model)):
             hashes.set_aside(model)
 
 
@@ -90,9 +90,9 @@ async def check_replaceable(app: App, weights: Weights) -> None:
             path = folder / file.name
             if not path.exists() or layout.is_whole(path, file.size_bytes):
                 continue
-            holder = held.holder_of((app.leases.name(path), app.leases.name(path.resolve())))
-            if holder is not None or held.unreadable is not None:
-                return file.name, held, holder
+            names = (app.leases.name(path), app.leases.name(path.resolve()))
+            if held.may_hold(names):
+                return file.name, held, held.holder_of(names)
         return None
 
     if (found := await asyncio.to_thread(find)) is not None:
