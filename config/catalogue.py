@@ -1,13 +1,13 @@
 """The model catalogue by alias: a file per family in ``catalog/``, then the owner's own file."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from config import toml
 from domain.catalogue_types import KnownModel, KnownQuant, PypiFile, VllmRepo
 from domain.errors import ConfigError
 from domain.model import Chat
@@ -50,7 +50,7 @@ class _CatalogueFile:
         self._path = path
         try:
             self._text = path.read_text()
-            self.tables: Mapping[str, Any] = tomllib.loads(self._text)
+            self.tables: Mapping[str, Any] = toml.loads(self._text)
         except OSError as error:
             raise ConfigError(f"the catalogue {path} cannot be read: {error.strerror}") from error
         except ValueError as error:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import EnvSettingsSource
 
+from config import toml
 from config.settings import PREFIX, Settings
 from domain.errors import ConfigError
 from domain.suggestions import near
@@ -56,8 +57,8 @@ def read_file(path: Path) -> Source:
     if not path.is_file():
         return failed("no such file", "it is named by --config or NODE_DAEMON_CONFIG")
     try:
-        values = TomlConfigSettingsSource(Settings, toml_file=path)()
-        lines = _lines(path.read_text(), values)
+        text = path.read_text()
+        values = toml.loads(text)
     except OSError as error:
         return failed(error.strerror or str(error), "node-daemon must be able to read it")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -65,6 +66,7 @@ def read_file(path: Path) -> Source:
         number = line.split(",")[0]
         hint = "the settings file is TOML: key = value"
         return failed(message, hint, int(number) if number.isdecimal() else None)
+    lines = _lines(text, values)
     unknown = tuple(
         _unknown(key, origin, lines.get(key)) for key in values if key not in Settings.model_fields
     )

@@ -1,12 +1,11 @@
 """State directory and socket of this user's daemon, from its settings, without importing pydantic."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from config import last_good, paths
+from config import last_good, paths, toml
 
 
 def named_socket() -> Path | None:
@@ -39,7 +38,7 @@ def _setting(key: str) -> str | None:
     if file is None:
         return None
     try:
-        settings: Mapping[str, Any] = tomllib.loads(file.read_text())
+        settings: Mapping[str, Any] = toml.loads(file.read_text())
     except (OSError, ValueError):
         last = last_good.recall(last_good.place())
         settings = {} if last is None else last.values

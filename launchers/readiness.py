@@ -31,6 +31,9 @@ LEAST_WORDS, MOST_WORDS = 16, 300
 # The loopback needs no certificates; loading them takes time.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
+# What asking raises, also for JSON of another shape, or nested without an end.
+NO_ANSWER = (httpx.HTTPError, ValueError, TypeError, AttributeError, RecursionError)
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -111,7 +114,7 @@ async def check_answer(http: httpx.AsyncClient, command: Command, *, expect: str
     try:
         await _check_name(http, command)
         reply = await ask(http, command.served_name, QUESTION, tokens=ANSWER_TOKENS)
-    except (httpx.HTTPError, ValueError, TypeError, AttributeError) as error:  # or JSON of another shape
+    except NO_ANSWER as error:
         raise EngineError(
             f"the engine is healthy but does not answer: {error or type(error).__name__}",
             hint="node-ctl logs shows its output",
@@ -143,7 +146,7 @@ async def measure(http: httpx.AsyncClient, model: str, *, like: Reply, tokens: i
     try:
         async with asyncio.timeout(MEASURE_LIMIT_S):
             reply = await ask(http, model, question, tokens=tokens, to_the_end=True)
-    except (httpx.HTTPError, ValueError, TypeError, AttributeError, TimeoutError):
+    except (*NO_ANSWER, TimeoutError):
         return like  # a short context, or a slow machine
     return replace(
         reply,

@@ -132,7 +132,7 @@ class PartialFile:
     def _notes(self) -> Mapping[str, str]:
         try:
             notes = json.loads(self._notes_path.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return notes if isinstance(notes, dict) else {}
 

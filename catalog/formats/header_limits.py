@@ -195,13 +195,12 @@ def _check_width(name: str, shape: ModelShape) -> None:
     embedding: Tensor | None = next(
         (item for item in shape.tensors if item.name == "token_embd.weight"), None
     )
-    if isinstance(width, int) and embedding is not None and embedding.shape[0] != width:
-        raise _refused(
-            name,
-            f"{shape.architecture}.embedding_length",
-            width,
-            f"token_embd.weight is {embedding.shape[0]} wide",
-        )
+    if not isinstance(width, int) or embedding is None:
+        return
+    row = (*embedding.shape, 1)[0]
+    if row != width:
+        key = f"{shape.architecture}.embedding_length"
+        raise _refused(name, key, width, f"token_embd.weight is {row} wide")
 
 
 def _refused(name: str, key: str, value: object, why: str) -> BadModelError:

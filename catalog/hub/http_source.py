@@ -1,5 +1,6 @@
 """Ranges of a file on a server, for reading a header without the weights."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from domain.errors import DownloadError
 
 TIMEOUT_S = 10.0
 PARTIAL_CONTENT = 206
+_SIZE = re.compile(r"[0-9]{1,18}")
 FIRST_READ_BYTES = 24  # has the size and the tag with it, and shows what kind of file it is
 
 
@@ -76,7 +78,7 @@ class HttpSource:
         if response.status_code != PARTIAL_CONTENT:
             raise DownloadError(f"{self.name}: the server answered {response.status_code} to a range request")
         total = response.headers.get("content-range", "").rpartition("/")[2]
-        if not total.isdigit():
+        if not _SIZE.fullmatch(total):
             raise DownloadError(f"{self.name}: the server does not say how long the file is")
         tag = response.headers.get("etag")
         if (self.size_bytes or int(total), self.tag or tag) != (int(total), tag):

@@ -4,6 +4,7 @@ No retry library: what decides here is whether a try brought bytes and what the 
 the caller reports the wait, and may end it, while it lasts.
 """
 
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
@@ -11,6 +12,7 @@ TRIES = 5  # in a row without a single byte
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 300.0
 TOO_MANY, TIMED_OUT, SERVER_ERRORS = 429, 408, 500
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class TryAgainError(Exception):
@@ -44,7 +46,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Of the Retry-After header. A date is compared with the server's Date, not with this machine's clock.
     Source: RFC 9110, 10.2.3."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
+    if _SECONDS.fullmatch(value):
         return float(value)
     try:
         until, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))

@@ -115,7 +115,7 @@ def missing_files(folder: Path) -> tuple[str, ...]:
     """The files of this snapshot's manifest that are not complete."""
     try:
         manifest = json.loads(_manifest_path(folder).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ()
     if not isinstance(manifest, Mapping):
         return ()

@@ -130,7 +130,7 @@ class Leases:
                     files.update(dict.fromkeys(names, holder))
             except FileNotFoundError:  # its daemon ended meanwhile
                 continue
-            except (OSError, ValueError, TypeError, KeyError) as error:
+            except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
                 if self._is_expired(lease):
                     _delete(lease)
                     continue

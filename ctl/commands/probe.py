@@ -73,5 +73,5 @@ def _save(path: Path, *, as_json: bool) -> None:
 def _is_profile(text: str) -> bool:
     try:
         return bool({"cpu", "memory", "gpus"} <= json.loads(text).keys())
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return False

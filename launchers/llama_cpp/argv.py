@@ -1,5 +1,6 @@
 """The command line of llama-server for a plan, with the options that the build has."""
 
+import re
 from dataclasses import fields
 
 from domain.errors import UsageError
@@ -95,7 +96,8 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
 def rpc_ports(flags: EngineFlags) -> tuple[int, ...]:
     """Of the RPC servers, ``host:port``."""
     servers = flags.rpc if isinstance(flags, LlamaFlags) else ()
-    return tuple(int(port) for server in servers if (port := server.rpartition(":")[2]).isdecimal())
+    ports = (server.rpartition(":")[2] for server in servers)
+    return tuple(int(port) for port in ports if re.fullmatch(r"[0-9]{1,5}", port))
 
 
 def _writes(flags: EngineFlags) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def _value(field: str, name: str, word: str) -> object:
     if field in ("gpu_memory_utilization", "cpu_offload_gb"):
         return _decimal(field, name, word)
     if field == "device_ids":
-        if not re.fullmatch(r"\d+(,\d+)*", word):
+        if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", word):
             raise UsageError(f"{name} takes numbers such as 0,1, found {word!r}")
         return tuple(int(part) for part in word.split(","))
     if word == "auto" and field == "max_model_len":

@@ -157,7 +157,7 @@ def _buffer_device(name: str, devices: Sequence[Device], rpc_servers: Sequence[s
     server; RPC servers come before local devices. Source: ``ggml_backend_rpc_buffer_type``."""
     if name in HOST_BUFFERS or name.upper().startswith("CPU"):
         return HOST_ID
-    match = re.search(r"^[A-Za-z]+(\d+)(?:\[(.*)\])?", name)
+    match = re.search(r"^[A-Za-z]+(\d{1,9})(?:\[(.*)\])?", name)
     index = int(match.group(1)) if match else 0
     if match and match.group(2) in rpc_servers:
         index += rpc_servers.index(match.group(2))

@@ -58,5 +58,5 @@ def with_disk_reads(
 def _slowed(tokens_per_s: Range | None, wait_s: float) -> Range | None:
     if tokens_per_s is None:
         return None
-    expected = 1.0 / (1.0 / tokens_per_s.expected + wait_s)
+    expected = tokens_per_s.expected / (1.0 + tokens_per_s.expected * wait_s)
     return Range(expected * LOW, expected, expected * HIGH)

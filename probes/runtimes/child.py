@@ -48,5 +48,5 @@ def run(source: str, module: str, *, timeout_s: float = TIMEOUT_S) -> tuple[Any,
         return None, (Problem(source, f"{source} does not start: {last}", hint),)
     try:
         return json.loads(done.stdout), ()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, (Problem(source, f"{source} printed no valid JSON", hint),)

@@ -110,6 +110,10 @@ def test_a_wrong_entry_is_told_with_its_file_and_line(
 def test_a_file_that_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"is not TOML: .*line 2"):
         own(tmp_path, "\nnot toml")
+    with pytest.raises(
+        ConfigError, match=r"is not TOML: a number has too many digits \(at line 2, column 14\)"
+    ):
+        own(tmp_path, f"[x]\nparameters = {'8' * 4400}")
     with pytest.raises(ConfigError, match="cannot be read"):
         catalogue(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")

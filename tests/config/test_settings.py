@@ -83,6 +83,18 @@ def test_a_tilde_is_the_home(home: Path, file: Path) -> None:
         pytest.param(
             "offline = maybe\n", "Invalid value", "the settings file is TOML: key = value", id="not TOML"
         ),
+        pytest.param(
+            f"port_first = {'8' * 4400}\n",
+            "a number has too many digits",
+            "the settings file is TOML: key = value",
+            id="a number that Python does not read",
+        ),
+        pytest.param(
+            f"port_first = 0x{'f' * 4000}\n",
+            "a number has too many digits",
+            "the settings file is TOML: key = value",
+            id="a number that Python does not print",
+        ),
     ],
 )
 def test_a_wrong_file_is_named_with_its_key(file: Path, text: str, message: str, hint: str) -> None:
@@ -155,6 +167,13 @@ def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("NODE_DAEMON_CONFIG", str(tmp_path / "none.toml"))
     with pytest.raises(ConfigError, match="no such file"):
         load()
+
+
+@pytest.mark.parametrize("text", [f"offline = {'[' * 3000}", f"{'.'.join('a' * 3000)} = 1"])
+def test_a_file_that_is_nested_too_deeply_is_told(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="arrays or tables are nested too deeply"):
+        load(file)
 
 
 def test_a_file_that_can_t_be_read_is_named(file: Path) -> None:

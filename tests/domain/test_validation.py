@@ -19,6 +19,12 @@ from domain.validation import check_figures
             Hardware(memory=Memory(bandwidth_bytes_per_s=math.inf)), "memory.bandwidth", id="endless rate"
         ),
         pytest.param(Hardware(memory=Memory(2**34, 10**400)), "memory.available_bytes", id="endless memory"),
+        pytest.param(Hardware(memory=Memory(-(10**400))), "memory.total_bytes", id="endlessly negative"),
+        pytest.param(
+            Hardware(gpus=(Gpu("a", "b", "c", bandwidth_bytes_per_s=1e-308),)),
+            r"gpus\[0\].bandwidth_bytes_per_s can't be 1e-308",
+            id="so slow that a token takes for ever",
+        ),
         pytest.param(
             Hardware(storage=Storage("m", read_bytes_per_s=math.nan)), "storage.read", id="no number"
         ),

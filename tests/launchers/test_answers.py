@@ -237,10 +237,12 @@ async def test_another_program_on_the_port_is_named(clock: SimpleNamespace) -> N
     assert failed.value.cause == "port_taken"
 
 
-@pytest.mark.parametrize("status", [404, 500])
-async def test_an_engine_that_answers_no_question_is_not_ready(clock: SimpleNamespace, status: int) -> None:
+@pytest.mark.parametrize("answer", [404, 500, [(0.0, f"data: {'[' * 99_999}")]])
+async def test_an_engine_that_answers_no_question_is_not_ready(
+    clock: SimpleNamespace, answer: Steps | int
+) -> None:
     with pytest.raises(EngineError, match="healthy but does not answer") as failed:
-        await check_answer(Engine(clock, status).http, COMMAND, expect=None)
+        await check_answer(Engine(clock, answer).http, COMMAND, expect=None)
     assert failed.value.cause == "no_answer"
 
 

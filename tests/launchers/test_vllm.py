@@ -166,6 +166,7 @@ def test_what_an_owner_types_is_parsed(typed: str, field: str, value: object) ->
         ("--enforce-eager=yes", "takes no value, found 'yes'", ""),
         ("-tp many", "takes a number", ""),
         ("--device-ids gpu", "takes numbers such as 0,1", ""),
+        (f"--device-ids {'9' * 5000}", "takes numbers such as 0,1", ""),
         ("--gpu-memory-utilization 92", "a share between 0 and 1", ""),
         ("--gpu-memory-utilization most", "a number such as 0.9", ""),
         ("--cpu-offload-gb -1", "0 or more", ""),

@@ -203,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         if start >= len(data):
             self._answer(416, {"Content-Range": f"bytes */{len(data)}"}, b"")
             return
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{self.hub.faults.size_shown or len(data)}"
         self._answer(206, headers, data[start:end])
 
     def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:

@@ -20,6 +20,7 @@ class Faults:
     ignore_ranges: bool = False
     damage: int = 0  # so many bodies arrive with another first byte
     retry_after: str = ""
+    size_shown: str = ""  # in the place of a file's size, in answers to range requests
     # a network's page comes instead: "page", "login" (a redirect to it), "json" without data
     portal: str = ""
     hides_sizes: bool = False  # in listings, as some mirrors do

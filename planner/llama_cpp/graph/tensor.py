@@ -75,7 +75,8 @@ def strides(ne: Dims, element_bytes: int) -> Dims:
 
 
 def dims(*ne: int) -> Dims:
-    a, b, c, d = (*ne, 1, 1, 1)[:4] if len(ne) < 4 else ne[:4]
+    """A scalar has none: ggml counts it as one value."""
+    a, b, c, d = (*ne, 1, 1, 1, 1)[:4]
     return (a, b, c, d)
 
 

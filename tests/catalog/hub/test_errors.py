@@ -134,6 +134,14 @@ def test_a_hub_that_breaks_between_listing_and_header_is_told(published: Hub, tm
         client.open_file(found, "M-Q8_0.gguf")
 
 
+@pytest.mark.parametrize("size", ["*", "9" * 5000, "²"])
+def test_a_server_that_does_not_say_how_long_a_file_is_is_told(published: Hub, size: str) -> None:
+    published.faults.size_shown = size
+    found = client.Listing("o/r", published.commit("o/r"), ())
+    with pytest.raises(DownloadError, match="does not say how long the file is"):
+        client.open_file(found, "M-Q8_0.gguf").read(0, 8)
+
+
 def read_listing(commit: str) -> None:
     client.list_files("o/r")
 

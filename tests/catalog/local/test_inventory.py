@@ -237,6 +237,7 @@ def test_a_manifest_that_lies_leads_nowhere(tmp_path: Path) -> None:
         "b": json.dumps({"layers": [{"mediaType": adoption.MODEL, "digest": "sha256:../../etc/passwd"}]}),
         "c": json.dumps({"layers": "none"}),
         "d": json.dumps([1]),
+        "e": "[" * 99_999,
     }.items():
         path = tmp_path / "manifests" / "h" / "library" / name / "x"
         path.parent.mkdir(parents=True)

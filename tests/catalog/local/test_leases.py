@@ -148,7 +148,7 @@ def test_without_locks_processes_are_looked_at(
         assert bool(held.files) == counts
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"files": 7}', '{"files": []}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"files": 7}', '{"files": []}', "[" * 99_999])
 def test_a_lease_that_can_not_be_read_may_hold_anything_until_it_expires(
     models: Path, ours: Leases, text: str
 ) -> None:
