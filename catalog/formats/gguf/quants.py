@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 from catalog.formats.base import QuantFiles
 from catalog.formats.gguf.reader import part_names
-from domain.model import Companion, ModelShape, Role, WeightFile
+from domain.kinds import Kind
+from domain.model import Companion, ModelShape, WeightFile
 
 # Longest forms first; a UD- (dynamic) prefix and an _XL suffix belong to the name.
 _QUANT = re.compile(
@@ -20,7 +21,16 @@ _QUANT = re.compile(
     re.IGNORECASE,
 )
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
-_COMPANION = re.compile(r"(^|[-_.])(?P<word>mmproj|imatrix|mtp|draft|eagle3?)([-_.]|$)", re.IGNORECASE)
+# What a name suggests while the header is not read: words of publishers, at a boundary.
+_HINTS: dict[str, Kind] = {
+    "mmproj": Kind.PROJECTOR,
+    **dict.fromkeys(("draft", "drafter", "eagle", "eagle3", "dflash", "dflash2", "dspark"), Kind.DRAFT),
+    "lora": Kind.ADAPTER,
+    **dict.fromkeys(("control-vector", "controlvector", "cvector"), Kind.CONTROL_VECTOR),
+    "imatrix": Kind.IMATRIX,
+}
+_HINT = re.compile(rf"(^|[-_.])(?P<word>{'|'.join(_HINTS)})([-_.]|$)", re.IGNORECASE)
+_SIDECAR = re.compile(r"mtp[-_.]", re.IGNORECASE)  # in the middle of a name: a model with such heads
 # Of several projectors the first of these is used: most are made for F16, F32 gains nothing.
 _PREFERRED_TYPES = ("F16", "BF16", "Q8_0")
 
@@ -81,10 +91,10 @@ def group_files(files: Iterable[WeightFile]) -> Contents:
     companion is one only if there is a model for it."""
     by_name = {file.name: file for file in files if file.name.lower().endswith(".gguf")}
     names = sorted(by_name, key=lambda name: (name.count("/"), name))
-    roles = {name: role for name in names if (role := _role(name)) is not None}
-    models = [name for name in names if name not in roles and not _is_importance_matrix(name)]
-    if not models:  # a repository of draft models
-        models = [name for name, role in roles.items() if role is Role.DRAFT]
+    roles = {name: role for name in names if (role := kind_in_name(name)) is not None}
+    models = [name for name in names if name not in roles]
+    if not models:  # a repository of drafts, or of models with odd names
+        models = [name for name, role in roles.items() if role not in (Kind.PROJECTOR, Kind.IMATRIX)]
         roles = {name: role for name, role in roles.items() if name not in models}
     companions = sorted((Companion(role, by_name[name]) for name, role in roles.items()), key=_preference)
     return dataclasses.replace(_group_by_quant(models, by_name), companions=tuple(companions))
@@ -119,18 +129,15 @@ def _first_part(name: str) -> str:
     return re.sub(r"-\d{5}(-of-\d{5}\.gguf)$", r"-00001\1", name)
 
 
-def _role(name: str) -> Role | None:
-    match = _COMPANION.search(PurePosixPath(name).stem)
-    if match is None or match["word"].lower() == "imatrix":
-        return None
-    return Role.PROJECTOR if match["word"].lower() == "mmproj" else Role.DRAFT
-
-
-def _is_importance_matrix(name: str) -> bool:
-    """The name of a quant that was made with one has a quant as well."""
+def kind_in_name(name: str) -> Kind | None:
+    """What the name of a file says that it is, ``None`` for a model. An importance matrix has no quant: a
+    name with both is that of a quant which was made with one."""
     stem = PurePosixPath(name).stem
-    match = _COMPANION.search(stem)
-    return match is not None and match["word"].lower() == "imatrix" and not _QUANT.search(stem)
+    if _SIDECAR.match(stem):
+        return Kind.DRAFT
+    matches = [_HINTS[match["word"].lower()] for match in _HINT.finditer(stem)]
+    kinds = [kind for kind in matches if kind is not Kind.IMATRIX or not _QUANT.search(stem)]
+    return kinds[0] if kinds else None
 
 
 def _preference(companion: Companion) -> tuple[str, int, str]:

@@ -4,7 +4,8 @@ import pytest
 from gguf import LlamaFileType
 
 from catalog.formats.gguf.quants import FILE_TYPES, group_files, quant_of
-from domain.model import Role, WeightFile
+from domain.kinds import Kind
+from domain.model import WeightFile
 
 
 def listed(*names: str) -> list[tuple[str, int]]:
@@ -72,7 +73,7 @@ def test_file_types_are_those_of_llama_cpp() -> None:
     } == FILE_TYPES
 
 
-def names_of(role: Role, *names: str) -> list[str]:
+def names_of(role: Kind, *names: str) -> list[str]:
     found = group_files(WeightFile(name, 10) for name in names)
     return [item.file.name for item in found.companions if item.role is role]
 
@@ -90,13 +91,13 @@ def test_what_lies_beside_is_told_and_is_no_quant() -> None:
         "M.imatrix.gguf",
     )
     assert listed(*names) == [("Q4_K_M", 1)]
-    assert names_of(Role.PROJECTOR, *names) == ["mmproj-F16.gguf", "mmproj-BF16.gguf", "mmproj-F32.gguf"]
-    assert names_of(Role.DRAFT, *names) == ["draft/M-draft-Q8_0.gguf", "M-eagle3.gguf", "mtp-M.gguf"]
+    assert names_of(Kind.PROJECTOR, *names) == ["mmproj-F16.gguf", "mmproj-BF16.gguf", "mmproj-F32.gguf"]
+    assert names_of(Kind.DRAFT, *names) == ["draft/M-draft-Q8_0.gguf", "M-eagle3.gguf", "mtp-M.gguf"]
 
 
 def test_a_repository_of_a_draft_model_is_about_that_model() -> None:
     assert listed("M-eagle3-Q8_0.gguf", "M-eagle3-F16.gguf") == [("F16", 1), ("Q8_0", 1)]
-    assert names_of(Role.DRAFT, "M-eagle3-Q8_0.gguf") == []
+    assert names_of(Kind.DRAFT, "M-eagle3-Q8_0.gguf") == []
 
 
 def test_a_quant_that_was_made_with_an_importance_matrix_is_one() -> None:
@@ -155,7 +156,7 @@ def test_the_same_quant_of_differently_named_models_is_told(
 
 def test_of_projectors_the_type_that_most_are_made_for_comes_first() -> None:
     names = [f"mmproj-{kind}.gguf" for kind in ("F32", "Q8_0", "BF16", "b-F16", "a-F16")]
-    assert names_of(Role.PROJECTOR, "M-Q8_0.gguf", *names) == [
+    assert names_of(Kind.PROJECTOR, "M-Q8_0.gguf", *names) == [
         "mmproj-a-F16.gguf",
         "mmproj-b-F16.gguf",
         "mmproj-BF16.gguf",
@@ -171,7 +172,7 @@ def test_other_files_and_an_importance_matrix_alone_are_no_models() -> None:
 
 def test_a_repository_of_a_projector_alone_has_no_model() -> None:
     found = group_files([WeightFile("mmproj-F16.gguf", 10)])
-    assert (found.quants, [item.role for item in found.companions]) == ((), [Role.PROJECTOR])
+    assert (found.quants, [item.role for item in found.companions]) == ((), [Kind.PROJECTOR])
 
 
 def test_the_file_names_the_quant_before_its_folder_does_and_the_last_one_in_a_name_counts() -> None:
