@@ -1,13 +1,11 @@
 """Writes docs/cli.md from the real help of every command: ``python -m tests.ctl.cli_page``."""
 
 import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 
 from ctl.exit_codes import EXIT_STATUS, INTERRUPTED
 from ctl.main import COMMANDS, _load
 from tests.conftest import ROOT
+from tests.rigs import forked_ctl
 
 PAGE = ROOT / "docs" / "cli.md"
 COLUMNS = "100"
@@ -56,10 +54,10 @@ def pages() -> list[tuple[str, ...]]:
 
 
 def help_of(page: tuple[str, ...]) -> str:
-    argv = [sys.executable, "-m", "ctl.main", *page, "--help"]
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "COLUMNS": COLUMNS}
-    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    return done.stdout.rstrip()
+    status, out, err = forked_ctl.run((*page, "--help"), env)
+    assert status == 0, err
+    return out.rstrip()
 
 
 def statuses() -> str:
@@ -71,12 +69,7 @@ def statuses() -> str:
 
 
 def text() -> str:
-    with ThreadPoolExecutor(2) as pool:
-        helps = list(pool.map(help_of, pages()))
-    sections = [
-        SECTION.format(title=" ".join(("node-ctl", *page)), text=help_text)
-        for page, help_text in zip(pages(), helps, strict=True)
-    ]
+    sections = [SECTION.format(title=" ".join(("node-ctl", *page)), text=help_of(page)) for page in pages()]
     return HEAD.format(statuses=statuses()) + "".join(sections)
 
 

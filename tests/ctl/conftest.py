@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.fakes.conversation import ConversationEngine
 from tests.fakes.daemon_server import FakeDaemon, serving
+from tests.rigs import forked_ctl
 
 
 class Ctl:
@@ -44,7 +45,7 @@ class Ctl:
             cwd=ROOT,
             env={**self.env, **env},
             capture_output=True,
-            timeout=240,  # a bound for a machine that is busy, not a measure
+            timeout=forked_ctl.WITHIN_S,
             check=False,
             **({"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}),
         )
@@ -54,7 +55,10 @@ class Ctl:
     def __call__(
         self, *args: str, stdin: bytes | None = None, **env: str
     ) -> subprocess.CompletedProcess[str]:
-        return self.run(self.argv(*args), stdin=stdin, **env)
+        argv = self.argv(*args)
+        if stdin is not None:
+            return self.run(argv, stdin=stdin, **env)
+        return subprocess.CompletedProcess(argv, *forked_ctl.run(args, {**self.env, **env}))
 
 
 @pytest.fixture

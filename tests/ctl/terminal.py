@@ -1,21 +1,21 @@
-"""A child on a real pseudo-terminal that is its controlling one: Ctrl-C is typed, not simulated."""
+"""node-ctl on a real pseudo-terminal that is its controlling one: Ctrl-C is typed, not simulated."""
 
 import fcntl
 import os
 import select
 import struct
-import subprocess
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+
+from tests.rigs import forked_ctl
 
 WAIT_S = 60.0
 
 
 class Terminal:
-    def __init__(self, master: int, child: subprocess.Popen[bytes]) -> None:
+    def __init__(self, master: int, child: forked_ctl.Child) -> None:
         self._master = master
         self.child = child
         self.screen = ""
@@ -57,19 +57,12 @@ class Terminal:
 
 
 @contextmanager
-def terminal(
-    argv: Sequence[str], env: Mapping[str, str], cwd: Path, *, columns: int = 100
-) -> Iterator[Terminal]:
+def terminal(args: Sequence[str], env: Mapping[str, str], *, columns: int = 100) -> Iterator[Terminal]:
+    """node-ctl with these arguments."""
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    child = subprocess.Popen(
-        ["setsid", "--ctty", *argv],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        cwd=cwd,
-        env={key: value for key, value in env.items() if key != "COLUMNS"} | {"TERM": "xterm-256color"},
-    )
+    shown = {key: value for key, value in env.items() if key != "COLUMNS"} | {"TERM": "xterm-256color"}
+    child = forked_ctl.start(args, shown, (slave, slave, slave), terminal=True)
     os.close(slave)
     try:
         yield Terminal(master, child)

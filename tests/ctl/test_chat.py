@@ -3,7 +3,6 @@
 import json
 
 from domain.serialization import to_json
-from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.ctl.terminal import terminal
@@ -27,7 +26,7 @@ def test_an_unknown_command_is_no_message(ctl: Ctl, engine: ConversationEngine) 
 
 
 def test_on_a_terminal_it_is_answered_and_the_chat_goes_on(ctl: Ctl, engine: ConversationEngine) -> None:
-    with terminal(ctl.argv("chat", "smol"), ctl.env, ROOT, columns=200) as screen:
+    with terminal(["chat", "smol"], ctl.env, columns=200) as screen:
         screen.until(">>> ")
         screen.press(b"/nosuch\n")
         screen.until("no command is called /nosuch: there are /clear, /help and /bye")

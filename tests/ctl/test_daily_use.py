@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.ctl.conftest import Ctl
 from tests.ctl.terminal import terminal
 
@@ -63,7 +62,7 @@ def test_what_is_stopped_is_started_again_as_it_was_whatever_is_refused_meanwhil
 def test_a_chat_keeps_its_history_and_outlives_an_answer_that_is_stopped(owner: Ctl, smollm2: Path) -> None:
     launched = owner("launch", str(smollm2), "--name", "smol", "--context", "2048")
     assert launched.returncode == 0, launched.stderr
-    with terminal(owner.argv("run", "smol", "--temperature", "0"), owner.env, ROOT) as screen:
+    with terminal(["run", "smol", "--temperature", "0"], owner.env) as screen:
         screen.until(">>> ")
         screen.press(b"Name the capital of Frence.\x1b[D\x1b[D\x1b[D\x1b[D\x7fa\n")  # edited: France
         screen.until("Paris")

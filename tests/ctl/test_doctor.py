@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.ctl.terminal import terminal
@@ -75,7 +74,7 @@ def test_long_words_are_wrapped_beside_the_check_on_a_terminal(ctl: Ctl, daemon:
         "NO_COLOR": "1",
         "TERM": "xterm",
     }
-    with terminal(ctl.argv("doctor"), env, ROOT, columns=60) as shown:
+    with terminal(["doctor"], env, columns=60) as shown:
         assert shown.ended() == 0
     lines = [line.rstrip() for line in shown.screen.splitlines()]
     assert all(len(line) <= 60 for line in lines), lines

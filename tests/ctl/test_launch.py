@@ -12,7 +12,6 @@ from domain.launch import Step
 from domain.plan import Confidence, Speed, SpeedSource
 from domain.serialization import to_json
 from domain.units import MIB
-from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.ctl.terminal import Terminal, terminal
@@ -36,7 +35,7 @@ def launched(daemon: FakeDaemon) -> FakeDaemon:
 @pytest.fixture
 def on_terminal(ctl: Ctl) -> OnTerminal:
     def start(*args: str, **env: str) -> AbstractContextManager[Terminal]:
-        return terminal(ctl.argv(*args), ctl.env | env, ROOT)
+        return terminal([*args], ctl.env | env)
 
     return start
 

@@ -13,7 +13,6 @@ from domain.model import Source
 from domain.search_result import SearchResult
 from domain.serialization import to_json
 from domain.units import GIB
-from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.ctl.terminal import terminal
@@ -35,7 +34,7 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_cells(
 ) -> None:
     large = replace(answers.ROW, name="gpt-oss-120b", model="unsloth/gpt-oss-120b-GGUF:Q4_K_M")
     daemon.on("GET /v1/launches", to_json([answers.ROW, large]))
-    with terminal(ctl.argv("ps"), ctl.env, ROOT, columns=columns) as screen:
+    with terminal(["ps"], ctl.env, columns=columns) as screen:
         assert screen.ended() == 0
     head, *rows = re.sub(r"\x1b\[[0-9;]*m", "", screen.screen).rstrip().split("\r\n")
     assert head.split() == heads.split()
@@ -89,7 +88,7 @@ def test_no_table_is_wider_than_its_terminal(
     ctl: Ctl, daemon: FakeDaemon, args: tuple[str, ...], columns: int
 ) -> None:
     daemon.on(*TABLES[args])
-    with terminal(ctl.argv(*args), ctl.env, ROOT, columns=columns) as screen:
+    with terminal([*args], ctl.env, columns=columns) as screen:
         assert screen.ended() == 0
     lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.screen).rstrip().split("\r\n")
     assert max(map(len, lines)) <= columns
@@ -128,7 +127,7 @@ def test_on_an_ascii_terminal_progress_is_drawn_in_ascii(ctl: Ctl, daemon: FakeD
     daemon.on("POST /v1/launches", Answer({"name": "smol", "created": True}, 202))
     daemon.on("GET /v1/launches/smol/progress", Answer(lines=answers.TO_READY))
     daemon.on("GET /v1/launches/smol", answers.DETAIL)
-    with terminal(ctl.argv("launch", "m"), ctl.env | {"PYTHONIOENCODING": "ascii"}, ROOT) as screen:
+    with terminal(["launch", "m"], ctl.env | {"PYTHONIOENCODING": "ascii"}) as screen:
         assert screen.ended() == 0
     assert screen.screen.isascii()
     assert "ready after 1.2 s" in screen.screen

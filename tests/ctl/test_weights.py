@@ -10,7 +10,6 @@ from domain.local_model import LocalModelRow, VerifyProgress
 from domain.model import Source
 from domain.serialization import to_json
 from domain.units import GIB, MIB
-from tests.conftest import ROOT
 from tests.ctl.conftest import Ctl
 from tests.ctl.terminal import terminal
 from tests.ctl.test_completion import completed
@@ -85,7 +84,7 @@ def test_a_pull_is_left_to_the_daemon_or_cancelled(ctl: Ctl, pulling: FakeDaemon
 def test_ctrl_c_says_that_a_download_goes_on_and_what_stops_it(ctl: Ctl, pulling: FakeDaemon) -> None:
     moving = line(Step.DOWNLOAD, "", bytes_done=MIB, bytes_total=4 * MIB)
     pulling.on("GET /v1/pulls/3/progress", Answer(lines=(moving,), open_after=True))
-    with terminal(ctl.argv("pull", "toy"), ctl.env, ROOT, columns=200) as screen:
+    with terminal(["pull", "toy"], ctl.env, columns=200) as screen:
         screen.until("1 MiB of 4 MiB")
         screen.press(b"\x03")
         assert screen.ended() == 130
