@@ -19,6 +19,9 @@ endif
 # the count of their tests, begins those last that have one long test.
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(SEED),--randomly-seed=$(SEED))
 
+# Tests start hundreds of interpreters: where none may keep what it compiled, each compiles all of it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: venv setup setup-vllm demo stop check format test test-slow test-vllm test-gpu mutants fuzz bench lock clean
 .NOTPARALLEL: # missing packages are installed before anything needs them
 
