@@ -1,9 +1,10 @@
 """What a model is made of, as its own file says: every tensor, and the numbers of its header."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 from domain.kinds import DraftMethod, Kind
 
@@ -11,10 +12,10 @@ Scalar = int | float | str | bool
 MetadataValue = Scalar | tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """``type`` is the ggml name (``Q4_K``) or the safetensors dtype (``BF16``); ``shape`` is in file
-    order: ggml's for GGUF (rows are contiguous in ``shape[0]``); ``size_bytes`` as stored."""
+    order: ggml's for GGUF (rows are contiguous in ``shape[0]``); ``size_bytes`` as stored. A tuple, because
+    a model has up to 250,000 of them."""
 
     name: str
     type: str
@@ -40,6 +41,17 @@ class ModelShape:
     def get(self, key: str) -> MetadataValue | None:
         """The value of ``<architecture>.key``, or ``None``."""
         return self.metadata.get(f"{self.architecture}.{key}")
+
+    def __getstate__(self) -> tuple[object, ...]:
+        """With the tensors by column, which another process reads in a fraction of the time."""
+        columns = tuple([tensor[field] for tensor in self.tensors] for field in range(len(Tensor._fields)))
+        return self.architecture, columns, self.file_bytes, self.metadata, self.array_lengths
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        architecture, columns, *others = state
+        tensors = tuple(map(Tensor, *columns))
+        for item, value in zip(fields(self), (architecture, tensors, *others), strict=True):
+            object.__setattr__(self, item.name, value)
 
 
 class Source(StrEnum):

@@ -6,7 +6,7 @@ Llama 3.1 405B: 126 layers, 16,384 wide).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from domain.errors import BadModelError
@@ -181,12 +181,21 @@ def _check_heads(name: str, shape: ModelShape) -> None:
 def _check_tensors(name: str, shape: ModelShape, layers: int | None) -> None:
     if len(shape.tensors) > MAX_TENSORS:
         raise BadModelError(f"{name} has {len(shape.tensors)} tensors, more than {MAX_TENSORS}")
+    checked: set[tuple[int, ...]] = set()
     for tensor in shape.tensors:
-        check_tensor(name, tensor.name, tensor.shape)
-        block = _BLOCK.match(tensor.name)
-        if layers is not None and block and int(block[1]) >= layers:
-            raise BadModelError(f"{name}: the tensor {_shown(tensor.name)} is of a layer beyond its {layers}")
+        if tensor.shape not in checked or len(tensor.name) > MAX_NAME_CHARS:
+            check_tensor(name, tensor.name, tensor.shape)
+            checked.add(tensor.shape)
+    if layers is not None:
+        _check_layers(name, shape.tensors, layers)
     _check_width(name, shape)
+
+
+def _check_layers(name: str, tensors: Sequence[Tensor], layers: int) -> None:
+    for tensor in tensors:
+        block = _BLOCK.match(tensor.name)
+        if block and int(block[1]) >= layers:
+            raise BadModelError(f"{name}: the tensor {_shown(tensor.name)} is of a layer beyond its {layers}")
 
 
 def _check_width(name: str, shape: ModelShape) -> None:

@@ -8,9 +8,11 @@ from domain.hardware import Gpu, Hardware
 from domain.model import ModelShape
 from domain.plan import VLLM, Confidence, DeviceMemory, Estimate, VllmFlags
 from domain.units import GIB, gib
-from planner.vllm import kernels, memory, speed, weights
+from planner.vllm import kernels, memory, speed
 from planner.vllm.kv_blocks import KvBlockLayout, kv_block_layout
 from planner.vllm.model_config import Config, LayerKind, read_config
+from planner.vllm.weights.quantization import online_quantization
+from planner.vllm.weights.sharding import rank_bytes
 
 NO_PREFIX_CACHING = "--no-enable-prefix-caching"
 # Options whose memory is not counted.
@@ -127,13 +129,13 @@ def memory_layout(shape: ModelShape, flags: VllmFlags, hardware: Hardware) -> Me
 
 
 def _rank_weight_bytes(shape: ModelShape, config: Config, flags: VllmFlags, gpu: Gpu | None) -> int:
-    return weights.rank_bytes(
+    return rank_bytes(
         shape,
         config,
         flags.tensor_parallel,
         dtype=flags.dtype,
         vendor=gpu.vendor.lower() if gpu else None,
-        online_method=weights.online_quantization(config, flags.quantization),
+        online_method=online_quantization(config, flags.quantization),
     )
 
 

@@ -13,7 +13,7 @@ from domain.model import ResolvedModel
 from domain.plan import VLLM
 from planner.choose.support import Support
 from planner.vllm import model_config
-from planner.vllm.weights import method_family
+from planner.vllm.weights.quantization import method_family
 
 # FP8 weights below 8.9, and 4-bit floats below 10.0, are multiplied in 16 bits (Marlin): slower for prompts,
 # not refused.

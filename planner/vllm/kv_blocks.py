@@ -9,7 +9,7 @@ from math import ceil
 
 from domain.errors import UsageError
 from planner.vllm.model_config import Config, LayerKind
-from planner.vllm.weights import DTYPE_BYTES, served_dtype
+from planner.vllm.weights.quantization import DTYPE_BYTES, served_dtype
 
 GPU_BLOCK_TOKENS = 16
 CPU_BLOCK_TOKENS = 128  # 16 for latent attention (``platforms/cpu.py``)

@@ -5,7 +5,7 @@ from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
 from planner.vllm.model_config import read_config
 from planner.vllm.search import vllm_flags
-from planner.vllm.weights import served_dtype
+from planner.vllm.weights.quantization import served_dtype
 
 # llama.cpp's names for the dtypes that ``auto`` stands for.
 _CACHE_TYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "half": "f16", "float": "f32"}

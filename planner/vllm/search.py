@@ -17,7 +17,7 @@ from planner.vllm.estimate import MemoryLayout, estimate, memory_layout
 from planner.vllm.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config, read_config
 from planner.vllm.quality import quality_loss
-from planner.vllm.weights import served_dtype
+from planner.vllm.weights.quantization import served_dtype
 
 CACHE_TYPES: tuple[str, ...] = ("auto", "fp8")
 MIN_SEQUENCES, MAX_SEQUENCES = 8, 256

@@ -13,6 +13,7 @@ from planner.machine.efficiency import CORE_BYTES_PER_S, CPU, CUDA, PCIE_SHARE_O
 from planner.machine.threads import usable_cpus
 from planner.vllm.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config, LayerKind
+from planner.vllm.weights.tensors import loaded_tensors
 
 EXPERTS = re.compile(r"\.experts?\.|_experts")
 EMBEDDINGS = re.compile(r"(embed_tokens|wte|word_embeddings)\.weight$")
@@ -79,12 +80,13 @@ class Workload:
 def workload_of(shape: ModelShape, config: Config, quant: str) -> Workload:
     """From a safetensors header. A shape without tensors counts as dense."""
     dense_bytes = expert_bytes = 0
-    is_tied = not any("lm_head" in tensor.name for tensor in shape.tensors)
-    for tensor in shape.tensors:
-        if EXPERTS.search(tensor.name):
-            expert_bytes += tensor.size_bytes
-        elif (is_tied or not EMBEDDINGS.search(tensor.name)) and not ENCODERS.search(tensor.name):
-            dense_bytes += tensor.size_bytes
+    groups = loaded_tensors(shape, config)
+    is_tied = not any("lm_head" in group.name for group in groups)
+    for group in groups:
+        if EXPERTS.search(group.name):
+            expert_bytes += group.size_bytes
+        elif (is_tied or not EMBEDDINGS.search(group.name)) and not ENCODERS.search(group.name):
+            dense_bytes += group.size_bytes
     dense_bytes = dense_bytes or shape.file_bytes - expert_bytes
     used, count = _first_number(shape, EXPERTS_USED), _first_number(shape, EXPERT_COUNT)
     share = min(1.0, used / count) if used and count else 1.0

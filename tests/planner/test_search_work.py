@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
 from domain.catalogue_types import KnownQuant
+from domain.errors import DoesNotFitError
 from domain.hardware import Hardware
-from domain.model import ResolvedModel, Source, WeightFile, Weights
+from domain.model import ResolvedModel, Source, Tensor, WeightFile, Weights
 from domain.plan import LaunchOptions
+from domain.units import GIB
 from planner.choose.choose import plan
 from planner.llama_cpp import search, split_search
 from planner.llama_cpp.memory import compute_buffers
@@ -103,3 +106,24 @@ def test_once_a_quant_is_fast_enough_only_a_few_more_are_looked_at(
 ) -> None:
     large_card = build.hardware(build.gpu(96, gb_per_s=3000), ram_gib=128)
     assert work(large_card, 10)["estimates"] == work(large_card, 5)["estimates"] == 3
+
+
+class Counted(tuple[Tensor, ...]):
+    """Tensors that count how often all of them are looked at."""
+
+    __slots__ = ()
+    passes = 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        Counted.passes += 1
+        return super().__iter__()
+
+
+def test_a_mixture_of_150_000_tensors_is_summed_once() -> None:
+    """Each plan for vLLM weighs a dozen command lines and contexts."""
+    model = build.folder(build.LARGE, 300 * GIB)
+    shape = replace(model.shape, tensors=Counted(model.shape.tensors))
+    box = build.hardware(*(build.gpu(48, gb_per_s=864, name="L40S") for _ in range(4)), ram_gib=256)
+    with pytest.raises(DoesNotFitError):
+        plan("a model", [replace(model, shape=shape)], box, LaunchOptions())
+    assert Counted.passes <= 2

@@ -6,6 +6,7 @@ Source of the format: the safetensors README: 8 bytes of length, a JSON object, 
 import struct
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -110,25 +111,48 @@ def read_tensors(source: ByteSource) -> list[Tensor]:
     text = start[8 : 8 + length]
     if len(text) < length:
         text += source.read(8 + len(text), length - len(text))
-    header = parse_table(text, source.name)
-    header.pop("__metadata__", None)
-    del start, text  # of the largest header 16 MiB each
     data_bytes = source.size_bytes - 8 - length
-    names = list(header)
-    return [_parse_tensor(source.name, name, header.pop(name), data_bytes) for name in names]
+    layouts: dict[tuple[str, tuple[int, ...]], _Layout] = {}
+    return [
+        _parse_tensor(source.name, name, entry, data_bytes, layouts)
+        for name, entry in parse_table(text, source.name)
+    ]
 
 
-def _parse_tensor(file: str, name: str, entry: TensorEntry, data_bytes: int) -> Tensor:
-    check_tensor(file, name, entry.shape)
-    bits, (start, end) = DTYPE_BITS.get(entry.dtype), entry.data_offsets
-    if bits is None:
-        raise BadModelError(f"{file}: the tensor {name!r} has the unknown type {entry.dtype[:16]!r}")
-    size_bytes = prod(entry.shape) * bits // 8
-    if not 0 <= start <= end <= data_bytes or end - start != size_bytes:
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What tensors of one dtype and shape share: checked, computed and held once."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+
+def _parse_tensor(
+    file: str,
+    name: str,
+    entry: TensorEntry,
+    data_bytes: int,
+    layouts: dict[tuple[str, tuple[int, ...]], _Layout],
+) -> Tensor:
+    key = entry.dtype, entry.shape
+    layout = layouts.get(key)
+    if layout is None:
+        layout = layouts[key] = _layout(file, name, entry)
+    start, end = entry.data_offsets
+    if not 0 <= start <= end <= data_bytes or end - start != layout.size_bytes:
         raise BadModelError(
             f"{file} is truncated or damaged: {name!r} lies at {start} to {end} of {data_bytes} bytes of data"
         )
-    return Tensor(name, entry.dtype, entry.shape, size_bytes)
+    return Tensor(name, layout.dtype, layout.shape, layout.size_bytes)
+
+
+def _layout(file: str, name: str, entry: TensorEntry) -> _Layout:
+    check_tensor(file, name, entry.shape)
+    bits = DTYPE_BITS.get(entry.dtype)
+    if bits is None:
+        raise BadModelError(f"{file}: the tensor {name!r} has the unknown type {entry.dtype[:16]!r}")
+    return _Layout(entry.dtype, entry.shape, prod(entry.shape) * bits // 8)
 
 
 def _read_all(open_source: Opener, name: str) -> bytes:

@@ -70,6 +70,11 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         pytest.param(struct.pack("<Q", 200_000) + b"[" * 200_000, "invalid entry", id="a deep nest"),
         pytest.param(safetensors({"x": ("BF16", (4,), 8)})[:-1], "truncated or damaged", id="a byte short"),
         pytest.param(safetensors({"x": ("BF16", (5,), 8)}), "truncated or damaged", id="wrong size"),
+        pytest.param(
+            safetensors({"x": ("BF16", (4,), 8), "y": ("BF16", (4,), 6)}),
+            "damaged: 'y'",
+            id="the second of two alike",
+        ),
         pytest.param(safetensors({"x": ("Q9", (4,), 8)}), "the unknown type 'Q9'", id="unknown dtype"),
     ],
 )

@@ -8,15 +8,20 @@ from pathlib import Path
 
 from domain.errors import DoesNotFitError
 from domain.hardware import MemoryKind
-from domain.model import Tensor
+from domain.model import ModelShape, Tensor
 
 
 def add(left: int, right: int) -> int:
     return left + right
 
 
-def tensor() -> Tensor:
-    return Tensor("w", "F16", (8, 8), 128)
+def shape() -> ModelShape:
+    tensors = (Tensor("w", "F16", (8, 8), 128), Tensor("b", "F32", (8,), 32))
+    return ModelShape("llama", tensors, 160, {"llama.block_count": 1}, {"tokens": 5})
+
+
+def shape_without_tensors() -> ModelShape:
+    return ModelShape("llama", (), 160)
 
 
 def process_id() -> int:

@@ -12,9 +12,11 @@ from domain.errors import UsageError
 from domain.model import ModelShape, Tensor
 from domain.plan import VllmFlags
 from domain.units import GIB, MIB
-from planner.vllm import model_config, weights
+from planner.vllm import model_config
 from planner.vllm.estimate import estimate, memory_layout
 from planner.vllm.model_config import LayerKind
+from planner.vllm.weights import sharding
+from planner.vllm.weights.tensors import loaded_tensors
 from tests.conftest import ROOT
 from tests.planner import build
 from tests.planner.build import LARGE, SMOL, folder
@@ -61,7 +63,7 @@ def test_the_cache_holds_as_many_tokens_as_vllm_logs(name: str) -> None:
 def test_a_rank_holds_the_bytes_that_vllm_s_parameters_have(name: str) -> None:
     model = shape(name)
     config = model_config.read_config(model)
-    bytes_of_rank = weights.rank_bytes(model, config, 2, dtype="bfloat16")
+    bytes_of_rank = sharding.rank_bytes(model, config, 2, dtype="bfloat16")
     if config.mla_width:  # a second copy of this projection is made after loading
         bytes_of_rank -= sum(t.size_bytes // 2 for t in model.tensors if t.name.endswith("kv_b_proj.weight"))
     assert bytes_of_rank == pytest.approx(captured()[name]["rank_bytes"], rel=0.01)
@@ -81,9 +83,30 @@ def test_what_is_cut_padded_and_copied_among_ranks() -> None:
         "model.layers.0.self_attn.rotary_emb.inv_freq": (32,),
     }
     own_tensors = tuple(Tensor(name, "BF16", sizes, 2 * prod(sizes)) for name, sizes in tensors.items())
-    held_bytes = weights.rank_bytes(replace(SMOL_SHAPE, tensors=own_tensors), config, 4)
+    held_bytes = sharding.rank_bytes(replace(SMOL_SHAPE, tensors=own_tensors), config, 4)
     values = 1024 * 64 // 4 + 64 * 64 // 4 + 32 * 64 // 2 + 64 * 64 // 4 + 64 + 8 * 64 + 64
     assert held_bytes == 2 * values
+
+
+def test_tensors_that_differ_in_numbers_alone_are_summed_together() -> None:
+    """48 layers of 512 experts: 150,000 tensors in a few groups, with layers beyond the model's left out."""
+    config = model_config.read_config(SMOL_SHAPE)  # of 30 layers
+    names = [
+        f"model.layers.{layer}.mlp.experts.{expert}.{name}.weight"
+        for layer in (0, 29, 30)
+        for expert in (0, 1, 15)
+        for name in ("up_proj", "down_proj")
+    ]
+    experts = tuple(Tensor(name, "BF16", (64, 64), 8192) for name in names)
+    odd = Tensor("model.layers.1.mlp.experts.0.up_proj.weight", "BF16", (64, 32), 4096)
+    shape = replace(SMOL_SHAPE, tensors=(*experts, odd))
+    groups = {(group.name, group.count): group.size_bytes for group in loaded_tensors(shape, config)}
+    assert groups == {
+        ("model.layers.0.mlp.experts.0.up_proj.weight", 6): 6 * 8192,
+        ("model.layers.0.mlp.experts.0.down_proj.weight", 6): 6 * 8192,
+        ("model.layers.1.mlp.experts.0.up_proj.weight", 1): 4096,
+    }
+    assert sharding.rank_bytes(shape, config, 2) == (12 * 8192 + 4096) // 2
 
 
 def test_a_dtype_changes_what_plain_weights_take_and_packed_ones_keep_theirs() -> None:
@@ -91,11 +114,11 @@ def test_a_dtype_changes_what_plain_weights_take_and_packed_ones_keep_theirs() -
     plain = (Tensor("model.layers.0.mlp.up_proj.weight", "BF16", (64, 64), 8192),)
     packed = (Tensor("model.layers.0.mlp.up_proj.qweight", "I32", (64, 8), 2048),)
     held = [
-        weights.rank_bytes(replace(SMOL_SHAPE, tensors=tensors), config, 1, dtype="float32")
+        sharding.rank_bytes(replace(SMOL_SHAPE, tensors=tensors), config, 1, dtype="float32")
         for tensors in (plain, packed)
     ]
     assert held == [16384, 2048]
-    assert weights.rank_bytes(replace(SMOL_SHAPE, tensors=plain), config, 1, online_method="fp8") == 4096
+    assert sharding.rank_bytes(replace(SMOL_SHAPE, tensors=plain), config, 1, online_method="fp8") == 4096
 
 
 @pytest.mark.parametrize(

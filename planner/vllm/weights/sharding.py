@@ -9,13 +9,13 @@ from enum import StrEnum
 from functools import lru_cache
 from math import prod
 
-from domain.errors import UsageError
-from domain.model import ModelShape, Tensor
+from domain.model import ModelShape
 from planner.vllm.model_config import Config
+from planner.vllm.weights.quantization import DTYPE_BYTES, ONLINE_QUANTIZATION, served_dtype
+from planner.vllm.weights.tensors import TensorGroup, loaded_tensors
 
 VOCAB_PADDING = 64
 FLOAT_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
-DTYPE_BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
 # Experts in MXFP4 are padded to multiples of these hidden and intermediate sizes of a rank, by vendor.
 # Source: vLLM ``fused_moe/oracle/mxfp4.py``, mxfp4_round_up_hidden_size_and_intermediate_size.
 MXFP4_PADDING = {"nvidia": (256, 128), "amd": (256, 256), "intel": (128, 128)}
@@ -48,8 +48,6 @@ _SHARDING: tuple[tuple[re.Pattern[str], Sharding], ...] = tuple(
 )
 _EXPERT = re.compile(r"\.experts\.")
 _MXFP4_EXPERT = re.compile(r"\.experts\..*_(blocks|scales)$")
-_BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
-_NOT_LOADED = re.compile(r"rotary_emb\.inv_freq$|^(model\.)?mtp\.|\.masked_bias$")
 
 
 @lru_cache(maxsize=1 << 16)
@@ -70,99 +68,46 @@ def rank_bytes(
         return -(-shape.file_bytes // ranks)
     padding_factor = _mxfp4_padding_factor(config, ranks, vendor)
     total_bytes = 0.0
-    for tensor in shape.tensors:
-        if not is_loaded(tensor.name, config):
-            continue
-        size_bytes = tensor.size_bytes * _dtype_ratio(tensor, config, dtype)
-        size_bytes = _quantized_bytes(tensor, size_bytes, online_method)
-        if _MXFP4_EXPERT.search(tensor.name):
+    for group in loaded_tensors(shape, config):
+        size_bytes = group.size_bytes * _dtype_ratio(group, config, dtype)
+        size_bytes = _quantized_bytes(group, size_bytes, online_method)
+        if _MXFP4_EXPERT.search(group.name):
             size_bytes *= padding_factor
-        total_bytes += _rank_share(tensor, size_bytes, config, ranks)
-        if config.mla_width and tensor.name.endswith(".kv_b_proj.weight"):
-            total_bytes += 2 * prod(tensor.shape) / ranks
+        total_bytes += _rank_share(group, size_bytes, config, ranks)
+        if config.mla_width and group.name.endswith(".kv_b_proj.weight"):
+            total_bytes += 2 * prod(group.shape) * group.count / ranks
     return int(total_bytes)
 
 
-def is_loaded(name: str, config: Config) -> bool:
-    """Multi-token-prediction heads are not loaded, nor a copy of a tied embedding."""
-    if _NOT_LOADED.search(name) or (config.is_tied and name.endswith("lm_head.weight")):
-        return False
-    match = _BLOCK.search(name)
-    return "vision" in name or "visual" in name or match is None or int(match.group(1)) < config.layers
-
-
-def _rank_share(tensor: Tensor, size_bytes: float, config: Config, ranks: int) -> float:
-    sharding = sharding_of(tensor.name)
+def _rank_share(group: TensorGroup, size_bytes: float, config: Config, ranks: int) -> float:
+    sharding = sharding_of(group.name)
     if sharding is Sharding.VOCABULARY:
-        rows = tensor.shape[0] if tensor.shape else 1
+        rows = group.shape[0] if group.shape else 1
         padded_rows = -(-rows // VOCAB_PADDING) * VOCAB_PADDING
         return size_bytes * padded_rows / rows / ranks
-    if sharding is Sharding.REPLICATED or prod(tensor.shape) <= 1:
+    if sharding is Sharding.REPLICATED or prod(group.shape) <= 1:
         return size_bytes
     if sharding is Sharding.KV_HEADS:
         return size_bytes / min(ranks, config.kv_heads)
-    if sharding is Sharding.ROW_PARALLEL and len(tensor.shape) < 2:
+    if sharding is Sharding.ROW_PARALLEL and len(group.shape) < 2:
         return size_bytes
     return size_bytes / ranks
 
 
-def served_dtype(config: Config, dtype: str) -> str:
-    """``auto`` serves 32-bit weights in 16 bits. Source: ``vllm serve --help``, --dtype."""
-    if dtype != "auto":
-        return dtype
-    return "float16" if config.dtype == "float32" else config.dtype
-
-
-def _dtype_ratio(tensor: Tensor, config: Config, dtype: str) -> float:
-    stored_bytes = FLOAT_BYTES.get(tensor.type)
-    if stored_bytes is None or "scale" in tensor.name:
+def _dtype_ratio(group: TensorGroup, config: Config, dtype: str) -> float:
+    stored_bytes = FLOAT_BYTES.get(group.type)
+    if stored_bytes is None or "scale" in group.name:
         return 1.0
     return DTYPE_BYTES.get(served_dtype(config, dtype), 2) / stored_bytes
 
 
-# Bytes per value, and whether only experts are quantized.
-# Source: vLLM ``quantization/fp8.py``, ``experts_int8.py``, ``bitsandbytes.py`` (4 bits and a byte for 64).
-ONLINE_QUANTIZATION = {
-    "fp8": (1.0, False),
-    "fp8_per_tensor": (1.0, False),
-    "experts_int8": (1.0, True),
-    "bitsandbytes": (0.516, False),
-}
-
-
-def _quantized_bytes(tensor: Tensor, size_bytes: float, method: str | None) -> float:
-    if method is None or tensor.type not in FLOAT_BYTES or len(tensor.shape) < 2:
+def _quantized_bytes(group: TensorGroup, size_bytes: float, method: str | None) -> float:
+    if method is None or group.type not in FLOAT_BYTES or len(group.shape) < 2:
         return size_bytes
     bytes_left, experts_only = ONLINE_QUANTIZATION[method]
-    if sharding_of(tensor.name) in (Sharding.VOCABULARY, Sharding.REPLICATED):
+    if sharding_of(group.name) in (Sharding.VOCABULARY, Sharding.REPLICATED):
         return size_bytes
-    return size_bytes if experts_only and not _EXPERT.search(tensor.name) else size_bytes / 2 * bytes_left
-
-
-def online_quantization(config: Config, requested: str | None) -> str | None:
-    """The method that ``--quantization`` applies to plain weights; ``None`` if the files already have it.
-
-    Raises: UsageError for one that the files don't have, as vLLM does."""
-    if requested is None or (config.method and method_family(requested) == method_family(config.method)):
-        return None
-    if config.method is not None:
-        raise UsageError(
-            f"the model is quantized with {config.method}, {requested} was asked for",
-            hint="leave --quantization out: vLLM reads it from the model",
-        )
-    if requested not in ONLINE_QUANTIZATION:
-        methods = ", ".join(ONLINE_QUANTIZATION)
-        raise UsageError(
-            f"the model is not quantized with {requested}",
-            hint=f"leave --quantization out, or give one of {methods}, which quantize on loading",
-        )
-    return requested
-
-
-def method_family(method: str) -> str:
-    """``awq_marlin`` and ``auto_awq`` load what ``awq`` wrote."""
-    base_method = method.lower().replace("-", "_").removeprefix("auto_").removesuffix("_marlin")
-    return base_method.removeprefix("gpt_oss_")
+    return size_bytes if experts_only and not _EXPERT.search(group.name) else size_bytes / 2 * bytes_left
 
 
 def _mxfp4_padding_factor(config: Config, ranks: int, vendor: str | None) -> float:
