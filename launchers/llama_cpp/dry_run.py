@@ -8,6 +8,7 @@ process is killed. Lines as printed by b10068 and b10434 (tests/captures/llama.c
 import os
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from domain.units import GIB, MIB
 from launchers import query
 from launchers.base import Capabilities
 from launchers.llama_cpp.argv import VERBOSITY, arguments, rpc_ports
-from launchers.llama_cpp.failures import parse_buffers
+from launchers.llama_cpp.failures import Buffer, parse_buffers
 from launchers.llama_cpp.help import parse_help
 from launchers.sandbox.policy import Network, Sandbox
 
@@ -37,6 +38,7 @@ FIT_ROW = re.compile(
 )
 PART_OF_BUFFER = {"model": "model", "KV": "context", "RS": "context", "compute": "compute"}
 MAPPED = "_Mapped"
+CONTEXT = "constructing llama_context"  # what precedes the buffers of each
 UNLOCKED_MODE = {"mlock": "none", "mmap+mlock": "mmap"}
 
 
@@ -77,17 +79,18 @@ def run(
     own = sandbox and replace(sandbox, scratch=replica.parent / SCRATCH)
     commands = (build_command(flags, caps, replica), _fit_params_command(flags, caps, replica))
     attempts = [argv for argv in commands if argv is not None]
+    drafts = any(spec_type.startswith("draft") for spec_type in flags.speculative)
     for argv in attempts:
         output = query.read_until(
             argv,
-            is_complete,
+            lambda text: is_complete(text, tables=1 + drafts),
             timeout_s=max(0.0, deadline_s - time.monotonic()),
             env=caps.env,
             address_space_bytes=_address_space_bytes(caps),
             sandbox=own,
             network=Network(bind=(0,), connect=rpc_ports(flags)),
         )
-        devices = parse_breakdown(output) or parse_fit_print(output)
+        devices = parse_breakdown(output, with_head=drafts) or parse_fit_print(output)
         if devices:
             return DryRunReport(Path(argv[0]).name, devices)
     if not attempts:
@@ -112,23 +115,48 @@ def build_command(flags: LlamaFlags, caps: Capabilities, replica: Path) -> tuple
     )
 
 
-def is_complete(output: str) -> bool:
-    """Whether the table has started and another line has followed it."""
-    _, heading, after = output.partition(HEADING)
-    lines = after.split("\n")[1:-1]  # the rest of the heading's own line; a last line without its end
-    return bool(heading) and any(ROW.search(line) is None for line in lines)
+def is_complete(output: str, *, tables: int = 1) -> bool:
+    """Whether so many tables have started and another line has followed the last."""
+    _, *printed = output.split(HEADING)
+    if len(printed) < tables:
+        return False
+    lines = printed[tables - 1].split("\n")[1:-1]  # the heading's own line; a last line without its end
+    return any(ROW.search(line) is None for line in lines)
 
 
-def parse_breakdown(output: str) -> tuple[DeviceUsage, ...]:
-    """The first table, of the flags as given, before any is fitted. Empty where none was printed."""
-    _, _, after = output.partition(HEADING)
+def parse_breakdown(output: str, *, with_head: bool = False) -> tuple[DeviceUsage, ...]:
+    """The first table, of the flags as given, before any is fitted. Empty where none was printed.
+
+    ``with_head``: the flags have the model's own head draft. The first table is that of the head then, with
+    the model's weights, and the second is the model's: the sum has these weights once."""
+    _, *printed = output.split(HEADING)
+    tables = [_rows(table) for table in printed[:2]]
+    if not with_head:
+        return tables[0] if tables else ()
+    if len(tables) < 2:
+        return ()
+    heads = {usage.name: usage for usage in tables[0]}
+    return tuple(_with_head(usage, heads.get(usage.name)) for usage in tables[1])
+
+
+def _rows(table: str) -> tuple[DeviceUsage, ...]:
     rows: list[DeviceUsage] = []
-    for line in after.split("\n")[1:]:
+    for line in table.split("\n")[1:]:
         row = ROW.search(line)
         if row is None:
             break
         rows.append(_usage(row, is_device=row["device"] is not None))
     return tuple(rows)
+
+
+def _with_head(usage: DeviceUsage, head: DeviceUsage | None) -> DeviceUsage:
+    if head is None:
+        return usage
+    return replace(
+        usage,
+        context_bytes=usage.context_bytes + head.context_bytes,
+        compute_bytes=usage.compute_bytes + head.compute_bytes,
+    )
 
 
 def parse_fit_print(output: str) -> tuple[DeviceUsage, ...]:
@@ -143,7 +171,7 @@ def parse_fit_print(output: str) -> tuple[DeviceUsage, ...]:
 def parse_allocations(log: str) -> tuple[DeviceUsage, ...]:
     """What a running engine has allocated, from the log of its start."""
     usages: dict[str, DeviceUsage] = {}
-    for buffer in parse_buffers(log):
+    for buffer in _final_buffers(log):
         name = buffer.device.removesuffix(MAPPED)
         part = PART_OF_BUFFER.get(buffer.what)
         if part is None:
@@ -159,6 +187,15 @@ def parse_allocations(log: str) -> tuple[DeviceUsage, ...]:
             usage = replace(usage, model_bytes=usage.model_bytes + buffer.size_bytes)
         usages[name] = usage
     return tuple(usages.values())
+
+
+def _final_buffers(log: str) -> Iterator[Buffer]:
+    """A context that drafts reserves its compute buffers once more when its samplers are set."""
+    for context in log.split(CONTEXT):
+        buffers = parse_buffers(context)
+        final = {buffer.device: buffer for buffer in buffers if buffer.what == "compute"}
+        yield from (buffer for buffer in buffers if buffer.what != "compute")
+        yield from final.values()
 
 
 def _usage(row: re.Match[str], *, is_device: bool) -> DeviceUsage:

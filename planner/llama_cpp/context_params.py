@@ -25,10 +25,18 @@ NGRAM_DRAFT_TOKENS = {
 }
 # Architectures for which the engine turns flash attention off. Source: ``llama_init_from_model``.
 WITHOUT_FLASH_ATTENTION = frozenset({"grok"})
+MTP = "draft-mtp"
+# Kinds of drafts that keep copies of recurrent states to roll back to, and the architectures that can.
+# Source: ``common_params_speculative::need_n_rs_seq`` and ``llm_arch_supports_rs_rollback``.
+ROLLBACK_DRAFTS = frozenset({MTP, "draft-eagle3", "draft-dflash", "draft-dspark"})
+ROLLBACK_ARCHITECTURES = frozenset(
+    {"qwen35", "qwen35moe", "qwen4exp", "nemotron_h", "nemotron_h_moe", "lfm2", "lfm2moe", "bailingmoe3"}
+    | {"kimi-k3", "deepseek4", "glm5-next"}
+)
 # Build 10434 has no mixed batches and does not pipeline over RPC; build 11434 does both.
 LAST_BUILD_WITHOUT_MIXED_BATCHES = 10434
-# Build 10068 has cells for multi-token-prediction layers although no token passes them; 11434 has none.
-LAST_BUILD_CACHING_MTP_LAYERS = 10068
+# Build 10434 has cells for multi-token-prediction layers although no token passes them; 11434 has none.
+LAST_BUILD_CACHING_MTP_LAYERS = 10434
 
 
 class EngineTool(StrEnum):
@@ -53,7 +61,8 @@ class ContextParams:
     whether a batch may hold tokens and embeddings together. ``flash_attention_auto``: whether flash attention
     may still be turned off (``compute_buffers.resolve_flash_attention``); whether V is transposed is decided
     before that. ``mtp_layers_cached``: whether multi-token-prediction layers have cells. ``splits_by_layer``:
-    whether GPUs share as ``-sm layer`` does."""
+    whether GPUs share as ``-sm layer`` does. ``rollback_states``: copies of each recurrent state that drafted
+    tokens can be rolled back to, besides the state itself."""
 
     gpu_layers: int
     context: int
@@ -74,6 +83,7 @@ class ContextParams:
     values_transposed: bool = False
     mtp_layers_cached: bool = False
     splits_by_layer: bool = True
+    rollback_states: int = 0
 
 
 def pad_up(value: int, multiple: int) -> int:
@@ -88,6 +98,13 @@ def speculative_tokens(flags: LlamaFlags) -> int:
         for spec_type in flags.speculative
     )
     return max(proposed, default=0)
+
+
+def rollback_states(flags: LlamaFlags, hparams: Hparams) -> int:
+    """One for each token that may be drafted."""
+    if hparams.architecture not in ROLLBACK_ARCHITECTURES or not ROLLBACK_DRAFTS & set(flags.speculative):
+        return 0
+    return DEFAULT_DRAFT_MAX if flags.draft_max is None else flags.draft_max
 
 
 def resolve(
@@ -129,4 +146,5 @@ def resolve(
         values_transposed=not flash_attention,
         mtp_layers_cached=build is not None and build <= LAST_BUILD_CACHING_MTP_LAYERS,
         splits_by_layer=flags.split_mode in (None, "layer"),
+        rollback_states=rollback_states(flags, hparams),
     )

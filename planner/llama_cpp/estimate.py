@@ -11,6 +11,7 @@ from planner.llama_cpp import context_params, tensor_split
 from planner.llama_cpp.context_params import ContextParams, EngineTool
 from planner.llama_cpp.memory import compute_buffers, draft_models, host_memory, kv_cache, projectors
 from planner.llama_cpp.memory.components import ComponentMemory, sum_per_device
+from planner.llama_cpp.memory.draft_models import DraftContext
 from planner.llama_cpp.placement import Placement, place_tensors
 from planner.llama_cpp.speed import roofline
 from planner.llama_cpp.speed.speculation import (
@@ -31,6 +32,7 @@ ACCEPTANCE_NOTE = (
 )
 # Without a type the engine takes the one that the draft's header names; a plain model's names none.
 # Source: ``common_models_handler`` and ``common_speculative_types_from_gguf``.
+NO_HEAD_NOTE = "the engine refuses --spec-type draft-mtp: this file has no head for multi-token prediction"
 UNUSED_DRAFT_NOTE = "a draft model is loaded but not used: --spec-type draft-simple uses it"
 
 
@@ -43,6 +45,7 @@ class MemoryLayout:
     placement: Placement
     memory: tuple[DeviceMemory, ...]
     notes: tuple[str, ...] = ()
+    draft: DraftContext | None = None
 
     def workloads(self, shape: ModelShape, depth_tokens: int) -> dict[int, Workload]:
         """What each device does for one token at this depth, by device number."""
@@ -66,6 +69,7 @@ def estimate(
     runs, or one of the tools that report beforehand what it would take and reserve other sizes. ``mmproj``
     and ``draft``: the files that the flags of these names point at.
     """
+    flags = draft_models.with_draft_type(flags, draft)
     layout = memory_layout(shape, flags, hardware, tool=tool, mmproj=mmproj, draft=draft)
     hparams, cparams, placement = layout.hparams, layout.cparams, layout.placement
     in_memory = roofline.predict(
@@ -77,7 +81,7 @@ def estimate(
         hardware,
         depth_tokens=depth_tokens,
         calibration=calibration,
-        draft=_draft(draft, flags, cparams, hardware, depth_tokens),
+        draft=_draft(layout.draft, flags, hardware, depth_tokens),
     )
     return Estimate(
         engine=LLAMA_CPP,
@@ -89,39 +93,36 @@ def estimate(
             *overflow_notes(layout.memory),
             *bound_notes(hparams, is_exact=compute_buffers.is_exact(shape, hparams, cparams, placement)),
             *layout.notes,
-            *_draft_notes(draft, flags),
+            *_draft_notes(layout.draft, flags),
             *host_memory.overhead_notes(hparams, cparams, flags),
         ),
     )
 
 
 def _draft(
-    shape: ModelShape | None,
-    main_flags: LlamaFlags,
-    main_cparams: ContextParams,
-    hardware: Hardware,
-    depth_tokens: int,
+    context: DraftContext | None, main_flags: LlamaFlags, hardware: Hardware, depth_tokens: int
 ) -> Draft | None:
-    if shape is None or not _uses_draft_model(main_flags):
+    if context is None or not draft_models.drafts(main_flags):
         return None
-    flags = draft_models.draft_flags(main_flags, main_cparams)
-    layout = memory_layout(shape, flags, hardware)
     return Draft(
-        layout.workloads(shape, depth_tokens),
-        roofline.machine_model(flags, layout.placement, hardware),
-        layout.cparams,
+        device_workloads(
+            context.shape,
+            context.hparams,
+            context.cparams,
+            context.placement,
+            depth_tokens,
+            is_mtp=context.is_mtp,
+        ),
+        roofline.machine_model(context.flags, context.placement, hardware),
+        context.cparams,
         context_params.speculative_tokens(main_flags),
     )
 
 
-def _draft_notes(shape: ModelShape | None, flags: LlamaFlags) -> tuple[str, ...]:
-    if shape is None:
-        return ()
-    return (ACCEPTANCE_NOTE if _uses_draft_model(flags) else UNUSED_DRAFT_NOTE,)
-
-
-def _uses_draft_model(flags: LlamaFlags) -> bool:
-    return any(spec_type.startswith("draft") for spec_type in flags.speculative)
+def _draft_notes(context: DraftContext | None, flags: LlamaFlags) -> tuple[str, ...]:
+    if context is None:
+        return (NO_HEAD_NOTE,) if context_params.MTP in flags.speculative else ()
+    return (ACCEPTANCE_NOTE if draft_models.drafts(flags) else UNUSED_DRAFT_NOTE,)
 
 
 def _with_disk_reads(
@@ -153,17 +154,19 @@ def memory_layout(
     draft: ModelShape | None = None,
 ) -> MemoryLayout:
     """``hparams``: the header as read before, for callers that try many command lines."""
+    flags = draft_models.with_draft_type(flags, draft)
     hparams = hparams or read_hparams(shape)
     cparams = context_params.resolve(flags, hparams, tool=tool, build=llama_cpp_build(hardware))
     placement = place_tensors(shape, hparams, flags, visible_devices(hardware, flags))
     cparams = compute_buffers.resolve_flash_attention(shape, hparams, cparams, placement)
     parts = [_model_memory(shape, hparams, cparams, flags, placement)]
-    if draft is not None:
-        parts.append(draft_models.draft_memory(draft, flags, cparams, hardware))
+    drafting = draft_models.draft_context(shape, draft, flags, cparams, hardware)
+    if drafting is not None:
+        parts.append(draft_models.draft_memory(drafting, flags))
     if mmproj is not None:
         parts.append(projectors.projector_memory(mmproj, flags, hardware))
     notes = tuple(note for part in parts for note in part.notes)
-    return MemoryLayout(hparams, cparams, placement, sum_per_device(parts, hardware), notes)
+    return MemoryLayout(hparams, cparams, placement, sum_per_device(parts, hardware), notes, drafting)
 
 
 def _model_memory(

@@ -13,6 +13,7 @@ from itertools import accumulate
 
 from domain.model import ModelShape, Tensor
 from domain.plan import LlamaFlags
+from planner.llama_cpp.context_params import MTP
 from planner.llama_cpp.tensor_patterns import TensorPattern
 from planner.machine.devices import Device
 from planner.model.hparams import Hparams
@@ -66,7 +67,7 @@ def place_tensors(
     block_devices: list[list[int]] = [[] for _ in layer_device]
     for tensor in shape.tensors:
         block = block_of(tensor.name)
-        if block is not None and block >= hparams.main_blocks:
+        if block is not None and block >= hparams.main_blocks and MTP not in flags.speculative:
             continue  # multi-token prediction is not loaded unless it drafts
         device = _device_of(tensor.name, layer_device, output, rules)
         tensor_device[tensor.name] = device

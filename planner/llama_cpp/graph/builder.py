@@ -182,16 +182,21 @@ class GraphBuilder:
         return tensor
 
     def state(self, kind: str, block: int) -> Tensor:
-        """The recurrent states of a block, one row per sequence; ``kind`` ``r``: convolution, ``s``:
-        state."""
+        """The recurrent states of a block, a row per sequence and as many for each token that may be rolled
+        back; ``kind`` ``r``: convolution, ``s``: state."""
         name = f"{kind}{block}"
         tensor = self._caches.get(name)
         if tensor is None:
             layer = self.hparams.layers[block]
             width = layer.conv_values if kind == "r" else layer.state_values
-            tensor = self._resident(dims(width, self.cparams.sequences), block)
+            rows = self.cparams.sequences * self.state_copies
+            tensor = self._resident(dims(width, rows), block)
             self._caches[name] = tensor
         return tensor
+
+    @property
+    def state_copies(self) -> int:
+        return 1 + self.cparams.rollback_states
 
     def _resident(self, ne: op.Dims, block: int, element_bytes: int = F32) -> Tensor:
         cur = Tensor("none", ne, op.strides(ne, element_bytes), 0)

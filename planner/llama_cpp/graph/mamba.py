@@ -5,7 +5,7 @@ Source: llama.cpp ``llm_build_mamba_base``.
 
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.builder import GraphBuilder
-from planner.llama_cpp.graph.recurrent import clear_new_state, sequence_states
+from planner.llama_cpp.graph.recurrent import clear_new_state, sequence_states, store_last_rows
 from planner.llama_cpp.graph.tensor import F32, Tensor
 
 
@@ -101,11 +101,7 @@ def _convolve(builder: GraphBuilder, conv_state: Tensor, xbc: Tensor, block: int
     """The causal convolution over the batch, after the rows of the state."""
     name, sequences = f"blk.{block}", builder.cparams.sequences
     padded = op.concat(conv_state, op.transpose(xbc), 0)
-    last_rows = op.view(padded, conv_state.ne, padded.nb)
-    all_states = builder.state("r", block)
-    builder.graph.expand(
-        op.copy_into(last_rows, op.view(all_states, op.dims(all_states.ne[0], sequences), all_states.nb))
-    )
+    store_last_rows(builder, padded, conv_state.ne, xbc.ne[1], builder.state("r", block))
     cur = op.new(
         "ssm_conv",
         op.dims(padded.ne[1], xbc.ne[1], sequences),
@@ -117,20 +113,19 @@ def _convolve(builder: GraphBuilder, conv_state: Tensor, xbc: Tensor, block: int
 def _selective_scan(builder: GraphBuilder, block: int, inputs: tuple[Tensor, ...]) -> Tensor:
     """The scan reads the states in place, and returns them after its output."""
     all_states, sequences, x = builder.state("s", block), builder.cparams.sequences, inputs[0]
-    rows = op.reshape(all_states, all_states.ne[0], sequences)
+    rows = op.reshape(all_states, all_states.ne[0], all_states.ne[1])
     clear_new_state(builder, rows)
     ids, others = builder.sequence_state_ids()
     other_states = op.get_rows(rows, others)
-    heads = op.reshape(rows, builder.hparams.ssm.state_size, x.ne[0], x.ne[1], sequences)
-    values = x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + all_states.ne[0] * sequences
+    heads = op.reshape(rows, builder.hparams.ssm.state_size, x.ne[0], x.ne[1], all_states.ne[1])
+    copies = builder.state_copies
+    values = x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3] + all_states.ne[0] * sequences * copies
     cur = op.new("ssm_scan", op.dims(values), (heads, *inputs, ids))
     builder.graph.expand(cur)
     no_states = op.view(other_states, op.dims(all_states.ne[0], 0), other_states.nb)
     builder.graph.expand(
         op.copy_into(no_states, op.view(all_states, op.dims(all_states.ne[0], 0), all_states.nb))
     )
-    new_states = op.view(cur, op.dims(all_states.ne[0], sequences))
-    builder.graph.expand(
-        op.copy_into(new_states, op.view(all_states, op.dims(all_states.ne[0], sequences), all_states.nb))
-    )
+    written = op.dims(all_states.ne[0], sequences, min(x.ne[2], copies))
+    builder.graph.expand(op.copy_into(op.view(cur, written), op.view(all_states, written, all_states.nb)))
     return cur

@@ -38,6 +38,40 @@ def build(builder: GraphBuilder) -> Graph:
     return builder.graph
 
 
+# Architectures whose head was compared with what the engine reserves for it.
+KNOWN_MTP_HEADS = frozenset({"qwen35", "qwen35moe"})
+
+
+def build_mtp(builder: GraphBuilder) -> Graph:
+    """The graph of a multi-token-prediction head: a token's embedding and the model's hidden state, joined,
+    through the first of its blocks. Source: ``graph_mtp`` in ``src/models``.
+
+    Raises: UnsupportedGraphError where the head may be laid out otherwise."""
+    if builder.hparams.architecture not in KNOWN_MTP_HEADS:
+        raise UnsupportedGraphError(f"the head of {builder.hparams.architecture}")
+    block = builder.blocks[0]
+    name = f"blk.{block}.nextn"
+    ids = builder.graph_input("tokens", builder.tokens, element_bytes=I32)
+    hidden = builder.graph_input("hidden state", builder.hparams.embedding_length, builder.tokens)
+    own_embedding = f"{name}.embed_tokens.weight"
+    table = own_embedding if builder.has(own_embedding) else "token_embd.weight"
+    token = builder.norm(op.get_rows(builder.weight(table), ids), f"{name}.enorm.weight", block)
+    joined = op.concat(token, builder.norm(hidden, f"{name}.hnorm.weight", block), 0)
+    cur = _block(builder, builder.linear(joined, f"{name}.eh_proj"), block, is_last=False)
+    own_norm = f"{name}.shared_head_norm.weight"
+    cur = builder.norm(cur, own_norm if builder.has(own_norm) else "output_norm.weight", None)
+    cur.is_output = True
+    cur = op.get_rows(cur, builder.output_rows())
+    own_head = f"{name}.shared_head_head"
+    if builder.has(f"{own_head}.weight"):
+        cur = builder.linear(cur, own_head)
+    else:
+        cur = op.mul_mat(builder.output_matrix(), cur)
+    cur.is_output = True
+    builder.graph.expand(cur)
+    return builder.graph
+
+
 def _embedding(builder: GraphBuilder) -> Tensor:
     """Inputs are token ids, embeddings or both: the graph holds all three, whichever is used."""
     ids = builder.graph_input("tokens", builder.tokens, element_bytes=I32)

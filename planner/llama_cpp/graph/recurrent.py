@@ -13,7 +13,7 @@ def sequence_states(builder: GraphBuilder, kind: str, block: int) -> Tensor:
     """The states of this batch's sequences; the others are copied to their places."""
     all_states = builder.state(kind, block)
     width, sequences = all_states.ne[0], builder.cparams.sequences
-    rows = op.reshape(all_states, width, sequences)
+    rows = op.reshape(all_states, width, all_states.ne[1])
     clear_new_state(builder, rows)
     ids = builder.graph_input("state rows", sequences, element_bytes=I32)
     selected = op.get_rows(rows, ids)
@@ -30,6 +30,16 @@ def clear_new_state(builder: GraphBuilder, rows: Tensor) -> None:
     builder.graph.expand(op.view(first, first.ne, first.nb, op="scale"))
 
 
+def store_last_rows(
+    builder: GraphBuilder, rows: Tensor, shape: op.Dims, seq_tokens: int, all_states: Tensor
+) -> None:
+    """The last rows of a convolution become the new state, and those before each of the last tokens the
+    states to roll back to. Source: ``K`` in ``llm_build_delta_net_base`` and ``llm_build_mamba_base``."""
+    for _ in range(min(seq_tokens, builder.state_copies)):
+        target = op.view(all_states, op.dims(all_states.ne[0], builder.cparams.sequences), all_states.nb)
+        builder.graph.expand(op.copy_into(op.view(rows, shape, rows.nb), target))
+
+
 def convolve_with_state(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
     """``source`` after the rows of the state; its last rows become the new state."""
     kernel = builder.hparams.ssm.conv_kernel
@@ -37,9 +47,8 @@ def convolve_with_state(builder: GraphBuilder, source: Tensor, block: int) -> Te
     all_states = builder.state("r", block)
     conv_state = op.reshape(sequence_states(builder, "r", block), kernel - 1, channels, sequences)
     cur = op.concat(conv_state, op.transpose(source), 0)
-    last_rows = op.view(cur, op.dims(kernel - 1, channels, sequences), cur.nb)
-    target = op.view(all_states, op.dims((kernel - 1) * channels, sequences), all_states.nb)
-    builder.graph.expand(op.copy_into(last_rows, target))
+    last_rows = op.dims(kernel - 1, channels, sequences)
+    store_last_rows(builder, cur, last_rows, builder.state_copies, all_states)
     return cur
 
 
@@ -82,15 +91,18 @@ def gated_delta_net(builder: GraphBuilder, source: Tensor, block: int) -> Tensor
     )
     if groups != heads and builder.has(f"{name}.ssm_ba.weight"):
         q, k = (_repeat_heads(head, heads // groups, seq_tokens, sequences) for head in (q, k))
+    copies = builder.state_copies
     cur = op.new(
-        "delta_net", op.dims(width * heads, builder.tokens + width * sequences), (q, k, v, gate, beta, state)
+        "delta_net",
+        op.dims(width * heads, builder.tokens + copies * width * sequences),
+        (q, k, v, gate, beta, state),
     )
     output = op.view(cur, op.dims(width, heads, seq_tokens, sequences))
-    new_states = op.view(cur, op.dims(width, width, heads, sequences))
+    written = min(seq_tokens, copies)
+    new_states = op.view(cur, op.dims(width * width * heads, sequences, written))
     all_states = builder.state("s", block)
-    builder.graph.expand(
-        op.copy_into(new_states, op.view(all_states, op.dims(all_states.ne[0], sequences), all_states.nb))
-    )
+    target = op.view(all_states, op.dims(all_states.ne[0], sequences, written), all_states.nb)
+    builder.graph.expand(op.copy_into(new_states, target))
     normed = builder.norm(output, f"{name}.ssm_norm.weight", block)
     z = op.like("unary", op.reshape(z, width, heads, seq_tokens, sequences))
     flat = op.reshape(op.like("mul", normed, z), width * heads, seq_tokens, sequences)
@@ -147,10 +159,7 @@ def short_convolution(builder: GraphBuilder, source: Tensor, block: int) -> Tens
     qkv = op.transpose(op.like("mul", b, x))
     conv = op.reshape(sequence_states(builder, "r", block), rows, width, sequences)
     conv = op.concat(conv, qkv, 0)
-    last_rows = op.view(conv, op.dims(rows, width, sequences), conv.nb)
-    builder.graph.expand(
-        op.copy_into(last_rows, op.view(all_states, op.dims(all_states.ne[0], sequences), all_states.nb))
-    )
+    store_last_rows(builder, conv, op.dims(rows, width, sequences), seq_tokens, all_states)
     cur = op.new(
         "ssm_conv",
         op.dims(width, seq_tokens, sequences),

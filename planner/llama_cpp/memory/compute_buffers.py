@@ -6,7 +6,7 @@ from functools import lru_cache
 from domain.model import ModelShape
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.graph.builder import GraphBuilder, UnsupportedGraphError
-from planner.llama_cpp.graph.model import build
+from planner.llama_cpp.graph.model import build, build_mtp
 from planner.llama_cpp.graph.recipe import recipe
 from planner.llama_cpp.graph.schedule import PIPELINE_COPIES, Scheduler
 from planner.llama_cpp.graph.tensor import Graph
@@ -45,6 +45,7 @@ class GraphSpec:
     hparams: Hparams = field(compare=False)
     placement: Placement = field(compare=False)
     architecture: str = ""
+    is_mtp: bool = False
 
 
 def bytes_per_device(
@@ -54,15 +55,20 @@ def bytes_per_device(
     placement: Placement,
     *,
     all_blocks: bool = False,
+    is_mtp: bool = False,
 ) -> dict[int, int]:
     """Bytes by device number; an upper bound where the graph is not known.
 
-    ``all_blocks``: build every block, not just representative ones."""
-    if all_blocks or (hparams.is_hybrid and not cparams.kv_offload):
+    ``all_blocks``: build every block, not just representative ones. ``is_mtp``: of the context that runs the
+    multi-token-prediction head alone."""
+    if is_mtp:
+        blocks: tuple[int, ...] = (hparams.main_blocks,)
+    elif all_blocks or (hparams.is_hybrid and not cparams.kv_offload):
         blocks = tuple(range(hparams.main_blocks))
     else:
         blocks = representative_blocks(hparams, placement)
-    sizes = _buffer_sizes(_graph_spec(shape, hparams, cparams, placement, blocks))
+    spec = replace(_graph_spec(shape, hparams, cparams, placement, blocks), is_mtp=is_mtp)
+    sizes = _buffer_sizes(spec)
     if sizes is None:
         pipelined = is_pipelined(hparams, cparams, placement)
         return compute_upper_bound.bytes_per_device(
@@ -71,10 +77,18 @@ def bytes_per_device(
     return {HOST_ID: sizes[-1], **dict(enumerate(sizes[:-1]))}
 
 
-def is_exact(shape: ModelShape, hparams: Hparams, cparams: ContextParams, placement: Placement) -> bool:
+def is_exact(
+    shape: ModelShape,
+    hparams: Hparams,
+    cparams: ContextParams,
+    placement: Placement,
+    *,
+    is_mtp: bool = False,
+) -> bool:
     """Whether ``bytes_per_device`` gives the engine's own graph, not an upper bound."""
-    blocks = representative_blocks(hparams, placement)
-    return _buffer_sizes(_graph_spec(shape, hparams, cparams, placement, blocks)) is not None
+    blocks = (hparams.main_blocks,) if is_mtp else representative_blocks(hparams, placement)
+    spec = replace(_graph_spec(shape, hparams, cparams, placement, blocks), is_mtp=is_mtp)
+    return _buffer_sizes(spec) is not None
 
 
 def _graph_spec(
@@ -114,17 +128,17 @@ def _buffer_sizes(spec: GraphSpec) -> tuple[int, ...] | None:
     if not spec.hparams.is_known:
         return None
     try:
-        graph = _graph(_builder(spec))
+        graph = _graph(_builder(spec), is_mtp=spec.is_mtp)
     except UnsupportedGraphError:
         return None
     return tuple(_scheduler(spec).buffer_sizes(graph))
 
 
-def _graph(builder: GraphBuilder) -> Graph:
+def _graph(builder: GraphBuilder, *, is_mtp: bool = False) -> Graph:
     """Raises: UnsupportedGraphError, also where the header says zero of the heads, groups or experts that its
     tensors are for."""
     try:
-        return build(builder)
+        return build_mtp(builder) if is_mtp else build(builder)
     except (ZeroDivisionError, IndexError) as error:
         raise UnsupportedGraphError(str(error)) from error
 

@@ -24,10 +24,14 @@ MENTIONED_BYTES = 64 * MIB  # checkpoints below that are not worth a note
 
 def heap_bytes(shape: ModelShape, hparams: Hparams, cparams: ContextParams) -> int:
     """Process, vocabulary, tensor records, and the output rows outside the graph."""
-    vocabulary_tokens = shape.array_lengths.get("tokenizer.ggml.tokens", hparams.vocab_size)
     output_row_bytes = cparams.sequences * hparams.vocab_size * F32
-    vocabulary_bytes = vocabulary_tokens * HEAP_BYTES_PER_TOKEN
-    return BASE_HEAP_BYTES + vocabulary_bytes + output_row_bytes + cparams.sequences * MIB
+    sequence_bytes = cparams.sequences * MIB
+    return BASE_HEAP_BYTES + vocabulary_bytes(shape, hparams) + output_row_bytes + sequence_bytes
+
+
+def vocabulary_bytes(shape: ModelShape, hparams: Hparams) -> int:
+    vocabulary_tokens = shape.array_lengths.get("tokenizer.ggml.tokens", hparams.vocab_size)
+    return vocabulary_tokens * HEAP_BYTES_PER_TOKEN
 
 
 def checkpoint_count(hparams: Hparams, cparams: ContextParams, flags: LlamaFlags) -> int:

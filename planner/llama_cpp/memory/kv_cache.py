@@ -1,7 +1,8 @@
 """KV cache and recurrent states: what layers keep between tokens, per device.
 
 Source: llama.cpp ``llama_kv_cache`` (a K and a V tensor per layer, K alone under MLA),
-``llama_kv_cache_iswa`` (cells of the window), ``llama_memory_recurrent`` (two rows per sequence, F32).
+``llama_kv_cache_iswa`` (cells of the window), ``llama_memory_recurrent`` (two rows per sequence, F32, and as
+many for each token that may be rolled back).
 """
 
 from dataclasses import replace
@@ -54,7 +55,8 @@ def state_bytes(layer: Layer) -> int:
 
 def layer_bytes(layer: Layer, hparams: Hparams, cparams: ContextParams) -> int:
     cells = layer_cells(layer, hparams, cparams) * cparams.streams
-    return cell_bytes(layer, hparams, cparams) * cells + state_bytes(layer) * cparams.sequences
+    states = cparams.sequences * (1 + cparams.rollback_states)
+    return cell_bytes(layer, hparams, cparams) * cells + state_bytes(layer) * states
 
 
 def bytes_per_device(hparams: Hparams, cparams: ContextParams, placement: Placement) -> dict[int, int]:

@@ -55,9 +55,17 @@ class Workload:
 
 
 def device_workloads(
-    shape: ModelShape, hparams: Hparams, cparams: ContextParams, placement: Placement, depth_tokens: int
+    shape: ModelShape,
+    hparams: Hparams,
+    cparams: ContextParams,
+    placement: Placement,
+    depth_tokens: int,
+    *,
+    is_mtp: bool = False,
 ) -> dict[int, Workload]:
-    """By device number. Multi-token-prediction blocks are not run."""
+    """By device number. Multi-token-prediction blocks are not run, or with ``is_mtp`` the first of them
+    alone."""
+    first, last = (hparams.main_blocks, hparams.main_blocks + 1) if is_mtp else (0, hparams.main_blocks)
     expert_share = hparams.experts_used / hparams.expert_count if hparams.expert_count else 1.0
     workloads = {
         device: Workload(expert_share=expert_share, is_mla=hparams.is_mla)
@@ -66,7 +74,7 @@ def device_workloads(
     moe_blocks: dict[int, set[int]] = {device: set() for device in workloads}
     is_tied = "output.weight" not in placement.tensor_device
     for tensor, block, expert_block, flops in _annotated(shape.tensors):
-        if block is not None and block >= hparams.main_blocks:
+        if block is not None and not first <= block < last:
             continue
         device = _computing_device(tensor, placement, is_tied=is_tied)
         if device is None:
@@ -85,7 +93,7 @@ def device_workloads(
         workloads[device].detached_expert_layers = sum(
             placement.layer_device[block] != device for block in blocks
         )
-    _add_attention(workloads, hparams, cparams, placement, depth_tokens)
+    _add_attention(workloads, hparams, cparams, placement, depth_tokens, range(first, last))
     return workloads
 
 
@@ -112,10 +120,11 @@ def _add_attention(
     cparams: ContextParams,
     placement: Placement,
     depth_tokens: int,
+    blocks: range,
 ) -> None:
     mean_depth = depth_tokens + cparams.ubatch // 2  # of the tokens of a ubatch
     for layer, device in islice(
-        zip(hparams.layers, placement.layer_device, strict=True), hparams.main_blocks
+        zip(hparams.layers, placement.layer_device, strict=True), blocks.start, blocks.stop
     ):
         workloads[device].layers += 1
         attention = workloads[device if cparams.kv_offload else HOST_ID]

@@ -89,6 +89,21 @@ def test_weights_that_are_repacked_for_amx_are_on_the_host() -> None:
     assert not any(usage.is_device for usage in usages.values())
 
 
+def test_a_head_is_printed_before_its_model_and_both_are_counted() -> None:
+    """The table of the head has the model's own weights once more."""
+    log = captured("start-mtp.log")
+    assert dry_run.parse_breakdown(log, with_head=True) == (mib("Host", 62, 204, 106),)
+    first_table = log[: log.index("creating MTP")].split(dry_run.HEADING)[1]
+    assert not dry_run.is_complete(dry_run.HEADING + first_table, tables=2)
+    assert dry_run.is_complete(log, tables=2)
+
+
+def test_a_context_that_reserves_twice_takes_its_buffer_once() -> None:
+    (usage,) = dry_run.parse_allocations(captured("start-mtp.log"))
+    assert usage.compute_bytes == int(54.02 * MIB) + int(52.02 * MIB)
+    assert usage.context_bytes == int(128 * MIB) + int(12.56 * MIB) + int(64 * MIB)
+
+
 @pytest.mark.engine
 def test_the_real_engine_prints_its_memory_and_is_ended(engine: Capabilities, smollm2: Path) -> None:
     report = dry_run.run(FLAGS, engine, smollm2)

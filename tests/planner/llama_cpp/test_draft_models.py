@@ -118,7 +118,11 @@ def test_a_model_and_its_draft_take_what_the_engine_said(
     args = parse(f"-md d.gguf --spec-type draft-simple {extra}".split())
     machine = build.assumed_gpus(0)
     layout = memory_layout(build.published(model), args, machine, tool=EngineTool.DRY_RUN)
-    draft_part = draft_models.draft_memory(build.published(small), args, layout.cparams, machine)
+    context = draft_models.draft_context(
+        build.published(model), build.published(small), args, layout.cparams, machine
+    )
+    assert context is not None
+    draft_part = draft_models.draft_memory(context, args)
     ours = [size // MIB for size in figures(layout.memory[-1])]
     assert ours == list(model_mib)
     assert [
