@@ -14,6 +14,7 @@ from planner.llama_cpp.context_params import EngineTool, resolve
 from planner.machine.calibration import Calibration
 from planner.model import hparams
 from planner.vllm import estimate as vllm
+from planner.vllm.loadable import why_not_loadable
 
 
 def estimate_flags(
@@ -45,8 +46,11 @@ def estimate_flags(
 def check(
     candidate: ResolvedModel, flags: LlamaFlags | VllmFlags, machine: Hardware, depth_tokens: int
 ) -> None:
-    """Raises: UsageError for a GPU that does not exist or a depth beyond the context."""
+    """Raises: UsageError for weights that the engine can't load, a GPU that does not exist, or a depth beyond
+    the context."""
     if isinstance(flags, VllmFlags):
+        if why_not := why_not_loadable(candidate):
+            raise UsageError(f"vLLM can't serve {candidate.weights.repo}: {why_not}")
         return
     if flags.split_mode == "none" and (flags.main_gpu or 0) >= max(1, len(machine.gpus)):
         raise UsageError(

@@ -6,10 +6,13 @@ from domain.model import ResolvedModel
 from domain.plan import VLLM
 from planner.choose.support import EngineChoice, Support
 from planner.vllm import kernels
+from planner.vllm.loadable import why_not_loadable
 from planner.vllm.model_config import read_config
 
 
 def support(model: ResolvedModel, hardware: Hardware) -> Support:
+    if why_not := why_not_loadable(model):
+        return Support(why_not)
     if not hardware.gpus or kernels.is_cpu_build(hardware):
         return kernels.cpu_support(model)
     return best_gpu_support(model, hardware)
@@ -19,7 +22,7 @@ def as_alternative(models: tuple[ResolvedModel, ...], hardware: Hardware) -> Eng
     """Selectable where it has kernels for a GPU here and is installed, or no engine is known to be.
 
     On a CPU it is slower than llama.cpp at its best, and left to be asked for."""
-    readable, why_not = _readable(models)
+    readable, why_not = _loadable(models)
     if why_not:
         return EngineChoice((), reasons=(why_not,))
     if not hardware.gpus:
@@ -36,17 +39,20 @@ def as_alternative(models: tuple[ResolvedModel, ...], hardware: Hardware) -> Eng
     return EngineChoice(confirmed)
 
 
-def _readable(models: tuple[ResolvedModel, ...]) -> tuple[tuple[ResolvedModel, ...], str]:
-    """The models whose config.json says enough; the reason if none does."""
-    readable, reason = [], ""
+def _loadable(models: tuple[ResolvedModel, ...]) -> tuple[tuple[ResolvedModel, ...], str]:
+    """The models that vLLM can load, and whose config.json says enough; the reason if there is none."""
+    loadable, reason = [], ""
     for model in models:
+        why_not = why_not_loadable(model)
         try:
             read_config(model.shape)
         except BadModelError as error:
-            reason = f"{model.weights.repo}: {error}"
+            why_not = why_not or str(error)
+        if why_not:
+            reason = f"{model.weights.repo}: {why_not}"
         else:
-            readable.append(model)
-    return tuple(readable), "" if readable else reason
+            loadable.append(model)
+    return tuple(loadable), "" if loadable else reason
 
 
 def may_use_gpus(hardware: Hardware) -> bool:

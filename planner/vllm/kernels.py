@@ -31,11 +31,20 @@ AMD_ARCHS = (
 )  # fmt: skip
 AMD_METHODS = (
     "awq", "gptq", "int4", "int8", "fp8", "compressed_tensors", "fbgemm_fp8", "quark", "mxfp4", "mxfp8",
-    "torchao", "modelopt", "modelopt_fp4",
+    "torchao", "modelopt", "modelopt_fp4", "inc",
 )  # fmt: skip
-INTEL_METHODS = ("awq", "gptq", "int4", "fp8", "mxfp4", "mxfp8", "modelopt", "compressed_tensors")
+INTEL_METHODS = ("inc", "awq", "gptq", "int4", "fp8", "mxfp4", "mxfp8", "modelopt", "compressed_tensors")
 UNQUANTIZED = ("", "F32", "BF16", "F16", "FP16", "FP32")
-CPU_METHODS = ("awq", "gptq", "int4", "int8", "fp8", "compressed_tensors", "mxfp4")  # ``kernels/linear``
+CPU_METHODS = (
+    "inc",
+    "awq",
+    "gptq",
+    "int4",
+    "int8",
+    "fp8",
+    "compressed_tensors",
+    "mxfp4",
+)  # ``kernels/linear``
 
 
 def gpu_support(gpu: Gpu, hardware: Hardware, model: ResolvedModel | None = None) -> Support:

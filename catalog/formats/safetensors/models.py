@@ -3,7 +3,7 @@
 import dataclasses
 
 from catalog.formats.base import MAX_CONCURRENT_READS, FileTree, NotCachedError, QuantFiles
-from catalog.formats.safetensors import quant_method, reader, shards
+from catalog.formats.safetensors import kinds, quant_method, reader, shards
 from catalog.request import FileSelection
 from domain.errors import BadModelError
 from domain.model import ModelShape, ResolvedModel
@@ -33,11 +33,15 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
     if tree.missing:
         raise BadModelError(f"{tree.origin.repo} is incomplete: {tree.missing[0]} is missing")
     needed = tuple(file for file in files if shards.is_needed(file.name, chosen))
-    kind = quant_method.kind_of(shape)
+    quant = quant_method.kind_of(shape)
     weights = dataclasses.replace(
-        tree.origin, files=needed, quant=kind, size_bytes=sum(file.size_bytes or 0 for file in needed)
+        tree.origin,
+        files=needed,
+        quant=quant,
+        size_bytes=sum(file.size_bytes or 0 for file in needed),
+        kind=kinds.kind_of(shape),
     )
-    capability = quant_method.MIN_CAPABILITY.get(kind)
+    capability = quant_method.MIN_CAPABILITY.get(quant)
     return (ResolvedModel(weights, shape, engine=ENGINE, compute_capability=capability),)
 
 

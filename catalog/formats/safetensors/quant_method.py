@@ -12,8 +12,8 @@ _FORMATS = {"nvfp4-pack-quantized": "nvfp4", "mxfp4-pack-quantized": "mxfp4", "f
 
 
 def kind_of(shape: ModelShape) -> str:
-    """awq, gptq, fp8, mxfp4, nvfp4, int8, int4, or another method's own name; for unquantized weights the
-    dtype that most bytes have."""
+    """awq, gptq, fp8, mxfp4, nvfp4, int8, int4, mlx, or another method's own name; for unquantized weights
+    the dtype that most bytes have."""
     method = _text(shape, "quant_method").lower()
     if method == "compressed-tensors":
         return _compressed_tensors(shape)
@@ -22,7 +22,18 @@ def kind_of(shape: ModelShape) -> str:
         return next((kind for kind in ("nvfp4", "mxfp8", "fp8") if kind in algorithm), method)
     if method in ("auto-round", "autoround"):
         return f"int{_number(shape, 'bits') or 4}"
+    if not method and _is_mlx(shape):
+        return "mlx"
     return _SYNONYMS.get(method, method) or _most_common_dtype(shape)
+
+
+def _is_mlx(shape: ModelShape) -> bool:
+    """mlx-lm writes bits and the size of groups twice, as ``quantization`` and as ``quantization_config``,
+    and no method."""
+    return any(
+        isinstance(shape.get(f"{part}.bits"), int) and isinstance(shape.get(f"{part}.group_size"), int)
+        for part in ("quantization", CONFIG)
+    )
 
 
 def _compressed_tensors(shape: ModelShape) -> str:

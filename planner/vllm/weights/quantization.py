@@ -43,5 +43,7 @@ def online_quantization(config: Config, requested: str | None) -> str | None:
 
 def method_family(method: str) -> str:
     """``awq_marlin`` and ``auto_awq`` load what ``awq`` wrote."""
+    if method.lower().replace("_", "-") in ("auto-round", "autoround"):
+        return "inc"  # Intel Neural Compressor's
     base_method = method.lower().replace("-", "_").removeprefix("auto_").removesuffix("_marlin")
     return base_method.removeprefix("gpt_oss_")

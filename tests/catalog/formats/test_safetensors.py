@@ -174,57 +174,6 @@ def test_an_index_that_misleads_is_refused(tmp_path: Path, index: object, says: 
         )
 
 
-def compressed(**weights: object) -> dict[str, object]:
-    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": weights}}}
-
-
-@pytest.mark.parametrize(
-    ("quantization", "kind", "capability"),
-    [
-        (None, "BF16", None),
-        ({"quant_method": "awq", "bits": 4}, "awq", 7.5),
-        ({"quant_method": "gptq", "bits": 4}, "gptq", 6.0),
-        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8", 7.5),
-        ({"quant_method": "mxfp4"}, "mxfp4", 8.0),
-        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "nvfp4", 7.5),
-        ({"quant_method": "modelopt", "quant_algo": "FP8"}, "fp8", 7.5),
-        ({"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"}, "nvfp4", 7.5),
-        (compressed(num_bits=8, type="float"), "fp8", 7.5),
-        (compressed(num_bits=4, type="int"), "int4", 7.5),
-        (compressed(num_bits=8, type="int"), "int8", 7.5),
-        (compressed(), "compressed-tensors", None),
-        ({"quant_method": "quark"}, "quark", None),
-        ({"bits": 4}, "BF16", None),
-    ],
-)
-def test_how_weights_are_stored_is_read_from_config(
-    tmp_path: Path, quantization: object, kind: str, capability: float | None
-) -> None:
-    config = {**PLAIN, "quantization_config": quantization} if quantization else PLAIN
-    found = read_model(tmp_path / "m", config, "model.safetensors")
-    assert (found.weights.quant, found.compute_capability) == (kind, capability)
-
-
-def test_a_tower_of_its_own_may_say_how_it_is_stored(tmp_path: Path) -> None:
-    config = {**PLAIN, "text_config": {"quantization_config": {"quant_method": "fp8"}}}
-    assert read_model(tmp_path / "m", config, "model.safetensors").weights.quant == "fp8"
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "kind"),
-    [
-        ("hf_quant_config.json", {"producer": {}, "quantization": {"quant_algo": "NVFP4"}}, "nvfp4"),
-        ("quantize_config.json", {"bits": 4, "group_size": 128}, "gptq"),
-        ("quant_config.json", {"w_bit": 4}, "awq"),
-    ],
-)
-def test_how_weights_are_stored_may_stand_in_a_file_of_its_own(
-    tmp_path: Path, name: str, content: object, kind: str
-) -> None:
-    found = read_model(tmp_path / "m", PLAIN, "model.safetensors", more={name: content})
-    assert found.weights.quant == kind
-
-
 def test_a_repository_is_read_by_ranges_tensor_by_tensor(tmp_path: Path, hub: Hub) -> None:
     shards = {
         f"model-{number:05d}-of-00003.safetensors": safetensors(

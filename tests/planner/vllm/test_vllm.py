@@ -266,7 +266,7 @@ def test_what_the_catalogue_says_of_chats_reaches_the_flags() -> None:
 
 @pytest.mark.parametrize(("quant", "runs"), [("awq", True), ("fp8", True), ("mxfp4", True), ("nvfp4", False)])
 def test_a_cpu_has_kernels_for_some_weights(quant: str, runs: bool) -> None:
-    model = folder(SMOL, 269 * MIB, quant, method=quant)
+    model = folder(SMOL, 269 * MIB, quant, method=quant if runs else None)
     if runs:
         assert planned(model, build.SMALL_CPU)[0].engine == VLLM
         return

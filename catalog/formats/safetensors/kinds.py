@@ -1,0 +1,34 @@
+"""What safetensors are for, by the architecture that config.json names.
+
+Source: vLLM 0.32.0, ``config/model.py`` (_SUFFIX_TO_DEFAULTS) and ``models/registry.py``: a test compares all
+architectures of the latter.
+"""
+
+from domain.kinds import Kind
+from domain.model import ModelShape
+
+# The first that ends an architecture's name counts.
+_KINDS: tuple[tuple[tuple[str, ...], Kind], ...] = (
+    (("WhisperForConditionalGeneration", "ForCTC", "ForSpeechSeq2Seq", "ForRNNT"), Kind.SPEECH),
+    (("LMModel", "LMHeadModel", "ChatModel", "ForCausalLM", "ForConditionalGeneration"), Kind.MODEL),
+    (("UltravoxModel", "MossAudioModel", "OmniModel"), Kind.MODEL),
+    (("ForSequenceClassification", "ForRanking"), Kind.RERANKER),
+    (("Classification", "ForMaskedLM", "ForQuestionAnswering", "ForPreTraining"), Kind.ENCODER),
+    (("RewardModel", "ForJointSchema", "Terratorch"), Kind.ENCODER),
+    (("Model", "ForRetrieval", "ForTextEncoding", "ColBERT", "ColQwen3", "ColQwen3_5"), Kind.EMBEDDING),
+)
+_HEADS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
+MAX_SCORES = 2  # of a reranker: one, or one for "yes" and one for "no"; more are labels
+
+
+def kind_of(shape: ModelShape) -> Kind:
+    """A model where config.json says nothing."""
+    architectures = shape.get("architectures")
+    name = str(architectures[0]) if isinstance(architectures, tuple) and architectures else ""
+    kind = next((kind for endings, kind in _KINDS if name.endswith(endings)), Kind.MODEL)
+    return Kind.ENCODER if kind is Kind.RERANKER and _label_count(shape) > MAX_SCORES else kind
+
+
+def _label_count(shape: ModelShape) -> int:
+    heads = (tensor for tensor in shape.tensors if tensor.name.endswith(_HEADS) and len(tensor.shape) == 2)
+    return max((tensor.shape[0] for tensor in heads), default=1)
