@@ -1,6 +1,7 @@
 """What every room's tests share: the real small model, and a guard on the event loop."""
 
 import fcntl
+import gc
 import hashlib
 import signal
 import subprocess
@@ -23,6 +24,12 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 def pytest_configure() -> None:
     """What a shell runs in the background ignores Ctrl-C, and so would every process of these tests."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """A collection of garbage need not look at thousands of tests, which stay to the end, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

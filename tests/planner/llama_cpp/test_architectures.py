@@ -4,6 +4,7 @@ Recorded with the same command lines on build 11434, on replicas; see the note i
 """
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ def rows_of(model: str) -> list[dict[str, Any]]:
     return [row for row in ROWS if row["model"] == model]
 
 
+@cache
 def errors(model: str) -> list[float]:
     """Of each device's total, for each line of this model; printed where it is not exact to the MiB."""
     relative_errors = []
