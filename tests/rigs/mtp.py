@@ -18,7 +18,7 @@ def with_head(shape: ModelShape) -> ModelShape:
         if any(tensor.name == f"blk.{number}.attn_output.weight" for tensor in shape.tensors)
     )
     block = [
-        replace(tensor, name=tensor.name.replace(f"blk.{source}.", f"blk.{blocks}."))
+        tensor._replace(name=tensor.name.replace(f"blk.{source}.", f"blk.{blocks}."))
         for tensor in shape.tensors
         if tensor.name.startswith(f"blk.{source}.")
     ]

@@ -7,7 +7,9 @@ Source: llama.cpp ``common_base_params_to_speculative``, ``common_speculative_in
 
 from dataclasses import dataclass, replace
 
+from domain.classification import draft_method_of, mtp_layers_of
 from domain.hardware import Hardware
+from domain.kinds import DraftMethod
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
 from planner.llama_cpp import context_params
@@ -19,6 +21,7 @@ from planner.machine.devices import llama_cpp_build, visible_devices
 from planner.model.hparams import Hparams, Layer, read_hparams
 
 F32 = 4
+KINDS_IN_HEADER = frozenset({DraftMethod.MTP, DraftMethod.DFLASH, DraftMethod.DSPARK})
 MTP_NOTE = "the compute of the MTP head is an upper bound, until an engine has checked it"
 
 
@@ -42,13 +45,8 @@ def with_draft_type(flags: LlamaFlags, draft: ModelShape | None) -> LlamaFlags:
     Source: ``common_speculative_types_from_gguf``."""
     if flags.speculative or draft is None:
         return flags
-    if draft.architecture == "dflash":
-        return replace(flags, speculative=("draft-dflash",))
-    return replace(flags, speculative=(MTP,)) if has_mtp_head(draft) else flags
-
-
-def has_mtp_head(shape: ModelShape) -> bool:
-    return any(tensor.name.endswith(".nextn.eh_proj.weight") for tensor in shape.tensors)
+    method = draft_method_of(draft) or (DraftMethod.MTP if mtp_layers_of(draft) else None)
+    return replace(flags, speculative=(method,)) if method in KINDS_IN_HEADER else flags
 
 
 def drafts(flags: LlamaFlags) -> bool:
@@ -90,11 +88,11 @@ def draft_context(
     """``None`` if nothing drafts. ``draft``: the second file, if any, which drafts for ``shape``."""
     is_mtp = MTP in flags.speculative
     file = shape if draft is None else draft
-    if draft is None and not (is_mtp and has_mtp_head(shape)):
+    if draft is None and not (is_mtp and mtp_layers_of(shape)):
         return None
     own = draft_flags(flags, main_cparams, shares_weights=draft is None)
     hparams = read_hparams(file)
-    is_mtp = is_mtp and has_mtp_head(file)
+    is_mtp = is_mtp and mtp_layers_of(file) > 0
     placed_flags = replace(own, speculative=(MTP,)) if is_mtp else own
     placement = place_tensors(file, hparams, placed_flags, visible_devices(hardware, own))
     if is_mtp:
