@@ -1,7 +1,7 @@
 """ggml's tensor types: how many bytes a row takes.
 
-Source: ggml's ``ggml-common.h`` block structs, as the ``gguf`` package 0.19.0 lists them
-(``GGML_QUANT_SIZES``); a test compares the two.
+Source: ``type_traits`` of ggml's ``ggml.c``, build b11434. The ``gguf`` package 0.19.0 lacks type 42 and has
+another size for Q8_1, which no file holds. Tests compare all three.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ BY_ID: dict[int, GgmlType] = {
     6: GgmlType("Q5_0", 32, 22),
     7: GgmlType("Q5_1", 32, 24),
     8: GgmlType("Q8_0", 32, 34),
-    9: GgmlType("Q8_1", 32, 40),
+    9: GgmlType("Q8_1", 32, 36),
     10: GgmlType("Q2_K", 256, 84),
     11: GgmlType("Q3_K", 256, 110),
     12: GgmlType("Q4_K", 256, 144),
@@ -59,5 +59,18 @@ BY_ID: dict[int, GgmlType] = {
     39: GgmlType("MXFP4", 32, 17),
     40: GgmlType("NVFP4", 64, 36),
     41: GgmlType("Q1_0", 128, 18),
+    42: GgmlType("Q2_0", 64, 18),
+}
+NEWEST_BUILD = "b11434"  # of llama.cpp, whose types these are
+# Types that llama.cpp no longer loads, by number. Source: ``ggml.h`` of the same build.
+REMOVED: dict[int, str] = {
+    4: "Q4_2",
+    5: "Q4_3",
+    31: "Q4_0_4_4",
+    32: "Q4_0_4_8",
+    33: "Q4_0_8_8",
+    36: "IQ4_NL_4_4",
+    37: "IQ4_NL_4_8",
+    38: "IQ4_NL_8_8",
 }
 BY_NAME: dict[str, GgmlType] = {kind.name: kind for kind in BY_ID.values()}

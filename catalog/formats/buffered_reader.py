@@ -39,6 +39,10 @@ class BufferedReader:
         self._value_bytes = 0
 
     @property
+    def name(self) -> str:
+        return self._source.name
+
+    @property
     def position(self) -> int:
         return self._buffer_start + self._offset
 

@@ -25,7 +25,7 @@ SWA_PERIODS: dict[str, tuple[int, bool]] = {
     "plamo3": (8, False),
     "smallthinker": (4, True),
 }
-SWA_PATTERN_IN_FILE = frozenset({"gemma4", "granite-swa", "maple", "mimo2", "spark2-5", "step35"})
+SWA_PATTERN_IN_FILE = frozenset({"gemma4", "granite_swa", "maple", "mimo2", "spark2_5", "step35"})
 SWA_WITHOUT_PERIOD = frozenset({"lfm2", "lfm2moe"})
 DEFAULT_SWA_WINDOWS = {
     "gemma2": 4096,

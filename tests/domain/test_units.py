@@ -4,6 +4,7 @@ import gguf
 import pytest
 
 from domain import ggml, units
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -52,9 +53,18 @@ def test_what_is_no_size_is_refused_with_an_example(text: str):
         units.parse_size(text)
 
 
-def test_the_type_table_is_ggmls_own():
-    theirs = {int(kind): (kind.name, *sizes) for kind, sizes in gguf.GGML_QUANT_SIZES.items()}
-    assert {i: (t.name, t.block, t.block_bytes) for i, t in ggml.BY_ID.items()} == theirs
+def test_the_type_table_is_the_engines_own():
+    """Of its newest build (``tests/captures/llama.cpp/README.md``); the package is older."""
+    lines = (ROOT / "tests/captures/llama.cpp/types-b11434.txt").read_text().splitlines()
+    engine = {
+        int(number): (name.upper(), int(block), int(size))
+        for number, name, block, size in map(str.split, lines)
+    }
+    ours = {number: (kind.name, kind.block, kind.block_bytes) for number, kind in ggml.BY_ID.items()}
+    assert ours == engine
+    package = {int(kind): (kind.name, *sizes) for kind, sizes in gguf.GGML_QUANT_SIZES.items()}
+    assert {number for number in ours if ours[number] != package.get(number)} == {9, 42}
+    assert not ggml.REMOVED.keys() & ours.keys()
 
 
 def test_a_row_is_a_whole_number_of_blocks():

@@ -5,7 +5,8 @@ from math import prod
 
 from catalog.formats.buffered_reader import BufferedReader
 from catalog.formats.header_limits import MAX_VALUES
-from domain.ggml import BY_ID
+from domain.errors import BadModelError
+from domain.ggml import BY_ID, NEWEST_BUILD, REMOVED
 from domain.model import MetadataValue, Tensor
 
 MAX_DIMENSIONS = 4  # GGML_MAX_DIMS of ggml/include/ggml.h
@@ -40,7 +41,7 @@ def _read_tensor(reader: BufferedReader, alignment: int) -> TensorLocation:
     kind = BY_ID.get(number := reader.read_number("I"))
     offset = reader.read_number("Q")
     if kind is None:
-        raise reader.error(f"the tensor {name!r} has the unknown type {number}")
+        raise _unknown_type(reader.name, name, number)
     if 0 in shape or prod(shape) > MAX_VALUES:
         raise reader.error(f"the tensor {name!r} has the dimensions {shape}")
     if offset % alignment:
@@ -50,6 +51,20 @@ def _read_tensor(reader: BufferedReader, alignment: int) -> TensorLocation:
     except ValueError as error:
         raise reader.error(f"the tensor {name!r}: {error}") from error
     return TensorLocation(Tensor(name, kind.name, shape, size_bytes), offset)
+
+
+def _unknown_type(file: str, tensor: str, number: int) -> BadModelError:
+    """The file may be intact: its size can't be computed."""
+    if number in REMOVED:
+        return BadModelError(
+            f"{file}: its tensor {tensor!r} has type {number} ({REMOVED[number]}), "
+            "which llama.cpp no longer loads",
+            hint="use a newer file of the model: Q4_0 and IQ4_NL are repacked when they are loaded",
+        )
+    return BadModelError(
+        f"{file}: this program does not know type {number}, which its tensor {tensor!r} has",
+        hint=f"llama.cpp {NEWEST_BUILD} lacks that type, too: it is newer, or of a fork; use another quant",
+    )
 
 
 def _check_names(reader: BufferedReader, tensors: tuple[TensorLocation, ...]) -> None:

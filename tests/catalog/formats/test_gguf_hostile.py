@@ -64,7 +64,8 @@ HOSTILE = [
     pytest.param(
         Raw(tensors=1).tensor(b"x", (32,), 0, 0).body(128).data, "architecture", id="no architecture"
     ),
-    pytest.param(one_tensor(kind=4), "unknown type 4", id="tensor type that was removed"),
+    pytest.param(one_tensor(kind=4), r"type 4 \(Q4_2\), which llama.cpp no longer", id="a removed type"),
+    pytest.param(one_tensor(kind=142), "does not know type 142", id="tensor type of a fork"),
     pytest.param(one_tensor(kind=12), "no multiple of Q4_K", id="row that blocks do not divide"),
     pytest.param(one_tensor(shape=(1 << 40, 1 << 40)), "dimensions", id="dimensions overflow"),
     pytest.param(one_tensor(shape=(0, 4)), "dimensions", id="dimension of zero"),
