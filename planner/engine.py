@@ -18,14 +18,14 @@ class EnginePlanner(Protocol):
     CAN_READ_FROM_DISK: bool
     """Whether the engine can run weights that are larger than memory."""
 
-    CACHE_TYPES: tuple[str, ...]
-    """The KV cache types that a plan chooses from, the default first."""
-
     def support(self, model: ResolvedModel, hardware: Hardware) -> Support:
         """Whether the engine can run these weights on this machine at all."""
 
     def as_alternative(self, models: tuple[ResolvedModel, ...], hardware: Hardware) -> EngineChoice:
         """Which ``models`` compete with those of an engine earlier in ``ENGINES``, and why others do not."""
+
+    def cache_types(self, model: ResolvedModel) -> tuple[str, ...]:
+        """The KV cache types that a plan of ``model`` chooses from, the default first."""
 
     def trained_context_tokens(self, shape: ModelShape) -> int:
         """The longest context that the model was trained for."""

@@ -9,6 +9,7 @@ from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
 from domain.model import ModelShape, ResolvedModel
 from domain.plan import Estimate, LlamaFlags, VllmFlags
+from planner.llama_cpp import cache_types
 from planner.llama_cpp import estimate as llama_cpp
 from planner.llama_cpp.context_params import EngineTool, resolve
 from planner.machine.calibration import Calibration
@@ -25,11 +26,19 @@ def estimate_flags(
     calibration: Calibration,
     tool: EngineTool,
 ) -> Estimate:
-    """Raises: UsageError for a GPU or file that does not exist, or a depth beyond the context."""
+    """Raises: UsageError for a GPU or file that does not exist, a depth beyond the context, or types of the
+    KV cache that the engine refuses."""
     check(candidate, flags, machine, depth_tokens)
     if isinstance(flags, VllmFlags):
         quant = candidate.weights.quant
         return vllm.estimate(candidate.shape, flags, machine, quant=quant, depth_tokens=depth_tokens)
+    draft = read_second_model("--model-draft", flags.draft_model)
+    check_cache_types(candidate.shape, flags)
+    if draft is not None:
+        types = (flags.draft_cache_type_k or "f16", flags.draft_cache_type_v or "f16")
+        check_cache_types(
+            draft, replace(flags, cache_type_k=types[0], cache_type_v=types[1]), "the draft model's "
+        )
     result = llama_cpp.estimate(
         candidate.shape,
         flags,
@@ -38,7 +47,7 @@ def estimate_flags(
         calibration=calibration,
         tool=tool,
         mmproj=read_second_model("--mmproj", flags.mmproj),
-        draft=read_second_model("--model-draft", flags.draft_model),
+        draft=draft,
     )
     return replace(result, notes=(*result.notes, *context_notes(candidate, flags)))
 
@@ -61,6 +70,17 @@ def check(
         raise UsageError(
             f"--depth {depth_tokens} is more than the context: each sequence has {most} tokens",
             hint=f"give --depth {most} or less, or a larger -c",
+        )
+
+
+def check_cache_types(shape: ModelShape, flags: LlamaFlags, whose: str = "the ") -> None:
+    """Raises: UsageError for KV cache types that the engine refuses."""
+    parsed = hparams.read_hparams(shape)
+    if why := cache_types.why_refused(parsed, flags):
+        accepted = " or ".join(cache_types.accepted_types(parsed))
+        raise UsageError(
+            f"llama-server refuses the types of {whose}KV cache: {why}",
+            hint=f"a plan would choose {accepted}; f32, f16 and bf16 have no blocks",
         )
 
 

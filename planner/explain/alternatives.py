@@ -97,7 +97,7 @@ def _other_cache_types(
     chosen: Candidate, candidates: Sequence[Candidate], search: SearchContext
 ) -> Iterator[Alternative]:
     engine = ENGINES[chosen.engine]
-    default, *_ = cache_types = engine.CACHE_TYPES
+    default, *_ = cache_types = engine.cache_types(chosen.model)
     for cache_type in cache_types:
         if cache_type == chosen.cache_type:
             continue

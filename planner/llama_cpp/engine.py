@@ -3,16 +3,17 @@
 from domain.hardware import Hardware
 from domain.model import ModelShape, ResolvedModel
 from planner.choose.support import EngineChoice, Support
+from planner.llama_cpp.cache_types import accepted_types
 from planner.llama_cpp.limits import max_context_tokens, min_bytes
 from planner.llama_cpp.quality import quality_loss
 from planner.llama_cpp.reasons import describe
-from planner.llama_cpp.search import CACHE_TYPES, find_candidates, tune, with_batch_of
+from planner.llama_cpp.search import find_candidates, tune, with_batch_of
 from planner.model.hparams import read_hparams
 
 __all__ = [
-    "CACHE_TYPES",
     "CAN_READ_FROM_DISK",
     "as_alternative",
+    "cache_types",
     "describe",
     "find_candidates",
     "max_context_tokens",
@@ -34,6 +35,10 @@ def support(model: ResolvedModel, hardware: Hardware) -> Support:
 
 def as_alternative(models: tuple[ResolvedModel, ...], hardware: Hardware) -> EngineChoice:
     return EngineChoice(models)
+
+
+def cache_types(model: ResolvedModel) -> tuple[str, ...]:
+    return accepted_types(read_hparams(model.shape))
 
 
 def trained_context_tokens(shape: ModelShape) -> int:

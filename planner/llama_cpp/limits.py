@@ -6,14 +6,17 @@ from domain.model import ResolvedModel
 from planner.choose.candidates import Candidate
 from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext
 from planner.llama_cpp import search as candidates
+from planner.llama_cpp.cache_types import accepted_types, with_cache_type
 from planner.llama_cpp.estimate import memory_layout
 from planner.model.hparams import read_hparams
 
 
 def min_bytes(model: ResolvedModel, context_tokens: int, search: SearchContext) -> int:
     """With the smallest cache type."""
-    flags = candidates.base_flags(candidates.CACHE_TYPES[-1], context_tokens, search)
-    return sum(row.needed_bytes for row in memory_layout(model.shape, flags, search.hardware).memory)
+    hparams = read_hparams(model.shape)
+    flags = candidates.base_flags(accepted_types(hparams)[-1], context_tokens, search)
+    layout = memory_layout(model.shape, flags, search.hardware, hparams=hparams)
+    return sum(row.needed_bytes for row in layout.memory)
 
 
 def max_context_tokens(candidate: Candidate, search: SearchContext, cache_type: str | None = None) -> int:
@@ -22,7 +25,7 @@ def max_context_tokens(candidate: Candidate, search: SearchContext, cache_type: 
     hparams = read_hparams(shape)
     flags = replace(candidates.llama_flags(candidate), cache_ram_mib=0)
     if cache_type is not None:
-        flags = candidates.with_cache_type(flags, cache_type)
+        flags = with_cache_type(flags, cache_type)
 
     def fits(tokens: int) -> bool:
         tried = replace(flags, context_tokens=tokens * search.parallel)

@@ -10,6 +10,7 @@ from domain.units import MIB
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.llama_cpp import context_params, split_search
+from planner.llama_cpp.cache_types import accepted_types, with_cache_type
 from planner.llama_cpp.estimate import estimate, memory_layout
 from planner.llama_cpp.memory import kv_cache
 from planner.llama_cpp.quality import quality_loss
@@ -19,7 +20,6 @@ from planner.machine.gpu_budgets import total_budget_bytes
 from planner.model.hparams import Hparams, read_hparams
 from planner.model.layer_sizes import kv_bytes_per_layer, layer_sizes
 
-CACHE_TYPES: tuple[str, ...] = ("f16", "q8_0")
 UBATCH = 512
 LARGER_UBATCHES = (1024, 2048, 4096)
 # Tokens/s of a batch over those of one sequence times the sequences: 1930 with 16 on an RTX 4090 with Llama
@@ -36,7 +36,7 @@ def find_candidates(
     """Candidates with ``context_tokens`` per sequence, the plainest cache type first; empty if none fits."""
     parsed = _parse_model(model)
     candidates: list[Candidate] = []
-    for cache_type in CACHE_TYPES:
+    for cache_type in accepted_types(parsed.hparams):
         flags = _with_chat(base_flags(cache_type, context_tokens, search), model.chat)
         if not _can_fit(parsed, flags, search):
             continue
@@ -85,12 +85,6 @@ def base_flags(
 def _with_chat(flags: LlamaFlags, chat: Chat) -> LlamaFlags:
     jinja = flags.jinja if chat.jinja is None else chat.jinja
     return replace(flags, jinja=jinja, reasoning_format=chat.reasoning_format)
-
-
-def with_cache_type(flags: LlamaFlags, cache_type: str) -> LlamaFlags:
-    """A quantized cache needs flash attention."""
-    flash_attention = "auto" if cache_type == "f16" else "on"
-    return replace(flags, cache_type_k=cache_type, cache_type_v=cache_type, flash_attention=flash_attention)
 
 
 def tune(chosen: Candidate, search: SearchContext) -> Candidate:

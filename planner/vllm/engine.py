@@ -1,6 +1,6 @@
 """vLLM in the planner: the functions of ``planner.engine.EnginePlanner``."""
 
-from domain.model import ModelShape
+from domain.model import ModelShape, ResolvedModel
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.vllm.availability import as_alternative, support
@@ -11,9 +11,9 @@ from planner.vllm.reasons import describe
 from planner.vllm.search import CACHE_TYPES, find_candidates
 
 __all__ = [
-    "CACHE_TYPES",
     "CAN_READ_FROM_DISK",
     "as_alternative",
+    "cache_types",
     "describe",
     "find_candidates",
     "max_context_tokens",
@@ -26,6 +26,11 @@ __all__ = [
 ]
 
 CAN_READ_FROM_DISK: bool = False
+
+
+def cache_types(model: ResolvedModel) -> tuple[str, ...]:
+    del model  # its blocks hold whole heads of any size
+    return CACHE_TYPES
 
 
 def trained_context_tokens(shape: ModelShape) -> int:

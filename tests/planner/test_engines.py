@@ -83,13 +83,15 @@ class Painter:
 
     is_alternative: bool = True
     CAN_READ_FROM_DISK: bool = False
-    CACHE_TYPES: tuple[str, ...] = ("none",)
 
     def support(self, model: ResolvedModel, hardware: Hardware) -> Support:
         return Support("" if hardware.memory.total_bytes else "a painter needs RAM")
 
     def as_alternative(self, models: tuple[ResolvedModel, ...], hardware: Hardware) -> EngineChoice:
         return EngineChoice(models) if self.is_alternative else EngineChoice((), models, ("it only paints",))
+
+    def cache_types(self, model: ResolvedModel) -> tuple[str, ...]:
+        return ("none",)
 
     def trained_context_tokens(self, shape: ModelShape) -> int:
         return 8192

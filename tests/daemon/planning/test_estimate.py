@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,22 @@ async def test_an_estimate_takes_the_quant_that_a_plan_takes_and_says_so(daemon:
         for one in found["notes"]
     )
     assert any(note.endswith("Q4_K_M") for note in named["notes"])
+
+
+async def test_flags_whose_cache_the_engine_refuses_are_refused(daemon: Running, tmp_path: Path) -> None:
+    """Where it would not say so but end: heads of 80 values, blocks of 32."""
+    shape = build.shape("qwen3-0.6b", "Q8_0")
+    keys = {"qwen3.attention.key_length": 80, "qwen3.attention.value_length": 80}
+    odd = replace(shape, metadata={**shape.metadata, **keys})
+    path = str(write_replica(tmp_path / "odd.gguf", odd))
+    plain = str(write_replica(tmp_path / "plain.gguf", shape))
+    quantized = ["-c", "4096", "-np", "1", "-ctk", "q8_0", "-ctv", "q8_0", "-fa", "on"]
+    async with daemon() as api:
+        refused = (await api.post("/v1/estimate", model=path, args=quantized, gpus=0)).json()["error"]
+        assert (await api.post("/v1/estimate", model=path, args=["-c", "4096"], gpus=0)).status_code == 200
+        draft = ["-md", path, "-ctkd", "q8_0"]
+        second = (await api.post("/v1/estimate", model=plain, args=draft, gpus=0)).json()["error"]
+    assert refused["code"] == second["code"] == "bad_usage"
+    assert "blocks of 32 values, which do not divide heads of 80 values" in refused["message"]
+    assert "would choose f16" in refused["hint"]
+    assert "the draft model's KV cache" in second["message"]
