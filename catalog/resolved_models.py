@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from catalog.formats.gguf import reader
+from catalog.formats.gguf import pieces, reader
 from catalog.formats.gguf.quants import quant_of_shape
 from catalog.hub.cache import Cache
 from catalog.hub.http_source import HttpSource
@@ -16,6 +16,9 @@ from domain.model import ResolvedModel, Source, WeightFile, Weights
 
 def model_of_file(path: Path) -> ResolvedModel:
     """A GGUF file on this disk, with its other parts. Raises: BadModelError."""
+    for whole in pieces.pieces_by_file([path.name]):
+        beside = pieces.pieces_by_file(file.name for file in path.parent.iterdir())
+        raise pieces.cut_error(str(path.parent), {whole: beside[whole]})
     shape = reader.read_file(path)
     names = reader.part_names(path.name)
     files = tuple(WeightFile(name, path.with_name(name).stat().st_size) for name in names)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from catalog.formats.gguf import pieces
 from catalog.formats.registry import read_models
 from catalog.formats.safetensors import conversion, shards
 from catalog.hub import client
@@ -153,6 +154,8 @@ class HubModels:
                 f"{self.selection.file} of {repo} is not a model by itself",
                 hint=f"{repo} names the models that it belongs to",
             )
+        if cut := pieces.pieces_by_file(files):
+            return pieces.cut_error(repo, cut)
         has_safetensors = any(name.endswith(".safetensors") for name in files)
         if has_safetensors and "adapter_config.json" in files:
             return BadModelError(

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from catalog.formats.gguf import pieces
 from catalog.formats.gguf.quants import quant_of_shape
 from catalog.formats.registry import read_models
 from catalog.local import layout
@@ -23,6 +24,8 @@ def read_folder(folder: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
     tree = LocalTree(folder, layout.files_below(folder))
     models = read_models(tree, FileSelection(engine)) or read_models(tree, FileSelection())
     if not models:
+        if cut := pieces.pieces_by_file(file.name for file in tree.files):
+            raise pieces.cut_error(str(folder), cut)
         raise BadModelError(
             f"{folder} holds no model",
             hint="a .gguf file, or config.json with .safetensors files, is expected",

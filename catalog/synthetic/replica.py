@@ -6,16 +6,19 @@ It takes as much disk space as the headers, a few MB for a model of 60 GB, which
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
+from catalog.formats.base import MAX_CONCURRENT_READS
+from catalog.formats.buffered_reader import FIRST_CHUNK_BYTES
 from catalog.formats.byte_source import ByteSource, FileSource
 from catalog.formats.gguf import reader
 from catalog.hub import client
 from catalog.hub.http_source import HttpSource
 from domain.errors import BadModelError, DownloadError
-from domain.model import Source, Weights
+from domain.model import Source, WeightFile, Weights
 from domain.units import MIB
 
 MAX_HEADER_BYTES = 128 * MIB
@@ -27,12 +30,16 @@ def write(weights: Weights, folder: Path, *, within_s: float) -> Path:
 
     Raises: BadModelError, DownloadError, also if it takes longer than ``within_s``."""
     deadline_s = time.monotonic() + within_s
+    files = [file for file in weights.files if file.name.endswith(".gguf")]
+
+    def copy(file: WeightFile) -> None:
+        first_bytes = FIRST_CHUNK_BYTES if file is files[0] else reader.PART_CHUNK_BYTES
+        with closing(_open(weights, file.name)) as source:
+            _copy_header(source, folder / file.basename, deadline_s, first_bytes)
+
     try:
-        for file in weights.files:
-            if not file.name.endswith(".gguf"):
-                continue
-            with closing(_open(weights, file.name)) as source:
-                _copy_header(source, folder / file.basename, deadline_s)
+        with ThreadPoolExecutor(2 * MAX_CONCURRENT_READS) as pool:
+            list(pool.map(copy, files))
     except OSError as error:
         raise DownloadError(f"no replica can be written in {folder}: {error.strerror}") from error
     return folder / weights.files[0].basename
@@ -42,7 +49,7 @@ def _open(weights: Weights, name: str) -> ByteSource:
     if weights.location is not None:
         return FileSource(Path(weights.location, name))
     if weights.source is Source.HUB and weights.revision:
-        return client.open_file(client.Listing(weights.repo, weights.revision, ()), name)
+        return client.open_file(client.Listing(weights.repo, weights.revision, weights.files), name)
     if weights.source is Source.URL:
         parts = urlsplit(weights.repo)
         path = str(PurePosixPath(parts.path).with_name(name))
@@ -50,10 +57,10 @@ def _open(weights: Weights, name: str) -> ByteSource:
     raise DownloadError(f"the header of {weights.repo} {name} can't be read from {weights.source}")
 
 
-def _copy_header(source: ByteSource, path: Path, deadline_s: float) -> None:
+def _copy_header(source: ByteSource, path: Path, deadline_s: float, first_bytes: int) -> None:
     with path.open("wb") as file:
         copy = _CopyingSource(source, file.fileno(), deadline_s)
-        reader.read_header(copy)
+        reader.read_header(copy, chunk_bytes=first_bytes)
         copy.fill_gaps()
         file.truncate(source.size_bytes)
 

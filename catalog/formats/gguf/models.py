@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from catalog.formats.base import MAX_CONCURRENT_READS, FileTree, NotCachedError, QuantFiles
-from catalog.formats.gguf import reader
-from catalog.formats.gguf.quants import Contents, group_files
+from catalog.formats.gguf import pieces, reader
+from catalog.formats.gguf.quants import Contents, group_files, quant_of
 from catalog.names import unknown_quant
 from catalog.request import FileSelection
 from domain.classification import kind_of
@@ -21,6 +21,8 @@ from domain.plan import LLAMA_CPP
 
 log = logging.getLogger(__name__)
 ENGINE: str = LLAMA_CPP
+MAX_NOTES = 12
+MAX_QUANTS = 128  # whose headers are read; the largest repositories have about 40
 
 
 def complete_quants(tree: FileTree) -> tuple[QuantFiles, ...]:
@@ -32,8 +34,18 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
     models. UnknownModelError for a quant that a server does not have."""
     contents = group_files(selection.filter(tree.files))
     location = tree.origin.location or tree.origin.repo
+    cut = pieces.pieces_by_file(file.name for file in tree.files)
+    asked_for = {whole: parts for whole, parts in cut.items() if selection.has_quant(quant_of(whole))}
+    if selection.quant and asked_for and not any(selection.has_quant(one.quant) for one in contents.quants):
+        raise pieces.cut_error(location, asked_for)
     quants = _select(contents, selection, location, is_remote=tree.is_remote)
-    shapes = _read_shapes(tree, quants)
+    if len(quants) > MAX_QUANTS:
+        raise BadModelError(
+            f"{location} holds {len(quants)} GGUF models or quants, more than the {MAX_QUANTS} that are read",
+            hint="name one of them: its quant after a colon, its file's path, or its page on the hub",
+        )
+    shapes, passed_over = _read_shapes(tree, quants)
+    passed_over = _bounded((*passed_over, *_incomplete_notes(contents, selection), *pieces.cut_notes(cut)))
     models = []
     for quant in quants:
         if shape := shapes.get(quant.quant):
@@ -45,7 +57,7 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
                 beside=contents.companions,
                 kind=kind_of(shape),
             )
-            models.append(ResolvedModel(weights, shape))
+            models.append(ResolvedModel(weights, shape, notes=passed_over))
     _check_one_model(location, models)
     return tuple(models)
 
@@ -78,6 +90,18 @@ def _select(
     return (*fitting, *quants[len(fitting) : len(fitting) + 1])
 
 
+def _bounded(notes: tuple[str, ...]) -> tuple[str, ...]:
+    more = len(notes) - MAX_NOTES
+    return notes if more <= 0 else (*notes[:MAX_NOTES], f"{more} more were passed over")
+
+
+def _incomplete_notes(contents: Contents, selection: FileSelection) -> tuple[str, ...]:
+    missing = sorted(contents.incomplete.items())
+    return tuple(
+        f"{quant} was passed over: {part} is missing" for quant, part in missing if selection.has_quant(quant)
+    )
+
+
 def _with_size(files: tuple[WeightFile, ...], total_bytes: int) -> tuple[WeightFile, ...]:
     """A single file whose size a listing does not tell has that of its model."""
     if len(files) > 1 or files[0].size_bytes is not None:
@@ -85,32 +109,39 @@ def _with_size(files: tuple[WeightFile, ...], total_bytes: int) -> tuple[WeightF
     return (dataclasses.replace(files[0], size_bytes=total_bytes),)
 
 
-def _read_shapes(tree: FileTree, quants: Sequence[QuantFiles]) -> Mapping[str, ModelShape]:
-    """Shape by quant. Raises: BadModelError if none at all is usable."""
+def _read_shapes(
+    tree: FileTree, quants: Sequence[QuantFiles]
+) -> tuple[Mapping[str, ModelShape], tuple[str, ...]]:
+    """Shape by quant, and why quants were passed over. Raises: BadModelError if none at all is usable."""
     shapes = {quant.quant: shape for quant in quants if (shape := tree.cached_shape(quant.names))}
     headers: list[reader.Header] = []
-    errors: list[BadModelError] = []
+    errors: dict[str, BadModelError] = {}
 
     def read(quant: QuantFiles) -> None:
+        similar, pool = (headers, parts_pool) if tree.is_remote else (None, None)
         try:
-            shape = reader.read_model(quant.names[0], tree.open, similar=headers if tree.is_remote else None)
+            shape = reader.read_model(quant.names[0], tree.open, similar=similar, pool=pool)
         except NotCachedError:
             return
         except BadModelError as error:
             log.warning("quant is not usable: repo=%s quant=%s why=%s", tree.origin.repo, quant.quant, error)
-            errors.append(error)
+            errors[quant.quant] = error
             return
         tree.cache_shape(quant.names, shape)
         shapes[quant.quant] = shape
 
     unread = [quant for quant in quants if quant.quant not in shapes]
-    for quant in unread[:1]:
-        read(quant)  # alone: the others reuse its vocabulary
-    with ThreadPoolExecutor(MAX_CONCURRENT_READS) as pool:
+    with (
+        ThreadPoolExecutor(MAX_CONCURRENT_READS) as pool,
+        ThreadPoolExecutor(2 * MAX_CONCURRENT_READS) as parts_pool,
+    ):
+        for quant in unread[:1]:
+            read(quant)  # alone: the others reuse its vocabulary
         list(pool.map(read, unread[1:]))
     if errors and not shapes:
-        raise errors[0]
-    return shapes
+        raise next(iter(errors.values()))
+    failed = sorted((quant for quant in quants if quant.quant in errors), key=lambda quant: quant.quant)
+    return shapes, tuple(f"{quant.quant} was passed over: {errors[quant.quant]}" for quant in failed)
 
 
 def _check_one_model(location: str, models: Iterable[ResolvedModel]) -> None:
@@ -124,7 +155,11 @@ def _check_one_model(location: str, models: Iterable[ResolvedModel]) -> None:
 
 
 def _several_models(location: str, files: Iterable[str]) -> BadModelError:
+    names = list(files)
+    what = "several models"
+    if len({name.lower() for name in names}) == 1:
+        what = "files whose names differ in case alone"
     return BadModelError(
-        f"{location} holds several models: {', '.join(files)}",
+        f"{location} holds {what}: {', '.join(names)}",
         hint="name one of them: its file's path, or the address of its page on the hub",
     )

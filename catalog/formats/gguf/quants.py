@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from catalog.formats.base import QuantFiles
-from catalog.formats.gguf.reader import part_names
+from catalog.formats.gguf.reader import each_part, part_names
 from domain.kinds import Kind
 from domain.model import Companion, ModelShape, WeightFile
 
@@ -71,6 +71,7 @@ FILE_TYPES: dict[int, str] = {
     38: "MXFP4_MOE",
     39: "NVFP4",
     40: "Q1_0",
+    41: "Q2_0",
 }
 
 
@@ -78,7 +79,7 @@ FILE_TYPES: dict[int, str] = {
 class Contents:
     """The GGUF files of one repository or folder. ``quants`` are complete, the smallest first. ``incomplete``
     has the first missing part of others, ``ambiguous`` two files at the same depth that are the same quant of
-    differently named models."""
+    differently named models, or whose names differ in case alone."""
 
     quants: tuple[QuantFiles, ...] = ()
     incomplete: Mapping[str, str] = field(default_factory=dict)
@@ -105,18 +106,26 @@ def _group_by_quant(names: Iterable[str], by_name: Mapping[str, WeightFile]) -> 
     incomplete: dict[str, str] = {}
     ambiguous: dict[str, tuple[str, str]] = {}
     for first in dict.fromkeys(_first_part(name) for name in names):
-        quant, parts = quant_of(first), part_names(first)
-        missing = next((part for part in parts if part not in by_name), None)
+        quant = quant_of(first)
+        missing = next((part for part in each_part(first) if part not in by_name), None)
         if missing is not None:
             incomplete.setdefault(quant.upper(), missing)
             continue
-        files = QuantFiles(quant, tuple(by_name[part] for part in parts))
+        files = QuantFiles(quant, tuple(by_name[part] for part in part_names(first)))
         earlier = complete.setdefault(quant.upper(), files).names[0]
-        if earlier.count("/") == first.count("/") and _model_name(earlier) != _model_name(first):
+        if earlier.count("/") == first.count("/") and _are_two(earlier, first):
             ambiguous.setdefault(quant.upper(), (earlier, first))
     quants = tuple(sorted(complete.values(), key=lambda files: files.size_bytes))
     incomplete = {quant: part for quant, part in incomplete.items() if quant not in complete}
     return Contents(quants, incomplete, ambiguous)
+
+
+def _are_two(earlier: str, name: str) -> bool:
+    """Whether neither may stand for the other: of names that differ in case alone, one hides the other on
+    some disks."""
+    if earlier != name and earlier.lower() == name.lower():
+        return True
+    return _model_name(earlier) != _model_name(name)
 
 
 def _model_name(name: str) -> str:

@@ -5,11 +5,13 @@ Source of the format: the GGUF specification (ggml ``docs/gguf.md``), versions 2
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.formats.buffered_reader import BufferedReader
+from catalog.formats.buffered_reader import FIRST_CHUNK_BYTES, BufferedReader
 from catalog.formats.byte_source import ByteSource, FileSource
 from catalog.formats.gguf.tensor_index import TensorLocation, read_tensors
 from catalog.formats.header_limits import check_shape
@@ -21,6 +23,9 @@ VERSIONS = (2, 3)
 MAX_KEYS, MAX_TENSORS = 1 << 16, 1 << 17
 MAX_PARTS = 1 << 10
 START_BYTES = 4 + 4 + 8 + 8  # magic, version, counts
+# Of a part after the first, which has few keys: its table is that of some hundred tensors at most.
+PART_CHUNK_BYTES = 64 * 1024
+MAX_COMPARED = 2  # headers that another one is compared with, a range each
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
@@ -52,22 +57,26 @@ def read_file(path: Path) -> ModelShape:
 
 
 def read_model(
-    name: str, open_source: Callable[[str], ByteSource], *, similar: list[Header] | None = None
+    name: str,
+    open_source: Callable[[str], ByteSource],
+    *,
+    similar: list[Header] | None = None,
+    pool: Executor | None = None,
 ) -> ModelShape:
-    """A model from all its parts, which ``open_source`` opens by name.
+    """A model from all its parts, which ``open_source`` opens by name; those after the first in ``pool``.
 
-    ``similar`` collects the headers of quants of one model: if a file has its tensor table at the same place
-    as one of them, its vocabulary is not read again. Raises: BadModelError."""
-    headers = []
+    ``similar`` collects the first headers of quants of one model: if a file has its tensor table at the same
+    place as one of them, its vocabulary is not read again. Raises: BadModelError."""
     names = part_names(name)
-    for part in names:
-        source = open_source(part)
-        try:
-            headers.append(read_header(source) if similar is None else _read_similar(source, similar))
-        finally:
-            source.close()
+
+    def read_part(part: str) -> Header:
+        with closing(open_source(part)) as source:
+            return read_header(source, chunk_bytes=PART_CHUNK_BYTES)
+
+    with closing(open_source(names[0])) as source:
+        first = read_header(source) if similar is None else _read_similar(source, similar)
+    headers = [first, *(pool.map if pool else map)(read_part, names[1:])]
     _check_parts(names, headers)
-    first = headers[0]
     tensors = tuple(location.tensor for header in headers for location in header.tensors)
     if not tensors:
         raise BadModelError(f"{name} has no tensors")
@@ -86,17 +95,23 @@ def read_model(
 
 def part_names(name: str) -> tuple[str, ...]:
     """``x-00002-of-00003.gguf`` -> all three names; any other name alone."""
+    return tuple(each_part(name)) or (name,)
+
+
+def each_part(name: str) -> Iterator[str]:
+    """As ``part_names``, one by one: what a listing claims may be far more parts than it has."""
     match = _PART.search(name)
     if match is None:
-        return (name,)
-    count = min(int(match[2]), MAX_PARTS)
+        yield name
+        return
     stem = name[: match.start()]
-    return tuple(f"{stem}-{number:05d}-of-{match[2]}.gguf" for number in range(1, count + 1)) or (name,)
+    for number in range(1, min(int(match[2]), MAX_PARTS) + 1):
+        yield f"{stem}-{number:05d}-of-{match[2]}.gguf"
 
 
-def read_header(source: ByteSource) -> Header:
-    """The header of one file. Raises: BadModelError."""
-    reader = BufferedReader(source)
+def read_header(source: ByteSource, *, chunk_bytes: int = FIRST_CHUNK_BYTES) -> Header:
+    """The header of one file, ``chunk_bytes`` at first. Raises: BadModelError."""
+    reader = BufferedReader(source, chunk_bytes=chunk_bytes)
     counts = tensor_count, key_count = _read_counts(reader)
     metadata: dict[str, MetadataValue] = {}
     array_lengths: dict[str, int] = {}
@@ -116,9 +131,12 @@ def read_header(source: ByteSource) -> Header:
 
 
 def _read_similar(source: ByteSource, similar: list[Header]) -> Header:
-    counts = _read_counts(BufferedReader(source, chunk_bytes=START_BYTES))
-    for other in list(similar):
-        if other.counts == counts and (header := _read_table_at(other, source)):
+    alike: list[Header] = []
+    if similar:
+        counts = _read_counts(BufferedReader(source, chunk_bytes=START_BYTES))
+        alike = [other for other in similar if other.counts == counts]
+    for other in alike[:MAX_COMPARED]:
+        if header := _read_table_at(other, source):
             return header
     header = read_header(source)
     similar.append(header)

@@ -3,6 +3,7 @@
 import pytest
 from gguf import LlamaFileType
 
+from catalog.formats.gguf.pieces import pieces_by_file
 from catalog.formats.gguf.quants import FILE_TYPES, group_files, quant_of
 from domain.kinds import Kind
 from domain.model import WeightFile
@@ -66,11 +67,12 @@ def test_of_a_quant_that_is_there_twice_the_upper_one_counts() -> None:
 
 
 def test_file_types_are_those_of_llama_cpp() -> None:
-    assert {
+    package = {
         kind.value: kind.name.removeprefix("MOSTLY_").removeprefix("ALL_")
         for kind in LlamaFileType
         if kind is not LlamaFileType.GUESSED
-    } == FILE_TYPES
+    }
+    assert {**package, 41: "Q2_0"} == FILE_TYPES  # newer than the package: llama.h of b11434
 
 
 def names_of(role: Kind, *names: str) -> list[str]:
@@ -192,3 +194,30 @@ def test_a_third_copy_of_a_quant_does_not_change_which_two_are_told() -> None:
     found = group_files(WeightFile(f"{name}-Q8_0.gguf", 10) for name in "ABC")
     assert found.ambiguous == {"Q8_0": ("A-Q8_0.gguf", "B-Q8_0.gguf")}
     assert [item.names[0] for item in found.quants] == ["A-Q8_0.gguf"]
+
+
+def test_parts_that_a_listing_claims_and_lacks_cost_nothing() -> None:
+    """A thousand names of each of twenty thousand files would take a minute."""
+    names = [f"m{number}-00001-of-99999.gguf" for number in range(300)]
+    contents = group_files(WeightFile(name, 1) for name in names)
+    assert not contents.quants
+    assert contents.incomplete["M7"] == "m7-00002-of-99999.gguf"
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("a/x.gguf.part1of2", "a/x.gguf"),
+        ("x.gguf.part-b", "x.gguf"),
+        ("x.gguf-split-a", "x.gguf"),
+        ("x.GGUF.001", "x.GGUF"),
+        ("x.gguf.ab", "x.gguf"),
+        ("x.gguf", None),
+        ("x.gguf.gz", None),
+        ("x.gguf.md", None),
+        ("x.gguf.sha256", None),
+        ("x-00001-of-00002.gguf", None),
+    ],
+)
+def test_pieces_of_a_file_are_known_by_their_names(name: str, whole: str | None) -> None:
+    assert pieces_by_file([name]) == ({whole: [name]} if whole else {})

@@ -12,7 +12,7 @@ from catalog.synthetic.header import shape_of
 from config.data import catalogue
 from domain.errors import BadModelError, DiskFullError, DownloadError
 from domain.model import ResolvedModel
-from tests.catalog.build import PLAIN, Types, gguf_file
+from tests.catalog.build import PLAIN, Raw, Types, gguf_file
 from tests.catalog.resolving import resolve
 from tests.rigs import published
 from tests.rigs.hub import Hollow, Hub
@@ -208,3 +208,67 @@ def test_of_parts_without_sizes_the_sum_is_known_and_needs_its_room(tmp_path: Pa
     with pytest.raises(DiskFullError) as full:
         list(fetch(found.weights, tmp_path / "models", free=lambda _: 0))
     assert full.value.needs_bytes == total_bytes + SPARE_BYTES
+
+
+def test_parts_after_the_first_cost_a_range_each(tmp_path: Path, hub: Hub) -> None:
+    """Whatever their number, and that of quants: only first parts have a vocabulary to share."""
+    tensors: Types = {f"blk.{n}.x.weight": ((64, 32), GGMLQuantizationType.F32) for n in range(24)}
+    files = {}
+    for quant, kind in {"Q4_K_M": 15, "Q8_0": 7, "F16": 1}.items():
+        path = tmp_path / f"M-{quant}.gguf"
+        gguf_file(path, quant=kind, tensors=tensors, split_max_tensors=1, blocks=24)
+        files |= {part.name: part.read_bytes() for part in tmp_path.glob(f"M-{quant}-*.gguf")}
+    hub.add("o/r", files)
+    found = resolve_here(tmp_path)
+    assert [len(item.weights.files) for item in found] == [24, 24, 24]
+    assert len(hub.gets("/cdn/")) == 3 * 24 + 2
+
+
+def test_a_quant_of_an_unknown_type_is_passed_over_aloud(tmp_path: Path, hub: Hub) -> None:
+    odd = Raw(tensors=1, keys=1).key(b"general.architecture", 8, b"\x05" + bytes(7) + b"llama")
+    odd.tensor(b"x", (128,), 142, 0).body(4096)
+    hub.add("o/r", {**three(tmp_path), "M-Q2_0.gguf": odd.data})
+    found = resolve_here(tmp_path)
+    assert quants_of(found) == ["F16", "Q4_K_M", "Q8_0"]
+    for item in found:
+        (note,) = item.notes
+        assert note.startswith("Q2_0 was passed over: M-Q2_0.gguf: this program does not know type 142")
+    with pytest.raises(BadModelError, match="does not know type 142") as raised:
+        resolve_here(tmp_path, "o/r:Q2_0")
+    assert "not a usable" not in str(raised.value)
+    assert "another quant" in raised.value.hint
+
+
+def test_a_missing_part_is_told_beside_quants_that_are_complete(tmp_path: Path, hub: Hub) -> None:
+    files = three(tmp_path, split_max_tensors=2)
+    del files["M-F16-00002-of-00002.gguf"]
+    hub.add("o/r", files)
+    for item in resolve_here(tmp_path):
+        assert item.notes == ("F16 was passed over: M-F16-00002-of-00002.gguf is missing",)
+
+
+def test_a_file_cut_by_bytes_is_named_as_what_it_is(tmp_path: Path, hub: Hub) -> None:
+    whole = three(tmp_path)["M-Q8_0.gguf"]
+    cut = {"M-Q8_0.gguf.part1of2": whole[:5000], "M-Q8_0.gguf.part2of2": whole[5000:]}
+    hub.add("o/cut", cut)
+    hub.add("o/both", {**cut, "M-Q4_K_M.gguf": three(tmp_path / "other")["M-Q4_K_M.gguf"]})
+    for name in ("o/cut", "o/cut:Q8_0", "o/both:Q8_0"):
+        with pytest.raises(BadModelError, match="cut by bytes into 2 pieces") as raised:
+            resolve_here(tmp_path, name)
+        assert "cat 'M-Q8_0.gguf.part1of2' 'M-Q8_0.gguf.part2of2' > 'M-Q8_0.gguf'" in raised.value.hint
+    (other,) = resolve_here(tmp_path, "o/both")
+    assert other.notes == ("M-Q8_0.gguf was passed over: it is cut by bytes into 2 pieces",)
+
+
+def test_names_that_differ_in_case_alone_are_told_apart_by_their_owner(tmp_path: Path, hub: Hub) -> None:
+    files = three(tmp_path)
+    hub.add("o/r", {"m-q8_0.gguf": files["M-Q8_0.gguf"], "M-Q8_0.gguf": files["M-F16.gguf"]})
+    with pytest.raises(BadModelError, match=r"differ in case alone: M-Q8_0\.gguf, m-q8"):
+        resolve_here(tmp_path)
+
+
+def test_a_repository_of_hundreds_of_models_is_not_read(tmp_path: Path, hub: Hub) -> None:
+    hub.add("o/r", {f"model-{number}.gguf": b"GGUF" for number in range(300)})
+    with pytest.raises(BadModelError, match="holds 300 GGUF models or quants, more than the 128"):
+        resolve_here(tmp_path)
+    assert not hub.gets("/cdn/")
