@@ -42,6 +42,13 @@ def rate(tokens_per_s: float | None) -> str:
     return f"{tokens_per_s:.1f}" if tokens_per_s < 20 else f"{tokens_per_s:.0f}"
 
 
+def percent(share: float) -> str:
+    """``2.43`` -> ``"2.4 %"``, ``0.0213`` -> ``"0.02 %"``, ``38.2`` -> ``"38 %"``. Takes percent."""
+    if share >= 999.5:
+        return "over 1000 %"
+    return f"{share:.0f} %" if share >= 10 else f"{share:.1f} %" if share >= 0.1 else f"{share:.2f} %"
+
+
 def duration(seconds: float | None) -> str:
     """``3725`` -> ``"1 h 02 min"``, ``75`` -> ``"1 min 15 s"``; unknown -> ``"?"``."""
     if seconds is None:

@@ -8,13 +8,12 @@ from domain.plan import EngineFlags, Estimate
 # A turn of a chat or an agent: the tokens after the cached prefix, and the answer.
 TURN_PROMPT_TOKENS = 1024
 TURN_ANSWER_TOKENS = 256
-UNKNOWN_LOSS = 1.0  # of a quant that no table has: worse than any that is usable
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """``context_tokens``: of one sequence. ``cache_type``: as the engine's flags name it. ``loss``: added
-    perplexity, comparable between quants of one model only. ``batch_tokens_per_s``: of all sequences
+    perplexity, in percent of that of the model at full precision. ``batch_tokens_per_s``: of all sequences
     together, if several are planned.
 
     ``is_offloaded``: whether GPUs hold all layers, including experts. ``has_host_weights``: whether a GPU

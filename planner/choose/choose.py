@@ -25,9 +25,9 @@ from planner.plan import PlanContext, build_plan, from_disk_reason
 
 __all__ = ["READING_TOKENS_PER_S", "Reserve", "plan"]
 
-# Choices, not measurements; losses are those of ``llama_cpp/quality.py``.
-GOOD_LOSS = 0.3  # Q4_K_S and IQ4_XS are below it
-USABLE_LOSS = 0.7  # Q3_K_M is the last below it
+# Choices, not measurements; losses in percent of perplexity, as ``llama_cpp/quality.py`` has them.
+GOOD_LOSS = 5.0  # Q4_K_S and IQ4_XS of Llama-3-8B are below it
+USABLE_LOSS = 11.5  # Q3_K_M of Llama-3-8B is the last below it
 DEFAULT_CONTEXT_TOKENS = 32768
 MIN_CONTEXT_TOKENS = 4096
 NEARLY_AS_FAST = 0.8  # of the fastest: a better quant may be that much slower where all are too slow
@@ -171,7 +171,7 @@ def select_best(candidates: Sequence[Candidate], options: LaunchOptions) -> Cand
     """The least loss that decodes at the requested speed, or in the fastest tier that a usable quant reaches.
 
     If all are too slow: of the usable quants the fastest, or a better one that is nearly as fast."""
-    for target, max_loss in speed_tiers(options):
+    for target, max_loss in speed_tiers(candidates, options):
         fast = [
             candidate
             for candidate in candidates
@@ -197,10 +197,13 @@ def _indistinguishable_loss(options: LaunchOptions) -> float:
     return quality.INDISTINGUISHABLE_LOSS
 
 
-def speed_tiers(options: LaunchOptions) -> tuple[tuple[float, float], ...]:
-    """Tokens/s, and the loss that is acceptable for it."""
+def speed_tiers(candidates: Sequence[Candidate], options: LaunchOptions) -> tuple[tuple[float, float], ...]:
+    """Tokens/s, and the loss that is acceptable for it: any if there is none that is usable."""
     if options.min_decode_tokens_per_s:
         return ((options.min_decode_tokens_per_s, quality.UNBOUNDED_LOSS),)
+    if min(candidate.loss for candidate in candidates) > USABLE_LOSS:
+        speeds = (COMFORTABLE_TOKENS_PER_S, READING_TOKENS_PER_S)
+        return tuple((tokens_per_s, quality.UNBOUNDED_LOSS) for tokens_per_s in speeds)
     return ((COMFORTABLE_TOKENS_PER_S, GOOD_LOSS), (READING_TOKENS_PER_S, USABLE_LOSS))
 
 

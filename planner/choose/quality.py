@@ -5,18 +5,18 @@ from domain.model import ResolvedModel
 from domain.suggestions import near, quants_by_size
 from planner.engine import ENGINES
 
-# Below this difference two quants answer alike, and the smaller one is better: F16 and Q8_0 lose 0.002 and
-# 0.0026 (llama_cpp/quality.py).
-INDISTINGUISHABLE_LOSS = 0.004
+# In percent of perplexity (``llama_cpp/quality.py``). Below this difference two quants answer alike, and the
+# smaller one is better: Q8_0 loses at most 0.046 (``sensitivity.MAX_FACTOR``).
+INDISTINGUISHABLE_LOSS = 0.06
 # The most that an 8-bit quant loses (int8 of vllm/quality.py): speed decides where many sequences are served.
-INDISTINGUISHABLE_LOSS_IN_BATCH = 0.012
-UNBOUNDED_LOSS = 1000.0
-# The most that a quant of the level may lose: that of Q8_0, Q5_K_M and IQ4_XS, and any.
-QUALITY_LEVELS = {"best": 0.01, "high": 0.06, "balanced": 0.3, "small": 20.0}
+INDISTINGUISHABLE_LOSS_IN_BATCH = 0.2
+UNBOUNDED_LOSS = float("inf")
+# The most that a quant of the level may lose: that of Q8_0, Q5_K_M and IQ4_XS on Llama-3-8B, and any.
+QUALITY_LEVELS = {"best": 0.1, "high": 1.0, "balanced": 5.0, "small": UNBOUNDED_LOSS}
 
 
 def loss(model: ResolvedModel) -> float:
-    """Added perplexity, comparable between quants of one model only."""
+    """Added perplexity, in percent of that of the model at full precision."""
     return ENGINES[model.engine].quality_loss(model)
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 
 from domain.model import ResolvedModel
 from domain.plan import Alternative
-from domain.units import gib, rate
+from domain.units import gib, percent, rate
 from planner.choose import quality
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
@@ -145,7 +145,7 @@ def _faster_but_worse(candidate: Candidate, chosen: Candidate) -> Alternative:
 
 
 def _added_loss(candidate: Candidate, chosen: Candidate) -> str:
-    return f"adds {candidate.loss:.2g} to the perplexity, not {chosen.loss:.2g}"
+    return f"adds about {percent(candidate.loss)} to the perplexity, not {percent(chosen.loss)}"
 
 
 def _other_engine(

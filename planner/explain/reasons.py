@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from domain.plan import DeviceMemory
-from domain.units import gib, rate
+from domain.units import gib, percent, rate
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
 from planner.choose.quality import INDISTINGUISHABLE_LOSS
@@ -32,7 +32,7 @@ def reasons(
 def _quant(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
     loss = "has no measurable loss"
     if chosen.loss > INDISTINGUISHABLE_LOSS:
-        loss = f"adds {chosen.loss:.2g} to the perplexity"
+        loss = f"adds about {percent(chosen.loss)} to the perplexity"
     quants = len({candidate.quant for candidate in candidates})
     among = f", the best of {quants} that fit" if quants > 1 else ""
     speed = ", speed unknown"
