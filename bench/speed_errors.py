@@ -12,12 +12,11 @@ def main() -> None:
     if "--rows" in sys.argv[1:]:
         for comparison in all_comparisons():
             row, range_ = comparison.row, comparison.predicted
-            side = "held out" if row.held_out else "fitted"
             print(
-                f"{row.number:4} {side:8} {comparison.phase:7} {row.kind:12} {row.model:20} "
+                f"{row.number:4} {comparison.phase:7} {comparison.kind:14} {row.model:20} "
                 f"depth {row.depth_tokens:6} "
                 f"measured {comparison.measured:8.1f} predicted {range_.expected:8.1f} "
-                f"({range_.low:.1f} to {range_.high:.1f})  {row.machine[:50]}"
+                f"({range_.low:.1f} to {range_.high:.1f})  {row.box[:50]}"
             )
     print(table())
 

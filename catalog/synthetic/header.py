@@ -55,7 +55,7 @@ def shape_of(entry: KnownModel, quant: KnownQuant) -> ModelShape:
         ) from error
     return ModelShape(
         architecture=entry.architecture,
-        tensors=_adjust_to_size(tensors, quant.size_bytes, estimate_header_bytes(entry)),
+        tensors=adjust_to_size(tensors, quant.size_bytes, estimate_header_bytes(entry)),
         file_bytes=quant.size_bytes,
         metadata=make_metadata(entry.architecture, entry.shape, title=entry.title),
         array_lengths={"tokenizer.ggml.tokens": _vocabulary_size(entry)},
@@ -94,7 +94,7 @@ def make_tensor(name: str, dims: tuple[int, ...], kind: str) -> Tensor:
     return Tensor(name, kind, dims, BY_NAME[kind].row_bytes(dims[0]) * prod(dims[1:]))
 
 
-def _adjust_to_size(
+def adjust_to_size(
     tensors: tuple[Tensor, ...], published_bytes: int, header_bytes: int
 ) -> tuple[Tensor, ...]:
     """Moves tensors to the next larger or smaller type, front to back, until no move comes nearer to the

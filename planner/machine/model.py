@@ -5,17 +5,15 @@ from dataclasses import dataclass
 
 from domain.hardware import BandwidthSource, Hardware
 from planner.machine.devices import Device, llama_cpp_build
-from planner.machine.efficiency import (
-    CUDA,
-    FITTED,
-    RING_BUS_CPU,
-    Efficiency,
-    GpuEfficiency,
-    efficiency_class,
-)
+from planner.machine.efficiency import ARM_ISA, ARM_SERVER_OR_MAC, FITTED, RING_BUS_CPU, Efficiency
+from planner.machine.gpu_efficiency import CUDA, GpuEfficiency, efficiency_class
 
 # A measured bandwidth is that of a plain read; matrices reach a little less.
 SHARE_OF_MEASURED = 0.90
+
+# Pascal multiplies FP16 at a 64th of its FP32 rate, and 8-bit values at four times it: a P40 has 47 TOPS and
+# 346 GB/s.
+DP4A_FLOPS_PER_BYTE = 34.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,18 @@ class MachineModel:
         is_measured = gpu.bandwidth_source is BandwidthSource.MEASURED
         return gpu.bandwidth_bytes_per_s * (SHARE_OF_MEASURED / CUDA.read if is_measured else 1.0)
 
+    def flops_per_s(self, index: int) -> float | None:
+        """The rate that the shares of ``gpu_efficiency`` refer to: FP16 with FP32 sums as GeForce has it, a
+        quarter of its 8-bit rate. NVIDIA's other cards sum in FP32 at twice that rate, but multiply
+        quantized weights no faster."""
+        gpu = self.devices[index].gpu
+        if gpu.arch == "sm_61" and gpu.bandwidth_bytes_per_s:
+            return gpu.bandwidth_bytes_per_s * DP4A_FLOPS_PER_BYTE
+        if gpu.fp16_flops_per_s is None:
+            return None
+        is_full_rate = gpu.vendor.lower() == "nvidia" and "geforce" not in gpu.name.lower()
+        return gpu.fp16_flops_per_s * (0.5 if is_full_rate else 1.0)
+
     def dequantising_factor(self, index: int) -> float:
         """How much longer dequantising takes on this GPU than on those that ``dequantising`` was measured
         on."""
@@ -58,5 +68,15 @@ class MachineModel:
         if memory.bandwidth_source is BandwidthSource.MEASURED:
             return memory.bandwidth_bytes_per_s * SHARE_OF_MEASURED
         beyond = max(0.0, memory.bandwidth_bytes_per_s - cpu.knee_bytes_per_s)
-        share = cpu.ring_read if RING_BUS_CPU.search(self.hardware.cpu.model or "") else cpu.read
-        return share * (memory.bandwidth_bytes_per_s - beyond) + cpu.read_beyond * beyond
+        return self._host_read_share() * (memory.bandwidth_bytes_per_s - beyond) + cpu.read_beyond * beyond
+
+    def _host_read_share(self) -> float:
+        cpu = self.efficiency.cpu
+        if RING_BUS_CPU.search(self.hardware.cpu.model or ""):
+            return cpu.ring_read
+        return cpu.board_read if self.is_arm_board else cpu.read
+
+    @property
+    def is_arm_board(self) -> bool:
+        cpu = self.hardware.cpu
+        return not ARM_ISA.isdisjoint(cpu.isa) and not ARM_SERVER_OR_MAC.search(cpu.model or "")

@@ -9,7 +9,8 @@ from itertools import pairwise
 from domain.hardware import Gpu, Hardware
 from domain.model import ModelShape
 from domain.plan import Range, Speed
-from planner.machine.efficiency import CORE_BYTES_PER_S, CPU, CUDA, PCIE_SHARE_OF_PEAK, speed_range
+from planner.machine.efficiency import CORE_BYTES_PER_S, CPU, PCIE_SHARE_OF_PEAK, speed_range
+from planner.machine.gpu_efficiency import CUDA
 from planner.machine.threads import usable_cpus
 from planner.vllm.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config, LayerKind

@@ -71,8 +71,9 @@ def shape_from_facts(facts: Mapping[str, Any], quant: str) -> ModelShape:
     )
 
 
-def shape_from_capture(model: Mapping[str, Any]) -> ModelShape:
-    """A model whose header and tensors were recorded: ``blk.*`` stands for the blocks behind it."""
+def shape_from_capture(model: Mapping[str, Any], recipe: Recipe | None = None) -> ModelShape:
+    """A model whose header and tensors were recorded: ``blk.*`` stands for the blocks behind it. ``recipe``:
+    instead of the quant that was recorded."""
     metadata = {key: _value(value) for key, value in model["metadata"].items()}
     architecture = str(metadata["general.architecture"])
     blocks = int(model["metadata"][f"{architecture}.block_count"])
@@ -82,7 +83,7 @@ def shape_from_capture(model: Mapping[str, Any]) -> ModelShape:
         for number in _numbers(ranges)
     ]
     tied = all(name != "output.weight" for name, _ in names)
-    mix = _RECORDED_MIXES[model["quant"]]
+    mix = recipe or _RECORDED_MIXES[model["quant"]]
     tensors = tuple(
         make_tensor(name, dims, type_of(name, dims, mix, blocks=blocks, tied=tied)) for name, dims in names
     )

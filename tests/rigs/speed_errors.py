@@ -3,23 +3,25 @@
 An error is the difference divided by the measured figure.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from domain.plan import Range
-from planner.llama_cpp.estimate import estimate
 from planner.machine.efficiency import DECODE_SPREAD, PREFILL_SPREAD, speed_range
-from tests.rigs.speed_fit import cross_validated
-from tests.rigs.speed_rows import HOST_KINDS, Row, rows
+from tests.rigs.speed_fit import Case, all_cases, cross_validated
+from tests.rigs.speed_rows import Row
+
+HOST_KINDS = ("cpu", "gpu + cpu")
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``phase`` is ``decode`` or ``prefill``."""
+    """``phase`` is ``decode`` or ``prefill``; ``kind`` the class of what does the work."""
 
     row: Row
     phase: str
+    kind: str
     measured: float
     predicted: Range
 
@@ -35,37 +37,30 @@ class Comparison:
 @cache
 def all_comparisons() -> tuple[Comparison, ...]:
     """Of every published figure that the planner predicts."""
-    return tuple(comparison for row in rows() for comparison in _compare(row))
+    return tuple(_compare(case, case.predict() or 0.0) for case in all_cases())
 
 
-def _compare(row: Row) -> Iterable[Comparison]:
-    speed = estimate(row.shape, row.flags, row.hardware, depth_tokens=row.depth_tokens).speed
-    if row.decode_tokens_per_s and speed.decode_tokens_per_s:
-        yield Comparison(row, "decode", row.decode_tokens_per_s, speed.decode_tokens_per_s)
-    if row.prefill_tokens_per_s and speed.prefill_tokens_per_s:
-        yield Comparison(row, "prefill", row.prefill_tokens_per_s, speed.prefill_tokens_per_s)
+def _compare(case: Case, predicted: float) -> Comparison:
+    spreads = DECODE_SPREAD if case.phase == "decode" else PREFILL_SPREAD
+    return Comparison(
+        case.row, case.phase, case.kind, case.measured, speed_range(predicted, spreads[case.kind])
+    )
 
 
-def select(phase: str, *, held_out: bool | None = None, ram_assumed: bool = False) -> tuple[Comparison, ...]:
-    """``held_out`` ``None``: whether held out or fitted."""
+def select(phase: str, *, ram_assumed: bool = False) -> tuple[Comparison, ...]:
     return tuple(
         comparison
         for comparison in all_comparisons()
         if (comparison.phase, comparison.row.ram_assumed) == (phase, ram_assumed)
-        and held_out in (None, comparison.row.held_out)
     )
 
 
 @cache
-def five_folds(phase: str) -> tuple[Comparison, ...]:
-    """Each figure as predicted with efficiencies fitted without its fold. Runs that use cores or the link,
-    whose efficiencies are not fitted, are predicted with the planner's own."""
-    spreads = DECODE_SPREAD if phase == "decode" else PREFILL_SPREAD
-    refitted = [
-        Comparison(case.row, phase, case.measured, speed_range(predicted, spreads[case.kind]))
-        for case, predicted in cross_validated(phase)
-    ]
-    unfitted = [comparison for comparison in select(phase) if comparison.row.kind in HOST_KINDS]
+def folds(phase: str) -> tuple[Comparison, ...]:
+    """Each figure as predicted with efficiencies fitted without the boxes of its fold. Runs that use cores or
+    the link, whose efficiencies are not fitted, are predicted with the planner's own."""
+    refitted = [_compare(case, predicted) for case, predicted in cross_validated(phase)]
+    unfitted = [comparison for comparison in select(phase) if comparison.kind in HOST_KINDS]
     return (*refitted, *unfitted)
 
 
@@ -79,17 +74,15 @@ def coverage(comparisons: Sequence[Comparison]) -> float:
 
 
 def table() -> str:
-    """Median, p90 and worst error per class. The planner's efficiencies of decode were fitted on a part of
-    the rows, those of prefill on all; five folds fit both again."""
+    """Median, p90 and worst error per class, as the planner predicts and by folds."""
     lines: list[str] = []
     for title, phase, comparisons in (
-        ("held out", "decode", select("decode", held_out=True)),
-        ("fitted", "decode", select("decode", held_out=False)),
-        ("five folds", "decode", five_folds("decode")),
-        ("all, RAM assumed", "decode", select("decode", ram_assumed=True)),
+        ("fitted", "decode", select("decode")),
+        ("folds over boxes", "decode", folds("decode")),
+        ("RAM assumed", "decode", select("decode", ram_assumed=True)),
         ("fitted", "prefill", select("prefill")),
-        ("five folds", "prefill", five_folds("prefill")),
-        ("all, RAM assumed", "prefill", select("prefill", ram_assumed=True)),
+        ("folds over boxes", "prefill", folds("prefill")),
+        ("RAM assumed", "prefill", select("prefill", ram_assumed=True)),
     ):
         lines += _lines(f"{phase}, {title}", comparisons)
     return "\n".join(lines)
@@ -98,8 +91,8 @@ def table() -> str:
 def _lines(title: str, comparisons: Sequence[Comparison]) -> list[str]:
     by_kind: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
-        by_kind.setdefault(comparison.row.kind, []).append(comparison)
-    head = f"{title:26} {'rows':>5} {'median':>7} {'p90':>7} {'worst':>7} {'in range':>9}"
+        by_kind.setdefault(comparison.kind, []).append(comparison)
+    head = f"{title:26} {'rows':>5} {'boxes':>6} {'median':>7} {'p90':>7} {'worst':>7} {'in range':>9}"
     return [
         head,
         _line("  together", comparisons),
@@ -109,5 +102,6 @@ def _lines(title: str, comparisons: Sequence[Comparison]) -> list[str]:
 
 def _line(title: str, comparisons: Sequence[Comparison]) -> str:
     median, p90, worst = (quantile(comparisons, share) for share in (0.5, 0.9, 1.0))
+    boxes = len({comparison.row.box for comparison in comparisons})
     errors = f"{median:7.1%} {p90:7.1%} {worst:7.1%}"
-    return f"{title:26} {len(comparisons):5} {errors} {coverage(comparisons):9.0%}"
+    return f"{title:26} {len(comparisons):5} {boxes:6} {errors} {coverage(comparisons):9.0%}"

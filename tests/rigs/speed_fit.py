@@ -1,7 +1,7 @@
 """Cross-validation of predicted speeds: each fifth of the published runs, predicted by efficiencies that were
 fitted without it.
 
-All runs of one model on one machine are in the same fold. Every fit begins at the same neutral values and is
+All runs of one box are in the same fold. Every fit begins at the same neutral values and is
 penalised for leaving them, so that nothing of a fold is in what predicts it.
 """
 
@@ -16,11 +16,14 @@ from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.speed import roofline, workload
 from planner.llama_cpp.speed.decode import decode_s
 from planner.llama_cpp.speed.prefill import prefill_s
-from planner.machine.efficiency import BY_CLASS, FITTED, Efficiency
+from planner.machine.efficiency import FITTED, Efficiency
+from planner.machine.gpu_efficiency import BY_CLASS
 from planner.machine.model import MachineModel
-from tests.rigs.speed_rows import Row, rows
+from tests.rigs.speed_boxes import rows
+from tests.rigs.speed_rows import Row
 
 FOLDS = 5
+MIN_BOXES = 3
 NEUTRAL: Mapping[str, Mapping[str, float]] = {
     "decode": {
         "read": 0.8, "expert_read": 0.75, "kv_read": 0.7, "attention": 8.0, "token_s": 200e-6,
@@ -28,8 +31,10 @@ NEUTRAL: Mapping[str, Mapping[str, float]] = {
     },
     "prefill": {"flops": 0.3, "expert_flops": 0.2, "prefill_attention": 0.2},
 }  # fmt: skip
+LARGEST: Mapping[str, float] = dict.fromkeys(("read", "expert_read", "kv_read"), 0.95)  # no memory gives all
 PENALTY = 0.03  # of a value that is e times its neutral one, as an error
-OUTLIER_ERROR = 1.2  # of an error beyond this a tenth counts, so that one odd run does not bend the others
+TINY = 1e-9
+OUTLIER_ERROR = 0.8  # of an error beyond this a tenth counts, so that one odd run does not bend the others
 STEPS = (1.5, 1.2, 1.06, 1.02)
 
 
@@ -46,7 +51,12 @@ class Case:
     cparams: ContextParams
     workloads: Mapping[int, workload.Workload]
 
-    def predict(self, efficiency: Efficiency) -> float | None:
+    @property
+    def group(self) -> tuple[str, str]:
+        """The box and the model."""
+        return (self.row.box, self.row.model)
+
+    def predict(self, efficiency: Efficiency = FITTED) -> float | None:
         machine = replace(self.machine, efficiency=efficiency)
         if self.phase == "decode":
             seconds = decode_s(self.workloads, machine)
@@ -57,7 +67,7 @@ class Case:
 
 @cache
 def all_cases() -> tuple[Case, ...]:
-    return tuple(case for row in rows() for case in _cases(row) if case.predict(FITTED))
+    return tuple(case for row in rows() for case in _cases(row) if case.predict())
 
 
 def _cases(row: Row) -> Iterable[Case]:
@@ -74,10 +84,13 @@ def _cases(row: Row) -> Iterable[Case]:
 
 @cache
 def cross_validated(phase: str) -> tuple[tuple[Case, float], ...]:
-    """Each figure of a run with all on GPUs, with the tokens/s predicted from the other four folds."""
+    """Each figure of a run with all on GPUs, with the tokens/s predicted from the other four folds; of back
+    ends that at least ``MIN_BOXES`` boxes were measured with."""
     found: list[tuple[Case, float]] = []
     for kind in BY_CLASS:
         cases_of_kind = [case for case in all_cases() if (case.kind, case.phase) == (kind, phase)]
+        if len({case.row.box for case in cases_of_kind}) < MIN_BOXES:
+            continue
         for fold in range(FOLDS):
             left_out = [case for case in cases_of_kind if case.row.digest % FOLDS == fold]
             if left_out:
@@ -105,19 +118,21 @@ def fit(kind: str, phase: str, cases: Sequence[Case]) -> Efficiency:
 
 
 def _with_values(kind: str, values: Mapping[str, float]) -> Efficiency:
-    factors = replace(BY_CLASS[kind], **values)  # type: ignore[arg-type]
+    limited = {name: min(value, LARGEST.get(name, value)) for name, value in values.items()}
+    factors = replace(BY_CLASS[kind], **limited)  # type: ignore[arg-type]
     return replace(FITTED, by_class={**BY_CLASS, kind: factors})
 
 
 def _loss(kind: str, phase: str, values: Mapping[str, float], cases: Sequence[Case]) -> float:
-    """The weighted mean error. Many depths of one model on one machine together weigh as the root of their
-    number."""
+    """The weighted mean of the errors' logarithms. The runs of a box together weigh as the root of their
+    number of models, those of a model as the root of their number."""
     efficiency = _with_values(kind, values)
-    runs = Counter(case.row.group for case in cases)
+    runs = Counter(case.group for case in cases)
+    models = Counter(box for box, _ in runs)
     total = weights = 0.0
     for case in cases:
-        weight = 1 / math.sqrt(runs[case.row.group])
-        error = abs((case.predict(efficiency) or 0.0) / case.measured - 1)
+        weight = 1 / math.sqrt(runs[case.group] * models[case.row.box])
+        error = abs(math.log((case.predict(efficiency) or TINY) / case.measured))
         total += weight * (min(OUTLIER_ERROR, error) + 0.1 * max(0.0, error - OUTLIER_ERROR))
         weights += weight
     penalty = sum(math.log(values[name] / neutral) ** 2 for name, neutral in NEUTRAL[phase].items())

@@ -9,24 +9,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from catalog.synthetic.header import shape_of, tensor_table
-from catalog.synthetic.quant_recipes import recipe_of
-from config.data import catalogue, known_gpus
-from domain.catalogue_types import KnownGpu, KnownModel, KnownQuant
+from config.data import known_gpus
+from domain.catalogue_types import KnownGpu
 from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, InstalledEngine, Memory, MemoryKind
 from domain.model import ModelShape
 from domain.plan import LlamaFlags
 from domain.units import GIB
+from tests.rigs.speed_shapes import CAPTURES, known_model, names, rebuilt_shape
 
-CAPTURES = Path(__file__).parents[1] / "captures"
-HELD_OUT_OF_TEN = 3
 VENDORS = {"10de": "nvidia", "1002": "amd", "8086": "intel"}
 # Speeds of engines that share llama.cpp's kernels; not its forks, whose kernels are their own.
 ENGINES = ("llama.cpp", "Ollama")
-HOST_KINDS = ("cpu", "gpu + cpu")
 # Builds of 2023: before CUDA graphs and before matrix kernels for experts.
 FIRST_BUILD = 2000
 # Rows of gpt-oss often state no quant: it is published in these.
@@ -35,16 +30,14 @@ QUANTS = (("gpt-oss.*(F16|BF16)", "F16"), ("gpt-oss", "MXFP4"))
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``kind`` is the class that errors are printed by; ``group`` names the model and the machine: its rows
-    are fitted together or held out together. ``ram_assumed``: cores do part of the work,
-    and the row does not state the bandwidth of their RAM, so that of the platform is taken."""
+    """``box`` is the machine: all its rows are in one fold. ``ram_assumed``: cores do part of the work, and
+    the row does not state the bandwidth of their RAM, so that of the platform is taken. ``depth_tokens`` of a
+    prompt are those before it."""
 
     number: int
     source: str
-    machine: str
+    box: str
     model: str
-    kind: str
-    group: str
     ram_assumed: bool
     shape: ModelShape
     flags: LlamaFlags
@@ -55,12 +48,8 @@ class Row:
 
     @property
     def digest(self) -> int:
-        """Of the group's name: which runs are set apart is left to chance."""
-        return int(hashlib.sha256(self.group.encode()).hexdigest(), 16)
-
-    @property
-    def held_out(self) -> bool:
-        return self.digest % 10 < HELD_OUT_OF_TEN
+        """Of the box: which fold it is in is left to chance."""
+        return int(hashlib.sha256(self.box.encode()).hexdigest(), 16)
 
 
 @cache
@@ -70,19 +59,13 @@ def rows() -> tuple[Row, ...]:
     return tuple(row for entry in table if (row := _row(entry)) is not None)
 
 
-@cache
-def _names() -> dict[str, Any]:
-    names: dict[str, Any] = json.loads((CAPTURES / "bench-names.json").read_text())
-    return names
-
-
 def _row(entry: Mapping[str, Any]) -> Row | None:
     flags = entry["flags"] or {}
     if entry["suspect"] or not str(entry["engine"]).startswith(ENGINES) or _is_not_comparable(entry, flags):
         return None
     if _build(entry) < FIRST_BUILD:
         return None
-    key = _first_match(_names()["models"], entry["model"])
+    key = _first_match(names()["models"], entry["model"])
     gpus = _gpus(entry["hardware"])
     hardware = None if gpus is None else _hardware(entry, gpus)
     if key is None or hardware is None:
@@ -91,15 +74,13 @@ def _row(entry: Mapping[str, Any]) -> Row | None:
     launch_flags = _flags(entry, flags, shape)
     if not _fits(launch_flags, shape, hardware):
         return None
-    machine, kind = entry["hardware"]["name"], _kind(hardware, launch_flags)
+    uses_cores = not hardware.gpus or _is_split(launch_flags)
     return Row(
         number=entry["id"],
         source=entry["source"],
-        machine=machine,
+        box=entry["hardware"]["name"],
         model=key,
-        kind=kind,
-        group=f"{machine[:20]}/{key}",
-        ram_assumed=kind in HOST_KINDS and not _is_ram_known(entry["hardware"]),
+        ram_assumed=uses_cores and not _is_ram_known(entry["hardware"]),
         shape=shape,
         flags=launch_flags,
         hardware=hardware,
@@ -145,31 +126,16 @@ def _first_match(patterns: Iterable[Sequence[Any]], name: str) -> Any:
 
 
 def _shape(key: str, entry: Mapping[str, Any]) -> ModelShape:
-    model = _model(key)
     stated = entry["quant"] or "Q4_K_M"
     quant = _first_match(QUANTS, f"{entry['model']} {entry['quant']} {entry['file']}")
     quant = quant or re.sub(r".*?((UD-)?(IQ|Q|BF|F|MXFP)\d+(_[A-Z0-9]+)*).*", r"\1", stated)
     quant = "Q4_K_M" if quant in ("Q4", "Q4_K") or "Ollama" in quant else quant
-    published = next((item.size_bytes for item in model.quants if item.quant == quant), None)
+    model = known_model(key)
+    published = (
+        next((item.size_bytes for item in model.quants if item.quant == quant), None) if model else None
+    )
     size = int(entry["file_size_gib"] * GIB) if entry["file_size_gib"] else published
-    return _rebuilt_shape(key, quant, size)
-
-
-@cache
-def _rebuilt_shape(key: str, quant: str, size: int | None) -> ModelShape:
-    model = _model(key)
-    if size is None:
-        tensors = tensor_table(model.architecture, model.shape, recipe_of(quant, model.architecture))
-        size = sum(tensor.size_bytes for tensor in tensors)
-    return shape_of(model, KnownQuant("", quant, size))
-
-
-@cache
-def _model(key: str) -> KnownModel:
-    facts = _names()["shapes"].get(key)
-    if facts is None:
-        return catalogue()[key]
-    return KnownModel(key, key, facts["architecture"], facts["parameters"], shape=facts["shape"])
+    return rebuilt_shape(key, quant, size)
 
 
 def _gpus(machine: Mapping[str, Any]) -> tuple[Gpu, ...] | None:
@@ -187,12 +153,12 @@ def _gpus(machine: Mapping[str, Any]) -> tuple[Gpu, ...] | None:
 
 
 def _gpu(name: str, number: int) -> Gpu | None:
-    for pattern, facts in _names()["more_gpus"].items():
+    for pattern, facts in names()["more_gpus"].items():
         if pattern in name:
             plain = {key: value for key, value in facts.items() if key != "memory_kind"}
             kind = MemoryKind(facts["memory_kind"])
             return Gpu(id=f"row:{number}", memory_kind=kind, bandwidth_source=BandwidthSource.PEAK, **plain)
-    key = _first_match(_names()["gpus"], name)
+    key = _first_match(names()["gpus"], name)
     if key is None:
         return None
     return _gpu_of_table(next(gpu for gpu in known_gpus() if gpu.name == key), number)
@@ -215,7 +181,7 @@ def _gpu_of_table(known: KnownGpu, number: int) -> Gpu:
 def _hardware(entry: Mapping[str, Any], gpus: tuple[Gpu, ...]) -> Hardware:
     machine = entry["hardware"]
     text = f"{machine.get('cpu') or ''} {machine['name']}"
-    cpu = next((row for row in _names()["cpus"] if re.search(row[0], text)), None)
+    cpu = next((row for row in names()["cpus"] if re.search(row[0], text)), None)
     rate = machine.get("ram_gbs_theoretical") or (cpu[2] if cpu else None)
     backend = str(entry["backend"]).lower()
     driver = "AMDVLK" if "amdvlk" in backend else "RADV" if "radv" in backend else None
@@ -283,18 +249,8 @@ def _layers_on_host(text: str) -> Iterator[tuple[str, str]]:
 def _fits(flags: LlamaFlags, shape: ModelShape, hardware: Hardware) -> bool:
     """Whether a command line with nothing on the host fits the GPUs: if not, the run had another one."""
     total = sum(gpu.memory_total_bytes or 0 for gpu in hardware.gpus)
-    split = flags.cpu_moe or flags.n_cpu_moe or flags.overrides or (flags.gpu_layers or 0) < 99
-    return not hardware.gpus or not total or bool(split) or shape.file_bytes < 0.92 * total
+    return not hardware.gpus or not total or _is_split(flags) or shape.file_bytes < 0.92 * total
 
 
-def _kind(hardware: Hardware, flags: LlamaFlags) -> str:
-    if not hardware.gpus:
-        return "cpu"
-    if flags.cpu_moe or flags.n_cpu_moe or flags.overrides or (flags.gpu_layers or 0) < 99:
-        return "gpu + cpu"
-    first = hardware.gpus[0]
-    backends = hardware.engines[0].backends if hardware.engines else ()
-    names = {"nvidia": "cuda", "amd": "vulkan", "intel": "intel", "apple": "metal"}
-    name = backends[0] if backends else names[first.vendor]
-    name = "cuda unified" if name == "cuda" and first.memory_kind is MemoryKind.UNIFIED else name
-    return name if len(hardware.gpus) == 1 else f"several {name}"
+def _is_split(flags: LlamaFlags) -> bool:
+    return bool(flags.cpu_moe or flags.n_cpu_moe or flags.overrides or (flags.gpu_layers or 0) < 99)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from domain.ggml import BY_NAME
 from planner.llama_cpp.placement import HOST_ID
 from planner.llama_cpp.speed.workload import Workload, busy_devices, sum_over_devices
-from planner.machine.efficiency import CpuEfficiency, GpuEfficiency
+from planner.machine.efficiency import CpuEfficiency
 from planner.machine.model import MachineModel
 
 # A change of device in the middle of a token: copy of one row and a synchronisation.
@@ -36,22 +36,19 @@ def _gpu_s(workload: Workload, device: int, machine: MachineModel, tokens: int) 
     if peak is None:
         return None
     factor = machine.dequantising_factor(device)
-    expert_bytes = effective_bytes(workload.expert_bytes, gpu, factor) * workload.touched_share(tokens)
-    dense_bytes = effective_bytes(workload.dense_bytes, gpu, factor)
-    weight_bytes = dense_bytes / gpu.read + expert_bytes / gpu.expert_read
+    expert_bytes = weighted_bytes(workload.expert_bytes, gpu.dequantising, 1 / factor) * factor
+    dense_bytes = weighted_bytes(workload.dense_bytes, gpu.dequantising, 1 / factor) * factor
+    weight_bytes = dense_bytes / gpu.read + expert_bytes * workload.touched_share(tokens) / gpu.expert_read
     attention_bytes = max(workload.kv_bytes / gpu.kv_read, tokens * workload.attention_flops / gpu.attention)
-    launch_s = gpu.launch_s(workload.tensors, workload.moe_layers)
+    launch_s = gpu.launch_s(workload.tensors, workload.recurrent_layers, workload.moe_layers)
     return (weight_bytes + attention_bytes) / peak + launch_s
 
 
-def effective_bytes(
-    bytes_by_type: Mapping[str, int], gpu: GpuEfficiency, dequantising_factor: float = 1.0
+def weighted_bytes(
+    bytes_by_type: Mapping[str, int], slowdown: Mapping[str, float], usual: float = 1.0
 ) -> float:
-    """Stored bytes, with those of types that are slow to dequantise counted as more."""
-    return sum(
-        size * gpu.dequantising.get(ggml_type, 1.0 / dequantising_factor) * dequantising_factor
-        for ggml_type, size in bytes_by_type.items()
-    )
+    """Stored bytes, with those of slow types counted as more. ``usual``: of the types not in ``slowdown``."""
+    return sum(size * slowdown.get(ggml_type, usual) for ggml_type, size in bytes_by_type.items())
 
 
 def _host_s(workload: Workload, machine: MachineModel, tokens: int) -> float | None:

@@ -36,6 +36,7 @@ class Workload:
     attention_flops: float = 0.0
     prefill_attention_flops: float = 0.0
     layers: int = 0
+    recurrent_layers: int = 0
     tensors: int = 0
     moe_layers: int = 0
     detached_expert_layers: int = 0
@@ -80,7 +81,7 @@ def device_workloads(
         if device is None:
             continue
         workload = workloads[device]
-        workload.tensors += 1
+        workload.tensors += not tensor.name.endswith(".bias")
         by_type = workload.dense_bytes if expert_block is None else workload.expert_bytes
         by_type[tensor.type] = by_type.get(tensor.type, 0) + tensor.size_bytes
         if expert_block is None:
@@ -127,6 +128,7 @@ def _add_attention(
         zip(hparams.layers, placement.layer_device, strict=True), blocks.start, blocks.stop
     ):
         workloads[device].layers += 1
+        workloads[device].recurrent_layers += layer.is_recurrent
         attention = workloads[device if cparams.kv_offload else HOST_ID]
         attention.kv_bytes += kv_cache.read_bytes(layer, hparams, cparams, depth_tokens)
         attention.attention_flops += _attention_flops(layer, depth_tokens)
