@@ -4,15 +4,21 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+SCALARS = (str, int, float, bool)
 
 
 def to_json(value: object) -> Any:
     """Dicts, lists and scalars, ready for ``json.dumps``. ``None`` stays ``null``."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: to_json(getattr(value, item.name)) for item in fields(value)}
+    kind = type(value)
+    if value is None or kind in SCALARS:
+        return value
+    names = _field_names(kind)  # type: ignore[arg-type]  # mypy takes no type for hashable
+    if names is not None:
+        return {name: to_json(getattr(value, name)) for name in names}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -35,7 +41,7 @@ def from_json(kind: type[T], data: object) -> T:
     """
     if not isinstance(data, Mapping):
         raise ValueError(f"{kind.__name__}: expected an object, found {type(data).__name__}")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # as above
     values = {}
     for item in fields(kind):  # type: ignore[arg-type]
         if item.name in data:
@@ -43,6 +49,18 @@ def from_json(kind: type[T], data: object) -> T:
         elif item.default is MISSING and item.default_factory is MISSING:
             raise ValueError(f"{kind.__name__}.{item.name} is missing")
     return kind(**values)
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...] | None:
+    """``None`` for what is no dataclass."""
+    return tuple(item.name for item in fields(kind)) if is_dataclass(kind) else None
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Resolving the names of annotations takes longer than all the rest."""
+    return get_type_hints(kind)
 
 
 def _value(hint: Any, data: object, where: str) -> Any:

@@ -151,7 +151,7 @@ DEGRADATIONS: tuple[Failure, ...] = (
     ),
 )
 BUFFER = re.compile(
-    r"(?P<device>\S{1,64})\s{1,64}(?P<what>model|KV|RS|compute|output) buffer size ="
+    r"(?<!\S)(?P<device>\S{1,64})\s{1,64}(?P<what>model|KV|RS|compute|output) buffer size ="
     r"\s{0,64}(?P<mib>\d{1,15}(?:\.\d{1,15})?) MiB"
 )
 ON_HOST = re.compile(r"CPU|AMX$|\S{0,64}_Host$")  # AMX: what ggml-cpu repacks for it, ggml-cpu/amx/amx.cpp

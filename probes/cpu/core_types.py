@@ -49,8 +49,12 @@ class CoreTypes:
 
 
 def read(root: Path, online: Iterable[int], designs: Mapping[int, str]) -> CoreTypes:
+    present = set(sysfs.entries(root / CPUS))
     logical = [
-        _logical(root / CPUS / f"cpu{number}", number, designs.get(number)) for number in sorted(online)
+        _logical(root / CPUS / f"cpu{number}", number, designs.get(number))
+        if f"cpu{number}" in present
+        else LogicalCpu(number, design=designs.get(number))
+        for number in sorted(online)
     ]
     return classify(
         logical,

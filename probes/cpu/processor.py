@@ -96,6 +96,8 @@ def throttle_count(root: Path, online: Iterable[int]) -> int | None:
     counters: dict[tuple[str, str], int] = {}
     for number in online:
         folder = root / CPUS / f"cpu{number}"
+        if not sysfs.exists(folder / "thermal_throttle"):
+            continue
         for unit, file in (("core", "core_cpus_list"), ("package", "physical_package_id")):
             count = sysfs.read_count(folder / f"thermal_throttle/{unit}_throttle_count")
             if count is not None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.conftest import ROOT
+from tests.fuzz.session import Order
 from tests.fuzz.target import NAMES
 
 FOLDER = ROOT / ".cache" / "fuzz"
@@ -20,7 +21,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=0.0, help="ends after so many seconds of each target"
     )
-    parser.add_argument("--seed", type=int, help="of the mutations; each run prints its own")
+    parser.add_argument("--seed", type=int, help="the same inputs each time; by default coverage guides them")
     parser.add_argument("--jobs", type=int, default=2, help="targets at a time")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="for findings and what reached new code")
     given = parser.parse_args()
@@ -34,24 +35,13 @@ def options() -> argparse.Namespace:
 def main() -> int:
     given = options()
     names = given.targets or NAMES
-    seed = given.seed or int.from_bytes(os.urandom(3), "big") + 1
     if len(names) == 1:
-        from tests.fuzz import engine  # noqa: PLC0415  # it instruments what is imported after it
-
-        engine.run(engine.Order(names[0], seed, given.inputs, given.seconds, given.folder))
+        _run_here(Order(names[0], given.seed, given.inputs, given.seconds, given.folder))
 
     def run(name: str) -> int:
-        command = [
-            sys.executable,
-            "-m",
-            "tests.fuzz",
-            name,
-            "--seed",
-            str(seed),
-            "--folder",
-            str(given.folder),
-        ]
+        command = [sys.executable, "-m", "tests.fuzz", name, "--folder", str(given.folder)]
         command += ["--inputs", str(given.inputs), "--seconds", str(given.seconds)]
+        command += [] if given.seed is None else ["--seed", str(given.seed)]
         return subprocess.run(command, check=False, cwd=ROOT).returncode
 
     with ThreadPoolExecutor(given.jobs) as pool:
@@ -59,6 +49,17 @@ def main() -> int:
     failed = [name for name, status in statuses.items() if status]
     print(f"findings in {', '.join(failed)}: {given.folder}/findings" if failed else "no findings")
     return 1 if failed else 0
+
+
+def _run_here(order: Order) -> None:
+    """Never returns. What the product and the fuzzer say goes to a log."""
+    order.folder.mkdir(parents=True, exist_ok=True)
+    os.dup2(os.open(order.folder / f"{order.name}.log", os.O_CREAT | os.O_TRUNC | os.O_WRONLY), 2)
+    if order.seed is None:
+        from tests.fuzz import engine as how  # noqa: PLC0415  # it instruments what is imported after it
+    else:
+        from tests.fuzz import repeat as how  # noqa: PLC0415  # without the fuzzer
+    how.run(order)
 
 
 if __name__ == "__main__":

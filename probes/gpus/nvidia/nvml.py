@@ -7,7 +7,7 @@ The library is opened for one reading and closed again: an open handle keeps a c
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ GPU_IS_LOST = 15
 VERSION_MISMATCH = 18
 
 LIBRARY = "libnvidia-ml.so.1"
+MAX_DEVICES = 32  # servers have 16
 MAX_PARTITIONS = 16  # NVIDIA's cards have 7
 
 
@@ -74,8 +75,12 @@ def read(slots: Sequence[str] | None = None, folders: Sequence[Path] = ()) -> Nv
         results = [_call(pynvml, open_device) for open_device in _handle_calls(pynvml, slots)]
         handles = [handle for handle, error in results if error is None]
         errors = tuple(error for _, error in results if error is not None)
-        devices = tuple(_device(pynvml, handle, _peers(pynvml, handle, handles)) for handle in handles)
-        return NvmlReport(None, driver, cuda, devices, errors)
+        cards = [_card(pynvml, handle) for handle in handles]
+        slots = [card.values.get("pci", (None, None))[0] for card in cards]
+        devices = (
+            replace(card, peers=_peers(pynvml, index, handles, slots)) for index, card in enumerate(cards)
+        )
+        return NvmlReport(None, driver, cuda, tuple(devices), errors)
     finally:
         _call(pynvml, pynvml.nvmlShutdown)
 
@@ -93,13 +98,18 @@ def _handle_calls(pynvml: Any, slots: Sequence[str] | None) -> list[Callable[[],
     if slots is not None:
         return [partial(pynvml.nvmlDeviceGetHandleByPciBusId, slot) for slot in slots]
     count, _ = _call(pynvml, pynvml.nvmlDeviceGetCount)
-    return [partial(pynvml.nvmlDeviceGetHandleByIndex, index) for index in range(count or 0)]
+    return [
+        partial(pynvml.nvmlDeviceGetHandleByIndex, index) for index in range(min(count or 0, MAX_DEVICES))
+    ]
 
 
-def _device(
-    pynvml: Any, handle: Any, peers: Mapping[int, tuple[bool | None, int | None]] | None = None
-) -> DeviceReport:
-    """Without ``peers`` it is a partition, which has neither peers nor partitions."""
+def _card(pynvml: Any, handle: Any) -> DeviceReport:
+    """With its partitions, and without its peers."""
+    card = _device(pynvml, handle)
+    return replace(card, partitions=_partitions(pynvml, handle)) if card.values.get("mig_enabled") else card
+
+
+def _device(pynvml: Any, handle: Any) -> DeviceReport:
     values, errors = {}, {}
     for name, call in nvml_calls.CALLS.items():
         value, error = _call(pynvml, partial(call, pynvml, handle))
@@ -107,8 +117,7 @@ def _device(
             values[name] = value
         else:
             errors[name] = error
-    partitions = _partitions(pynvml, handle) if peers is not None and values.get("mig_enabled") else ()
-    return DeviceReport(values, errors, partitions, peers or {})
+    return DeviceReport(values, errors)
 
 
 def _partitions(pynvml: Any, handle: Any) -> tuple[DeviceReport, ...]:
@@ -121,20 +130,19 @@ def _partitions(pynvml: Any, handle: Any) -> tuple[DeviceReport, ...]:
     return tuple(_device(pynvml, partition) for partition, error in results if error is None)
 
 
-def _peers(pynvml: Any, handle: Any, handles: Sequence[Any]) -> dict[int, tuple[bool | None, int | None]]:
+def _peers(
+    pynvml: Any, own: int, handles: Sequence[Any], slots: Sequence[str | None]
+) -> dict[int, tuple[bool | None, int | None]]:
     """NVLinks that do not end at a GPU end at a switch, which connects all of them."""
-    others = {index: other for index, other in enumerate(handles) if other is not handle}
-    links = nvml_calls.nvlinks(pynvml, partial(_call, pynvml), handle) if others else None
-    locations = {
-        index: _call(pynvml, partial(nvml_calls.pci_location, pynvml, other))[0]
-        for index, other in others.items()
-    }
-    slots = {index: location[0] for index, location in locations.items() if location}
-    to_switch = None if links is None else sum(slot not in slots.values() for slot in links)
+    others = {index: other for index, other in enumerate(handles) if index != own}
+    links = nvml_calls.nvlinks(pynvml, partial(_call, pynvml), handles[own]) if others else None
+    to_switch = (
+        None if links is None else sum(link not in {slots[index] for index in others} for link in links)
+    )
     peers = {}
     for index, other in others.items():
-        p2p, _ = _call(pynvml, partial(nvml_calls.p2p, pynvml, handle, other))
-        nvlinks = None if links is None else links.count(slots.get(index, "")) or to_switch
+        p2p, _ = _call(pynvml, partial(nvml_calls.p2p, pynvml, handles[own], other))
+        nvlinks = None if links is None else links.count(slots[index] or "") or to_switch
         peers[index] = (p2p, nvlinks)
     return peers
 

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from functools import cache
 
 from config import loading
 from config.settings import Settings
@@ -13,6 +14,7 @@ from tests.fuzz.scratch import scratch
 ALLOWED = (NodeError,)
 CPU_LIMIT_MS, MEMORY_LIMIT_MIB, MAX_BYTES = 500, 64, 8192
 FILE = scratch("settings") / "config.toml"
+loading.read_environment = cache(loading.read_environment)  # it stays the same, and takes most of the time
 VALUES = (
     "true",
     "false",

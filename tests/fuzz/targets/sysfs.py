@@ -12,6 +12,8 @@ from domain.serialization import to_json
 from probes import snapshot
 from probes.context import ProbeState
 from probes.isolate import Isolation
+from probes.memo import Memo
+from probes.sensors import power
 from tests.fuzz.mutation import line_mutation
 from tests.fuzz.scratch import scratch
 from tests.probes.hostile import CROWDED, MACHINES, METER, parse_all, plant_files
@@ -21,7 +23,10 @@ from tests.rigs.trees import plant
 ALLOWED = (NodeError,)
 CPU_LIMIT_MS, MEMORY_LIMIT_MIB, MAX_BYTES = 1000, 64, 8192
 FOLDER = scratch("sysfs")
-FILE = "@"  # begins a line with a path; its content follows
+FILE = b"@"  # begins a line with a path; its content follows
+# Files of which probes keep what they read from one snapshot to the next (probes/memo.py)
+LASTING = ("sys/devices/system/cpu/", "sys/devices/cpu_", "proc/cpuinfo", "run/udev/", "sys/firmware/",
+           "sys/dev/", "sys/block/", "usr/", "opt/", "etc/", "var/")  # fmt: skip
 TEXTS = (
     "0::/a/b",
     "max 100000",
@@ -49,7 +54,9 @@ def seeds() -> Iterator[bytes]:
     for name in (CROWDED, *MACHINES):
         files = list(_machine(name)[1].items())
         for begin in range(0, len(files), 8):
-            parts = [f"{FILE}{path}\n".encode() + content[:400] for path, content in files[begin : begin + 8]]
+            parts = [
+                FILE + path.encode() + b"\n" + content[:400] for path, content in files[begin : begin + 8]
+            ]
             yield b"\n".join([name.encode(), *parts])
     yield b"MemTotal: 100 kB\nMemFree: 1 kB"
     yield b"processor: 0\nflags: avx\ncpu cores: 4"
@@ -65,16 +72,17 @@ def run(data: bytes) -> None:
     if name not in (CROWDED, *MACHINES):
         parse_all(data.decode(errors="replace"))
         return
-    root, files = _machine(name)
+    root, files, memo = _machine(name)
     changed = {
         path: content
-        for part in f"\n{rest.decode(errors='surrogateescape')}".split(f"\n{FILE}")
-        for path, _, content in [part.partition("\n")]
-        if path in files
+        for part in rest.removeprefix(FILE).split(b"\n" + FILE)
+        for path, content in [_path_and_content(part)]
+        if content != files.get(path, content)
     }
-    plant(root, {path: content.encode(errors="surrogateescape") for path, content in changed.items()})
+    state = ProbeState(Memo() if any(path.startswith(LASTING) for path in changed) else memo, METER)
+    plant(root, changed)
     try:
-        hardware = snapshot.probe(root=root, models_dir=root, known_gpus=TABLE, state=ProbeState(meter=METER))
+        hardware = snapshot.probe(root=root, models_dir=root, known_gpus=TABLE, state=state)
     finally:
         plant(root, {path: files[path] for path in changed})
     json.dumps(to_json(hardware), allow_nan=False).encode(errors="strict")
@@ -83,8 +91,14 @@ def run(data: bytes) -> None:
         assert gpu.memory_free_bytes is None or gpu.memory_free_bytes >= 0
 
 
+def _path_and_content(part: bytes) -> tuple[str, bytes]:
+    path, _, content = part.partition(b"\n")
+    return path.decode(errors="replace"), content
+
+
 @cache
-def _machine(name: str) -> tuple[Path, dict[str, bytes]]:
-    """The root of a recorded machine, and the files it has."""
+def _machine(name: str) -> tuple[Path, dict[str, bytes], Memo]:
+    """The root of a recorded machine, the files it has, and what probes keep of it."""
     Isolation.run = _run_openly  # type: ignore[method-assign]
-    return plant_files(FOLDER / name, name)
+    power.MIN_INTERVAL_S = 0.0  # between two looks at an energy counter
+    return *plant_files(FOLDER / name, name), Memo()
