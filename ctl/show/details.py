@@ -6,7 +6,7 @@ from ctl.chat.template import template_text
 from ctl.show.formatting import ago, decode
 from ctl.show.launches import api_base, measured_speed
 from ctl.show.models import decode_rows
-from ctl.show.plan import command_line, legend_line, summary_lines
+from ctl.show.plan import beside_lines, command_line, legend_line, summary_lines
 from domain.launch import LaunchRow
 from domain.plan import LaunchOptions, Plan
 from domain.units import gib
@@ -53,6 +53,7 @@ def model_lines(data: Any) -> tuple[list[str], str]:
     lacks = [f"lacks     {refusal['message']}", f"next      {refusal['hint']}"] if refusal else []
     return [
         *_plan_lines(plan),
+        *beside_lines(plan),
         *lacks,
         *(here or _not_listed(plan)),
         legend_line(plan),

@@ -4,6 +4,7 @@ import shlex
 from typing import Any
 
 from ctl.show.formatting import decode, wrap
+from domain.model import Companion
 from domain.plan import (
     HOST,
     Confidence,
@@ -92,9 +93,11 @@ def explanation_lines(plan: Plan) -> list[str]:
     lines = ["", "why"]
     lines += [f"  - {reason}" for reason in plan.reasons]
     if plan.weights.beside:
-        lines += ["", "more files in the repository, for --mmproj or --model-draft"]
-    for extra in plan.weights.beside:
-        lines.append(f"  - {extra.file.name} ({extra.role}, {gib(extra.file.size_bytes)})")
+        lines += ["", "more files in the repository, for --mmproj, --model-draft or other uses"]
+    lines += [f"  - {_companion(extra)}" for extra in plan.weights.beside]
+    if plan.weights.passed_over:
+        lines += ["", "passed over"]
+    lines += [f"  - {row.name}: {row.why}" for row in plan.weights.passed_over]
     if plan.alternatives:
         lines += ["", "not chosen"]
     for other in plan.alternatives:
@@ -103,6 +106,17 @@ def explanation_lines(plan: Plan) -> list[str]:
         price = f" ({', '.join(figures)})" if figures else ""
         lines.append(f"  - {other.what}{price}: {other.why_not}")
     return lines
+
+
+def beside_lines(plan: Plan) -> list[str]:
+    """The files that are in the repository besides the model."""
+    beside = [f"beside    {_companion(extra)}" for extra in plan.weights.beside]
+    return [*beside, *(f"no use    {row.name}: {row.why}" for row in plan.weights.passed_over)]
+
+
+def _companion(extra: Companion) -> str:
+    method = f", {extra.draft}" if extra.draft else ""
+    return f"{extra.file.name} ({extra.role}{method}, {gib(extra.file.size_bytes)})"
 
 
 def estimate_lines(data: Any, width: int | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,23 @@ def gguf_file(
     writer.add_token_types([TokenType.NORMAL] * tokens)
     for name, (shape, kind) in (PLAIN if tensors is None else tensors).items():
         writer.add_tensor(name, _zeros(shape, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def headed(path: Path, architecture: str, tensors: Mapping[str, tuple[int, ...]], **keys: object) -> Path:
+    """A file of F16 zeros with these keys: ``__`` is a dot, and one without it is of the architecture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = GGUFWriter(path, architecture)
+    for key, value in keys.items():
+        name = key.replace("__", ".") if "__" in key else f"{architecture}.{key}"
+        add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32}
+        add.get(type(value), writer.add_string)(name, value)
+    for name, shape in tensors.items():
+        writer.add_tensor(name, np.zeros(shape, np.float16))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -13,7 +13,7 @@ from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.kinds import Kind
 from domain.model import Chat, ResolvedModel, Source
-from tests.catalog.build import PLAIN, gguf_file, safetensors
+from tests.catalog.build import PLAIN, gguf_file, headed, safetensors
 from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub
 
@@ -129,7 +129,8 @@ def test_an_address_of_one_file_is_that_file_with_its_parts_and_what_lies_beside
     files = {f"sub/{path.name}": path.read_bytes() for path in parts}
     assert len(files) == 2
     other = gguf_file(tmp_path / "n.gguf", quant=7).read_bytes()
-    hub.add("o/r", {**files, "n-Q8_0.gguf": other, "mmproj-F16.gguf": other, "README.md": b"x"})
+    projector = headed(tmp_path / "p.gguf", "clip", {"mm.0.weight": (64, 64)}).read_bytes()
+    hub.add("o/r", {**files, "n-Q8_0.gguf": other, "mmproj-F16.gguf": projector, "README.md": b"x"})
     page = f"{hub.url}/o/r/blob/main/sub/m-Q8_0-00002-of-00002.gguf"
     (found,) = resolve_here(page, tmp_path)
     assert [file.name for file in found.weights.files] == sorted(files)
@@ -146,7 +147,7 @@ def test_an_address_that_is_no_models_is_told(tmp_path: Path, hub: Hub) -> None:
     with pytest.raises(UnknownModelError, match=r"o/r has no file 'n-Q4_0.gguf'") as caught:
         resolve_here(f"{hub.url}/o/r/resolve/main/n-Q4_0.gguf", tmp_path)
     assert caught.value.near[0] == "n-Q8_0.gguf"
-    with pytest.raises(BadModelError, match="is not a model by itself"):
+    with pytest.raises(BadModelError, match=r"mmproj-F16\.gguf is a projector"):
         resolve_here(f"{hub.url}/o/r/resolve/main/mmproj-F16.gguf", tmp_path)
 
 

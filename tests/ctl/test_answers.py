@@ -11,8 +11,6 @@ import pytest
 
 from domain.hardware import Storage, Thermal
 from domain.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
-from domain.kinds import Kind
-from domain.model import Companion, WeightFile
 from domain.plan import LlamaFlags
 from domain.serialization import to_json
 from domain.units import GIB
@@ -123,14 +121,6 @@ def test_explain_adds_the_reasons_and_what_was_not_chosen(ctl: Ctl, daemon: Fake
     out = ctl("plan", "m", "--explain").stdout
     assert "why\n  - one thread: two of them share the core\n" in out
     assert "not chosen\n  - Q8_0 (41 tokens/s, 400 MiB): slower by half\n" in out
-
-
-def test_explain_lists_more_files_of_the_repository(ctl: Ctl, daemon: FakeDaemon) -> None:
-    projector = Companion(Kind.PROJECTOR, WeightFile("mmproj-F16.gguf", 812 << 20))
-    plan = replace(answers.PLAN, weights=replace(answers.PLAN.weights, beside=(projector,)))
-    daemon.on("POST /v1/plan", to_json(plan))
-    assert "mmproj-F16.gguf (mmproj, 812 MiB)" in ctl("plan", "m", "--explain").stdout
-    assert "mmproj" not in ctl("plan", "m").stdout
 
 
 @pytest.mark.parametrize(

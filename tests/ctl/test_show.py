@@ -2,13 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
+from domain.kinds import DraftMethod, Kind
+from domain.model import Companion, PassedOver, WeightFile
+from domain.serialization import to_json
+from tests.ctl import answers
 from tests.ctl.conftest import Ctl
+from tests.fakes.daemon_server import FakeDaemon
 from tests.rigs.replica import write_replica
 
 
@@ -53,3 +59,28 @@ def test_a_folder_of_ones_own_has_the_quant_of_its_header_and_is_no_download(
     assert done.stdout.startswith(f"model     {tmp_path}/rel, Q4_1, 94 MiB (file: ")
     assert "node-ctl pull" not in done.stdout
     assert "refusal" in json.loads(owner("show", str(tmp_path / "rel"), "--json").stdout)
+
+
+def test_explain_lists_more_files_of_the_repository(ctl: Ctl, daemon: FakeDaemon) -> None:
+    projector = Companion(Kind.PROJECTOR, WeightFile("mmproj-F16.gguf", 812 << 20))
+    plan = replace(answers.PLAN, weights=replace(answers.PLAN.weights, beside=(projector,)))
+    daemon.on("POST /v1/plan", to_json(plan))
+    assert "mmproj-F16.gguf (mmproj, 812 MiB)" in ctl("plan", "m", "--explain").stdout
+    assert "mmproj" not in ctl("plan", "m").stdout
+
+
+def test_explain_and_show_tell_what_each_file_is_and_why_one_is_passed_over(
+    ctl: Ctl, daemon: FakeDaemon
+) -> None:
+    draft = Companion(Kind.DRAFT, WeightFile("dflash-M.gguf", 3 << 20), DraftMethod.DFLASH)
+    copy = PassedOver("old/M.gguf", "M.gguf is the same quant")
+    weights = replace(answers.PLAN.weights, beside=(draft,), passed_over=(copy,))
+    daemon.on("POST /v1/plan", to_json(replace(answers.PLAN, weights=weights)))
+    daemon.on("GET /v1/launches", [])
+    daemon.on("GET /v1/models", [])
+    explained = ctl("plan", "m", "--explain").stdout
+    assert "dflash-M.gguf (draft, draft-dflash, 3 MiB)" in explained
+    assert "passed over\n  - old/M.gguf: M.gguf is the same quant\n" in explained
+    shown = ctl("show", "m").stdout
+    assert "beside    dflash-M.gguf (draft, draft-dflash, 3 MiB)\n" in shown
+    assert "no use    old/M.gguf: M.gguf is the same quant\n" in shown

@@ -1,7 +1,7 @@
 """Pieces of a GGUF file that was cut by bytes, as ``split`` does it: no engine loads one as it is."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from domain.errors import BadModelError
 
@@ -22,7 +22,7 @@ def pieces_by_file(names: Iterable[str]) -> dict[str, list[str]]:
     return pieces
 
 
-def cut_error(location: str, pieces: dict[str, list[str]]) -> BadModelError:
+def cut_error(location: str, pieces: Mapping[str, Sequence[str]]) -> BadModelError:
     """For a repository or folder that has the model in pieces alone."""
     whole, parts = next(iter(pieces.items()))
     more = ", ..." if len(parts) > SHOWN else ""
@@ -33,12 +33,4 @@ def cut_error(location: str, pieces: dict[str, list[str]]) -> BadModelError:
         f"({', '.join(parts[:SHOWN])}{more}){others}: no engine loads a piece",
         hint=f"download the pieces and join them: cat {ends} > '{whole}'; then name that file, or name a "
         "repository with whole files",
-    )
-
-
-def cut_notes(pieces: dict[str, list[str]]) -> tuple[str, ...]:
-    """Beside models that are usable."""
-    return tuple(
-        f"{whole} was passed over: it is cut by bytes into {len(parts)} pieces"
-        for whole, parts in pieces.items()
     )

@@ -15,7 +15,9 @@ from catalog.formats.buffered_reader import FIRST_CHUNK_BYTES, BufferedReader
 from catalog.formats.byte_source import ByteSource, FileSource
 from catalog.formats.gguf.tensor_index import TensorLocation, read_tensors
 from catalog.formats.header_limits import check_shape
+from domain.classification import kind_of
 from domain.errors import BadModelError
+from domain.kinds import Kind
 from domain.model import MetadataValue, ModelShape
 
 MAGIC = b"GGUF"
@@ -83,12 +85,14 @@ def read_model(
     if len({tensor.name for tensor in tensors}) < len(tensors):
         raise BadModelError(f"{name}: two of its parts have the same tensor")
     shape = ModelShape(
-        architecture=_architecture_of(name, first),
+        architecture=_architecture_of(first),
         tensors=tensors,
         file_bytes=sum(header.file_bytes for header in headers),
         metadata=first.metadata,
         array_lengths=first.array_lengths,
     )
+    if not shape.architecture and kind_of(shape) in (Kind.MODEL, Kind.OTHER):
+        raise BadModelError(f"{name} has no general.architecture")
     check_shape(name, shape)
     return shape
 
@@ -206,8 +210,7 @@ def _check_parts(names: tuple[str, ...], headers: list[Header]) -> None:
         raise BadModelError(f"{names[0]}: its parts have {actual} tensors instead of {expected}")
 
 
-def _architecture_of(name: str, header: Header) -> str:
+def _architecture_of(header: Header) -> str:
+    """Empty where there is none, as in an importance matrix."""
     architecture = header.metadata.get("general.architecture")
-    if not isinstance(architecture, str) or not architecture:
-        raise BadModelError(f"{name} has no general.architecture")
-    return architecture
+    return architecture if isinstance(architecture, str) else ""

@@ -3,10 +3,11 @@
 import pytest
 from gguf import LlamaFileType
 
+from catalog.formats.gguf.grouping import group_files, list_families, preference
 from catalog.formats.gguf.pieces import pieces_by_file
-from catalog.formats.gguf.quants import FILE_TYPES, group_files, quant_of
+from catalog.formats.gguf.quants import FILE_TYPES, kind_in_name, quant_of
 from domain.kinds import Kind
-from domain.model import WeightFile
+from domain.model import Companion, WeightFile
 
 
 def listed(*names: str) -> list[tuple[str, int]]:
@@ -75,31 +76,45 @@ def test_file_types_are_those_of_llama_cpp() -> None:
     assert {**package, 41: "Q2_0"} == FILE_TYPES  # newer than the package: llama.h of b11434
 
 
-def names_of(role: Kind, *names: str) -> list[str]:
-    found = group_files(WeightFile(name, 10) for name in names)
-    return [item.file.name for item in found.companions if item.role is role]
-
-
-def test_what_lies_beside_is_told_and_is_no_quant() -> None:
-    names = (
+def test_what_lies_beside_is_no_quant() -> None:
+    assert listed(
         "M-Q4_K_M.gguf",
         "mmproj-BF16.gguf",
-        "mmproj-F32.gguf",
-        "mmproj-F16.gguf",
         "mtp-M.gguf",
         "draft/M-draft-Q8_0.gguf",
         "M-eagle3.gguf",
+        "DFlash/M-DFlash2-Q4_0.gguf",
+        "M-lora-F16.gguf",
         "imatrix_unsloth.gguf",
         "M.imatrix.gguf",
-    )
-    assert listed(*names) == [("Q4_K_M", 1)]
-    assert names_of(Kind.PROJECTOR, *names) == ["mmproj-F16.gguf", "mmproj-BF16.gguf", "mmproj-F32.gguf"]
-    assert names_of(Kind.DRAFT, *names) == ["draft/M-draft-Q8_0.gguf", "M-eagle3.gguf", "mtp-M.gguf"]
+    ) == [("Q4_K_M", 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("mmproj-F16.gguf", Kind.PROJECTOR),
+        ("M.mmproj-Q8_0.gguf", Kind.PROJECTOR),
+        ("mtp-M-Q4_0.gguf", Kind.DRAFT),
+        ("M-MTP-Q6_K.gguf", None),  # a model with such heads
+        ("dflash-M-Q4_K_M.gguf", Kind.DRAFT),
+        ("M-DFlash2-Q4_K_M.gguf", Kind.DRAFT),
+        ("M-dspark-Q8_0.gguf", Kind.DRAFT),
+        ("M-eagle3-Q8_0.gguf", Kind.DRAFT),
+        ("my-lora-F16.gguf", Kind.ADAPTER),
+        ("happy-control-vector.gguf", Kind.CONTROL_VECTOR),
+        ("imatrix.gguf", Kind.IMATRIX),
+        ("M-imatrix-Q4_K_M.gguf", None),  # made with one
+        ("assistant-7B-Q4_K_M.gguf", None),
+        ("explorer-7B-Q4_K_M.gguf", None),
+    ],
+)
+def test_what_a_name_suggests(name: str, kind: Kind | None) -> None:
+    assert kind_in_name(name) == kind
 
 
 def test_a_repository_of_a_draft_model_is_about_that_model() -> None:
     assert listed("M-eagle3-Q8_0.gguf", "M-eagle3-F16.gguf") == [("F16", 1), ("Q8_0", 1)]
-    assert names_of(Kind.DRAFT, "M-eagle3-Q8_0.gguf") == []
 
 
 def test_a_quant_that_was_made_with_an_importance_matrix_is_one() -> None:
@@ -111,8 +126,8 @@ def test_a_quant_that_was_made_with_an_importance_matrix_is_one() -> None:
 
 def test_of_an_incomplete_quant_the_missing_part_is_named() -> None:
     names = [f"Q6_K/M-Q6_K-0000{number}-of-00003.gguf" for number in (1, 3)]
-    found = group_files(WeightFile(name, 10) for name in (*names, "M-Q8_0-00002-of-00002.gguf"))
-    assert found.quants == ()
+    found = list_families(WeightFile(name, 10) for name in (*names, "M-Q8_0-00002-of-00002.gguf"))
+    assert found.families == ()
     assert found.incomplete == {
         "Q6_K": "Q6_K/M-Q6_K-00002-of-00003.gguf",
         "Q8_0": "M-Q8_0-00001-of-00002.gguf",
@@ -122,7 +137,7 @@ def test_of_an_incomplete_quant_the_missing_part_is_named() -> None:
 def test_a_complete_copy_makes_up_for_an_incomplete_one() -> None:
     split = [WeightFile(f"M-Q8_0-0000{number}-of-00002.gguf", 10) for number in (1, 2)]
     other = WeightFile("old/M-Q8_0-00001-of-00009.gguf", 10)
-    assert group_files([other, *split]).incomplete == {}
+    assert list_families([other, *split]).incomplete == {}
 
 
 @pytest.mark.parametrize(
@@ -148,6 +163,7 @@ def test_rarer_names(name: str, quant: str) -> None:
         (("A-Q8_0.gguf", "sub/B-Q8_0.gguf"), {}),  # what lies deeper does not count
         (("R1-Q8_0/R1-Q8_0-00001-of-00001.gguf", "R1.Q8_0/R1.Q8_0.gguf"), {}),  # a copy in one file
         (("A-Q8_0.gguf", "B-Q4_0.gguf"), {}),  # their headers will tell
+        (("1B/m-Q8_0.gguf", "3B/m-Q8_0.gguf"), {"Q8_0": ("1B/m-Q8_0.gguf", "3B/m-Q8_0.gguf")}),
     ],
 )
 def test_the_same_quant_of_differently_named_models_is_told(
@@ -158,7 +174,8 @@ def test_the_same_quant_of_differently_named_models_is_told(
 
 def test_of_projectors_the_type_that_most_are_made_for_comes_first() -> None:
     names = [f"mmproj-{kind}.gguf" for kind in ("F32", "Q8_0", "BF16", "b-F16", "a-F16")]
-    assert names_of(Kind.PROJECTOR, "M-Q8_0.gguf", *names) == [
+    ordered = sorted((Companion(Kind.PROJECTOR, WeightFile(name)) for name in names), key=preference)
+    assert [item.file.name for item in ordered] == [
         "mmproj-a-F16.gguf",
         "mmproj-b-F16.gguf",
         "mmproj-BF16.gguf",
@@ -173,8 +190,7 @@ def test_other_files_and_an_importance_matrix_alone_are_no_models() -> None:
 
 
 def test_a_repository_of_a_projector_alone_has_no_model() -> None:
-    found = group_files([WeightFile("mmproj-F16.gguf", 10)])
-    assert (found.quants, [item.role for item in found.companions]) == ((), [Kind.PROJECTOR])
+    assert listed("mmproj-F16.gguf") == []
 
 
 def test_the_file_names_the_quant_before_its_folder_does_and_the_last_one_in_a_name_counts() -> None:
@@ -185,7 +201,7 @@ def test_the_file_names_the_quant_before_its_folder_does_and_the_last_one_in_a_n
 
 def test_of_quants_without_all_parts_each_names_its_first_missing_one() -> None:
     names = ["M-Q6_K-00003-of-00003.gguf", "old/M-Q6_K-00001-of-00002.gguf"]
-    assert group_files(WeightFile(name, 10) for name in names).incomplete == {
+    assert list_families(WeightFile(name, 10) for name in names).incomplete == {
         "Q6_K": "M-Q6_K-00001-of-00003.gguf"
     }
 
@@ -199,9 +215,9 @@ def test_a_third_copy_of_a_quant_does_not_change_which_two_are_told() -> None:
 def test_parts_that_a_listing_claims_and_lacks_cost_nothing() -> None:
     """A thousand names of each of twenty thousand files would take a minute."""
     names = [f"m{number}-00001-of-99999.gguf" for number in range(300)]
-    contents = group_files(WeightFile(name, 1) for name in names)
-    assert not contents.quants
-    assert contents.incomplete["M7"] == "m7-00002-of-99999.gguf"
+    listing = list_families(WeightFile(name, 1) for name in names)
+    assert not listing.families
+    assert listing.incomplete["M7"] == "m7-00002-of-99999.gguf"
 
 
 @pytest.mark.parametrize(

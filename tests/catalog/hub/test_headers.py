@@ -11,7 +11,7 @@ from catalog.hub.cache import Cache
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
 from domain.errors import BadModelError, DiskFullError, DownloadError
-from domain.model import ResolvedModel
+from domain.model import PassedOver, ResolvedModel
 from tests.catalog.build import PLAIN, Raw, Types, gguf_file
 from tests.catalog.resolving import resolve
 from tests.rigs import published
@@ -231,8 +231,9 @@ def test_a_quant_of_an_unknown_type_is_passed_over_aloud(tmp_path: Path, hub: Hu
     found = resolve_here(tmp_path)
     assert quants_of(found) == ["F16", "Q4_K_M", "Q8_0"]
     for item in found:
-        (note,) = item.notes
-        assert note.startswith("Q2_0 was passed over: M-Q2_0.gguf: this program does not know type 142")
+        (passed_over,) = item.weights.passed_over
+        assert passed_over.name == "M-Q2_0.gguf"
+        assert passed_over.why.startswith("this program does not know type 142")
     with pytest.raises(BadModelError, match="does not know type 142") as raised:
         resolve_here(tmp_path, "o/r:Q2_0")
     assert "not a usable" not in str(raised.value)
@@ -244,7 +245,7 @@ def test_a_missing_part_is_told_beside_quants_that_are_complete(tmp_path: Path, 
     del files["M-F16-00002-of-00002.gguf"]
     hub.add("o/r", files)
     for item in resolve_here(tmp_path):
-        assert item.notes == ("F16 was passed over: M-F16-00002-of-00002.gguf is missing",)
+        assert item.weights.passed_over == (PassedOver("M-F16-00002-of-00002.gguf", "it is missing"),)
 
 
 def test_a_file_cut_by_bytes_is_named_as_what_it_is(tmp_path: Path, hub: Hub) -> None:
@@ -257,7 +258,7 @@ def test_a_file_cut_by_bytes_is_named_as_what_it_is(tmp_path: Path, hub: Hub) ->
             resolve_here(tmp_path, name)
         assert "cat 'M-Q8_0.gguf.part1of2' 'M-Q8_0.gguf.part2of2' > 'M-Q8_0.gguf'" in raised.value.hint
     (other,) = resolve_here(tmp_path, "o/both")
-    assert other.notes == ("M-Q8_0.gguf was passed over: it is cut by bytes into 2 pieces",)
+    assert other.weights.passed_over == (PassedOver("M-Q8_0.gguf", "it is cut by bytes into 2 pieces"),)
 
 
 def test_names_that_differ_in_case_alone_are_told_apart_by_their_owner(tmp_path: Path, hub: Hub) -> None:
