@@ -5,7 +5,7 @@ import os
 from ctl.exit_codes import EXIT_STATUS, INTERRUPTED
 from ctl.main import COMMANDS, _load
 from tests.conftest import ROOT
-from tests.rigs import forked_ctl
+from tests.rigs import forked
 
 PAGE = ROOT / "docs" / "cli.md"
 COLUMNS = "100"
@@ -55,7 +55,7 @@ def pages() -> list[tuple[str, ...]]:
 
 def help_of(page: tuple[str, ...]) -> str:
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "COLUMNS": COLUMNS}
-    status, out, err = forked_ctl.run((*page, "--help"), env)
+    status, out, err = forked.node_ctl((*page, "--help"), env)
     assert status == 0, err
     return out.rstrip()
 

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.fakes.conversation import ConversationEngine
 from tests.fakes.daemon_server import FakeDaemon, serving
-from tests.rigs import forked_ctl
+from tests.rigs import forked
 
 
 class Ctl:
@@ -45,7 +45,7 @@ class Ctl:
             cwd=ROOT,
             env={**self.env, **env},
             capture_output=True,
-            timeout=forked_ctl.WITHIN_S,
+            timeout=forked.WITHIN_S,
             check=False,
             **({"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}),
         )
@@ -58,7 +58,7 @@ class Ctl:
         argv = self.argv(*args)
         if stdin is not None:
             return self.run(argv, stdin=stdin, **env)
-        return subprocess.CompletedProcess(argv, *forked_ctl.run(args, {**self.env, **env}))
+        return subprocess.CompletedProcess(argv, *forked.node_ctl(args, {**self.env, **env}))
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tests.rigs import forked_ctl
+from tests.rigs import forked
 
 WAIT_S = 60.0
 
 
 class Terminal:
-    def __init__(self, master: int, child: forked_ctl.Child) -> None:
+    def __init__(self, master: int, child: forked.Child) -> None:
         self._master = master
         self.child = child
         self.screen = ""
@@ -62,7 +62,7 @@ def terminal(args: Sequence[str], env: Mapping[str, str], *, columns: int = 100)
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     shown = {key: value for key, value in env.items() if key != "COLUMNS"} | {"TERM": "xterm-256color"}
-    child = forked_ctl.start(args, shown, (slave, slave, slave), terminal=True)
+    child = forked.start("ctl.main", args, shown, (slave, slave, slave), terminal=True)
     os.close(slave)
     try:
         yield Terminal(master, child)

@@ -1,10 +1,9 @@
 """A daemon in a process of its own, as a child that is killed: it serves one model with the fake engine,
-prints its row and goes on. ``python -m tests.daemon.killed SETTINGS MODEL``, the settings as JSON."""
+prints its row and goes on. Its arguments are the settings, as JSON, and the model."""
 
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,19 @@ from config.settings import Settings
 from daemon.main import running
 from daemon.systemd_notify import SystemdNotifier
 from tests.daemon.conftest import Api, FakeLauncher, fake_adapters
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.rigs import forked
 
 
 def served_by_a_killed_daemon(settings: Settings, model: Path) -> dict[str, Any]:
     """The row of the launch ``tiny``, whose engine runs on alone. Blocks."""
-    argv = [sys.executable, "-m", "tests.daemon.killed", settings.model_dump_json(), str(model)]
-    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        line = child.stdout.readline()
+    args = settings.model_dump_json(), str(model)
+    reading, writing = os.pipe()
+    with Path(os.devnull).open() as nothing, os.fdopen(reading) as told:
+        child = forked.start(__name__, args, os.environ, (nothing.fileno(), writing, 2))
+        os.close(writing)
+        line = told.readline()
         child.kill()
+        child.wait()
     return dict(json.loads(line))
 
 
@@ -41,7 +42,7 @@ async def serve(settings: Settings, model: Path) -> None:
         await asyncio.sleep(600)
 
 
-if __name__ == "__main__":
+def run() -> None:
     os.setsid()  # a ^C at the tests is not meant for it
     chosen = {key: value for key, value in json.loads(sys.argv[1]).items() if value is not None}
     asyncio.run(serve(load(**chosen), Path(sys.argv[2])))

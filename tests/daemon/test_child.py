@@ -5,8 +5,6 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ import httpx
 import pytest
 
 from tests.daemon.conftest import alive
-from tests.rigs import lent_ports
+from tests.rigs import forked, lent_ports
 
 QUESTION = {"messages": [{"role": "user", "content": "Name the capital of France."}], "temperature": 0}
 
@@ -34,14 +32,13 @@ class Child:
             "NODE_DAEMON_PORT_FIRST": str(lent_ports.block()[0]),
             "NODE_DAEMON_PORT_LAST": str(lent_ports.block()[-1]),
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "daemon.main", *(arguments if own is None else own)],
-            env={**inherited, **ports, "HOME": str(folder), "NODE_DAEMON_OFFLINE": "true", **environ},
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        number = len(list(folder.glob("*.out")))
+        self._said = folder / f"{number}.out"
+        env = {**inherited, **ports, "HOME": str(folder), "NODE_DAEMON_OFFLINE": "true", **environ}
+        with Path(os.devnull).open() as nothing, self._said.open("wb") as said:
+            files = nothing.fileno(), said.fileno(), said.fileno()
+            args = arguments if own is None else own
+            self.process = forked.start("tests.daemon.unmeasured", args, env, files, cwd=folder)
 
     def up(self) -> "Child":
         """Once it answers."""
@@ -75,7 +72,8 @@ class Child:
         return self.get(f"/v1/launches/{name}")["launch"]
 
     def output(self) -> str:
-        return self.process.communicate(timeout=120)[0]
+        self.process.wait(120)
+        return self._said.read_text()
 
     def end(self, number: int = signal.SIGTERM) -> str:
         self.process.send_signal(number)
@@ -106,8 +104,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     for child in children:
         if child.process.poll() is None:
             child.end()
-        if child.process.stdout:
-            child.process.stdout.close()
 
 
 @pytest.mark.engine

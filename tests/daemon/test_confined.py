@@ -37,8 +37,6 @@ def child(tmp_path: Path) -> Iterator[Child]:
     child = Child(tmp_path, **SECRETS)
     yield child.up()
     child.end()
-    if child.process.stdout:
-        child.process.stdout.close()
 
 
 @pytest.mark.engine

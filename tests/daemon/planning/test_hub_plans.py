@@ -17,7 +17,7 @@ from domain.errors import DoesNotFitError, DownloadError
 from domain.plan import LaunchOptions
 from tests.daemon.conftest import FakeLauncher, fake_adapters
 from tests.rigs import published
-from tests.rigs.hub import Hub
+from tests.rigs.hub import Hollow, Hub
 
 REPO = "owner/Qwen3-30B-A3B-GGUF"
 QUANTS = ("Q4_0", "Q5_K_M", "Q8_0")
@@ -25,11 +25,16 @@ LARGE = profile("strix-halo-128gb")
 SMALL = profile("n100-8gb")
 
 
+@pytest.fixture(scope="module")
+def quants() -> dict[str, Hollow]:
+    return published.quants(catalogue()["qwen3-30b-a3b"], QUANTS)
+
+
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def hub(monkeypatch: pytest.MonkeyPatch, quants: dict[str, Hollow]) -> Iterator[Hub]:
     with Hub() as running_hub:
         monkeypatch.setenv("HF_ENDPOINT", running_hub.url)
-        running_hub.add(REPO, published.quants(catalogue()["qwen3-30b-a3b"], QUANTS))
+        running_hub.add(REPO, quants)
         yield running_hub
 
 

@@ -1,8 +1,9 @@
-"""node-ctl in a process of its own that is forked with its imports made: the start and the end of an
-interpreter take ten times the CPU of what most commands do.
+"""Programs of the product in processes of their own that are forked with their imports made: the start and
+the end of an interpreter take ten times the CPU of what most commands do, and half of a daemon's.
 
-A fork server runs for each choice of what an interpreter reads at its start (``LC_ALL``, ``PYTHONUTF8`` ...).
-What a start itself does is for tests that start one: tests/ctl/test_help.py and test_finding.py.
+A fork server runs for each program and each choice of what an interpreter reads at its start (``LC_ALL``,
+``PYTHONUTF8`` ...). What a start itself does is for tests that start one: tests/ctl/test_help.py, and
+test_finding.py beside it for the daemon.
 """
 
 import atexit
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parent.parent.parent
 AT_START = ("LANG", "LC_", "PYTHON")
 WITHIN_S = 240  # a bound for a machine that is busy, not a measure
 MAX_REQUEST_BYTES = 1 << 17
-USED_BY_COMMANDS = ("rich.console", "rich.live", "rich.progress", "rich.table", "http.client", "asyncio")
+LATER = {"ctl.main": ("rich.console", "rich.live", "rich.progress", "rich.table", "http.client", "asyncio")}
 
 
 class Child:
@@ -45,12 +46,15 @@ class Child:
     def wait(self, timeout: float | None = None) -> int:
         status = self._ended(timeout)
         if status is None:
-            raise subprocess.TimeoutExpired(f"node-ctl, pid {self.pid}", timeout or 0)
+            raise subprocess.TimeoutExpired(f"pid {self.pid}", timeout or 0)
         return status
 
-    def kill(self) -> None:
+    def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
     def _ended(self, timeout: float | None) -> int | None:
         if self.returncode is None and select.select([self._connection], [], [], timeout)[0]:
@@ -60,26 +64,30 @@ class Child:
 
 
 def start(
+    program: str,
     args: Sequence[str],
     env: Mapping[str, str],
     files: tuple[int, int, int],
     *,
+    cwd: Path = ROOT,
     terminal: bool = False,
 ) -> Child:
-    """``files`` become its standard streams; with ``terminal`` the first is its controlling terminal."""
+    """``program``: a module with ``run``. ``files`` become its standard streams; with ``terminal`` the first
+    one is its controlling terminal."""
     at_start = {name: value for name, value in env.items() if name.startswith(AT_START)}
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = json.dumps({"args": list(args), "env": dict(env), "terminal": terminal}).encode()
+    task = {"args": list(args), "env": dict(env), "cwd": str(cwd), "terminal": terminal}
+    request = json.dumps(task).encode()
     assert len(request) < MAX_REQUEST_BYTES
     with theirs:
-        socket.send_fds(_server(tuple(at_start.items())), [request], [*files, theirs.fileno()])
+        socket.send_fds(_server(program, tuple(at_start.items())), [request], [*files, theirs.fileno()])
     return Child(ours)
 
 
-def run(args: Sequence[str], env: Mapping[str, str]) -> tuple[int, str, str]:
+def node_ctl(args: Sequence[str], env: Mapping[str, str]) -> tuple[int, str, str]:
     """Exit status, standard output and error; standard input is /dev/null."""
     with TemporaryFile() as out, TemporaryFile() as err, Path(os.devnull).open() as nothing:
-        child = start(args, env, (nothing.fileno(), out.fileno(), err.fileno()))
+        child = start("ctl.main", args, env, (nothing.fileno(), out.fileno(), err.fileno()))
         return child.wait(WITHIN_S), _written(out), _written(err)
 
 
@@ -89,9 +97,9 @@ def _written(file: IO[bytes]) -> str:
 
 
 @cache
-def _server(at_start: tuple[tuple[str, str], ...]) -> socket.socket:
+def _server(program: str, at_start: tuple[tuple[str, str], ...]) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    argv = [sys.executable, "-m", "tests.rigs.forked_ctl", str(theirs.fileno())]
+    argv = [sys.executable, "-m", "tests.rigs.forked", program, str(theirs.fileno())]
     with theirs:
         process = subprocess.Popen(
             argv,
@@ -133,7 +141,9 @@ def serve(control: socket.socket) -> list[str]:
             running[os.pidfd_open(pid)] = pid, told
 
 
-def become(files: Sequence[int], args: list[str], env: dict[str, str], *, terminal: bool) -> list[str]:
+def become(
+    files: Sequence[int], args: list[str], env: dict[str, str], cwd: str, *, terminal: bool
+) -> list[str]:
     if terminal:
         os.login_tty(os.dup(files[0]))
     for number, file in enumerate(files):
@@ -142,6 +152,7 @@ def become(files: Sequence[int], args: list[str], env: dict[str, str], *, termin
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
+    os.chdir(cwd)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         before = getattr(sys, name)
         stream = open(  # noqa: SIM115 - it is the process's
@@ -157,16 +168,16 @@ def become(files: Sequence[int], args: list[str], env: dict[str, str], *, termin
 
 
 def main() -> None:
-    from ctl import main as program  # noqa: PLC0415 - the client needs none of it
-
-    for module in (*program.MODULES.values(), *USED_BY_COMMANDS):
+    name, control = sys.argv[1:]
+    program = import_module(name)
+    for module in (*getattr(program, "MODULES", {}).values(), *LATER.get(name, ())):
         import_module(module)
     gc.collect()
     gc.freeze()  # a collection in a forked process would copy all these pages
-    sys.argv = [program.__file__, *serve(socket.socket(fileno=int(sys.argv[1])))]
+    sys.argv = [str(program.__file__), *serve(socket.socket(fileno=int(control)))]
     status: object = 1
     try:
-        program.run()
+        status = program.run()
     except SystemExit as ended:
         status = ended.code
     except BaseException:  # noqa: BLE001 - as an interpreter ends with it
