@@ -77,15 +77,18 @@ class BadModelError(NodeError):
 
 
 class DoesNotFitError(NodeError):
-    """``has_bytes`` is what this machine has for the model, ``None`` if not known; ``instead`` says what
-    would fit."""
+    """``has_bytes`` is what this machine has for the model, ``None`` if not known; ``where`` says it of the
+    one device that lacks it, in a sentence; ``instead`` says what would fit."""
 
     code = "does_not_fit"
 
-    def __init__(self, model: str, *, needs_bytes: int, has_bytes: int | None, instead: str = "") -> None:
+    def __init__(
+        self, model: str, *, needs_bytes: int, has_bytes: int | None, where: str = "", instead: str = ""
+    ) -> None:
         available = "an unknown amount" if has_bytes is None else gib(has_bytes)
+        where = where or f"it needs {gib(needs_bytes)}, this machine has {available} for it"
         super().__init__(
-            f"{model} does not fit: it needs {gib(needs_bytes)}, this machine has {available} for it",
+            f"{model} does not fit: {where}",
             hint=instead or "stop another model with node-ctl stop, or ask for less with --context",
         )
         self.needs_bytes = needs_bytes

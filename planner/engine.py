@@ -7,7 +7,7 @@ from domain.model import ModelShape, ResolvedModel
 from domain.plan import LLAMA_CPP, VLLM
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
-from planner.choose.support import EngineChoice, Support
+from planner.choose.support import EngineChoice, Shortage, Support
 from planner.llama_cpp import engine as llama_cpp
 from planner.vllm import engine as vllm
 
@@ -46,6 +46,9 @@ class EnginePlanner(Protocol):
 
     def min_bytes(self, model: ResolvedModel, context_tokens: int, search: SearchContext) -> int:
         """The least that the model needs over all devices together, whatever the machine has."""
+
+    def shortage(self, model: ResolvedModel, context_tokens: int, search: SearchContext) -> Shortage:
+        """What the machine lacks for a model that does not fit."""
 
     def max_context_tokens(
         self, candidate: Candidate, search: SearchContext, cache_type: str | None = None

@@ -18,6 +18,16 @@ class Support:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortage:
+    """What a model needs and what there is for it, ``None`` if not known: of the one device that ``where``
+    names, in a sentence, else of all together."""
+
+    needs_bytes: int
+    has_bytes: int | None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineChoice:
     """``selectable``: models that may be chosen. ``priced_only``: models whose price is stated, but which
     can't be chosen, for the given ``reasons``."""

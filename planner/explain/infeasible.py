@@ -8,7 +8,6 @@ from domain.units import gib, rate
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.engine import ENGINES
-from planner.machine.gpu_budgets import total_budget_bytes
 
 SMALLER_CONTEXTS = (65536, 32768, 16384, 8192, 4096, 2048)
 
@@ -18,6 +17,7 @@ class Infeasibility(TypedDict):
 
     needs_bytes: int
     has_bytes: int | None
+    where: str
     instead: str
 
 
@@ -29,9 +29,11 @@ def explain(
     offers = [suggest_context(models, search, context_tokens)]
     if from_disk is not None:
         offers.append(_from_disk_offer(from_disk))
+    lacking = ENGINES[smallest.engine].shortage(smallest, context_tokens, search)
     return Infeasibility(
-        needs_bytes=ENGINES[smallest.engine].min_bytes(smallest, context_tokens, search),
-        has_bytes=total_budget_bytes(search.hardware, search.reserve),
+        needs_bytes=lacking.needs_bytes,
+        has_bytes=lacking.has_bytes,
+        where=lacking.where,
         instead="; ".join(offers),
     )
 

@@ -4,7 +4,7 @@ from domain.hardware import Hardware
 from domain.model import ModelShape, ResolvedModel
 from planner.choose.support import EngineChoice, Support
 from planner.llama_cpp.cache_types import accepted_types
-from planner.llama_cpp.limits import max_context_tokens, min_bytes
+from planner.llama_cpp.limits import max_context_tokens, min_bytes, shortage
 from planner.llama_cpp.quality import quality_loss
 from planner.llama_cpp.reasons import describe
 from planner.llama_cpp.search import find_candidates, tune, with_batch_of
@@ -19,6 +19,7 @@ __all__ = [
     "max_context_tokens",
     "min_bytes",
     "quality_loss",
+    "shortage",
     "support",
     "trained_context_tokens",
     "tune",

@@ -5,9 +5,11 @@ from dataclasses import replace
 from domain.model import ResolvedModel
 from planner.choose.candidates import Candidate
 from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext
+from planner.choose.support import Shortage
 from planner.llama_cpp import search as candidates
 from planner.llama_cpp.cache_types import accepted_types, with_cache_type
 from planner.llama_cpp.estimate import memory_layout
+from planner.machine.gpu_budgets import total_budget_bytes
 from planner.model.hparams import read_hparams
 
 
@@ -17,6 +19,12 @@ def min_bytes(model: ResolvedModel, context_tokens: int, search: SearchContext) 
     flags = candidates.base_flags(accepted_types(hparams)[-1], context_tokens, search)
     layout = memory_layout(model.shape, flags, search.hardware, hparams=hparams)
     return sum(row.needed_bytes for row in layout.memory)
+
+
+def shortage(model: ResolvedModel, context_tokens: int, search: SearchContext) -> Shortage:
+    """Of all memories together: layers may lie anywhere."""
+    needs_bytes = min_bytes(model, context_tokens, search)
+    return Shortage(needs_bytes, total_budget_bytes(search.hardware, search.reserve))
 
 
 def max_context_tokens(candidate: Candidate, search: SearchContext, cache_type: str | None = None) -> int:

@@ -4,7 +4,7 @@ from domain.model import ModelShape, ResolvedModel
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.vllm.availability import as_alternative, support
-from planner.vllm.limits import max_context_tokens, min_bytes
+from planner.vllm.limits import max_context_tokens, min_bytes, shortage
 from planner.vllm.model_config import read_config
 from planner.vllm.quality import quality_loss
 from planner.vllm.reasons import describe
@@ -19,6 +19,7 @@ __all__ = [
     "max_context_tokens",
     "min_bytes",
     "quality_loss",
+    "shortage",
     "support",
     "trained_context_tokens",
     "tune",

@@ -11,6 +11,7 @@ from domain.units import GIB, gib
 from planner.vllm import kernels, memory, speed
 from planner.vllm.kv_blocks import KvBlockLayout, kv_block_layout
 from planner.vllm.model_config import Config, LayerKind, read_config
+from planner.vllm.weights.cuts import why_not_shared
 from planner.vllm.weights.quantization import online_quantization
 from planner.vllm.weights.sharding import rank_bytes
 
@@ -91,8 +92,8 @@ def memory_layout(shape: ModelShape, flags: VllmFlags, hardware: Hardware) -> Me
     config = read_config(shape)
     ranks = ranks_of(flags, hardware)
     context_tokens = _checked_context(config, flags)
-    _check_heads(config, flags)
     gpu = hardware.gpus[ranks[0]] if ranks else None
+    _check_ranks(shape, config, flags, divides=gpu is not None and kernels.divides_blocks(gpu, hardware))
     weight_bytes = _rank_weight_bytes(shape, config, flags, gpu)
     batch_tokens, sequences = memory.batch_limits(flags, gpu)
     kv_blocks = kv_block_layout(
@@ -164,16 +165,12 @@ def _checked_context(config: Config, flags: VllmFlags) -> int:
     return requested or config.trained_context_tokens
 
 
-def _check_heads(config: Config, flags: VllmFlags) -> None:
+def _check_ranks(shape: ModelShape, config: Config, flags: VllmFlags, *, divides: bool) -> None:
     ranks = flags.tensor_parallel
     if ranks < 1:
         raise UsageError(f"--tensor-parallel-size {ranks}: at least 1")
-    if config.heads % ranks or not (config.kv_heads % ranks == 0 or ranks % config.kv_heads == 0):
-        raise UsageError(
-            f"{config.heads} attention heads, {config.kv_heads} of keys and values, can't be shared by "
-            f"{ranks} devices",
-            hint="use a number of GPUs that divides the heads",
-        )
+    if why_not := why_not_shared(shape, config, ranks, divides=divides):
+        raise UsageError(why_not, hint="give another --tensor-parallel-size")
 
 
 def _refusals(kv_blocks: KvBlockLayout, kv_bytes: int, context_tokens: int) -> tuple[str, ...]:

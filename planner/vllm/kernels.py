@@ -96,6 +96,28 @@ def is_cpu_build(hardware: Hardware) -> bool:
     return bool(builds) and all(build == ("cpu",) for build in builds)
 
 
+# ``fused_moe/oracle/fp8.py``, refine_fp8_moe_block_shape: in 0.32.0, and in none that were read before it.
+_DIVIDES_BLOCKS = (0, 32)
+_FP8_AMD = ("gfx942", "gfx950", "gfx1200", "gfx1201")  # ``platforms/rocm.py``, supports_fp8
+
+
+def divides_blocks(gpu: Gpu, hardware: Hardware) -> bool:
+    """Whether vLLM is known to divide the blocks of experts in FP8 where ranks cut them: the version that is
+    installed does, and this GPU has FP8, which the only kernels for such blocks need."""
+    versions = [
+        engine.version or ""
+        for engine in hardware.engines
+        if engine.engine == VLLM and engine.problem is None
+    ]
+    numbers = [re.match(r"v?(\d+)\.(\d+)", version) for version in versions]
+    is_new = bool(numbers) and all(
+        match is not None and (int(match[1]), int(match[2])) >= _DIVIDES_BLOCKS for match in numbers
+    )
+    capability = compute_capability(gpu.arch)
+    has_fp8 = capability is not None and capability >= FP8_CACHE_CAPABILITY
+    return is_new and (has_fp8 or (gpu.arch or "").partition(":")[0] in _FP8_AMD)
+
+
 def _nvidia(gpu: Gpu, method: str | None, required: float | None) -> Support:
     """``required``: what the catalogue says of these weights, which overrides their family."""
     capability = compute_capability(gpu.arch)

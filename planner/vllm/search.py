@@ -1,7 +1,7 @@
 """Every ``vllm serve`` candidate of one safetensors model that fits: the fewest ranks first, more for
 speed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil
 
@@ -17,6 +17,7 @@ from planner.vllm.estimate import MemoryLayout, estimate, memory_layout
 from planner.vllm.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config, read_config
 from planner.vllm.quality import quality_loss
+from planner.vllm.weights.cuts import why_not_shared
 from planner.vllm.weights.quantization import served_dtype
 
 CACHE_TYPES: tuple[str, ...] = ("auto", "fp8")
@@ -37,7 +38,7 @@ def find_candidates(
         return _on_cpu(model, context_tokens, search)
     candidates: list[Candidate] = []
     for ranks in rank_groups(config, model, search):
-        for cache_dtype in _cache_dtypes(search.hardware, ranks):
+        for cache_dtype in cache_dtypes(search.hardware, ranks):
             candidate = _candidate(model, ranks, cache_dtype, context_tokens, search)
             if candidate is not None:
                 candidates.append(candidate)
@@ -63,25 +64,43 @@ def _supported_gpus(model: ResolvedModel, hardware: Hardware) -> list[int]:
 
 
 def rank_groups(config: Config, model: ResolvedModel, search: SearchContext) -> Iterator[tuple[int, ...]]:
-    """Identical GPUs, in numbers that divide the heads, the fewest first; of several kinds the fastest
+    """Identical GPUs, in numbers that can share the model, the fewest first; of several kinds the fastest
     first."""
+    for identical in _identical_gpus(model, search):
+        for count in range(1, len(identical) + 1):
+            if not _why_not_shared(config, model, identical[:count], search.hardware):
+                yield tuple(identical[:count])
+
+
+def why_not_more_ranks(config: Config, model: ResolvedModel, search: SearchContext) -> str:
+    """Why not all identical GPUs share the model; empty if they could."""
+    reasons = (
+        _why_not_shared(config, model, identical[:count], search.hardware)
+        for identical in _identical_gpus(model, search)
+        for count in range(2, len(identical) + 1)
+    )
+    return next(filter(None, reasons), "")
+
+
+def _why_not_shared(config: Config, model: ResolvedModel, indices: Sequence[int], hardware: Hardware) -> str:
+    divides = kernels.divides_blocks(hardware.gpus[indices[0]], hardware)
+    return why_not_shared(model.shape, config, len(indices), divides=divides)
+
+
+def _identical_gpus(model: ResolvedModel, search: SearchContext) -> list[list[int]]:
+    """The fastest first."""
     hardware = search.hardware
     by_kind: dict[tuple[str, str | None], list[int]] = {}
     for index in _supported_gpus(model, hardware):
         gpu = hardware.gpus[index]
         if gpu_budget_bytes(gpu, hardware, search.reserve):
             by_kind.setdefault((gpu.name, gpu.arch), []).append(index)
-    fastest_first = sorted(
+    return sorted(
         by_kind.values(), key=lambda indices: -(hardware.gpus[indices[0]].bandwidth_bytes_per_s or 0)
     )
-    for identical in fastest_first:
-        for count in range(1, len(identical) + 1):
-            divides_kv_heads = config.kv_heads % count == 0 or count % config.kv_heads == 0
-            if config.heads % count == 0 and divides_kv_heads:
-                yield tuple(identical[:count])
 
 
-def _cache_dtypes(hardware: Hardware, ranks: tuple[int, ...]) -> tuple[str, ...]:
+def cache_dtypes(hardware: Hardware, ranks: tuple[int, ...]) -> tuple[str, ...]:
     """``fp8`` halves the cache, on a GPU that can multiply it."""
     capability = kernels.compute_capability(hardware.gpus[ranks[0]].arch)
     has_fp8 = capability is not None and capability >= kernels.FP8_CACHE_CAPABILITY
@@ -95,11 +114,7 @@ def _candidate(
     context_tokens: int,
     search: SearchContext,
 ) -> Candidate | None:
-    flags = _base_flags(model, ranks, cache_dtype, context_tokens, search)
-    layout = memory_layout(model.shape, flags, search.hardware)
-    kv_bytes = kv_cache_bytes(layout.kv_blocks, context_tokens, search.parallel)
-    flags = replace(flags, kv_cache_memory_bytes=kv_bytes)
-    layout = memory_layout(model.shape, flags, search.hardware)
+    flags, layout = sized(model, ranks, cache_dtype, context_tokens, search)
     if not search.has_room(layout.memory):
         return None
     flags = replace(flags, gpu_memory_utilization=_memory_utilization(flags, ranks, model, search))
@@ -114,6 +129,21 @@ def _candidate(
         parallel=search.parallel,
         batch_tokens_per_s=_batch_tokens_per_s(model, layout, search),
     )
+
+
+def sized(
+    model: ResolvedModel,
+    ranks: tuple[int, ...],
+    cache_dtype: str,
+    context_tokens: int,
+    search: SearchContext,
+) -> tuple[VllmFlags, MemoryLayout]:
+    """A command line with the cache that the context needs, and what it takes."""
+    flags = _base_flags(model, ranks, cache_dtype, context_tokens, search)
+    layout = memory_layout(model.shape, flags, search.hardware)
+    kv_bytes = kv_cache_bytes(layout.kv_blocks, context_tokens, search.parallel)
+    flags = replace(flags, kv_cache_memory_bytes=kv_bytes)
+    return flags, memory_layout(model.shape, flags, search.hardware)
 
 
 def vllm_flags(candidate: Candidate) -> VllmFlags:
