@@ -132,8 +132,9 @@ def test_a_link_in_place_of_the_weights_shows_it_nothing_of_others(installed: Se
     )
     assert "node-daemon-engine@probe.service ended at once: exit-code" in done.stderr
     box.run("sh", "-c", f"rm {models} && mv {models}.old {models} && systemctl reset-failed")
-    said = box.run("journalctl", "-u", ENGINE.format("probe"), "-b", "-o", "cat", "--no-pager")
-    assert f"{models} does not belong to node-daemon" in said
+    journal = "journalctl", "-u", ENGINE.format("probe"), "-b", "-o", "cat", "--no-pager"
+    why = f"{models} does not belong to node-daemon"
+    wait_until(lambda: why in box.run(*journal), "the journal has taken in what it said")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """GPUs of chosen sizes for a llama-server without any: ggml-rpc-server processes on the loopback.
 
-The engine places layers on them as on cards; only their figures are false, compiled in with gcc.
+The engine places layers on them as on cards; only their figures are false, compiled in with gcc. A dry run
+kills its engine, and a server that answers one that is gone would die of SIGPIPE: the next engine would lack
+its device.
 """
 
 import os
@@ -46,7 +48,11 @@ def _start(stack: ExitStack, shim: Path, size_mib: int, folder: Path, used: Sequ
         command = [str(BIN / "ggml-rpc-server"), "-H", "127.0.0.1", "-p", str(port), "-t", "1"]
         with (folder / f"rpc-{port}.log").open("wb") as log:
             server = subprocess.Popen(
-                command, env={**os.environ, **env}, stdout=log, stderr=subprocess.STDOUT
+                command,
+                env={**os.environ, **env},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                restore_signals=False,  # SIGPIPE stays ignored: see above
             )
         stack.callback(_stop, server)
         if _comes_to_listen(server, port):
