@@ -82,6 +82,9 @@ def test_a_question_starts_a_daemon_and_says_so_once(home: Ctl) -> None:
     assert json.loads(again.stdout)["pid"] == pid
     assert os.getsid(pid) == pid, "a session of its own: no terminal takes it along"
 
+    assert (log.parent / "autostart.lock").exists()
+    assert log.parent.stat().st_mode & 0o007 == 0, "its state is closed to others"
+
 
 def test_a_start_says_that_the_settings_file_is_not_used(home: Ctl, tmp_path: Path) -> None:
     assert home("probe", "--json").returncode == 0
@@ -94,22 +97,6 @@ def test_a_start_says_that_the_settings_file_is_not_used(home: Ctl, tmp_path: Pa
     assert "node-ctl config check" in done.stderr
 
 
-def test_the_state_of_a_daemon_is_closed_to_others(home: Ctl) -> None:
-    home("probe")
-    state = home.home / ".local/state/node-daemon"
-    assert (state / "autostart.lock").exists()
-    assert state.stat().st_mode & 0o007 == 0
-
-
-def test_shutdown_returns_when_the_daemon_is_gone(home: Ctl) -> None:
-    home("probe")
-    pid = json.loads(home("status", "--json").stdout)["pid"]
-    done = home("shutdown")
-    assert (done.returncode, done.stdout) == (0, "node-daemon has stopped\n")
-    assert identity(pid) is None
-    assert home("ps").returncode == 5
-
-
 def test_two_commands_at_once_start_one_daemon(home: Ctl) -> None:
     argv = home.argv("doctor", "--json")
     both = [
@@ -119,12 +106,6 @@ def test_two_commands_at_once_start_one_daemon(home: Ctl) -> None:
     told = [child.communicate(timeout=60) for child in both]
     assert all(json.loads(out) for out, _ in told), told
     assert sum(error.count(b"started node-daemon") for _, error in told) == 1
-
-
-def test_a_relative_state_folder_means_the_commands_working_folder(home: Ctl) -> None:
-    home.env["NODE_DAEMON_STATE_DIR"] = os.path.relpath(home.home / "s", ROOT)
-    assert home("probe").returncode == 0
-    assert json.loads(home("status", "--json").stdout)["state_dir"] == str(home.home / "s")
 
 
 def test_a_daemon_that_can_not_start_is_5_with_the_end_of_its_log(ctl: Ctl, tmp_path: Path) -> None:
@@ -144,10 +125,12 @@ def test_an_installed_service_is_never_doubled(ctl: Ctl) -> None:
     assert daemons_started_by(done) == []
 
 
-def test_a_socket_of_its_own_is_served_beside_a_service(home: Ctl) -> None:
+def test_a_socket_of_its_own_is_served_beside_a_service_in_a_state_folder_named_from_here(home: Ctl) -> None:
     install_unit(home)
     home.env["NODE_DAEMON_SOCKET"] = str(home.home / "own.sock")
+    home.env["NODE_DAEMON_STATE_DIR"] = os.path.relpath(home.home / "s", ROOT)
     assert home("probe").returncode == 0
+    assert json.loads(home("status", "--json").stdout)["state_dir"] == str(home.home / "s")
 
 
 def test_a_killed_daemon_is_started_again(home: Ctl) -> None:
@@ -179,7 +162,10 @@ def session() -> Iterator[Ctl]:
         user("shutdown")
 
 
-def test_a_daemon_whose_socket_a_logout_removed_is_found_by_its_lock_and_listens_again(session: Ctl) -> None:
+def test_a_daemon_is_found_by_its_lock_after_a_logout_and_from_a_shell_without_the_runtime_folder(
+    session: Ctl,
+) -> None:
+    """A logout removes the socket, and it listens again."""
     [pid] = daemons_started_by(session("probe"))
     log = session.home / ".local/state/node-daemon/node-daemon.log"
     runtime, before = session.home / "run", log.stat().st_ino
@@ -192,14 +178,8 @@ def test_a_daemon_whose_socket_a_logout_removed_is_found_by_its_lock_and_listens
     wait_for((runtime / "node-daemon.sock").is_socket)
     assert json.loads(session("status", "--json").stdout)["pid"] == pid
     assert log.stat().st_ino == before, "the log of a living daemon is not moved"
-    assert session("shutdown").returncode == 0
-    assert identity(pid) is None
 
-
-def test_a_shell_without_the_runtime_folder_reaches_the_same_daemon(session: Ctl) -> None:
-    """``su -``, ``sudo -u`` and cron don't set the variable."""
-    [pid] = daemons_started_by(session("probe"))
-    del session.env["XDG_RUNTIME_DIR"]
+    del session.env["XDG_RUNTIME_DIR"]  # su -, sudo -u and cron don't set it
     again = session("probe")
     assert (again.returncode, again.stderr) == (0, "")
     assert json.loads(session("status", "--json").stdout)["pid"] == pid
@@ -207,7 +187,9 @@ def test_a_shell_without_the_runtime_folder_reaches_the_same_daemon(session: Ctl
     assert identity(pid) is None
 
 
-def test_another_socket_for_the_same_state_is_refused_with_where_its_daemon_listens(home: Ctl) -> None:
+def test_another_socket_is_refused_with_where_the_daemon_listens_and_shutdown_returns_when_it_is_gone(
+    home: Ctl,
+) -> None:
     [pid] = daemons_started_by(home("probe"))
     home.env["NODE_DAEMON_SOCKET"] = str(home.home / "other.sock")
     refused = [home("launch", "smollm2-135m"), home("ps")]
@@ -217,6 +199,11 @@ def test_another_socket_for_the_same_state_is_refused_with_where_its_daemon_list
         assert f"(pid {pid}) listens on {home.home}/node-daemon.sock" in done.stderr
         assert "hint: leave out --socket" in done.stderr
         assert daemons_started_by(done) == []
+
+    done = home("shutdown")
+    assert (done.returncode, done.stdout) == (0, "node-daemon has stopped\n")
+    assert identity(pid) is None
+    assert home("ps").returncode == 5
 
 
 def test_a_daemon_that_does_not_listen_is_told_of_by_its_pid(ctl: Ctl) -> None:
