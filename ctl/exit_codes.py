@@ -18,6 +18,7 @@ EXIT_STATUS = {
     "does_not_fit": 4,
     "daemon_gone": 5,
     "engine_failed": 6,
+    "engine_refused": 6,
     "download_failed": 7,
     "disk_full": 7,
 }

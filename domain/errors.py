@@ -9,6 +9,7 @@ NodeError
   DownloadError          download_failed    weights could not be fetched
     DiskFullError        disk_full          refused before or stopped during a download
   EngineError            engine_failed      an engine is missing, failed to start or died
+    EngineRefusedError   engine_refused     an engine has read the header of a model, and can't load it
   UnknownLaunchError     unknown_launch     no launch of that name
   NotPermittedError      not_permitted      someone else may do that, not who asks
   BusyError              busy               another daemon or launch holds what is needed
@@ -20,6 +21,7 @@ Codes are turned into HTTP status (daemon/api) and exit status (ctl) at those tw
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from domain.anonymize import without_secrets
 from domain.text import printable
@@ -124,6 +126,25 @@ class EngineError(NodeError):
     def __init__(self, message: str, *, hint: str = "", cause: str = "", engine_output: str = "") -> None:
         super().__init__(message, hint=hint, engine_output=engine_output)
         self.cause = cause
+
+
+class Refused(StrEnum):
+    """What an engine refuses: the model in any quant, this file of it, or the options that it was given."""
+
+    MODEL = "model"
+    FILE = "file"
+    FLAGS = "flags"
+
+
+class EngineRefusedError(EngineError):
+    """An engine that ran said no: the same build will say it again. One that could not run is an
+    EngineError."""
+
+    code = "engine_refused"
+
+    def __init__(self, message: str, *, refused: Refused, hint: str = "", engine_output: str = "") -> None:
+        super().__init__(message, hint=hint, cause="unsupported_model", engine_output=engine_output)
+        self.refused = refused
 
 
 class UnknownLaunchError(NodeError):

@@ -196,7 +196,8 @@ class Alternative:
 class Plan:
     """The chosen command. ``argv`` and ``env`` are filled by the launcher of ``engine`` from
     ``flags``; a plan for a box that isn't here has the argv its engine would get. ``layers`` of the
-    model are counted as ``-ngl`` counts: the output layer is one."""
+    model are counted as ``-ngl`` counts: the output layer is one. ``engine_path`` is the build that it was
+    made for, where the best one that is installed refuses the model."""
 
     model: str
     engine: str
@@ -214,6 +215,7 @@ class Plan:
     reasons: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     layers: int | None = None
+    engine_path: str | None = None
 
     @property
     def needed_bytes(self) -> int:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +28,17 @@ log = logging.getLogger(__name__)
 OUTPUT_LIMIT_BYTES = 4 * MIB
 PIPE_BYTES = 65536
 NO_NETWORK = Network(())
+
+EXIT_WITHIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a child printed until it was left, and how it had ended by then: ``None`` if it had not."""
+
+    text: str
+    status: int | None
+
 
 _answers: dict[tuple[str, int, int, str], str] = {}
 _answers_lock = threading.Lock()
@@ -101,11 +113,14 @@ def read_until(
     address_space_bytes: int | None = None,
     sandbox: Sandbox | None = None,
     network: Network = NO_NETWORK,
-) -> str:
+) -> Observed:
     """Standard output and error of a child until they are complete, it ends, or a limit is reached; then
     it is killed. Blocks. Raises: EngineError where it can't be started."""
     with _child(argv, env, address_space_bytes, sandbox, network) as child:
-        return _text(_read(child, time.monotonic() + timeout_s, is_complete))
+        text = _text(_read(child, time.monotonic() + timeout_s, is_complete))
+        with suppress(subprocess.TimeoutExpired):  # its output ends a moment before itself
+            child.wait(0.0 if is_complete(text) else min(timeout_s, EXIT_WITHIN_S))
+        return Observed(text, child.returncode)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ STATUS: dict[type[errors.NodeError], int] = {
     errors.DownloadError: 502,
     errors.DiskFullError: 507,
     errors.EngineError: 502,
+    errors.EngineRefusedError: 422,
 }
 
 

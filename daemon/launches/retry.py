@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from domain.errors import BadModelError, NodeError, UnknownModelError, UsageError
+from domain.errors import BadModelError, EngineRefusedError, NodeError, UnknownModelError, UsageError
 
-# Errors that another try does not fix: an unknown name, a file that is no model, contradictory options
-PERMANENT = (UnknownModelError, BadModelError, UsageError)
+# Errors that another try does not fix: an unknown name, a file that is no model or none for an engine here,
+# contradictory options
+PERMANENT = (UnknownModelError, BadModelError, EngineRefusedError, UsageError)
 
 
 @dataclass(frozen=True, slots=True)

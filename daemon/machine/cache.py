@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from domain.errors import EngineError
 from domain.hardware import Hardware
 
 
@@ -13,4 +14,4 @@ class HardwareCache:
     hardware: Hardware | None = None
     began_s: float = 0.0
     low_disks: set[str] = field(default_factory=set)
-    failed_dry_runs: dict[str, tuple[float, str]] = field(default_factory=dict)
+    failed_dry_runs: dict[str, tuple[float, EngineError]] = field(default_factory=dict)

@@ -5,27 +5,46 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from catalog import names
 from catalog.request import ModelRequest
 from daemon.app import App
 from daemon.machine import snapshot
-from daemon.planning import computations
+from daemon.planning import builds, computations
+from daemon.planning.computations import Choice
 from daemon.planning.speed_history import load_calibration
 from daemon.planning.verification import verify_plan, with_reason
 from daemon.resources import ledger
-from domain.errors import DoesNotFitError, EngineError, NodeError
+from domain.errors import (
+    DoesNotFitError,
+    EngineError,
+    EngineRefusedError,
+    NodeError,
+    Refused,
+    UnknownModelError,
+    UsageError,
+)
 from domain.hardware import Hardware
-from domain.model import ResolvedModel
-from domain.plan import VLLM, DeviceMemory, LaunchOptions, Plan
+from domain.model import ResolvedModel, Weights
+from domain.plan import LLAMA_CPP, VLLM, Confidence, DeviceMemory, LaunchOptions, Plan
 from domain.serialization import to_json
 from domain.units import GIB, gib
+from launchers.base import Capabilities
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
 from planner.vllm.availability import may_use_gpus
 
 log = logging.getLogger(__name__)
+MAX_OTHER_QUANTS = 3  # that are tried where an engine refuses one
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPlan:
+    """The engine can't load ``weights``, and why."""
+
+    error: EngineRefusedError
+    weights: Weights
 
 
 async def plan(app: App, model: str, options: LaunchOptions, *, on: Hardware | None = None) -> Plan:
@@ -102,12 +121,15 @@ async def choose_plan(
     calibration: Calibration,
 ) -> Plan:
     """Raises: DoesNotFitError, whose hint names a model that fits instead."""
-    choice = computations.Choice(model, candidates, machine, options, calibration, margins(app))
-    what = f"planning {model}"
+    return await _choose(app, Choice(model, candidates, machine, options, calibration, margins(app)))
+
+
+async def _choose(app: App, choice: Choice) -> Plan:
+    what = f"planning {choice.model}"
     plan = await app.adapters.workers.run(
         what, computations.choose_plan, choice, app.sources, limits=computations.PLANNING
     )
-    return with_notes(plan, candidates)
+    return with_notes(plan, choice.candidates)
 
 
 def with_notes(plan: Plan, candidates: Sequence[ResolvedModel]) -> Plan:
@@ -132,10 +154,49 @@ async def checked_plan(
     options: LaunchOptions,
     calibration: Calibration,
 ) -> Plan:
-    """The plan for this machine with the figures of its engine; chosen again if it does not fit by these.
-    Raises: DoesNotFitError."""
-    estimated = await choose_plan(app, model, candidates, machine, options, calibration)
-    plan = await verify_plan(app, estimated, candidates, machine)
+    """The plan for this machine with the figures of its engine; chosen again if it does not fit by these. If
+    the engine refuses the model: for another build of it that is installed, else with another quant.
+
+    Raises: DoesNotFitError; EngineRefusedError if no build here loads the model."""
+    choice = Choice(model, candidates, machine, options, calibration, margins(app))
+    first = await _fitting_plan(app, choice)
+    if isinstance(first, Plan):
+        return first
+    caps = await asyncio.to_thread(app.adapters.engine, LLAMA_CPP)
+    async for other in builds.others(app, caps):
+        found = await _fitting_plan(
+            app, replace(choice, machine=builds.machine_with(machine, other)), engine_path=other.path
+        )
+        if isinstance(found, Plan) and found.confidence is not Confidence.ESTIMATED:
+            return with_reason(found, builds.chosen_reason(other, caps, first.error))
+    return await _of_another_quant(app, choice, first, caps)
+
+
+async def _of_another_quant(app: App, choice: Choice, first: RefusedPlan, caps: Capabilities) -> Plan:
+    """Where only a file is refused. Raises: EngineRefusedError, that of ``first``, if no other helps."""
+    left, refused, reasons = list(choice.candidates), first, list[str]()
+    for _ in range(MAX_OTHER_QUANTS):
+        left = [candidate for candidate in left if candidate.weights != refused.weights]
+        reasons.append(f"{refused.weights.quant} was passed over: {refused.error.engine_output}")
+        if refused.error.refused is not Refused.FILE or not left:
+            break
+        try:
+            found = await _fitting_plan(app, replace(choice, candidates=left))
+        except (DoesNotFitError, UnknownModelError, UsageError):
+            break
+        if isinstance(found, Plan):
+            return replace(found, reasons=(*found.reasons, *reasons))
+        refused = found
+    quants = tuple(candidate.weights.quant for candidate in left if candidate.engine == LLAMA_CPP)
+    raise builds.with_hint(app, first.error, caps, choice.model, quants)
+
+
+async def _fitting_plan(app: App, choice: Choice, *, engine_path: str | None = None) -> Plan | RefusedPlan:
+    estimated = replace(await _choose(app, choice), engine_path=engine_path)
+    try:
+        plan = await verify_plan(app, estimated, choice.candidates, choice.machine)
+    except EngineRefusedError as error:
+        return RefusedPlan(error, estimated.weights)
     if plan.fits or not estimated.fits:
         return plan
     more = {
@@ -143,12 +204,16 @@ async def checked_plan(
         for old, new in zip(estimated.memory, plan.memory, strict=True)
         if new.needed_bytes > old.needed_bytes
     }
-    reduced = ledger.without(machine, more)
-    smaller = await choose_plan(app, model, candidates, reduced, options, calibration)
-    again = await verify_plan(app, with_free_memory_of(smaller, reduced, machine), candidates, machine)
+    reduced = ledger.without(choice.machine, more)
+    smaller = replace(await _choose(app, replace(choice, machine=reduced)), engine_path=engine_path)
+    smaller = with_free_memory_of(smaller, reduced, choice.machine)
+    try:
+        again = await verify_plan(app, smaller, choice.candidates, choice.machine)
+    except EngineRefusedError as error:
+        return RefusedPlan(error, smaller.weights)
     if not again.fits:
         has_bytes = sum(row.free_bytes or 0 for row in again.memory)
-        raise DoesNotFitError(model, needs_bytes=again.needed_bytes, has_bytes=has_bytes)
+        raise DoesNotFitError(choice.model, needs_bytes=again.needed_bytes, has_bytes=has_bytes)
     excess = ", ".join(f"{gib(count_bytes)} more on {device}" for device, count_bytes in more.items())
     return with_reason(
         again, f"planned again: by the engine's figures the first plan needs {excess} than estimated"
@@ -177,7 +242,7 @@ def with_command(app: App, plan: Plan, *, is_here: bool = False) -> Plan:
     caps = launcher.assume()
     if is_here:
         try:
-            caps = app.adapters.engine(plan.engine)
+            caps = builds.engine_of(app, plan)
         except EngineError as error:  # a plan needs no installed engine
             plan = with_reason(plan, f"{error}: {error.hint}")
     command = launcher.command(plan, caps=caps, port=app.settings.port_first, name=plan.model)

@@ -5,6 +5,7 @@ leaves the figures of a plan alone and adds the reason to it.
 """
 
 import asyncio
+import copy
 import logging
 import shutil
 import tempfile
@@ -15,9 +16,10 @@ from pathlib import Path
 
 from daemon.app import App
 from daemon.planning import reconcile
+from daemon.planning.builds import engine_of
 from daemon.planning.computations import PLANNING, estimate_memory
 from daemon.planning.reconcile import CheckedFlags, Differences, PlanHistory
-from domain.errors import BadModelError, DownloadError, EngineError, UsageError
+from domain.errors import BadModelError, DownloadError, EngineError, EngineRefusedError, UsageError
 from domain.hardware import Hardware
 from domain.model import ModelShape, ResolvedModel, Weights
 from domain.plan import Confidence, LlamaFlags, Plan
@@ -45,16 +47,17 @@ class DryRun:
     @property
     def key(self) -> str:
         files = ",".join(file.name for file in self.weights.files)
-        return f"{self.caps.path} {self.weights.repo} {files} {reconcile.digest(self.flags)}"
+        build = f"{self.caps.path} {self.caps.version}"
+        return f"{build} {self.weights.repo} {files} {reconcile.digest(self.flags)}"
 
 
 async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel], machine: Hardware) -> Plan:
     """``plan`` with the memory that its engine reports for this command line, by a dry run or, if it ran
-    before, as measured then. Never fails."""
+    before, as measured then. Raises: EngineRefusedError if the engine can't load the model."""
     if not isinstance(plan.flags, LlamaFlags):
         return plan
     try:
-        caps = await asyncio.to_thread(app.adapters.engine, plan.engine)
+        caps = await asyncio.to_thread(engine_of, app, plan)
     except EngineError as error:
         return with_reason(plan, f"not checked by the engine: {error}")
     key, flags = reconcile.history_key(plan, caps, machine), reconcile.digest(plan.flags)
@@ -65,6 +68,8 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
             dry_run = DryRun(plan.weights, _of_model_alone(plan.flags), candidates, caps, machine)
             try:
                 differences = await run_dry(app, dry_run)
+            except EngineRefusedError:
+                raise
             except (EngineError, DownloadError, BadModelError, UsageError) as error:
                 log.info("plan not checked: model=%s why=%s", plan.model, error)
                 return unchecked(plan, history.nearest(plan.flags), machine, str(error))
@@ -123,20 +128,21 @@ async def read_back(app: App, plan: Plan, caps: Capabilities, process: EnginePro
 
 async def run_dry(app: App, dry_run: DryRun) -> Differences:
     """A failure is repeated for RETRY_S without another run, so that not every plan waits for a build
-    that hangs. Raises: EngineError, DownloadError, BadModelError, UsageError."""
+    that hangs. Raises: EngineError, EngineRefusedError, DownloadError, BadModelError, UsageError."""
     exact = (model for model in dry_run.candidates if _is_exact(model, dry_run.weights))
     shape = next((model.shape for model in exact), None)
     if shape is None:
         raise DownloadError("the file's header can't be read yet")
     if app.settings.offline and dry_run.weights.location is None:
         raise DownloadError("the header is not on this disk, and offline is set")
-    failed_s, why = app.hardware_cache.failed_dry_runs.get(dry_run.key, (0.0, ""))
-    if why and time.monotonic() - failed_s < RETRY_S:
-        raise EngineError(why)
+    failed_s, failure = app.hardware_cache.failed_dry_runs.get(dry_run.key, (0.0, None))
+    if failure is not None and time.monotonic() - failed_s < RETRY_S:
+        raise copy.copy(failure)
     try:
         return await _compared(app, await _reported(app, dry_run), shape, dry_run)
     except (EngineError, DownloadError, BadModelError, UsageError) as error:
-        app.hardware_cache.failed_dry_runs[dry_run.key] = (time.monotonic(), str(error))
+        failure = error if isinstance(error, EngineRefusedError) else EngineError(str(error))
+        app.hardware_cache.failed_dry_runs[dry_run.key] = (time.monotonic(), failure)
         raise
 
 

@@ -11,15 +11,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import Signals
 
 from domain.errors import EngineError, NodeError
 from domain.plan import LlamaFlags
 from domain.units import GIB, MIB
 from launchers import query
 from launchers.base import Capabilities
+from launchers.failures import last_error_line
 from launchers.llama_cpp.argv import VERBOSITY, arguments, rpc_ports
 from launchers.llama_cpp.failures import Buffer, parse_buffers
 from launchers.llama_cpp.help import parse_help
+from launchers.llama_cpp.refusals import GAVE_UP, find_refusal, gave_up
 from launchers.sandbox.policy import Network, Sandbox
 
 TIMEOUT_S = 10.0
@@ -74,28 +77,44 @@ def run(
     llama-fit-params beside it where llama-server itself does not print it. The folder of ``replica`` is for
     this run alone: the engine's own files are made there. Blocks.
 
-    Raises: EngineError where neither does."""
+    Raises: EngineRefusedError where the build says that it can't load the model; EngineError where it does
+    not say anything."""
     deadline_s = time.monotonic() + timeout_s
     own = sandbox and replace(sandbox, scratch=replica.parent / SCRATCH)
     commands = (build_command(flags, caps, replica), _fit_params_command(flags, caps, replica))
     attempts = [argv for argv in commands if argv is not None]
     drafts = any(spec_type.startswith("draft") for spec_type in flags.speculative)
+    ended: list[str] = []
     for argv in attempts:
-        output = query.read_until(
+        observed = query.read_until(
             argv,
-            lambda text: is_complete(text, tables=1 + drafts),
+            lambda text: is_complete(text, tables=1 + drafts) or gave_up(text),
             timeout_s=max(0.0, deadline_s - time.monotonic()),
             env=caps.env,
             address_space_bytes=_address_space_bytes(caps),
             sandbox=own,
             network=Network(bind=(0,), connect=rpc_ports(flags)),
         )
-        devices = parse_breakdown(output, with_head=drafts) or parse_fit_print(output)
+        devices = parse_breakdown(observed.text, with_head=drafts) or parse_fit_print(observed.text)
         if devices:
             return DryRunReport(Path(argv[0]).name, devices)
+        if refusal := find_refusal(observed.text):
+            raise refusal
+        ended.append(_how_ended(observed, timeout_s))
     if not attempts:
         raise EngineError(f"{caps.path} has no --fit to report its memory with", cause="no_answer")
-    raise EngineError(f"{attempts[0][0]} printed no memory table within {timeout_s:g} s", cause="no_answer")
+    raise EngineError(f"{attempts[0][0]} {ended[0]}", cause="no_answer")
+
+
+def _how_ended(observed: query.Observed, timeout_s: float) -> str:
+    """Of a build that neither reports its memory nor refuses the model."""
+    if gave_up(observed.text):
+        return f"could not try the model: {last_error_line(observed.text.partition(GAVE_UP)[0])}"
+    if observed.status is None:
+        return f"printed no memory table within {timeout_s:g} s"
+    if observed.status < 0:
+        return f"was killed by {Signals(-observed.status).name} before it printed its memory table"
+    return f"exited {observed.status} and printed no memory table"
 
 
 def build_command(flags: LlamaFlags, caps: Capabilities, replica: Path) -> tuple[str, ...] | None:

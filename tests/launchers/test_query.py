@@ -63,7 +63,7 @@ def test_once_complete_it_is_killed_with_all_that_it_started(tmp_path: Path) -> 
         f"subprocess.Popen(['sleep', '600'], pass_fds=[held]); print('complete', flush=True); time.sleep(600)"
     )
     output = query.read_until(python(program), lambda output: "complete" in output, timeout_s=60)
-    assert output.strip() == "complete"
+    assert (output.text.strip(), output.status) == ("complete", None)
     poll = select.poll()
     poll.register(reader, 0)
     try:
@@ -72,9 +72,15 @@ def test_once_complete_it_is_killed_with_all_that_it_started(tmp_path: Path) -> 
         os.close(reader)
 
 
+@pytest.mark.parametrize(("end", "status"), [("exit(3)", 3), ("os.kill(os.getpid(), 11)", -11)])
+def test_how_a_child_ended_that_never_was_complete_is_told(end: str, status: int) -> None:
+    output = query.read_until(python(f"import os; print('x', flush=True); {end}"), never, timeout_s=60)
+    assert output == query.Observed("x\n", status)
+
+
 def test_output_without_end_is_cut_off() -> None:
     output = query.read_until(python("while True: print('x' * 1000)"), never, timeout_s=600)
-    assert 4 * MIB <= len(output) <= 5 * MIB
+    assert 4 * MIB <= len(output.text) <= 5 * MIB
 
 
 def test_address_space_and_core_files_are_limited() -> None:
@@ -89,7 +95,7 @@ def test_address_space_and_core_files_are_limited() -> None:
     output = query.read_until(
         python(program), lambda output: wanted in output, timeout_s=60, address_space_bytes=4 * GIB
     )
-    assert output.splitlines()[-1] == wanted
+    assert output.text.splitlines()[-1] == wanted
 
 
 def test_library_folders_go_in_front_of_those_already_there(monkeypatch: pytest.MonkeyPatch) -> None:

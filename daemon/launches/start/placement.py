@@ -7,6 +7,7 @@ from pathlib import Path
 from daemon.app import App
 from daemon.launches.launch import Launch
 from daemon.machine import snapshot
+from daemon.planning.builds import engine_of
 from daemon.planning.plan import cached_hardware, checked_plan, fingerprint, resolve_models
 from daemon.planning.speed_history import load_calibration, with_speed
 from daemon.resources import ledger
@@ -67,7 +68,7 @@ async def _planned(
     launch.say(Step.PLAN, "planning")
     calibration = await load_calibration(app, available.machine)
     plan = await checked_plan(app, launch.request.model, models, available.machine, options, calibration)
-    caps = await asyncio.to_thread(app.adapters.engine, plan.engine)
+    caps = await asyncio.to_thread(engine_of, app, plan)
     command = app.adapters.launchers[plan.engine].command(
         plan, caps=caps, port=app.settings.port_first, name=launch.name
     )
@@ -90,7 +91,7 @@ async def _reused(app: App, launch: Launch) -> tuple[AvailableHardware | None, P
         return None, None
     launch.say(Step.PROBE, "reading hardware and free memory")
     available = await _available_hardware(app, launch)
-    caps = await asyncio.to_thread(app.adapters.engine, plan.engine)
+    caps = await asyncio.to_thread(engine_of, app, plan)
     current_fingerprint = fingerprint(
         available.machine, plan.engine, caps.version, caps.path, launch.request.options
     )

@@ -12,7 +12,7 @@ from domain.errors import NodeError
 from domain.plan import DeviceMemory
 from launchers import readiness
 from launchers.command import Command, Exit
-from launchers.llama_cpp import build, capabilities, dry_run, help  # noqa: A004
+from launchers.llama_cpp import build, capabilities, dry_run, help, refusals  # noqa: A004
 from launchers.llama_cpp import failures as llama_cpp
 from launchers.vllm import capabilities as vllm_capabilities
 from launchers.vllm import failures as vllm
@@ -81,6 +81,7 @@ def _read_output(text: str) -> None:
     str(vllm.diagnose(text, ended))
     llama_cpp.match_failure(llama_cpp.DEGRADATIONS, text)
     dry_run.is_complete(text)
+    refusals.find_refusal(text)
     for usage in (
         *dry_run.parse_breakdown(text),
         *dry_run.parse_fit_print(text),
