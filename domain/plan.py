@@ -114,6 +114,9 @@ class VllmFlags:
     tool_call_parser: str | None = None
     auto_tool_choice: bool = False
     reasoning_parser: str | None = None
+    config_format: str | None = None
+    load_format: str | None = None
+    tokenizer_mode: str | None = None
     extra: tuple[str, ...] = ()
 
 

@@ -28,7 +28,7 @@ def read_folder(folder: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
             raise pieces.cut_error(str(folder), cut)
         raise BadModelError(
             f"{folder} holds no model",
-            hint="a .gguf file, or config.json with .safetensors files, is expected",
+            hint="a .gguf file is expected, or .safetensors with config.json or Mistral's params.json",
         )
     return _with_quants_of_headers(models)
 

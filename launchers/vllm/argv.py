@@ -48,6 +48,9 @@ def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
         ("--tensor-parallel-size", flags.tensor_parallel),
         ("--quantization", flags.quantization),
         ("--max-num-seqs", flags.max_num_seqs),
+        ("--config-format", flags.config_format),
+        ("--load-format", flags.load_format),
+        ("--tokenizer-mode", flags.tokenizer_mode),
         ("--device-ids", ",".join(str(index) for index in flags.device_ids) or None),
         *_chat(flags, caps),
     )

@@ -29,6 +29,9 @@ FIELDS = {
     "--device-ids": "device_ids",
     "--tool-call-parser": "tool_call_parser",
     "--reasoning-parser": "reasoning_parser",
+    "--config-format": "config_format",
+    "--load-format": "load_format",
+    "--tokenizer-mode": "tokenizer_mode",
 }
 # vLLM's human-readable integers: lower-case units are powers of 1000, upper-case ones of 1024.
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -39,7 +42,10 @@ SWITCHES = {
     "--enable-auto-tool-choice": ("auto_tool_choice", True),
     "--no-enable-auto-tool-choice": ("auto_tool_choice", False),
 }
-TEXT_FIELDS = frozenset({"dtype", "quantization", "kv_cache_dtype", "tool_call_parser", "reasoning_parser"})
+TEXT_FIELDS = frozenset(
+    {"dtype", "quantization", "kv_cache_dtype", "tool_call_parser", "reasoning_parser"}
+    | {"config_format", "load_format", "tokenizer_mode"}
+)
 
 
 @cache

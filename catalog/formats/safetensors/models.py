@@ -46,7 +46,7 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
 
 
 def _read_shape(tree: FileTree, names: tuple[str, ...], chosen: tuple[str, ...]) -> ModelShape:
-    files = (shards.CONFIG, *chosen)
+    files = (shards.config_name(names, chosen), *chosen)
     shape = tree.cached_shape(files)
     if shape is None:
         shape = reader.read_folder(chosen, tree.open, siblings=names, threads=MAX_CONCURRENT_READS)

@@ -12,8 +12,9 @@ from typing import Any
 
 from catalog.formats.byte_source import ByteSource
 from catalog.formats.header_limits import MAX_NAME_CHARS, MAX_TENSORS, check_shape, check_tensor
+from catalog.formats.safetensors import mistral
 from catalog.formats.safetensors.json_reader import MAX_JSON_BYTES, TensorEntry, parse_object, parse_table
-from catalog.formats.safetensors.shards import CONFIG, INDEX
+from catalog.formats.safetensors.shards import CONFIG, INDEX, PARAMS, config_name
 from domain.errors import BadModelError
 from domain.model import MetadataValue, ModelShape, Scalar, Tensor
 
@@ -43,9 +44,12 @@ Opener = Callable[[str], ByteSource]
 def read_folder(
     names: tuple[str, ...], open_source: Opener, *, siblings: Collection[str] = (), threads: int = 1
 ) -> ModelShape:
-    """The shape of a model from its config.json and its safetensors ``names``. ``siblings`` may be files with
-    its quantization_config. Raises: BadModelError."""
-    config = parse_object(_read_all(open_source, CONFIG), CONFIG)
+    """The shape of a model from its config.json, or params.json, and its safetensors ``names``. ``siblings``
+    may be files with its quantization_config. Raises: BadModelError."""
+    described_by = config_name(siblings, names)
+    config = parse_object(_read_all(open_source, described_by), described_by)
+    if described_by == PARAMS:
+        config = mistral.config_of(config)
     architecture = config.get("model_type")
     if not isinstance(architecture, str):
         raise BadModelError(f"{CONFIG} names no model_type")
@@ -68,6 +72,8 @@ def read_folder(
     if not tensors:
         raise BadModelError(f"{', '.join(names[:3])}: no file of the model has a tensor")
     metadata: dict[str, MetadataValue] = {"general.architecture": architecture}
+    if described_by == PARAMS:
+        metadata[mistral.FORMAT_KEY] = mistral.FORMAT
     _flatten(config, architecture, metadata)
     shape = ModelShape(architecture, tuple(tensors.values()), file_bytes, metadata)
     check_shape(CONFIG, shape)

@@ -11,20 +11,22 @@ CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 MAX_SHARDS = 4096
 SUFFIXES = (".json", ".txt", ".model", ".jinja", ".tiktoken")
+PARAMS = "params.json"  # of Mistral's own format, with files that are named consolidated
 _SHARD = re.compile(r"^(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.safetensors$")
 # Copies: in the publisher's own format, or in another precision (transformers' "variant", before the suffix).
 _COPY = re.compile(r"^consolidated[.-]|\.(fp16|fp32|bf16|int8|ema|non_ema)([.-]|$)", re.IGNORECASE)
 
 
 def shards_of(names: Iterable[str], read_index: Callable[[], Iterable[str]]) -> tuple[str, ...]:
-    """The safetensors files in the top folder, if it has a config.json: in order, each tensor in one of them.
+    """The safetensors files in the top folder, if it has a config.json, or those of Mistral's own format: in
+    order, each tensor in one of them.
 
     ``read_index`` returns the file names in the index; it is called only if names leave it open.
     Raises: BadModelError if a shard is missing."""
     top = {name for name in names if "/" not in name}
-    if CONFIG not in top:
-        return ()
     present = {name for name in top if name.endswith(".safetensors")}
+    if CONFIG not in top:
+        present = {name for name in present if _is_consolidated(name)} if PARAMS in top else set()
     originals = {name for name in present if not _COPY.search(name)} or present
     if len({_stem(name) for name in originals}) > 1 and INDEX in top:
         indexed = {_checked_name(name) for name in read_index()}
@@ -34,6 +36,15 @@ def shards_of(names: Iterable[str], read_index: Callable[[], Iterable[str]]) -> 
     if missing := _missing_shards(originals):
         raise _incomplete(missing)
     return tuple(sorted(originals))
+
+
+def config_name(names: Iterable[str], chosen: Iterable[str]) -> str:
+    """The file that describes the ``chosen`` shards: params.json for those in Mistral's own format."""
+    return PARAMS if PARAMS in names and all(map(_is_consolidated, chosen)) else CONFIG
+
+
+def _is_consolidated(name: str) -> bool:
+    return name.startswith(("consolidated.", "consolidated-")) and name.endswith(".safetensors")
 
 
 def size_bytes(files: Iterable[WeightFile]) -> int:

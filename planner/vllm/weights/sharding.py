@@ -41,8 +41,8 @@ _SHARDING: tuple[tuple[re.Pattern[str], Sharding], ...] = tuple(
             r"\.(gate|router|shared_expert_gate|block_sparse_moe\.gate)\.(weight|bias|layer)",
             Sharding.REPLICATED,
         ),
-        (r"\.(q_a_proj|kv_a_proj_with_mqa|kv_a_proj)\.", Sharding.REPLICATED),
-        (r"\.(k_proj|v_proj)\.", Sharding.KV_HEADS),
+        (r"\.(q_a_proj|kv_a_proj_with_mqa|kv_a_proj|wq_a|wkv_a_with_mqa)\.", Sharding.REPLICATED),
+        (r"\.(k_proj|v_proj|wk|wv)\.", Sharding.KV_HEADS),
         (r"\.(o_proj|down_proj|out_proj|wo|w2|dense|c_proj|dense_4h_to_h)\.", Sharding.ROW_PARALLEL),
     )
 )

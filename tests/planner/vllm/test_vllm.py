@@ -264,6 +264,15 @@ def test_what_the_catalogue_says_of_chats_reaches_the_flags() -> None:
     assert (plain.tool_call_parser, plain.auto_tool_choice, plain.reasoning_parser) == (None, False, None)
 
 
+def test_mistral_s_own_format_is_named_for_vllm() -> None:
+    plain = folder(SMOL, 269 * MIB)
+    metadata = {**plain.shape.metadata, "general.config_format": "mistral"}
+    for machine in (build.SMALL_CPU, build.hardware(card())):
+        own = planned(replace(plain, shape=replace(plain.shape, metadata=metadata)), machine)[1]
+        assert (own.config_format, own.load_format, own.tokenizer_mode) == ("mistral",) * 3
+        assert planned(plain, machine)[1].config_format is None
+
+
 @pytest.mark.parametrize(("quant", "runs"), [("awq", True), ("fp8", True), ("mxfp4", True), ("nvfp4", False)])
 def test_a_cpu_has_kernels_for_some_weights(quant: str, runs: bool) -> None:
     model = folder(SMOL, 269 * MIB, quant, method=quant if runs else None)
