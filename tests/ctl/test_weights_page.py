@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.rigs import pull_page
 
 # How far a pull is when it is looked at, and what this disk has left, are no promise
@@ -13,6 +15,7 @@ def settled(page: str) -> str:
     return FREE.sub("freed, and so much free", LINE.sub("download  so far\n", page))
 
 
+@pytest.mark.slow  # real daemons and downloads
 def test_the_page_shows_what_is_said() -> None:
     page, now = pull_page.PAGE.read_text(), pull_page.text()
     assert settled(page) == settled(now), "write it anew: python -m tests.rigs.pull_page"

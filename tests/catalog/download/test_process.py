@@ -64,6 +64,7 @@ def writes(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", program))
 
 
+@pytest.mark.slow
 async def test_ten_kills_at_random_moments_and_the_digest_is_right(
     tmp_path: Path, hub: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:

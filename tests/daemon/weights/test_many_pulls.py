@@ -59,6 +59,7 @@ async def serves_all_the_same(api: Api, model: Path, name: str) -> None:
     assert (await api.http.get("/v1/models")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_forty_that_wait_for_their_hours_leave_everything_else_working(
     daemon: Running, hub: Hub, smollm2: Path
 ) -> None:

@@ -86,6 +86,7 @@ async def test_an_engine_that_still_loads_can_be_stopped(process: EngineProcess)
     assert not process.alive
 
 
+@pytest.mark.slow
 async def test_threads_are_tried_with_the_real_engine(
     engine: Capabilities, smollm2: Path, port: int, tmp_path: Path
 ) -> None:
