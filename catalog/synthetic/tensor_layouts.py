@@ -7,11 +7,11 @@ against the parameter counts and file sizes that engines print.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from catalog.synthetic import gemma4
+from catalog.synthetic.gemma4 import Row
 from domain.errors import BadModelError
 from domain.header import HeaderReader
 from domain.model import MetadataValue, ModelShape
-
-Row = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,9 @@ class Family:
     ``qk_norm`` is ``head`` (one norm for all heads) or ``all`` (over all heads together);
     ``ffn_norm`` the name of the norm before the feed-forward part; ``merges`` whether the vocabulary
     comes with a list of merges; ``query_gate`` whether the query carries a gate for the output;
-    ``one_part`` whether a block is either a mixer or a feed-forward."""
+    ``one_part`` whether a block is either a mixer or a feed-forward; ``norm_before`` whether a part has a
+    norm before it; ``split_gates`` whether the two gates of a delta net are tensors of their own;
+    ``short_convolutions`` whether blocks without attention have those of LFM2."""
 
     qkv_bias: bool = False
     out_bias: bool = False
@@ -37,6 +39,9 @@ class Family:
     merges: bool = True
     query_gate: bool = False
     one_part: bool = False
+    norm_before: bool = True
+    split_gates: bool = False
+    short_convolutions: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -45,16 +50,31 @@ FAMILIES: dict[str, Family] = {
     "qwen2": Family(qkv_bias=True),
     "qwen3": Family(qk_norm="head"),
     "qwen3moe": Family(qk_norm="head"),
+    "qwen3vl": Family(qk_norm="head"),
+    "qwen3vlmoe": Family(qk_norm="head"),
+    "qwen35": Family(qk_norm="head", query_gate=True, split_gates=True, ffn_norm="post_attention_norm"),
+    "qwen35moe": Family(
+        qk_norm="head", shared_gate=True, query_gate=True, split_gates=True, ffn_norm="post_attention_norm"
+    ),
     "qwen3next": Family(qk_norm="head", shared_gate=True, query_gate=True, ffn_norm="post_attention_norm"),
     "gpt-oss": Family(
         qkv_bias=True, out_bias=True, sinks=True, expert_bias=True, ffn_norm="post_attention_norm"
     ),
     "gemma3": Family(qk_norm="head", sandwich_norms=True, merges=False),
+    "gemma4": Family(qk_norm="head", sandwich_norms=True),
+    "mistral3": Family(),
+    "granite": Family(),
+    "smollm3": Family(),
+    "seed_oss": Family(qkv_bias=True, ffn_norm="post_attention_norm"),
+    "olmo2": Family(qk_norm="all", sandwich_norms=True, norm_before=False),
+    "lfm2": Family(qk_norm="head", short_convolutions=True),
+    "lfm2moe": Family(qk_norm="head", short_convolutions=True, balance_bias=True),
     "deepseek2": Family(balance_bias=True),
     "glm4moe": Family(qkv_bias=True, balance_bias=True, ffn_norm="post_attention_norm"),
     "minimax-m2": Family(qk_norm="all", balance_bias=True),
     "phi3": Family(fused=True),
     "granitehybrid": Family(),
+    "nemotron_h": Family(gated=False, one_part=True),
     "nemotron_h_moe": Family(gated=False, balance_bias=True, one_part=True),
 }
 
@@ -76,7 +96,7 @@ class _Layout:
         self.experts = self.header.count("expert_count", 0)
 
     def is_recurrent(self, block: int) -> bool:
-        if self.header.shape.get("ssm.conv_kernel") is None:
+        if self.header.shape.get("ssm.conv_kernel") is None and not self.family.short_convolutions:
             return False
         interval = self.header.count("full_attention_interval", 0)
         if interval:
@@ -97,33 +117,34 @@ def rows(architecture: str, facts: Mapping[str, MetadataValue]) -> Iterator[Row]
     layout = _Layout(facts_reader(architecture, facts))
     vocabulary = layout.header.count("vocab_size")
     yield "token_embd.weight", (layout.width, vocabulary)
-    yield "output_norm.weight", (layout.width,)
+    last_norm = "token_embd_norm" if layout.family.short_convolutions else "output_norm"
+    yield f"{last_norm}.weight", (layout.width,)
     if not layout.header.flag("tied_embeddings"):
         yield "output.weight", (layout.width, vocabulary)
     if layout.header.flag("rope_freqs"):
         yield "rope_freqs.weight", (layout.header.count("rope.dimension_count", layout.key_dim) // 2,)
+    if architecture == "gemma4":
+        yield from gemma4.tables(layout.header, layout.width, layout.blocks)
     for block in range(layout.blocks):
         for name, dims in _block(layout, block):
             yield f"blk.{block}.{name}", dims
 
 
 def _block(layout: _Layout, block: int) -> Iterator[Row]:
-    yield "attn_norm.weight", (layout.width,)
+    if layout.header.shape.architecture == "gemma4":
+        yield from gemma4.block(layout.header, layout.width, block)
+        return
+    if layout.family.norm_before:
+        yield "attn_norm.weight", (layout.width,)
     if layout.family.one_part:
         yield from _single_part(layout, block)
         return
-    if not layout.is_recurrent(block):
-        yield from (
-            _mla(layout) if layout.header.count("attention.kv_lora_rank", 0) else _attention(layout, block)
-        )
-    elif layout.header.count("full_attention_interval", 0):
-        yield from _delta_net(layout)
-    else:
-        yield from _mamba2(layout)
+    yield from _mixer(layout, block)
     if layout.family.sandwich_norms:
         yield "post_attention_norm.weight", (layout.width,)
         yield "post_ffw_norm.weight", (layout.width,)
-    yield f"{layout.family.ffn_norm}.weight", (layout.width,)
+    if layout.family.norm_before:
+        yield f"{layout.family.ffn_norm}.weight", (layout.width,)
     if layout.experts and block >= layout.header.count("leading_dense_block_count", 0):
         yield from _experts(layout)
     else:
@@ -132,11 +153,22 @@ def _block(layout: _Layout, block: int) -> Iterator[Row]:
         yield from _next_token(layout)
 
 
+def _mixer(layout: _Layout, block: int) -> Iterator[Row]:
+    if not layout.is_recurrent(block):
+        has_mla = layout.header.count("attention.kv_lora_rank", 0)
+        return _mla(layout) if has_mla else _attention(layout, block)
+    if layout.family.short_convolutions:
+        return _short_convolution(layout)
+    if layout.header.count("full_attention_interval", 0):
+        return _delta_net(layout)
+    return _mamba2(layout)
+
+
 def _single_part(layout: _Layout, block: int) -> Iterator[Row]:
     if layout.header.at_layer("attention.head_count_kv", block):
         yield from _attention(layout, block)
-    elif layout.header.at_layer("feed_forward_length", block):
-        yield from _experts(layout)
+    elif length := layout.header.at_layer("feed_forward_length", block):
+        yield from _experts(layout) if layout.experts else _feed_forward(layout, "", length)
     else:
         yield from _mamba2(layout)
 
@@ -191,9 +223,19 @@ def _delta_net(layout: _Layout) -> Iterator[Row]:
     yield "ssm_conv1d.weight", (layout.header.count("ssm.conv_kernel"), 2 * keys + values)
     yield "ssm_dt.bias", (heads,)
     yield "ssm_a", (heads,)
-    yield "ssm_ba.weight", (layout.width, 2 * heads)
+    if layout.family.split_gates:
+        yield "ssm_alpha.weight", (layout.width, heads)
+        yield "ssm_beta.weight", (layout.width, heads)
+    else:
+        yield "ssm_ba.weight", (layout.width, 2 * heads)
     yield "ssm_norm.weight", (state,)
     yield "ssm_out.weight", (values, layout.width)
+
+
+def _short_convolution(layout: _Layout) -> Iterator[Row]:
+    yield "shortconv.conv.weight", (layout.header.count("shortconv.l_cache"), layout.width)
+    yield "shortconv.in_proj.weight", (layout.width, 3 * layout.width)
+    yield "shortconv.out_proj.weight", (layout.width, layout.width)
 
 
 def _mamba2(layout: _Layout) -> Iterator[Row]:

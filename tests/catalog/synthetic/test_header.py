@@ -17,6 +17,7 @@ from catalog.synthetic.tensor_layouts import rows
 from config.data import catalogue
 from domain.catalogue_types import KnownModel, KnownQuant
 from domain.errors import BadModelError
+from tests.planner.build import published
 from tests.rigs.replica import shape_from_facts, write_replica
 
 RECORDED = json.loads((Path(__file__).parents[1] / "recorded.json").read_text())["models"]
@@ -112,3 +113,37 @@ def test_a_model_without_facts_says_what_is_missing() -> None:
         shape_of(
             KnownModel("mystery", "?", "mamba9000", shape={"block_count": 1}), KnownQuant("o/r", "Q8_0", 1)
         )
+
+
+# A model of each family as the engine's own loader asks for its tensors (tests/captures).
+OF_FAMILIES = [
+    "qwen3.5-27b",
+    "qwen3.5-4b",
+    "qwen3.5-35b-a3b",
+    "gemma-4-31b",
+    "gemma-4-26b-a4b",
+    "gemma-4-e4b",
+    "ministral-3-8b",
+    "granite-3.3-8b",
+    "nemotron-nano-9b-v2",
+    "seed-oss-36b",
+    "olmo-2-7b",
+    "smollm3-3b",
+    "qwen3-vl-8b",
+    "lfm2-1.2b",
+    "lfm2-8b-a1b",
+]
+
+
+@pytest.mark.parametrize("name", OF_FAMILIES)
+def test_a_family_has_the_tensors_that_the_engine_asks_for(name: str) -> None:
+    shape = published(name)
+    names = {tensor.name for tensor in shape.tensors}
+    prefix = f"{shape.architecture}."
+    facts = {
+        key.removeprefix(prefix): value for key, value in shape.metadata.items() if key.startswith(prefix)
+    }
+    facts["tied_embeddings"] = "output.weight" not in names
+    facts["rope_freqs"] = "rope_freqs.weight" in names
+    built = set(rows(shape.architecture, facts))
+    assert built == {(tensor.name, tensor.shape) for tensor in shape.tensors}
