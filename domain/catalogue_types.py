@@ -27,12 +27,12 @@ class KnownGpu:
 
 @dataclass(frozen=True, slots=True)
 class KnownQuant:
-    """One published quant of a model. ``size_bytes`` is that of all its files. Without ``file`` the
+    """One published quant of a model. ``size_bytes`` is that of all its files, exactly. Without ``file`` the
     repository has to be listed to find them."""
 
     repo: str
     quant: str
-    size_bytes: int
+    size_bytes: int | None = None
     file: str | None = None
     sha256: str | None = None
 
@@ -60,10 +60,21 @@ class VllmRepo:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """What the publisher recommends. ``None`` where it says nothing."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KnownModel:
     """One catalogue entry. ``shape`` holds header facts (GGUF keys without the architecture), from which a
     tensor table is rebuilt while the header can't be read. ``gated``: whether the publisher's repositories
-    require the licence to be accepted; ``None`` if not known."""
+    require the licence to be accepted; ``None`` if not known. ``known_issues``: files and builds that are
+    known not to work, with the source."""
 
     alias: str
     title: str
@@ -75,6 +86,8 @@ class KnownModel:
     gguf_repos: tuple[str, ...] = ()
     vllm: tuple[VllmRepo, ...] = ()
     chat: Chat | None = None
+    sampling: Sampling | None = None
+    known_issues: tuple[str, ...] = ()
     quants: tuple[KnownQuant, ...] = ()
     pypi: PypiFile | None = None
     shape: Mapping[str, MetadataValue] = field(default_factory=dict)

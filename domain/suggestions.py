@@ -15,8 +15,8 @@ MIN_BEGINNING = 4  # characters; qwen3 is the beginning of qwen3-8b, q is nothin
 
 
 def near(name: str, choices: Iterable[str]) -> tuple[str, ...]:
-    """The most similar of ``choices``, best first, then those that ``name`` begins or that begin it; at most
-    three, none where nothing is near. Case and punctuation are ignored: ``Llama3.1:8b`` is ``llama-3.1-8b``.
+    """Of ``choices`` those that ``name`` goes on from, the longest first, then the most similar, then those that
+    it begins; at most three, none where nothing is near. Case and punctuation are ignored: ``Llama3.1:8b`` is ``llama-3.1-8b``.
     Of paths and repositories the last part has to be near, too: an owner has many that are not.
     """
     if "/" in name:
@@ -27,8 +27,10 @@ def near(name: str, choices: Iterable[str]) -> tuple[str, ...]:
     key = _key(name)
     cutoff = MIN_SIMILARITY if len(key) > 3 else MIN_SIMILARITY_SHORT
     similar = difflib.get_close_matches(key, list(by_key), n=MAX_SUGGESTIONS, cutoff=cutoff)
-    begun = (other for other in by_key if other not in similar and _is_beginning(key, other))
-    return tuple(by_key[other] for other in (*similar, *begun))[:MAX_SUGGESTIONS]
+    related = [other for other in by_key if _is_beginning(key, other)]
+    goes_on_from = sorted((other for other in related if len(other) < len(key)), key=len, reverse=True)
+    found = dict.fromkeys((*goes_on_from, *similar, *related))
+    return tuple(by_key[other] for other in found)[:MAX_SUGGESTIONS]
 
 
 def did_you_mean(name: str, choices: Iterable[str], *, otherwise: str = "") -> str:

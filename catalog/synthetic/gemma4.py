@@ -39,7 +39,7 @@ def block(header: HeaderReader, width: int, block: int) -> Iterator[Row]:
 
 
 def _attention(header: HeaderReader, width: int, block: int) -> Iterator[Row]:
-    """Layers with a sliding window have shorter heads. The others use their keys as values, except in the models
+    """Layers with a sliding window have shorter heads. The others use their keys as values, except in models
     with an embedding for each layer. The last layers may share keys and values of earlier ones."""
     pattern = header.shape.get("attention.sliding_window_pattern")
     is_sliding = isinstance(pattern, tuple) and bool(pattern[block])

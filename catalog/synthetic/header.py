@@ -44,7 +44,7 @@ LADDERS = (
 
 def shape_of(entry: KnownModel, quant: KnownQuant) -> ModelShape:
     """The tensor table of ``quant`` by the quantizer's recipe, with types adjusted until it has the published
-    size. Raises: BadModelError if the catalogue has no facts of the model."""
+    size, if that is known. Raises: BadModelError if the catalogue has no facts of the model."""
     recipe = recipe_of(quant.quant, entry.architecture)
     try:
         tensors = tensor_table(entry.architecture, entry.shape, recipe)
@@ -53,10 +53,13 @@ def shape_of(entry: KnownModel, quant: KnownQuant) -> ModelShape:
             f"the catalogue has too few facts of {entry.alias} to plan without its header: {error}",
             hint="try again with a network, or name a file on this disk",
         ) from error
+    header_bytes = estimate_header_bytes(entry)
+    if quant.size_bytes is not None:
+        tensors = adjust_to_size(tensors, quant.size_bytes, header_bytes)
     return ModelShape(
         architecture=entry.architecture,
-        tensors=adjust_to_size(tensors, quant.size_bytes, estimate_header_bytes(entry)),
-        file_bytes=quant.size_bytes,
+        tensors=tensors,
+        file_bytes=quant.size_bytes or header_bytes + sum(tensor.size_bytes for tensor in tensors),
         metadata=make_metadata(entry.architecture, entry.shape, title=entry.title),
         array_lengths={"tokenizer.ggml.tokens": _vocabulary_size(entry)},
     )

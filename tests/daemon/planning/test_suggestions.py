@@ -25,8 +25,8 @@ def box(ram_gib: int, bandwidth_bytes_per_s: float | None) -> Hardware:
     ("ram_gib", "rate", "named"),
     [
         pytest.param(24, 28e9, "gpt-oss-20b", id="the relative that can be read along"),
-        pytest.param(8, 20e9, "qwen3-4b", id="no relative fits: the largest that can be read along"),
-        pytest.param(24, 3e8, "smollm2-135m", id="none can be read along: the fastest"),
+        pytest.param(8, 20e9, "lfm2-8b-a1b", id="no relative fits: the largest that can be read along"),
+        pytest.param(24, 3e8, "gemma-3-270m", id="none can be read along: the fastest"),
     ],
 )
 async def test_the_hint_names_what_an_owner_would_want(
