@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from tests.fuzz.scratch import remove_all
 from tests.fuzz.target import Target
 from tests.fuzz.watch import Finding, Watch
+
+PROGRESS_INPUTS = 10_000  # between lines of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,11 @@ class Session:
         if finding is not None and finding.key not in self.seen:
             self.seen[finding.key] = finding.what
             self._keep(finding, data)
+        if self.watch.inputs % PROGRESS_INPUTS == 0:
+            print(self._figures(), file=sys.stderr, flush=True)
         if self.watch.inputs == self.order.inputs or self._is_late():
-            self._report()
+            (self.order.folder / f"slowest-{self.order.name}").write_bytes(self.watch.worst_input)
+            print(self._figures(), flush=True)
             remove_all()
             os._exit(1 if self.seen else 0)
 
@@ -62,13 +68,11 @@ class Session:
         path.write_bytes(data)
         print(f"{self.order.name}: {finding.key}: {finding.what}\n    {path}", flush=True)
 
-    def _report(self) -> None:
+    def _figures(self) -> str:
         order, watch, took_s = self.order, self.watch, time.monotonic() - self.began_s
-        (order.folder / f"slowest-{order.name}").write_bytes(watch.worst_input)
-        print(
+        return (
             f"{order.name}: {watch.inputs} inputs in {took_s:.0f} s ({watch.inputs / took_s:.0f}/s), "
             f"{watch.refused} refused, {len(self.seen)} kinds of faults; "
             f"worst {watch.worst_cpu_ms:.0f} ms of CPU, {watch.worst_memory_mib:.0f} MiB; "
-            f"{'guided by coverage' if order.seed is None else f'seed {order.seed}'}",
-            flush=True,
+            f"{'guided by coverage' if order.seed is None else f'seed {order.seed}'}"
         )

@@ -52,6 +52,8 @@ def _arithmetic_s(workload: Workload, device: int, machine: MachineModel, peak: 
 
 def _tiled_expert_flops(workload: Workload, ubatch: int) -> float:
     """With the idle part of each expert's last tile."""
+    if not workload.expert_flops:  # also where a header names experts and uses none
+        return 0.0
     tokens_per_expert = ubatch * workload.expert_share / workload.touched_share(ubatch)
     return workload.expert_flops * (1 + IDLE_TILE_TOKENS / tokens_per_expert)
 
