@@ -17,6 +17,8 @@ from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, UnknownModelError, UsageError
 from domain.suggestions import MAX_SUGGESTIONS, near, quant_hint
 
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 2048  # of Linux's file systems; a path has a folder before it
+SHOWN_CHARS = 60
 Catalogue = Mapping[str, KnownModel]
 HUB_HOSTS = ("huggingface.co", "hf.co")
 REPO_NAME = re.compile(
@@ -199,6 +201,8 @@ def checked_path(name: str) -> str:
         raise BadModelError(f"the file name {name!r} leads out of its folder")
     if not name.isprintable():
         raise BadModelError(f"the file name {name!r} has characters that can't be printed")
+    if len(name.encode()) > MAX_PATH_BYTES or any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
+        raise BadModelError(f"the file name {name[:SHOWN_CHARS]!r}... is longer than a disk allows")
     return name
 
 

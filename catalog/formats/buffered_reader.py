@@ -16,6 +16,7 @@ MAX_CHUNK_BYTES = 2 * MIB
 MAX_HEADER_BYTES = 512 * MIB
 MAX_TEXTS = 1 << 24  # that are skipped in one file: the largest vocabularies hold about 2**20
 MAX_VALUE_BYTES = 16 * MIB  # of all values of one file together
+MAX_ERROR_CHARS = 400  # names in a header may be of any length
 MAX_ARRAY_LENGTH = 4096  # of an array whose values are read
 # Added to MAX_VALUE_BYTES for each value: about what CPython needs for a str or a number besides its content.
 TEXT_OVERHEAD_BYTES, NUMBER_BYTES = 64, 32
@@ -51,7 +52,8 @@ class BufferedReader:
         return self._source.size_bytes - self.position
 
     def error(self, what: str) -> BadModelError:
-        return BadModelError(f"{self._source.name} is not a usable GGUF file: {what}")
+        shown = what if len(what) <= MAX_ERROR_CHARS else f"{what[:MAX_ERROR_CHARS]}..."
+        return BadModelError(f"{self._source.name} is not a usable GGUF file: {shown}")
 
     def seek(self, position: int, *, chunk_bytes: int) -> None:
         """Forward, past bytes that need not be read."""

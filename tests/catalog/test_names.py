@@ -114,6 +114,14 @@ def test_paths_that_no_screen_can_show_are_refused(name: str) -> None:
         checked_path(name)
 
 
+@pytest.mark.parametrize("name", ["a" * 251 + ".gguf", "ü" * 130, "/".join(["folder"] * 400)])
+def test_paths_that_no_disk_takes_are_refused_in_few_words(name: str) -> None:
+    with pytest.raises(BadModelError, match="longer than a disk allows") as raised:
+        checked_path(name)
+    assert len(str(raised.value)) < 200
+    assert checked_path("a" * 250 + ".gguf")
+
+
 @pytest.mark.parametrize(
     ("wrong", "best"),
     [

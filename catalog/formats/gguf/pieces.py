@@ -1,6 +1,7 @@
 """Pieces of a GGUF file that was cut by bytes, as ``split`` does it: no engine loads one as it is."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from domain.errors import BadModelError
@@ -27,10 +28,10 @@ def cut_error(location: str, pieces: Mapping[str, Sequence[str]]) -> BadModelErr
     whole, parts = next(iter(pieces.items()))
     more = ", ..." if len(parts) > SHOWN else ""
     others = f", and {len(pieces) - 1} more such files" if len(pieces) > 1 else ""
-    ends = " ".join(f"'{part}'" for part in parts[:SHOWN]) + (" ..." if more else "")
+    join = f"cat {shlex.join(parts[:SHOWN])}{' ...' if more else ''} > {shlex.quote(whole)}"
     return BadModelError(
         f"{location} holds {whole} cut by bytes into {len(parts)} pieces "
         f"({', '.join(parts[:SHOWN])}{more}){others}: no engine loads a piece",
-        hint=f"download the pieces and join them: cat {ends} > '{whole}'; then name that file, or name a "
-        "repository with whole files",
+        hint=f"download the pieces and join them: {join}; then name that file, or name a repository with "
+        "whole files",
     )

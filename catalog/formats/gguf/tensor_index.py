@@ -9,6 +9,7 @@ from domain.errors import BadModelError
 from domain.ggml import BY_ID, NEWEST_BUILD, REMOVED
 from domain.model import MetadataValue, Tensor
 
+MAX_NAME_CHARS = 64  # GGML_MAX_NAME
 MAX_DIMENSIONS = 4  # GGML_MAX_DIMS of ggml/include/ggml.h
 
 
@@ -55,6 +56,7 @@ def _read_tensor(reader: BufferedReader, alignment: int) -> TensorLocation:
 
 def _unknown_type(file: str, tensor: str, number: int) -> BadModelError:
     """The file may be intact: its size can't be computed."""
+    tensor = tensor[:MAX_NAME_CHARS]
     if number in REMOVED:
         return BadModelError(
             f"{file}: its tensor {tensor!r} has type {number} ({REMOVED[number]}), "

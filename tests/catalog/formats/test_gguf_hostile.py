@@ -222,3 +222,20 @@ def test_counts_that_a_file_can_t_hold_are_refused_before_anything_is_read(
 ) -> None:
     with pytest.raises(BadModelError, match=says):
         header_of(tmp_path / "counts.gguf", raw.data, size_bytes)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Raw(tensors=1, keys=1).key(*ARCHITECTURE).tensor(b"\x1b[2J" * 9000, (32,), 142, 0).body(128).data,
+        Raw(tensors=1, keys=1).key(*ARCHITECTURE).tensor(b"x" * 90_000, (32,) * 9, 0, 0).body(128).data,
+        Raw(keys=2).key(b"k" * 90_000, 4, bytes(4)).key(b"k" * 90_000, 4, bytes(4)).body(64).data,
+    ],
+)
+def test_a_name_of_any_length_fills_no_screen(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(data)
+    with pytest.raises(BadModelError) as raised:
+        read_file(path)
+    assert len(raised.value.in_full) < 600
+    assert "\x1b" not in raised.value.in_full

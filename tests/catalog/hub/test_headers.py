@@ -256,7 +256,7 @@ def test_a_file_cut_by_bytes_is_named_as_what_it_is(tmp_path: Path, hub: Hub) ->
     for name in ("o/cut", "o/cut:Q8_0", "o/both:Q8_0"):
         with pytest.raises(BadModelError, match="cut by bytes into 2 pieces") as raised:
             resolve_here(tmp_path, name)
-        assert "cat 'M-Q8_0.gguf.part1of2' 'M-Q8_0.gguf.part2of2' > 'M-Q8_0.gguf'" in raised.value.hint
+        assert "cat M-Q8_0.gguf.part1of2 M-Q8_0.gguf.part2of2 > M-Q8_0.gguf;" in raised.value.hint
     (other,) = resolve_here(tmp_path, "o/both")
     assert other.weights.passed_over == (PassedOver("M-Q8_0.gguf", "it is cut by bytes into 2 pieces"),)
 
