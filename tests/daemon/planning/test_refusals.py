@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from config.data import catalogue
 from config.settings import Settings
 from daemon.app import Adapters, real_adapters
 from domain.errors import EngineRefusedError, Refused
@@ -141,14 +142,16 @@ async def test_a_launch_that_the_embedded_build_refuses_fetches_a_header_alone(
     keys = {key.replace("qwen3.", "newest."): value for key, value in shape.metadata.items()}
     path = write_replica(tmp_path / "x.gguf", replace(shape, architecture="newest", metadata=keys))
     head = path.read_bytes()[: 4 * MIB].rstrip(b"\0")
-    hub.add("o/new", {"New-Q8_0.gguf": Hollow(head, path.stat().st_size)})
+    known = next(entry for entry in catalogue().values() if entry.gguf_repos and entry.vllm_repos)
+    hub.add(known.gguf_repos[0], {"New-Q8_0.gguf": Hollow(head, path.stat().st_size)})
     real = real_adapters(settings, fork_server())
     adapters = replace(adapters, engine=real.engine, engines=real.engines, ask_memory=real.ask_memory)
     async with daemon(adapters) as api:
-        last = (await api.progress(await api.launch("o/new")))[-1]
+        last = (await api.progress(await api.launch(known.gguf_repos[0])))[-1]
     assert (last["step"], last["code"]) == ("failed", "engine_refused")
     assert last["message"] == "this build of llama-server does not know the architecture newest"
     assert "0.10434.0" in last["hint"]
+    assert f"vllm may serve it from {known.vllm_repos[0]}, with --engine vllm" in last["hint"]
     asked = [request.headers["Range"] for request in hub.gets("/cdn/")]
     assert asked, "headers are read by range"
     assert hub.sent_bytes < 2 * len(head) + 4 * MIB < path.stat().st_size / 20
