@@ -15,8 +15,10 @@ MIN_BEGINNING = 4  # characters; qwen3 is the beginning of qwen3-8b, q is nothin
 
 
 def near(name: str, choices: Iterable[str]) -> tuple[str, ...]:
-    """Of ``choices`` those that ``name`` goes on from, the longest first, then the most similar, then those that
-    it begins; at most three, none where nothing is near. Case and punctuation are ignored: ``Llama3.1:8b`` is ``llama-3.1-8b``.
+    """Of ``choices`` those that ``name`` goes on from, the longest first, then the most similar, then those
+    that it begins; at most three, none where nothing is near. Case and punctuation are ignored:
+    ``Llama3.1:8b`` is ``llama-3.1-8b``.
+
     Of paths and repositories the last part has to be near, too: an owner has many that are not.
     """
     if "/" in name:
