@@ -24,7 +24,8 @@ TEXT_OVERHEAD_BYTES, NUMBER_BYTES = 64, 32
 # GGUF's value types, by number: specification, "gguf_metadata_value_type".
 FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 BOOL, TEXT, ARRAY = 7, 8, 9
-_LENGTH = struct.Struct("<Q")
+_NUMBERS = {code: struct.Struct(f"<{code}") for code in FORMATS.values()}
+_LENGTH = _NUMBERS["Q"]
 
 
 class BufferedReader:
@@ -67,7 +68,8 @@ class BufferedReader:
         return self._buffer[start : self._offset]
 
     def read_number(self, code: str) -> int:
-        value: int = struct.unpack("<" + code, self.read(struct.calcsize("<" + code)))[0]
+        number = _NUMBERS[code]
+        value: int = number.unpack(self.read(number.size))[0]
         return value
 
     def read_count(self, what: str, *, item_bytes: int, maximum: int) -> int:

@@ -19,6 +19,7 @@ from planner.machine.devices import Device
 from planner.model.hparams import Hparams
 
 HOST_ID = -1
+TENSORS = 1 << 17  # as many as a GGUF file may have; a cache that is too small for a model is none
 EXPERT_TENSORS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 BLOCK_NUMBER = re.compile(r"^blk\.(\d+)\.")
 BLOCK_OF_EXPERTS = re.compile(r"^blk\.(\d+)" + EXPERT_TENSORS)
@@ -32,7 +33,6 @@ FIRST_LAYER_TENSORS = frozenset(
 # both. Source: the order of their ``load_arch_tensors``.
 EMBEDDING_COPIED_FIRST = frozenset({"gemma3n", "gemma4"})
 # Buffer types of -ot that are host memory.
-MAX_LAYERS = 512  # llama.cpp src/llama-hparams.h, LLAMA_MAX_LAYERS
 HOST_BUFFERS = ("CPU", "CUDA_Host", "Vulkan_Host", "CPU_REPACK", "Host")
 
 
@@ -96,7 +96,7 @@ def has_tied_embedding(tensors: Sequence[Tensor]) -> bool:
     return all(tensor.name != "output.weight" for tensor in tensors)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=TENSORS)
 def block_of(name: str) -> int | None:
     match = BLOCK_NUMBER.match(name)
     return int(match.group(1)) if match else None
@@ -136,20 +136,29 @@ def _free_bytes(device: Device) -> int | None:
     return device.gpu.memory_total_bytes if free_bytes is None else free_bytes
 
 
-Rule = tuple[TensorPattern, int]
+@dataclass(frozen=True, slots=True)
+class ExpertsOfLayers:
+    """Routed experts of the first ``layers``, or of all: what ``--n-cpu-moe`` and ``--cpu-moe`` mean. No
+    pattern of the owner's, and looked at for each tensor of each command line."""
+
+    layers: int | None = None
+
+    def is_in(self, name: str) -> bool:
+        layer = expert_layer(name)
+        return layer is not None and (self.layers is None or layer < self.layers)
+
+
+Rule = tuple[TensorPattern | ExpertsOfLayers, int]
 
 
 def override_rules(flags: LlamaFlags, devices: Sequence[Device]) -> tuple[Rule, ...]:
     """-ot pairs in the order of the command line, then the experts that stay on the CPU."""
-    rules = [
+    rules: list[Rule] = [
         (TensorPattern(pattern), _buffer_device(name, devices, flags.rpc))
         for pattern, name in flags.overrides
     ]
-    if flags.cpu_moe:
-        rules.append((TensorPattern(EXPERT_TENSORS), HOST_ID))
-    elif flags.n_cpu_moe:
-        numbers = "|".join(str(number) for number in range(min(flags.n_cpu_moe, MAX_LAYERS)))
-        rules.append((TensorPattern(rf"blk\.({numbers}){EXPERT_TENSORS}"), HOST_ID))
+    if flags.cpu_moe or flags.n_cpu_moe:
+        rules.append((ExpertsOfLayers(None if flags.cpu_moe else flags.n_cpu_moe), HOST_ID))
     return tuple(rules)
 
 
@@ -183,7 +192,7 @@ def _overridden(name: str, rules: Sequence[Rule], default_device: int) -> int:
     return default_device
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=TENSORS)
 def expert_layer(name: str) -> int | None:
     """The block whose routed experts this tensor holds; ``None`` for all other tensors."""
     match = BLOCK_OF_EXPERTS.match(name)
