@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from catalog import ollama_names
 from domain.anonymize import without_secrets
 from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, UnknownModelError, UsageError
@@ -126,13 +127,21 @@ def _target(name: str, catalogue: Catalogue) -> Target:
             _checked_revision(match["rev"] or match["rev_first"]),
         )
     if match := _ALIAS.match(name):
-        return Alias(match["alias"], match["quant"])
+        return _alias(match["alias"], match["quant"], catalogue)
     meant = unknown_model(name, catalogue).near
     forms = "use a name of the catalogue, owner/repo[:quant], a path or a URL"
     raise UsageError(
         f"{name!r} is not a model's name",
         hint=f"did you mean {', '.join(meant)}? Or {forms}" if meant else forms,
     )
+
+
+def _alias(alias: str, quant: str | None, catalogue: Catalogue) -> Alias:
+    """As the catalogue spells it, or as Ollama does."""
+    if (alias in catalogue or alias.lower() in catalogue) and not ollama_names.is_size(quant):
+        return Alias(alias, quant)
+    found = ollama_names.find(alias, quant, catalogue)
+    return Alias(*found) if found else Alias(alias, quant)
 
 
 def lookup(name: ModelName, catalogue: Catalogue) -> KnownModel | None:

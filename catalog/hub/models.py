@@ -14,6 +14,7 @@ from catalog.hub.errors import UnavailableError
 from catalog.hub.tree import HubTree
 from catalog.request import FileSelection, ModelRequest
 from catalog.resolved_models import model_of_catalogue
+from catalog.synthetic import tensor_layouts
 from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.model import ResolvedModel
@@ -56,7 +57,7 @@ class HubModels:
             log.info("no hub, falling back: model=%s why=%s", entry.alias, error)
             models = self._from_cache(entry.gguf_repos, None) or self._from_facts(entry, entry.gguf_repos)
             if not models:
-                raise
+                raise error if _has_facts(entry) else _without_facts(error, entry) from error
             return models
 
     def ask_model(self, entry: KnownModel) -> tuple[ResolvedModel, ...]:
@@ -190,7 +191,7 @@ class HubModels:
         return ()
 
     def _from_facts(self, entry: KnownModel | None, repos: Iterable[str]) -> tuple[ResolvedModel, ...]:
-        if entry is None or not entry.shape or self.selection.file:
+        if entry is None or not _has_facts(entry) or self.selection.file:
             return ()
         if self.selection.engine not in (None, LLAMA_CPP):
             return ()
@@ -199,6 +200,19 @@ class HubModels:
             for quant in entry.quants
             if quant.repo in repos and self.selection.has_quant(quant.quant)
         )
+
+
+def _has_facts(entry: KnownModel) -> bool:
+    """Whether the tensors of its quants can be rebuilt without a header."""
+    return bool(entry.shape) and entry.architecture in tensor_layouts.FAMILIES
+
+
+def _without_facts(error: UnavailableError, entry: KnownModel) -> UnavailableError:
+    """``error``, and that only the hub has what a plan of this model needs."""
+    why = f"{entry.alias} is planned from a header of the hub: the catalogue has too few facts of it"
+    return UnavailableError(
+        f"{error}; {why}", hint=error.hint, reason=error.reason, retry_after_s=error.retry_after_s
+    )
 
 
 def _repos_by_kind(entry: KnownModel) -> list[list[str]]:

