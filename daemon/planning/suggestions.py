@@ -12,9 +12,10 @@ from domain.catalogue_types import KnownModel
 from domain.errors import NodeError
 from domain.hardware import Hardware
 from domain.model import ResolvedModel
-from domain.plan import HOST, LaunchOptions, Plan
+from domain.plan import HOST, LaunchOptions
 from domain.units import rate
 from planner.choose import choose, quality
+from planner.choose.candidates import Candidate
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 Resolve = Callable[[ModelRequest], tuple[ResolvedModel, ...]]
 
-MAX_PLANS = 6  # usually the first one fits; a plan takes 0.1 s, that of a large model 0.5 s
+MAX_PLANS = 6  # usually the first one fits
 
 
 def suggest(
@@ -38,16 +39,16 @@ def suggest(
     """A sentence for a hint, empty if nothing fits: the first model that fits and is as fast as one reads,
     else the fastest of those that were planned. Uses no network: the catalogue's shapes are enough."""
     options = replace(options, quality=None, engine=None)  # they were about another model's files
-    fastest: Plan | None = None
+    fastest: tuple[str, Candidate] | None = None
     for model in rank_models(catalogue.values(), families(refused), machine)[:MAX_PLANS]:
-        plan = _planned(resolve, model, machine, options, calibration, reserve)
-        if plan is None:
+        best = _best_of(resolve, model, machine, options, calibration, reserve)
+        if best is None:
             continue
-        if _tokens_per_s(plan) >= choose.READING_TOKENS_PER_S:
-            return _describe(plan)
-        if fastest is None or _tokens_per_s(plan) > _tokens_per_s(fastest):
-            fastest = plan
-    return _describe(fastest) if fastest else ""
+        if _tokens_per_s(best) >= choose.READING_TOKENS_PER_S:
+            return _describe(model.alias, best)
+        if fastest is None or _tokens_per_s(best) > _tokens_per_s(fastest[1]):
+            fastest = model.alias, best
+    return _describe(*fastest) if fastest else ""
 
 
 def families(candidates: Sequence[ResolvedModel]) -> frozenset[str]:
@@ -89,14 +90,14 @@ def max_tokens_per_s(model: KnownModel, machine: Hardware) -> float:
     return max(known) / (size_bytes * model.active_parameters / model.parameters)
 
 
-def _planned(
+def _best_of(
     resolve: Resolve,
     model: KnownModel,
     machine: Hardware,
     options: LaunchOptions,
     calibration: Calibration,
     reserve: Reserve,
-) -> Plan | None:
+) -> Candidate | None:
     """``None`` if no quant of acceptable loss fits, or if its shape is not in the catalogue."""
     try:
         request = ModelRequest(names.parse(model.alias), offline=True)
@@ -104,7 +105,9 @@ def _planned(
         usable = [candidate for candidate in candidates if quality.loss(candidate) <= choose.USABLE_LOSS]
         if not usable:
             return None
-        return choose.plan(model.alias, usable, machine, options, calibration=calibration, reserve=reserve)
+        return choose.find_best(
+            model.alias, usable, machine, options, calibration=calibration, reserve=reserve
+        )
     except NodeError:
         return None
     except Exception:  # a bug in planning one model must not hide the error about another
@@ -112,13 +115,12 @@ def _planned(
         return None
 
 
-def _tokens_per_s(plan: Plan) -> float:
+def _tokens_per_s(candidate: Candidate) -> float:
     """Unknown counts as fast enough: then no plan on this machine has a speed."""
-    speed = plan.speed.decode_tokens_per_s
-    return speed.expected if speed else math.inf
+    return candidate.decode_tokens_per_s or math.inf
 
 
-def _describe(plan: Plan) -> str:
-    speed = plan.speed.decode_tokens_per_s
-    speed_text = f", about {rate(speed.expected)} tokens/s" if speed else ""
-    return f"{plan.model} ({plan.weights.quant}{speed_text}) would fit"
+def _describe(alias: str, candidate: Candidate) -> str:
+    tokens_per_s = candidate.decode_tokens_per_s
+    speed_text = f", about {rate(tokens_per_s)} tokens/s" if tokens_per_s else ""
+    return f"{alias} ({candidate.quant}{speed_text}) would fit"

@@ -70,6 +70,28 @@ def plan(
     raise DoesNotFitError(name, **infeasible.explain(selectable, search, wanted, offer))
 
 
+def find_best(
+    name: str,
+    models: Sequence[ResolvedModel],
+    hardware: Hardware,
+    options: LaunchOptions,
+    *,
+    calibration: Calibration = UNCALIBRATED,
+    reserve: Reserve = DEFAULT_RESERVE,
+) -> Candidate | None:
+    """What ``plan`` would choose, before it is tuned, compared and explained, which takes most of a plan's
+    time. ``None`` if nothing fits. Raises: as ``plan``."""
+    selectable = choose_engines(name, models, hardware, options).selectable
+    check_context(name, selectable, options)
+    search = SearchContext(hardware, options, calibration, reserve)
+    for context_tokens in contexts_to_try(wanted_context(selectable, options), options):
+        if candidates := search_engines(selectable, context_tokens, search):
+            best = select_best(candidates, options)
+            check_speed(name, best, options)
+            return best
+    return None
+
+
 def from_disk_candidates(
     models: Sequence[ResolvedModel], context_tokens: int, search: SearchContext
 ) -> list[Candidate]:

@@ -68,7 +68,7 @@ async def test_a_bug_in_another_models_plan_takes_no_answer_away(
 
     machine = box(24, 20e9)
     async with daemon() as api:
-        monkeypatch.setattr(choose, "plan", broken)
+        monkeypatch.setattr(choose, "find_best", broken)
         found = suggestions.suggest(
             api.app.sources.resolve,
             api.app.catalogue,
