@@ -6,6 +6,16 @@ from domain.units import gib
 
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p")
 VOLATILE = ("tmpfs", "ramfs")
+LOW = {
+    "state": (
+        "writing the state may fail: launches are refused, and what stops is not stored as stopped",
+        "free some space on this disk, or set state_dir to another one",
+    ),
+    "models": (
+        "downloads are refused, and writing the state may fail",
+        "remove models that are not used, or set models_dir to another disk",
+    ),
+}
 
 
 def check(inputs: DoctorInput) -> tuple[Finding, ...]:
@@ -24,13 +34,8 @@ def _disk(inputs: DoctorInput, disk: Disk) -> tuple[Finding, ...]:
     found = f"{gib(disk.free_bytes)} of {gib(disk.total_bytes)} free for {disk.holds} at {disk.path}"
     if disk.free_bytes >= inputs.disk_low_bytes:
         return (Finding(Verdict.OK, found),)
-    return (
-        warning(
-            found,
-            why="downloads are refused, and writing the state may fail",
-            fix="remove models that are not used, or set models_dir to another disk",
-        ),
-    )
+    why, fix = LOW["state" if disk.holds == "state" else "models"]
+    return (warning(found, why=why, fix=fix),)
 
 
 def _filesystem(inputs: DoctorInput) -> tuple[Finding, ...]:

@@ -36,6 +36,12 @@ CASES = [
         ("1.0 GiB of", "models_dir"),
     ),
     Case(
+        "hardly any for the state alone",
+        inputs(disks=(Disk("state", "/var/lib/node-daemon", 0, GIB, writable=True),), disk_low_bytes=5 * GIB),
+        (WARNING,),
+        ("launches are refused", "state_dir"),
+    ),
+    Case(
         "not writable",
         inputs(disks=(replace(MODELS, writable=False),)),
         (ERROR,),
