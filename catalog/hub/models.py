@@ -163,11 +163,8 @@ class HubModels:
                 f"{repo} holds an adapter, which changes a model and is none",
                 hint="name the model that it was made for",
             )
-        if has_safetensors and self.selection.engine == LLAMA_CPP:
-            return BadModelError(
-                f"{repo} holds safetensors only, which {LLAMA_CPP} does not load",
-                hint=conversion.alternatives(repo, entry, self.request.name.text),
-            )
+        if error := self._not_for_this_engine(repo, files, entry):
+            return error
         if any(name.endswith((".bin", ".pth", ".pt")) for name in files):
             return BadModelError(
                 f"{repo} holds pickled weights only, which may run code when they are read",
@@ -177,6 +174,27 @@ class HubModels:
             f"{repo} holds nothing that {self.selection.engine or 'an engine here'} can load",
             hint="name a repository with .gguf files, or one with safetensors for --engine vllm",
         )
+
+    def _not_for_this_engine(
+        self, repo: str, files: frozenset[str], entry: KnownModel | None
+    ) -> BadModelError | None:
+        engine, has_safetensors = self.selection.engine, any(name.endswith(".safetensors") for name in files)
+        if has_safetensors and engine == LLAMA_CPP:
+            return BadModelError(
+                f"{repo} holds safetensors only, which {LLAMA_CPP} does not load",
+                hint=conversion.alternatives(repo, entry, self.request.name.text),
+            )
+        if engine == VLLM and not has_safetensors and any(name.endswith(".gguf") for name in files):
+            return BadModelError(
+                f"{repo} holds GGUF files only, which {VLLM} does not load",
+                hint=f"leave out --engine, or set it to {LLAMA_CPP}",
+            )
+        if has_safetensors and files.isdisjoint({"config.json", "params.json"}):
+            return BadModelError(
+                f"{repo} holds safetensors that nothing describes: it has no config.json",
+                hint="name the repository that they come from",
+            )
+        return None
 
     def _from_cache(self, repos: Iterable[str], revision: str | None) -> tuple[ResolvedModel, ...]:
         """Of the first repository whose listing and headers are cached."""

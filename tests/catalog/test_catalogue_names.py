@@ -197,6 +197,33 @@ def test_a_folder_of_two_models_is_no_choice_of_quants(tmp_path: Path) -> None:
     assert resolve_here(str(folder / "a-Q8_0.gguf"), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("files", "says", "helps"),
+    [
+        pytest.param(
+            {"m-Q4_K_M.gguf": b"x" * 2000},
+            "holds GGUF files only, which vllm does not load",
+            "--engine",
+            id="GGUF",
+        ),
+        pytest.param(
+            {"model.safetensors": b"x" * 2000},
+            "it has no config.json",
+            "repository",
+            id="nothing describes it",
+        ),
+    ],
+)
+def test_what_vllm_can_t_load_of_a_repository_is_refused_by_its_files(
+    tmp_path: Path, hub: Hub, files: dict[str, bytes], says: str, helps: str
+) -> None:
+    hub.add("o/r", files)
+    with pytest.raises(BadModelError, match=says) as refused:
+        resolve_here("o/r", tmp_path, engine="vllm")
+    assert helps in refused.value.hint
+    assert hub.gets("/cdn/") == []
+
+
 def test_an_adapter_is_no_model(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x" * 2000})
     with pytest.raises(BadModelError, match="holds an adapter"):
