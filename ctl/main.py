@@ -30,6 +30,7 @@ COMMANDS = {
     "logs": "Print the log of a launch's engine.",
     "events": "Print events: launches, crashes, restarts.",
     "search": "Search the hub for models that llama.cpp or vLLM can load.",
+    "catalogue": "List the models that have an alias, and what is known of them.",
     "plan": "Show the best engine command for a model, before the download.",
     "compare": "Compare machines by how well they would serve a model.",
     "estimate": "Show the memory and speed of an exact engine command.",

@@ -16,6 +16,12 @@ from domain.serialization import to_json
 router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
 
 
+@router.get("/catalogue")
+async def get_catalogue(request: Request) -> Any:
+    """The models that have an alias, with all that is known of them."""
+    return to_json(list(app_of(request).catalogue.values()))
+
+
 @router.post("/plan")
 async def post_plan(request: Request, body: PlanBody) -> Any:
     """The plan a launch would run, here or on the machine ``on``."""

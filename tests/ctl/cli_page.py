@@ -29,8 +29,8 @@ which the daemon describes at `/openapi.json`.
 The daemon is found at `--socket` or `NODE_DAEMON_SOCKET`, if given; else at the socket in the user's
 settings, then at that of the system service. A daemon of the user that lost its socket is found by the
 lock of its state directory. If none answers and the system service is not installed, `launch`, `run`,
-`start`, `show`, `plan`, `compare`, `estimate`, `probe`, `doctor`, `search`, `pull` and `adopt` start one for
-the user, which serves its launches again.
+`start`, `show`, `plan`, `compare`, `estimate`, `probe`, `doctor`, `search`, `catalogue`, `pull` and `adopt`
+start one for the user, which serves its launches again.
 `NO_COLOR` is honoured. On a terminal, tables have as many columns as fit. In a pipe, output has no colours
 and is not wrapped. What the encoding of the output lacks is written in ASCII, or as `?`.
 """

@@ -1,0 +1,50 @@
+"""``node-ctl catalogue``: what it prints of the models that have an alias, and of profiles."""
+
+import json
+
+from config.data import catalogue, profile_names
+from domain.serialization import to_json
+from tests.ctl.conftest import Ctl
+from tests.fakes.daemon_server import FakeDaemon
+
+
+def serve(daemon: FakeDaemon) -> None:
+    models = catalogue()
+    daemon.on("GET /v1/catalogue", to_json([models[alias] for alias in ("qwen3.6-27b", "qwen3-8b", "phi-4")]))
+
+
+def test_a_line_for_each_alias(ctl: Ctl, daemon: FakeDaemon) -> None:
+    serve(daemon)
+    lines = ctl("catalogue", "list").stdout.splitlines()
+    assert lines[0].split() == ["ALIAS", "PARAMETERS", "ARCHITECTURE", "LICENCE", "WITHOUT", "HUB", "TITLE"]
+    assert [line.split()[0] for line in lines[1:]] == ["phi-4", "qwen3-8b", "qwen3.6-27b"]
+    assert "8.2 B" in lines[2]
+
+
+def test_words_leave_those_that_have_them(ctl: Ctl, daemon: FakeDaemon) -> None:
+    serve(daemon)
+    assert len(json.loads(ctl("catalogue", "list", "QWEN3", "27b", "--json").stdout)) == 1
+    assert "node-ctl search" in ctl("catalogue", "list", "asdf").stdout
+
+
+def test_all_that_is_known_of_one_is_shown(ctl: Ctl, daemon: FakeDaemon) -> None:
+    serve(daemon)
+    out = ctl("catalogue", "show", "Qwen3.6-27B").stdout
+    for part in ("unsloth/Qwen3.6-27B-GGUF", "reasoning_parser qwen3", "top_k 20", "llama.cpp#20260", "GiB"):
+        assert part in out
+    assert "None" not in out
+    assert "known issue" not in ctl("catalogue", "show", "phi-4").stdout
+
+
+def test_another_name_is_an_error_with_what_is_near(ctl: Ctl, daemon: FakeDaemon) -> None:
+    serve(daemon)
+    refused = ctl("catalogue", "show", "qwen3-8")
+    assert refused.returncode == 3
+    assert "qwen3-8b" in refused.stderr
+
+
+def test_each_profile_has_a_line(ctl: Ctl, daemon: FakeDaemon) -> None:
+    del daemon
+    lines = ctl("catalogue", "profiles").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(profile_names())
+    assert "24.0 GiB" in next(line for line in lines if line.startswith("rtx-4090"))
