@@ -104,7 +104,7 @@ Quality = Annotated[
     typer.Option(
         "--quality",
         metavar="QUANT",
-        help="A quant, for example Q8_0, or a minimum quality: best, high, balanced, small.",
+        help="A quant, for example Q8_0, or what counts: fast, balanced, best; or a minimum: high, small.",
     ),
 ]
 Quant = Annotated[str | None, typer.Option("--quant", metavar="QUANT", help="A quant, for example Q8_0.")]
@@ -113,6 +113,14 @@ FromDisk = Annotated[
     bool,
     typer.Option(
         "--from-disk", help="Accept a model larger than memory, which is read from the disk for each token."
+    ),
+]
+Use = Annotated[
+    Literal["chat", "agent", "batch"] | None,
+    typer.Option(
+        "--use",
+        metavar="USE",
+        help="What it is for: chat, agent (long prompts and contexts), or batch (nobody reads along).",
     ),
 ]
 Engine = Annotated[
@@ -163,6 +171,7 @@ def launch_options(
     engine: str | None,
     *,
     from_disk: bool = False,
+    use: str | None = None,
 ) -> dict[str, object]:
     """The options as the daemon's API names them, without those that were not given."""
     options: dict[str, object | None] = {
@@ -172,5 +181,6 @@ def launch_options(
         "quality": quality,
         "engine": engine,
         "from_disk": from_disk or None,
+        "use": use,
     }
     return {key: value for key, value in options.items() if value is not None}

@@ -22,8 +22,8 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaunchOptions:
-    """What the owner asked for; ``None`` leaves the choice to the planner. ``from_disk``: weights that don't
-    fit in memory may be read from the disk for each token."""
+    """What the owner asked for; ``None`` leaves the choice to the planner. ``use``: ``chat``, ``agent`` or
+    ``batch``. ``from_disk``: weights that don't fit in memory may be read from the disk for each token."""
 
     context_tokens: int | None = None
     parallel: int | None = None
@@ -32,6 +32,7 @@ class LaunchOptions:
     engine: str | None = None
     threads: int | None = None
     from_disk: bool = False
+    use: str | None = None
 
     def over(self, before: "LaunchOptions") -> "LaunchOptions":
         """Those given here, and those of ``before`` for the rest."""

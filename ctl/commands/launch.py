@@ -18,6 +18,7 @@ from ctl.options import (
     Parallel,
     Quality,
     Quant,
+    Use,
     absolute_model,
     launch_options,
     with_quant,
@@ -47,6 +48,7 @@ def command(
     quant: Quant = None,
     engine: Engine = None,
     from_disk: FromDisk = False,
+    use: Use = None,
     retune: Annotated[
         bool,
         typer.Option("--retune", help="Measure the thread count again; restarts a launch that is served."),
@@ -61,7 +63,7 @@ def command(
     body = {
         "model": absolute_model(model),
         **launch_options(
-            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk
+            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk, use=use
         ),
     }
     if name is not None:

@@ -16,6 +16,7 @@ from ctl.options import (
     Parallel,
     Quality,
     Quant,
+    Use,
     absolute_model,
     launch_options,
     with_quant,
@@ -46,6 +47,7 @@ def command(
     quant: Quant = None,
     engine: Engine = None,
     from_disk: FromDisk = False,
+    use: Use = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print the reasons and the alternatives.")
     ] = False,
@@ -56,7 +58,7 @@ def command(
         "model": absolute_model(model),
         **profile_json(on),
         **launch_options(
-            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk
+            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk, use=use
         ),
     }
     data = connect_or_start().post("/v1/plan", body)

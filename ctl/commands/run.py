@@ -25,6 +25,7 @@ from ctl.options import (
     Quant,
     System,
     Temperature,
+    Use,
     absolute_model,
     launch_options,
     with_quant,
@@ -54,6 +55,7 @@ def command(
     quant: Quant = None,
     engine: Engine = None,
     from_disk: FromDisk = False,
+    use: Use = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
     system: System = None,
@@ -65,7 +67,7 @@ def command(
     body: dict[str, object] = {
         "model": absolute_model(model),
         **launch_options(
-            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk
+            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk, use=use
         ),
     }
     if name is not None:

@@ -34,6 +34,7 @@ class OptionsBody(Body):
     engine: Literal["llama.cpp", "vllm"] | None = None
     threads: Annotated[int, Field(ge=1, le=4096)] | None = None
     from_disk: bool = False
+    use: Literal["chat", "agent", "batch"] | None = None
 
     def options(self) -> LaunchOptions:
         return LaunchOptions(
@@ -44,6 +45,7 @@ class OptionsBody(Body):
             engine=self.engine,
             threads=self.threads,
             from_disk=self.from_disk,
+            use=self.use,
         )
 
 

@@ -16,6 +16,7 @@ from domain.plan import HOST, LaunchOptions
 from domain.units import rate
 from planner.choose import choose, quality
 from planner.choose.candidates import Candidate
+from planner.choose.context import READING_TOKENS_PER_S
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
 
@@ -44,7 +45,7 @@ def suggest(
         best = _best_of(resolve, model, machine, options, calibration, reserve)
         if best is None:
             continue
-        if _tokens_per_s(best) >= choose.READING_TOKENS_PER_S:
+        if _tokens_per_s(best) >= READING_TOKENS_PER_S:
             return _describe(model.alias, best)
         if fastest is None or _tokens_per_s(best) > _tokens_per_s(fastest[1]):
             fastest = model.alias, best
@@ -67,7 +68,7 @@ def rank_models(
 
     def order(model: KnownModel) -> tuple[bool, bool, float]:
         fastest_tokens_per_s = max_tokens_per_s(model, machine)
-        if fastest_tokens_per_s < choose.READING_TOKENS_PER_S:
+        if fastest_tokens_per_s < READING_TOKENS_PER_S:
             return True, False, -fastest_tokens_per_s
         return False, model.architecture not in preferred, -(model.parameters or 0)
 

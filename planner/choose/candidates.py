@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from domain.model import ResolvedModel
 from domain.plan import EngineFlags, Estimate
 
-# A turn of a chat or an agent: the tokens after the cached prefix, and the answer.
-TURN_PROMPT_TOKENS = 1024
-TURN_ANSWER_TOKENS = 256
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -57,14 +53,12 @@ class Candidate:
         return self.batch_tokens_per_s / self.parallel
 
     @property
-    def score(self) -> float | None:
-        """What candidates of one quality are compared by: turns per second, or tokens/s of all sequences."""
-        if self.batch_tokens_per_s is not None:
-            return self.batch_tokens_per_s
-        if not self.decode_tokens_per_s:
+    def low_tokens_per_s(self) -> float | None:
+        """``tokens_per_s`` at the low end of the predicted range."""
+        predicted, expected = self.estimate.speed.decode_tokens_per_s, self.tokens_per_s
+        if predicted is None or not expected or not predicted.expected:
             return None
-        prompt_s = TURN_PROMPT_TOKENS / self.prefill_tokens_per_s if self.prefill_tokens_per_s else 0.0
-        return 1.0 / (prompt_s + TURN_ANSWER_TOKENS / self.decode_tokens_per_s)
+        return expected * predicted.low / predicted.expected
 
     @property
     def needed_bytes(self) -> int:

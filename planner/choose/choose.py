@@ -10,29 +10,25 @@ from domain.model import ResolvedModel
 from domain.plan import LaunchOptions, Plan
 from planner.choose import quality
 from planner.choose.candidates import Candidate
-from planner.choose.context import (
-    COMFORTABLE_TOKENS_PER_S,
-    READING_TOKENS_PER_S,
-    WORTHWHILE_GAIN,
-    SearchContext,
-)
+from planner.choose.context import SearchContext
+from planner.choose.contexts import check_context, contexts_to_try, extend, wanted_context
 from planner.choose.engines import choose_engines
+from planner.choose.selection import select_best
+from planner.choose.value import value, value_bound
 from planner.engine import ENGINES
 from planner.explain import infeasible
 from planner.machine.budget import DEFAULT_RESERVE, Reserve
 from planner.machine.calibration import UNCALIBRATED, Calibration
+from planner.machine.gpu_budgets import gpu_budgets
 from planner.plan import PlanContext, build_plan, from_disk_reason
 
-__all__ = ["READING_TOKENS_PER_S", "Reserve", "plan"]
+__all__ = ["Reserve", "plan"]
 
 # Choices, not measurements; losses in percent of perplexity, as ``llama_cpp/quality.py`` has them.
-GOOD_LOSS = 5.0  # Q4_K_S and IQ4_XS of Llama-3-8B are below it
 USABLE_LOSS = 11.5  # Q3_K_M of Llama-3-8B is the last below it
-DEFAULT_CONTEXT_TOKENS = 32768
-MIN_CONTEXT_TOKENS = 4096
-NEARLY_AS_FAST = 0.8  # of the fastest: a better quant may be that much slower where all are too slow
 SIMILAR_SIZE = 1.05  # of the smallest
-EXTRA_MODELS = 2  # searched after the first that is fast enough
+SAME_SIZE = 1.02
+EXTRA_MODELS = 2  # searched for their price, though they can't win
 
 
 def plan(
@@ -52,15 +48,15 @@ def plan(
     check_context(name, selectable, options)
     search = SearchContext(hardware, options, calibration, reserve)
     wanted = wanted_context(selectable, options)
-    for context_tokens in contexts_to_try(wanted, options):
-        candidates = search_engines(selectable, context_tokens, search)
-        if candidates:
-            best = select_best(candidates, options)
-            chosen = ENGINES[best.engine].tune(best, search)
-            check_speed(name, chosen, options)
-            priced = search_engines(choice.priced_only, context_tokens, search)
-            context = PlanContext(selectable, priced, choice.reasons, wanted)
-            return build_plan(name, chosen, candidates, context, search)
+    candidates = search_contexts(selectable, wanted, search)
+    if candidates:
+        best = extend(select_best(candidates, options), search)
+        chosen = ENGINES[best.engine].tune(best, search)
+        check_speed(name, chosen, options)
+        compared = [one for one in candidates if one.context_tokens == best.context_tokens] or candidates
+        priced = search_engines(choice.priced_only, chosen.context_tokens, search)
+        context = PlanContext(selectable, priced, choice.reasons, wanted)
+        return build_plan(name, chosen, compared, context, search)
     candidates = from_disk_candidates(selectable, wanted, search)
     if candidates and options.from_disk:
         chosen = select_best(candidates, options)
@@ -84,12 +80,12 @@ def find_best(
     selectable = choose_engines(name, models, hardware, options).selectable
     check_context(name, selectable, options)
     search = SearchContext(hardware, options, calibration, reserve)
-    for context_tokens in contexts_to_try(wanted_context(selectable, options), options):
-        if candidates := search_engines(selectable, context_tokens, search):
-            best = select_best(candidates, options)
-            check_speed(name, best, options)
-            return best
-    return None
+    candidates = search_contexts(selectable, wanted_context(selectable, options), search)
+    if not candidates:
+        return None
+    best = select_best(candidates, options)
+    check_speed(name, best, options)
+    return best
 
 
 def from_disk_candidates(
@@ -114,11 +110,27 @@ def _best_of_smallest(usable: Sequence[ResolvedModel]) -> ResolvedModel:
     return next(model for model in usable if model.weights.size_bytes <= SIMILAR_SIZE * smallest)
 
 
+def search_contexts(models: Sequence[ResolvedModel], wanted: int, search: SearchContext) -> list[Candidate]:
+    """Candidates with the wanted context; if none of them is whole on GPUs, or none fits, also of shorter
+    ones, unless the owner asked for it."""
+    found: list[Candidate] = []
+    for context_tokens in contexts_to_try(wanted, search.options):
+        found += search_engines(models, context_tokens, search)
+        if found and (any(one.is_offloaded for one in found) or not _may_be_whole(models, search)):
+            break
+    return found
+
+
+def _may_be_whole(models: Sequence[ResolvedModel], search: SearchContext) -> bool:
+    """Whether GPUs hold the weights of a usable quant, if not its cache."""
+    room = sum(budget.available_bytes for budget in gpu_budgets(search.hardware, search.reserve))
+    return any(quality.loss(model) <= USABLE_LOSS and model.weights.size_bytes < room for model in models)
+
+
 def search_engines(
     models: Sequence[ResolvedModel], context_tokens: int, search: SearchContext
 ) -> list[Candidate]:
-    """Candidates of each engine from the best quality down, and a few after the first that is fast enough,
-    which the choice is compared with."""
+    """Candidates of each engine from the best quality down: all that may win, and a few for their price."""
     candidates: list[Candidate] = []
     for engine in ENGINES:
         own = [model for model in models if model.engine == engine]
@@ -132,35 +144,37 @@ def _search_engine(
     candidates: list[Candidate] = []
     extra = EXTRA_MODELS
     for model in sorted_by_quality(models):
-        has_usable = any(candidate.loss <= USABLE_LOSS for candidate in candidates)
-        if has_usable and quality.loss(model) > USABLE_LOSS and not search.options.min_decode_tokens_per_s:
-            break
-        candidates += ENGINES[model.engine].find_candidates(model, context_tokens, search)
-        if any(not search.is_slow(candidate.tokens_per_s) for candidate in candidates):
+        if not _may_win(model, candidates, context_tokens, search):
+            if not extra:
+                continue
             extra -= 1
-        if extra < 0:
-            break
+        candidates += ENGINES[model.engine].find_candidates(model, context_tokens, search)
     return candidates
+
+
+def _may_win(
+    model: ResolvedModel, candidates: Sequence[Candidate], context_tokens: int, search: SearchContext
+) -> bool:
+    """Whether the quant may be worth more than each of ``candidates``, whatever its speed turns out to be."""
+    options, size = search.options, model.weights.size_bytes
+    if any(_is_dominated(model, one) for one in candidates):
+        return False
+    if not candidates or options.min_decode_tokens_per_s:
+        return True
+    whole = [one for one in candidates if one.is_offloaded or not search.hardware.gpus]
+    quickest = max(whole, key=lambda one: one.low_tokens_per_s or 0.0, default=None)
+    bound = value_bound(quality.loss(model), size, quickest, context_tokens, options)
+    return bound > max(value(one, options) for one in candidates)
+
+
+def _is_dominated(model: ResolvedModel, by: Candidate) -> bool:
+    """Whether ``by`` loses no more and is about as small: no speed of this quant would tell them apart."""
+    size, own_size = by.model.weights.size_bytes, model.weights.size_bytes
+    return by.loss <= quality.loss(model) and size <= SAME_SIZE * own_size
 
 
 def sorted_by_quality(models: Sequence[ResolvedModel]) -> list[ResolvedModel]:
     return sorted(models, key=lambda model: (quality.loss(model), model.weights.size_bytes))
-
-
-def trained_context_tokens(models: Sequence[ResolvedModel]) -> int:
-    return max(ENGINES[model.engine].trained_context_tokens(model.shape) for model in models)
-
-
-def check_context(name: str, models: Sequence[ResolvedModel], options: LaunchOptions) -> None:
-    """Raises: UsageError for a longer context than the model was trained for, which engines would cap."""
-    if options.context_tokens is None:
-        return
-    trained = trained_context_tokens(models)
-    if options.context_tokens > trained:
-        raise UsageError(
-            f"{name} was trained for a context of {trained} tokens, {options.context_tokens} were asked for",
-            hint=f"give --context {trained} or less",
-        )
 
 
 def check_speed(name: str, chosen: Candidate, options: LaunchOptions) -> None:
@@ -174,65 +188,3 @@ def check_speed(name: str, chosen: Candidate, options: LaunchOptions) -> None:
         f"{name} does not reach {wanted:g} tokens/s{each} here: {expected}",
         hint=f"give --min-decode {floor(10 * tokens_per_s) / 10:g} or less, or name a smaller model",
     )
-
-
-def wanted_context(models: Sequence[ResolvedModel], options: LaunchOptions) -> int:
-    """Tokens per sequence: as asked, else 32k or what the model was trained for."""
-    return options.context_tokens or min(DEFAULT_CONTEXT_TOKENS, trained_context_tokens(models))
-
-
-def contexts_to_try(wanted: int, options: LaunchOptions) -> list[int]:
-    """The wanted context, and halves of it if the owner did not ask for one."""
-    contexts = [wanted]
-    while not options.context_tokens and contexts[-1] // 2 >= MIN_CONTEXT_TOKENS:
-        contexts.append(contexts[-1] // 2)
-    return contexts
-
-
-def select_best(candidates: Sequence[Candidate], options: LaunchOptions) -> Candidate:
-    """The least loss that decodes at the requested speed, or in the fastest tier that a usable quant reaches.
-
-    If all are too slow: of the usable quants the fastest, or a better one that is nearly as fast."""
-    for target, max_loss in speed_tiers(candidates, options):
-        fast = [
-            candidate
-            for candidate in candidates
-            if candidate.loss <= max_loss
-            and (candidate.tokens_per_s is None or candidate.tokens_per_s >= target)
-        ]
-        if fast:
-            limit = min(candidate.loss for candidate in fast) + _indistinguishable_loss(options)
-            return prefer_simplest([candidate for candidate in fast if candidate.loss <= limit])
-    usable = [candidate for candidate in candidates if candidate.loss <= USABLE_LOSS] or list(candidates)
-    fastest = max(candidate.tokens_per_s or 0.0 for candidate in usable)
-    nearly = [
-        candidate for candidate in usable if (candidate.tokens_per_s or 0.0) >= NEARLY_AS_FAST * fastest
-    ]
-    return min(nearly, key=lambda candidate: candidate.loss)
-
-
-def _indistinguishable_loss(options: LaunchOptions) -> float:
-    """The difference below which losses count as equal; larger for several sequences, where speed counts
-    more."""
-    if (options.parallel or 1) > 1:
-        return quality.INDISTINGUISHABLE_LOSS_IN_BATCH
-    return quality.INDISTINGUISHABLE_LOSS
-
-
-def speed_tiers(candidates: Sequence[Candidate], options: LaunchOptions) -> tuple[tuple[float, float], ...]:
-    """Tokens/s, and the loss that is acceptable for it: any if there is none that is usable."""
-    if options.min_decode_tokens_per_s:
-        return ((options.min_decode_tokens_per_s, quality.UNBOUNDED_LOSS),)
-    if min(candidate.loss for candidate in candidates) > USABLE_LOSS:
-        speeds = (COMFORTABLE_TOKENS_PER_S, READING_TOKENS_PER_S)
-        return tuple((tokens_per_s, quality.UNBOUNDED_LOSS) for tokens_per_s in speeds)
-    return ((COMFORTABLE_TOKENS_PER_S, GOOD_LOSS), (READING_TOKENS_PER_S, USABLE_LOSS))
-
-
-def prefer_simplest(candidates: Sequence[Candidate]) -> Candidate:
-    """The first is the simplest; another one must have a clearly better score."""
-    chosen = candidates[0]
-    for candidate in candidates[1:]:
-        if candidate.score and chosen.score and candidate.score > chosen.score * WORTHWHILE_GAIN:
-            chosen = candidate
-    return chosen

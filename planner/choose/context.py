@@ -9,10 +9,8 @@ from planner.machine import budget
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
 
-# Silent reading: 238 words a minute (Brysbaert 2019), 4 tokens for 3 words. Comfortable is about twice that,
-# because people skim and models think aloud.
+# Silent reading: 238 words a minute (Brysbaert 2019), 4 tokens for 3 words.
 READING_TOKENS_PER_S = 5.3
-COMFORTABLE_TOKENS_PER_S = 10.0
 CONTEXT_STEP_TOKENS = 1024  # of the longest context that fits
 # A faster cache type or batch must gain at least this much, else the plainer one is taken.
 WORTHWHILE_GAIN = 1.15
@@ -37,15 +35,6 @@ class SearchContext:
     @property
     def parallel(self) -> int:
         return self.options.parallel or 1
-
-    @property
-    def target_tokens_per_s(self) -> float:
-        """Tokens/s that are enough."""
-        return self.options.min_decode_tokens_per_s or COMFORTABLE_TOKENS_PER_S
-
-    def is_slow(self, tokens_per_s: float | None) -> bool:
-        """An unknown speed is not slow."""
-        return tokens_per_s is not None and tokens_per_s < self.target_tokens_per_s
 
     def on_cpu(self) -> "SearchContext":
         return replace(self, hardware=replace(self.hardware, gpus=()))

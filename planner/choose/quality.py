@@ -12,7 +12,13 @@ INDISTINGUISHABLE_LOSS = 0.06
 INDISTINGUISHABLE_LOSS_IN_BATCH = 0.2
 UNBOUNDED_LOSS = float("inf")
 # The most that a quant of the level may lose: that of Q8_0, Q5_K_M and IQ4_XS on Llama-3-8B, and any.
-QUALITY_LEVELS = {"best": 0.1, "high": 1.0, "balanced": 5.0, "small": UNBOUNDED_LOSS}
+QUALITY_LEVELS = {
+    "best": 0.1,
+    "high": 1.0,
+    "balanced": 5.0,
+    "fast": UNBOUNDED_LOSS,
+    "small": UNBOUNDED_LOSS,
+}
 
 
 def loss(model: ResolvedModel) -> float:

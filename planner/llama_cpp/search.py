@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 from domain.hardware import MemoryKind
 from domain.model import Chat, ResolvedModel
@@ -9,6 +10,7 @@ from domain.plan import DeviceMemory, Estimate, LlamaFlags
 from domain.units import MIB
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
+from planner.choose.value import turn_s, use_of
 from planner.llama_cpp import context_params, split_search
 from planner.llama_cpp.cache_types import accepted_types, with_cache_type
 from planner.llama_cpp.estimate import estimate, memory_layout
@@ -22,6 +24,7 @@ from planner.model.layer_sizes import kv_bytes_per_layer, layer_sizes
 
 UBATCH = 512
 LARGER_UBATCHES = (1024, 2048, 4096)
+WORTHWHILE_UBATCH_GAIN = 1.02  # of a turn
 # Tokens/s of a batch over those of one sequence times the sequences: 1930 with 16 on an RTX 4090 with Llama
 # 8B Q4_0, about 160 with one (github.com/ggml-org/llama.cpp/pull/15131).
 BATCH_EFFICIENCY = 0.76
@@ -88,21 +91,20 @@ def _with_chat(flags: LlamaFlags, chat: Chat) -> LlamaFlags:
 
 
 def tune(chosen: Candidate, search: SearchContext) -> Candidate:
-    """``chosen`` with the ubatch that makes a whole turn fastest, where a GPU reads host weights for prompts.
+    """``chosen`` with the ubatch that makes a whole turn fastest, where a GPU computes.
 
-    A larger ubatch takes memory that layers or experts could have. One that makes decode too slow is not
-    taken."""
-    if not chosen.has_host_weights:
+    A larger ubatch takes memory that layers or experts could have, so it must gain a little."""
+    use, best = use_of(search.options), chosen
+    if not llama_flags(chosen).gpu_layers:
         return chosen
-    tried = [chosen]
     for ubatch in LARGER_UBATCHES:
         larger = with_ubatch(chosen, ubatch, search)
-        if larger is None or not larger.has_host_weights:
+        if larger is None or larger.is_offloaded < chosen.is_offloaded:
             continue
-        if search.is_slow(larger.tokens_per_s) and not search.is_slow(chosen.tokens_per_s):
-            break
-        tried.append(larger)
-    return max(tried, key=_score)
+        own_s, best_s = turn_s(larger, use), turn_s(best, use)
+        if own_s and best_s and own_s * WORTHWHILE_UBATCH_GAIN < best_s:
+            best = larger
+    return best
 
 
 def with_ubatch(candidate: Candidate, ubatch: int, search: SearchContext) -> Candidate | None:
@@ -147,11 +149,8 @@ def _best_split(
         candidate = _complete_candidate(model, parsed.hparams, flags, context_tokens, search)
         if candidate is not None:
             candidates.append(candidate)
-    return max(candidates, key=_score, default=None)
-
-
-def _score(candidate: Candidate) -> float:
-    return candidate.score or 0.0
+    use = use_of(search.options)
+    return min(candidates, key=lambda one: turn_s(one, use) or inf, default=None)
 
 
 def _complete_candidate(

@@ -1,5 +1,4 @@
-"""Every ``vllm serve`` candidate of one safetensors model that fits: the fewest ranks first, more for
-speed."""
+"""Every ``vllm serve`` candidate of one safetensors model that fits, the fewest ranks first."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -44,8 +43,6 @@ def find_candidates(
             if candidate is not None:
                 candidates.append(candidate)
                 break  # a smaller cache would gain nothing
-        if any(not search.is_slow(candidate.tokens_per_s) for candidate in candidates):
-            break
     return tuple(candidates)
 
 

@@ -11,6 +11,7 @@ from domain.hardware import Hardware, MemoryKind
 from domain.plan import LaunchOptions
 from domain.units import GIB, MIB
 from planner.choose import choose
+from planner.choose.context import READING_TOKENS_PER_S
 from tests.catalog.resolving import resolve
 from tests.conftest import ROOT
 
@@ -96,7 +97,7 @@ def planned(box: Hardware, models_dir: Path) -> float:
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name != "n100-8gb"])
 def test_a_box_serves_gpt_oss_20b_faster_than_it_is_read(name: str, tmp_path: Path) -> None:
-    assert planned(data.profile(name), tmp_path) > choose.READING_TOKENS_PER_S
+    assert planned(data.profile(name), tmp_path) > READING_TOKENS_PER_S
 
 
 def test_a_box_with_8_gib_is_told_that_gpt_oss_20b_does_not_fit(tmp_path: Path) -> None:

@@ -37,7 +37,12 @@ def flags_of(chosen: Plan) -> LlamaFlags:
             QWEN_32B, build.CARD_24, "Q4_K_M", ALL_LAYERS, False, id="32B: the quant that a 24 GiB card holds"
         ),
         pytest.param(
-            QWEN_32B, build.TWO_3090, "Q8_0", ALL_LAYERS, False, id="32B: two cards hold twice the bits"
+            QWEN_32B,
+            build.TWO_3090,
+            "Q4_K_M",
+            ALL_LAYERS,
+            False,
+            id="32B: two cards hold twice the bits, at half the speed",
         ),
         pytest.param(
             QWEN_32B,
@@ -48,7 +53,7 @@ def flags_of(chosen: Plan) -> LlamaFlags:
             id="32B: a GB10 has room, its bandwidth decides",
         ),
         pytest.param(
-            MOE, build.CARD_9, "Q8_0", ALL_LAYERS, True, id="MoE: dense part on 9 GiB, experts in RAM"
+            MOE, build.CARD_9, "Q4_K_M", ALL_LAYERS, True, id="MoE: dense part on 9 GiB, experts in RAM"
         ),
         pytest.param(
             OSS, build.CARD_24, "MXFP4", ALL_LAYERS, True, id="120B: experts in RAM beside a 24 GiB card"

@@ -25,6 +25,7 @@ BITS = {
     "Q6_K": 6.56, "Q8_0": 8.5, "F16": 16.0,
 }  # fmt: skip
 PARAMETERS = 32.8e9
+UBATCHES = 3  # that are tried for what was chosen
 SLOW_CPU = build.hardware(ram_gib=64, gb_per_s=40)
 
 
@@ -94,18 +95,16 @@ def test_quants_of_a_model_share_their_graphs(work: Callable[[Hardware, int], Co
     assert work(SLOW_CPU, 2)["graphs"] == work(SLOW_CPU, 9)["graphs"] > 0
 
 
-def test_a_quant_that_all_memory_together_can_t_hold_costs_no_estimate(
+def test_a_quant_that_all_memory_together_can_t_hold_costs_one_estimate_from_the_disk(
     work: Callable[[Hardware, int], Counter[str]],
 ) -> None:
-    assert work(SLOW_CPU, 9)["estimates"] == 9
-    assert work(SLOW_CPU, 10)["estimates"] == 9
+    assert work(SLOW_CPU, 10)["estimates"] == work(SLOW_CPU, 9)["estimates"] + 1
 
 
-def test_once_a_quant_is_fast_enough_only_a_few_more_are_looked_at(
-    work: Callable[[Hardware, int], Counter[str]],
-) -> None:
+def test_quants_that_can_t_win_are_not_looked_at(work: Callable[[Hardware, int], Counter[str]]) -> None:
+    """On a card that holds all of them: of those with three bits, two for their price."""
     large_card = build.hardware(build.gpu(96, gb_per_s=3000), ram_gib=128)
-    assert work(large_card, 10)["estimates"] == work(large_card, 5)["estimates"] == 3
+    assert work(large_card, 10)["estimates"] <= 9 < 10 + UBATCHES
 
 
 class Counted(tuple[Tensor, ...]):

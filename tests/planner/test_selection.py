@@ -1,6 +1,7 @@
 """Which candidate is the best, and which quants are looked at: by candidates with speeds of the test."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from domain.errors import UsageError
 from domain.hardware import Hardware
 from domain.model import ModelShape, ResolvedModel, Source, Weights
 from domain.plan import LLAMA_CPP, VLLM, Confidence, Estimate, LaunchOptions, LlamaFlags, Range, Speed
-from planner.choose import choose
+from planner.choose import choose, contexts, value
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.engine import ENGINES
@@ -37,10 +38,15 @@ def model(quant: str, size: int = 100, engine: str = LLAMA_CPP) -> ResolvedModel
 
 
 def candidate(
-    quant: str, tokens_per_s: float | None, *, prefill: float | None = None, batch: float | None = None
+    quant: str,
+    tokens_per_s: float | None,
+    *,
+    low: float | None = None,
+    prefill: float | None = None,
+    batch: float | None = None,
 ) -> Candidate:
-    decode = None if tokens_per_s is None else Range(0.0, tokens_per_s, 999.0)
-    speed = Speed(decode, None if prefill is None else Range(0.0, prefill, 999.0))
+    decode = None if tokens_per_s is None else Range(low or tokens_per_s, tokens_per_s, 999.0)
+    speed = Speed(decode, None if prefill is None else Range(prefill, prefill, 999.0))
     return Candidate(
         model(quant),
         LlamaFlags(),
@@ -61,27 +67,56 @@ def best(speeds: Mapping[str, float | None], options: LaunchOptions | None = Non
 @pytest.mark.parametrize(
     ("speeds", "quant"),
     [
-        pytest.param({"Q8_0": 12, "Q4_K_M": 30}, "Q8_0", id="comfortable: the least loss"),
-        pytest.param({"Q8_0": 10, "Q4_K_M": 30}, "Q8_0", id="10 tokens/s are comfortable"),
-        pytest.param({"Q8_0": 9.9, "Q4_K_M": 30}, "Q4_K_M", id="less are not where a good quant has them"),
-        pytest.param({"Q8_0": 9.9, "Q3_K_M": 30}, "Q8_0", id="a usable quant is not good enough for that"),
-        pytest.param({"Q8_0": 5.2, "Q3_K_M": 30}, "Q3_K_M", id="it is where others are below reading speed"),
-        pytest.param({"Q8_0": 5.3, "Q3_K_M": 30}, "Q8_0", id="5.3 tokens/s are reading speed"),
-        pytest.param(
-            {"Q8_0": 2, "Q3_K_M": 3, "Q2_K": 50}, "Q3_K_M", id="speed never excuses a useless quant"
-        ),
+        pytest.param({"Q8_0": 43, "Q5_K_M": 176}, "Q5_K_M", id="1 % for four times the speed"),
+        pytest.param({"Q6_K": 100, "Q5_K_M": 104}, "Q6_K", id="nobody gives a percent for nothing"),
+        pytest.param({"Q8_0": 12, "Q4_K_M": 37}, "Q4_K_M", id="3 % for three times the speed"),
+        pytest.param({"Q8_0": 30, "Q4_K_M": 45}, "Q8_0", id="not for half as much again"),
+        pytest.param({"Q8_0": 120, "Q5_K_M": 240}, "Q8_0", id="nor for twice what nobody can read"),
+        pytest.param({"Q4_K_M": 10, "Q3_K_M": 30}, "Q4_K_M", id="3 bits must gain fourfold"),
+        pytest.param({"Q4_K_M": 3, "Q3_K_M": 40}, "Q3_K_M", id="if they do they are taken"),
+        pytest.param({"Q3_K_M": 2, "Q2_K": 50}, "Q3_K_M", id="no speed excuses 39 %"),
         pytest.param({"Q2_K": 10, "IQ1_S": 90}, "Q2_K", id="of useless quants alone the least loss, too"),
-        pytest.param({"Q2_K": 9, "IQ1_S": 90}, "IQ1_S", id="if it is comfortable"),
-        pytest.param({"Q2_K": 6, "IQ1_S": 9}, "Q2_K", id="else if it is as fast as one reads"),
-        pytest.param({"Q6_K": 4.0, "Q4_K_M": 5.0}, "Q6_K", id="all slow: four fifths of the speed will do"),
-        pytest.param({"Q6_K": 3.9, "Q4_K_M": 5.0}, "Q4_K_M", id="all slow: less will not"),
-        pytest.param({"Q8_0": None, "Q4_K_M": 30}, "Q8_0", id="an unknown speed is not slow"),
-        pytest.param({"Q6_K": 11, "Q5_K_M": 40}, "Q6_K", id="comfort is enough, quality counts"),
+        pytest.param({"Q8_0": None, "Q4_K_M": 3}, "Q4_K_M", id="an unknown speed is not fast"),
+        pytest.param({"Q8_0": None, "Q4_K_M": None}, "Q8_0", id="where none is known the loss decides"),
     ],
 )
-def test_the_least_loss_that_is_fast_enough(speeds: Mapping[str, float | None], quant: str) -> None:
+def test_what_a_loss_of_quality_is_worth_in_speed(speeds: Mapping[str, float | None], quant: str) -> None:
     assert best(speeds) == quant
     assert best(dict(reversed(speeds.items()))) == quant
+
+
+def test_the_low_end_of_the_range_decides() -> None:
+    sure, unsure = candidate("Q8_0", 20), candidate("Q8_0", 30, low=10)
+    assert choose.select_best([sure, unsure], LaunchOptions()) is sure
+    assert choose.select_best([unsure, sure], LaunchOptions()) is sure
+
+
+def test_speed_counts_for_more_where_the_owner_says_so() -> None:
+    speeds: Mapping[str, float | None] = {"Q8_0": 30, "Q4_K_M": 45}
+    assert best(speeds, LaunchOptions(quality="fast")) == "Q4_K_M"
+    assert best(speeds, LaunchOptions(quality="balanced")) == "Q8_0"
+
+
+def test_who_does_not_read_along_gains_from_any_speed() -> None:
+    speeds: Mapping[str, float | None] = {"Q8_0": 120, "Q5_K_M": 240}
+    assert best(speeds) == "Q8_0"
+    assert best(speeds, LaunchOptions(use="batch")) == "Q5_K_M"
+
+
+def test_twice_the_context_is_worth_a_tenth_of_a_doubling() -> None:
+    long, short = candidate("Q8_0", 20.0), replace(candidate("Q8_0", 21.0), context_tokens=2048)
+    assert choose.select_best([short, long], LaunchOptions()) is long
+    faster = replace(short, estimate=candidate("Q8_0", 30.0).estimate)
+    assert choose.select_best([long, faster], LaunchOptions()) is faster
+
+
+def test_the_value_of_docs_planning_can_be_computed_by_hand() -> None:
+    """The example of the page: 30B on an RTX 4090, whole in Q5_K_M or with experts on the CPU in Q8_0."""
+    whole, split = candidate("Q5_K_M", 118, prefill=3800), candidate("Q8_0", 27, prefill=500)
+    assert value.turn_s(whole, value.USES["chat"]) == pytest.approx(15.6, abs=0.1)
+    assert value.turn_s(split, value.USES["chat"]) == pytest.approx(36.3, abs=0.1)
+    gap = value.value(whole, LaunchOptions()) - value.value(split, LaunchOptions())
+    assert gap == pytest.approx(1.22 - 0.29, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -94,44 +129,26 @@ def test_a_speed_that_was_asked_for_is_kept_by_any_quant(wanted: float, quant: s
 
 def test_quants_that_nobody_can_tell_apart_are_chosen_by_speed() -> None:
     assert best({"F16": 20, "Q8_0": 40}) == "Q8_0"
-    assert best({"F16": 20, "Q6_K": 40}) == "F16"
     several = LaunchOptions(parallel=4)
     batch = [candidate("F16", 20, batch=80), candidate("Q8_0", 40, batch=160)]
     assert choose.select_best(batch, several).quant == "Q8_0"
 
 
-def test_for_several_sequences_the_loss_of_an_8_bit_quant_counts_for_nothing() -> None:
-    exact = candidate("BF16", 20, batch=80)
-    near = candidate("Q8_0", 40, batch=160)
-    lossy = candidate("Q6_K", 60, batch=240)
-    assert choose.select_best([exact, near, lossy], LaunchOptions(parallel=4)).quant == "Q8_0"
-    slightly = [exact, Candidate(**{**fields(near), "loss": 0.19}), lossy]
-    assert choose.select_best(slightly, LaunchOptions(parallel=4)).loss == 0.19
-    assert choose.select_best(slightly, LaunchOptions(parallel=1)).quant == "BF16"
-    assert choose.select_best(slightly, LaunchOptions()).quant == "BF16"
-
-
-def fields(one: Candidate) -> dict[str, object]:
-    return {name: getattr(one, name) for name in Candidate.__dataclass_fields__}
-
-
 def test_the_plainest_is_kept_unless_another_is_clearly_faster() -> None:
-    plain, same, fast = (candidate("Q8_0", tokens_per_s) for tokens_per_s in (10.0, 11.4, 11.6))
-    assert choose.prefer_simplest([plain, same]) is plain
-    assert choose.prefer_simplest([plain, fast]) is fast
-    assert choose.prefer_simplest([plain, fast, same]) is fast
-    unknown = candidate("Q8_0", None)
-    assert choose.prefer_simplest([unknown, fast]) is unknown
-    assert choose.prefer_simplest([plain, unknown]) is plain
+    first = candidate("Q8_0", 10.0)
+    plain, same, fast = (replace(candidate("Q8_0", rate), model=first.model) for rate in (10.0, 11.4, 13.5))
+    options = LaunchOptions()
+    assert choose.select_best([plain, same], options) is plain
+    assert choose.select_best([plain, fast, same], options) is fast
 
 
 def test_a_turn_counts_its_prompt_too() -> None:
     decodes, reads = candidate("Q8_0", 20.0, prefill=100.0), candidate("Q8_0", 16.0, prefill=1000.0)
-    assert choose.prefer_simplest([decodes, reads]) is reads
+    assert choose.select_best([decodes, reads], LaunchOptions()) is reads
 
 
-def test_contexts_are_halved_down_to_4096_only_where_none_was_asked_for() -> None:
-    assert choose.contexts_to_try(32768, LaunchOptions()) == [32768, 16384, 8192, 4096]
+def test_contexts_are_halved_down_to_8192_only_where_none_was_asked_for() -> None:
+    assert choose.contexts_to_try(32768, LaunchOptions()) == [32768, 16384, 8192]
     assert choose.contexts_to_try(8191, LaunchOptions()) == [8191]
     assert choose.contexts_to_try(32768, LaunchOptions(context_tokens=32768)) == [32768]
 
@@ -198,24 +215,17 @@ def looked_at(engine: FakeEngine, quants: tuple[str, ...], options: LaunchOption
 QUANTS = ("Q2_K", "Q4_K_M", "F16", "Q8_0", "Q5_K_M", "Q6_K", "Q3_K_M")
 
 
-def test_after_the_first_that_is_fast_enough_two_more_are_looked_at(engine: FakeEngine) -> None:
-    engine.speeds = {"F16": 3.0, "Q8_0": 12.0, "Q6_K": 13.0, "Q5_K_M": 14.0, "Q4_K_M": 15.0}
-    assert looked_at(engine, QUANTS) == ["F16", "Q8_0", "Q6_K", "Q5_K_M"]
-    engine.speeds = dict.fromkeys(engine.speeds, 5.0)
-    assert looked_at(engine, QUANTS) == ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M"]
-
-
-def test_useless_quants_are_looked_at_only_where_no_usable_one_runs_or_a_speed_was_asked_for(
-    engine: FakeEngine,
-) -> None:
-    engine.speeds = {"Q3_K_M": 3.0, "Q2_K": 5.0}
-    assert looked_at(engine, ("Q2_K", "Q3_K_M")) == ["Q3_K_M"]
-    assert looked_at(engine, ("Q2_K", "Q3_K_M"), LaunchOptions(min_decode_tokens_per_s=4)) == [
-        "Q3_K_M",
-        "Q2_K",
-    ]
-    engine.speeds = {"Q2_K": 5.0}
-    assert looked_at(engine, ("Q2_K", "Q3_K_M")) == ["Q3_K_M", "Q2_K"]
+def test_of_quants_that_can_t_win_two_are_looked_at_for_their_price(engine: FakeEngine) -> None:
+    """The engine says of each that GPUs hold it whole; all have the same size, so none can be faster."""
+    engine.speeds = dict.fromkeys(QUANTS, 12.0)
+    assert looked_at(engine, QUANTS) == ["F16", "Q8_0", "Q6_K"]
+    engine.speeds = {"Q6_K": 13.0, "Q5_K_M": 14.0, "Q4_K_M": 15.0}
+    assert looked_at(engine, QUANTS) == ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"]
+    asked = LaunchOptions(min_decode_tokens_per_s=14)
+    smaller = [model(quant, size) for quant, size in (("Q6_K", 60), ("Q4_K_M", 40), ("Q2_K", 20))]
+    engine.asked.clear()
+    choose.search_engines(smaller, 4096, search_for(asked))
+    assert engine.asked == ["Q6_K", "Q4_K_M", "Q2_K"], "a speed that was asked for may need any of them"
 
 
 def test_quants_alike_are_looked_at_from_the_smaller_one_up(engine: FakeEngine) -> None:
@@ -278,5 +288,6 @@ def test_of_engines_the_one_that_reads_more_sets_the_longest_context(
     longer.trained_context_tokens = lambda _: 65536
     monkeypatch.setitem(ENGINES, VLLM, longer)
     models = (model("Q8_0"), model("F16", engine=VLLM))
-    assert choose.trained_context_tokens(models) == 65536
+    assert contexts.trained_context_tokens(models) == 65536
     assert choose.wanted_context(models, LaunchOptions()) == 32768
+    assert choose.wanted_context(models, LaunchOptions(use="agent")) == 65536

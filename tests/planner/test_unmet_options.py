@@ -60,4 +60,4 @@ def test_a_quality_that_is_none_is_told_with_those_that_there_are(quality: str, 
     listed = re.findall(r"(\S+) \([0-9.]+ [MG]iB\)", caught.value.hint)
     sizes = {model.weights.quant: model.weights.size_bytes for model in LLAMA}
     assert listed == sorted(sizes, key=lambda quant: sizes[quant])
-    assert caught.value.hint.endswith(", or best, high, balanced, small")
+    assert caught.value.hint.endswith(", or best, high, balanced, fast, small")

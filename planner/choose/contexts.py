@@ -1,0 +1,87 @@
+"""How long a context is wanted, which shorter ones will do, and how long it can be for nothing."""
+
+from collections.abc import Sequence
+
+from domain.errors import UsageError
+from domain.model import ResolvedModel
+from domain.plan import HOST, LaunchOptions
+from planner.choose.candidates import Candidate
+from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext
+from planner.choose.value import use_of
+from planner.engine import ENGINES
+
+LEAST_CONTEXT_TOKENS = 8192  # that is chosen; less only if asked for
+NEARLY_AS_FAST = 0.9
+HOST_SHARE = 0.5  # of the RAM that is left, for a context that nobody asked for
+
+
+def trained_context_tokens(models: Sequence[ResolvedModel]) -> int:
+    return max(ENGINES[model.engine].trained_context_tokens(model.shape) for model in models)
+
+
+def check_context(name: str, models: Sequence[ResolvedModel], options: LaunchOptions) -> None:
+    """Raises: UsageError for a longer context than the model was trained for, which engines would cap."""
+    if options.context_tokens is None:
+        return
+    trained = trained_context_tokens(models)
+    if options.context_tokens > trained:
+        raise UsageError(
+            f"{name} was trained for a context of {trained} tokens, {options.context_tokens} were asked for",
+            hint=f"give --context {trained} or less",
+        )
+
+
+def wanted_context(models: Sequence[ResolvedModel], options: LaunchOptions) -> int:
+    """Tokens per sequence: as asked, else what the use wants or the model was trained for."""
+    return options.context_tokens or min(use_of(options).context_tokens, trained_context_tokens(models))
+
+
+def contexts_to_try(wanted: int, options: LaunchOptions) -> list[int]:
+    """The wanted context, and halves of it if the owner did not ask for one."""
+    contexts = [wanted]
+    while not options.context_tokens and contexts[-1] // 2 >= LEAST_CONTEXT_TOKENS:
+        contexts.append(contexts[-1] // 2)
+    return contexts
+
+
+def extend(chosen: Candidate, search: SearchContext) -> Candidate:
+    """``chosen`` with the longest context that costs nothing: no layer, cache type or tenth of the speed, and
+    at most half of the RAM that is left. Unchanged if the owner asked for a context."""
+    if search.options.context_tokens:
+        return chosen
+    longest = ENGINES[chosen.engine].max_context_tokens(chosen, search)
+    tokens = _in_steps(longest, ENGINES[chosen.engine].trained_context_tokens(chosen.model.shape))
+    while tokens > chosen.context_tokens:
+        for longer in ENGINES[chosen.engine].find_candidates(chosen.model, tokens, search):
+            if _costs_nothing(longer, chosen):
+                return longer
+        tokens //= 2
+    return chosen
+
+
+def _in_steps(tokens: int, trained: int) -> int:
+    """A power of two times 1024, or what the model was trained for."""
+    if tokens >= trained:
+        return trained
+    steps = max(1, tokens // CONTEXT_STEP_TOKENS)
+    return CONTEXT_STEP_TOKENS << (steps.bit_length() - 1)
+
+
+def _costs_nothing(longer: Candidate, chosen: Candidate) -> bool:
+    own, before = longer.low_tokens_per_s, chosen.low_tokens_per_s
+    is_as_fast = own is None or before is None or own >= NEARLY_AS_FAST * before
+    placed_alike = [row.weights_bytes for row in longer.estimate.memory] == [
+        row.weights_bytes for row in chosen.estimate.memory
+    ]
+    return (
+        placed_alike and longer.cache_type == chosen.cache_type and is_as_fast and _leaves_ram(longer, chosen)
+    )
+
+
+def _leaves_ram(longer: Candidate, chosen: Candidate) -> bool:
+    """A GPU's own memory is for models alone; RAM, and memory shared with it, is not."""
+    own, before = longer.estimate.memory[-1], chosen.estimate.memory[-1]
+    if own.device != HOST or own.free_bytes is None or before.free_bytes is None:
+        return True
+    left_before = before.free_bytes - before.needed_bytes
+    return own.free_bytes - own.needed_bytes >= (1 - HOST_SHARE) * left_before
