@@ -72,6 +72,11 @@ def has_kv_cache(shape: ModelShape) -> bool:
     return shape.architecture not in ENCODER_ARCHITECTURES
 
 
+def has_output_layer(shape: ModelShape) -> bool:
+    """Whether tokens are generated from it: the BERTs have no such layer, also none tied to the embedding."""
+    return has_kv_cache(shape) or shape.architecture == "gemma-embedding"
+
+
 def _is_mtp_sidecar(shape: ModelShape) -> bool:
     """The heads alone: no block that every token passes."""
     blocks, heads = shape.get("block_count"), shape.get("nextn_predict_layers")

@@ -90,7 +90,15 @@ class LlamaFlags:
     fit: bool = False
     jinja: bool | None = None
     reasoning_format: str | None = None
+    embedding: bool = False
+    reranking: bool = False
+    pooling: str | None = None
     extra: tuple[str, ...] = ()
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether it answers with vectors or scores, and generates nothing."""
+        return self.embedding or self.reranking
 
 
 @dataclass(frozen=True, slots=True)

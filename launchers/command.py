@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from signal import Signals
 
+from domain.kinds import Kind
 from launchers.environment import child_environment
 
 
@@ -25,7 +26,7 @@ class Command:
     """``argv[0]`` is an absolute path; ``env`` are additions to what an engine gets of
     the daemon's environment. ``connects`` are the TCP ports that it opens connections to besides answering,
     ``None`` for any: then it may listen on any, too. ``writes`` are folders that its options have it write
-    to."""
+    to. ``kind`` of the model: what it is asked to prove that it serves."""
 
     argv: tuple[str, ...]
     port: int
@@ -36,6 +37,7 @@ class Command:
     stop: StopPolicy = StopPolicy()
     connects: tuple[int, ...] | None = ()
     writes: tuple[str, ...] = ()
+    kind: Kind = Kind.MODEL
 
     @property
     def url(self) -> str:

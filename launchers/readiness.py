@@ -39,13 +39,15 @@ NO_ANSWER = (httpx.HTTPError, ValueError, TypeError, AttributeError, RecursionEr
 class Ready:
     """An engine's known answer and its measured speed. Rates are ``None`` when the engine generated too
     little to measure; ``load_s`` is from the start to the first healthy answer, ``None`` for an adopted
-    engine; ``prompt_tokens`` are those of the measured prompt."""
+    engine; ``prompt_tokens`` are those of the measured prompt. ``proved``: whether only an intact model could
+    have answered so, where the check itself knows it."""
 
     answer: str
     decode_tokens_per_s: float | None = None
     prefill_tokens_per_s: float | None = None
     load_s: float | None = None
     prompt_tokens: int | None = None
+    proved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ async def check_answer(http: httpx.AsyncClient, command: Command, *, expect: str
     """Asks the known question, then measures. ``expect`` is a word that the answer must contain; without
     one any text that is not garbage will do. Raises: EngineError."""
     try:
-        await _check_name(http, command)
+        await check_name(http, command)
         reply = await ask(http, command.served_name, QUESTION, tokens=ANSWER_TOKENS)
     except NO_ANSWER as error:
         raise EngineError(
@@ -252,7 +254,7 @@ def _amount(rate: float | None, least: int, most: int) -> int:
     return least if rate is None else max(least, min(most, int(rate * MEASURE_S)))
 
 
-async def _check_name(http: httpx.AsyncClient, command: Command) -> None:
+async def check_name(http: httpx.AsyncClient, command: Command) -> None:
     """Another program may have taken the port first. Raises: EngineError."""
     names = [model.get("id") for model in json.loads(await _read(http, "/v1/models")).get("data", ())]
     if command.served_name not in names:

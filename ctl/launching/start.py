@@ -43,4 +43,5 @@ def begin(
 
 def _served_line(name: str, detail: Any) -> str:
     row = decode(LaunchRow, detail["launch"])
-    return f"{name} is ready, {rate(row.decode_tokens_per_s)} tokens/s, {api_base(row.endpoint or '')}"
+    speed = f"{rate(row.decode_tokens_per_s)} tokens/s, " if row.decode_tokens_per_s else ""
+    return f"{name} is ready, {speed}{api_base(row.endpoint or '')}"

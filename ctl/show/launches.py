@@ -8,6 +8,7 @@ from typing import Any
 from ctl.show.formatting import ago, decode, table, wrap
 from ctl.show.plan import legend_line, summary_lines
 from ctl.terminal import columns
+from domain.kinds import Kind
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import Plan, Range
 from domain.units import duration, gib, rate
@@ -41,6 +42,7 @@ CELLS: dict[str, Callable[[LaunchRow], str]] = {
 RIGHT_ALIGNED = frozenset({"CONTEXT", "MEMORY", "TOKENS/S", "SINCE"})
 DROPPED_FIRST = ("ENGINE", "MODEL", "SINCE", "QUANT", "CONTEXT", "MEMORY", "TOKENS/S")
 QUESTION = "Name the capital of France."
+TEXTS = ["Paris is the capital of France.", "Bananas grow in warm places."]
 
 
 def decode_rows(data: Any) -> list[LaunchRow]:
@@ -77,13 +79,16 @@ def launch_lines(detail: Any, *, is_new: bool = True) -> list[str]:
     lines += [legend_line(plan)] if plan else []
     lines = wrap(lines, columns(), indent=10)
     if row.endpoint:  # to be pasted, so it is not wrapped
-        lines += [f"endpoint  {api_base(row.endpoint)}", "", f"  {curl(row)}"]
+        kind = plan.weights.kind if plan else Kind.MODEL
+        lines += [f"endpoint  {api_base(row.endpoint)}", "", f"  {curl(row, kind)}"]
     return lines
 
 
 def measured_speed(measured: Any, plan: Plan | None) -> str:
     """What the test question of the start was answered with, beside what the plan expected."""
     found = measured["decode_tokens_per_s"]
+    if plan and plan.weights.kind.is_pooled:
+        return f"prompt {rate(measured.get('prefill_tokens_per_s'))} tokens/s at the start"
     text = f"{rate(found)} tokens/s at the start"
     expected = plan.speed.decode_tokens_per_s if plan else None
     if found is None or expected is None:
@@ -105,8 +110,13 @@ def api_base(endpoint: str) -> str:
     return base if base.endswith("/v1") else f"{base}/v1"
 
 
-def curl(row: LaunchRow) -> str:
+def curl(row: LaunchRow, kind: Kind = Kind.MODEL) -> str:
     """A request to the served model, ready to paste."""
-    body = {"model": row.name, "messages": [{"role": "user", "content": QUESTION}]}
-    url = f"{api_base(row.endpoint or '')}/chat/completions"
+    body: dict[str, Any] = {"model": row.name, "messages": [{"role": "user", "content": QUESTION}]}
+    path = "chat/completions"
+    if kind is Kind.EMBEDDING:
+        path, body = "embeddings", {"model": row.name, "input": TEXTS}
+    elif kind is Kind.RERANKER:
+        path, body = "rerank", {"model": row.name, "query": QUESTION, "documents": TEXTS}
+    url = f"{api_base(row.endpoint or '')}/{path}"
     return shlex.join(["curl", "-s", url, "-H", "Content-Type: application/json", "-d", json.dumps(body)])

@@ -46,10 +46,16 @@ def summary_lines(plan: Plan) -> list[str]:
     return [
         f"model     {plan.model}, {weights.quant}, {gib(weights.size_bytes)} ({origin})",
         f"engine    {plan.engine}, {_split(plan)}",
-        f"context   {plan.context_tokens} tokens, {slots}, KV cache {plan.kv_cache_type}",
+        f"context   {plan.context_tokens} tokens, {slots}, {_cache(plan)}",
         f"memory    {memory} [{plan.confidence}]{_from_disk(plan)}",
         f"speed     {format_speed(plan.speed)}",
     ]
+
+
+def _cache(plan: Plan) -> str:
+    """An encoder has none."""
+    has_none = plan.weights.kind.is_pooled and not any(row.kv_cache_bytes for row in plan.memory)
+    return "no KV cache" if has_none else f"KV cache {plan.kv_cache_type}"
 
 
 def legend_line(plan: Plan) -> str:
@@ -156,7 +162,9 @@ def format_speed(speed: Speed) -> str:
     """``85 tokens/s (70 to 100) [from its runs], prompt 900 tokens/s (800 to 1000) [estimated], loads in
     1.2 s``; one label where both have the same source."""
     mark = f" {_speed_mark(speed.decode_source)}"
-    if speed.prefill_tokens_per_s is None:
+    if speed.decode_tokens_per_s is None and speed.prefill_tokens_per_s is not None:  # an embedding model
+        words = [f"prompt {_range(speed.prefill_tokens_per_s)} {_speed_mark(speed.prefill_source)}"]
+    elif speed.prefill_tokens_per_s is None:
         words = [f"{_range(speed.decode_tokens_per_s)}{mark}"]
     else:
         own = "" if speed.prefill_source is speed.decode_source else mark

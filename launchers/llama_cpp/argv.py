@@ -90,6 +90,7 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         stop=StopPolicy(grace_s=10.0),
         connects=rpc_ports(plan.flags),
         writes=_writes(plan.flags),
+        kind=plan.weights.kind,
     )
 
 

@@ -94,6 +94,9 @@ FLAGS: tuple[Flag, ...] = (
     Flag("fit", Kind.ON_OFF, ("--fit", "-fit"), optional=True),
     Flag("jinja", Kind.SWITCH, ("--jinja",), off=("--no-jinja",)),
     Flag("reasoning_format", Kind.WORD, ("--reasoning-format",), optional=True),
+    Flag("embedding", Kind.SWITCH, ("--embedding", "--embeddings")),
+    Flag("reranking", Kind.SWITCH, ("--reranking", "--rerank")),
+    Flag("pooling", Kind.WORD, ("--pooling",), values=("none", "mean", "cls", "last", "rank")),
 )
 
 BY_NAME: dict[str, Flag] = {name: flag for flag in FLAGS for name in (*flag.names, *flag.off)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import EngineError
-from launchers import ports, readiness
+from launchers import pooled_answers, ports, readiness
 from launchers.command import Command, Exit
 from launchers.failures import UNEXPLAINED, last_error_line
 from launchers.process import logfile
@@ -217,7 +217,10 @@ class EngineProcess:
                 head = await asyncio.to_thread(logfile.head, self.log_path, since=child.log_start)
                 if (degradation := self._find_degradation(head)) is not None:
                     raise degradation
-            ready = await readiness.check_answer(http, self.command, expect=self._expect)
+            if self.command.kind.is_pooled:
+                ready = await pooled_answers.check(http, self.command)
+            else:
+                ready = await readiness.check_answer(http, self.command, expect=self._expect)
         return replace(ready, load_s=load_s)
 
     async def _wait(self, tasks: set[asyncio.Task[Any]], timeout_s: float, *, is_adopted: bool) -> None:

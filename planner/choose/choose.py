@@ -180,6 +180,11 @@ def sorted_by_quality(models: Sequence[ResolvedModel]) -> list[ResolvedModel]:
 def check_speed(name: str, chosen: Candidate, options: LaunchOptions) -> None:
     """Raises: UsageError if nothing decodes as fast as was asked for."""
     wanted, tokens_per_s = options.min_decode_tokens_per_s, chosen.tokens_per_s
+    if wanted is not None and chosen.model.weights.kind.is_pooled:
+        raise UsageError(
+            f"{name} is {chosen.model.weights.kind.description}: it generates no tokens",
+            hint="leave out --min-decode",
+        )
     if wanted is None or tokens_per_s is None or tokens_per_s >= wanted:
         return
     each = f" for each of {options.parallel} at once" if (options.parallel or 1) > 1 else ""

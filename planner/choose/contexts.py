@@ -11,6 +11,7 @@ from planner.choose.value import use_of
 from planner.engine import ENGINES
 
 LEAST_CONTEXT_TOKENS = 8192  # that is chosen; less only if asked for
+TEXT_TOKENS = 8192  # longer texts are cut into pieces by those who embed them
 NEARLY_AS_FAST = 0.9
 HOST_SHARE = 0.5  # of the RAM that is left, for a context that nobody asked for
 
@@ -32,8 +33,11 @@ def check_context(name: str, models: Sequence[ResolvedModel], options: LaunchOpt
 
 
 def wanted_context(models: Sequence[ResolvedModel], options: LaunchOptions) -> int:
-    """Tokens per sequence: as asked, else what the use wants or the model was trained for."""
-    return options.context_tokens or min(use_of(options).context_tokens, trained_context_tokens(models))
+    """Tokens per sequence: as asked, else what the use wants (of a text that is embedded or ranked, 8k) or the
+    model was trained for."""
+    is_pooled = any(model.weights.kind.is_pooled for model in models)
+    default = TEXT_TOKENS if is_pooled else use_of(options).context_tokens
+    return options.context_tokens or min(default, trained_context_tokens(models))
 
 
 def contexts_to_try(wanted: int, options: LaunchOptions) -> list[int]:
@@ -47,7 +51,7 @@ def contexts_to_try(wanted: int, options: LaunchOptions) -> list[int]:
 def extend(chosen: Candidate, search: SearchContext) -> Candidate:
     """``chosen`` with the longest context that costs nothing: no layer, cache type or tenth of the speed, and
     at most half of the RAM that is left. Unchanged if the owner asked for a context."""
-    if search.options.context_tokens:
+    if search.options.context_tokens or chosen.model.weights.kind.is_pooled:
         return chosen
     longest = ENGINES[chosen.engine].max_context_tokens(chosen, search)
     tokens = _in_steps(longest, ENGINES[chosen.engine].trained_context_tokens(chosen.model.shape))

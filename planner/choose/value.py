@@ -47,14 +47,17 @@ def use_of(options: LaunchOptions) -> Use:
 def turn_s(candidate: Candidate, use: Use, *, speedup: float = 1.0) -> float | None:
     """Seconds of a turn at the low end of the predicted range, with the time that the owner takes;
     ``None`` if the speed is not known. Of several sequences served at once it is the answer's alone, since
-    prompts are read while others are answered. ``speedup``: of decode."""
+    prompts are read while others are answered. Of an embedding or reranking model it is the prompt alone.
+    ``speedup``: of decode."""
+    prefill = candidate.estimate.speed.prefill_tokens_per_s
+    if candidate.model.weights.kind.is_pooled:
+        return use.prompt_tokens / prefill.low if prefill and prefill.low else None
     if candidate.batch_tokens_per_s:
         each = candidate.batch_tokens_per_s / candidate.parallel * speedup
         return use.answer_tokens / each + use.answer_tokens / use.taken_in_tokens_per_s
     decode = candidate.low_tokens_per_s
     if not decode:
         return None
-    prefill = candidate.estimate.speed.prefill_tokens_per_s
     prompt_s = use.prompt_tokens / prefill.low if prefill and prefill.low else 0.0
     return prompt_s + use.answer_tokens / (decode * speedup) + use.answer_tokens / use.taken_in_tokens_per_s
 

@@ -35,7 +35,7 @@ def _quant(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
         loss = f"adds about {percent(chosen.loss)} to the perplexity"
     quants = len({candidate.quant for candidate in candidates})
     among = f", the best of {quants} that fit" if quants > 1 else ""
-    speed = ", speed unknown"
+    speed = "" if chosen.model.weights.kind.is_pooled else ", speed unknown"
     if chosen.decode_tokens_per_s:
         speed = f", about {rate(chosen.decode_tokens_per_s)} tokens/s"
     return f"{chosen.quant} ({gib(chosen.model.weights.size_bytes)}) {loss}{among}{speed}"
@@ -48,7 +48,9 @@ def _context(chosen: Candidate, kv_cache_type: str, search: SearchContext, wante
     reduced = f", less than {wanted_context}, the most that fits" if tokens < wanted_context else ""
     longest = ENGINES[chosen.engine].max_context_tokens(chosen, search)
     limit = f"; up to {longest} would fit" if longest > tokens else ""
-    return f"context {tokens} tokens{each}{reduced}, {kv_cache_type} cache of {gib(kv_bytes)}{limit}"
+    has_none = chosen.model.weights.kind.is_pooled and not kv_bytes
+    cache = "no KV cache" if has_none else f"{kv_cache_type} cache of {gib(kv_bytes)}"
+    return f"context {tokens} tokens{each}{reduced}, {cache}{limit}"
 
 
 def _memory(chosen: Candidate, note: str) -> str:

@@ -83,10 +83,13 @@ def estimate(
         calibration=calibration,
         draft=_draft(layout.draft, flags, hardware, depth_tokens),
     )
+    speed = _with_disk_reads(in_memory, shape, layout, flags, hardware, depth_tokens)
+    if flags.is_pooled or not hparams.has_cache:
+        speed = replace(speed, decode_tokens_per_s=None)
     return Estimate(
         engine=LLAMA_CPP,
         memory=layout.memory,
-        speed=_with_disk_reads(in_memory, shape, layout, flags, hardware, depth_tokens),
+        speed=speed,
         fits=fits(layout.memory),
         confidence=Confidence.ESTIMATED,
         notes=(
@@ -201,7 +204,7 @@ def bound_notes(hparams: Hparams, *, is_exact: bool) -> tuple[str, ...]:
     """Says which figures are upper bounds, where the graph is not the engine's own."""
     if is_exact:
         return ()
-    if hparams.is_known:
+    if hparams.is_known or not hparams.has_cache:
         return ("the compute of this file is an upper bound, until an engine has checked it",)
     bound = f"there are no rules for {hparams.architecture}: its cache and compute are upper bounds"
     return (f"{bound}, until an engine has checked them",)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from domain.model import ModelShape, Tensor
+from domain.classification import has_output_layer
+from domain.model import ModelShape
 from domain.plan import LlamaFlags
 from planner.llama_cpp.context_params import MTP
 from planner.llama_cpp.tensor_patterns import TensorPattern
@@ -61,7 +62,7 @@ def place_tensors(
     rules = override_rules(flags, devices)
     tensor_device: dict[str, int] = {}
     weights = dict.fromkeys([HOST_ID, *range(len(devices))], 0)
-    is_tied = has_tied_embedding(shape.tensors)
+    is_tied = has_tied_embedding(shape)
     copies_always = shape.architecture in EMBEDDING_COPIED_FIRST or not hparams.is_known
     duplicated = 0
     block_devices: list[list[int]] = [[] for _ in layer_device]
@@ -91,9 +92,9 @@ def place_tensors(
     )
 
 
-def has_tied_embedding(tensors: Sequence[Tensor]) -> bool:
+def has_tied_embedding(shape: ModelShape) -> bool:
     """Whether the embedding is also the output matrix."""
-    return all(tensor.name != "output.weight" for tensor in tensors)
+    return has_output_layer(shape) and all(tensor.name != "output.weight" for tensor in shape.tensors)
 
 
 @lru_cache(maxsize=TENSORS)

@@ -1,10 +1,12 @@
 """What a plan says of a llama.cpp candidate: where the layers are, threads, prompt cache."""
 
+from domain.classification import pooling_of
 from domain.plan import HOST, LlamaFlags
 from domain.units import gib
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
 from planner.llama_cpp.context_params import ALL_LAYERS
+from planner.llama_cpp.pooling import can_split
 from planner.llama_cpp.search import holds_all_layers, llama_flags
 from planner.model.hparams import read_hparams
 from planner.model.layer_sizes import layer_sizes
@@ -16,10 +18,19 @@ def describe(candidate: Candidate, search: SearchContext) -> CandidateDetails:
     return CandidateDetails(
         kv_cache_type=candidate.cache_type,
         placement=_placement(candidate, flags, layers),
-        runtime=_threads(flags, search),
+        runtime="; ".join(filter(None, (_task(candidate, flags), _threads(flags, search)))),
         memory_note=f", up to {flags.cache_ram_mib} MiB of it as prompt cache" if flags.cache_ram_mib else "",
         layers=layers,
     )
+
+
+def _task(candidate: Candidate, flags: LlamaFlags) -> str:
+    if not flags.is_pooled:
+        return ""
+    pooling = pooling_of(candidate.model.shape)
+    by = f", pooling {pooling.name.lower()} by its header" if pooling else ""
+    longest = "" if can_split(candidate.model) else f", texts of at most {flags.ubatch} tokens in one batch"
+    return f"{candidate.model.weights.kind.description}{by}{longest}"
 
 
 def _placement(candidate: Candidate, flags: LlamaFlags, layers: int) -> str:

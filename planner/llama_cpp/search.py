@@ -15,6 +15,7 @@ from planner.llama_cpp import context_params, split_search
 from planner.llama_cpp.cache_types import accepted_types, with_cache_type
 from planner.llama_cpp.estimate import estimate, memory_layout
 from planner.llama_cpp.memory import kv_cache
+from planner.llama_cpp.pooling import pooled_flags
 from planner.llama_cpp.quality import quality_loss
 from planner.llama_cpp.split_search import ParsedModel
 from planner.machine import threads
@@ -40,7 +41,7 @@ def find_candidates(
     parsed = _parse_model(model)
     candidates: list[Candidate] = []
     for cache_type in accepted_types(parsed.hparams):
-        flags = _with_chat(base_flags(cache_type, context_tokens, search), model.chat)
+        flags = _model_flags(model, cache_type, context_tokens, search)
         if not _can_fit(parsed, flags, search):
             continue
         best = _best_split(model, parsed, flags, context_tokens, search)
@@ -85,6 +86,13 @@ def base_flags(
     return with_cache_type(flags, cache_type)
 
 
+def _model_flags(
+    model: ResolvedModel, cache_type: str, context_tokens: int, search: SearchContext, ubatch: int = UBATCH
+) -> LlamaFlags:
+    flags = _with_chat(base_flags(cache_type, context_tokens, search, ubatch), model.chat)
+    return pooled_flags(flags, model, context_tokens)
+
+
 def _with_chat(flags: LlamaFlags, chat: Chat) -> LlamaFlags:
     jinja = flags.jinja if chat.jinja is None else chat.jinja
     return replace(flags, jinja=jinja, reasoning_format=chat.reasoning_format)
@@ -95,7 +103,7 @@ def tune(chosen: Candidate, search: SearchContext) -> Candidate:
 
     A larger ubatch takes memory that layers or experts could have, so it must gain a little."""
     use, best = use_of(search.options), chosen
-    if not llama_flags(chosen).gpu_layers:
+    if not llama_flags(chosen).gpu_layers or llama_flags(chosen).is_pooled:
         return chosen
     for ubatch in LARGER_UBATCHES:
         larger = with_ubatch(chosen, ubatch, search)
@@ -111,15 +119,15 @@ def with_ubatch(candidate: Candidate, ubatch: int, search: SearchContext) -> Can
     """``candidate`` with another ubatch and the best split for it; ``None`` if that does not fit."""
     model, context_tokens = candidate.model, candidate.context_tokens
     cache_type = llama_flags(candidate).cache_type_k
-    flags = _with_chat(base_flags(cache_type, context_tokens, search, ubatch), model.chat)
+    flags = _model_flags(model, cache_type, context_tokens, search, ubatch)
     return _best_split(model, _parse_model(model), flags, context_tokens, search)
 
 
 def with_batch_of(candidate: Candidate, chosen: Candidate, search: SearchContext) -> Candidate:
     """``candidate`` with the ubatch of ``chosen`` if a GPU reads its host weights, so that prices are
     comparable; unchanged if that does not fit."""
-    ubatch = llama_flags(chosen).ubatch
-    if not candidate.has_host_weights or llama_flags(candidate).ubatch == ubatch:
+    ubatch, own = llama_flags(chosen).ubatch, llama_flags(candidate)
+    if not candidate.has_host_weights or own.is_pooled or own.ubatch == ubatch:
         return candidate
     return with_ubatch(candidate, ubatch or UBATCH, search) or candidate
 
@@ -220,7 +228,10 @@ def with_checkpoints(hparams: Hparams, flags: LlamaFlags) -> LlamaFlags:
 def _cache_ram_mib(
     memory: Sequence[DeviceMemory], flags: LlamaFlags, hparams: Hparams, search: SearchContext
 ) -> int:
-    """Four full contexts, at most a quarter of the RAM that stays free, and at most the engine's default."""
+    """Four full contexts, at most a quarter of the RAM that stays free, and at most the engine's default.
+    None of a model that generates no text: nothing of a prompt is read again."""
+    if flags.is_pooled:
+        return 0
     cparams = context_params.resolve(flags, hparams)
     sequence_bytes = kv_cache.sequence_bytes(hparams, cparams)
     sequence_bytes += (flags.ctx_checkpoints or 0) * kv_cache.checkpoint_bytes(hparams, cparams)

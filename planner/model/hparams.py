@@ -6,6 +6,7 @@ Source: llama.cpp ``llama_model_base::load_hparams`` and the ``load_arch_hparams
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from domain.classification import has_kv_cache
 from domain.errors import BadModelError
 from domain.header import HeaderReader
 from domain.model import ModelShape, Tensor
@@ -60,7 +61,8 @@ class Hparams:
     ``layers``: all blocks; ``main_blocks``: how many of them every token passes, which excludes
     multi-token-prediction heads. ``kinds``: a number for each layer, the same for equal layers. ``is_mla``:
     the cache holds K only. ``image_layers``: first blocks to whose output an image adds embeddings.
-    ``is_known``: whether there are rules for the architecture; if not, each layer counts as attention over
+    ``has_cache``: false for an encoder, which computes a text at once and keeps nothing of it. ``is_known``:
+    whether there are rules for the architecture; if not, each layer counts as attention over
     the whole context and as recurrent, as far as the header has sizes of both."""
 
     architecture: str
@@ -82,6 +84,7 @@ class Hparams:
     is_known: bool = True
     kinds: tuple[int, ...] = ()
     image_layers: int = 0
+    has_cache: bool = True
 
     @property
     def can_roll_back(self) -> bool:
@@ -115,7 +118,10 @@ def read_hparams(shape: ModelShape) -> Hparams:
     vocab_rows = _vocab_rows(shape.tensors) or header.count("vocab_size", 0)
     is_known = recipe(architecture).is_known
     layers = _layers(header, architecture, blocks, main_blocks, embedding_length, heads, window)
-    if not is_known:
+    has_cache = has_kv_cache(shape)
+    if not has_cache:
+        layers = tuple(replace(layer, has_kv=False) for layer in layers)
+    elif not is_known:
         layers = tuple(_with_cache_and_state(layer, header, embedding_length) for layer in layers)
         is_hybrid = any(layer.is_recurrent for layer in layers)
     image_layers = header.count("n_deepstack_layers", 0)
@@ -145,6 +151,7 @@ def read_hparams(shape: ModelShape) -> Hparams:
         window=window,
         is_hybrid=is_hybrid,
         is_known=is_known,
+        has_cache=has_cache,
     )
 
 

@@ -45,7 +45,7 @@ def layer_sizes(shape: ModelShape, hparams: Hparams) -> LayerSizes:
             embedding_bytes += tensor.size_bytes if tensor.name == "token_embd.weight" else 0
         else:
             output_bytes += tensor.size_bytes
-    if has_tied_embedding(shape.tensors):
+    if has_tied_embedding(shape):
         output_bytes += embedding_bytes
     return LayerSizes(tuple(dense_bytes), tuple(expert_bytes), output_bytes, input_bytes)
 

@@ -20,8 +20,8 @@ def expected(catalogue: Mapping[str, KnownModel], plan: Plan) -> str | None:
 
 
 def is_proved(ready: Ready) -> bool:
-    """Whether the answer has the word, required or not."""
-    return WORD.casefold() in ready.answer.casefold()
+    """Whether the answer has the word, required or not, or was a known one of another kind."""
+    return ready.proved or WORD.casefold() in ready.answer.casefold()
 
 
 def _repos(model: KnownModel) -> set[str]:

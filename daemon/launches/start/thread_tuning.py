@@ -88,6 +88,8 @@ async def _recall(app: App, plan: Plan, caps: Capabilities, cpu: Cpu) -> ThreadT
 def _why_needless(launch: Launch, plan: Plan, counts: Sequence[int]) -> str | None:
     if not isinstance(plan.flags, LlamaFlags):
         return f"{plan.engine} chooses its own"
+    if plan.weights.kind.is_pooled:
+        return "the model generates no tokens, and a trial measures those"
     if launch.request.options.threads:
         return f"{launch.request.options.threads} was asked for"
     if not cpu_matters(plan):

@@ -51,7 +51,7 @@ def checkpoint_bytes(hparams: Hparams, cparams: ContextParams, flags: LlamaFlags
 def prompt_cache_bytes(hparams: Hparams, cparams: ContextParams, flags: LlamaFlags) -> int:
     """The most that saved prompts can take. Without a limit the server keeps at most as many tokens as its
     context has. Source: ``server_prompt_cache::update``."""
-    if flags.cache_ram_mib == 0:
+    if flags.cache_ram_mib == 0 or flags.is_pooled or not hparams.has_cache:
         return 0
     limit = DEFAULT_CACHE_RAM_MIB if flags.cache_ram_mib is None else flags.cache_ram_mib
     if limit < 0:

@@ -25,7 +25,9 @@ def window_cells(hparams: Hparams, cparams: ContextParams) -> int:
 
 
 def layer_cells(layer: Layer, hparams: Hparams, cparams: ContextParams) -> int:
-    """Cells per stream of one attention layer."""
+    """Cells per stream of one attention layer. Without a cache, the tokens that are computed at once."""
+    if not hparams.has_cache:
+        return cparams.ubatch
     return window_cells(hparams, cparams) if layer.window else cparams.context_per_sequence
 
 
