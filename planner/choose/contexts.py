@@ -33,8 +33,8 @@ def check_context(name: str, models: Sequence[ResolvedModel], options: LaunchOpt
 
 
 def wanted_context(models: Sequence[ResolvedModel], options: LaunchOptions) -> int:
-    """Tokens per sequence: as asked, else what the use wants (8k of a text that is embedded or ranked) or what
-    the model was trained for."""
+    """Tokens per sequence: as asked, else what the use wants or the model was trained for. Of texts that are
+    embedded or ranked 8k."""
     is_pooled = any(model.weights.kind.is_pooled for model in models)
     default = TEXT_TOKENS if is_pooled else use_of(options).context_tokens
     return options.context_tokens or min(default, trained_context_tokens(models))
