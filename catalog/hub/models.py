@@ -229,7 +229,7 @@ def _without_facts(error: UnavailableError, entry: KnownModel) -> UnavailableErr
     """``error``, and that only the hub has what a plan of this model needs."""
     why = f"{entry.alias} is planned from a header of the hub: the catalogue has too few facts of it"
     return UnavailableError(
-        f"{error}; {why}", hint=error.hint, reason=error.reason, retry_after_s=error.retry_after_s
+        str(error), hint=f"{error.hint}; {why}", reason=error.reason, retry_after_s=error.retry_after_s
     )
 
 

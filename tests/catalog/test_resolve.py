@@ -206,7 +206,7 @@ def test_without_a_hub_the_quants_that_the_catalogue_knows_are_told(
         resolve_here(name, tmp_path, offline=offline)
     entry = CATALOGUE["smollm2-135m" if "smol" in name else "gpt-oss-20b"]
     repos = (name.partition(":")[0],) if "/" in name else entry.gguf_repos
-    known = {row.quant: row.size_bytes for row in entry.quants if row.repo in repos}
+    known = {row.quant: row.size_bytes for row in entry.quants if row.size_bytes and row.repo in repos}
     known |= {entry.pypi.quant: entry.pypi.size_bytes} if entry.pypi and "/" not in name else {}
     by_size = sorted(known, key=lambda quant: known[quant])
     assert by_size

@@ -18,7 +18,7 @@ from tests.rigs import published
 from tests.rigs.hub import Hollow, Hub
 
 MODEL = catalogue()["qwen3-30b-a3b"]
-QUANTS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K_L", "Q8_0", "UD-Q8_K_XL")
+QUANTS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K_L", "Q8_0", "BF16")
 BIG: Types = {**PLAIN, "blk.0.big.weight": ((512, 4096), GGMLQuantizationType.F32)}
 
 
