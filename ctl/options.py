@@ -123,6 +123,13 @@ Use = Annotated[
         help="What it is for: chat, agent (long prompts and contexts), or batch (nobody reads along).",
     ),
 ]
+NoMmproj = Annotated[
+    bool, typer.Option("--no-mmproj", help="Serve a model that reads images without its projector.")
+]
+NoDraft = Annotated[
+    bool,
+    typer.Option("--no-draft", help="Draft no tokens, neither with the model's own head nor a second model."),
+]
 Engine = Annotated[
     Literal["llama.cpp", "vllm"] | None,
     typer.Option("--engine", metavar="ENGINE", help="Engine to use: llama.cpp or vllm."),
@@ -172,6 +179,8 @@ def launch_options(
     *,
     from_disk: bool = False,
     use: str | None = None,
+    no_mmproj: bool = False,
+    no_draft: bool = False,
 ) -> dict[str, object]:
     """The options as the daemon's API names them, without those that were not given."""
     options: dict[str, object | None] = {
@@ -182,5 +191,7 @@ def launch_options(
         "engine": engine,
         "from_disk": from_disk or None,
         "use": use,
+        "no_mmproj": no_mmproj or None,
+        "no_draft": no_draft or None,
     }
     return {key: value for key, value in options.items() if value is not None}

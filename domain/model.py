@@ -142,7 +142,8 @@ class ResolvedModel:
     was rebuilt from the catalogue because the header could not be read. ``as_of`` is when the hub
     last listed these weights (ISO 8601), if it could not be asked now. ``compute_capability`` is
     the least of an NVIDIA GPU that has kernels for them, ``None`` where any will do or none is known.
-    ``notes`` are added to a plan's reasons."""
+    ``notes`` are added to a plan's reasons. ``companion_shapes`` has the headers of files beside it that a
+    launch can use, by their names. ``may_draft``: false where drafting was measured and gained nothing."""
 
     weights: Weights
     shape: ModelShape
@@ -152,3 +153,5 @@ class ResolvedModel:
     chat: Chat = Chat()
     compute_capability: float | None = None
     notes: tuple[str, ...] = ()
+    companion_shapes: Mapping[str, ModelShape] = field(default_factory=dict)
+    may_draft: bool = True

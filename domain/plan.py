@@ -23,7 +23,9 @@ class Confidence(StrEnum):
 @dataclass(frozen=True, slots=True)
 class LaunchOptions:
     """What the owner asked for; ``None`` leaves the choice to the planner. ``use``: ``chat``, ``agent`` or
-    ``batch``. ``from_disk``: weights that don't fit in memory may be read from the disk for each token."""
+    ``batch``. ``from_disk``: weights that don't fit in memory may be read from the disk for each token.
+    ``no_mmproj`` and ``no_draft`` decline what the model has beside it: its projector for images, and what
+    drafts tokens for it."""
 
     context_tokens: int | None = None
     parallel: int | None = None
@@ -33,6 +35,8 @@ class LaunchOptions:
     threads: int | None = None
     from_disk: bool = False
     use: str | None = None
+    no_mmproj: bool = False
+    no_draft: bool = False
 
     def over(self, before: "LaunchOptions") -> "LaunchOptions":
         """Those given here, and those of ``before`` for the rest."""

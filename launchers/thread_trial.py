@@ -73,6 +73,11 @@ def _is_beyond_a_slow_one(count: int, rates: Mapping[int, float]) -> bool:
     return any(best < tried < count or count < tried < best for tried in slow)
 
 
+async def measure_rate(process: EngineProcess) -> float | None:
+    """Tokens/s of one ready engine, by the slowest repeat."""
+    return await _rate(process, REPEATS, best=0.0)
+
+
 async def _rate(process: EngineProcess, repeats: int, *, best: float) -> float | None:
     first = None if process.ready is None else process.ready.decode_tokens_per_s
     if first is not None and first < FAR_SLOWER * best:

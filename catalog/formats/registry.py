@@ -1,6 +1,7 @@
 """The formats of model weights there are: README.md says how to add one."""
 
 from catalog.formats.base import FileTree, Format, NoModelError, QuantFiles
+from catalog.formats.gguf import companions
 from catalog.formats.gguf import models as gguf
 from catalog.formats.safetensors import models as safetensors
 from catalog.request import FileSelection
@@ -20,7 +21,7 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
                 why_not = why_not or error
                 continue
             if models:
-                return models
+                return companions.with_shapes(tree, models)
     if why_not:
         raise why_not
     return ()

@@ -14,6 +14,8 @@ from ctl.options import (
     MinDecode,
     Model,
     Name,
+    NoDraft,
+    NoMmproj,
     NoWait,
     Parallel,
     Quality,
@@ -49,6 +51,8 @@ def command(
     engine: Engine = None,
     from_disk: FromDisk = False,
     use: Use = None,
+    no_mmproj: NoMmproj = False,
+    no_draft: NoDraft = False,
     retune: Annotated[
         bool,
         typer.Option("--retune", help="Measure the thread count again; restarts a launch that is served."),
@@ -63,7 +67,15 @@ def command(
     body = {
         "model": absolute_model(model),
         **launch_options(
-            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk, use=use
+            context,
+            parallel,
+            min_decode,
+            with_quant(quality, quant),
+            engine,
+            from_disk=from_disk,
+            no_mmproj=no_mmproj,
+            no_draft=no_draft,
+            use=use,
         ),
     }
     if name is not None:

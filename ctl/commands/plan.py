@@ -12,6 +12,8 @@ from ctl.options import (
     Json,
     MinDecode,
     Model,
+    NoDraft,
+    NoMmproj,
     On,
     Parallel,
     Quality,
@@ -48,6 +50,8 @@ def command(
     engine: Engine = None,
     from_disk: FromDisk = False,
     use: Use = None,
+    no_mmproj: NoMmproj = False,
+    no_draft: NoDraft = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print the reasons and the alternatives.")
     ] = False,
@@ -58,7 +62,15 @@ def command(
         "model": absolute_model(model),
         **profile_json(on),
         **launch_options(
-            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk, use=use
+            context,
+            parallel,
+            min_decode,
+            with_quant(quality, quant),
+            engine,
+            from_disk=from_disk,
+            no_mmproj=no_mmproj,
+            no_draft=no_draft,
+            use=use,
         ),
     }
     data = connect_or_start().post("/v1/plan", body)

@@ -11,6 +11,8 @@ from ctl.options import (
     Engine,
     Json,
     Model,
+    NoDraft,
+    NoMmproj,
     NoWait,
     Quality,
     Quant,
@@ -57,6 +59,8 @@ def command(
     quality: Quality = None,
     quant: Quant = None,
     engine: Engine = None,
+    no_mmproj: NoMmproj = False,
+    no_draft: NoDraft = False,
     limit: Annotated[
         str | None,
         typer.Option(
@@ -86,7 +90,10 @@ def command(
     if cancel:
         _cancel(connect(), name, as_json=as_json)
         return
-    body = {"model": name, **launch_options(None, None, None, with_quant(quality, quant), engine)}
+    options = launch_options(
+        None, None, None, with_quant(quality, quant), engine, no_mmproj=no_mmproj, no_draft=no_draft
+    )
+    body = {"model": name, **options}
     body |= {key: value for key, value in (("limit", limit), ("window", window)) if value is not None}
     found = connect_or_start()
     taken = found.post("/v1/pulls", body)

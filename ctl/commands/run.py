@@ -20,6 +20,8 @@ from ctl.options import (
     MinDecode,
     Model,
     Name,
+    NoDraft,
+    NoMmproj,
     Parallel,
     Quality,
     Quant,
@@ -56,6 +58,8 @@ def command(
     engine: Engine = None,
     from_disk: FromDisk = False,
     use: Use = None,
+    no_mmproj: NoMmproj = False,
+    no_draft: NoDraft = False,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
     system: System = None,
@@ -67,7 +71,15 @@ def command(
     body: dict[str, object] = {
         "model": absolute_model(model),
         **launch_options(
-            context, parallel, min_decode, with_quant(quality, quant), engine, from_disk=from_disk, use=use
+            context,
+            parallel,
+            min_decode,
+            with_quant(quality, quant),
+            engine,
+            from_disk=from_disk,
+            no_mmproj=no_mmproj,
+            no_draft=no_draft,
+            use=use,
         ),
     }
     if name is not None:

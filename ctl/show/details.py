@@ -85,4 +85,6 @@ def _options(options: LaunchOptions) -> str:
         if (value := getattr(options, field)) is not None
     ]
     given += ["--from-disk"] if options.from_disk else []
+    given += ["--no-mmproj"] if options.no_mmproj else []
+    given += ["--no-draft"] if options.no_draft else []
     return f" {' '.join(given)}" if given else ", without options"

@@ -35,6 +35,8 @@ class OptionsBody(Body):
     threads: Annotated[int, Field(ge=1, le=4096)] | None = None
     from_disk: bool = False
     use: Literal["chat", "agent", "batch"] | None = None
+    no_mmproj: bool = False
+    no_draft: bool = False
 
     def options(self) -> LaunchOptions:
         return LaunchOptions(
@@ -46,6 +48,8 @@ class OptionsBody(Body):
             threads=self.threads,
             from_disk=self.from_disk,
             use=self.use,
+            no_mmproj=self.no_mmproj,
+            no_draft=self.no_draft,
         )
 
 

@@ -46,6 +46,7 @@ TRANSITIONS: Mapping[LaunchState, Mapping[Event, LaunchState]] = {
     },
     LaunchState.DOWNLOADING: {Event.START: LaunchState.STARTING, **_FAILED, **_ANY_TIME},
     LaunchState.STARTING: {
+        Event.DOWNLOAD: LaunchState.DOWNLOADING,  # a trial led to another plan
         Event.START: LaunchState.STARTING,
         Event.ANSWER: LaunchState.READY,
         **_FAILED,

@@ -13,6 +13,7 @@ from daemon.app import App
 from daemon.machine import snapshot
 from daemon.planning import builds, computations
 from daemon.planning.computations import Choice
+from daemon.planning.draft_history import with_measured_drafts
 from daemon.planning.speed_history import load_calibration
 from daemon.planning.verification import verify_plan, with_reason
 from daemon.resources import ledger
@@ -158,6 +159,7 @@ async def checked_plan(
     the engine refuses the model: for another build of it that is installed, else with another quant.
 
     Raises: DoesNotFitError; EngineRefusedError if no build here loads the model."""
+    candidates = await with_measured_drafts(app, candidates, machine)
     choice = Choice(model, candidates, machine, options, calibration, margins(app))
     first = await _fitting_plan(app, choice)
     if isinstance(first, Plan):
@@ -259,9 +261,15 @@ def fingerprint(
         [_whole_gib(machine.memory.total_bytes), machine.memory.cgroup_limit_bytes],
         [machine.cpu.model, machine.cpu.usable_cpus, machine.cpu.quota_cpus],
         [engine, version, path],
-        to_json(options),
+        _chosen(options),
     )
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+
+
+def _chosen(options: LaunchOptions) -> object:
+    """Without what an earlier version did not have, where it is as it was: its fingerprints stay valid."""
+    later = ("use", "no_mmproj", "no_draft")
+    return {name: value for name, value in to_json(options).items() if value or name not in later}
 
 
 def _whole_gib(count_bytes: int | None) -> int | None:

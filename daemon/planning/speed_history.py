@@ -108,6 +108,11 @@ def trial_key(weights: Weights) -> str:
     return f"trial:{_digest([_files(weights)])}"
 
 
+def draft_key(weights: Weights, machine: Hardware, caps: Capabilities) -> str:
+    """Identifies the model's files, and devices, CPUs and engine build as ``speed_key`` does."""
+    return f"draft:{_digest([_files(weights), speed_key(machine, caps)])}"
+
+
 def threads_key(plan: Plan, caps: Capabilities, cpu: Cpu) -> str:
     """Identifies the engine build, the model's files, and the CPU: earlier versions stored trials there."""
     return f"{cpu_key(cpu)}:{_digest([[caps.path, caps.version], _files(plan.weights)])}"

@@ -12,13 +12,13 @@ from daemon.interruption import is_end_of_task
 from daemon.planning.plan import cached_hardware, plan, resolve_models
 from daemon.quarantine.verdict import reason
 from daemon.state.records import PullRequest
-from daemon.weights import leases
+from daemon.weights import leases, second_files
 from daemon.weights.downloads import download
 from daemon.weights.transfers import Pull
 from domain.anonymize import without_secrets
 from domain.errors import DownloadError, NodeError, StateError, UsageError
 from domain.launch import Progress, Step
-from domain.model import Weights
+from domain.model import Companion, Weights
 from domain.units import gib
 
 log = logging.getLogger(__name__)
@@ -135,6 +135,7 @@ async def _until_turn(app: App, pull: Pull) -> None:
 async def _fetch(app: App, pull: Pull) -> str:
     """Downloads the weights. Returns the last message of the pull."""
     weights = pull.weights or await _choose(app, pull)
+    companions = await _companions(app, pull.request, weights)
     name, size = inventory.name_of(weights), gib(weights.size_bytes)
     if weights.location is None:
         if app.settings.offline:
@@ -150,7 +151,24 @@ async def _fetch(app: App, pull: Pull) -> str:
             pull.progress.add(progress)
 
         weights = await download(app, weights, follow, pull.request.policy)
+    lacking = await asyncio.to_thread(second_files.missing, weights, companions)
+    if lacking is not None and not app.settings.offline:
+        pull.progress.say(Step.DOWNLOAD, f"fetching its {lacking.quant}, {gib(lacking.size_bytes)}")
+        await download(app, lacking, pull.progress.add, pull.request.policy)
     return f"{name} is on disk, {size}: {weights.location}"
+
+
+async def _companions(app: App, request: PullRequest, weights: Weights) -> tuple[Companion, ...]:
+    """What a launch would use beside ``weights``; where nothing fits here, a projector all the same."""
+    if not weights.beside:
+        return ()
+    try:
+        chosen = await plan(app, request.model, request.options)
+    except NodeError as error:
+        log.info("no plan for a pull: model=%s why=%s", without_secrets(request.model), error)
+        declined = request.options.no_mmproj
+        return () if declined else second_files.projector(weights)
+    return second_files.used(weights, chosen.flags)
 
 
 async def _choose(app: App, pull: Pull) -> Weights:

@@ -1,7 +1,8 @@
 """The command line of llama-server for a plan, with the options that the build has."""
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 
 from domain.errors import UsageError
 from domain.plan import EngineFlags, LlamaFlags, Plan
@@ -81,6 +82,7 @@ def _load_mode(mode: str | None, caps: Capabilities) -> tuple[str, ...]:
 def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
     """With the bare file name for a plan without weights on this disk: to be shown, not to be run."""
     model = plan.weights.first_path or plan.weights.files[0].name
+    plan = replace(plan, flags=_with_paths(plan.flags, plan.weights.location))
     argv = (caps.path, "--model", model, "--host", "127.0.0.1", "--port", str(port), "--alias", name)
     return Command(
         argv=(*argv, *arguments(plan.flags, caps), *_service_options(caps)),
@@ -92,6 +94,15 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         writes=_writes(plan.flags),
         kind=plan.weights.kind,
     )
+
+
+def _with_paths(flags: EngineFlags, location: str | None) -> EngineFlags:
+    """A plan names the files beside the model as the repository does."""
+    if not isinstance(flags, LlamaFlags) or location is None:
+        return flags
+    paths = (str(Path(location, name)) if name else None for name in (flags.mmproj, flags.draft_model))
+    mmproj, draft = paths
+    return replace(flags, mmproj=mmproj, draft_model=draft)
 
 
 def rpc_ports(flags: EngineFlags) -> tuple[int, ...]:

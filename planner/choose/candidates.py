@@ -72,10 +72,12 @@ class CandidateDetails:
 
     ``kv_cache_type``: the type that is really used. ``layers``: the layers of the model, if the engine can
     place them one by one. ``placement`` and ``runtime``: sentences for the reasons; empty: none.
-    ``memory_note``: what follows the memory of each device."""
+    ``second_files``: sentences on a projector and a draft. ``memory_note``: what follows the memory of each
+    device."""
 
     kv_cache_type: str
     placement: str
     runtime: str = ""
     memory_note: str = ""
     layers: int | None = None
+    second_files: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ def reasons(
         _memory(chosen, details.memory_note),
         _batch(chosen),
         details.runtime,
+        *details.second_files,
         _unused_gpus(chosen, search),
     ]
     return [sentence for sentence in sentences if sentence]

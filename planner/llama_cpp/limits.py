@@ -8,6 +8,7 @@ from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext
 from planner.choose.support import Shortage
 from planner.llama_cpp import search as candidates
 from planner.llama_cpp.cache_types import accepted_types, with_cache_type
+from planner.llama_cpp.companions import second_files
 from planner.llama_cpp.estimate import memory_layout
 from planner.machine.gpu_budgets import total_budget_bytes
 from planner.model.hparams import read_hparams
@@ -38,7 +39,8 @@ def max_context_tokens(candidate: Candidate, search: SearchContext, cache_type: 
     def fits(tokens: int) -> bool:
         tried = replace(flags, context_tokens=tokens * search.parallel)
         tried = candidates.with_checkpoints(hparams, tried)
-        return search.has_room(memory_layout(shape, tried, search.hardware, hparams=hparams).memory)
+        second = second_files.shapes(candidate.model, tried)
+        return search.has_room(memory_layout(shape, tried, search.hardware, hparams=hparams, **second).memory)
 
     if fits(hparams.trained_context_tokens):
         return hparams.trained_context_tokens

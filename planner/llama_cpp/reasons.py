@@ -1,11 +1,16 @@
 """What a plan says of a llama.cpp candidate: where the layers are, threads, prompt cache."""
 
+from dataclasses import replace
+
 from domain.classification import pooling_of
 from domain.plan import HOST, LlamaFlags
 from domain.units import gib
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
+from planner.llama_cpp.companions import second_files
 from planner.llama_cpp.context_params import ALL_LAYERS
+from planner.llama_cpp.estimate import estimate
+from planner.llama_cpp.memory.projectors import projector_gpu
 from planner.llama_cpp.pooling import can_split
 from planner.llama_cpp.search import holds_all_layers, llama_flags
 from planner.model.hparams import read_hparams
@@ -21,6 +26,7 @@ def describe(candidate: Candidate, search: SearchContext) -> CandidateDetails:
         runtime="; ".join(filter(None, (_task(candidate, flags), _threads(flags, search)))),
         memory_note=f", up to {flags.cache_ram_mib} MiB of it as prompt cache" if flags.cache_ram_mib else "",
         layers=layers,
+        second_files=(*_projector(candidate, flags, search), *_draft(candidate, flags, search)),
     )
 
 
@@ -31,6 +37,40 @@ def _task(candidate: Candidate, flags: LlamaFlags) -> str:
     by = f", pooling {pooling.name.lower()} by its header" if pooling else ""
     longest = "" if can_split(candidate.model) else f", texts of at most {flags.ubatch} tokens in one batch"
     return f"{candidate.model.weights.kind.description}{by}{longest}"
+
+
+def _projector(candidate: Candidate, flags: LlamaFlags, search: SearchContext) -> tuple[str, ...]:
+    declined = second_files.projector(candidate.model, replace(search.options, no_mmproj=False))
+    if flags.mmproj is None:
+        return (f"no images: its projector {declined} was declined",) if declined else ()
+    size = gib(candidate.model.companion_shapes[flags.mmproj].file_bytes)
+    gpus = projector_gpu(flags, search.hardware)
+    where = f"on {gpus[0].name}" if gpus else "on the CPU"
+    why = "" if flags.mmproj_offload else ": layers gain more by its memory on the GPU"
+    return (f"images through its projector {flags.mmproj} ({size}) {where}{why}",)
+
+
+def _draft(candidate: Candidate, flags: LlamaFlags, search: SearchContext) -> tuple[str, ...]:
+    found = second_files.drafts(candidate.model, search.options, search.hardware)
+    if flags.speculative:
+        plain = decode_expected(candidate, second_files.without_draft(flags), search)
+        gain = (candidate.decode_tokens_per_s or 0.0) / plain - 1 if plain else 0.0
+        what = flags.draft_model or "its head for multi-token prediction"
+        tokens = "token" if flags.draft_max == 1 else "tokens"
+        drafted = f"drafts {flags.draft_max} {tokens} at a time with {what}"
+        return (f"{drafted}: expected to decode {gain:.0%} faster, measured at the first start",)
+    if not found:
+        return ()
+    names = " and ".join(draft.name or "its head for multi-token prediction" for draft in found)
+    return (f"{names} could draft, which is not expected to gain a tenth here",)
+
+
+def decode_expected(candidate: Candidate, flags: LlamaFlags, search: SearchContext) -> float | None:
+    """Tokens/s with other flags than its own."""
+    speed = estimate(
+        candidate.model.shape, flags, search.hardware, calibration=search.calibration
+    ).speed.decode_tokens_per_s
+    return speed.expected if speed else None
 
 
 def _placement(candidate: Candidate, flags: LlamaFlags, layers: int) -> str:

@@ -5,14 +5,16 @@ from dataclasses import replace
 from math import inf
 
 from domain.hardware import MemoryKind
-from domain.model import Chat, ResolvedModel
+from domain.model import ResolvedModel
 from domain.plan import DeviceMemory, Estimate, LlamaFlags
 from domain.units import MIB
 from planner.choose.candidates import Candidate
-from planner.choose.context import SearchContext
+from planner.choose.context import WORTHWHILE_GAIN, SearchContext
 from planner.choose.value import turn_s, use_of
 from planner.llama_cpp import context_params, split_search
 from planner.llama_cpp.cache_types import accepted_types, with_cache_type
+from planner.llama_cpp.companions import second_files
+from planner.llama_cpp.companions.draft_search import with_draft
 from planner.llama_cpp.estimate import estimate, memory_layout
 from planner.llama_cpp.memory import kv_cache
 from planner.llama_cpp.pooling import pooled_flags
@@ -38,13 +40,13 @@ def find_candidates(
     model: ResolvedModel, context_tokens: int, search: SearchContext
 ) -> tuple[Candidate, ...]:
     """Candidates with ``context_tokens`` per sequence, the plainest cache type first; empty if none fits."""
-    parsed = _parse_model(model)
+    parsed = _parse_model(model, LlamaFlags())
     candidates: list[Candidate] = []
     for cache_type in accepted_types(parsed.hparams):
         flags = _model_flags(model, cache_type, context_tokens, search)
         if not _can_fit(parsed, flags, search):
             continue
-        best = _best_split(model, parsed, flags, context_tokens, search)
+        best = _best_split(model, _parse_model(model, flags), flags, context_tokens, search)
         if best is not None:
             candidates.append(best)
             if not search.hardware.gpus or best.is_offloaded:
@@ -52,9 +54,10 @@ def find_candidates(
     return tuple(candidates)
 
 
-def _parse_model(model: ResolvedModel) -> ParsedModel:
+def _parse_model(model: ResolvedModel, flags: LlamaFlags) -> ParsedModel:
     hparams = read_hparams(model.shape)
-    return ParsedModel(model.shape, hparams, layer_sizes(model.shape, hparams))
+    mmproj = second_files.shapes(model, flags)["mmproj"]
+    return ParsedModel(model.shape, hparams, layer_sizes(model.shape, hparams), mmproj)
 
 
 def _can_fit(parsed: ParsedModel, flags: LlamaFlags, search: SearchContext) -> bool:
@@ -89,22 +92,31 @@ def base_flags(
 def _model_flags(
     model: ResolvedModel, cache_type: str, context_tokens: int, search: SearchContext, ubatch: int = UBATCH
 ) -> LlamaFlags:
-    flags = _with_chat(base_flags(cache_type, context_tokens, search, ubatch), model.chat)
+    flags = _of_model(base_flags(cache_type, context_tokens, search, ubatch), model, search)
     return pooled_flags(flags, model, context_tokens)
 
 
-def _with_chat(flags: LlamaFlags, chat: Chat) -> LlamaFlags:
-    jinja = flags.jinja if chat.jinja is None else chat.jinja
-    return replace(flags, jinja=jinja, reasoning_format=chat.reasoning_format)
+def _of_model(flags: LlamaFlags, model: ResolvedModel, search: SearchContext) -> LlamaFlags:
+    """With what the model needs: how its answers are read, and its projector."""
+    jinja = flags.jinja if model.chat.jinja is None else model.chat.jinja
+    return replace(
+        flags,
+        jinja=jinja,
+        reasoning_format=model.chat.reasoning_format,
+        mmproj=second_files.projector(model, search.options),
+    )
 
 
 def tune(chosen: Candidate, search: SearchContext) -> Candidate:
-    """``chosen`` with the ubatch that makes a whole turn fastest, where a GPU computes.
+    """``chosen`` with the draft that pays, and the ubatch that makes a whole turn fastest, where a GPU
+    computes.
 
     A larger ubatch takes memory that layers or experts could have, so it must gain a little."""
     use, best = use_of(search.options), chosen
-    if not llama_flags(chosen).gpu_layers or llama_flags(chosen).is_pooled:
+    if llama_flags(chosen).is_pooled:
         return chosen
+    if not llama_flags(chosen).gpu_layers:
+        return with_draft(chosen, search)
     for ubatch in LARGER_UBATCHES:
         larger = with_ubatch(chosen, ubatch, search)
         if larger is None or larger.is_offloaded < chosen.is_offloaded:
@@ -112,7 +124,7 @@ def tune(chosen: Candidate, search: SearchContext) -> Candidate:
         own_s, best_s = turn_s(larger, use), turn_s(best, use)
         if own_s and best_s and own_s * WORTHWHILE_UBATCH_GAIN < best_s:
             best = larger
-    return best
+    return with_draft(best, search)
 
 
 def with_ubatch(candidate: Candidate, ubatch: int, search: SearchContext) -> Candidate | None:
@@ -120,7 +132,7 @@ def with_ubatch(candidate: Candidate, ubatch: int, search: SearchContext) -> Can
     model, context_tokens = candidate.model, candidate.context_tokens
     cache_type = llama_flags(candidate).cache_type_k
     flags = _model_flags(model, cache_type, context_tokens, search, ubatch)
-    return _best_split(model, _parse_model(model), flags, context_tokens, search)
+    return _best_split(model, _parse_model(model, flags), flags, context_tokens, search)
 
 
 def with_batch_of(candidate: Candidate, chosen: Candidate, search: SearchContext) -> Candidate:
@@ -150,6 +162,26 @@ def _best_split(
     context_tokens: int,
     search: SearchContext,
 ) -> Candidate | None:
+    """A projector is on a GPU, unless layers gain much by its memory there."""
+    best = _best_of_splits(model, parsed, base, context_tokens, search)
+    if parsed.mmproj is None or not search.hardware.gpus or (best is not None and best.is_offloaded):
+        return best
+    on_host = replace(base, mmproj_offload=False)
+    other = _best_of_splits(model, parsed, on_host, context_tokens, search)
+    if best is None or other is None:
+        return best or other
+    use = use_of(search.options)
+    gain = (turn_s(best, use) or inf) / (turn_s(other, use) or inf)
+    return other if gain > WORTHWHILE_GAIN else best
+
+
+def _best_of_splits(
+    model: ResolvedModel,
+    parsed: ParsedModel,
+    base: LlamaFlags,
+    context_tokens: int,
+    search: SearchContext,
+) -> Candidate | None:
     candidates: list[Candidate] = []
     for flags in split_search.splits(parsed, base, search.hardware, search.reserve, search.overhead_hints):
         if candidates and not flags.gpu_layers:
@@ -168,7 +200,8 @@ def _complete_candidate(
     flags = with_checkpoints(hparams, _with_threads(flags, search))
     if search.from_disk:  # repacked weights would be copies, which need memory
         flags = replace(flags, repack=False)
-    memory = memory_layout(model.shape, flags, search.hardware, hparams=hparams).memory
+    second = second_files.shapes(model, flags)
+    memory = memory_layout(model.shape, flags, search.hardware, hparams=hparams, **second).memory
     if not search.has_room(memory):
         return None
     flags = replace(
@@ -176,7 +209,7 @@ def _complete_candidate(
         cache_ram_mib=_cache_ram_mib(memory, flags, hparams, search),
         load_mode="mmap" if search.from_disk else _load_mode(memory, flags, search),
     )
-    prediction = estimate(model.shape, flags, search.hardware, calibration=search.calibration)
+    prediction = estimate(model.shape, flags, search.hardware, calibration=search.calibration, **second)
     is_offloaded = holds_all_layers(flags)
     return Candidate(
         model=model,

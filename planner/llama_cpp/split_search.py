@@ -31,6 +31,7 @@ class ParsedModel:
     shape: ModelShape
     hparams: Hparams
     sizes: LayerSizes
+    mmproj: ModelShape | None = None
 
 
 def splits(
@@ -75,6 +76,7 @@ def _split_over_group(
     What one try needs besides weights and cache is taken off the budget of the next."""
     flags = _on_single_gpu(base, group[0]) if len(group) == 1 else replace(base, split_mode="layer")
     key = (*(budget.device.index for budget in group), base.ubatch, base.context_tokens, base.cache_type_k)
+    key = (*key, base.mmproj and base.mmproj_offload)
     overheads = overhead_hints.get(key, [0] * len(group))
     for _ in range(MAX_TRIES):
         available = [
@@ -103,7 +105,7 @@ def _larger_overheads(
 
     Each device that overflows gets at least as much more as it overflows by: layers are large, so a smaller
     step would change nothing."""
-    layout = memory_layout(model.shape, flags, hardware, hparams=model.hparams)
+    layout = memory_layout(model.shape, flags, hardware, hparams=model.hparams, mmproj=model.mmproj)
     by_device = {row.device: row for row in layout.memory}
     rows = [by_device[budget.device.name] for budget in group]
     excess = [

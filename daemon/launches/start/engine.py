@@ -96,6 +96,12 @@ async def engine_gone(app: App, launch: Launch, outcome: str) -> None:
         log.warning("runs not closed: launch=%s %s", launch.name, error)
 
 
+async def end_trial(app: App, launch: Launch) -> None:
+    if launch.process is not None:
+        await launch.process.stop()
+        await engine_gone(app, launch, "was a trial")
+
+
 async def _begin_run(app: App, name: str, command: Command, *, engine_version: str | None) -> int | None:
     """``None`` if the state can't be written: the engine is started all the same, and a later daemon
     recognises it by its environment."""

@@ -12,6 +12,7 @@ from daemon.app import App
 from daemon.launches import persistence
 from daemon.launches.launch import Launch
 from daemon.launches.start.answer_check import is_proved
+from daemon.launches.start.draft_trial import draft_pays
 from daemon.launches.start.engine import choose_port, start_engine, wait_until_ready
 from daemon.launches.start.placement import PlacedPlan, place
 from daemon.launches.start.thread_tuning import with_tuned_threads
@@ -20,6 +21,7 @@ from daemon.launches.state_machine import Event
 from daemon.planning.speed_history import record_speed
 from daemon.planning.verification import read_back
 from domain.launch import Step
+from domain.plan import Plan
 from launchers.process.procfs import held_bytes
 from launchers.readiness import Ready
 
@@ -33,14 +35,23 @@ async def bring_up(app: App, launch: Launch) -> None:
     reserved.
     """
     launch.reused = ()
+    placed, plan = await _prepared(app, launch)
+    if not await draft_pays(app, launch, plan, placed):
+        launch.fingerprint = None  # planned again, without the draft
+        placed, _ = await _prepared(app, launch)
+    ready = await _start(app, launch, placed)
+    await _serve(app, launch, ready)
+
+
+async def _prepared(app: App, launch: Launch) -> tuple[PlacedPlan, Plan]:
+    """Its plan, with the weights on this disk and the threads tried."""
     placed = await place(app, launch)  # reserves its memory
     launch.plan, launch.fingerprint = placed.plan, placed.fingerprint
     launch.gpu_ids = tuple(gpu.id for gpu in placed.machine.gpus)
     await persistence.save(app, launch)
-    launch.plan = await ensure_downloaded(app, launch, launch.plan)
-    launch.plan = await with_tuned_threads(app, launch, launch.plan, placed.caps, placed.machine)
-    ready = await _start(app, launch, placed)
-    await _serve(app, launch, ready)
+    plan = await ensure_downloaded(app, launch, placed.plan)
+    launch.plan = plan = await with_tuned_threads(app, launch, plan, placed.caps, placed.machine)
+    return placed, plan
 
 
 async def take_over(app: App, launch: Launch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from daemon.app import App
 from daemon.launches.launch import Launch
-from daemon.launches.start.engine import choose_port, engine_gone, start_engine
+from daemon.launches.start.engine import choose_port, end_trial, start_engine
 from daemon.launches.start.trial_record import ThreadTrial, TrialBasis, busy_note
 from daemon.launches.state_machine import Event
 from daemon.planning.speed_history import cpu_key, threads_key, trial_key
@@ -156,13 +156,7 @@ async def _measure(
                 share = after.stalled_share(before) if before and after else None
                 shares.extend(() if share is None else (share,))
         finally:
-            await _end_trial(app, launch)
+            await end_trial(app, launch)
 
     rates = await thread_trial.measure(serve, counts)
     return Measured(rates, min(shares, default=None))
-
-
-async def _end_trial(app: App, launch: Launch) -> None:
-    if launch.process is not None:
-        await launch.process.stop()
-        await engine_gone(app, launch, "was a trial")

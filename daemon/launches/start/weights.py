@@ -1,5 +1,6 @@
 """Ensures that the weights of a launch are on this disk."""
 
+import asyncio
 import logging
 from dataclasses import replace
 
@@ -8,11 +9,11 @@ from daemon.app import App
 from daemon.launches.launch import Launch
 from daemon.launches.state_machine import Event
 from daemon.state.records import now
-from daemon.weights import leases
+from daemon.weights import leases, second_files
 from daemon.weights.downloads import download
 from domain.anonymize import without_secrets
 from domain.errors import DownloadError, StateError
-from domain.launch import Progress, Step
+from domain.launch import LaunchState, Progress, Step
 from domain.model import Weights
 from domain.plan import Plan
 from domain.units import gib
@@ -45,8 +46,30 @@ async def ensure_downloaded(app: App, launch: Launch, plan: Plan) -> Plan:
             launch.progress.add(progress)
 
         weights = await download(app, weights, follow, is_urgent=True)
+    await _ensure_second_files(app, launch, weights, plan)
     await _record_use(app, weights)
     return replace(plan, weights=weights)
+
+
+async def _ensure_second_files(app: App, launch: Launch, weights: Weights, plan: Plan) -> None:
+    """A projector and a draft of the plan."""
+    companions = second_files.used(weights, plan.flags)
+    lacking = await asyncio.to_thread(second_files.missing, weights, companions)
+    if lacking is None:
+        return
+    if app.settings.offline:
+        raise DownloadError(
+            f"the {lacking.quant} of {without_secrets(weights.repo)} is not on this disk, and offline is set",
+            hint="set offline to false to fetch it, or decline it: --no-mmproj, --no-draft",
+        )
+    if launch.state is not LaunchState.DOWNLOADING:
+        launch.apply(Event.DOWNLOAD)
+    launch.say(Step.DOWNLOAD, f"fetching its {lacking.quant}, {gib(lacking.size_bytes)}")
+
+    def follow(progress: Progress) -> None:
+        launch.progress.add(progress)
+
+    await download(app, lacking, follow, is_urgent=True)
 
 
 async def _record_use(app: App, weights: Weights) -> None:
