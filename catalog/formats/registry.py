@@ -5,6 +5,7 @@ from catalog.formats.gguf import companions
 from catalog.formats.gguf import models as gguf
 from catalog.formats.safetensors import models as safetensors
 from catalog.request import FileSelection
+from domain.errors import BadModelError
 from domain.model import ResolvedModel
 
 FORMATS: dict[str, Format] = {"gguf": gguf, "safetensors": safetensors}  # the first that has a model counts
@@ -22,8 +23,8 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
                 continue
             if models:
                 return companions.with_shapes(tree, models)
-    if why_not:
-        raise why_not
+    if why_not:  # as one of domain's errors: no other may cross from a worker's process
+        raise BadModelError(str(why_not), hint=why_not.hint)
     return ()
 
 
