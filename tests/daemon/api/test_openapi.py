@@ -64,7 +64,7 @@ def test_whatever_is_asked_gets_a_declared_answer(child: Child) -> None:
         shares = sum(share(operation) for operation in operations) * len(MODES)
         for operation in operations:
             for mode in MODES:
-                count = (REQUESTS or USUAL_REQUESTS) * share(operation) // shares
+                count = max(1, (REQUESTS or USUAL_REQUESTS) * share(operation) // shares)
                 ask(http, operation, mode, count, asked)
             print(asked.total(), operation.method.upper(), operation.path, flush=True)
         assert http.get(f"{URL}/v1/status").json()["pid"] == child.process.pid
