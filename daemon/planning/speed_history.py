@@ -68,6 +68,8 @@ async def record_speed(app: App, plan: Plan, ready: Ready, caps: Capabilities) -
         return
     if plan.flags.speculative or plan.flags.draft_model:
         return  # the speed of speculative decoding depends on the prompt
+    if plan.weights.kind.is_pooled:
+        return  # by the clock of one short text: of a small model it is the time of a request
     compare = partial(
         compare_file,
         prompt_tokens=ready.prompt_tokens,
