@@ -109,7 +109,7 @@ def divides_blocks(gpu: Gpu, hardware: Hardware) -> bool:
         for engine in hardware.engines
         if engine.engine == VLLM and engine.problem is None
     ]
-    numbers = [re.match(r"v?(\d+)\.(\d+)", version) for version in versions]
+    numbers = [re.match(r"v?(\d{1,9})\.(\d{1,9})", version) for version in versions]
     is_new = bool(numbers) and all(
         match is not None and (int(match[1]), int(match[2])) >= _DIVIDES_BLOCKS for match in numbers
     )

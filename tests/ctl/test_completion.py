@@ -34,7 +34,7 @@ def test_commands_are_completed(ctl: Ctl) -> None:
 
 
 def test_options_of_a_command_are_completed(ctl: Ctl) -> None:
-    assert completed(ctl, "launch", "--n") == ["--name", "--no-wait"]
+    assert completed(ctl, "launch", "--n") == ["--name", "--no-mmproj", "--no-draft", "--no-wait"]
 
 
 def test_commands_of_a_group_are_completed(ctl: Ctl) -> None:

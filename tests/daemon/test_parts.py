@@ -161,13 +161,13 @@ async def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
 
 
 def test_an_address_is_shown_without_its_secrets() -> None:
-    address = "https://me:pass@example.org/m/a.gguf?sig=s3cret"
+    address = "https://me:hunter2@example.org/m/a.gguf?sig=s3cret"
     plan = replace(PLAN, model=address, weights=replace(PLAN.weights, repo=address))
     launch = Launch(LaunchRequest(name_of(address), address, LaunchOptions()), plan=plan)
     shown = json.dumps(to_json(launch.details()))
     assert launch.name == "a"
     assert "example.org/m/a.gguf" in shown
-    assert "pass" not in shown
+    assert "hunter2" not in shown
     assert "s3cret" not in shown
 
 

@@ -2,8 +2,8 @@
 the end of an interpreter take ten times the CPU of what most commands do, and half of a daemon's.
 
 A fork server runs for each program and each choice of what an interpreter reads at its start (``LC_ALL``,
-``PYTHONUTF8`` ...). What a start itself does is for tests that start one: tests/ctl/test_help.py, and
-test_finding.py beside it for the daemon.
+``PYTHONUTF8``, ``LD_PRELOAD`` ...). What a start itself does is for tests that start one:
+tests/ctl/test_help.py, and test_finding.py beside it for the daemon.
 """
 
 import atexit
@@ -26,7 +26,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 ROOT = Path(__file__).parent.parent.parent
-AT_START = ("LANG", "LC_", "PYTHON")
+AT_START = ("LANG", "LC_", "PYTHON", "LD_", "UMOCKDEV_")
 WITHIN_S = 240  # a bound for a machine that is busy, not a measure
 MAX_REQUEST_BYTES = 1 << 17
 LATER = {"ctl.main": ("rich.console", "rich.live", "rich.progress", "rich.table", "http.client", "asyncio")}

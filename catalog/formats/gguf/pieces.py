@@ -8,7 +8,7 @@ from domain.errors import BadModelError
 
 # x.gguf.part1of2, x.gguf.part-01, x.gguf-part-b, x.gguf-split-a, x.gguf.aa, x.gguf.001
 _PIECE = re.compile(
-    r"(?P<whole>.+\.gguf)[.-](?:split-[a-z]{1,2}|part[-_.]?(?:\d{1,4}of\d{1,4}|\d{1,4}|[a-z]{1,2})|\d{2,4}|[a-d][a-z])",
+    r"\A(?P<whole>.+\.gguf)[.-](?:split-[a-z]{1,2}|part[-_.]?(?:\d{1,4}of\d{1,4}|\d{1,4}|[a-z]{1,2})|\d{2,4}|[a-d][a-z])",
     re.IGNORECASE | re.ASCII,
 )
 SHOWN = 3

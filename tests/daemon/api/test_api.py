@@ -45,6 +45,7 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/plan",
         "/v1/search",
         "/v1/settings",
+        "/v1/catalogue",
         "/v1/compare",
         "/v1/models",
         "/v1/models/adopt",
