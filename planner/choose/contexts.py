@@ -6,7 +6,7 @@ from domain.errors import UsageError
 from domain.model import ResolvedModel
 from domain.plan import HOST, LaunchOptions
 from planner.choose.candidates import Candidate
-from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext
+from planner.choose.context import SearchContext
 from planner.choose.value import use_of
 from planner.engine import ENGINES
 
@@ -53,22 +53,22 @@ def extend(chosen: Candidate, search: SearchContext) -> Candidate:
     at most half of the RAM that is left. Unchanged if the owner asked for a context."""
     if search.options.context_tokens or chosen.model.weights.kind.is_pooled:
         return chosen
-    longest = ENGINES[chosen.engine].max_context_tokens(chosen, search)
-    tokens = _in_steps(longest, ENGINES[chosen.engine].trained_context_tokens(chosen.model.shape))
-    while tokens > chosen.context_tokens:
-        for longer in ENGINES[chosen.engine].find_candidates(chosen.model, tokens, search):
+    engine = ENGINES[chosen.engine]
+    longest = engine.max_context_tokens(chosen, search)
+    for tokens in _round_contexts(longest, engine.trained_context_tokens(chosen.model.shape)):
+        if tokens <= chosen.context_tokens:
+            break
+        for longer in engine.find_candidates(chosen.model, tokens, search):
             if _costs_nothing(longer, chosen):
                 return longer
-        tokens //= 2
     return chosen
 
 
-def _in_steps(tokens: int, trained: int) -> int:
-    """A power of two times 1024, or what the model was trained for."""
-    if tokens >= trained:
-        return trained
-    steps = max(1, tokens // CONTEXT_STEP_TOKENS)
-    return CONTEXT_STEP_TOKENS << (steps.bit_length() - 1)
+def _round_contexts(longest: int, trained: int) -> list[int]:
+    """What the model was trained for if that fits, else multiples of 8192; then powers of two."""
+    first = trained if longest >= trained else longest - longest % LEAST_CONTEXT_TOKENS
+    powers = [1 << bits for bits in range(max(1, first).bit_length() - 1, 12, -1)]
+    return [first, *(tokens for tokens in powers if tokens < first)]
 
 
 def _costs_nothing(longer: Candidate, chosen: Candidate) -> bool:

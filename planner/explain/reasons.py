@@ -35,7 +35,7 @@ def _quant(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
     if chosen.loss > INDISTINGUISHABLE_LOSS:
         loss = f"adds about {percent(chosen.loss)} to the perplexity"
     quants = len({candidate.quant for candidate in candidates})
-    among = f", the best of {quants} that fit" if quants > 1 else ""
+    among = f", the best value of {quants} that fit" if quants > 1 else ""
     speed = "" if chosen.model.weights.kind.is_pooled else ", speed unknown"
     if chosen.decode_tokens_per_s:
         speed = f", about {rate(chosen.decode_tokens_per_s)} tokens/s"

@@ -1,0 +1,62 @@
+"""How long a context is chosen where none was asked for."""
+
+from dataclasses import replace
+
+import pytest
+
+from domain.plan import HOST, LaunchOptions, Plan
+from domain.units import GIB
+from planner.choose.choose import plan
+from planner.choose.contexts import _round_contexts
+from tests.planner import build
+
+LLAMA = build.candidates("llama-3.1-8b", "Q4_K_M")
+QWEN_32B = build.candidates("qwen3-32b", "Q4_K_M")
+
+
+def chosen(*args: object, **options: object) -> Plan:
+    models, machine = args
+    return plan("m", models, machine, LaunchOptions(**options))  # type: ignore[arg-type]
+
+
+def test_a_context_is_as_long_as_costs_nothing() -> None:
+    """8B in 4 bits leaves a 24 GiB card room for a cache of more than 32768 tokens, which costs no layer."""
+    free, asked = (chosen(LLAMA, build.CARD_24, context_tokens=tokens) for tokens in (None, 32768))
+    assert free.context_tokens == 131072 or free.context_tokens % 8192 == 0
+    assert free.context_tokens > 2 * asked.context_tokens == 65536
+    assert free.memory[0].weights_bytes == asked.memory[0].weights_bytes
+    assert free.kv_cache_type == asked.kv_cache_type == "f16"
+
+
+def test_a_model_that_fills_its_card_gets_what_was_wanted() -> None:
+    tight = chosen(QWEN_32B, build.CARD_24)
+    assert tight.context_tokens <= 40960
+    assert tight.memory[0].weights_bytes > 17 * GIB
+
+
+def test_half_of_the_ram_that_is_left_stays_free() -> None:
+    host = build.hardware(ram_gib=16)
+    free, asked = (chosen(LLAMA, host, context_tokens=tokens) for tokens in (None, 32768))
+    left, left_before = (
+        (row.free_bytes or 0) - row.needed_bytes
+        for row in (free.memory[-1], asked.memory[-1])
+        if row.device == HOST
+    )
+    assert free.context_tokens >= 32768
+    assert left >= left_before / 2
+
+
+def test_an_agent_gets_twice_the_context_before_a_quant_is_given_up() -> None:
+    card = replace(build.CARD_24)
+    chat, agent = (chosen(QWEN_32B, card, use=use) for use in ("chat", "agent"))
+    assert agent.context_tokens >= chat.context_tokens
+
+
+@pytest.mark.parametrize(
+    ("longest", "trained", "first", "last"),
+    [(200_000, 131_072, 131_072, 8192), (51_200, 131_072, 49_152, 8192), (9000, 40_960, 8192, 8192)],
+)
+def test_contexts_are_round_numbers(longest: int, trained: int, first: int, last: int) -> None:
+    tried = _round_contexts(longest, trained)
+    assert (tried[0], tried[-1]) == (first, last)
+    assert tried == sorted(set(tried), reverse=True)
