@@ -32,7 +32,7 @@ _OF_ARCHITECTURE = {
 _IMAGE_TENSORS = ("model.diffusion_model.", "first_stage_model.", "double_blocks.", "joint_blocks.")
 _LORA = re.compile(r"\.lora_[ab]$")
 _BLOCK = re.compile(r"blk\.(\d+)\.")
-_MOST_SCORES = 2  # a reranker gives one score, or one for "yes" and one for "no"; more are labels
+MAX_SCORES = 2  # a reranker gives one score, or one for "yes" and one for "no"; more are labels
 
 
 def kind_of(shape: ModelShape) -> Kind:
@@ -108,7 +108,7 @@ def _kind_of_architecture(shape: ModelShape) -> Kind | None:
 
 def _pooled_kind(shape: ModelShape) -> Kind:
     pooling = pooling_of(shape)
-    if _label_count(shape) > _MOST_SCORES:
+    if _label_count(shape) > MAX_SCORES:
         return Kind.ENCODER
     if pooling is Pooling.RANK or _has_classifier(shape):
         return Kind.RERANKER

@@ -57,12 +57,7 @@ def list_families(files: Iterable[WeightFile]) -> Listing:
             families.setdefault((*_family_key(first), kind_in_name(first)), []).append(found)
     complete = {quant.quant.upper() for quants in families.values() for quant in quants}
     return Listing(
-        tuple(
-            Family(
-                tuple(sorted(quants, key=lambda files: files.size_bytes)), kind_in_name(quants[0].names[0])
-            )
-            for quants in families.values()
-        ),
+        tuple(map(_family, families.values())),
         {quant: part for quant, part in incomplete.items() if quant not in complete},
     )
 

@@ -4,6 +4,7 @@ Source: vLLM 0.32.0, ``config/model.py`` (_SUFFIX_TO_DEFAULTS) and ``models/regi
 architectures of the latter.
 """
 
+from domain.classification import MAX_SCORES
 from domain.kinds import Kind
 from domain.model import ModelShape
 
@@ -18,7 +19,6 @@ _KINDS: tuple[tuple[tuple[str, ...], Kind], ...] = (
     (("Model", "ForRetrieval", "ForTextEncoding", "ColBERT", "ColQwen3", "ColQwen3_5"), Kind.EMBEDDING),
 )
 _HEADS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
-MAX_SCORES = 2  # of a reranker: one, or one for "yes" and one for "no"; more are labels
 
 
 def kind_of(shape: ModelShape) -> Kind:
