@@ -13,8 +13,7 @@ from domain.kinds import Kind
 from domain.model import ResolvedModel
 from domain.plan import LLAMA_CPP
 from domain.units import rate
-
-MIN_GAIN = 1.1  # less may be noise
+from planner.llama_cpp.companions.draft_search import MIN_GAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ from domain.model import ResolvedModel
 from domain.plan import HOST, LaunchOptions
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
-from planner.choose.value import use_of
+from planner.choose.value import LEAST_CONTEXT_TOKENS, use_of
 from planner.engine import ENGINES
 
-LEAST_CONTEXT_TOKENS = 8192  # that is chosen; less only if asked for
 TEXT_TOKENS = 8192  # longer texts are cut into pieces by those who embed them
 NEARLY_AS_FAST = 0.9
 HOST_SHARE = 0.5  # of the RAM that is left, for a context that nobody asked for

@@ -35,7 +35,7 @@ LOSS_COST = 1 / 3
 KNEE_PERCENT = 3.0
 STEEP_LOSS_COST = 0.4
 CONTEXT_WORTH = 0.1
-LEAST_CONTEXT_TOKENS = 8192
+LEAST_CONTEXT_TOKENS = 8192  # that is chosen; less only if asked for
 # How much a loss counts, by the word of ``--quality``.
 LOSS_WEIGHTS = {"fast": 0.3}
 

@@ -15,6 +15,7 @@ from domain.launch import Step
 from domain.plan import LlamaFlags, Plan
 from launchers import thread_trial
 from launchers.base import Capabilities
+from planner.llama_cpp.companions import second_files
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,11 @@ async def draft_pays(app: App, launch: Launch, plan: Plan, placed: PlacedPlan) -
     await app.in_flight.begin(launch.key, f"trying the draft of {launch.name}", keeps_turn=False)
     launch.apply(Event.START)
     launch.say(Step.TUNE, f"trying whether {what} drafting gains a tenth")
-    plain = replace(flags, speculative=(), draft_max=None, draft_model=None, draft_gpu_layers=None)
+    plain = replace(plan, flags=second_files.without_draft(flags))
     try:
         async with app.measuring_lock:
             drafted_rate = await _rate(app, launch, plan, caps)
-            plain_rate = await _rate(app, launch, replace(plan, flags=plain), caps)
+            plain_rate = await _rate(app, launch, plain, caps)
     except EngineError as error:
         if launch.engine is not None:  # it can't be killed: no other engine may start
             raise

@@ -11,7 +11,7 @@ from planner.llama_cpp.companions.second_files import Draft
 from planner.llama_cpp.estimate import estimate
 
 TOKENS = (1, 2, 3)  # that are drafted at a time: 3 is the engine's own default
-MIN_GAIN = 1.1  # the same tenth that a measurement has to show
+MIN_GAIN = 1.1  # expected, and measured at the first start: less may be noise
 
 
 def with_draft(candidate: Candidate, search: SearchContext) -> Candidate:
