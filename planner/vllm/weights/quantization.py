@@ -5,12 +5,11 @@ from planner.vllm.model_config import Config
 
 DTYPE_BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
 # Bytes per value, and whether only experts are quantized.
-# Source: vLLM ``quantization/fp8.py``, ``experts_int8.py``, ``bitsandbytes.py`` (4 bits and a byte for 64).
+# Source: vLLM 0.32.0, ``quantization/fp8.py``, ``experts_int8.py``; bitsandbytes is no longer there.
 ONLINE_QUANTIZATION = {
     "fp8": (1.0, False),
     "fp8_per_tensor": (1.0, False),
     "experts_int8": (1.0, True),
-    "bitsandbytes": (0.516, False),
 }
 
 
