@@ -104,7 +104,7 @@ Quality = Annotated[
     typer.Option(
         "--quality",
         metavar="QUANT",
-        help="A quant, for example Q8_0, or what counts: fast, balanced, best; or a minimum: high, small.",
+        help="A quant, for example Q8_0, or what it may lose: best, high, balanced, fast, small.",
     ),
 ]
 Quant = Annotated[str | None, typer.Option("--quant", metavar="QUANT", help="A quant, for example Q8_0.")]

@@ -33,7 +33,7 @@ class DraftTrial:
     def summary(self) -> str:
         gain = self.drafted / self.plain - 1 if self.plain else 0.0
         rates = f"{rate(self.drafted)} tokens/s with it, {rate(self.plain)} without"
-        return f"{self.what} drafting gains {gain:.0%} ({rates})"
+        return f"drafting with {self.what} gains {100 * gain:.0f} % ({rates})"
 
 
 async def with_measured_drafts(

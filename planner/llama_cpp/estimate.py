@@ -27,8 +27,8 @@ from planner.machine.devices import llama_cpp_build, visible_devices
 from planner.model.hparams import Hparams, read_hparams
 
 ACCEPTANCE_NOTE = (
-    f"decode assumes that {EXPECTED_ACCEPTANCE:.0%} of drafted tokens are accepted, "
-    f"its range {LOW_ACCEPTANCE:.0%} to {HIGH_ACCEPTANCE:.0%}"
+    f"decode assumes that {100 * EXPECTED_ACCEPTANCE:.0f} % of drafted tokens are accepted, "
+    f"its range {100 * LOW_ACCEPTANCE:.0f} to {100 * HIGH_ACCEPTANCE:.0f} %"
 )
 # Without a type the engine takes the one that the draft's header names; a plain model's names none.
 # Source: ``common_models_handler`` and ``common_speculative_types_from_gguf``.

@@ -58,7 +58,7 @@ def _draft(candidate: Candidate, flags: LlamaFlags, search: SearchContext) -> tu
         what = flags.draft_model or "its head for multi-token prediction"
         tokens = "token" if flags.draft_max == 1 else "tokens"
         drafted = f"drafts {flags.draft_max} {tokens} at a time with {what}"
-        return (f"{drafted}: expected to decode {gain:.0%} faster, measured at the first start",)
+        return (f"{drafted}: expected to decode {100 * gain:.0f} % faster, measured at the first start",)
     if not found:
         return ()
     names = " and ".join(draft.name or "its head for multi-token prediction" for draft in found)

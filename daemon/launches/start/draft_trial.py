@@ -34,7 +34,7 @@ async def draft_pays(app: App, launch: Launch, plan: Plan, placed: PlacedPlan) -
     what = flags.draft_model or "its own head"
     await app.in_flight.begin(launch.key, f"trying the draft of {launch.name}", keeps_turn=False)
     launch.apply(Event.START)
-    launch.say(Step.TUNE, f"trying whether {what} drafting gains a tenth")
+    launch.say(Step.TUNE, f"measuring whether drafting with {what} gains a tenth")
     plain = replace(plan, flags=second_files.without_draft(flags))
     try:
         async with app.measuring_lock:

@@ -118,13 +118,13 @@ async def test_a_draft_that_gains_nothing_is_dropped_and_that_is_remembered(
         await api.launched(smollm2, name="one")
         detail = await api.get("/v1/launches/one")
         tried = await lines(api, "tune")
-        assert any("trying whether" in line for line in tried)
-        assert any("drafting gains" in line and line.endswith("dropped") for line in tried), tried
+        assert any("measuring whether" in line for line in tried)
+        assert any("drafting with" in line and line.endswith("dropped") for line in tried), tried
         assert "--spec-type" not in detail["plan"]["argv"]
         await api.post("/v1/launches/one/stop")
         await api.launched(smollm2, name="one")
         again = await lines(api, "tune")
-    assert not any("trying whether" in line for line in again)
+    assert not any("measuring whether" in line for line in again)
 
 
 async def test_a_draft_that_gains_a_tenth_is_kept_and_measured_once(
@@ -160,5 +160,5 @@ async def test_a_plan_drafts_nothing_where_that_was_measured_to_gain_nothing(dae
             (found,) = await with_measured_drafts(app, [model], machine)
             assert found.may_draft is may_draft
     assert found.notes == (
-        "no draft: as measured here, its own head drafting gains 0% (22 tokens/s with it, 22 without)",
+        "no draft: as measured here, drafting with its own head gains 0 % (22 tokens/s with it, 22 without)",
     )
