@@ -104,7 +104,17 @@ def _listens(path: Path) -> bool:
             ) from error
         except OSError as error:
             raise DaemonGoneError(f"{path}: {error}", hint="use another --socket") from error
-        return True
+        return not _was_killed(credentials(probe)[0])
+
+
+def _was_killed(pid: int) -> bool:
+    """Whether the process has ended, though the last of its threads still holds its sockets. Of one in
+    another PID namespace nothing is known."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in (b"Z", b"X")
 
 
 class _UnixConnection(HTTPConnection):
