@@ -46,8 +46,9 @@ async def others(app: App, refused: Capabilities) -> AsyncIterator[Capabilities]
 
 def machine_with(machine: Hardware, caps: Capabilities) -> Hardware:
     """``machine`` as a planner sees it where this build is the one that serves."""
-    first = [one for one in machine.engines if one.path == caps.path]
-    return replace(machine, engines=(*first, *(one for one in machine.engines if one not in first)))
+    first = [installed for installed in machine.engines if installed.path == caps.path]
+    rest = (installed for installed in machine.engines if installed not in first)
+    return replace(machine, engines=(*first, *rest))
 
 
 def describe(caps: Capabilities) -> str:
@@ -88,5 +89,5 @@ def _vllm_repos(app: App, model: str) -> tuple[str, ...]:
     entry = names.lookup(name, app.catalogue)
     if isinstance(name.target, names.Repo):
         repo = name.target.repo
-        entry = next((one for one in app.catalogue.values() if repo in one.gguf_repos), None)
+        entry = next((known for known in app.catalogue.values() if repo in known.gguf_repos), None)
     return entry.vllm_repos if entry else ()

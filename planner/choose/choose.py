@@ -53,7 +53,9 @@ def plan(
         best = extend(select_best(candidates, options), search)
         chosen = ENGINES[best.engine].tune(best, search)
         check_speed(name, chosen, options)
-        compared = [one for one in candidates if one.context_tokens == best.context_tokens] or candidates
+        compared = [
+            candidate for candidate in candidates if candidate.context_tokens == best.context_tokens
+        ] or candidates
         priced = search_engines(choice.priced_only, chosen.context_tokens, search)
         context = PlanContext(selectable, priced, choice.reasons, wanted)
         return build_plan(name, chosen, compared, context, search)
@@ -116,7 +118,9 @@ def search_contexts(models: Sequence[ResolvedModel], wanted: int, search: Search
     found: list[Candidate] = []
     for context_tokens in contexts_to_try(wanted, search.options):
         found += search_engines(models, context_tokens, search)
-        if found and (any(one.is_offloaded for one in found) or not _may_be_whole(models, search)):
+        if found and (
+            any(candidate.is_offloaded for candidate in found) or not _may_be_whole(models, search)
+        ):
             break
     return found
 
@@ -157,14 +161,14 @@ def _may_win(
 ) -> bool:
     """Whether the quant may be worth more than each of ``candidates``, whatever its speed turns out to be."""
     options, size = search.options, model.weights.size_bytes
-    if any(_is_dominated(model, one) for one in candidates):
+    if any(_is_dominated(model, candidate) for candidate in candidates):
         return False
     if not candidates or options.min_decode_tokens_per_s:
         return True
-    whole = [one for one in candidates if one.is_offloaded or not search.hardware.gpus]
-    quickest = max(whole, key=lambda one: one.low_tokens_per_s or 0.0, default=None)
+    whole = [candidate for candidate in candidates if candidate.is_offloaded or not search.hardware.gpus]
+    quickest = max(whole, key=lambda candidate: candidate.low_tokens_per_s or 0.0, default=None)
     bound = value_bound(quality.loss(model), size, quickest, context_tokens, options)
-    return bound > max(value(one, options) for one in candidates)
+    return bound > max(value(candidate, options) for candidate in candidates)
 
 
 def _is_dominated(model: ResolvedModel, by: Candidate) -> bool:

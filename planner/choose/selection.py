@@ -18,18 +18,20 @@ def select_best(candidates: Sequence[Candidate], options: LaunchOptions) -> Cand
     Of one model's candidates the first is the plainest; another one must be clearly better. Where no speed is
     known, the least loss that GPUs hold whole."""
     target = options.min_decode_tokens_per_s
-    fast = [one for one in candidates if not target or (one.tokens_per_s or 0.0) >= target]
+    fast = [candidate for candidate in candidates if not target or (candidate.tokens_per_s or 0.0) >= target]
     if not fast:
-        return max(candidates, key=lambda one: one.tokens_per_s or 0.0)
+        return max(candidates, key=lambda candidate: candidate.tokens_per_s or 0.0)
     ranked = list(_plainest(fast, options))
-    if all(value(one, options) == -inf for one in ranked):
-        return min(ranked, key=lambda one: (not one.is_offloaded, one.loss))
-    return max(ranked, key=lambda one: value(one, options))
+    if all(value(candidate, options) == -inf for candidate in ranked):
+        return min(ranked, key=lambda candidate: (not candidate.is_offloaded, candidate.loss))
+    return max(ranked, key=lambda candidate: value(candidate, options))
 
 
 def _plainest(candidates: Iterable[Candidate], options: LaunchOptions) -> Iterable[Candidate]:
     """One of each model and context."""
-    for _, group in groupby(candidates, key=lambda one: (id(one.model), one.context_tokens)):
+    for _, group in groupby(
+        candidates, key=lambda candidate: (id(candidate.model), candidate.context_tokens)
+    ):
         chosen, *others = group
         for other in others:
             if value(other, options) > value(chosen, options) + WORTHWHILE_DOUBLINGS:

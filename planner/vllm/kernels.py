@@ -45,6 +45,9 @@ CPU_METHODS = (
     "compressed_tensors",
     "mxfp4",
 )  # ``kernels/linear``
+# ``fused_moe/oracle/fp8.py``, refine_fp8_moe_block_shape: in 0.32.0, and in none that were read before it.
+_DIVIDES_BLOCKS = (0, 32)
+_FP8_AMD = ("gfx942", "gfx950", "gfx1200", "gfx1201")  # ``platforms/rocm.py``, supports_fp8
 
 
 def gpu_support(gpu: Gpu, hardware: Hardware, model: ResolvedModel | None = None) -> Support:
@@ -94,11 +97,6 @@ def is_cpu_build(hardware: Hardware) -> bool:
         engine.backends for engine in hardware.engines if engine.engine == VLLM and engine.problem is None
     ]
     return bool(builds) and all(build == ("cpu",) for build in builds)
-
-
-# ``fused_moe/oracle/fp8.py``, refine_fp8_moe_block_shape: in 0.32.0, and in none that were read before it.
-_DIVIDES_BLOCKS = (0, 32)
-_FP8_AMD = ("gfx942", "gfx950", "gfx1200", "gfx1201")  # ``platforms/rocm.py``, supports_fp8
 
 
 def divides_blocks(gpu: Gpu, hardware: Hardware) -> bool:
