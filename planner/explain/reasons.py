@@ -46,8 +46,9 @@ def _context(chosen: Candidate, kv_cache_type: str, search: SearchContext, wante
     tokens = chosen.context_tokens
     kv_bytes = sum(row.kv_cache_bytes for row in chosen.estimate.memory)
     each = f" for each of {search.parallel} at once" if search.parallel > 1 else ""
-    reduced = f", less than {wanted_context}, the most that fits" if tokens < wanted_context else ""
     longest = ENGINES[chosen.engine].max_context_tokens(chosen, search)
+    why = "does not fit with this placement" if longest < wanted_context else "would cost speed or RAM"
+    reduced = f", less than {wanted_context}, which {why}" if tokens < wanted_context else ""
     limit = f"; up to {longest} would fit" if longest > tokens else ""
     has_none = chosen.model.weights.kind.is_pooled and not kv_bytes
     cache = "no KV cache" if has_none else f"{kv_cache_type} cache of {gib(kv_bytes)}"
