@@ -203,7 +203,8 @@ def test_less_context_is_chosen_only_where_none_was_asked_for() -> None:
     machine = build.hardware(ram_gib=8, available_gib=7.2)
     chosen = plan("a model", build.candidates("llama-3.1-8b", "Q4_K_M"), machine, LaunchOptions())
     assert chosen.context_tokens < 32768
-    assert any("less than 32768, which does not fit with this placement" in reason for reason in chosen.reasons)
+    why = "less than 32768, which does not fit with this placement"
+    assert any(why in reason for reason in chosen.reasons)
     with pytest.raises(DoesNotFitError) as refused:
         plan(
             "a model",
