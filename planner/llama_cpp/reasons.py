@@ -55,13 +55,13 @@ def _draft(candidate: Candidate, flags: LlamaFlags, search: SearchContext) -> tu
     if flags.speculative:
         plain = decode_expected(candidate, second_files.without_draft(flags), search)
         gain = (candidate.decode_tokens_per_s or 0.0) / plain - 1 if plain else 0.0
-        what = flags.draft_model or "its head for multi-token prediction"
+        what = flags.draft_model or second_files.HEAD_IN_WORDS
         tokens = "token" if flags.draft_max == 1 else "tokens"
         drafted = f"drafts {flags.draft_max} {tokens} at a time with {what}"
         return (f"{drafted}: expected to decode {100 * gain:.0f} % faster, measured at the first start",)
     if not found:
         return ()
-    names = " and ".join(draft.name or "its head for multi-token prediction" for draft in found)
+    names = " and ".join(draft.name or second_files.HEAD_IN_WORDS for draft in found)
     return (f"{names} could draft, which is not expected to gain a tenth here",)
 
 

@@ -31,7 +31,7 @@ async def draft_pays(app: App, launch: Launch, plan: Plan, placed: PlacedPlan) -
     if known is not None:
         launch.reuse("the measured gain of its draft")
         return known.pays
-    what = flags.draft_model or "its own head"
+    what = flags.draft_model or second_files.HEAD_IN_WORDS
     await app.in_flight.begin(launch.key, f"trying the draft of {launch.name}", keeps_turn=False)
     launch.apply(Event.START)
     launch.say(Step.TUNE, f"measuring whether drafting with {what} gains a tenth")

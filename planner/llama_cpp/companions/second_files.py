@@ -19,6 +19,7 @@ LATER_MTP_HEADS = frozenset(
     | {"mimo2", "nemotron_h_moe", "qwen3next", "qwen4exp", "step35"}
 )
 LAST_BUILD_WITH_FEW_HEADS = 10434
+HEAD_IN_WORDS = "its head for multi-token prediction"
 MAX_VOCABULARY_DIFFERENCE = 128  # SPEC_VOCAB_MAX_SIZE_DIFFERENCE
 
 
