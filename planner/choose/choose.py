@@ -160,21 +160,22 @@ def _may_win(
     model: ResolvedModel, candidates: Sequence[Candidate], context_tokens: int, search: SearchContext
 ) -> bool:
     """Whether the quant may be worth more than each of ``candidates``, whatever its speed turns out to be."""
-    options, size = search.options, model.weights.size_bytes
-    if any(_is_dominated(model, candidate) for candidate in candidates):
+    if not candidates:
+        return True
+    options, size, loss = search.options, model.weights.size_bytes, quality.loss(model)
+    if any(_is_dominated(size, loss, candidate) for candidate in candidates):
         return False
-    if not candidates or options.min_decode_tokens_per_s:
+    if options.min_decode_tokens_per_s:
         return True
     whole = [candidate for candidate in candidates if candidate.is_offloaded or not search.hardware.gpus]
     quickest = max(whole, key=lambda candidate: candidate.low_tokens_per_s or 0.0, default=None)
-    bound = value_bound(quality.loss(model), size, quickest, context_tokens, options)
+    bound = value_bound(loss, size, quickest, context_tokens, options)
     return bound > max(value(candidate, options) for candidate in candidates)
 
 
-def _is_dominated(model: ResolvedModel, by: Candidate) -> bool:
+def _is_dominated(size: int, loss: float, by: Candidate) -> bool:
     """Whether ``by`` loses no more and is about as small: no speed of this quant would tell them apart."""
-    size, own_size = by.model.weights.size_bytes, model.weights.size_bytes
-    return by.loss <= quality.loss(model) and size <= SAME_SIZE * own_size
+    return by.loss <= loss and by.model.weights.size_bytes <= SAME_SIZE * size
 
 
 def sorted_by_quality(models: Sequence[ResolvedModel]) -> list[ResolvedModel]:
