@@ -42,6 +42,8 @@ class NewerSchemaError(ConfigError):
 def open_file(path: Path, *, is_new: bool = False) -> sqlite3.Connection:
     """``is_new``: an empty file, or none, is no damage. Blocks. Raises: DamagedError, NewerSchemaError,
     ConfigError for a migration that fails, sqlite3.DatabaseError of the disk or a lock."""
+    if path.exists() and not path.is_file():
+        raise DamagedError("it is a folder" if path.is_dir() else "it is not a regular file")
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row

@@ -151,8 +151,9 @@ def _free_name(path: Path) -> Path:
 
 
 def _set_aside(path: Path) -> Iterator[Path]:
-    pattern = f"{path.name}.damaged-*"
-    return (file for file in path.parent.glob(pattern) if not file.name.endswith(SIDECARS))
+    """Not the folders: what is in them is not ours to remove."""
+    files = path.parent.glob(f"{path.name}.damaged-*")
+    return (file for file in files if not file.name.endswith(SIDECARS) and not file.is_dir())
 
 
 def _limit_set_aside(path: Path) -> None:

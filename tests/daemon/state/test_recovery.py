@@ -3,7 +3,7 @@
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +126,22 @@ def test_the_damaged_file_is_kept_and_what_happened_is_said(pristine: Path) -> N
             assert recovered.set_aside.read_bytes().startswith(b"no database at all")
             assert "taken from the copy of" in recovered.in_words
             assert "file is not a database" in recovered.in_words
+            assert names(store) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"), [(Path.mkdir, "it is a folder"), (os.mkfifo, "it is not a regular file")]
+)
+def test_what_is_no_file_is_set_aside_too(pristine: Path, make: Callable[[Path], None], reason: str) -> None:
+    with damaged(pristine) as path:
+        path.unlink()
+        make(path)
+        with closing(Store(path)) as store:
+            recovered = store.database.recovered
+            assert recovered is not None
+            assert recovered.set_aside is not None
+            assert recovered.set_aside.exists()
+            assert reason in recovered.in_words
             assert names(store) == NAMES
 
 
