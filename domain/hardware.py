@@ -56,7 +56,8 @@ class Memory:
     ``total_bytes`` is the kernel's total. ``installed_bytes`` are the modules, ``carve_out_bytes`` the part
     that the firmware reserves for an integrated GPU. ``bandwidth_bytes_per_s`` is measured if possible;
     ``peak_bandwidth_bytes_per_s`` is always clock x width (``bus_bits``) or a data sheet's, never measured.
-    Swap is that on disks; zram is in the RAM itself. Reserved huge pages are not part of ``available_bytes``.
+    Swap is that on disks; zram is in the RAM itself. Reserved huge pages are not part of ``available_bytes``;
+    ``arc_reclaimable_bytes``, which ZFS's cache gives back, are. Without ZFS they are ``None``.
     """
 
     total_bytes: int | None = None
@@ -78,6 +79,7 @@ class Memory:
     peak_bandwidth_bytes_per_s: float | None = None
     bus_bits: int | None = None
     modules: tuple[MemoryModule, ...] = ()
+    arc_reclaimable_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ def _kind(kind: CoreKind) -> str:
 
 def memory_text(memory: Memory) -> str:
     words = [f"{gib(memory.available_bytes)} of {gib(memory.total_bytes)} available"]
+    if memory.arc_reclaimable_bytes:
+        words.append(f"{gib(memory.arc_reclaimable_bytes)} of it in ZFS's cache, which gives it back")
     if memory.bandwidth_bytes_per_s is not None:
         words.append(f"{gb_per_s(memory.bandwidth_bytes_per_s)} {memory.bandwidth_source or ''}".rstrip())
     peak = memory.peak_bandwidth_bytes_per_s

@@ -15,7 +15,9 @@ CPUS = Path("sys/devices/system/cpu")
 # GB10 A725 0.71, i7-1370P E-cores 0.75, plain against favoured P-cores 0.96, GB10 X925 of two clusters 0.97
 PERFORMANCE_SHARE = 0.85
 
-PMU_SOURCE = Provenance("sysfs", note="devices/cpu_core and cpu_atom: a PMU per kind of core")
+P_CORE, E_CORE, LOW_POWER_CORE = "P-core", "E-core", "LP-E-core"
+PMU_KINDS = {"cpu_core": P_CORE, "cpu_atom": E_CORE, "cpu_lowpower": LOW_POWER_CORE}  # perf_pmu.c: Linux 6.13
+PMU_SOURCE = Provenance("sysfs", note="devices/cpu_core, cpu_atom, cpu_lowpower: a PMU per kind of core")
 SPEED_SOURCES = {
     "capacity": Provenance("sysfs", Certainty.DERIVED, "cpu_capacity of each core"),
     "max_khz": Provenance("sysfs", Certainty.DERIVED, "cpufreq/cpuinfo_max_freq of each core"),
@@ -56,11 +58,13 @@ def read(root: Path, online: Iterable[int], designs: Mapping[int, str]) -> CoreT
         else LogicalCpu(number, design=designs.get(number))
         for number in sorted(online)
     ]
-    return classify(
-        logical,
-        parse_cpu_list(sysfs.read(root / "sys/devices/cpu_core/cpus")),
-        parse_cpu_list(sysfs.read(root / "sys/devices/cpu_atom/cpus")),
-    )
+    return classify(logical, _read_pmus(root))
+
+
+def _read_pmus(root: Path) -> dict[str, frozenset[int]]:
+    """The CPUs of each PMU: ``cpu_core``, ``cpu_atom`` and ``cpu_lowpower`` of Intel's hybrid processors."""
+    names = (name for name in sysfs.entries(root / "sys/devices") if name.startswith("cpu_"))
+    return {name: parse_cpu_list(sysfs.read(root / "sys/devices" / name / "cpus")) for name in names}
 
 
 def _logical(folder: Path, number: int, design: str | None) -> LogicalCpu:
@@ -77,17 +81,13 @@ def _logical(folder: Path, number: int, design: str | None) -> LogicalCpu:
     )
 
 
-def classify(
-    logical: Sequence[LogicalCpu], core_cpus: frozenset[int], atom_cpus: frozenset[int]
-) -> CoreTypes:
+def classify(logical: Sequence[LogicalCpu], pmus: Mapping[str, frozenset[int]]) -> CoreTypes:
     """If there is only one kind, all cores are fast. Without any measure of speed nothing is known."""
     physical = _count_cores(logical)
-    if core_cpus and atom_cpus:  # Intel hybrid
-        groups = [
-            _core_kind([cpu for cpu in logical if cpu.number in numbers], name, is_performance=fast)
-            for name, numbers, fast in (("P-core", core_cpus, True), ("E-core", atom_cpus, False))
-        ]
-        return _core_types(physical, groups, PMU_SOURCE)
+    groups = _by_pmu(logical, pmus)
+    if len(groups) > 1:
+        named = [_core_kind(group, name, is_performance=name == P_CORE) for name, group in groups.items()]
+        return _core_types(physical, named, PMU_SOURCE)
     measure = next((name for name in SPEED_SOURCES if _all_have(logical, name)), None)
     if measure is None:
         return CoreTypes(physical, None, _by_design(logical, {}))
@@ -104,6 +104,23 @@ def classify(
         )
     )
     return _core_types(physical, kinds, SPEED_SOURCES[measure])
+
+
+def _by_pmu(
+    logical: Sequence[LogicalCpu], pmus: Mapping[str, frozenset[int]]
+) -> dict[str | None, list[LogicalCpu]]:
+    """The CPUs of each kind of core, the fastest first; those of no PMU, as of kinds to come, are a kind
+    without a name. Before Linux 6.13 ``cpu_atom`` has the low-power cores too: their clock is lower."""
+    names = {number: PMU_KINDS.get(pmu) for pmu, numbers in pmus.items() for number in numbers}
+    efficient_khz = [cpu.max_khz or 0 for cpu in logical if names.get(cpu.number) == E_CORE]
+    threshold = PERFORMANCE_SHARE * max(efficient_khz, default=0)
+    groups: dict[str | None, list[LogicalCpu]] = {}
+    for cpu in logical:
+        name = names.get(cpu.number)
+        if name == E_CORE and cpu.max_khz is not None and cpu.max_khz < threshold:
+            name = LOW_POWER_CORE
+        groups.setdefault(name, []).append(cpu)
+    return {name: groups[name] for name in (*PMU_KINDS.values(), None) if name in groups}
 
 
 def _core_types(physical: int | None, kinds: Iterable[CoreKind | None], source: Provenance) -> CoreTypes:

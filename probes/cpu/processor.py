@@ -12,6 +12,7 @@ from probes.cpu.core_types import CPUS, parse_cpu_list
 from probes.memo import Memo
 from probes.memory.cgroup import Limits
 from probes.result import Reading
+from probes.system import lxcfs
 
 # Instruction sets that llama.cpp's CPU variants (ggml/src/ggml-cpu/CMakeLists.txt) and vLLM's kernels use,
 # by their names in /proc/cpuinfo: x86 first, then ARM
@@ -33,6 +34,9 @@ ARM_CORES = {
     ("0x41", "0xd87"): "Cortex-A725", ("0x41", "0xd8e"): "Neoverse-N3",
     ("0x51", "0x001"): "Oryon", ("0xc0", "0xac3"): "Ampere-1", ("0xc0", "0xac4"): "Ampere-1A",
 }  # fmt: skip
+
+# x86 and most others, LoongArch, MIPS, POWER, RISC-V: arch/*/kernel of Linux, show_cpuinfo
+MODEL_KEYS = ("model name", "Model Name", "cpu model", "cpu", "uarch")
 
 SOURCES = {
     "model": Provenance("cpuinfo"),
@@ -72,7 +76,7 @@ def probe(root: Path, limits: Limits, memo: Memo) -> Reading[Cpu]:
         physical_cores=cores.physical,
         performance_cores=cores.performance,
         logical_cpus=len(online) or info.logical_cpus or None,
-        usable_cpus=len(online & parse_cpu_list(allowed)) or None,
+        usable_cpus=usable_cpus(root, online, parse_cpu_list(allowed)),
         quota_cpus=limits.quota_cpus,
         isa=info.isa,
         numa_nodes=len(parse_cpu_list(sysfs.read(root / "sys/devices/system/node/has_cpu"))) or None,
@@ -83,11 +87,24 @@ def probe(root: Path, limits: Limits, memo: Memo) -> Reading[Cpu]:
     provenance = SOURCES
     if cores.source is not None:
         provenance = {**SOURCES, **dict.fromkeys(("performance_cores", "kinds"), cores.source)}
-    missing = [name for name in ("model", "physical_cores", "usable_cpus") if getattr(cpu, name) is None]
+    missing = [name for name in ("physical_cores", "usable_cpus") if getattr(cpu, name) is None]
+    if not info.logical_cpus:
+        missing.insert(0, "model")
     if missing:
         what = f"missing below {root}: {', '.join(missing)}"
         return Reading(cpu, (Problem("cpu", what, "mount /proc and /sys in this container"),), provenance)
     return Reading(cpu, provenance=provenance)
+
+
+def usable_cpus(root: Path, online: frozenset[int], allowed: frozenset[int]) -> int | None:
+    """Without offline CPUs, which ``allowed`` may name too, unless ``online`` has other numbers than the
+    kernel's: lxcfs numbers the CPUs of a container's quota from 0."""
+    if online <= allowed:
+        return len(online) or None
+    shared = len(online & allowed)
+    if not shared or lxcfs.is_view(root, f"/{CPUS}"):
+        return min(len(online), len(allowed)) or None
+    return shared
 
 
 def throttle_count(root: Path, online: Iterable[int]) -> int | None:
@@ -114,14 +131,22 @@ def parse_cpuinfo(text: str) -> Cpuinfo:
         values = {key.strip(): value.strip() for key, _, value in lines}
         if "processor" not in values:
             continue
-        design = ARM_CORES.get((values.get("CPU implementer", ""), values.get("CPU part", "")))
+        design = _design(values)
         number = sysfs.parse_int(values["processor"])
         if design and number is not None:
             designs[number] = design
-        model = values.get("model name") or design
+        model = next((values[key] for key in MODEL_KEYS if values.get(key)), None) or design
         if model and model not in models:
             models.append(model)
         flags.append(set((values.get("flags") or values.get("Features") or "").split()))
     common = set.intersection(*flags) if flags else set()
     isa = tuple(name for name in ENGINE_ISA if name in common)
     return Cpuinfo(" + ".join(models) or None, isa, len(flags), designs)
+
+
+def _design(values: Mapping[str, str]) -> str | None:
+    """The name of an Arm core, or its numbers if the table lacks it."""
+    implementer, part = values.get("CPU implementer"), values.get("CPU part")
+    if not implementer or not part:
+        return None
+    return ARM_CORES.get((implementer, part), f"Arm core {implementer}:{part}")

@@ -5,14 +5,14 @@ Swap is reported apart: sums of RAM and swap have claimed 135 GB of a 128 GB mac
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain.hardware import BandwidthSource, Memory, Problem
 from domain.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.memo import Memo
-from probes.memory import dimms, peak_bandwidth
+from probes.memory import dimms, peak_bandwidth, usage
 from probes.memory import swap as swaps
 from probes.memory.cgroup import Limits, parse_membership
 from probes.memory.swap import Swaps
@@ -23,6 +23,7 @@ MEMLOCK = re.compile(r"^Max locked memory\s+(\S+)", re.MULTILINE)
 SOURCES = {
     "total_bytes": Provenance("meminfo", note="MemTotal: without a firmware carve-out for a GPU"),
     "available_bytes": Provenance("meminfo", note="MemAvailable, never more than MemTotal"),
+    "arc_reclaimable_bytes": Provenance("zfs", Certainty.DERIVED, "arcstats: size - c_min"),
     "hugepages_total_bytes": Provenance("meminfo", note="of the default size"),
     "hugepages_free_bytes": Provenance("meminfo"),
     "cgroup_limit_bytes": Provenance("cgroup", note="the tightest of this group and all above it"),
@@ -30,13 +31,15 @@ SOURCES = {
     "zram_total_bytes": Provenance("swaps", note="before compression"),
     "zram_free_bytes": Provenance("swaps"),
 }
+WITH_ARC = Provenance("meminfo", Certainty.DERIVED, "MemAvailable + what ZFS's cache gives back")
 BANDWIDTH_FIELDS = ("bandwidth_bytes_per_s", "bandwidth_source", "peak_bandwidth_bytes_per_s", "bus_bits")
 WHOLE_UID_RANGE = ["0", "0", "4294967295"]
 
 
 @dataclass(frozen=True, slots=True)
 class Meminfo:
-    """``/proc/meminfo`` in bytes. The firmware's carve-out for a GPU is not part of ``total_bytes``."""
+    """``/proc/meminfo`` in bytes. The firmware's carve-out for a GPU is not part of ``total_bytes``.
+    ``available_bytes`` has ``arc_reclaimable_bytes``, what ZFS's cache gives back; ``None`` without ZFS."""
 
     total_bytes: int | None = None
     available_bytes: int | None = None
@@ -44,6 +47,7 @@ class Meminfo:
     swap_free_bytes: int | None = None
     hugepages_bytes: int | None = None
     hugepages_free_bytes: int | None = None
+    arc_reclaimable_bytes: int | None = None
 
     @property
     def unified_free_bytes(self) -> int | None:
@@ -53,7 +57,13 @@ class Meminfo:
 
 
 def read_meminfo(root: Path) -> Meminfo:
-    return parse_meminfo(sysfs.read(root / "proc/meminfo") or "")
+    meminfo = parse_meminfo(sysfs.read(root / "proc/meminfo") or "")
+    arc = usage.read_arc(root)
+    total, available = meminfo.total_bytes, meminfo.available_bytes
+    if arc is None or total is None or available is None:
+        return meminfo
+    more = min(arc.reclaimable_bytes, total - available)
+    return replace(meminfo, available_bytes=available + more, arc_reclaimable_bytes=more)
 
 
 def parse_meminfo_counts(text: str) -> dict[str, int]:
@@ -95,6 +105,7 @@ def probe(root: Path, meminfo: Meminfo, limits: Limits, memo: Memo) -> Reading[M
     memory = Memory(
         total_bytes=meminfo.total_bytes,
         available_bytes=meminfo.available_bytes,
+        arc_reclaimable_bytes=meminfo.arc_reclaimable_bytes,
         memlock_limit_bytes=limit,
         memlock_unlimited=unlimited,
         cgroup_limit_bytes=limits.memory_limit_bytes,
@@ -127,7 +138,7 @@ def _sources(
     lock = Provenance("proc", note=f"of {systemd_unit(root)}, whose engines inherit it")
     swap_source = Provenance("swaps") if swap else Provenance("meminfo", note="with zram, if there is any")
     return {
-        **SOURCES,
+        **(SOURCES if memory.arc_reclaimable_bytes is None else {**SOURCES, "available_bytes": WITH_ARC}),
         "memlock_unlimited" if memory.memlock_unlimited else "memlock_limit_bytes": lock,
         **dict.fromkeys(("swap_total_bytes", "swap_free_bytes"), swap_source),
         **dict.fromkeys(("modules", "installed_bytes"), modules),

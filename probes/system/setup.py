@@ -14,7 +14,9 @@ from probes import sysfs
 from probes.gpus import pci
 from probes.gpus.amd import apu
 from probes.gpus.amd.apu import MemoryPools
+from probes.memory import usage
 from probes.memory.ram import parse_meminfo_counts
+from probes.memory.usage import MemoryUse
 
 # Modules with parameters for the memory of a GPU; amdttm is ttm in AMD's own build (DKMS)
 MODULES = ("amdgpu", "ttm", "amdttm", "nvidia", "nvidia_uvm", "xe", "i915")
@@ -45,7 +47,8 @@ class DeviceNode:
 @dataclass(frozen=True, slots=True)
 class System:
     """``modules`` has the parameters of each loaded module of ``MODULES``. ``page_cache_bytes`` is RAM that
-    holds cached files and is reclaimed on demand, ``free_bytes`` RAM that holds nothing. ``pools`` are
+    holds cached files and is reclaimed on demand, ``free_bytes`` RAM that holds nothing, ``memory_uses`` what
+    the rest is used for, the largest first. ``pools`` are
     amdgpu's counters, by the slot of the card. ``load`` is the load average of the last minute."""
 
     product: str | None = None
@@ -59,6 +62,7 @@ class System:
     page_cache_bytes: int | None = None
     pools: Mapping[str, MemoryPools] = field(default_factory=dict)
     load: float | None = None
+    memory_uses: tuple[MemoryUse, ...] = ()
 
 
 def probe(root: Path) -> System:
@@ -76,6 +80,7 @@ def probe(root: Path) -> System:
         page_cache_bytes=counts.get("Cached"),
         pools=_pools(root),
         load=_load_average(sysfs.read(root / "proc/loadavg")),
+        memory_uses=usage.uses(counts, usage.read_arc(root)),
     )
 
 

@@ -58,11 +58,79 @@ def test_kinds_of_cores(machine, name, kinds):
     )
 
 
+def hybrid(pmus: dict[str, str], clocks_khz: list[int]) -> dict[str, str]:
+    """The files of a processor with one logical CPU per core."""
+    files = {f"sys/devices/{pmu}/cpus": cpus for pmu, cpus in pmus.items()}
+    for number, khz in enumerate(clocks_khz):
+        files[f"{core_types.CPUS}/cpu{number}/topology/core_cpus_list"] = str(number)
+        files[f"{core_types.CPUS}/cpu{number}/cpufreq/cpuinfo_max_freq"] = str(khz)
+    return {**files, f"{core_types.CPUS}/online": f"0-{len(clocks_khz) - 1}"}
+
+
+# Core Ultra 7 255H: open-mpi/hwloc#700
+CLOCKS_255H = [5100000] * 6 + [4400000] * 8 + [2500000] * 2
+
+
+@pytest.mark.parametrize(
+    ("pmus", "kinds"),
+    [
+        pytest.param(
+            {"cpu_core": "0-5", "cpu_atom": "6-13", "cpu_lowpower": "14-15"},
+            [(6, "P-core", True), (8, "E-core", False), (2, "LP-E-core", False)],
+            id="Linux 6.13",
+        ),
+        pytest.param(
+            {"cpu_core": "0-5", "cpu_atom": "6-15"},
+            [(6, "P-core", True), (8, "E-core", False), (2, "LP-E-core", False)],
+            id="before: told by their clock",
+        ),
+        pytest.param(
+            {"cpu_core": "0-5", "cpu_atom": "6-13", "cpu_dim": "14-15"},
+            [(6, "P-core", True), (8, "E-core", False), (2, None, False)],
+            id="a kind to come",
+        ),
+    ],
+)
+def test_every_core_belongs_to_a_kind(tmp_path, pmus, kinds):
+    plant(tmp_path, hybrid(pmus, CLOCKS_255H))
+    cpu = processor.probe(tmp_path, Limits(), Memo()).value
+    assert [(kind.cores, kind.name, kind.is_performance) for kind in cpu.kinds] == kinds
+    assert sum(kind.cores for kind in cpu.kinds) == cpu.physical_cores == 16
+
+
+def test_an_arm_core_that_no_table_has_is_named_by_its_numbers():
+    block = "processor\t: {}\nCPU implementer\t: 0x41\nCPU part\t: {}\nFeatures\t: asimd {}\n"
+    info = processor.parse_cpuinfo(
+        block.format(0, "0xd80", "") + "\n" + block.format(1, "0xdff", "sve") + "\n"
+    )
+    assert info.model == "Cortex-A520 + Arm core 0x41:0xdff"
+    assert info.designs == {0: "Cortex-A520", 1: "Arm core 0x41:0xdff"}
+    assert info.isa == ("asimd",), "an engine may run on any core"
+
+
+@pytest.mark.parametrize(
+    ("online", "allowed", "mounts", "usable"),
+    [
+        pytest.param("0-3", "8-9,24-25", "", 4, id="a view with other numbers than the kernel's"),
+        pytest.param(
+            "0-3", "2-9", "9 1 0:9 / /sys/devices/system/cpu rw - fuse.lxcfs lxcfs rw", 4, id="lxcfs"
+        ),
+        pytest.param("0-5", "0-63", "", 6, id="offline CPUs"),
+        pytest.param("8-9,24-25", "8-9,24-25", "", 4, id="a cpuset"),
+        pytest.param("0-7", "2-3", "", 2, id="affinity"),
+    ],
+)
+def test_usable_cpus(tmp_path, online, allowed, mounts, usable):
+    files = {f"{core_types.CPUS}/online": online, "proc/self/mountinfo": f"{mounts}\n"}
+    plant(tmp_path, {**files, "proc/self/status": f"Cpus_allowed_list:\t{allowed}\n"})
+    assert processor.probe(tmp_path, Limits(), Memo()).value.usable_cpus == usable
+
+
 def test_the_firmwares_ranks_tell_kinds_apart_only_where_no_clock_does():
     ranks = [
         core_types.LogicalCpu(n, frozenset({n}), highest_perf=rank) for n, rank in enumerate((196, 190, 120))
     ]
-    result = core_types.classify(ranks, frozenset(), frozenset())
+    result = core_types.classify(ranks, {})
     assert [(kind.cpus, kind.is_performance) for kind in result.kinds] == [("0-1", True), ("2", False)]
     assert result.source.certainty is Certainty.ASSUMED
 

@@ -7,6 +7,7 @@ from probes.memo import Memo
 from probes.memory import ram
 from probes.memory.cgroup import Limits
 from probes.memory.ram import Meminfo
+from probes.system import setup
 from tests.rigs.trees import plant
 
 MIB = 1024**2
@@ -28,6 +29,54 @@ def test_ram_of_a_dgx_spark(machine):
 
 def test_lxc_never_has_more_available_than_there_is():
     assert ram.parse_meminfo("MemTotal: 100 kB\nMemAvailable: 900 kB\n").available_bytes == 100 * 1024
+
+
+# TrueNAS with 62.7 GiB, 41.0 GiB of them in the ARC: ollama/ollama#5700, openzfs/zfs#10255
+TRUENAS = {
+    "proc/meminfo": "MemTotal: 65745000 kB\nMemAvailable: 9800000 kB\nAnonPages: 9000000 kB\nShmem: 1000 kB\n"
+    "Cached: 2000000 kB\nBuffers: 10 kB\nSUnreclaim: 900000 kB\n",
+    "proc/spl/kstat/zfs/arcstats": "13 1 0x01 147 39984 3968018600 1234567890\n"
+    "name                            type data\nsize                            4    44023414784\n"
+    "c                               4    44023414784\nc_min                           4    2102394880\n",
+}
+
+
+def test_what_zfs_gives_back_is_available(tmp_path):
+    plant(tmp_path, TRUENAS)
+    reading = ram.probe(tmp_path, ram.read_meminfo(tmp_path), Limits(), Memo())
+    assert reading.value.arc_reclaimable_bytes == 44023414784 - 2102394880
+    assert reading.value.available_bytes == 9800000 * 1024 + 44023414784 - 2102394880
+    assert "ZFS" in reading.provenance["available_bytes"].note
+
+
+def test_the_arc_of_the_host_is_not_that_of_its_container(tmp_path):
+    mount = "9 1 0:9 /proc/meminfo /proc/meminfo rw - fuse.lxcfs lxcfs rw\n"
+    plant(tmp_path, {**TRUENAS, "proc/self/mountinfo": mount})
+    meminfo = ram.read_meminfo(tmp_path)
+    assert (meminfo.available_bytes, meminfo.arc_reclaimable_bytes) == (9800000 * 1024, None)
+
+
+@pytest.mark.parametrize("text", ["", "size 4 x\nc_min 4 1\n", "size 4 -5\nc_min 4 1\n", "c_min 4 1\n"])
+def test_counters_of_zfs_that_say_nothing_change_nothing(tmp_path, text):
+    plant(tmp_path, {**TRUENAS, "proc/spl/kstat/zfs/arcstats": text})
+    assert ram.read_meminfo(tmp_path).available_bytes == 9800000 * 1024
+
+
+def test_an_arc_larger_than_the_ram_gives_no_more_than_there_is(tmp_path):
+    plant(tmp_path, {**TRUENAS, "proc/spl/kstat/zfs/arcstats": f"size 4 {2**60}\nc_min 4 0\n"})
+    meminfo = ram.read_meminfo(tmp_path)
+    assert meminfo.available_bytes == meminfo.total_bytes
+
+
+def test_where_the_ram_is(tmp_path):
+    plant(tmp_path, TRUENAS)
+    assert [(use.name, use.size_bytes) for use in setup.probe(tmp_path).memory_uses] == [
+        ("ZFS's cache (ARC)", 44023414784),
+        ("programs", 9000000 * 1024),
+        ("file cache", 1999010 * 1024),
+        ("the kernel", 900000 * 1024),
+        ("shared memory and tmpfs", 1000 * 1024),
+    ]
 
 
 def test_reserved_huge_pages_are_what_a_unified_gpu_gets():
