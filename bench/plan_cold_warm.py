@@ -92,6 +92,7 @@ def fresh_daemon(hub: Hub) -> Iterator[Mapping[str, str]]:
             key: value for key, value in os.environ.items() if not key.startswith(("NODE_DAEMON_", "XDG_"))
         }
         env = {**own, "HOME": home, "HF_ENDPOINT": hub.url, "NODE_DAEMON_SOCKET": f"{home}/node.sock"}
+        env |= {"NODE_DAEMON_LISTEN": "off"}
         with subprocess.Popen([BIN / "node-daemon"], env=env, stderr=subprocess.DEVNULL) as daemon:
             try:
                 while not Path(env["NODE_DAEMON_SOCKET"]).exists():

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.listen import Address, parse_address
 from domain.download import DownloadPolicy, parse_rate, parse_window
 from domain.units import GIB, MIB, parse_size
 
@@ -29,6 +30,7 @@ class Settings(BaseSettings):
     models_dir: Path
     engines_dir: Path
     socket: Path
+    listen: str = "127.0.0.1:8411"
     sysroot: Path = Path("/")
     catalogue: Path | None = None
     llama_server: Path | None = None
@@ -73,6 +75,11 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
+    def listen_address(self) -> Address | None:
+        """``None``: the gateway is off."""
+        return parse_address(self.listen)
+
+    @property
     def download_policy(self) -> DownloadPolicy:
         """For downloads without options of their own."""
         return DownloadPolicy(
@@ -106,6 +113,12 @@ class Settings(BaseSettings):
         if relative := [path for path in (text or "").split(":") if path and not path.startswith(("/", "~"))]:
             raise ValueError(f"{relative[0]} is not an absolute path")
         return text and ":".join(str(Path(path).expanduser()) for path in text.split(":") if path)
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, text: str) -> str:
+        parse_address(text)
+        return text
 
     @field_validator("download_limit")
     @classmethod

@@ -101,6 +101,15 @@ class Control:
     socket: Path | None = None
 
 
+@dataclass(slots=True)
+class GatewayState:
+    """``address`` is where the gateway listens now, ``host:port``; ``problem`` why it does not, although it
+    should."""
+
+    address: str | None = None
+    problem: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """One daemon. ``measuring_lock``: one measurement at a time loads the machine. ``verification_locks``: a
@@ -139,6 +148,7 @@ class App:
     hash_thread: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "hash"))
     stopping: Broadcast = field(default_factory=Broadcast)
     control: Control = field(default_factory=Control)
+    gateway: GatewayState = field(default_factory=GatewayState)
 
     def log_path(self, launch: str) -> Path:
         return log_path(self.settings, launch)

@@ -18,6 +18,7 @@ from daemon import instance_lock, jobs, log_format, server, shutdown_marker, sta
 from daemon.app import Adapters, App, build_app, real_adapters
 from daemon.control_socket import bind
 from daemon.doctor.checks.state import STATE_RECOVERED
+from daemon.gateway.listener import server as gateway
 from daemon.launches.restore import read_launches
 from daemon.launches.service import kill_all, stop_all
 from daemon.machine import hotplug
@@ -126,6 +127,7 @@ async def running(
         await pulls.read_pulls(app)
         await leases.renew(app)
         await undo.enter_async_context(server.listening(app, control))
+        await undo.enter_async_context(gateway.listening(app))
         scheduler = jobs.scheduler(app)
         scheduler.start()
         undo.callback(scheduler.shutdown, wait=False)

@@ -23,6 +23,7 @@ class Status:
     state_dir: str
     models_dir: str
     socket: str
+    gateway: str | None
     launches: dict[str, int]
     problems: tuple[Problem, ...]
 
@@ -38,6 +39,7 @@ async def status(app: App) -> Status:
         state_dir=str(app.settings.state_dir),
         models_dir=str(app.settings.models_dir),
         socket=str(app.settings.socket),
+        gateway=None if app.gateway.address is None else f"http://{app.gateway.address}",
         launches=dict(Counter(launch.state.value for launch in app.launches.values())),
         problems=(*_problems(app), *machine.problems),
     )
@@ -48,7 +50,7 @@ def _problems(app: App) -> tuple[Problem, ...]:
         Problem("settings", f"not used: {problem}", problem.hint or "node-ctl config check shows all")
         for problem in app.loaded.problems
     )
-    return (*rejected, *_socket_problems(app), *_state_problems(app))
+    return (*rejected, *_socket_problems(app), *_gateway_problems(app), *_state_problems(app))
 
 
 def _socket_problems(app: App) -> tuple[Problem, ...]:
@@ -57,6 +59,13 @@ def _socket_problems(app: App) -> tuple[Problem, ...]:
         return ()
     hint = f"it listens there again once {wanted.parent} exists and no other daemon uses it"
     return (Problem("socket", f"{wanted} is gone; node-daemon listens on {used}", hint),)
+
+
+def _gateway_problems(app: App) -> tuple[Problem, ...]:
+    if app.gateway.problem is None:
+        return ()
+    hint = "engines answer at their own ports meanwhile; set listen to another address, or to off"
+    return (Problem("gateway", app.gateway.problem, hint),)
 
 
 def _state_problems(app: App) -> tuple[Problem, ...]:

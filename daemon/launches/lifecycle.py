@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from daemon.events.broadcast import Broadcast
 from daemon.launches.state_machine import Event, after
 from daemon.state.records import Transition, now
 from domain.launch import LaunchState
@@ -13,12 +14,13 @@ MAX_HISTORY = 32  # the latest transitions
 @dataclass(slots=True)
 class Lifecycle:
     """``since`` is the time of the last change of ``state``. ``desired``: it is served again after the end
-    of its engine, its daemon or its machine."""
+    of its engine, its daemon or its machine. ``changed`` wakes who waits for another state."""
 
     state: LaunchState = LaunchState.QUEUED
     desired: bool = True
     since: str = field(default_factory=now)
     history: deque[Transition] = field(default_factory=lambda: deque(maxlen=MAX_HISTORY))
+    changed: Broadcast = field(default_factory=Broadcast, repr=False, compare=False)
 
     def apply(self, event: Event) -> None:
         """Raises: IllegalTransitionError."""
@@ -27,3 +29,4 @@ class Lifecycle:
         self.history.append(Transition(at, event.value, state))
         if state is not self.state:
             self.state, self.since = state, at
+        self.changed.notify_all()

@@ -258,6 +258,7 @@ def test_weights_of_other_tools_are_looked_for_in_their_folders(home: Path, tmp_
 
 
 DEFAULTS = {
+    "`127.0.0.1:8411`": "127.0.0.1:8411",
     "none": None,
     "the planner's": None,
     "`false`": False,

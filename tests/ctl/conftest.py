@@ -31,6 +31,7 @@ class Ctl:
             "PATH": os.environ["PATH"],
             "NODE_DAEMON_SYSROOT": str(self.sysroot),
             "COLUMNS": "100",
+            "NODE_DAEMON_LISTEN": "off",  # tests at the same time would share one address
         }
 
     def argv(self, *args: str) -> list[str]:

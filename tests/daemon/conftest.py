@@ -84,6 +84,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return load(
+        listen="off",
         state_dir=tmp_path / "state",
         models_dir=tmp_path / "models",
         socket=tmp_path / "s",

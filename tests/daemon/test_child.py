@@ -29,6 +29,7 @@ class Child:
         arguments = ["--state-dir", str(folder / "state"), "--socket", str(self.socket)]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("NODE_DAEMON_")}
         ports = {
+            "NODE_DAEMON_LISTEN": "off",
             "NODE_DAEMON_PORT_FIRST": str(lent_ports.block()[0]),
             "NODE_DAEMON_PORT_LAST": str(lent_ports.block()[-1]),
         }

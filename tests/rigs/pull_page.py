@@ -39,6 +39,7 @@ def transcript() -> str:
         hub.add("owner/Tiny-GGUF", {"tiny-Q4_1.gguf": small_model().read_bytes()})
         env = {key: value for key, value in os.environ.items() if not key.startswith(("NODE_DAEMON_", "HF_"))}
         env |= {"HF_ENDPOINT": hub.url, "HOME": home, "XDG_RUNTIME_DIR": home, "COLUMNS": "110"}
+        env |= {"NODE_DAEMON_LISTEN": "off"}
         daemon = subprocess.Popen(
             [BIN / "node-daemon"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
         )

@@ -72,6 +72,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         "MODELS_DIR": state / "models",
         "PORT_FIRST": lent_ports.block()[0],  # vLLM takes its port late: nobody else may have it meanwhile
         "PORT_LAST": lent_ports.block()[-1],
+        "LISTEN": "off",
     }
     environ = os.environ | {f"NODE_DAEMON_{key}": str(value) for key, value in settings.items()}
     with (state / "daemon.log").open("wb") as log:

@@ -1,0 +1,1 @@
+"""One address for all served models, in the protocols that clients speak."""

@@ -1,0 +1,34 @@
+"""The gateway of one daemon: what its dialects need to answer a request."""
+
+from dataclasses import dataclass, field
+
+from daemon.app import App
+from daemon.gateway.engines import Engines
+from daemon.gateway.facts import EngineFacts
+from daemon.gateway.holding import HOLD_S, Hold
+
+# Proxies and clients end a stream that is silent for 30 s or more.
+KEEP_ALIVE_S = 15.0
+
+
+@dataclass(slots=True)
+class Bodies:
+    """The bytes of all requests that are held at this time."""
+
+    held_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """``keep_alive_s``: a stream that is silent for so long sends a sign of life."""
+
+    app: App
+    engines: Engines
+    facts: EngineFacts
+    keep_alive_s: float = KEEP_ALIVE_S
+    bodies: Bodies = field(default_factory=Bodies)
+
+
+def build_gateway(app: App, *, keep_alive_s: float = KEEP_ALIVE_S, hold_s: float = HOLD_S) -> Gateway:
+    engines = Engines(Hold(app, hold_s=hold_s))
+    return Gateway(app, engines, EngineFacts(engines), keep_alive_s)

@@ -1,0 +1,1 @@
+"""The address that the gateway listens on, and what arrives there."""

@@ -1,0 +1,79 @@
+"""Plain ASGI from a request to its dialect and back: no framework between an engine's bytes and a client."""
+
+import asyncio
+import logging
+
+from starlette.types import Receive, Scope, Send
+
+from daemon.gateway.dialects import registry
+from daemon.gateway.dialects.dialect import Handler
+from daemon.gateway.errors import GatewayError, Reason
+from daemon.gateway.gateway import Gateway
+from daemon.gateway.listener.exchange import Exchange
+from daemon.gateway.listener.origins import check_origin
+from domain.errors import NodeError
+
+log = logging.getLogger(__name__)
+
+MAX_HEADERS = 100
+
+
+class Application:
+    """``loopback_only``: it listens where only this machine can reach it."""
+
+    def __init__(self, gateway: Gateway, *, loopback_only: bool) -> None:
+        self._gateway = gateway
+        self._loopback_only = loopback_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(self._gateway, scope, receive, send)
+        exchange.dialect = registry.dialect_of(exchange.path, exchange.headers)
+        try:
+            self._check(scope, exchange)
+            found = registry.find_route(exchange.method, exchange.path, exchange.headers)
+            exchange.dialect, exchange.rest = found.dialect, found.rest
+            await _while_wanted(exchange, found.route.handle)
+        except GatewayError as error:
+            await exchange.fail(error)
+        except NodeError as error:
+            await exchange.fail(GatewayError(Reason.FAILED, f"{error}; {error.hint}".rstrip("; ")))
+        except Exception as bug:  # its client must get an answer it can read
+            log.exception("gateway broke: path=%s", exchange.path[:200])
+            await exchange.fail(GatewayError(Reason.FAILED, f"{type(bug).__name__}: see the daemon's log"))
+        finally:
+            exchange.close()
+
+    def _check(self, scope: Scope, exchange: Exchange) -> None:
+        if len(scope["headers"]) > MAX_HEADERS:
+            many = len(scope["headers"])
+            message = f"the request has {many} headers, more than {MAX_HEADERS}"
+            raise GatewayError(Reason.INVALID, message, status=431)
+        host, origin = (exchange.headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
+        check_origin(host, origin, loopback_only=self._loopback_only)
+
+
+async def _while_wanted(exchange: Exchange, handle: Handler) -> None:
+    """Handles the request, and gives up once its client leaves: an engine must not work for nobody."""
+    if exchange.method != "POST":
+        await handle(exchange)
+        return
+    await exchange.body()
+    working = asyncio.current_task()
+    gone = False
+
+    def leave(task: asyncio.Task[None]) -> None:
+        nonlocal gone
+        if not task.cancelled() and not exchange.is_done and working is not None:
+            gone = True
+            working.cancel()
+
+    watching = asyncio.create_task(exchange.until_gone())
+    watching.add_done_callback(leave)
+    try:
+        await handle(exchange)
+    except asyncio.CancelledError:
+        if not gone or working is None or working.uncancel() > 0:
+            raise
+    finally:
+        watching.remove_done_callback(leave)
+        watching.cancel()

@@ -1,0 +1,50 @@
+"""Who may ask without a key: programs on this machine, and no web page that a browser here shows.
+
+Pure. A page can make a browser send requests to a loopback address: as another origin, or, once its own
+name resolves to 127.0.0.1 (DNS rebinding), as the same one.
+"""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from daemon.gateway.errors import GatewayError, Reason
+
+WEB = frozenset({"http", "https", ""})  # a page from the web; "null" of a sandboxed one has no scheme
+
+
+def is_loopback(host: str) -> bool:
+    """Of an address, or a name that resolvers keep on this machine (RFC 6761)."""
+    host = host.lower().rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.split("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def check_origin(host: str, origin: str, *, loopback_only: bool) -> None:
+    """``host`` and ``origin`` are the headers of a request, empty where it has none. Raises: GatewayError."""
+    name = host_name(host)
+    if loopback_only and name and not is_loopback(name):
+        raise GatewayError(
+            Reason.FORBIDDEN,
+            f"the request names the host {name[:100]!r}; only loopback addresses and localhost are answered",
+        )
+    if not origin:
+        return
+    try:
+        parts = urlsplit(origin)
+        same = parts.netloc.lower() == host.lower() and bool(host)
+    except ValueError:
+        parts, same = urlsplit(""), False
+    if parts.scheme in WEB and not same:
+        raise GatewayError(Reason.FORBIDDEN, f"requests of web pages are refused: origin {origin[:100]}")
+
+
+def host_name(host: str) -> str:
+    """``[::1]:8411`` -> ``::1``, ``localhost:8411`` -> ``localhost``."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    name, _, port = host.rpartition(":")
+    return name if name and port.isdecimal() and ":" not in name else host

@@ -1,0 +1,110 @@
+"""The launches that clients can ask, by the names that they may use."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from catalog import names
+from catalog.names import REPO_NAME
+from daemon.app import App
+from daemon.gateway import routing
+from daemon.gateway.errors import GatewayError, Reason
+from daemon.launches.launch import Launch
+from domain.anonymize import without_secrets
+from domain.errors import NodeError
+from domain.kinds import Kind
+from domain.launch import LaunchState
+from domain.plan import LlamaFlags, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the running engine says of itself. ``context_tokens`` are those of one conversation."""
+
+    context_tokens: int | None = None
+    vision: bool = False
+    audio: bool = False
+    tools: bool | None = None
+
+
+def served_launches(app: App) -> list[Launch]:
+    """Those that are desired, in the order of their launch: what clients may list."""
+    return [launch for launch in app.launches.values() if launch.lifecycle.desired and not launch.withdrawn]
+
+
+def find_launch(app: App, asked: str | None, kinds: Iterable[Kind] = tuple(Kind)) -> Launch:
+    """The launch that ``asked`` names, among those of ``kinds`` where nothing is asked for.
+
+    Raises: GatewayError in the words of routing; for a launch that is stopped, and for one that can't do it.
+    """
+    kinds = tuple(kinds)
+    launches = served_launches(app)
+    known = [_name(app, launch, kinds) for launch in launches]
+    try:
+        name = routing.find(asked, known, lambda text: canonical(app, text))
+    except GatewayError:
+        if (stopped := app.launches.get(asked or "")) is None:
+            raise
+        raise GatewayError(
+            Reason.UNKNOWN_MODEL,
+            f"{stopped.name} is {stopped.state}: node-ctl start {stopped.name} serves it again",
+        ) from None
+    launch = app.launches[name]
+    if kind_of(launch) not in kinds:
+        raise _cannot(launch, [other.name for other in launches if kind_of(other) in kinds])
+    return launch
+
+
+def _cannot(launch: Launch, able: list[str]) -> GatewayError:
+    others = f"; {', '.join(able)} can" if able else ""
+    what = kind_of(launch).description
+    return GatewayError(Reason.NOT_SUPPORTED, f"{launch.name} is {what} and can't answer this{others}")
+
+
+def canonical(app: App, text: str) -> tuple[str, ...]:
+    """What the catalogue calls ``text``: its own alias, also of a name as Ollama spells it."""
+    try:
+        parsed = names.parse(text, app.catalogue)
+    except NodeError:
+        return ()
+    match parsed.target:
+        case names.Alias(alias, quant):
+            return (alias,) if quant is None else (f"{alias}:{quant}",)
+        case names.Repo(repo=repo, quant=quant):
+            return (repo,) if quant is None else (f"{repo}:{quant}",)
+    return ()
+
+
+def _name(app: App, launch: Launch, kinds: tuple[Kind, ...]) -> routing.ServedName:
+    return routing.ServedName(
+        launch.name,
+        spellings(app, launch),
+        is_ready=launch.state is LaunchState.READY,
+        serves=kind_of(launch) in kinds,
+    )
+
+
+def spellings(app: App, launch: Launch) -> tuple[str, ...]:
+    """What else the model of ``launch`` is called: as it was asked for, its alias and its repository, each
+    alone and with the quant."""
+    asked = without_secrets(launch.request.model)
+    called = [asked, *canonical(app, asked)]
+    called += [name.rpartition(":")[0] for name in called if ":" in name and "://" not in name]
+    if (plan := launch.plan) is not None:
+        quant, repo = plan.weights.quant, plan.weights.repo
+        bases = [name for name in called if name in app.catalogue]
+        bases += [alias for alias, known in app.catalogue.items() if repo in known.origins]
+        bases += [repo] if REPO_NAME.fullmatch(repo) else []
+        called += [spelling for base in bases for spelling in (base, f"{base}:{quant}")]
+    return tuple(dict.fromkeys(called))
+
+
+def kind_of(launch: Launch) -> Kind:
+    return Kind.MODEL if launch.plan is None else launch.plan.weights.kind
+
+
+def planned_facts(plan: Plan | None) -> Facts:
+    """As planned, for a launch whose engine can't be asked yet."""
+    if plan is None:
+        return Facts()
+    vision = isinstance(plan.flags, LlamaFlags) and plan.flags.mmproj is not None
+    return Facts(plan.context_tokens, vision=vision)

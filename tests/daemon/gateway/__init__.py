@@ -1,0 +1,1 @@
+"""The one address: raw HTTP on one side, an engine on the other."""
