@@ -14,7 +14,7 @@ from domain.hardware import Gpu, MemoryKind
 from domain.provenance import Certainty, Provenance
 from domain.units import MIB
 from probes import sysfs
-from probes.gpus import device_table, pci, pcie_link
+from probes.gpus import device_nodes, device_table, pci, pcie_link
 from probes.gpus.drm_clients import DrmMemory
 from probes.gpus.pci import PciDevice
 from probes.gpus.processes import gpu_processes
@@ -71,6 +71,14 @@ def probe(
         if not card.asleep:
             gpu, provenance = _awake_gpu(gpu, card)
             gpu = replace(gpu, tenants=gpu_processes(root, (drm_memory or {}).get(card.slot, {})))
+            if absent := device_nodes.missing(root, card):
+                aside = replace(gpu, set_aside=device_nodes.set_aside_reason(absent))
+                reading = replace(
+                    reading,
+                    set_aside=(*reading.set_aside, aside),
+                    problems=(*reading.problems, device_nodes.problem("intel", gpu, absent)),
+                )
+                continue
         reading = replace(
             reading, gpus=(*reading.gpus, gpu), provenance={**reading.provenance, gpu.id: provenance}
         )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+NODES = {"dev/dri/renderD128": "", "dev/kfd": ""}
 MACHINES = Path(__file__).parent.parent / "captures" / "machines"
 
 
@@ -21,6 +22,6 @@ def plant(root: Path, files: Mapping[str, str | bytes], links: Mapping[str, str]
 
 
 def plant_machine(root: Path, name: str) -> Path:
-    """The recorded machine ``tests/captures/machines/NAME.json``."""
+    """The recorded machine ``tests/captures/machines/NAME.json``, with the device nodes of a host."""
     recorded = json.loads((MACHINES / f"{name}.json").read_text())
-    return plant(root, recorded["files"], recorded["links"])
+    return plant(root, {**NODES, **recorded["files"]}, recorded["links"])

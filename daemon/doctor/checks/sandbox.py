@@ -1,6 +1,6 @@
 """Does a sandbox hide a GPU from the engines?"""
 
-from daemon.doctor.checks.finding import Finding, error, not_known, ok
+from daemon.doctor.checks.finding import Finding, error, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import Problem, ProblemKind
 from probes.system.systemd import Unit
@@ -19,14 +19,15 @@ REQUIRED = {
     "intel": ("char-drm",),
 }
 WHY = "engines see no GPU, and models run on the CPU"
+WHY_ONE = "models use the other GPUs only, which may be as you want it"
 UVM = "/dev/nvidia-uvm"
 
 
 def check(inputs: DoctorInput) -> tuple[Finding, ...]:
     hidden = tuple(
-        error(problem.what, why=WHY, fix=_fix_hidden(inputs, problem))
+        _hidden(inputs, problem)
         for problem in inputs.hardware.problems
-        if problem.trouble is ProblemKind.HIDDEN
+        if problem.trouble in (ProblemKind.HIDDEN, ProblemKind.NO_NODE)
     )
     vendors = sorted({gpu.vendor for gpu in inputs.hardware.gpus} & RECOMMENDED.keys())
     findings = (*hidden, *_unit(inputs.unit, vendors, hidden=bool(hidden)), *_missing_uvm(inputs))
@@ -37,10 +38,13 @@ def check(inputs: DoctorInput) -> tuple[Finding, ...]:
     return ok("no GPU is hidden")
 
 
-def _fix_hidden(inputs: DoctorInput, problem: Problem) -> str:
-    if inputs.daemon.as_service:
-        return problem.hint
-    return f"in a container, start it with the GPU's devices (--gpus all, --device); {problem.hint}"
+def _hidden(inputs: DoctorInput, problem: Problem) -> Finding:
+    fix = problem.hint
+    if problem.trouble is ProblemKind.HIDDEN and not inputs.daemon.as_service:
+        fix = f"in a container, start it with the GPU's devices (--gpus all, --device); {fix}"
+    if any(gpu.vendor == problem.source for gpu in inputs.hardware.gpus):
+        return warning(problem.what, why=WHY_ONE, fix=fix)
+    return error(problem.what, why=WHY, fix=fix)
 
 
 def _unit(unit: Unit | None, vendors: list[str], *, hidden: bool) -> tuple[Finding, ...]:

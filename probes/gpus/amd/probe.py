@@ -10,7 +10,7 @@ from domain.catalogue_types import KnownGpu
 from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
 from domain.provenance import Certainty, Provenance
 from probes import sysfs
-from probes.gpus import device_table, pci, pcie_link
+from probes.gpus import device_nodes, device_table, pci, pcie_link
 from probes.gpus.amd import apu, kfd, sensors
 from probes.gpus.amd.kfd import Node, Topology
 from probes.gpus.drm_clients import DrmMemory
@@ -104,6 +104,13 @@ def _card(context: CardContext, card: PciDevice) -> VendorReading:
         gpu = device_table.identity(card, context.known_gpus)
         return VendorReading(gpus=(replace(gpu, arch=node.arch or gpu.arch) if node else gpu,))
     gpu, problems, provenance = _awake_gpu(context, card, node)
+    if absent := device_nodes.missing(context.root, card):
+        aside = replace(gpu, set_aside=device_nodes.set_aside_reason(absent))
+        return VendorReading(
+            set_aside=(aside,),
+            problems=(device_nodes.problem("amd", gpu, absent),),
+            provenance={gpu.id: provenance},
+        )
     nodes = context.topology.partitions(card.slot)
     if len(nodes) < 2:
         return VendorReading((gpu,), problems=problems, provenance={gpu.id: provenance})

@@ -31,12 +31,19 @@ WSL = "dev/dxg"
 # Where the library is that the loader of a service does not find: WSL, NixOS, containers of a cluster
 LIBRARY_FOLDERS = ("usr/lib/wsl/lib", "run/opengl-driver/lib", "usr/local/nvidia/lib64")
 
+# Of containers whose devices a reload of systemd on the host took away: nvidia-container-toolkit#48
+UNKNOWN_HINT = (
+    "in a container, restart it, and name its devices (--device /dev/nvidia0 --device /dev/nvidiactl "
+    "--device /dev/nvidia-uvm) so that a reload of systemd on the host does not take them away; "
+    "else see the lines of NVRM in dmesg"
+)
 HINTS = {
     nvml.NO_PERMISSION: "let this user open /dev/nvidia*",
     nvml.DRIVER_NOT_LOADED: "sudo modprobe nvidia; after a kernel update the module may have to be rebuilt",
     nvml.LIBRARY_NOT_FOUND: "install the driver's libraries (libnvidia-ml1, nvidia-utils)",
     nvml.GPU_IS_LOST: "power the machine off and on; check riser, power cable and heat (dmesg: Xid 79)",
     nvml.VERSION_MISMATCH: "reboot",
+    nvml.UNKNOWN: UNKNOWN_HINT,
 }
 HIDDEN_HINT = (
     "a unit's sandbox may hide it: DeviceAllow=char-nvidia and DeviceAllow=char-nvidia-uvm let it through"

@@ -16,6 +16,7 @@ from tests.daemon.doctor.checks.build import (
     NOT_KNOWN,
     OK,
     RTX_3090,
+    WARNING,
     Case,
     case_id,
     inputs,
@@ -43,6 +44,21 @@ CASES = [
             "in a container, start it with the GPU's devices",
             "DeviceAllow=char-kfd",
         ),
+    ),
+    Case(
+        "one of two cards was given to the container",
+        inputs(
+            RTX_3090,
+            hardware={"problems": (Problem("nvidia", "04:00.0 is not reported", "", ProblemKind.HIDDEN),)},
+        ),
+        (WARNING,),
+        ("models use the other GPUs only",),
+    ),
+    Case(
+        "a card without its node",
+        inputs(hardware={"problems": (Problem("amd", "no renderD*", "pass it", ProblemKind.NO_NODE),)}),
+        (ERROR,),
+        ("no renderD*", "pass it"),
     ),
     Case(
         "a drop-in that allows clocks and thereby nothing else",
