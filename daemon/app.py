@@ -109,6 +109,10 @@ class GatewayState:
     address: str | None = None
     problem: str | None = None
 
+    @property
+    def url(self) -> str | None:
+        return None if self.address is None else f"http://{self.address}"
+
 
 @dataclass(frozen=True, slots=True)
 class App:

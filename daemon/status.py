@@ -39,7 +39,7 @@ async def status(app: App) -> Status:
         state_dir=str(app.settings.state_dir),
         models_dir=str(app.settings.models_dir),
         socket=str(app.settings.socket),
-        gateway=None if app.gateway.address is None else f"http://{app.gateway.address}",
+        gateway=app.gateway.url,
         launches=dict(Counter(launch.state.value for launch in app.launches.values())),
         problems=(*_problems(app), *machine.problems),
     )

@@ -21,7 +21,8 @@ class LaunchState(StrEnum):
 class LaunchRow:
     """``since`` is the ISO 8601 time of the last change of ``state``; ``decode_tokens_per_s`` the
     measured rate of the readiness check, ``None`` before it. ``waiting`` says for what it waits before it is
-    restored."""
+    restored. ``endpoint`` is the engine's own, ``gateway`` the address that answers for all of them,
+    ``None`` where it is off."""
 
     name: str
     model: str
@@ -37,6 +38,7 @@ class LaunchRow:
     since: str | None = None
     last_error: str | None = None
     waiting: str | None = None
+    gateway: str | None = None
 
 
 class Step(StrEnum):

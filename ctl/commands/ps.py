@@ -16,9 +16,9 @@ EXAMPLES = """
 
 
 def command(*, names: Launches = None, as_json: Json = False) -> None:
-    """All, or those that are named. ENDPOINT is the base URL that a client of OpenAI's API needs. A narrow
-    terminal has fewer columns. Where another daemon runs, too, a line on standard error says whose launches
-    these are.
+    """All, or those that are named. ENDPOINT is the base URL that a client of OpenAI's API needs, the same
+    for all: NAME says which model. A narrow terminal has fewer columns. Where another daemon runs, too, a
+    line on standard error says whose launches these are.
     """
     daemon = connect()
     peer = peer_of(daemon.socket)

@@ -4,7 +4,7 @@ from typing import Any
 
 from ctl.chat.template import template_text
 from ctl.show.formatting import ago, decode
-from ctl.show.launches import api_base, measured_speed
+from ctl.show.launches import api_base, client_base, measured_speed
 from ctl.show.models import decode_rows
 from ctl.show.plan import beside_lines, command_line, legend_line, summary_lines
 from domain.launch import LaunchRow
@@ -37,7 +37,8 @@ def launch_lines(detail: Any) -> tuple[list[str], str]:
     if template := detail.get("template"):
         lines.append(f"template  {template_text(template)}")
     if row.endpoint:
-        lines.append(f"endpoint  {api_base(row.endpoint)}")
+        lines.append(f"endpoint  {client_base(row)}")
+        lines += [f"engine at {api_base(row.endpoint)}"] if row.gateway else []
     lines += [legend_line(plan)] if plan else []
     return lines, command_line(plan) if plan else ""
 

@@ -37,7 +37,7 @@ CELLS: dict[str, Callable[[LaunchRow], str]] = {
     "MEMORY": lambda row: gib(sum(device.needed_bytes for device in row.memory)) if row.memory else "",
     "TOKENS/S": lambda row: "" if row.decode_tokens_per_s is None else rate(row.decode_tokens_per_s),
     "SINCE": lambda row: ago(row.since),
-    "ENDPOINT": lambda row: api_base(row.endpoint) if row.endpoint else "",
+    "ENDPOINT": lambda row: client_base(row) if row.endpoint else "",
 }
 RIGHT_ALIGNED = frozenset({"CONTEXT", "MEMORY", "TOKENS/S", "SINCE"})
 DROPPED_FIRST = ("ENGINE", "MODEL", "SINCE", "QUANT", "CONTEXT", "MEMORY", "TOKENS/S")
@@ -80,7 +80,7 @@ def launch_lines(detail: Any, *, is_new: bool = True) -> list[str]:
     lines = wrap(lines, columns(), indent=10)
     if row.endpoint:  # to be pasted, so it is not wrapped
         kind = plan.weights.kind if plan else Kind.MODEL
-        lines += [f"endpoint  {api_base(row.endpoint)}", "", f"  {curl(row, kind)}"]
+        lines += [f"endpoint  {client_base(row)}", "", f"  {curl(row, kind)}"]
     return lines
 
 
@@ -104,6 +104,11 @@ def _range(expected: Range) -> str:
     return f"{rate(expected.low)} to {rate(expected.high)}"
 
 
+def client_base(row: LaunchRow) -> str:
+    """The base URL that a client of OpenAI's API needs: that of the gateway, else the engine's own."""
+    return api_base(row.gateway or row.endpoint or "")
+
+
 def api_base(endpoint: str) -> str:
     """The base URL of the OpenAI API, with ``/v1``."""
     base = endpoint.rstrip("/")
@@ -118,5 +123,5 @@ def curl(row: LaunchRow, kind: Kind = Kind.MODEL) -> str:
         path, body = "embeddings", {"model": row.name, "input": TEXTS}
     elif kind is Kind.RERANKER:
         path, body = "rerank", {"model": row.name, "query": QUESTION, "documents": TEXTS}
-    url = f"{api_base(row.endpoint or '')}/{path}"
+    url = f"{client_base(row)}/{path}"
     return shlex.join(["curl", "-s", url, "-H", "Content-Type: application/json", "-d", json.dumps(body)])

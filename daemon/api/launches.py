@@ -1,5 +1,6 @@
 """Launches: begin, list, show, start again, stop."""
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -7,8 +8,10 @@ from fastapi import APIRouter, Request, Response
 from daemon.api.bodies import LaunchBody, StopBody
 from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
+from daemon.app import App
 from daemon.launches import service
 from daemon.launches.launch import Launch
+from domain.launch import LaunchRow
 from domain.serialization import to_json
 
 UNDER_WAY: dict[int | str, dict[str, Any]] = {200: {"description": "It is desired already"}}
@@ -47,16 +50,26 @@ def _accepted(response: Response, launch: Launch, *, created: bool) -> Any:
 
 @router.get("")
 async def get_launches(request: Request) -> Any:
-    return to_json([launch.row() for launch in app_of(request).launches.values()])
+    app = app_of(request)
+    return to_json([_reachable(app, launch.row()) for launch in app.launches.values()])
 
 
 @router.get("/{name}")
 async def get_launch(request: Request, name: str) -> Any:
     """The row, the plan, what was measured, and what was reused."""
-    return to_json(service.get(app_of(request), name).details())
+    app = app_of(request)
+    details = service.get(app, name).details()
+    return to_json(replace(details, launch=_reachable(app, details.launch)))
 
 
 @router.post("/{name}/stop")
 async def post_stop(request: Request, name: str, body: StopBody | None = None) -> Any:
     """Ends it; it is no longer desired. With ``forget`` its record is deleted, too."""
-    return to_json(await service.stop(app_of(request), name, forget=body is not None and body.forget))
+    app = app_of(request)
+    row = await service.stop(app, name, forget=body is not None and body.forget)
+    return to_json(_reachable(app, row))
+
+
+def _reachable(app: App, row: LaunchRow) -> LaunchRow:
+    """With the address that clients use."""
+    return replace(row, gateway=app.gateway.url)

@@ -85,7 +85,7 @@ async def collect_inputs(app: App, *, caller_uid: int | None, ask_hub: bool) -> 
         lambda: collect.collect_inputs(
             app.settings,
             hardware,
-            Daemon(uptime_s=uptime.total_seconds()),
+            Daemon(uptime_s=uptime.total_seconds(), gateway_problem=app.gateway.problem),
             launches=tuple(_launch_health(launch) for launch in app.launches.values()),
             events=app.store.events.since(),
             loaded=app.loaded,

@@ -16,12 +16,12 @@ RETRY_S = 30
 
 
 class Hold:
-    """``hold_s``: how long a request waits at most."""
+    """``hold_s``: how long a request waits at most; ``held``: how many wait now."""
 
     def __init__(self, app: App, *, hold_s: float = HOLD_S) -> None:
         self._app = app
         self._hold_s = hold_s
-        self._held = 0
+        self.held = 0
 
     async def until_ready(self, name: str, *, not_with: Engine | None = None) -> tuple[Launch, Engine]:
         """The launch of that name and its engine, once that answers; ``not_with`` is one that just did not.
@@ -29,10 +29,10 @@ class Hold:
         launch = self._desired(name)
         if (engine := _engine(launch)) is not None and engine is not not_with:
             return launch, engine
-        if self._held >= MAX_HELD:
-            message = f"{self._held} requests wait for models that are starting; {name} is {launch.state}"
+        if self.held >= MAX_HELD:
+            message = f"{self.held} requests wait for models that are starting; {name} is {launch.state}"
             raise GatewayError(Reason.UNAVAILABLE, message, retry_after_s=RETRY_S)
-        self._held += 1
+        self.held += 1
         try:
             async with asyncio.timeout(self._hold_s):
                 if engine is not None:
@@ -41,7 +41,7 @@ class Hold:
         except TimeoutError:
             raise unavailable(self._desired(name), f"not ready after {duration(self._hold_s)}") from None
         finally:
-            self._held -= 1
+            self.held -= 1
 
     async def _wait(self, name: str) -> tuple[Launch, Engine]:
         while True:

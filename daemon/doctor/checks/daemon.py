@@ -1,4 +1,4 @@
-"""Does the daemon answer, and have it or the machine died recently?"""
+"""Does the daemon answer, at the address for clients, too, and have it or the machine died recently?"""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ def check(inputs: DoctorInput) -> tuple[Finding, ...]:
         return (_unreachable(inputs),)
     if inputs.events is None:
         return not_known("whether the daemon died before: its events can't be read")
-    findings = (*_died(inputs), *_machine_died(inputs), *_restarted(inputs))
+    findings = (*_gateway(inputs), *_died(inputs), *_machine_died(inputs), *_restarted(inputs))
     return findings or ok(f"answers, up {duration(inputs.daemon.uptime_s)}")
 
 
@@ -31,6 +31,19 @@ def _unreachable(inputs: DoctorInput) -> Finding:
     state = f"; systemd reports {unit.active}, last result {unit.result}" if unit and unit.result else ""
     why = "models that fail are not restarted while no daemon runs"
     return error(f"{daemon.unreachable}{state}", why=why, fix=daemon.hint)
+
+
+def _gateway(inputs: DoctorInput) -> tuple[Finding, ...]:
+    problem = inputs.daemon.gateway_problem
+    if problem is None:
+        return ()
+    return (
+        warning(
+            f"the gateway does not listen: {problem}",
+            why="clients of the one address for all models get no answer; engines serve at their own ports",
+            fix="ss -ltnp shows who has the port: end that program, or set listen to another address",
+        ),
+    )
 
 
 def _died(inputs: DoctorInput) -> tuple[Finding, ...]:

@@ -33,12 +33,14 @@ class LaunchHealth:
 @dataclass(frozen=True, slots=True)
 class Daemon:
     """``unreachable`` is why no daemon answers and ``hint`` how to start one; both are empty if one answers.
-    ``as_service``: it is the main process of the unit."""
+    ``as_service``: it is the main process of the unit. ``gateway_problem``: why the gateway does
+    not listen."""
 
     unreachable: str = ""
     hint: str = ""
     as_service: bool = False
     uptime_s: float | None = None
+    gateway_problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

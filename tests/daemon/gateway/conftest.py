@@ -14,7 +14,7 @@ from aiohttp import web
 
 from config.settings import Settings
 from daemon.app import Adapters, App, build_app
-from daemon.gateway.gateway import build_gateway
+from daemon.gateway.gateway import Gateway, build_gateway
 from daemon.gateway.listener.server import listening
 from daemon.launches.launch import Engine, Launch
 from daemon.launches.lifecycle import Lifecycle
@@ -58,6 +58,7 @@ class Rig:
     """``base`` is the address of the gateway."""
 
     app: App
+    gateway: Gateway
     http: httpx.AsyncClient
     base: str
     _undo: AsyncExitStack
@@ -112,7 +113,7 @@ async def running_gateway(
         await undo.enter_async_context(listening(app, gateway))
         base = f"http://{app.gateway.address}"
         http = await undo.enter_async_context(httpx.AsyncClient(base_url=base, timeout=60, trust_env=False))
-        yield Rig(app, http, base, undo)
+        yield Rig(app, gateway, http, base, undo)
 
 
 @pytest.fixture

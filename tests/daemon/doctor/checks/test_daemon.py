@@ -45,6 +45,12 @@ CASES = [
         (ERROR,),
         ("no permission to open", "the service is running", "join its group"),
     ),
+    Case(
+        "another program has the gateway's port",
+        inputs(daemon=Daemon(gateway_problem="127.0.0.1:8411 can't be used: Address already in use")),
+        (WARNING,),
+        ("does not listen: 127.0.0.1:8411 can't be used", "ss -ltnp", "set listen"),
+    ),
     Case("the events can't be read", inputs(events=None), (NOT_KNOWN,)),
     Case(
         "it died recently",
