@@ -220,7 +220,8 @@ class Problem:
     """Something that a probe could not read or that is wrong: the probe, what it is, and what to do.
 
     ``trouble`` is its kind: the ``DRIVER`` does not answer or does not match its library, a GPU is ``LOST``
-    since boot, ``HIDDEN`` by a sandbox, without its device node (``NO_NODE``) or ``CLOSED`` to this user, or the split of ``SHARED_MEMORY`` is bad.
+    since boot, ``HIDDEN`` by a sandbox, without its device node (``NO_NODE``) or ``CLOSED`` to this user, or
+    the split of ``SHARED_MEMORY`` is bad.
     """
 
     source: str
