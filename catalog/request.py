@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from catalog.formats.gguf.quants import kind_in_name
 from catalog.formats.gguf.reader import part_names
 from catalog.names import ModelName
+from domain.kinds import Kind
 from domain.model import WeightFile
 
 
@@ -40,8 +42,13 @@ class FileSelection:
         return self.quant is None or self.quant.upper() == quant.upper()
 
     def filter(self, files: tuple[WeightFile, ...]) -> tuple[WeightFile, ...]:
-        """All, or the parts of the model that ``file`` is one of."""
+        """All, or the parts of the model that ``file`` is one of, with what is named a projector."""
         if self.file is None or not self.file.endswith(".gguf"):
             return files
         parts = part_names(self.file)
-        return tuple(file for file in files if file.name in parts)
+        is_projector = kind_in_name(self.file) is Kind.PROJECTOR
+        return tuple(
+            file
+            for file in files
+            if file.name in parts or (not is_projector and kind_in_name(file.name) is Kind.PROJECTOR)
+        )

@@ -21,6 +21,7 @@ from catalog.hub.errors import NoSuchRepoError, UnavailableError
 from catalog.hub.models import HubModels, offline_error
 from catalog.local import layout
 from catalog.local import models as local_models
+from catalog.local.projectors import with_projector_beside
 from catalog.names import Catalogue
 from catalog.request import ModelRequest
 from catalog.resolved_models import model_of_file, model_of_url, model_of_wheel
@@ -255,7 +256,7 @@ def _find_path(path: Path, engine: str | None) -> tuple[ResolvedModel, ...]:
         raise UnknownModelError(
             str(path), near=near(path.name, siblings), what=f"{path} does not exist", hint=NO_PATH
         )
-    return (_checked_kind(path.name, model_of_file(path)),)
+    return (with_projector_beside(_checked_kind(path.name, model_of_file(path))),)
 
 
 def _checked_kind(name: str, model: ResolvedModel) -> ResolvedModel:

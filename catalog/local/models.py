@@ -9,6 +9,7 @@ from catalog.formats.gguf import pieces
 from catalog.formats.gguf.quants import quant_of_shape
 from catalog.formats.registry import read_models
 from catalog.local import layout
+from catalog.local.projectors import with_projector_of_copies
 from catalog.local.tree import LocalTree
 from catalog.request import FileSelection, ModelRequest
 from domain.errors import BadModelError
@@ -59,7 +60,7 @@ def find(
         for root in roots:
             for folder in layout.snapshots(root, repo, revision):
                 if models := _read_snapshot(repo, folder, selection, roots):
-                    return models
+                    return with_projector_of_copies(models, repo, roots)
     return ()
 
 

@@ -114,6 +114,12 @@ def _family_key(name: str) -> tuple[str, str]:
     return _without_quant(str(path.parent)), _without_quant(SHARD.sub("", path.stem))
 
 
+def bare_name(name: str) -> str:
+    """The name of a file without its folder, quant, part number, and the word that marks a projector."""
+    words = _family_key(PurePosixPath(name).name)[1].split("-")
+    return "-".join(word for word in words if word != Kind.PROJECTOR)
+
+
 def _without_quant(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", QUANT.sub("", text).lower()).strip("-")
 
