@@ -1,11 +1,13 @@
 """A request passed to an engine that speaks the client's protocol itself, and its answer, byte for byte."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from daemon.gateway.context import check_context
 from daemon.gateway.engines import Answer
 from daemon.gateway.errors import ContextExceededError, GatewayError, Reason
 from daemon.gateway.listener.exchange import Exchange
@@ -35,7 +37,9 @@ async def forward(exchange: Exchange, path: str, kinds: Sequence[Kind] = (Kind.M
         body = msgspec.json.encode({**fields, "model": launch.name})
     if fields.get("stream") == msgspec.Raw(b"true"):
         exchange.watch_silence()
-    answer = await exchange.gateway.engines.ask(
+    gateway = exchange.gateway
+    await check_context(gateway.engines, gateway.facts, launch, path, body)
+    answer = await gateway.engines.ask(
         launch, exchange.method, with_query(path, exchange.query), body=body, headers=exchange.headers
     )
     try:
@@ -88,16 +92,19 @@ def _error_members(content: bytes) -> Mapping[str, Any]:
 
 
 def _context_error(launch: Launch, told: Mapping[str, Any], message: str) -> ContextExceededError | None:
-    """llama-server gives both numbers; vLLM says them in its message alone."""
+    """llama-server gives both numbers as members, vLLM in its message: "This model's maximum context length
+    is 1024 tokens. However, your request has 3031 input tokens"."""
     if told.get("type") == "exceed_context_size_error":
         prompt, context = told.get("n_prompt_tokens"), told.get("n_ctx")
         if isinstance(prompt, int) and isinstance(context, int):
             return ContextExceededError(launch.name, prompt_tokens=prompt, context_tokens=context)
     is_vllm = launch.plan is not None and launch.plan.engine == VLLM
     if is_vllm and launch.plan is not None and any(words in message for words in CONTEXT_WORDS):
-        return ContextExceededError(
-            launch.name, prompt_tokens=None, context_tokens=launch.plan.context_tokens
-        )
+        numbers = [int(word) for word in re.findall(r"(\d{1,9}) (?:input |prompt )?tokens", message)]
+        context = numbers[0] if numbers else launch.plan.context_tokens
+        longer = [number for number in numbers[1:] if number > context]
+        prompt = longer[0] if longer else None
+        return ContextExceededError(launch.name, prompt_tokens=prompt, context_tokens=context)
     return None
 
 

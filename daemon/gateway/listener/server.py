@@ -114,7 +114,9 @@ class Server:
 def _bind(address: Address) -> socket.socket:
     """Blocks. Raises: OSError."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC
+    # With the protocol, by which asyncio knows where to set TCP_NODELAY: without it, answers wait 40 ms.
+    listener = socket.socket(family, kind, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a daemon before
         listener.bind((address.host, address.port))

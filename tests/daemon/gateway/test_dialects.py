@@ -1,6 +1,7 @@
 """What clients of OpenAI's and Anthropic's APIs see at the one address."""
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -271,3 +272,45 @@ async def test_a_body_that_is_too_long_is_refused(gateway: Rig, monkeypatch: pyt
 
     assert (await gateway.http.post(CHAT, content=endless())).status_code == 413
     assert gateway.app.gateway.address is not None
+
+
+async def test_a_long_request_is_counted_and_refused_before_the_engine_computes_it(gateway: Rig) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        replies = {
+            "/props": PROPS,
+            "/apply-template": {"prompt": "x"},
+            "/tokenize": {"tokens": [1] * 1024},
+            "/v1/messages/count_tokens": {"input_tokens": 1025},
+        }
+        return web.json_response(replies.get(request.path, {}))
+
+    await gateway.serve("smol", answer)
+    long = [{"role": "user", "content": "x" * 8000}]
+    openai = await gateway.post(CHAT, model="smol", messages=long)
+    assert (openai.status_code, openai.json()["error"]["n_prompt_tokens"]) == (400, 1024)
+    anthropic = await gateway.post("/v1/messages", model="smol", messages=long)
+    assert anthropic.json()["error"]["message"] == "prompt is too long: 1025 tokens > 1024 maximum"
+    assert not {CHAT, "/v1/messages"} & set(asked)
+    asked.clear()
+    assert (await gateway.post(CHAT, model="smol", messages=HELLO)).status_code == 200
+    assert asked == [CHAT], "a short one costs no question"
+
+
+async def test_vllms_refusal_tells_both_numbers(gateway: Rig) -> None:
+    message = (
+        "This model's maximum context length is 2048 tokens. However, you requested 16 output tokens and "
+        "your prompt contains at least 3033 input tokens"
+    )
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        told = {"message": message, "type": "BadRequestError", "param": "input_tokens", "code": 400}
+        return web.json_response({"error": told}, status=400)
+
+    launch = await gateway.serve("smol", answer)
+    assert launch.plan is not None
+    launch.plan = replace(launch.plan, engine="vllm")
+    error = (await gateway.post(CHAT, model="smol", messages=HELLO)).json()["error"]
+    assert (error["n_prompt_tokens"], error["n_ctx"]) == (3033, 2048)

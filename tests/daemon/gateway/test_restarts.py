@@ -10,6 +10,7 @@ import httpx
 import pytest
 from aiohttp import web
 
+from config.listen import Address
 from config.settings import Settings
 from daemon.app import Adapters, real_adapters
 from daemon.gateway import holding
@@ -212,3 +213,9 @@ def ended_properly(path: str, got: bytes) -> bool:
     if path == CHAT:
         return last == b"data: [DONE]" or last.startswith(b'data: {"error"')
     return last.startswith((b"event: message_stop", b"event: error"))
+
+
+def test_answers_are_not_delayed_until_the_client_has_acknowledged_the_head() -> None:
+    """asyncio sets TCP_NODELAY where a socket names its protocol."""
+    with server._bind(Address("127.0.0.1", 0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
