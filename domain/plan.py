@@ -130,6 +130,9 @@ class VllmFlags:
     config_format: str | None = None
     load_format: str | None = None
     tokenizer_mode: str | None = None
+    runner: str | None = None
+    hf_overrides: str | None = None
+    chat_template: str | None = None
     extra: tuple[str, ...] = ()
 
 

@@ -51,6 +51,9 @@ def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
         ("--config-format", flags.config_format),
         ("--load-format", flags.load_format),
         ("--tokenizer-mode", flags.tokenizer_mode),
+        ("--runner", flags.runner),
+        ("--hf-overrides", flags.hf_overrides),
+        ("--chat-template", flags.chat_template),
         ("--device-ids", ",".join(str(index) for index in flags.device_ids) or None),
         *_chat(flags, caps),
     )
@@ -59,7 +62,8 @@ def arguments(flags: EngineFlags, caps: Capabilities) -> tuple[str, ...]:
         argv.append("--enforce-eager")
     if flags.auto_tool_choice and "--tool-call-parser" in argv:
         argv.append("--enable-auto-tool-choice")
-    if missing := [word for word in argv if word.startswith("--") and word not in caps.flags]:
+    names = [name for name, value in wanted if value is not None]
+    if missing := [name for name in (*names, *argv[2 * len(names) :]) if name not in caps.flags]:
         raise missing_option(missing[0], caps, hint="install a newer vLLM: make setup-vllm")
     return (*argv, *flags.extra)
 
@@ -97,5 +101,6 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         served_name=name,
         env=dict(ENVIRONMENT),
         stop=STOP,
+        kind=plan.weights.kind,
         connects=None,  # its workers meet on ports that the kernel chooses
     )

@@ -32,6 +32,9 @@ FIELDS = {
     "--config-format": "config_format",
     "--load-format": "load_format",
     "--tokenizer-mode": "tokenizer_mode",
+    "--runner": "runner",
+    "--hf-overrides": "hf_overrides",
+    "--chat-template": "chat_template",
 }
 # vLLM's human-readable integers: lower-case units are powers of 1000, upper-case ones of 1024.
 UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -44,7 +47,7 @@ SWITCHES = {
 }
 TEXT_FIELDS = frozenset(
     {"dtype", "quantization", "kv_cache_dtype", "tool_call_parser", "reasoning_parser"}
-    | {"config_format", "load_format", "tokenizer_mode"}
+    | {"config_format", "load_format", "tokenizer_mode", "runner", "hf_overrides", "chat_template"}
 )
 
 

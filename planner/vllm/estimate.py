@@ -1,7 +1,7 @@
 """What one exact ``vllm serve`` command line takes on each device, and how fast it would be."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.errors import UsageError
 from domain.hardware import Gpu, Hardware
@@ -77,6 +77,8 @@ def estimate(
         depth_tokens=depth_tokens,
         file_bytes=shape.file_bytes,
     )
+    if flags.runner == memory.POOLING_RUNNER:  # it generates nothing
+        predicted = replace(predicted, decode_tokens_per_s=None)
     return Estimate(
         engine=VLLM,
         memory=layout.memory,

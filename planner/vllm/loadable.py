@@ -4,9 +4,9 @@ Source: vLLM 0.32.0, ``layers/quantization/__init__.py`` (QuantizationMethods): 
 others of earlier releases are no longer among them.
 """
 
-from domain.kinds import Kind
 from domain.model import ResolvedModel
 from planner.vllm import model_config
+from planner.vllm.pooling import why_not_run
 from planner.vllm.weights.quantization import method_family
 
 FAMILIES = frozenset(
@@ -22,10 +22,12 @@ MLX = "mlx"
 
 def why_not_loadable(model: ResolvedModel) -> str:
     """Empty for weights that vLLM can load where it has kernels for them."""
-    if model.weights.kind is not Kind.MODEL:
+    if not model.weights.kind.is_served:
         architectures = model.shape.get("architectures")
         named = f" ({architectures[0]})" if isinstance(architectures, tuple) and architectures else ""
-        return f"no model that generates text{named}: it is {model.weights.kind.description}"
+        return f"no model that is served{named}: it is {model.weights.kind.description}"
+    if why_not := why_not_run(model):
+        return why_not
     if model.weights.quant.lower() == MLX:
         return "MLX weights, for Apple's mlx only"
     method = model_config.quant_method(model.shape)

@@ -24,6 +24,7 @@ GPU_WORKER_HOST_BYTES = 2 * GIB
 CONTEXT_BYTES = 512 * MIB
 GRAPHS_BYTES = 768 * MIB
 COLLECTIVE_BYTES = 256 * MIB
+POOLING_RUNNER = "pooling"  # gives vectors or scores: no logits
 LOGIT_BYTES = 8  # in float32, and a sorted copy
 
 
@@ -49,7 +50,8 @@ def activation_bytes(config: Config, flags: VllmFlags, batch_tokens: int, sequen
     values = 4 * config.hidden_size + heads + 3 * intermediate
     if config.experts_used:
         values += config.experts_used * config.hidden_size
-    logit_bytes = min(sequences, batch_tokens) * (config.vocab_size or 0) * LOGIT_BYTES
+    vocabulary = 0 if flags.runner == POOLING_RUNNER else config.vocab_size or 0
+    logit_bytes = min(sequences, batch_tokens) * vocabulary * LOGIT_BYTES
     return int(batch_tokens * values * 2 + logit_bytes)
 
 

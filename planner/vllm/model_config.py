@@ -27,6 +27,16 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "full_attention_every": ("full_attention_interval",),
 }
 DEFAULT_CONTEXT = 4096
+# Of the metadata: what sentence-transformers say in files of their own.
+POOLING_KEY, CLS = "general.pooling", "cls"
+MAX_TEXT_TOKENS = "general.max_text_tokens"
+# Each token of these sees all others: a text is computed at once, and nothing of it is kept. Source: vLLM
+# 0.32.0, ``config/model.py`` (attn_type), and the attention of its models.
+BIDIRECTIONAL = frozenset(
+    {"bert", "roberta", "xlm-roberta", "modernbert", "nomic_bert", "gte", "eurobert", "camembert", "electra"}
+    | {"jina_embeddings_v3", "llama_bidirec"}
+)
+ROBERTA = ("roberta", "xlm-roberta")
 
 
 class LayerKind(StrEnum):
@@ -88,7 +98,7 @@ def read_config(shape: ModelShape) -> Config:
         kv_heads=config_int(shape, "kv_heads") or heads,
         head_dim=config_int(shape, "head_dim") or hidden_size // heads,
         hidden_size=hidden_size,
-        trained_context_tokens=config_int(shape, "trained_context_tokens") or DEFAULT_CONTEXT,
+        trained_context_tokens=_trained_context_tokens(shape),
         vocab_size=config_int(shape, "vocab_size"),
         intermediate_size=config_int(shape, "intermediate_size"),
         expert_intermediate_size=config_int(shape, "expert_intermediate_size"),
@@ -101,6 +111,16 @@ def read_config(shape: ModelShape) -> Config:
         is_tied=config_value(shape, "tie_word_embeddings") is True,
         method=quant_method(shape),
     )
+
+
+def _trained_context_tokens(shape: ModelShape) -> int:
+    """Of a text that is embedded what sentence-transformers allow; RoBERTa's first positions are for
+    padding."""
+    told = shape.metadata.get(MAX_TEXT_TOKENS)
+    if isinstance(told, int) and told > 0:
+        return told
+    tokens = config_int(shape, "trained_context_tokens") or DEFAULT_CONTEXT
+    return tokens - 2 if shape.architecture in ROBERTA and tokens > 2 else tokens
 
 
 def quant_method(shape: ModelShape) -> str | None:
@@ -150,9 +170,21 @@ _KINDS: Mapping[str, LayerKind] = {
 }
 
 
+def is_bidirectional(shape: ModelShape) -> bool:
+    """Whether nothing of a text is kept for the next token: there is no KV cache."""
+    return (
+        shape.architecture in BIDIRECTIONAL
+        or shape.get("is_causal") is False
+        or shape.get("use_bidirectional_attention") is True
+        or shape.metadata.get(POOLING_KEY) == CLS
+    )
+
+
 def _layer_kinds(shape: ModelShape, layers: int, *, is_mla: bool) -> tuple[LayerKind, ...]:
     """As config.json lists them, else from its periods. An unknown kind counts as full attention, which takes
     the most."""
+    if is_bidirectional(shape):
+        return (LayerKind.NOTHING,) * layers
     kinds_in_config = config_value(shape, "layer_types") or config_value(shape, "hybrid_override_pattern")
     if isinstance(kinds_in_config, Sequence) and len(kinds_in_config) == layers:
         return tuple(_KINDS.get(str(kind), LayerKind.FULL) for kind in kinds_in_config)
@@ -160,11 +192,12 @@ def _layer_kinds(shape: ModelShape, layers: int, *, is_mla: bool) -> tuple[Layer
         return (LayerKind.LATENT,) * layers
     if period := config_int(shape, "full_attention_every"):
         return tuple(LayerKind.STATE if (block + 1) % period else LayerKind.FULL for block in range(layers))
-    if not config_int(shape, "window") or config_value(shape, "use_sliding_window") is False:
-        return (LayerKind.FULL,) * layers
-    if period := config_int(shape, "window_every"):
-        return tuple(LayerKind.WINDOW if (block + 1) % period else LayerKind.FULL for block in range(layers))
-    return (LayerKind.WINDOW,) * layers
+    has_windows = config_int(shape, "window") and config_value(shape, "use_sliding_window") is not False
+    period = config_int(shape, "window_every") if has_windows else 1
+    return tuple(
+        LayerKind.WINDOW if has_windows and (not period or (block + 1) % period) else LayerKind.FULL
+        for block in range(layers)
+    )
 
 
 # The state at the last whole block, and the one being written; Mamba 2 also keeps that of the prompt.

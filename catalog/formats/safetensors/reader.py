@@ -12,7 +12,7 @@ from typing import Any
 
 from catalog.formats.byte_source import ByteSource
 from catalog.formats.header_limits import MAX_NAME_CHARS, MAX_TENSORS, check_shape, check_tensor
-from catalog.formats.safetensors import mistral
+from catalog.formats.safetensors import mistral, sentence_transformers
 from catalog.formats.safetensors.json_reader import MAX_JSON_BYTES, TensorEntry, parse_object, parse_table
 from catalog.formats.safetensors.shards import CONFIG, INDEX, PARAMS, config_name
 from domain.errors import BadModelError
@@ -74,6 +74,7 @@ def read_folder(
     metadata: dict[str, MetadataValue] = {"general.architecture": architecture}
     if described_by == PARAMS:
         metadata[mistral.FORMAT_KEY] = mistral.FORMAT
+    metadata |= sentence_transformers.read(siblings, lambda name: _read_all(open_source, name))
     _flatten(config, architecture, metadata)
     shape = ModelShape(architecture, tuple(tensors.values()), file_bytes, metadata)
     check_shape(CONFIG, shape)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
+from catalog.formats.safetensors.sentence_transformers import is_module_file
 from domain.errors import BadModelError
 from domain.model import WeightFile
 
@@ -77,8 +78,8 @@ def _missing_shards(names: Iterable[str]) -> list[str]:
 
 
 def is_needed(name: str, shards: Iterable[str]) -> bool:
-    """Weights, configuration and tokenizer, all in the top folder."""
-    return name in shards or ("/" not in name and name.endswith(SUFFIXES))
+    """Weights, configuration and tokenizer in the top folder, and modules of sentence-transformers."""
+    return name in shards or is_module_file(name) or ("/" not in name and name.endswith(SUFFIXES))
 
 
 def _stem(name: str) -> str:

@@ -12,7 +12,7 @@ from math import prod
 from domain.model import ModelShape
 from planner.vllm.model_config import Config
 from planner.vllm.weights.quantization import DTYPE_BYTES, ONLINE_QUANTIZATION, served_dtype
-from planner.vllm.weights.tensors import TensorGroup, loaded_tensors
+from planner.vllm.weights.tensors import EMBEDDING, OUTPUT, TensorGroup, loaded_tensors
 
 VOCAB_PADDING = 64
 FLOAT_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -35,7 +35,8 @@ class Sharding(StrEnum):
 _SHARDING: tuple[tuple[re.Pattern[str], Sharding], ...] = tuple(
     (re.compile(pattern), sharding)
     for pattern, sharding in (
-        (r"(embed_tokens|wte|word_embeddings|embeddings|lm_head)\.weight$", Sharding.VOCABULARY),
+        (EMBEDDING.pattern, Sharding.VOCABULARY),
+        (OUTPUT.pattern, Sharding.VOCABULARY),
         (r"norm\d?\.(weight|bias)$|\.ln_\w+\.|_ln\.", Sharding.REPLICATED),
         (
             r"\.(gate|router|shared_expert_gate|block_sparse_moe\.gate)\.(weight|bias|layer)",
@@ -50,7 +51,7 @@ _EXPERT = re.compile(r"\.experts\.")
 _MXFP4_EXPERT = re.compile(r"\.experts\..*_(blocks|scales)$")
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 10)
 def sharding_of(name: str) -> Sharding:
     return next(
         (sharding for pattern, sharding in _SHARDING if pattern.search(name)), Sharding.COLUMN_PARALLEL

@@ -11,6 +11,12 @@ from functools import lru_cache
 from domain.model import ModelShape, Tensor
 from planner.vllm.model_config import Config
 
+# What tensors are called, in the words of all publishers.
+EMBEDDING = re.compile(r"(embed_tokens|wte|word_embeddings|tok_embeddings|embeddings)\.weight$")
+OUTPUT = re.compile(r"lm_head\.|^output\.weight$")
+EXPERTS = re.compile(r"\.experts?\.|_experts")
+ENCODERS = re.compile(r"(^|\.)(visual|vision_\w+|audio_\w+|image_\w+)\.")  # no text token passes them
+
 _EXPERTS = ".experts."
 _BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")

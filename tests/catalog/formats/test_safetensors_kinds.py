@@ -73,6 +73,60 @@ def test_what_weights_are_for_is_read_from_their_architecture(
     assert found.weights.kind is kind
 
 
+MODULES = [
+    {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+]
+
+
+@pytest.mark.parametrize(
+    ("modules", "config", "pooling"),
+    [
+        pytest.param(MODULES, {"pooling_mode_lasttoken": True, "pooling_mode_mean_tokens": False}, "last"),
+        pytest.param(MODULES, {"pooling_mode_cls_token": True}, "cls"),
+        pytest.param(MODULES, {"pooling_mode": "mean"}, "mean"),
+        pytest.param(MODULES, {"include_prompt": True}, "mean", id="unsaid"),
+        pytest.param(MODULES[:1], {"pooling_mode": "mean"}, None, id="no pooling"),
+        pytest.param({"not": "a list"}, {}, None, id="damaged"),
+        pytest.param([1, None, {"type": 5}], {}, None, id="odd"),
+    ],
+)
+def test_a_model_that_sentence_transformers_pool_is_an_embedding_model(
+    tmp_path: Path, modules: object, config: object, pooling: str | None
+) -> None:
+    """As Qwen3-Embedding, whose config.json names a model that generates text."""
+    folder = tmp_path / "m"
+    (folder / "1_Pooling").mkdir(parents=True)
+    plain = {**PLAIN, "architectures": ["Qwen3ForCausalLM"]}
+    (folder / "config.json").write_text(json.dumps(plain))
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling/config.json").write_text(json.dumps(config))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 512}))
+    (folder / "model.safetensors").write_bytes(safetensors({"w": ("BF16", (1, 8), 16)}))
+    (found,) = resolve(str(folder), catalogue={}, models_dir=tmp_path, offline=True)
+    assert found.weights.kind is (Kind.MODEL if pooling is None else Kind.EMBEDDING)
+    assert found.shape.metadata.get("general.pooling") == pooling
+    assert found.shape.metadata.get("general.max_text_tokens") == (None if pooling is None else 512)
+    assert "1_Pooling/config.json" in {file.name for file in found.weights.files}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "repo", "kind"),
+    [
+        ("Qwen3ForCausalLM", "Qwen/Qwen3-Reranker-4B", Kind.RERANKER),
+        ("Qwen3ForCausalLM", "Qwen/Qwen3-4B", Kind.MODEL),
+        ("Qwen2ForCausalLM", "mixedbread-ai/mxbai-rerank-base-v2", Kind.RERANKER),
+        ("GemmaForCausalLM", "BAAI/bge-reranker-v2-gemma", Kind.RERANKER),
+        ("LlamaForCausalLM", "someone/reranker-llama", Kind.MODEL),
+        ("Qwen3ForCausalLM", "someone/prerank-model", Kind.MODEL),
+    ],
+)
+def test_a_reranker_that_was_trained_to_answer_is_known_by_its_name(
+    architecture: str, repo: str, kind: Kind
+) -> None:
+    assert kind_of(ModelShape("m", (), 0, {"m.architectures": (architecture,)}), repo) is kind
+
+
 def test_all_architectures_of_vllm_are_told_apart() -> None:
     """Those it generates text with from those it pools."""
     listed = json.loads((ROOT / "tests/captures/vllm/architectures.json").read_text())

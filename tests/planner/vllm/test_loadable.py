@@ -33,7 +33,7 @@ def classifier() -> ResolvedModel:
         ),
         pytest.param(
             classifier(),
-            r"no model that generates text \(BertForTokenClassification\): it is an encoder",
+            r"no model that is served \(BertForTokenClassification\): it is an encoder",
             id="an encoder",
         ),
     ],
