@@ -8,9 +8,11 @@ from domain.hardware import Gpu, Hardware
 from domain.model import ModelShape
 from domain.plan import VLLM, Confidence, DeviceMemory, Estimate, VllmFlags
 from domain.units import GIB, gib
-from planner.vllm import kernels, memory, speed
+from planner.vllm import kernels, memory
 from planner.vllm.kv_blocks import KvBlockLayout, kv_block_layout
 from planner.vllm.model_config import Config, LayerKind, read_config
+from planner.vllm.speed import roofline
+from planner.vllm.speed.workload import workload_of
 from planner.vllm.weights.cuts import why_not_shared
 from planner.vllm.weights.quantization import online_quantization
 from planner.vllm.weights.sharding import rank_bytes
@@ -43,6 +45,7 @@ class MemoryLayout:
     kv_cache_bytes: int
     context_tokens: int
     sequences: int
+    batch_tokens: int
     refusals: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -69,13 +72,15 @@ def estimate(
         for row in layout.memory
         if row.free_bytes is not None and row.needed_bytes > row.free_bytes
     ]
-    predicted = speed.predict(
-        speed.workload_of(shape, layout.config, quant),
+    predicted = roofline.predict(
+        workload_of(shape, layout.config, quant),
         layout.ranks,
         hardware,
         kv_blocks=layout.kv_blocks,
         depth_tokens=depth_tokens,
+        batch_tokens=layout.batch_tokens,
         file_bytes=shape.file_bytes,
+        is_eager=flags.enforce_eager,
     )
     if flags.runner == memory.POOLING_RUNNER:  # it generates nothing
         predicted = replace(predicted, decode_tokens_per_s=None)
@@ -126,6 +131,7 @@ def memory_layout(shape: ModelShape, flags: VllmFlags, hardware: Hardware) -> Me
         kv_cache_bytes=kv_bytes,
         context_tokens=context_tokens,
         sequences=sequences,
+        batch_tokens=batch_tokens,
         refusals=_refusals(kv_blocks, kv_bytes, context_tokens),
         notes=(*notes, *_not_counted_notes(flags)),
     )

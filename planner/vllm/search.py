@@ -11,12 +11,14 @@ from domain.units import MIB
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.machine.budget import gpu_budget_bytes
-from planner.vllm import kernels, speed
+from planner.vllm import kernels
 from planner.vllm.estimate import MemoryLayout, estimate, memory_layout
 from planner.vllm.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config, read_config
 from planner.vllm.pooling import pooled_flags
 from planner.vllm.quality import quality_loss
+from planner.vllm.speed import roofline
+from planner.vllm.speed.workload import workload_of
 from planner.vllm.weights.cuts import why_not_shared
 from planner.vllm.weights.quantization import served_dtype
 
@@ -183,9 +185,9 @@ def _batch_tokens_per_s(model: ResolvedModel, layout: MemoryLayout, search: Sear
     """Tokens/s of all sequences together: each step gives one token to each."""
     if search.parallel == 1:
         return None
-    workload = speed.workload_of(model.shape, layout.config, model.weights.quant)
+    workload = workload_of(model.shape, layout.config, model.weights.quant)
     gpus = [search.hardware.gpus[index] for index in layout.ranks]
-    step_s = speed.step_s(
+    step_s = roofline.step_s(
         workload, gpus, search.hardware, kv_blocks=layout.kv_blocks, depth_tokens=0, sequences=search.parallel
     )
     return search.parallel / step_s if step_s else None
