@@ -1,9 +1,9 @@
 """What the gateway adds to a stream and to a short request, beside the same sent to the engine directly.
 
 ``python bench/gateway.py [ROUNDS [SECONDS]]``: 3 and 3 by default. The engine is a stand-in that emits 50
-events a second in each stream, with the clock in each event: 64 streams are more than a small machine decodes.
-Both ways are measured in turn, in one run. The CPU time of the gateway's process holds on a busy machine, too;
-waiting times hold beside those of the same run.
+events a second in each stream, with the clock in each event: 64 streams are more than a small machine can
+decode. Both ways are measured in turn, in one run. The CPU time of the gateway's process holds on a busy
+machine, too; waiting times hold beside those of the same run.
 """
 
 import asyncio
