@@ -86,10 +86,26 @@ def size(text: str | int) -> int:
         raise typer.BadParameter(str(error)) from error
 
 
+MAX_CONTEXT = "max"
+
+
+def context(text: str) -> str:
+    """``32k`` -> ``"32768"``; ``max`` stays."""
+    if text.strip().lower() == MAX_CONTEXT:
+        return MAX_CONTEXT
+    try:
+        return str(tokens(text))
+    except typer.BadParameter as error:
+        raise typer.BadParameter(f"{error.message}, and not {MAX_CONTEXT}") from error
+
+
 Context = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        "--context", metavar="TOKENS", parser=tokens, help="Context of each slot, for example 32768 or 32k."
+        "--context",
+        metavar="TOKENS",
+        parser=context,
+        help="Context of each slot: 32768, 32k, or max for the longest that fits.",
     ),
 ]
 Parallel = Annotated[
@@ -171,7 +187,7 @@ def with_quant(quality: str | None, quant: str | None) -> str | None:
 
 
 def launch_options(
-    context: int | None,
+    context: str | None,
     parallel: int | None,
     min_decode: float | None,
     quality: str | None,
@@ -184,7 +200,7 @@ def launch_options(
 ) -> dict[str, object]:
     """The options as the daemon's API names them, without those that were not given."""
     options: dict[str, object | None] = {
-        "context_tokens": context,
+        "context_tokens": int(context) if context and context != MAX_CONTEXT else context,
         "parallel": parallel,
         "min_decode_tokens_per_s": min_decode,
         "quality": quality,

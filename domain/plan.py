@@ -22,10 +22,11 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaunchOptions:
-    """What the owner asked for; ``None`` leaves the choice to the planner. ``use``: ``chat``, ``agent`` or
-    ``batch``. ``from_disk``: weights that don't fit in memory may be read from the disk for each token.
-    ``no_mmproj`` and ``no_draft`` decline what the model has beside it: its projector for images, and what
-    drafts tokens for it."""
+    """What the owner asked for; ``None`` leaves the choice to the planner. ``max_context``: the longest
+    context that fits, in place of ``context_tokens``. ``use``: ``chat``, ``agent`` or ``batch``.
+    ``from_disk``: weights that don't fit in memory may be read from the disk for each token. ``no_mmproj``
+    and ``no_draft`` decline what the model has beside it: its projector for images, and what drafts tokens
+    for it."""
 
     context_tokens: int | None = None
     parallel: int | None = None
@@ -37,10 +38,17 @@ class LaunchOptions:
     use: str | None = None
     no_mmproj: bool = False
     no_draft: bool = False
+    max_context: bool = False
+
+    @property
+    def asks_for_context(self) -> bool:
+        return self.context_tokens is not None or self.max_context
 
     def over(self, before: "LaunchOptions") -> "LaunchOptions":
         """Those given here, and those of ``before`` for the rest."""
         given = {item.name: getattr(self, item.name) for item in fields(self)}
+        if self.asks_for_context:
+            before = replace(before, context_tokens=None, max_context=False)
         return replace(before, **{name: value for name, value in given.items() if value not in (None, False)})
 
 

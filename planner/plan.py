@@ -16,12 +16,14 @@ from planner.explain.reasons import reasons
 @dataclass(frozen=True, slots=True)
 class PlanContext:
     """What a choice was made from: the models that could be chosen, candidates of engines that could not,
-    reasons for the choice of engines, and the context that was wanted."""
+    reasons for the choice of engines, the context that was wanted, and what would have been chosen had none
+    been asked for."""
 
     models: Sequence[ResolvedModel]
     priced_only: Sequence[Candidate]
     engine_reasons: Sequence[str]
     wanted_context: int
+    unasked: Candidate | None = None
 
 
 def build_plan(
@@ -32,7 +34,9 @@ def build_plan(
     search: SearchContext,
 ) -> Plan:
     details = ENGINES[chosen.engine].describe(chosen, search)
-    own_reasons = reasons(chosen, details, candidates, search, context.wanted_context)
+    own_reasons = reasons(
+        chosen, details, candidates, search, wanted_context=context.wanted_context, unasked=context.unasked
+    )
     return Plan(
         model=name,
         engine=chosen.engine,

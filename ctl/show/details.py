@@ -18,6 +18,7 @@ OPTIONS = {
     "quality": "--quality",
     "engine": "--engine",
     "threads": "threads",
+    "use": "--use",
 }
 
 
@@ -85,6 +86,7 @@ def _options(options: LaunchOptions) -> str:
         for field, word in OPTIONS.items()
         if (value := getattr(options, field)) is not None
     ]
+    given += ["--context max"] if options.max_context else []
     given += ["--from-disk"] if options.from_disk else []
     given += ["--no-mmproj"] if options.no_mmproj else []
     given += ["--no-draft"] if options.no_draft else []

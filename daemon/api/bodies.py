@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from daemon.state.records import PullRequest
 from domain import validation
@@ -18,6 +19,17 @@ NO_NUL = r"^[^\x00]*$"  # no path and no argument of a program can have one
 Model = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
 Folder = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
 Argument = Annotated[str, Field(max_length=16_384, pattern=NO_NUL)]
+MAX_CONTEXT = "max"
+
+
+def _context(value: object) -> object:
+    """One line for what is neither a number of tokens nor ``"max"``, not one for each."""
+    if value is None or value == MAX_CONTEXT or (type(value) is int and 1 <= value <= 2**31):
+        return value
+    raise PydanticCustomError("context", 'give a number of tokens from 1 to 2147483648, or "max"')
+
+
+Context = Annotated[Count | Literal["max"] | None, BeforeValidator(_context)]
 Word = Annotated[str, Field(max_length=256, pattern=NO_NUL)]
 
 
@@ -27,7 +39,7 @@ class Body(BaseModel):
 
 class OptionsBody(Body):
     model: Model
-    context_tokens: Count | None = None
+    context_tokens: Context = None
     parallel: Annotated[int, Field(ge=1, le=1024)] | None = None
     min_decode_tokens_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     quality: Word | None = None
@@ -40,7 +52,7 @@ class OptionsBody(Body):
 
     def options(self) -> LaunchOptions:
         return LaunchOptions(
-            context_tokens=self.context_tokens,
+            context_tokens=self.context_tokens if isinstance(self.context_tokens, int) else None,
             parallel=self.parallel,
             min_decode_tokens_per_s=self.min_decode_tokens_per_s,
             quality=self.quality,
@@ -50,6 +62,7 @@ class OptionsBody(Body):
             use=self.use,
             no_mmproj=self.no_mmproj,
             no_draft=self.no_draft,
+            max_context=self.context_tokens == MAX_CONTEXT,
         )
 
 

@@ -1,7 +1,7 @@
 """The best plan for a model on a machine: a search over engines, quants, contexts, cache types and splits."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import floor
 
 from domain.errors import DoesNotFitError, UsageError
@@ -14,6 +14,7 @@ from planner.choose.context import SearchContext
 from planner.choose.contexts import check_context, contexts_to_try, extend, wanted_context
 from planner.choose.engines import choose_engines
 from planner.choose.selection import select_best
+from planner.choose.support import EngineChoice
 from planner.choose.value import value, value_bound
 from planner.engine import ENGINES
 from planner.explain import infeasible
@@ -43,21 +44,19 @@ def plan(
     """Raises: DoesNotFitError with the bytes and what would fit; UsageError for a context that the model was
     not trained for, a speed that is out of reach, or an engine that can't run here; UnknownModelError for a
     quality that no quant has, and if there are no weights."""
-    choice = choose_engines(name, models, hardware, options)
-    selectable = quality.filter_by_quality(choice.selectable, options.quality)
-    check_context(name, selectable, options)
     search = SearchContext(hardware, options, calibration, reserve)
-    wanted = wanted_context(selectable, options)
-    candidates = search_contexts(selectable, wanted, search)
-    if candidates:
-        best = extend(select_best(candidates, options), search)
+    found = _search(name, models, search)
+    choice, selectable, wanted = found.choice, found.choice.selectable, found.wanted_context
+    if found.candidates:
+        best = extend(select_best(found.candidates, options), search)
         chosen = ENGINES[best.engine].tune(best, search)
         check_speed(name, chosen, options)
         compared = [
-            candidate for candidate in candidates if candidate.context_tokens == best.context_tokens
-        ] or candidates
+            candidate for candidate in found.candidates if candidate.context_tokens == best.context_tokens
+        ] or found.candidates
         priced = search_engines(choice.priced_only, chosen.context_tokens, search)
-        context = PlanContext(selectable, priced, choice.reasons, wanted)
+        unasked = _unasked(name, models, search)
+        context = PlanContext(selectable, priced, choice.reasons, wanted, unasked)
         return build_plan(name, chosen, compared, context, search)
     candidates = from_disk_candidates(selectable, wanted, search)
     if candidates and options.from_disk:
@@ -79,15 +78,39 @@ def find_best(
 ) -> Candidate | None:
     """What ``plan`` would choose, before it is tuned, compared and explained, which takes most of a plan's
     time. ``None`` if nothing fits. Raises: as ``plan``."""
-    selectable = choose_engines(name, models, hardware, options).selectable
-    check_context(name, selectable, options)
-    search = SearchContext(hardware, options, calibration, reserve)
-    candidates = search_contexts(selectable, wanted_context(selectable, options), search)
+    candidates = _search(name, models, SearchContext(hardware, options, calibration, reserve)).candidates
     if not candidates:
         return None
     best = select_best(candidates, options)
     check_speed(name, best, options)
     return best
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found: the models that compete, the context that was wanted, and candidates."""
+
+    choice: EngineChoice
+    wanted_context: int
+    candidates: list[Candidate]
+
+
+def _search(name: str, models: Sequence[ResolvedModel], search: SearchContext) -> Found:
+    choice = choose_engines(name, models, search.hardware, search.options)
+    selectable = quality.filter_by_quality(choice.selectable, search.options.quality)
+    check_context(name, selectable, search.options)
+    wanted = wanted_context(selectable, search.options)
+    return Found(replace(choice, selectable=selectable), wanted, search_contexts(selectable, wanted, search))
+
+
+def _unasked(name: str, models: Sequence[ResolvedModel], search: SearchContext) -> Candidate | None:
+    """What would have been chosen had no context been asked for; ``None`` if none was."""
+    if not search.options.asks_for_context:
+        return None
+    options = replace(search.options, context_tokens=None, max_context=False)
+    free = replace(search, options=options, overhead_hints={})
+    candidates = _search(name, models, free).candidates
+    return extend(select_best(candidates, options), free) if candidates else None
 
 
 def from_disk_candidates(
@@ -114,15 +137,21 @@ def _best_of_smallest(usable: Sequence[ResolvedModel]) -> ResolvedModel:
 
 def search_contexts(models: Sequence[ResolvedModel], wanted: int, search: SearchContext) -> list[Candidate]:
     """Candidates with the wanted context; if none of them is whole on GPUs, or none fits, also of shorter
-    ones, unless the owner asked for it."""
+    ones, unless the owner asked for it. If he asked for the most, the first that fits and is as fast as he
+    wants."""
     found: list[Candidate] = []
     for context_tokens in contexts_to_try(wanted, search.options):
         found += search_engines(models, context_tokens, search)
-        if found and (
-            any(candidate.is_offloaded for candidate in found) or not _may_be_whole(models, search)
-        ):
+        if found and _suffices(found, models, search):
             break
     return found
+
+
+def _suffices(found: Sequence[Candidate], models: Sequence[ResolvedModel], search: SearchContext) -> bool:
+    if search.options.max_context:
+        target = search.options.min_decode_tokens_per_s or 0.0
+        return any((candidate.tokens_per_s or 0.0) >= target for candidate in found)
+    return any(candidate.is_offloaded for candidate in found) or not _may_be_whole(models, search)
 
 
 def _may_be_whole(models: Sequence[ResolvedModel], search: SearchContext) -> bool:

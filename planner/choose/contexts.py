@@ -10,6 +10,7 @@ from planner.choose.context import SearchContext
 from planner.choose.value import LEAST_CONTEXT_TOKENS, use_of
 from planner.engine import ENGINES
 
+LEAST_MAX_TOKENS = 1024  # of a context that was asked for as the most that fits
 TEXT_TOKENS = 8192  # longer texts are cut into pieces by those who embed them
 NEARLY_AS_FAST = 0.9
 HOST_SHARE = 0.5  # of the RAM that is left, for a context that nobody asked for
@@ -34,26 +35,31 @@ def check_context(name: str, models: Sequence[ResolvedModel], options: LaunchOpt
 def wanted_context(models: Sequence[ResolvedModel], options: LaunchOptions) -> int:
     """Tokens per sequence: as asked, else what the use wants or the model was trained for. Of texts that are
     embedded or ranked 8k."""
+    if options.max_context:
+        return trained_context_tokens(models)
     is_pooled = any(model.weights.kind.is_pooled for model in models)
     default = TEXT_TOKENS if is_pooled else use_of(options).context_tokens
     return options.context_tokens or min(default, trained_context_tokens(models))
 
 
 def contexts_to_try(wanted: int, options: LaunchOptions) -> list[int]:
-    """The wanted context, and halves of it if the owner did not ask for one."""
-    contexts = [wanted]
-    while not options.context_tokens and contexts[-1] // 2 >= LEAST_CONTEXT_TOKENS:
+    """The wanted context, and halves of it if the owner did not give a number."""
+    contexts, least = [wanted], LEAST_MAX_TOKENS if options.max_context else LEAST_CONTEXT_TOKENS
+    while not options.context_tokens and contexts[-1] // 2 >= least:
         contexts.append(contexts[-1] // 2)
     return contexts
 
 
 def extend(chosen: Candidate, search: SearchContext) -> Candidate:
     """``chosen`` with the longest context that costs nothing: no layer, cache type or tenth of the speed, and
-    at most half of the RAM that is left. Unchanged if the owner asked for a context."""
+    at most half of the RAM that is left. Unchanged if the owner gave a number, and whatever it costs if he
+    asked for the most."""
     if search.options.context_tokens or chosen.model.weights.kind.is_pooled:
         return chosen
     engine = ENGINES[chosen.engine]
     longest = engine.max_context_tokens(chosen, search)
+    if search.options.max_context:
+        return _longest_of_all(chosen, longest, search)
     for tokens in _round_contexts(longest, engine.trained_context_tokens(chosen.model.shape)):
         if tokens <= chosen.context_tokens:
             break
@@ -61,6 +67,14 @@ def extend(chosen: Candidate, search: SearchContext) -> Candidate:
             if _costs_nothing(longer, chosen):
                 return longer
     return chosen
+
+
+def _longest_of_all(chosen: Candidate, longest: int, search: SearchContext) -> Candidate:
+    """``chosen`` with ``longest`` tokens, of the ways to hold them the fastest."""
+    if longest <= chosen.context_tokens:
+        return chosen
+    found = ENGINES[chosen.engine].find_candidates(chosen.model, longest, search)
+    return max(found, key=lambda candidate: candidate.low_tokens_per_s or 0.0, default=chosen)
 
 
 def _round_contexts(longest: int, trained: int) -> list[int]:

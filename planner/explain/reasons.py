@@ -8,6 +8,7 @@ from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
 from planner.choose.quality import INDISTINGUISHABLE_LOSS
 from planner.engine import ENGINES
+from planner.explain.context_price import asked_context
 
 
 def reasons(
@@ -15,11 +16,14 @@ def reasons(
     details: CandidateDetails,
     candidates: Sequence[Candidate],
     search: SearchContext,
+    *,
     wanted_context: int,
+    unasked: Candidate | None,
 ) -> list[str]:
     sentences = [
         _quant(chosen, candidates),
         _context(chosen, details.kv_cache_type, search, wanted_context),
+        asked_context(chosen, unasked) if unasked else "",
         details.placement,
         _memory(chosen, details.memory_note),
         _batch(chosen),

@@ -74,6 +74,12 @@ def test_what_was_asked_for_reaches_the_daemon(ctl: Ctl, daemon: FakeDaemon) -> 
     }
 
 
+def test_the_longest_context_may_be_asked_for(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/plan", to_json(answers.PLAN))
+    assert ctl("plan", "m", "--context", "MAX").returncode == 0
+    assert daemon.asked[0].body == {"model": "m", "context_tokens": "max"}
+
+
 def test_options_not_given_are_left_to_the_planner(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("POST /v1/plan", to_json(answers.PLAN))
     ctl("plan", "m")

@@ -92,7 +92,11 @@ def test_every_code_of_the_domain_has_an_exit_status() -> None:
         pytest.param(["ps", "--zzz"], "hint: node-ctl ps --help lists them", id="an option like none"),
         pytest.param(["lst"], "did you mean list", id="a typo in another name of a command"),
         pytest.param(["config", "chek"], "did you mean check?", id="a typo in a command of config"),
-        pytest.param(["plan", "m", "--context", "many"], "--context", id="a number that is none"),
+        pytest.param(
+            ["plan", "m", "--context", "many"],
+            "'many' is not a number of tokens such as 32768 or 32k, and not max",
+            id="a number that is none",
+        ),
         pytest.param(["plan", "m", "--parallel", "0"], "--parallel", id="a number out of range"),
         pytest.param(["ask", "a", "b", "c"], "quotes", id="a question without quotes"),
         pytest.param(["estimate", "m", "--gpus", "1", "--on", "x"], "--gpus", id="two machines at once"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.errors import DoesNotFitError
 from domain.plan import HOST, LaunchOptions, Plan
 from domain.units import GIB
 from planner.choose.choose import plan
@@ -28,7 +29,7 @@ def test_a_context_is_as_long_as_costs_nothing() -> None:
 
 def test_a_model_that_fills_its_card_gets_what_was_wanted() -> None:
     tight = chosen(QWEN_32B, build.CARD_24)
-    assert tight.context_tokens <= 40960
+    assert 8192 <= tight.context_tokens <= 32768
     assert tight.memory[0].weights_bytes > 17 * GIB
 
 
@@ -42,6 +43,37 @@ def test_half_of_the_ram_that_is_left_stays_free() -> None:
     )
     assert free.context_tokens >= 32768
     assert left >= left_before / 2
+
+
+def test_the_longest_context_is_held_whatever_it_costs_and_its_price_is_told() -> None:
+    """8B in 8 bits and a cache for 131072 tokens are more than 12 GiB."""
+    quants = build.candidates("llama-3.1-8b", "Q4_K_M", "Q8_0")
+    card = build.hardware(build.gpu(12))
+    free, most = chosen(quants, card), chosen(quants, card, max_context=True)
+    assert free.context_tokens < most.context_tokens == 131072
+    price = next(reason for reason in most.reasons if reason.startswith("131072 tokens of context cost, "))
+    assert f"compared with {free.context_tokens} " in price
+    assert price.endswith(" tokens/s") or "cache in q8_0" in price
+
+
+def test_the_longest_context_is_shorter_where_memory_or_a_wanted_speed_sets_a_limit() -> None:
+    host = build.hardware(ram_gib=10)
+    most = chosen(LLAMA, host, max_context=True)
+    assert 8192 < most.context_tokens < 131072
+    with pytest.raises(DoesNotFitError):
+        chosen(LLAMA, host, context_tokens=most.context_tokens + 2048)
+    slow, fast = (
+        chosen(QWEN_32B, build.CARD_24, max_context=True, min_decode_tokens_per_s=target)
+        for target in (None, 25.0)
+    )
+    assert fast.context_tokens < slow.context_tokens == 40960
+
+
+def test_a_context_shorter_than_costs_nothing_is_told_what_it_could_be() -> None:
+    assert (
+        "131072 tokens of context would cost nothing"
+        in chosen(LLAMA, build.hardware(build.gpu(48)), context_tokens=4096).reasons
+    )
 
 
 def test_an_agent_gets_a_longer_context_than_a_chat_and_gives_a_quant_for_it() -> None:

@@ -194,6 +194,13 @@ async def test_what_can_not_be_is_refused_before_it_is_used(
     assert answer.json()["error"]["hint"]
 
 
+async def test_a_context_is_a_number_or_max_and_one_line_says_so(daemon: Running) -> None:
+    async with daemon() as api:
+        answer = await api.http.post("/v1/plan", json={"model": "a", "context_tokens": "most"})
+    line = 'context_tokens: give a number of tokens from 1 to 2147483648, or "max"'
+    assert answer.json()["error"]["message"] == line
+
+
 async def test_requests_in_a_row_and_in_old_http_are_answered(daemon: Running) -> None:
     async with daemon() as api:
         async with client(api) as row:
