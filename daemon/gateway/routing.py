@@ -53,8 +53,8 @@ def unknown(asked: str, served: Sequence[ServedName]) -> UnknownServedModelError
         return UnknownServedModelError(
             f"no model is served as {shown!r}: did you mean {', '.join(meant)}?", near=meant
         )
-    others = f"there are {', '.join(sorted(names))}" if names else "none is served: node-ctl launch MODEL"
-    return UnknownServedModelError(f"no model is served as {shown!r}: {others}", near=())
+    others = f"served: {', '.join(sorted(names))}" if names else "none is served: node-ctl launch MODEL"
+    return UnknownServedModelError(f"no model is served as {shown!r}; {others}")
 
 
 def _only(served: Sequence[ServedName]) -> str:

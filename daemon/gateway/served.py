@@ -50,14 +50,15 @@ def find_launch(app: App, asked: str | None, kinds: Iterable[Kind] = tuple(Kind)
         ) from None
     launch = app.launches[name]
     if kind_of(launch) not in kinds:
-        raise _cannot(launch, [other.name for other in launches if kind_of(other) in kinds])
+        raise _cannot(launch, kinds[0], [other.name for other in launches if kind_of(other) in kinds])
     return launch
 
 
-def _cannot(launch: Launch, able: list[str]) -> GatewayError:
-    others = f"; {', '.join(able)} can" if able else ""
-    what = kind_of(launch).description
-    return GatewayError(Reason.NOT_SUPPORTED, f"{launch.name} is {what} and can't answer this{others}")
+def _cannot(launch: Launch, needed: Kind, able: list[str]) -> GatewayError:
+    others = f", such as {', '.join(able)}" if able else ""
+    found = kind_of(launch).description
+    message = f"this needs {needed.description}{others}; {launch.name} is {found}"
+    return GatewayError(Reason.NOT_SUPPORTED, message)
 
 
 def canonical(app: App, text: str) -> tuple[str, ...]:
@@ -70,7 +71,7 @@ def canonical(app: App, text: str) -> tuple[str, ...]:
         case names.Alias(alias, quant):
             return (alias,) if quant is None else (f"{alias}:{quant}",)
         case names.Repo(repo=repo, quant=quant):
-            return (repo,) if quant is None else (f"{repo}:{quant}",)
+            return (repo, *_aliases(app, repo)) if quant is None else (f"{repo}:{quant}",)
     return ()
 
 
@@ -92,10 +93,14 @@ def spellings(app: App, launch: Launch) -> tuple[str, ...]:
     if (plan := launch.plan) is not None:
         quant, repo = plan.weights.quant, plan.weights.repo
         bases = [name for name in called if name in app.catalogue]
-        bases += [alias for alias, known in app.catalogue.items() if repo in known.origins]
+        bases += _aliases(app, repo)
         bases += [repo] if REPO_NAME.fullmatch(repo) else []
         called += [spelling for base in bases for spelling in (base, f"{base}:{quant}")]
     return tuple(dict.fromkeys(called))
+
+
+def _aliases(app: App, repo: str) -> list[str]:
+    return [alias for alias, known in app.catalogue.items() if repo.lower() in map(str.lower, known.origins)]
 
 
 def kind_of(launch: Launch) -> Kind:

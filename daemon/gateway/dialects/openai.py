@@ -82,6 +82,11 @@ def model_row(launch: Launch, facts: Facts) -> dict[str, Any]:
     }
 
 
+async def health(exchange: Exchange) -> None:
+    """As both engines answer those who only ask whether anybody is there."""
+    await exchange.send_json({"status": "ok"})
+
+
 def to(path: str, *kinds: Kind) -> Handler:
     return partial(forward, path=path, kinds=kinds or (Kind.MODEL,))
 
@@ -103,12 +108,13 @@ def _routes() -> tuple[Route, ...]:
     }
     gets: Mapping[str, Handler] = {"/models": list_models, "/models/*": show_model}
     # Without /v1, too: some clients leave it out of the base URL, and llama-server answers both.
-    return tuple(
+    models = tuple(
         Route(method, f"{prefix}{path}", handle)
         for prefix in ("/v1", "")
         for method, table in (("GET", gets), ("POST", posts))
         for path, handle in table.items()
     )
+    return (*models, Route("GET", "/health", health))
 
 
 DIALECT = Dialect("openai", _routes(), error, stream_error, keep_alive=b":\n\n")
