@@ -33,10 +33,12 @@ def comparison_lines(data: Any, width: int | None = None) -> list[str]:
     lines: list[str] = []
     for model, pairs in groupby(zip(data, rows, strict=True), key=lambda pair: pair[0]["model"]):
         lines += [model, *_indented(head)]
+        said: list[str] = []
         for row, shown in pairs:
             refusal = f"{row['profile']:<{box_width}}  {_refusal(row)}" if row["plan"] is None else None
             lines += _indented(shown if refusal is None else wrap([refusal], room, indent=box_width + 2))
-        lines.append("")
+            said += [row["engine_here"]] if row.get("engine_here") else []
+        lines += [*_indented(wrap(list(dict.fromkeys(said)), room, indent=0)), ""]
     return [*lines, *_legend(lines, width)]
 
 

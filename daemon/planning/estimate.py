@@ -1,6 +1,5 @@
 """The memory and speed of one exact command line."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -10,13 +9,12 @@ from daemon.machine import snapshot
 from daemon.planning import builds
 from daemon.planning.command_line import choose_quant, estimate_flags
 from daemon.planning.computations import PLANNING, Choice
+from daemon.planning.loading import ask_builds
 from daemon.planning.plan import margins, resolve_models, total_memory_bytes
 from daemon.planning.speed_history import load_calibration
-from daemon.planning.verification import DryRun, run_dry
 from daemon.resources import ledger
-from domain.errors import EngineRefusedError, NodeError, UsageError
+from domain.errors import UsageError
 from domain.hardware import Gpu, Hardware, MemoryKind
-from domain.model import ResolvedModel
 from domain.plan import LLAMA_CPP, VLLM, Estimate, LaunchOptions, LlamaFlags, VllmFlags
 from planner.llama_cpp.context_params import EngineTool
 from planner.machine.calibration import Calibration
@@ -59,39 +57,17 @@ async def estimate(
 
     result, said = await estimated_on(machine), tuple[str, ...]()
     if on is None and gpus is None and isinstance(flags, LlamaFlags) and not flags.rpc:
-        serving, said = await _asked_engine(app, model, candidate, flags, machine)
-        if serving is not machine:
-            result = await estimated_on(serving)
+        answer = await ask_builds(app, model, candidate, flags, machine)
+        if answer.note:
+            said = (answer.note,)
+        if answer.note and answer.by is not None:
+            result = await estimated_on(builds.machine_with(machine, answer.by))
     notes = [f"estimate of {candidate.weights.repo} {candidate.weights.quant}{why}"]
     if not candidate.exact:
         notes.append("the shape is from the catalogue: the header of the file could not be read")
     if candidate.as_of:
         notes.append(f"the hub could not be reached: estimated from its listing of {candidate.as_of}")
     return replace(result, notes=(*result.notes, *said, *notes))
-
-
-async def _asked_engine(
-    app: App, model: str, candidate: ResolvedModel, flags: LlamaFlags, machine: Hardware
-) -> tuple[Hardware, tuple[str, ...]]:
-    """``machine`` with the build first that loads the model, and what to tell of that.
-
-    Raises: EngineRefusedError if none does."""
-    try:
-        first = await asyncio.to_thread(app.adapters.engine, LLAMA_CPP)
-        own = replace(flags, mmproj=None, draft_model=None, speculative=())
-        dry_run = DryRun(candidate.weights, own, (candidate,), first, machine)
-        await run_dry(app, dry_run)
-    except EngineRefusedError as error:
-        refusal = error
-    except NodeError as error:
-        return machine, (f"not checked by the engine: {error}",)
-    else:
-        return machine, ()
-    async for other in builds.others(app, first):
-        with suppress(NodeError):
-            await run_dry(app, replace(dry_run, caps=other))
-            return builds.machine_with(machine, other), (builds.chosen_reason(other, first, refusal),)
-    raise builds.with_hint(app, refusal, first, model, ())
 
 
 def parse_args(app: App, engine: str, args: Sequence[str], *, is_explicit: bool) -> LlamaFlags | VllmFlags:

@@ -14,6 +14,7 @@ from daemon.machine import snapshot
 from daemon.planning import builds, computations
 from daemon.planning.computations import Choice
 from daemon.planning.draft_history import with_measured_drafts
+from daemon.planning.loading import said_here
 from daemon.planning.speed_history import load_calibration
 from daemon.planning.verification import verify_plan, with_reason
 from daemon.resources import ledger
@@ -55,6 +56,8 @@ async def plan(app: App, model: str, options: LaunchOptions, *, on: Hardware | N
     candidates, machine = await asyncio.gather(needed, _available_hardware(app, on))
     if on is not None:
         chosen = await choose_plan(app, model, candidates, machine, options, Calibration())
+        if said := await said_here(app, model, candidates, chosen.weights, await cached_hardware(app)):
+            chosen = with_reason(chosen, said)
     else:
         calibration = await load_calibration(app, machine)
         chosen = await checked_plan(app, model, candidates, machine, options, calibration)

@@ -65,7 +65,7 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
         history = await app.store.recall(PlanHistory, key) or PlanHistory()
         checked = history.get(plan.flags)
         if checked is None:
-            dry_run = DryRun(plan.weights, _of_model_alone(plan.flags), candidates, caps, machine)
+            dry_run = DryRun(plan.weights, of_model_alone(plan.flags), candidates, caps, machine)
             try:
                 differences = await run_dry(app, dry_run)
             except EngineRefusedError:
@@ -86,7 +86,7 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
     return with_reason(replace(corrected, confidence=checked.how), reason)
 
 
-def _of_model_alone(flags: LlamaFlags) -> LlamaFlags:
+def of_model_alone(flags: LlamaFlags) -> LlamaFlags:
     """Without the files beside the model, of which a dry run has no replicas."""
     speculative = () if flags.draft_model else flags.speculative
     return replace(flags, mmproj=None, draft_model=None, speculative=speculative)

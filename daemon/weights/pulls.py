@@ -9,6 +9,7 @@ import logging
 from catalog.local import inventory
 from daemon.app import App
 from daemon.interruption import is_end_of_task
+from daemon.planning.loading import check_loads
 from daemon.planning.plan import cached_hardware, plan, resolve_models
 from daemon.quarantine.verdict import reason
 from daemon.state.records import PullRequest
@@ -19,6 +20,7 @@ from domain.anonymize import without_secrets
 from domain.errors import DownloadError, NodeError, StateError, UsageError
 from domain.launch import Progress, Step
 from domain.model import Companion, Weights
+from domain.plan import LLAMA_CPP
 from domain.units import gib
 
 log = logging.getLogger(__name__)
@@ -186,10 +188,14 @@ async def _choose(app: App, pull: Pull) -> Weights:
 
 
 async def _resolve(app: App, request: PullRequest) -> Weights:
-    """The only choice that the name leaves, whether it fits here or not; else what a launch would choose."""
+    """The only choice that the name leaves, whether it fits here or not; else what a launch would choose.
+
+    Raises: EngineRefusedError for one that no engine here loads."""
     box = await cached_hardware(app)
     models = await resolve_models(app, request.model, request.options, (box,))
     choices = {model.weights for model in models}
     if len(choices) == 1:
+        if models[0].engine == LLAMA_CPP and models[0].weights.location is None:
+            await check_loads(app, request.model, models[0], box)
         return choices.pop()
     return (await plan(app, request.model, request.options)).weights

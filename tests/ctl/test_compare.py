@@ -137,3 +137,9 @@ def test_a_split_is_a_few_words(plan: Plan, words: str) -> None:
 def test_a_refusal_that_is_not_about_memory_keeps_its_words() -> None:
     row = {**ROWS[1], "error": {"code": "bad_usage", "message": "no such quant", "hint": ""}}
     assert comparison_lines([row])[2] == "  small-box  no such quant"
+
+
+def test_what_an_engine_here_says_to_a_model_is_told_once() -> None:
+    said = "llama-server 0.10434.0 of this machine loads the model; memory was not checked with it"
+    lines = comparison_lines([{**row, "engine_here": said} for row in ROWS])
+    assert {line for line in lines if "llama-server" in line} == {f"  {said}"}

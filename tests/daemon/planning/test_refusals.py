@@ -1,27 +1,32 @@
 """What an engine refuses ends a plan, an estimate and a launch before the weights are fetched."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from config.data import catalogue
+from config.data import catalogue, profile
 from config.settings import Settings
 from daemon.app import Adapters, real_adapters
 from domain.errors import EngineRefusedError, Refused
 from domain.hardware import InstalledEngine
 from domain.plan import LLAMA_CPP, LlamaFlags
+from domain.serialization import to_json
 from domain.units import MIB
 from launchers.base import Capabilities
 from launchers.llama_cpp.dry_run import DeviceUsage, DryRunReport
 from tests.daemon.conftest import FAKE, Running, fork_server
+from tests.daemon.weights.pulling import ended
 from tests.planner import build
 from tests.rigs.hub import Hollow, Hub
 from tests.rigs.replica import write_replica
 
 LINE = "llama_model_load: error loading model: unknown model architecture: 'x'"
 SECOND = "/opt/newer/llama-server"
+KNOWN = next(entry for entry in catalogue().values() if entry.gguf_repos and entry.vllm_repos)
+BOX = to_json(profile("rtx-3090"))
 
 
 class Builds:
@@ -127,11 +132,42 @@ async def test_another_quant_is_planned_where_one_file_is_refused(
     assert every["code"] == "engine_refused"
 
 
+async def test_a_plan_for_another_machine_says_whether_an_engine_here_loads_the_model(
+    daemon: Running, builds: Builds, smollm2: Path
+) -> None:
+    async with daemon() as api:
+        loads = (await api.post("/v1/plan", model=str(smollm2), on=BOX)).json()
+        builds.refused = {str(FAKE): Refused.MODEL, SECOND: Refused.MODEL}
+        refused = (await api.post("/v1/plan", model=str(smollm2), on=BOX)).json()
+        (row,) = (await api.post("/v1/compare", models=[str(smollm2)], on=[BOX])).json()
+    assert "engine_server.py fake of this machine loads the model" in loads["reasons"][-1]
+    assert refused["confidence"] == "estimated"
+    assert f"no engine here loads this model: {LINE}" in refused["reasons"][-1]
+    assert row["plan"] == refused
+    assert row["engine_here"] == refused["reasons"][-1]
+
+
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with Hub() as running_hub:
         monkeypatch.setenv("HF_ENDPOINT", running_hub.url)
         yield running_hub
+
+
+async def test_a_pull_of_the_only_quant_is_refused_before_the_download(
+    daemon: Running, builds: Builds, hub: Hub, smollm2: Path, settings: Settings
+) -> None:
+    hub.add("o/r", {"M-Q4_1.gguf": await asyncio.to_thread(smollm2.read_bytes)})
+    builds.refused = {str(FAKE): Refused.MODEL, SECOND: Refused.MODEL}
+    async with daemon() as api:
+        refused = await ended(api, (await api.post("/v1/pulls", model="o/r")).json()["id"])
+        builds.refused = {str(FAKE): Refused.MODEL}
+        api.app.hardware_cache.failed_dry_runs.clear()
+        fetched = await ended(api, (await api.post("/v1/pulls", model="o/r")).json()["id"])
+    assert (refused["step"], refused["code"], refused["line"]) == ("failed", "engine_refused", LINE)
+    assert "too old" in refused["hint"]
+    assert fetched["step"] == "done"
+    assert len(list(settings.models_dir.rglob("M-Q4_1.gguf"))) == 1
 
 
 @pytest.mark.engine
@@ -142,16 +178,15 @@ async def test_a_launch_that_the_embedded_build_refuses_fetches_a_header_alone(
     keys = {key.replace("qwen3.", "newest."): value for key, value in shape.metadata.items()}
     path = write_replica(tmp_path / "x.gguf", replace(shape, architecture="newest", metadata=keys))
     head = path.read_bytes()[: 4 * MIB].rstrip(b"\0")
-    known = next(entry for entry in catalogue().values() if entry.gguf_repos and entry.vllm_repos)
-    hub.add(known.gguf_repos[0], {"New-Q8_0.gguf": Hollow(head, path.stat().st_size)})
+    hub.add(KNOWN.gguf_repos[0], {"New-Q8_0.gguf": Hollow(head, path.stat().st_size)})
     real = real_adapters(settings, fork_server())
     adapters = replace(adapters, engine=real.engine, engines=real.engines, ask_memory=real.ask_memory)
     async with daemon(adapters) as api:
-        last = (await api.progress(await api.launch(known.gguf_repos[0])))[-1]
+        last = (await api.progress(await api.launch(KNOWN.gguf_repos[0])))[-1]
     assert (last["step"], last["code"]) == ("failed", "engine_refused")
     assert last["message"] == "this build of llama-server does not know the architecture newest"
     assert "0.10434.0" in last["hint"]
-    assert f"vllm may serve it from {known.vllm_repos[0]}, with --engine vllm" in last["hint"]
+    assert f"vllm may serve it from {KNOWN.vllm_repos[0]}, with --engine vllm" in last["hint"]
     asked = [request.headers["Range"] for request in hub.gets("/cdn/")]
     assert asked, "headers are read by range"
     assert hub.sent_bytes < 2 * len(head) + 4 * MIB < path.stat().st_size / 20
