@@ -74,6 +74,7 @@ class Adapters:
     threads."""
 
     probe: Callable[[], Hardware]
+    probe_awake: Callable[[], Hardware]
     boot_id: Callable[[], str | None]
     measure_bandwidth: Callable[[], Awaitable[float | None]]
     measure_read_rate: Callable[[], ReadRate | None]
@@ -187,14 +188,16 @@ def real_adapters(settings: Settings, fork_server: ForkServer | None = None) -> 
         what = f"reading {weights.repo}"
         return await workers.run(what, models.write_replica, weights, folder, limits=RESOLVING)
 
+    probe = partial(
+        snapshot.probe,
+        root=settings.sysroot,
+        models_dir=settings.models_dir,
+        known_gpus=known_gpus,
+        state=ProbeState(),
+    )
     return Adapters(
-        probe=partial(
-            snapshot.probe,
-            root=settings.sysroot,
-            models_dir=settings.models_dir,
-            known_gpus=known_gpus,
-            state=ProbeState(),
-        ),
+        probe=probe,
+        probe_awake=partial(probe, wake=True),
         boot_id=lambda: boot.read_boot_id(settings.sysroot),
         measure_bandwidth=lambda: workers.run(
             "measuring the RAM", memory.measure, settings.sysroot, limits=MEASURING

@@ -224,7 +224,8 @@ class Plan:
     """The chosen command. ``argv`` and ``env`` are filled by the launcher of ``engine`` from
     ``flags``; a plan for a box that isn't here has the argv its engine would get. ``layers`` of the
     model are counted as ``-ngl`` counts: the output layer is one. ``engine_path`` is the build that it was
-    made for, where the best one that is installed refuses the model."""
+    made for, where the best one that is installed refuses the model. ``notes`` are what an owner should know
+    first, such as a GPU that was left out."""
 
     model: str
     engine: str
@@ -243,6 +244,7 @@ class Plan:
     alternatives: tuple[Alternative, ...] = ()
     layers: int | None = None
     engine_path: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def needed_bytes(self) -> int:

@@ -11,6 +11,7 @@ from planner.choose.context import SearchContext
 from planner.engine import ENGINES
 from planner.explain.alternatives import alternatives
 from planner.explain.reasons import reasons
+from planner.explain.sleeping import sleeping_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def build_plan(
         reasons=(*own_reasons, *context.engine_reasons),
         alternatives=alternatives(chosen, candidates, context.models, context.priced_only, search),
         layers=details.layers,
+        notes=sleeping_notes(search.hardware),
     )
 
 

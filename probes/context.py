@@ -1,12 +1,13 @@
 """The inputs of the probes: root, settings, and facts that several probes need."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from domain.catalogue_types import KnownGpu
-from probes.gpus import drm_clients, pci
+from probes.gpus import drm_clients, pci, wake
 from probes.gpus.amd import probe as amd
 from probes.gpus.drm_clients import DrmMemory
 from probes.gpus.pci import PciDevice
@@ -22,10 +23,12 @@ from probes.sensors.power import Meter
 
 @dataclass(frozen=True, slots=True)
 class ProbeState:
-    """What one snapshot hands to the next: values that cannot change, and readings of energy counters."""
+    """What one snapshot hands to the next: values that cannot change, readings of energy counters, and the
+    memory of each GPU, by id and PCI id, which it does not tell while it sleeps."""
 
     memo: Memo = field(default_factory=Memo)
     meter: Meter = field(default_factory=Meter)
+    memory_bytes: dict[tuple[str, str | None], int] = field(default_factory=dict)
 
 
 class ProbeContext:
@@ -33,12 +36,18 @@ class ProbeContext:
     reader fails, the property is unknown and the failure is a problem of its own."""
 
     def __init__(
-        self, root: Path, models_dir: Path, known_gpus: Sequence[KnownGpu], state: ProbeState | None = None
+        self,
+        root: Path,
+        models_dir: Path,
+        known_gpus: Sequence[KnownGpu],
+        state: ProbeState | None = None,
+        wakes: ExitStack | None = None,
     ) -> None:
         self.root = root
         self.models_dir = models_dir
         self.known_gpus = known_gpus
         self.state = state or ProbeState()
+        self.wakes = wakes
         self.isolation = Isolation()
 
     @cached_property
@@ -55,7 +64,10 @@ class ProbeContext:
 
     @cached_property
     def pci_devices(self) -> tuple[PciDevice, ...]:
-        return self.isolation.run("pci", lambda: pci.probe(self.root), ())
+        devices: tuple[PciDevice, ...] = self.isolation.run("pci", lambda: pci.probe(self.root), ())
+        if self.wakes is None:
+            return devices
+        return wake.wake(self.root, devices, self.wakes)
 
     @cached_property
     def drm_memory(self) -> DrmMemory:

@@ -37,13 +37,14 @@ RANGE = "(a to b): nine of ten runs are in between"
 
 
 def summary_lines(plan: Plan) -> list[str]:
-    """Model, engine, context, memory, speed."""
+    """What to know first, model, engine, context, memory, speed."""
     weights = plan.weights
     revision = f" {weights.revision[:12]}" if weights.revision else ""
     slots = "1 slot" if plan.parallel == 1 else f"{plan.parallel} slots"
     origin = f"{weights.source}: {weights.repo}{revision}"
     memory = "; ".join(map(_device, plan.memory))
     return [
+        *(f"note      {note}" for note in plan.notes),
         f"model     {plan.model}, {weights.quant}, {gib(weights.size_bytes)} ({origin})",
         f"engine    {plan.engine}, {_split(plan)}",
         f"context   {plan.context_tokens} tokens, {slots}, {_cache(plan)}",

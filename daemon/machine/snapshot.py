@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,14 @@ async def probe_now(app: App) -> Hardware:
         return await _probe(app)
 
 
+async def probe_awake(app: App) -> Hardware:
+    """As ``probe_now``; a GPU that sleeps and whose memory is unknown is woken. Raises: NodeError."""
+    hardware = await probe_now(app)
+    if any(gpu.asleep and gpu.memory_total_bytes is None for gpu in hardware.gpus):
+        return await _probe(app, app.adapters.probe_awake)
+    return hardware
+
+
 async def probe_again(app: App) -> Hardware:
     """A new snapshot, also if daemons died of it."""
     app.in_flight.end(JOB)
@@ -67,11 +75,11 @@ def _quarantine(app: App) -> Problem | None:
     return Problem("hardware", f"the hardware is not read: {reason(work)}", hint)
 
 
-async def _probe(app: App) -> Hardware:
+async def _probe(app: App, read: Callable[[], Hardware] | None = None) -> Hardware:
     began_s = time.monotonic()
     bandwidth_bytes_per_s = await bandwidth.get_or_measure_bandwidth(app)
     hardware, engines = await asyncio.gather(
-        asyncio.to_thread(app.adapters.probe), asyncio.to_thread(app.adapters.engines)
+        asyncio.to_thread(read or app.adapters.probe), asyncio.to_thread(app.adapters.engines)
     )
     hardware = await bandwidth.with_benchmarks(app, hardware, bandwidth_bytes_per_s)
     hardware = await runtimes.with_runtimes(app, hardware)

@@ -8,6 +8,7 @@ from domain.units import gib, rate
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.engine import ENGINES
+from planner.explain.sleeping import sleeping_notes
 
 SMALLER_CONTEXTS = (65536, 32768, 16384, 8192, 4096, 2048)
 
@@ -26,7 +27,7 @@ def explain(
 ) -> Infeasibility:
     """``from_disk``: the smallest quant with weights read from the disk, which has to be asked for."""
     smallest = min(models, key=_weight_bytes)
-    offers = [suggest_context(models, search, context_tokens)]
+    offers = [*sleeping_notes(search.hardware), suggest_context(models, search, context_tokens)]
     if from_disk is not None:
         offers.append(_from_disk_offer(from_disk))
     lacking = ENGINES[smallest.engine].shortage(smallest, context_tokens, search)

@@ -6,6 +6,8 @@ have been refitted with other memory (RTX 4090 with 48 GB).
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
+from typing import Any
 
 from domain.catalogue_types import KnownGpu
 from domain.hardware import BandwidthSource, Gpu, MemoryKind
@@ -35,7 +37,7 @@ def match(
     revision: str | None = None,
     total_bytes: int | None = None,
 ) -> KnownGpu | None:
-    """The row of a device; None if there is none or more than one is left."""
+    """The row of a device, or of all that are left what they agree on, named "A or B"; None without any."""
     rows = [row for row in known_gpus if pci_id in row.pci_ids]
     matching = [row for row in rows if _revision_fits(row, revision)]
     rows = matching or [row for row in rows if row.unified]  # other revisions share the RAM, too
@@ -43,11 +45,29 @@ def match(
         rows = [row for row in rows if row.unified or row.vram_bytes is None or _size_fits(row, total_bytes)]
         exact = [row for row in rows if total_bytes in (row.vram_reported_bytes, row.vram_bytes)]
         rows = exact or rows
-    return rows[0] if len(rows) == 1 else None
+    return _agreed(rows) if rows and (matching or len(rows) == 1) else None
 
 
-def is_unified(known_gpus: Sequence[KnownGpu], pci_id: str) -> bool:
-    return any(row.unified for row in known_gpus if pci_id in row.pci_ids)
+def is_unified(known_gpus: Sequence[KnownGpu], pci_id: str) -> bool | None:
+    """None for a device that is not in the table."""
+    kinds = [row.unified for row in known_gpus if pci_id in row.pci_ids]
+    return any(kinds) if kinds else None
+
+
+def _agreed(rows: Sequence[KnownGpu]) -> KnownGpu:
+    first = rows[0]
+    if len(rows) == 1:
+        return first
+    facts = ("arch", "vram_bytes", "vram_reported_bytes", "bandwidth_bytes_per_s", "fp16_flops_per_s")
+    unknown: dict[str, Any] = {name: None for name in facts if len({getattr(row, name) for row in rows}) > 1}
+    return replace(first, name=either([row.name for row in rows]), **unknown)
+
+
+def either(names: Sequence[str]) -> str:
+    """``["RTX 3080 16GB", "RTX 3080 8GB"]`` -> ``"RTX 3080 16GB or 8GB"``."""
+    words = [name.split() for name in dict.fromkeys(names)]
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False)))
+    return " or ".join([" ".join(words[0]), *(" ".join(rest[shared:]) for rest in words[1:])])
 
 
 def identity(device: PciDevice, known_gpus: Sequence[KnownGpu], total_bytes: int | None = None) -> Gpu:

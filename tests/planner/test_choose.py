@@ -148,6 +148,17 @@ def test_a_gpu_of_unknown_size_is_not_used_and_that_is_said() -> None:
     assert any("GPU0 is not used" in reason for reason in chosen.reasons)
 
 
+def test_a_gpu_that_sleeps_and_is_of_unknown_size_is_the_first_thing_said() -> None:
+    asleep = replace(build.gpu(24), memory_total_bytes=None, memory_free_bytes=None, asleep=True)
+    chosen = plan("a model", LLAMA, build.hardware(asleep), LaunchOptions())
+    (note,) = chosen.notes
+    assert "sleeps, and its memory is unknown: it is left out. node-ctl launch wakes it" in note
+    assert plan("a model", LLAMA, build.hardware(build.gpu(24)), LaunchOptions()).notes == ()
+    with pytest.raises(DoesNotFitError) as refused:
+        plan("a model", LLAMA, build.hardware(asleep, ram_gib=3), LaunchOptions())
+    assert "node-ctl launch wakes it" in refused.value.hint
+
+
 def test_unknown_bandwidth_gives_a_plan_without_a_speed() -> None:
     machine = build.hardware(gb_per_s=None)
     chosen = plan("a model", LLAMA, machine, LaunchOptions())

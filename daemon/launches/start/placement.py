@@ -133,7 +133,7 @@ async def _available_hardware(app: App, launch: Launch) -> AvailableHardware:
         launch.reuse("the measured RAM bandwidth")
     # before the snapshot: what is settled later may not show in it
     reservations = app.ledger.reservations_of_others(launch.name)
-    machine = await snapshot.probe_now(app)
+    machine = await snapshot.probe_awake(app)
     return AvailableHardware(ledger.without(machine, reservations.device_bytes), reservations)
 
 

@@ -25,6 +25,15 @@ DISPLAY_ONLY_CUS = 2
 DISPLAY_ONLY_IDS = frozenset({"1002:164e", "1002:13c0"})
 DISPLAY_ONLY = "an integrated display output, slower than the CPU"
 
+# Architectures of APUs, and those of which there are APUs and cards: LLVM, AMDGPUUsage, "Target Properties"
+APU_ARCHS = frozenset(
+    {
+        *("gfx902", "gfx909", "gfx90c", "gfx1013", "gfx1033", "gfx1035", "gfx1036"),
+        *("gfx1103", "gfx1150", "gfx1151", "gfx1152", "gfx1153"),
+    }
+)
+EITHER_ARCHS = frozenset({"gfx942"})
+
 OWN_MEMORY_SOURCE = Provenance(
     "sysfs", Certainty.DERIVED, "board_info: only cards with memory of their own have it"
 )
@@ -101,8 +110,7 @@ def _card(context: CardContext, card: PciDevice) -> VendorReading:
         gpu = device_table.identity(card, context.known_gpus)
         return VendorReading(set_aside=(replace(gpu, is_integrated=True, set_aside=DISPLAY_ONLY),))
     if card.asleep:
-        gpu = device_table.identity(card, context.known_gpus)
-        return VendorReading(gpus=(replace(gpu, arch=node.arch or gpu.arch) if node else gpu,))
+        return VendorReading(gpus=(_sleeping_gpu(context, card, node),))
     gpu, problems, provenance = _awake_gpu(context, card, node)
     if absent := device_nodes.missing(context.root, card):
         aside = replace(gpu, set_aside=device_nodes.set_aside_reason(absent))
@@ -130,11 +138,29 @@ def _is_display_only(card: PciDevice, node: Node | None) -> bool:
     return card.pci_id in DISPLAY_ONLY_IDS
 
 
+def _sleeping_gpu(context: CardContext, card: PciDevice, node: Node | None) -> Gpu:
+    """By the PCI bus, the table and KFD, which all wake nothing."""
+    gpu = device_table.identity(card, context.known_gpus, node.bank.size_bytes if node else None)
+    if node is None or is_apu(card, context.known_gpus, node):
+        return replace(gpu, arch=node.arch or gpu.arch) if node else gpu
+    bandwidth = gpu.bandwidth_bytes_per_s or gddr6_bandwidth(node)
+    return replace(
+        gpu,
+        arch=node.arch or gpu.arch,
+        compute_units=node.compute_units,
+        memory_kind=MemoryKind.DEDICATED,
+        memory_total_bytes=node.bank.size_bytes or gpu.memory_total_bytes,
+        bandwidth_bytes_per_s=bandwidth,
+        bandwidth_source=BandwidthSource.PEAK if bandwidth else None,
+        is_integrated=False,
+    )
+
+
 def _awake_gpu(
     context: CardContext, card: PciDevice, node: Node | None
 ) -> tuple[Gpu, tuple[Problem, ...], FieldSources]:
     pools = apu.read(context.root, card)
-    shares_ram = is_apu(card, context.known_gpus)
+    shares_ram = is_apu(card, context.known_gpus, node)
     gpu = device_table.identity(card, context.known_gpus, None if shares_ram else pools.vram_bytes)
     gpu = replace(
         gpu,
@@ -201,12 +227,15 @@ def _unique_id(card: PciDevice) -> str | None:
     return unique if unique and unique.strip("0") else None
 
 
-def is_apu(card: PciDevice, known_gpus: Sequence[KnownGpu]) -> bool:
-    """Only cards with memory of their own have ``board_info`` and ``mem_info_vram_vendor``."""
-    files_of_cards = ("board_info", "mem_info_vram_vendor")
-    return device_table.is_unified(known_gpus, card.pci_id) or not any(
-        sysfs.exists(card.path / name) for name in files_of_cards
-    )
+def is_apu(card: PciDevice, known_gpus: Sequence[KnownGpu], node: Node | None = None) -> bool:
+    """By the table, else by KFD's architecture, else by the files that only cards with memory of their own
+    have, which old kernels lack."""
+    known = device_table.is_unified(known_gpus, card.pci_id)
+    if known is not None:
+        return known
+    if node is not None and node.arch is not None and node.arch not in EITHER_ARCHS:
+        return node.arch in APU_ARCHS
+    return not any(sysfs.exists(card.path / name) for name in ("board_info", "mem_info_vram_vendor"))
 
 
 def gddr6_bandwidth(node: Node | None) -> float | None:

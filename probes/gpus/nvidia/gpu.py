@@ -70,7 +70,8 @@ class CardContext:
 def build_gpu(report: DeviceReport, index: int, card: PciDevice | None, context: CardContext) -> Gpu:
     values = report.values
     slot, pci_id = values.get("pci", (None, ""))
-    unified = context.tegra or pci_id in UNIFIED_IDS or device_table.is_unified(context.known_gpus, pci_id)
+    in_table = device_table.is_unified(context.known_gpus, pci_id)
+    unified = context.tegra or pci_id in UNIFIED_IDS or bool(in_table)
     kind, total, free, reserved = memory_figures(report, context.meminfo, unified=unified)
     row = device_table.match(context.known_gpus, pci_id, total_bytes=total)
     bandwidth = row.bandwidth_bytes_per_s if row else None

@@ -6,6 +6,7 @@ from daemon.app import Adapters
 from daemon.machine import snapshot
 from domain.accelerator import RuntimeDevice
 from domain.hardware import Gpu, Hardware, Problem
+from domain.units import GIB
 from probes.runtimes.child import Runtime
 from probes.runtimes.probe import Runtimes
 from tests.daemon.conftest import Running
@@ -53,3 +54,22 @@ async def test_a_sleeping_gpu_is_left_asleep_and_the_stored_runtimes_stay(
         await snapshot.refresh(api.app)
         assert (await snapshot.probe_now(api.app)).stacks.vulkan == "1.3.289"
         assert calls == [BOX]
+
+
+async def test_a_launch_wakes_a_gpu_whose_memory_is_unknown_and_no_other(
+    daemon: Running, adapters: Adapters
+) -> None:
+    unknown = replace(BOX.gpus[0], asleep=True)
+    known = replace(unknown, memory_total_bytes=GIB)
+    machine, woken = [Hardware(gpus=(known,))], []
+
+    def awake() -> Hardware:
+        woken.append(machine[0])
+        return Hardware(gpus=(replace(known, asleep=False),))
+
+    async with daemon(replace(adapters, probe=lambda: machine[0], probe_awake=awake)) as api:
+        await snapshot.probe_awake(api.app)
+        assert woken == []
+        machine[0] = Hardware(gpus=(unknown,))
+        assert (await snapshot.probe_awake(api.app)).gpus[0].memory_total_bytes == GIB
+        assert len(woken) == 1

@@ -17,7 +17,13 @@ MIB, GIB = 1024**2, 1024**3
         pytest.param(
             "10de:2d04", {"total_bytes": 8151 * MIB}, "NVIDIA GeForce RTX 5060 Ti 8GB", id="by total, 8"
         ),
-        pytest.param("10de:2d04", {}, None, id="one id, two cards, no total: unknown"),
+        pytest.param(
+            "10de:2d04",
+            {},
+            "NVIDIA GeForce RTX 5060 Ti 16GB or 8GB",
+            id="one id, two cards, no total: either",
+        ),
+        pytest.param("1002:744c", {}, "AMD Radeon RX 7900 XTX or XT", id="no revision: either"),
         pytest.param("1002:744c", {"revision": "c8"}, "AMD Radeon RX 7900 XTX", id="by revision"),
         pytest.param("1002:744c", {"revision": "cc"}, "AMD Radeon RX 7900 XT", id="by the other revision"),
         pytest.param(
@@ -37,3 +43,8 @@ MIB, GIB = 1024**2, 1024**3
 def test_match(pci_id, facts, name):
     row = match(TABLE, pci_id, **facts)
     assert (row.name if row else None) == name
+
+
+def test_what_all_rows_agree_on_is_known():
+    row = match(TABLE, "10de:2d04")
+    assert (row.arch, row.bandwidth_bytes_per_s, row.vram_bytes) == ("sm_120", 448e9, None)
