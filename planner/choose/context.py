@@ -36,6 +36,10 @@ class SearchContext:
     def parallel(self) -> int:
         return self.options.parallel or 1
 
+    @property
+    def host_reserve_bytes(self) -> int:
+        return budget.host_reserve_bytes(self.hardware, self.reserve)
+
     def on_cpu(self) -> "SearchContext":
         return replace(self, hardware=replace(self.hardware, gpus=()))
 
@@ -53,7 +57,7 @@ class SearchContext:
     def margin_bytes(self, device: str) -> int:
         """Bytes to leave free. Where a GPU shares the host's pool, the margin is kept once, on the host."""
         if device == HOST:
-            return self.reserve.host_bytes
+            return self.host_reserve_bytes
         gpu = self.hardware.gpus[int(device.removeprefix("GPU"))]
         allowed_bytes = budget.gpu_budget_bytes(gpu, self.hardware, self.reserve)
         free_bytes = budget.gpu_free_bytes(gpu, self.hardware)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from domain.hardware import MemoryKind
 from domain.plan import DeviceMemory
 from domain.units import gib, percent, rate
 from planner.choose.candidates import Candidate, CandidateDetails
@@ -9,6 +10,7 @@ from planner.choose.context import SearchContext
 from planner.choose.quality import INDISTINGUISHABLE_LOSS
 from planner.engine import ENGINES
 from planner.explain.context_price import asked_context
+from planner.machine import budget
 
 
 def reasons(
@@ -26,6 +28,7 @@ def reasons(
         asked_context(chosen, unasked) if unasked else "",
         details.placement,
         _memory(chosen, details.memory_note),
+        _reserve(chosen, search),
         _batch(chosen),
         details.runtime,
         *details.second_files,
@@ -73,6 +76,22 @@ def _device(row: DeviceMemory) -> str:
     return (
         f"{needed}: {held} for weights, KV cache and buffers, {gib(row.overhead_bytes)} for the engine itself"
     )
+
+
+def _reserve(chosen: Candidate, search: SearchContext) -> str:
+    """What stays free on the devices that are used, and why as much."""
+    hardware, reserve = search.hardware, search.reserve
+    display = budget.has_display(hardware)
+    kind = {True: "for the desktop on its display", False: "no display is attached", None: ""}[display]
+    why = "as set" if reserve.host_bytes is not None else kind
+    kept = [f"{gib(search.host_reserve_bytes)} of RAM{f' ({why})' if why else ''}"]
+    used = {row.device for row in chosen.estimate.memory if row.weights_bytes}
+    for index, gpu in enumerate(hardware.gpus):
+        if f"GPU{index}" in used and gpu.memory_kind is not MemoryKind.UNIFIED:
+            drives = " (it drives a display)" if gpu.display_attached else ""
+            size = gib(budget.gpu_reserve_bytes(gpu, hardware, reserve))
+            kept.append(f"{size} of GPU{index}{drives}")
+    return f"leaves free for what else runs here: {', '.join(kept)}"
 
 
 def _batch(chosen: Candidate) -> str:

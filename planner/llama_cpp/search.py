@@ -270,7 +270,7 @@ def _cache_ram_mib(
     sequence_bytes += (flags.ctx_checkpoints or 0) * kv_cache.checkpoint_bytes(hparams, cparams)
     host, available_bytes = memory[-1], 0
     if host.free_bytes is not None:
-        available_bytes = max(0, host.free_bytes - host.needed_bytes - search.reserve.host_bytes) // 4
+        available_bytes = max(0, host.free_bytes - host.needed_bytes - search.host_reserve_bytes) // 4
     return min(MAX_CACHE_RAM_MIB, CACHED_SEQUENCES * sequence_bytes // MIB, available_bytes // MIB)
 
 
@@ -285,5 +285,5 @@ def _load_mode(memory: Sequence[DeviceMemory], flags: LlamaFlags, search: Search
     may_lock = ram.memlock_unlimited or (ram.memlock_limit_bytes or 0) >= host.weights_bytes
     if not may_lock or host.free_bytes is None or flags.gpu_layers == context_params.ALL_LAYERS:
         return "mmap"
-    lock_needs_bytes = MLOCK_HEADROOM * host.needed_bytes + search.reserve.host_bytes
+    lock_needs_bytes = MLOCK_HEADROOM * host.needed_bytes + search.host_reserve_bytes
     return "mmap+mlock" if host.free_bytes > lock_needs_bytes else "mmap"

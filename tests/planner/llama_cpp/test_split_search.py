@@ -1,5 +1,6 @@
 """Splits over the GPUs of a machine: as much as they hold, on as few as possible, the fastest first."""
 
+from bisect import bisect_left
 from dataclasses import replace
 
 import pytest
@@ -163,6 +164,32 @@ def test_of_unlike_gpus_the_fastest_is_filled_and_the_other_gets_the_rest(fast: 
     moved = list(flags.tensor_split)
     moved[fast], moved[1 - fast] = moved[fast] + 2, moved[1 - fast] - 2
     assert overflows(QWEN, replace(flags, tensor_split=tuple(moved)), machine)
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [cards((12, 900), (12, 900)), cards((14, 900), (11, 880)), cards((16, 300), (9, 900))],
+    ids=["equal", "alike", "unlike"],
+)
+def test_whatever_context_some_split_holds_is_found(machine: Hardware) -> None:
+    """Compared with every way to cut the layers in two that may hold them."""
+
+    def is_whole(context_tokens: int) -> bool:
+        return any(
+            flags.gpu_layers == ALL_LAYERS for flags in splits(QWEN, machine, context_tokens=context_tokens)
+        )
+
+    def is_held(context_tokens: int) -> bool:
+        base = LlamaFlags(
+            ALL_LAYERS, split_mode="layer", context_tokens=context_tokens, parallel=1, kv_unified=False
+        )
+        ways = (replace(base, tensor_split=(float(count), 65.0 - count)) for count in range(20, 46))
+        return any(not overflows(QWEN, flags, machine) for flags in ways)
+
+    steps = range(1, 41)
+    longest = bisect_left(steps, 1, key=lambda step: not is_held(1024 * step))
+    assert 0 < longest < 40
+    assert [is_whole(1024 * step) for step in (longest, longest + 1)] == [True, False]
 
 
 def test_what_one_quant_needed_besides_weights_is_the_first_guess_for_the_next() -> None:
