@@ -40,7 +40,8 @@ class Ready:
     """An engine's known answer and its measured speed. Rates are ``None`` when the engine generated too
     little to measure; ``load_s`` is from the start to the first healthy answer, ``None`` for an adopted
     engine; ``prompt_tokens`` are those of the measured prompt. ``proved``: whether only an intact model could
-    have answered so, where the check itself knows it."""
+    have answered so, where the check itself knows it. ``unchecked``: it was adopted while its clients kept it
+    busy, and the rest is that of an earlier check."""
 
     answer: str
     decode_tokens_per_s: float | None = None
@@ -48,6 +49,7 @@ class Ready:
     load_s: float | None = None
     prompt_tokens: int | None = None
     proved: bool = False
+    unchecked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +85,7 @@ async def wait_until_healthy(http: httpx.AsyncClient, path: str) -> None:
         pause_s = min(pause_s * 1.5, longest_s)
 
 
-async def read_counters(http: httpx.AsyncClient, path: str) -> tuple[str, ...] | None:
-    """What a healthy engine has counted so far: one that works counts on. ``None`` where it does not say."""
-    try:
-        if (await http.get(path, timeout=ANSWER_S)).status_code != httpx.codes.OK:
-            return None
-        text = (await _read(http, "/metrics")).decode(errors="replace")
-    except (httpx.HTTPError, ValueError):
-        return None
-    return tuple(line for line in text.splitlines() if line.startswith(COUNTERS) and "_total" in line) or None
-
-
-async def _read(http: httpx.AsyncClient, path: str) -> bytes:
+async def read_body(http: httpx.AsyncClient, path: str) -> bytes:
     """The body of an answer. Raises: httpx.HTTPError; ValueError for one that is longer than any."""
     body = bytearray()
     async with http.stream("GET", path, timeout=ANSWER_S) as response:
@@ -115,13 +106,24 @@ async def check_answer(http: httpx.AsyncClient, command: Command, *, expect: str
     one any text that is not garbage will do. Raises: EngineError."""
     try:
         await check_name(http, command)
-        reply = await ask(http, command.served_name, QUESTION, tokens=ANSWER_TOKENS)
     except NO_ANSWER as error:
-        raise EngineError(
-            f"the engine is healthy but does not answer: {error or type(error).__name__}",
-            hint="node-ctl logs shows its output",
-            cause="no_answer",
-        ) from error
+        raise _no_answer(error) from error
+    ready = await known_answer(http, command, expect=expect)
+    like = Reply(
+        ready.answer, None, ready.prompt_tokens, ready.decode_tokens_per_s, ready.prefill_tokens_per_s
+    )
+    rates = await measure(http, command.served_name, like=like)
+    return replace(
+        ready,
+        decode_tokens_per_s=rates.decode_tokens_per_s,
+        prefill_tokens_per_s=rates.prefill_tokens_per_s,
+        prompt_tokens=rates.prompt_tokens,
+    )
+
+
+async def known_answer(http: httpx.AsyncClient, command: Command, *, expect: str | None) -> Ready:
+    """As ``check_answer``, in one request: its speed is that of the answer itself. Raises: EngineError."""
+    reply = await short_answer(http, command, tokens=ANSWER_TOKENS)
     if (wrong := describe_nonsense(reply.text)) or (wrong := _unexpected(reply, expect)):
         raise EngineError(
             f"the engine's answer is wrong: {wrong}",
@@ -129,12 +131,23 @@ async def check_answer(http: httpx.AsyncClient, command: Command, *, expect: str
             cause="wrong_answer",
             engine_output=reply.text[:200],
         )
-    rates = await measure(http, command.served_name, like=reply)
-    return Ready(
-        reply.text.strip(),
-        rates.decode_tokens_per_s,
-        rates.prefill_tokens_per_s,
-        prompt_tokens=rates.prompt_tokens,
+    rates = reply.decode_tokens_per_s, reply.prefill_tokens_per_s
+    return Ready(reply.text.strip(), *rates, prompt_tokens=reply.prompt_tokens)
+
+
+async def short_answer(http: httpx.AsyncClient, command: Command, *, tokens: int) -> Reply:
+    """To the known question, whatever it says. Raises: EngineError where none comes."""
+    try:
+        return await ask(http, command.served_name, QUESTION, tokens=tokens)
+    except NO_ANSWER as error:
+        raise _no_answer(error) from error
+
+
+def _no_answer(error: Exception) -> EngineError:
+    return EngineError(
+        f"the engine is healthy but does not answer: {error or type(error).__name__}",
+        hint="node-ctl logs shows its output",
+        cause="no_answer",
     )
 
 
@@ -256,7 +269,7 @@ def _amount(rate: float | None, least: int, most: int) -> int:
 
 async def check_name(http: httpx.AsyncClient, command: Command) -> None:
     """Another program may have taken the port first. Raises: EngineError."""
-    names = [model.get("id") for model in json.loads(await _read(http, "/v1/models")).get("data", ())]
+    names = [model.get("id") for model in json.loads(await read_body(http, "/v1/models")).get("data", ())]
     if command.served_name not in names:
         raise EngineError(
             f"port {command.port} serves {', '.join(map(str, names))}, not {command.served_name}",

@@ -74,11 +74,10 @@ async def _restore_run(app: App, run: Run) -> None:
 
 async def _survivor(app: App, run: Run, launch: Launch | None) -> Engine | None:
     """Found by the stored pid, else by the command: its pid may not have been stored."""
-    plan = None if launch is None else launch.plan
-    if run.identity is not None and (engine := await adopt_engine(app, run, plan, run.identity)):
+    if run.identity is not None and (engine := await adopt_engine(app, run, launch, run.identity)):
         return engine
     other = await asyncio.to_thread(app.adapters.find_process, run.command)
-    return None if other is None else await adopt_engine(app, run, plan, other)
+    return None if other is None else await adopt_engine(app, run, launch, other)
 
 
 async def _close(app: App, run: Run) -> None:

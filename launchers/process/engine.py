@@ -5,13 +5,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from domain.errors import EngineError
-from launchers import pooled_answers, ports, readiness
+from launchers import liveness, pooled_answers, ports, readiness
 from launchers.command import Command, Exit
 from launchers.failures import UNEXPLAINED, last_error_line
-from launchers.process import logfile
+from launchers.process import adoption, logfile
 from launchers.process.child import Child
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready
@@ -21,7 +20,6 @@ log = logging.getLogger(__name__)
 
 QUICK_S = 5.0
 START_ATTEMPTS = 4
-LOG_ROUNDS = 4  # a log alone proves little: an engine that answers nobody may go on writing
 DENIED = "Permission denied"  # strerror(3) of what a sandbox says
 DENIED_HINT = "if it needs a file that its sandbox does not open, set engine_folders (docs/security.md)"
 
@@ -61,12 +59,15 @@ class EngineProcess:
         self._log_limit_bytes = log_limit_bytes
         self._sandbox = sandbox
         self._child: Child | None = None
+        self._earlier: Ready | None = None
         self._start: asyncio.Task[Ready] | None = None
         self._stop: asyncio.Task[Exit | None] | None = None
 
-    async def adopt(self, identity: Identity) -> bool:
+    async def adopt(self, identity: Identity, earlier: Ready | None = None) -> bool:
         """Takes over an engine that outlived its daemon; false when it is gone, or the pid is another's.
-        It is watched from here on; ``ensure_ready`` checks its answer without starting anything."""
+        It is watched from here on; ``ensure_ready`` checks its answer without starting anything. ``earlier``
+        is what it answered to that daemon."""
+        self._earlier = earlier
         self._child = await Child.adopt(
             identity, self.command, self.log_path, limit_bytes=self._log_limit_bytes
         )
@@ -170,11 +171,15 @@ class EngineProcess:
             begun = asyncio.get_running_loop().time()
             self._child = await self._spawn()
         child = self._child
-        checking = asyncio.create_task(self._check(child, begun))
+        is_adopted = begun is None
+        checking = asyncio.create_task(
+            self._prove(child, timeout_s) if is_adopted else self._check(child, begun)
+        )
         watching = asyncio.create_task(child.wait())
         stuck = asyncio.create_task(child.wait_unkillable())
         try:
-            await self._wait({checking, watching, stuck}, timeout_s, is_adopted=begun is None)
+            tasks = {checking, watching, stuck}
+            await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             self.ready = await self._outcome(child, checking, watching, timeout_s)
         except Exception:  # whatever happened, nothing may be left running
             if child.alive and child.unkillable is None:
@@ -223,26 +228,17 @@ class EngineProcess:
                 ready = await readiness.check_answer(http, self.command, expect=self._expect)
         return replace(ready, load_s=load_s)
 
-    async def _wait(self, tasks: set[asyncio.Task[Any]], timeout_s: float, *, is_adopted: bool) -> None:
-        """Until one of ``tasks`` is done or the time is over. In an adopted engine that clients keep busy the
-        known question waits in a queue: while it works, its time begins anew."""
-        done, rounds = await self._progress() if is_adopted else None, 0
-        while not (await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED))[0]:
-            if not is_adopted:
-                return
-            before, done = done, await self._progress()
-            rounds = rounds + 1 if isinstance(done, int) else 0
-            if done == before or rounds > LOG_ROUNDS:
-                return
-            log.info("engine is busy, its check waits: name=%s", self.command.served_name)
+    async def _prove(self, child: Child, timeout_s: float) -> Ready:
+        window_s = min(adoption.WINDOW_S, timeout_s / (adoption.WINDOWS + 1))
+        ready = await adoption.prove(lambda: self._check(child, None), self.look, self._earlier, window_s)
+        child.served = True
+        return ready
 
-    async def _progress(self) -> tuple[str, ...] | int:
-        """What an engine has counted, else, where clients hold all its connections, how long its log is."""
-        async with readiness.client(self.command) as http:
-            counters = await readiness.read_counters(http, self.command.health_path)
-        if counters is not None:
-            return counters
-        return await asyncio.to_thread(logfile.size_bytes, self.log_path)
+    async def look(self) -> liveness.Look:
+        """What it shows of itself now. Raises: EngineError when it is gone."""
+        if (pid := self.pid) is None:
+            raise EngineError(f"{self.command.served_name} has ended", cause="gone")
+        return await liveness.look(self.command, pid, self.log_path)
 
     async def _ended(self, ended: Exit) -> EngineError:
         if ended.stop_requested:

@@ -17,6 +17,7 @@ from signal import Signals
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SHARED_MEMORY = "/dev/shm/"  # noqa: S108 - where POSIX shared memory lies, nothing is created there
 
 
@@ -67,6 +68,32 @@ def _stat(folder: Path) -> Stat | None:
         threads=int(fields[17]),
         start_ticks=int(fields[19]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the processes of an engine have done since they started: CPU time, and pages that they waited for
+    (weights that are mapped, or swapped out). ``stopped``: there are some, and all are stopped."""
+
+    cpu_s: float
+    major_faults: int
+    stopped: bool
+
+
+def work(session: int) -> Work:
+    """Of all living processes of the session. Fields by number: proc_pid_stat(5)."""
+    cpu_ticks = faults = 0
+    states: set[str] = set()
+    for pid in members(session):
+        try:
+            text = (PROC / str(pid) / "stat").read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+        fields = text.rpartition(")")[2].split()
+        states.add(fields[0])
+        faults += int(fields[9])
+        cpu_ticks += int(fields[11]) + int(fields[12])
+    return Work(cpu_ticks / TICKS_PER_S, faults, stopped=bool(states) and states <= {"T", "t"})
 
 
 def _folder(pid: int) -> Path:

@@ -146,7 +146,9 @@ class Answers(BaseHTTPRequestHandler):
             self.reply(200, (CAPTURES / "health-200.json").read_text())
         elif self.path == "/metrics":
             Answers.decoded += not self.is_stuck("stuck")
-            self.reply(200, f"llamacpp:n_decode_total {self.decoded}\n", kind="text/plain")
+            waiting = int(bool(self.chosen.queue and Path(self.chosen.queue).exists()))
+            counted = f"llamacpp:n_decode_total {self.decoded}\nllamacpp:requests_processing {waiting}\n"
+            self.reply(200, counted, kind="text/plain")
         else:
             self.reply(200, (CAPTURES / "models.json").read_text().replace(CAPTURED_NAME, self.chosen.alias))
 

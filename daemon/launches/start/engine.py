@@ -53,12 +53,13 @@ async def start_engine(
     return await wait_until_ready(app, launch, launch.engine)
 
 
-async def adopt_engine(app: App, run: Run, plan: Plan | None, identity: Identity) -> Engine | None:
+async def adopt_engine(app: App, run: Run, launch: Launch | None, identity: Identity) -> Engine | None:
     """The engine of ``run``; ``None`` if it is gone, or its pid is another process's by now. Without a
-    ``plan`` it can only be ended."""
+    plan of ``launch`` it can only be ended."""
     trial = run.launch.endswith(TRIAL)
+    plan = None if launch is None else launch.plan
     process = app.adapters.new_process(run.command, _watch(app, launch_of(run.launch), plan, trial=trial))
-    if not await process.adopt(identity):
+    if not await process.adopt(identity, None if launch is None else launch.ready):
         return None
     return Engine(process, run.port, run.id, trial=trial)
 

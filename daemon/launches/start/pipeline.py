@@ -64,9 +64,10 @@ async def take_over(app: App, launch: Launch) -> None:
     launch.reused = ("the running engine",)
     ready = await wait_until_ready(app, launch, launch.engine)
     await _serve(app, launch, ready)
+    busy = "; its clients keep it busy, so it is asked the test question later" if ready.unchecked else ""
     await app.events.append(
         "adopted",
-        f"{launch.name}: its engine kept running without a daemon and was adopted",
+        f"{launch.name}: its engine kept running without a daemon and was adopted{busy}",
         launch=launch.name,
     )
 

@@ -106,7 +106,8 @@ class FakeProcess:
 
     own_user_because: EngineError | None = None
 
-    async def adopt(self, identity: Identity) -> bool:
+    async def adopt(self, identity: Identity, earlier: Ready | None = None) -> bool:
+        del earlier
         await asyncio.sleep(0)
         engine = self.world.by_identity(identity)
         if engine is not None and engine.command.argv == self.command.argv:

@@ -15,9 +15,11 @@ from domain.errors import EngineError
 from domain.serialization import from_json, to_json
 from launchers import llama_cpp
 from launchers.command import Command, StopPolicy
-from launchers.process import procfs
-from launchers.process.engine import LOG_ROUNDS, EngineProcess
+from launchers.liveness import Look
+from launchers.process import adoption, procfs
+from launchers.process.engine import EngineProcess
 from launchers.process.procfs import Identity
+from launchers.readiness import Ready
 from tests.launchers.conftest import FAKE, ROOT, MakeProcess
 
 # A daemon that starts an engine, tells who it is, and lives until it is killed.
@@ -132,35 +134,74 @@ async def adopt_busy(command: Command, queue: Path, tmp_path: Path, moves: str) 
     command = replace(command, argv=(*command.argv, "--queue", str(queue)))
     identity = await asyncio.to_thread(start_and_kill_the_daemon, command, tmp_path / "engine.log")
     await asyncio.to_thread(queue.write_text, moves)
-    process = await adopt(identity, command, tmp_path / "engine.log")
-    assert process is not None
+    process = EngineProcess(command, log_path=tmp_path / "engine.log", diagnose=llama_cpp.diagnose)
+    assert await process.adopt(identity, EARLIER)
     return process
 
 
-async def test_a_busy_engine_is_not_killed_because_its_check_waits(
-    command: Command, queue: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+EARLIER = Ready("Paris.", 20.0, 200.0, load_s=3.0)
+
+
+@pytest.mark.parametrize("moves", ["", "moving"])
+async def test_an_engine_that_serves_its_clients_is_taken_over_though_its_check_waits(
+    command: Command, queue: Path, tmp_path: Path, moves: str
 ) -> None:
-    caplog.set_level("INFO")
-    process = await adopt_busy(command, queue, tmp_path, "")
+    process = await adopt_busy(command, queue, tmp_path, moves)
     identity = process.identity
-    starting = asyncio.create_task(process.ensure_ready(0.2))
-    while caplog.text.count("its check waits") < 3:
-        await asyncio.sleep(0.01)
-        assert not starting.done()
-    await asyncio.to_thread(queue.unlink)
-    assert (await starting).answer == "The capital of France is Paris."
+    ready = await process.ensure_ready(3)
+    assert (ready.answer, ready.decode_tokens_per_s) == ("Paris.", 20.0), "that of the earlier check"
+    assert ready.unchecked
     assert process.identity == identity
     await process.stop()
 
 
-@pytest.mark.parametrize(("state", "rounds"), [("stuck", 0), ("silent", LOG_ROUNDS)])
+async def test_a_time_out_of_one_question_is_no_verdict() -> None:
+    """Where clients hold all its connections, each question times out."""
+    asked: list[int] = []
+
+    async def check() -> Ready:
+        asked.append(1)
+        if len(asked) < 3:
+            raise EngineError("a time-out", cause="no_answer")
+        return EARLIER
+
+    async def look() -> Look:
+        return Look(answers=False, silent=False, activity=None, work=procfs.Work(0.0, 0, False), log_bytes=0)
+
+    assert await adoption.prove(check, look, None, 0.01) == EARLIER
+    assert len(asked) == 3
+
+
+async def test_an_engine_whose_connections_are_all_taken_is_known_by_its_work() -> None:
+    looks = iter(range(100))
+
+    async def look() -> Look:
+        work = procfs.Work(float(next(looks)), 0, stopped=False)
+        return Look(answers=False, silent=True, activity=None, work=work, log_bytes=0)
+
+    ready = await adoption.prove(asyncio.Event().wait, look, None, 0.01)  # type: ignore[arg-type]
+    assert (ready.answer, ready.unchecked) == ("", True)
+
+
+@pytest.mark.parametrize("state", ["stuck", "stopped"])
 async def test_an_adopted_engine_in_which_nothing_moves_is_ended(
-    command: Command, queue: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, state: str, rounds: int
+    command: Command, queue: Path, tmp_path: Path, state: str
 ) -> None:
-    """One that answers nobody and goes on writing to its log gets some more time."""
-    caplog.set_level("INFO")
-    process = await adopt_busy(command, queue, tmp_path, state)
+    process = await adopt_busy(command, queue, tmp_path, "stuck")
+    if state == "stopped":
+        assert process.pid is not None
+        os.kill(process.pid, Signals.SIGSTOP)
     with pytest.raises(EngineError, match="did not answer within"):
-        await process.ensure_ready(0.2)
+        await process.ensure_ready(3)
     assert not process.alive
-    assert caplog.text.count("its check waits") == rounds
+
+
+async def test_an_adopted_engine_that_still_loads_is_waited_for(
+    command: Command, tmp_path: Path, queue: Path
+) -> None:
+    process = await adopt_busy(command, queue, tmp_path, "silent")
+    starting = asyncio.create_task(process.ensure_ready(30))
+    await asyncio.wait({starting}, timeout=0.1)
+    await asyncio.to_thread(queue.unlink)
+    assert (await starting).answer == "The capital of France is Paris."
+    await process.stop()
