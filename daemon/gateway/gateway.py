@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from daemon.app import App
 from daemon.gateway.engines import Engines
 from daemon.gateway.facts import EngineFacts
+from daemon.gateway.headers import Headers
 from daemon.gateway.holding import HOLD_S, Hold
 
 # Proxies and clients end a stream that is silent for 30 s or more.
@@ -25,10 +26,11 @@ class Gateway:
     app: App
     engines: Engines
     facts: EngineFacts
+    headers: Headers
     keep_alive_s: float = KEEP_ALIVE_S
     bodies: Bodies = field(default_factory=Bodies)
 
 
 def build_gateway(app: App, *, keep_alive_s: float = KEEP_ALIVE_S, hold_s: float = HOLD_S) -> Gateway:
     engines = Engines(Hold(app, hold_s=hold_s))
-    return Gateway(app, engines, EngineFacts(engines), keep_alive_s)
+    return Gateway(app, engines, EngineFacts(engines), Headers(app), keep_alive_s)

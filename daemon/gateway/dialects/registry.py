@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from daemon.gateway.dialects import anthropic, openai
+from daemon.gateway.dialects import anthropic, ollama, openai
 from daemon.gateway.dialects.dialect import Dialect, Headers, Route
 from daemon.gateway.errors import GatewayError, Reason
 
-DIALECTS: tuple[Dialect, ...] = (anthropic.DIALECT, openai.DIALECT)
+DIALECTS: tuple[Dialect, ...] = (anthropic.DIALECT, ollama.DIALECT, openai.DIALECT)
 DEFAULT = openai.DIALECT  # writes the errors of paths that nobody answers
 
 

@@ -105,6 +105,7 @@ class Server:
                 task.cancel()
         for connection in tuple(self._state.connections):
             connection.transport.abort()
+        await self._gateway.headers.close()
         await self._gateway.engines.close()
 
     def _connection(self) -> GatewayConnection:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
+import ollama
 import pytest
 from aiohttp import web
 
@@ -120,6 +121,12 @@ async def running_gateway(
 async def gateway(settings: Settings, adapters: Adapters) -> AsyncIterator[Rig]:
     async with running_gateway(settings, adapters) as rig:
         yield rig
+
+
+@pytest.fixture
+async def client(gateway: Rig) -> AsyncIterator[ollama.AsyncClient]:
+    async with ollama.AsyncClient(gateway.base, trust_env=False) as found:
+        yield found
 
 
 def loads(line: bytes) -> Any:

@@ -1,0 +1,1 @@
+"""Ollama's API over engines that speak OpenAI's: requests in, answers and lists out."""

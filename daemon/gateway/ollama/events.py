@@ -1,0 +1,44 @@
+"""Server-sent events of an engine, from bytes that are cut anywhere. Pure."""
+
+import json
+from typing import Any
+
+from daemon.gateway.errors import GatewayError, Reason
+
+MAX_LINE_BYTES = 64 * 1024 * 1024
+
+
+class Events:
+    """``feed`` gives the JSON of each ``data:`` line that is whole; comments and ``[DONE]`` are left out."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, part: bytes) -> list[dict[str, Any]]:
+        """Raises: GatewayError for what is no JSON object."""
+        self._rest += part
+        if len(self._rest) > MAX_LINE_BYTES:
+            raise GatewayError(Reason.ENGINE_FAILED, "the engine sent an event without an end")
+        *lines, rest = self._rest.split(b"\n")
+        self._rest = bytearray(rest)
+        return [event for line in lines if (event := _event(bytes(line))) is not None]
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    for field in (b"data:", b"error:"):  # older builds of llama-server name an error so
+        if line.startswith(field):
+            text = line.removeprefix(field).strip()
+            return None if text in (b"", b"[DONE]") else _parsed(text, is_error=field == b"error:")
+    return None
+
+
+def _parsed(text: bytes, *, is_error: bool) -> dict[str, Any]:
+    try:
+        event = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise GatewayError(
+            Reason.ENGINE_FAILED, f"the engine sent an event that is no JSON: {error}"
+        ) from error
+    if not isinstance(event, dict):
+        raise GatewayError(Reason.ENGINE_FAILED, "the engine sent an event that is no object")
+    return {"error": event} if is_error and "error" not in event else event

@@ -1,0 +1,38 @@
+"""What Ollama's handlers share: the name in a request, lines of JSON, and an error as its clients read it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from daemon.gateway.errors import GatewayError, Reason
+from daemon.gateway.listener.exchange import Exchange
+from daemon.gateway.ollama.models import ServedModel
+from daemon.launches.launch import Launch
+
+NDJSON = b"application/x-ndjson"
+
+
+def name_of(asked: Mapping[str, Any]) -> str:
+    """``name`` is what ``model`` was called before. Raises: GatewayError."""
+    name = asked.get("model") or asked.get("name")
+    if not isinstance(name, str):
+        raise GatewayError(Reason.INVALID, "model is required")
+    return name
+
+
+def line(value: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(value) + b"\n"
+
+
+def error(refusal: GatewayError) -> dict[str, Any]:
+    return {"error": str(refusal)}
+
+
+def stream_error(refusal: GatewayError) -> bytes:
+    return line(error(refusal))
+
+
+async def describe(exchange: Exchange, launch: Launch) -> ServedModel:
+    gateway = exchange.gateway
+    return ServedModel(launch, await gateway.facts.of(launch), await gateway.headers.of(launch))
