@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from config import instance
 from config.instance import Instance
@@ -119,8 +120,19 @@ def _start_lock() -> Iterator[None]:
         state.mkdir(parents=True, exist_ok=True, mode=0o750)  # it will hold logs and prompts
         lock = (state / "autostart.lock").open("w")
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _lock(lock, state)
         yield
+
+
+def _lock(file: TextIO, state: Path) -> None:
+    """Raises: StateError on a file system without locks, such as some of NFS."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        raise StateError(
+            f"the state directory {state} can't be locked: {error.strerror}",
+            hint="set state_dir to a folder on a local disk, in the settings or in NODE_DAEMON_STATE_DIR",
+        ) from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ctl import encoding
+from ctl import encoding, output
 from ctl.command_group import CommandGroup, unknown
 from ctl.exit_codes import DONE, FAILED, INTERRUPTED, exit_status
 from domain.errors import NodeError
@@ -146,6 +146,7 @@ def options(
 
 def run() -> None:
     """The console script ``node-ctl``."""
+    output.guard()
     encoding.never_fail()
     args = sys.argv[1:] or ["--help"]
     sys.exit(main(args))
@@ -154,8 +155,22 @@ def run() -> None:
 def main(args: list[str]) -> int:
     """Runs one command; its exit status. Errors go to standard error, with --json also to standard output."""
     try:
-        status = app(args, prog_name="node-ctl", standalone_mode=False)
+        status = _run(args)
         sys.stdout.flush()
+    except BrokenPipeError:  # `node-ctl logs | head`
+        output.give_up()
+        return FAILED
+    except output.OutputError as error:
+        output.give_up()
+        return _report(error.code, str(error), error.hint, [])
+    return status
+
+
+def _run(args: list[str]) -> int:
+    try:
+        status = app(args, prog_name="node-ctl", standalone_mode=False)
+    except output.OutputError:
+        raise
     except NodeError as error:
         return _report(error.code, str(error), error.hint, args, engine_output=error.engine_output)
     except typer.TyperException as error:
@@ -166,9 +181,6 @@ def main(args: list[str]) -> int:
         return _report("bad_usage", message, hint, args)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:  # `node-ctl logs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     return status if isinstance(status, int) else DONE
 
 

@@ -46,12 +46,17 @@ def tell_socket(state_dir: Path, socket: Path, configured: Path) -> None:
 
 
 def _lock(descriptor: int, state_dir: Path, sleep: Callable[[float], None]) -> None:
-    """Raises: BusyError."""
+    """Raises: BusyError; ConfigError on a file system without locks, such as some of NFS."""
     for _ in range(TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sleep(BETWEEN_TRIES_S)
+        except OSError as error:
+            raise ConfigError(
+                f"{state_dir} can't be locked: {error.strerror}",
+                hint="set state_dir to a folder on a local disk",
+            ) from error
         else:
             return
     holder = instance.read(descriptor)

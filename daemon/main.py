@@ -14,7 +14,7 @@ from typing import Any
 from config import fallback
 from config.loading import Loaded
 from config.settings import Settings
-from daemon import instance_lock, jobs, log_format, server, shutdown_marker, status
+from daemon import container_init, instance_lock, jobs, log_format, server, shutdown_marker, status
 from daemon.app import Adapters, App, build_app, real_adapters
 from daemon.control_socket import bind
 from daemon.doctor.checks.state import STATE_RECOVERED
@@ -39,6 +39,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     """The command ``node-daemon``: 0 after a clean stop, 2 for settings that it never ran with and can't use,
     1 where it can't start for another reason."""
     arguments = _arguments().parse_args(argv)
+    if os.getpid() == 1 and (ended := container_init.fork()) is not None:
+        return ended
     given = {"state_dir": arguments.state_dir, "socket": arguments.socket}
     try:
         loaded = fallback.load(arguments.config, given)
@@ -59,7 +61,8 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 def _refused(error: NodeError, status: int) -> int:
     """The process's edge: printed without a traceback."""
-    sys.stderr.write(f"node-daemon: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+    if sys.stderr is not None:  # which it is where the caller closed it
+        sys.stderr.write(f"node-daemon: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
     return status
 
 

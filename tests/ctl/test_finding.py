@@ -1,5 +1,7 @@
 """Which daemon node-ctl finds, and when it starts one: real daemons, in a home of their own."""
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -13,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from ctl.autostart import connect_or_start
 from ctl.client import Peer
 from ctl.main import main
 from daemon import instance_lock
+from domain.errors import StateError
 from domain.serialization import to_json
 from launchers.process.procfs import identity
 from tests.conftest import ROOT
@@ -272,3 +276,15 @@ def test_a_single_daemon_says_nothing_of_others(ctl: Ctl) -> None:
         fake.on("GET /v1/launches", [])
         done = ctl("ps", "--json")
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_state_folder_without_locks_is_named(ctl: Ctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    for name, value in ctl.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StateError, match="can't be locked: No locks available") as told:
+        connect_or_start()
+    assert "local disk" in told.value.hint

@@ -1,6 +1,8 @@
 """The control socket is lost and comes back: the daemon listens again, and never in another one's place."""
 
 import asyncio
+import errno
+import fcntl
 import os
 import shutil
 import sys
@@ -17,7 +19,7 @@ from config import instance
 from config.settings import Settings
 from daemon import instance_lock
 from daemon.control_socket import bind
-from domain.errors import BusyError
+from domain.errors import BusyError, ConfigError
 from tests.daemon.conftest import Api, Running
 
 OTHER = """
@@ -140,6 +142,17 @@ async def test_a_socket_that_an_owner_gave_other_rights_stays_in_use(settings: S
     assert await asyncio.to_thread(control.is_in_place)
     control.listener.close()
     assert not await asyncio.to_thread(control.is_in_place)
+
+
+def test_a_state_folder_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    refused = pytest.raises(ConfigError, match="can't be locked: No locks available")
+    with refused as told, instance_lock.hold(tmp_path):
+        pass
+    assert "local disk" in told.value.hint
 
 
 def test_a_client_that_looks_does_not_keep_a_daemon_from_the_lock(tmp_path: Path) -> None:
