@@ -62,7 +62,8 @@ class ContextParams:
     may still be turned off (``compute_buffers.resolve_flash_attention``); whether V is transposed is decided
     before that. ``mtp_layers_cached``: whether multi-token-prediction layers have cells. ``splits_by_layer``:
     whether GPUs share as ``-sm layer`` does. ``rollback_states``: copies of each recurrent state that drafted
-    tokens can be rolled back to, besides the state itself."""
+    tokens can be rolled back to, besides the state itself. ``is_pooled``: whether each text's vectors become
+    one."""
 
     gpu_layers: int
     context: int
@@ -84,6 +85,7 @@ class ContextParams:
     mtp_layers_cached: bool = False
     splits_by_layer: bool = True
     rollback_states: int = 0
+    is_pooled: bool = False
 
 
 def pad_up(value: int, multiple: int) -> int:
@@ -123,7 +125,7 @@ def resolve(
         context = cells_per_sequence * sequences
     ubatch = min(context, ubatch)
     logits_rows = ubatch
-    if tool is not EngineTool.FIT_PARAMS:
+    if tool is not EngineTool.FIT_PARAMS and not flags.is_pooled:
         logits_rows = min(ubatch, sequences * (1 + speculative_tokens(flags)))
     flash_attention = flags.flash_attention != "off" and hparams.architecture not in WITHOUT_FLASH_ATTENTION
     return ContextParams(
@@ -147,4 +149,5 @@ def resolve(
         mtp_layers_cached=build is not None and build <= LAST_BUILD_CACHING_MTP_LAYERS,
         splits_by_layer=flags.split_mode in (None, "layer"),
         rollback_states=rollback_states(flags, hparams),
+        is_pooled=flags.is_pooled,
     )

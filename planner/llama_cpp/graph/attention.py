@@ -18,8 +18,8 @@ def attention(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
     if not layer.has_kv:
         return _shared_kv_attention(builder, source, block)
     q, k, v, gate = _qkv(builder, source, block)
-    q = _rope(builder, _norm_if_as_wide(builder, q, f"{name}.attn_q_norm.weight", block), block)
-    k = _rope(builder, _norm_if_as_wide(builder, k, f"{name}.attn_k_norm.weight", block), block)
+    q = _rope(builder, normed_heads(builder, q, f"{name}.attn_q_norm.weight", block), block)
+    k = _rope(builder, normed_heads(builder, k, f"{name}.attn_k_norm.weight", block), block)
     if builder.recipe.norms_after_rope and q.op == "rope":
         q, k = op.like("rms_norm", q), op.like("rms_norm", k)
     if builder.recipe.scales_query:
@@ -43,7 +43,7 @@ def _shared_kv_attention(builder: GraphBuilder, source: Tensor, block: int) -> T
     layer, name = builder.hparams.layers[block], f"blk.{block}"
     layers_with_kv = sum(other.has_kv for other in builder.hparams.layers)
     q = op.reshape(builder.linear(source, f"{name}.attn_q"), layer.key_dim, layer.heads, builder.tokens)
-    q = _rope(builder, _norm_if_as_wide(builder, q, f"{name}.attn_q_norm.weight", block), block)
+    q = _rope(builder, normed_heads(builder, q, f"{name}.attn_q_norm.weight", block), block)
     k_hadamard, v_hadamard = builder.hadamard("k", layer), builder.hadamard("v", layer)
     if k_hadamard is not None:
         q = _hadamard(q, k_hadamard)
@@ -53,7 +53,7 @@ def _shared_kv_attention(builder: GraphBuilder, source: Tensor, block: int) -> T
     return builder.linear(cur, f"{name}.attn_output")
 
 
-def _norm_if_as_wide(builder: GraphBuilder, source: Tensor, name: str, block: int) -> Tensor:
+def normed_heads(builder: GraphBuilder, source: Tensor, name: str, block: int) -> Tensor:
     """The norm ``name``, if the file has one as wide as ``source``: over all heads together before they are
     split, over each head after that."""
     if not builder.has(name) or builder.weight(name).ne[0] != source.ne[0]:
@@ -81,12 +81,12 @@ def _rope(builder: GraphBuilder, source: Tensor, block: int) -> Tensor:
 def _qkv(builder: GraphBuilder, source: Tensor, block: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     layer, name, tokens = builder.hparams.layers[block], f"blk.{block}", builder.tokens
     if builder.has(f"{name}.attn_qkv.weight"):
-        return (*_split_fused_qkv(builder, source, layer, name), None)
+        return (*split_fused_qkv(builder, source, layer, name), None)
     q = builder.linear(source, f"{name}.attn_q")
     k = builder.linear(source, f"{name}.attn_k")
     v = builder.linear(source, f"{name}.attn_v") if builder.has(f"{name}.attn_v.weight") else k
-    q = _norm_if_as_wide(builder, q, f"{name}.attn_q_norm.weight", block)
-    k = _norm_if_as_wide(builder, k, f"{name}.attn_k_norm.weight", block)
+    q = normed_heads(builder, q, f"{name}.attn_q_norm.weight", block)
+    k = normed_heads(builder, k, f"{name}.attn_k_norm.weight", block)
     gate = None
     if builder.recipe.has_query_gate:
         q_and_gate = op.reshape(q, 2 * layer.key_dim, layer.heads, tokens)
@@ -101,7 +101,7 @@ def _qkv(builder: GraphBuilder, source: Tensor, block: int) -> tuple[Tensor, Ten
     return q, k, v, gate
 
 
-def _split_fused_qkv(
+def split_fused_qkv(
     builder: GraphBuilder, source: Tensor, layer: Layer, name: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     qkv = builder.linear(source, f"{name}.attn_qkv")

@@ -1,11 +1,12 @@
 """The graph of one batch through a whole language model."""
 
-from planner.llama_cpp.graph import gemma
+from planner.llama_cpp.graph import gemma, text_encoder
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.attention import attention
 from planner.llama_cpp.graph.builder import GraphBuilder, UnsupportedGraphError
 from planner.llama_cpp.graph.feedforward import expert_scores, feed_forward
 from planner.llama_cpp.graph.mamba import mamba1, mamba2
+from planner.llama_cpp.graph.pooling import pool
 from planner.llama_cpp.graph.recurrent import gated_delta_net, kimi_delta_attention, short_convolution
 from planner.llama_cpp.graph.tensor import I32, I64, Graph, Tensor
 
@@ -18,6 +19,8 @@ WITHOUT_MIXED_BATCHES = frozenset(
 def build(builder: GraphBuilder) -> Graph:
     """All nodes in the engine's order. ``builder.blocks``: the blocks to build."""
     embedding = residual = _embedding(builder)
+    if builder.hparams.architecture in text_encoder.ARCHITECTURES:
+        return text_encoder.build(builder, embedding)
     recipe = builder.recipe
     layer_vectors = gemma.per_layer_embeddings(builder, residual)
     if recipe.has_altup:
@@ -239,6 +242,7 @@ def _output_head(builder: GraphBuilder, residual: Tensor) -> None:
     if recipe.selects_rows_after_blocks and recipe.kept_outputs == "norm":
         cur = op.get_rows(cur, builder.output_rows())
         cur.is_output = True
+    vectors = cur
     cur = op.mul_mat(builder.output_matrix(), cur)
     if builder.has("output.bias"):
         cur = op.like("add", cur, builder.weight("output.bias"))
@@ -248,3 +252,4 @@ def _output_head(builder: GraphBuilder, residual: Tensor) -> None:
         cur = op.like("scale", cur)
     cur.is_output = True
     builder.graph.expand(cur)
+    pool(builder, vectors)

@@ -155,6 +155,16 @@ RECIPES: dict[str, Recipe] = {
     "dbrx": Recipe(uses_layer_norm=True),
     "smallthinker": Recipe(routes_block_input=True, rope_in_windows_only=True),
     "nemotron_h": Recipe(uses_rope=False, selects_rows_after_blocks=True, single_part_blocks=True),
+    # Encoders, whose graphs are in ``text_encoder``.
+    "bert": Recipe(uses_layer_norm=True),
+    "nomic-bert": Recipe(uses_layer_norm=True),
+    "nomic-bert-moe": Recipe(uses_layer_norm=True, norms_expert_weights=False),
+    "jina-bert-v2": Recipe(uses_layer_norm=True),
+    "jina-bert-v3": Recipe(uses_layer_norm=True),
+    "modern-bert": Recipe(uses_layer_norm=True),
+    "neo-bert": PLAIN,
+    "eurobert": PLAIN,
+    "gemma-embedding": Recipe(scales_embedding_rows=True, scales_query=True),
 }
 
 
