@@ -36,6 +36,7 @@ from launchers.base import Capabilities
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
 from planner.vllm.availability import may_use_gpus
+from planner.vllm.ranks import most_weight_bytes
 
 log = logging.getLogger(__name__)
 MAX_OTHER_QUANTS = 3  # that are tried where an engine refuses one
@@ -103,7 +104,8 @@ async def resolve_models(
     ):
         return resolved
     try:
-        return (*resolved, *await app.adapters.resolve(app.sources, replace(request, engine=VLLM)))
+        own = replace(request, engine=VLLM, most_bytes=most_weight_bytes(machines, request.most_bytes))
+        return (*resolved, *await app.adapters.resolve(app.sources, own))
     except NodeError as error:  # the plan for llama.cpp stands without it
         log.info("no weights for vLLM: model=%s why=%s", model, error)
         return resolved

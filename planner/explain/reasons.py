@@ -24,7 +24,7 @@ def reasons(
 ) -> list[str]:
     sentences = [
         _quant(chosen, candidates),
-        _context(chosen, details.kv_cache_type, search, wanted_context),
+        _context(chosen, details, search, wanted_context),
         asked_context(chosen, unasked) if unasked else "",
         details.placement,
         _memory(chosen, details.memory_note),
@@ -49,16 +49,17 @@ def _quant(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
     return f"{chosen.quant} ({gib(chosen.model.weights.size_bytes)}) {loss}{among}{speed}"
 
 
-def _context(chosen: Candidate, kv_cache_type: str, search: SearchContext, wanted_context: int) -> str:
+def _context(chosen: Candidate, details: CandidateDetails, search: SearchContext, wanted_context: int) -> str:
     tokens = chosen.context_tokens
     kv_bytes = sum(row.kv_cache_bytes for row in chosen.estimate.memory)
     each = f" for each of {search.parallel} at once" if search.parallel > 1 else ""
+    each = f" ({details.shared_cache})" if details.shared_cache else each
     longest = ENGINES[chosen.engine].max_context_tokens(chosen, search)
     why = "does not fit with this placement" if longest < wanted_context else "would cost speed or RAM"
     reduced = f", less than {wanted_context}, which {why}" if tokens < wanted_context else ""
     limit = f"; up to {longest} would fit" if longest > tokens else ""
     has_none = chosen.model.weights.kind.is_pooled and not kv_bytes
-    cache = "no KV cache" if has_none else f"{kv_cache_type} cache of {gib(kv_bytes)}"
+    cache = "no KV cache" if has_none else f"{details.kv_cache_type} cache of {gib(kv_bytes)}"
     return f"context {tokens} tokens{each}{reduced}, {cache}{limit}"
 
 

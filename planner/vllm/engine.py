@@ -7,8 +7,9 @@ from planner.vllm.availability import as_alternative, support
 from planner.vllm.limits import max_context_tokens, min_bytes, shortage
 from planner.vllm.model_config import read_config
 from planner.vllm.quality import quality_loss
+from planner.vllm.ranks import CACHE_TYPES
 from planner.vllm.reasons import describe
-from planner.vllm.search import CACHE_TYPES, find_candidates
+from planner.vllm.search import find_candidates
 
 __all__ = [
     "CAN_READ_FROM_DISK",

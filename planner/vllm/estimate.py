@@ -8,14 +8,16 @@ from domain.hardware import Gpu, Hardware
 from domain.model import ModelShape
 from domain.plan import VLLM, Confidence, DeviceMemory, Estimate, VllmFlags
 from domain.units import GIB, gib
-from planner.vllm import kernels, memory
-from planner.vllm.kv_blocks import KvBlockLayout, kv_block_layout
+from planner.vllm import kernels
+from planner.vllm.memory import devices
+from planner.vllm.memory.kv_blocks import KvBlockLayout, kv_block_layout
 from planner.vllm.model_config import Config, LayerKind, read_config
 from planner.vllm.speed import roofline
 from planner.vllm.speed.workload import workload_of
 from planner.vllm.weights.cuts import why_not_shared
 from planner.vllm.weights.quantization import online_quantization
 from planner.vllm.weights.sharding import rank_bytes
+from planner.vllm.weights.tensors import has_encoder
 
 NO_PREFIX_CACHING = "--no-enable-prefix-caching"
 # Options whose memory is not counted.
@@ -82,7 +84,7 @@ def estimate(
         file_bytes=shape.file_bytes,
         is_eager=flags.enforce_eager,
     )
-    if flags.runner == memory.POOLING_RUNNER:  # it generates nothing
+    if flags.runner == devices.POOLING_RUNNER:  # it generates nothing
         predicted = replace(predicted, decode_tokens_per_s=None)
     return Estimate(
         engine=VLLM,
@@ -102,7 +104,7 @@ def memory_layout(shape: ModelShape, flags: VllmFlags, hardware: Hardware) -> Me
     gpu = hardware.gpus[ranks[0]] if ranks else None
     _check_ranks(shape, config, flags, divides=gpu is not None and kernels.divides_blocks(gpu, hardware))
     weight_bytes = _rank_weight_bytes(shape, config, flags, gpu)
-    batch_tokens, sequences = memory.batch_limits(flags, gpu)
+    batch_tokens, sequences = devices.batch_limits(flags, gpu)
     kv_blocks = kv_block_layout(
         config,
         ranks=flags.tensor_parallel,
@@ -113,15 +115,17 @@ def memory_layout(shape: ModelShape, flags: VllmFlags, hardware: Hardware) -> Me
         block_tokens=flags.block_size,
         caches_prefixes=NO_PREFIX_CACHING not in flags.extra,
     )
-    activation_bytes = memory.activation_bytes(config, flags, batch_tokens, sequences)
+    activation_bytes = devices.activation_bytes(config, flags, batch_tokens, sequences)
+    if ranks and has_encoder(shape, config) and not devices.LANGUAGE_ONLY.intersection(flags.extra):
+        activation_bytes += devices.ENCODER_BYTES
     if ranks:
         offloaded_bytes = min(weight_bytes, int(flags.cpu_offload_gb * GIB))
-        rank = memory.RankMemory(weight_bytes - offloaded_bytes, activation_bytes, kv_blocks, context_tokens)
-        kv_bytes, rows = memory.gpu_memory(hardware, ranks, flags, rank)
-        rows = (*rows, memory.host_memory(hardware, ranks, rows, offloaded_bytes))
+        rank = devices.RankMemory(weight_bytes - offloaded_bytes, activation_bytes, kv_blocks, context_tokens)
+        kv_bytes, rows = devices.gpu_memory(hardware, ranks, flags, rank)
+        rows = (*rows, devices.host_memory(hardware, ranks, rows, offloaded_bytes))
     else:
-        rank = memory.RankMemory(weight_bytes, activation_bytes, kv_blocks, context_tokens)
-        kv_bytes, rows = memory.cpu_memory(hardware, flags, rank)
+        rank = devices.RankMemory(weight_bytes, activation_bytes, kv_blocks, context_tokens)
+        kv_bytes, rows = devices.cpu_memory(hardware, flags, rank)
     notes = [*_capacity_notes(kv_blocks, kv_bytes, context_tokens), *_bound_notes(config, shape, ranks)]
     return MemoryLayout(
         config=config,

@@ -20,7 +20,7 @@ from planner.vllm.weights.quantization import method_family
 MIN_CAPABILITY = 7.5
 # Below this, bfloat16 weights are served as float16 (``platforms/cuda.py``, check_if_supports_dtype).
 BFLOAT16_CAPABILITY = 8.0
-FP8_CACHE_CAPABILITY = 8.9
+FP8_CAPABILITY, E5M2_CACHE_CAPABILITY = 8.9, 8.0
 MIN_CAPABILITY_BY_METHOD: Mapping[str, float] = {
     "modelopt_fp8": 8.0, "mxfp4": 8.0, "mxfp8": 8.0, "fbgemm_fp8": 8.0, "experts_int8": 8.0, "quark": 8.0,
     "fp_quant": 10.0,
@@ -111,9 +111,14 @@ def divides_blocks(gpu: Gpu, hardware: Hardware) -> bool:
     is_new = bool(numbers) and all(
         match is not None and (int(match[1]), int(match[2])) >= _DIVIDES_BLOCKS for match in numbers
     )
+    return is_new and has_fp8(gpu)
+
+
+def has_fp8(gpu: Gpu) -> bool:
+    """Whether the GPU multiplies FP8."""
     capability = compute_capability(gpu.arch)
-    has_fp8 = capability is not None and capability >= FP8_CACHE_CAPABILITY
-    return is_new and (has_fp8 or (gpu.arch or "").partition(":")[0] in _FP8_AMD)
+    is_known = capability is not None and capability >= FP8_CAPABILITY
+    return is_known or (gpu.arch or "").partition(":")[0] in _FP8_AMD
 
 
 def _nvidia(gpu: Gpu, method: str | None, required: float | None) -> Support:

@@ -11,16 +11,11 @@ from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext
 from planner.choose.support import Shortage
 from planner.machine.gpu_budgets import total_budget_bytes
 from planner.vllm.estimate import memory_layout
+from planner.vllm.memory import pool
+from planner.vllm.memory.headroom import margin_bytes
 from planner.vllm.model_config import read_config
-from planner.vllm.search import (
-    cache_dtypes,
-    kv_cache_bytes,
-    rank_groups,
-    runs_on_gpus,
-    sized,
-    vllm_flags,
-    why_not_more_ranks,
-)
+from planner.vllm.ranks import cache_dtypes, rank_groups, runs_on_gpus, why_not_more_ranks
+from planner.vllm.search import sized, vllm_flags
 
 
 def min_bytes(model: ResolvedModel, context_tokens: int, search: SearchContext) -> int:
@@ -29,7 +24,7 @@ def min_bytes(model: ResolvedModel, context_tokens: int, search: SearchContext) 
         kv_blocks = memory_layout(model.shape, flags, search.hardware).kv_blocks
     except UsageError:  # a longer context than it was trained for: the weights are the least
         return model.weights.size_bytes
-    kv_bytes = kv_cache_bytes(kv_blocks, context_tokens, search.parallel)
+    kv_bytes = pool.pool_bytes(kv_blocks, context_tokens, search.parallel)
     flags = replace(flags, kv_cache_memory_bytes=kv_bytes)
     return sum(row.needed_bytes for row in memory_layout(model.shape, flags, search.hardware).memory)
 
@@ -52,15 +47,15 @@ def shortage(model: ResolvedModel, context_tokens: int, search: SearchContext) -
 def _shortage_on(
     ranks: tuple[int, ...], model: ResolvedModel, context_tokens: int, search: SearchContext
 ) -> Shortage:
-    cache_dtype = cache_dtypes(search.hardware, ranks)[-1]
+    cache_dtype = cache_dtypes(search.hardware, ranks, model)[-1]
     rows = sized(model, ranks, cache_dtype, context_tokens, search)[1].memory
     lacking = {
-        row.device: row.needed_bytes + search.margin_bytes(row.device) - row.free_bytes
+        row.device: row.needed_bytes + margin_bytes(row.device, search) - row.free_bytes
         for row in rows
         if row.free_bytes is not None
     }
     worst = max(rows, key=lambda row: lacking.get(row.device, 0))
-    has_bytes = None if worst.free_bytes is None else worst.free_bytes - search.margin_bytes(worst.device)
+    has_bytes = None if worst.free_bytes is None else worst.free_bytes - margin_bytes(worst.device, search)
     has = "an unknown amount" if has_bytes is None else gib(max(0, has_bytes))
     need = f"needs {gib(worst.needed_bytes)}"
     if worst.device == HOST:
@@ -76,13 +71,16 @@ def max_context_tokens(candidate: Candidate, search: SearchContext, cache_type: 
     if cache_type is not None:
         flags = replace(flags, kv_cache_dtype=cache_type)
     layout = memory_layout(candidate.model.shape, flags, search.hardware)
+    ranks = layout.ranks
+    if cache_type and ranks and cache_type not in cache_dtypes(search.hardware, ranks, candidate.model):
+        return 0
     trained = read_config(candidate.model.shape).trained_context_tokens
     available = [
-        row.free_bytes - search.margin_bytes(row.device) - row.needed_bytes + row.kv_cache_bytes
+        row.free_bytes - margin_bytes(row.device, search) - row.needed_bytes + row.kv_cache_bytes
         for row in layout.memory[: max(1, len(layout.ranks))]
         if row.free_bytes is not None
     ]
     if not available:
         return trained
-    tokens = layout.kv_blocks.max_context_tokens(min(available) // search.parallel, trained)
+    tokens = pool.max_context_tokens(layout.kv_blocks, min(available), trained, search.parallel)
     return tokens if tokens == trained else tokens // CONTEXT_STEP_TOKENS * CONTEXT_STEP_TOKENS

@@ -11,7 +11,7 @@ from dataclasses import replace
 from domain.kinds import Kind
 from domain.model import ModelShape, ResolvedModel
 from domain.plan import VllmFlags
-from planner.vllm.memory import BATCH, POOLING_RUNNER
+from planner.vllm.memory.devices import BATCH, POOLING_RUNNER
 from planner.vllm.model_config import POOLING_KEY, is_bidirectional
 
 MEAN = "mean"

@@ -3,6 +3,8 @@
 from domain.plan import VllmFlags
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
+from planner.vllm.estimate import memory_layout
+from planner.vllm.memory.pool import guaranteed_tokens
 from planner.vllm.model_config import read_config
 from planner.vllm.search import vllm_flags
 from planner.vllm.weights.quantization import served_dtype
@@ -15,8 +17,22 @@ def describe(candidate: Candidate, search: SearchContext) -> CandidateDetails:
     flags = vllm_flags(candidate)
     eager = "eager, bfloat16: compiled bfloat16 gave wrong text on a CPU" if flags.enforce_eager else ""
     return CandidateDetails(
-        kv_cache_type=_kv_cache_type(candidate, flags), placement=_placement(flags), runtime=eager
+        kv_cache_type=_kv_cache_type(candidate, flags),
+        placement=_placement(flags),
+        runtime=eager,
+        shared_cache=_shared_cache(candidate, flags, search),
     )
+
+
+def _shared_cache(candidate: Candidate, flags: VllmFlags, search: SearchContext) -> str:
+    """Empty for one sequence, and for a model that keeps no cache."""
+    layout = memory_layout(candidate.model.shape, flags, search.hardware)
+    if candidate.parallel == 1 or not layout.kv_blocks.groups:
+        return ""
+    tokens, count_bytes = candidate.context_tokens, layout.kv_cache_bytes
+    sure = guaranteed_tokens(layout.kv_blocks, count_bytes, tokens, candidate.parallel)
+    pool = f"a pool of {layout.kv_capacity_tokens} tokens"
+    return f"{candidate.parallel} at once share {pool}: each is sure of {sure}, and may use all {tokens}"
 
 
 def _placement(flags: VllmFlags) -> str:

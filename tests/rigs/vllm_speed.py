@@ -17,8 +17,8 @@ from domain.hardware import Hardware
 from domain.plan import Range, VllmFlags
 from domain.serialization import from_json
 from planner.machine.efficiency import speed_range
-from planner.vllm.kv_blocks import KvBlockLayout, kv_block_layout
-from planner.vllm.memory import batch_limits
+from planner.vllm.memory.devices import batch_limits
+from planner.vllm.memory.kv_blocks import KvBlockLayout, kv_block_layout
 from planner.vllm.model_config import read_config
 from planner.vllm.speed import roofline
 from planner.vllm.speed.efficiency import BY_CLASS, VllmEfficiency, efficiency_class

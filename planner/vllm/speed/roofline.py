@@ -8,7 +8,7 @@ from domain.hardware import Gpu, Hardware
 from domain.plan import Range, Speed
 from planner.machine.efficiency import CORE_BYTES_PER_S, CPU, PCIE_SHARE_OF_PEAK, speed_range
 from planner.machine.threads import usable_cpus
-from planner.vllm.kv_blocks import KvBlockLayout
+from planner.vllm.memory.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import LayerKind
 from planner.vllm.speed.efficiency import BY_CLASS, VllmEfficiency, efficiency_class
 from planner.vllm.speed.workload import Workload

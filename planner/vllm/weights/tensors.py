@@ -40,6 +40,11 @@ def loaded_tensors(shape: ModelShape, config: Config) -> tuple[TensorGroup, ...]
     return _groups(_Tensors(shape.tensors), config.layers, config.is_tied)
 
 
+def has_encoder(shape: ModelShape, config: Config) -> bool:
+    """Whether the model sees or hears."""
+    return any(ENCODERS.search(group.name) for group in loaded_tensors(shape, config))
+
+
 class _Tensors:
     """The tensors of one shape, equal to themselves alone: to compare as many would take as long as a sum."""
 

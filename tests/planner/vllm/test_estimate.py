@@ -14,6 +14,7 @@ from domain.plan import VllmFlags
 from domain.units import GIB, MIB
 from planner.vllm import model_config
 from planner.vllm.estimate import estimate, memory_layout
+from planner.vllm.memory.headroom import CUDA_HIDDEN_BYTES
 from planner.vllm.model_config import LayerKind
 from planner.vllm.weights import sharding
 from planner.vllm.weights.tensors import loaded_tensors
@@ -152,9 +153,10 @@ def test_a_cache_that_is_too_small_does_not_fit_and_says_what_it_holds() -> None
 def test_without_a_size_the_cache_takes_what_the_share_leaves() -> None:
     machine = build.hardware(build.gpu(24))
     half = estimate(SMOL_SHAPE, VllmFlags(gpu_memory_utilization=0.5), machine).memory[0]
-    assert half.needed_bytes == pytest.approx(12 * GIB, rel=0.001)
+    told_by_cuda = 24 * GIB - CUDA_HIDDEN_BYTES
+    assert half.needed_bytes == pytest.approx(0.5 * told_by_cuda, rel=0.001)
     whole = estimate(SMOL_SHAPE, VllmFlags(), machine).memory[0]
-    assert whole.needed_bytes == pytest.approx(0.92 * 24 * GIB, rel=0.001)
+    assert whole.needed_bytes == pytest.approx(0.92 * told_by_cuda, rel=0.001)
     none = estimate(folder(LARGE, 30 * GIB).shape, VllmFlags(), machine)
     assert not none.fits
     assert any("no memory is left" in note for note in none.notes)
@@ -186,6 +188,22 @@ def test_the_type_of_the_cache_and_the_depth_count() -> None:
     assert speeds[0] is not None
     assert speeds[1] is not None
     assert speeds[1].expected < speeds[0].expected
+
+
+def test_an_encoder_for_images_takes_memory_unless_it_is_left_out() -> None:
+    tower = Tensor("visual.blocks.0.attn.qkv.weight", "BF16", (64, 64), 8192)
+    seeing = replace(SMOL_SHAPE, tensors=(*SMOL_SHAPE.tensors, tower))
+    machine = build.hardware(build.gpu(24))
+    plain, with_encoder, left_out = (
+        estimate(of, flags, machine).memory[0].compute_bytes
+        for of, flags in (
+            (SMOL_SHAPE, LINE),
+            (seeing, LINE),
+            (seeing, replace(LINE, extra=("--language-model-only",))),
+        )
+    )
+    assert with_encoder - plain == pytest.approx(1.4 * GIB, rel=0.01)
+    assert left_out == plain
 
 
 def test_gpus_of_unknown_size_and_speed_give_bytes_and_no_speed() -> None:

@@ -7,7 +7,7 @@ import pytest
 from domain.accelerator import Peer
 from domain.hardware import Gpu, Hardware
 from domain.model import ModelShape, Tensor
-from planner.vllm.kv_blocks import KvBlockLayout
+from planner.vllm.memory.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config, LayerKind
 from planner.vllm.speed.roofline import prefill_speed, step_s
 from planner.vllm.speed.workload import Workload, workload_of

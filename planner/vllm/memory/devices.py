@@ -7,7 +7,8 @@ from domain.hardware import Gpu, Hardware, MemoryKind
 from domain.plan import HOST, DeviceMemory, VllmFlags
 from domain.units import GIB, MIB
 from planner.machine import budget
-from planner.vllm.kv_blocks import KvBlockLayout
+from planner.vllm.memory.headroom import cuda_total_bytes
+from planner.vllm.memory.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config
 
 DEFAULT_UTILIZATION = 0.92  # ``vllm serve --help``
@@ -20,6 +21,9 @@ LARGE_SEQUENCES, SEQUENCES, CPU_SEQUENCES = 1024, 256, 128
 SERVER_BYTES = 1050 * MIB
 CPU_WORKER_BYTES = 690 * MIB
 GPU_WORKER_HOST_BYTES = 2 * GIB
+# Of a model that sees: its encoder is tried with the largest image at the start. As reported, not measured.
+ENCODER_BYTES = int(1.4 * GIB)
+LANGUAGE_ONLY = frozenset({"--language-model-only", "--skip-mm-profiling"})
 # Of one GPU: the driver's context, captured graphs, buffers of collectives. Upper bounds, not measured.
 CONTEXT_BYTES = 512 * MIB
 GRAPHS_BYTES = 768 * MIB
@@ -72,7 +76,7 @@ def gpu_memory(
     overhead_bytes = CONTEXT_BYTES + (0 if flags.enforce_eager else GRAPHS_BYTES)
     overhead_bytes += COLLECTIVE_BYTES if len(ranks) > 1 else 0
     kv_bytes = flags.kv_cache_memory_bytes
-    totals = [hardware.gpus[index].memory_total_bytes for index in ranks]
+    totals = [cuda_total_bytes(hardware.gpus[index]) for index in ranks]
     known = [total_bytes for total_bytes in totals if total_bytes is not None]
     if kv_bytes is None and len(known) == len(totals):
         usable_bytes = min(known) * (flags.gpu_memory_utilization or DEFAULT_UTILIZATION)
