@@ -59,7 +59,7 @@ def runs_on_gpus(model: ResolvedModel, hardware: Hardware) -> bool:
 
 
 def most_weight_bytes(machines: Sequence[Hardware], most_bytes: int | None) -> int | None:
-    """``most_bytes``, or less where GPUs of one kind hold less on each machine: no weights are kept in RAM."""
+    """``most_bytes``, or less where no machine has GPUs of one kind that hold it: RAM keeps no weights."""
     known = [_largest_group_bytes(machine) for machine in machines]
     if most_bytes is None or None in known:
         return most_bytes
