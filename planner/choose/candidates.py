@@ -47,10 +47,9 @@ class Candidate:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """What each sequence gets while all are served."""
-        if self.batch_tokens_per_s is None:
-            return self.decode_tokens_per_s
-        return self.batch_tokens_per_s / self.parallel
+        """What each sequence gets while all are served: where that is not known, what it gets in turn."""
+        together = self.decode_tokens_per_s if self.batch_tokens_per_s is None else self.batch_tokens_per_s
+        return None if together is None else together / self.parallel
 
     @property
     def low_tokens_per_s(self) -> float | None:

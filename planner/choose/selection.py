@@ -7,7 +7,7 @@ from math import inf, log2
 from domain.plan import LaunchOptions
 from planner.choose.candidates import Candidate
 from planner.choose.context import WORTHWHILE_GAIN
-from planner.choose.value import value
+from planner.choose.value import value, value_by_size
 
 WORTHWHILE_DOUBLINGS = log2(WORTHWHILE_GAIN)
 
@@ -16,14 +16,14 @@ def select_best(candidates: Sequence[Candidate], options: LaunchOptions) -> Cand
     """The most valuable, of those that decode at the requested speed if there are any; else the fastest.
 
     Of one model's candidates the first is the plainest; another one must be clearly better. Where no speed is
-    known, the least loss that GPUs hold whole."""
+    known, what GPUs hold whole, and of that the best for its bytes."""
     target = options.min_decode_tokens_per_s
     fast = [candidate for candidate in candidates if not target or (candidate.tokens_per_s or 0.0) >= target]
     if not fast:
         return max(candidates, key=lambda candidate: candidate.tokens_per_s or 0.0)
     ranked = list(_plainest(fast, options))
     if all(value(candidate, options) == -inf for candidate in ranked):
-        return min(ranked, key=lambda candidate: (not candidate.is_offloaded, candidate.loss))
+        return max(ranked, key=lambda candidate: (candidate.is_offloaded, value_by_size(candidate, options)))
     return max(ranked, key=lambda candidate: value(candidate, options))
 
 

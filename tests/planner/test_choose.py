@@ -9,7 +9,7 @@ from domain.hardware import Hardware
 from domain.model import Chat
 from domain.plan import HOST, LaunchOptions, LlamaFlags, Plan
 from domain.units import GIB
-from planner.choose.choose import Reserve, plan
+from planner.choose.choose import plan
 from planner.llama_cpp.context_params import ALL_LAYERS
 from planner.llama_cpp.estimate import estimate
 from planner.machine.calibration import Calibration
@@ -284,13 +284,6 @@ def test_quality_by_name_or_by_word() -> None:
 def test_nothing_to_choose_from_is_said() -> None:
     with pytest.raises(UnknownModelError):
         plan("a model", LLAMA, build.CARD_24, LaunchOptions(engine="vllm"))
-
-
-def test_the_margin_of_the_owner_is_kept() -> None:
-    reserve = Reserve(host_bytes=4 * GIB, gpu_bytes=3 * GIB)
-    gpu = plan("a model", OSS, build.CARD_24, LaunchOptions(), reserve=reserve).memory[0]
-    assert gpu.free_bytes is not None
-    assert gpu.free_bytes - gpu.needed_bytes >= 3 * GIB
 
 
 def test_memory_kind_decides_not_the_name() -> None:

@@ -43,3 +43,10 @@ def test_what_stays_free_depends_on_who_works_at_the_box(
 def test_a_display_on_graphics_that_no_plan_uses_counts() -> None:
     igpu = replace(build.gpu(1), display_attached=True)
     assert has_display(replace(build.CARD_24, set_aside=(igpu,))) is True
+
+
+def test_the_margin_of_the_owner_is_kept() -> None:
+    reserve = Reserve(host_bytes=4 * GIB, gpu_bytes=3 * GIB)
+    gpu = plan("a model", LLAMA, build.CARD_24, LaunchOptions(), reserve=reserve).memory[0]
+    assert gpu.free_bytes is not None
+    assert gpu.free_bytes - gpu.needed_bytes >= 3 * GIB
