@@ -32,30 +32,42 @@ class Kind(StrEnum):
 
     @property
     def description(self) -> str:
-        """``a LoRA adapter, which changes a model and is none``."""
+        """``a speech model``: what follows "is" in a sentence."""
         return _DESCRIPTIONS[self]
 
     @property
     def hint(self) -> str:
         """The next step for an owner who named such a file as a model."""
-        if self in (Kind.SPEECH, Kind.IMAGE, Kind.ENCODER, Kind.OTHER):
-            return "the engines here serve models that answer with text, embeddings or scores"
-        return "name the model that it was made for"
+        return _HINTS.get(self, "")
 
 
 _DESCRIPTIONS = {
     Kind.MODEL: "a model that generates text",
     Kind.EMBEDDING: "an embedding model",
     Kind.RERANKER: "a reranking model",
-    Kind.DRAFT: "a draft model, which proposes tokens to another model",
-    Kind.PROJECTOR: "a projector, which gives a model images or sound",
-    Kind.ADAPTER: "a LoRA adapter, which changes a model and is none",
-    Kind.CONTROL_VECTOR: "a control vector, which steers a model and is none",
-    Kind.IMATRIX: "an importance matrix, from which quants are made",
-    Kind.ENCODER: "an encoder, whose output no API serves",
+    Kind.DRAFT: "a draft model, which only proposes tokens to another model",
+    Kind.PROJECTOR: "a projector, which turns images or sound into input of a model",
+    Kind.ADAPTER: "a LoRA adapter, which changes a model and can't be served without it",
+    Kind.CONTROL_VECTOR: "a control vector, which steers a model and can't be served without it",
+    Kind.IMATRIX: "an importance matrix, from which quants of a model are made",
+    Kind.ENCODER: "an encoder, which answers with vectors of single tokens or with labels",
     Kind.SPEECH: "a speech model",
     Kind.IMAGE: "a model that generates images",
-    Kind.OTHER: "no model that an engine here knows",
+    Kind.OTHER: "no model of an architecture that is known here",
+}
+_NOT_SERVED = "node-daemon serves models that answer with text, embeddings or scores"
+_LAUNCH_MODEL = "launch the model that it was made for: node-ctl launch MODEL"
+_HINTS = {
+    Kind.DRAFT: f"{_LAUNCH_MODEL}; a draft beside it is used where it makes answers faster",
+    Kind.PROJECTOR: f"{_LAUNCH_MODEL}; a projector beside it is used",
+    Kind.ADAPTER: "launch the model that it was made for, or merge both into one file: "
+    "llama-export-lora -m MODEL --lora ADAPTER -o MERGED.gguf, then node-ctl launch ./MERGED.gguf",
+    Kind.CONTROL_VECTOR: f"{_LAUNCH_MODEL}; control vectors are not applied",
+    Kind.IMATRIX: f"{_LAUNCH_MODEL}; llama-quantize reads the matrix",
+    Kind.ENCODER: f"{_NOT_SERVED}; find an embedding model: node-ctl search embed",
+    Kind.SPEECH: f"{_NOT_SERVED}, and no speech",
+    Kind.IMAGE: f"{_NOT_SERVED}, and no images; stable-diffusion.cpp or ComfyUI load it",
+    Kind.OTHER: f"{_NOT_SERVED}; find one: node-ctl search NAME",
 }
 
 

@@ -17,6 +17,7 @@ from catalog.resolved_models import model_of_catalogue
 from catalog.synthetic import tensor_layouts
 from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, DownloadError, UnknownModelError
+from domain.kinds import Kind
 from domain.model import ResolvedModel
 from domain.plan import LLAMA_CPP, VLLM
 from domain.suggestions import near
@@ -160,8 +161,7 @@ class HubModels:
         has_safetensors = any(name.endswith(".safetensors") for name in files)
         if has_safetensors and "adapter_config.json" in files:
             return BadModelError(
-                f"{repo} holds an adapter, which changes a model and is none",
-                hint="name the model that it was made for",
+                f"{repo} holds no model: it is {Kind.ADAPTER.description}", hint=Kind.ADAPTER.hint
             )
         if error := self._not_for_this_engine(repo, files, entry):
             return error

@@ -48,5 +48,7 @@ def _supported(
     supported = tuple(model for model, verdict in verdicts if verdict)
     if supported:
         return supported
+    if not (kind := models[0].weights.kind).is_served:
+        raise UsageError(f"no engine here serves {name}: {verdicts[0][1].why_not}", hint=kind.hint)
     hint = f"leave --engine out: {alternative} can" if alternative else "name weights for another engine"
     raise UsageError(f"{engine} can't serve {name} here: {verdicts[0][1].why_not}", hint=hint)

@@ -24,8 +24,8 @@ def why_not_loadable(model: ResolvedModel) -> str:
     """Empty for weights that vLLM can load where it has kernels for them."""
     if not model.weights.kind.is_served:
         architectures = model.shape.get("architectures")
-        named = f" ({architectures[0]})" if isinstance(architectures, tuple) and architectures else ""
-        return f"no model that is served{named}: it is {model.weights.kind.description}"
+        named = architectures[0] if isinstance(architectures, tuple) and architectures else "it"
+        return f"{named} is {model.weights.kind.description}"
     if why_not := why_not_run(model):
         return why_not
     if model.weights.quant.lower() == MLX:

@@ -119,7 +119,7 @@ def test_a_repository_of_an_adapter_alone_is_told_as_that(publisher: Publisher) 
     publisher.adapter("my-lora-F16.gguf")
     with pytest.raises(BadModelError, match=r"no model: my-lora-F16\.gguf is a LoRA adapter") as refused:
         publisher.found()
-    assert refused.value.hint == "name the model that it was made for"
+    assert "launch the model that it was made for, or merge both" in refused.value.hint
     assert refused.type is BadModelError, "a worker hands over no other error"
     with pytest.raises(BadModelError, match="is a LoRA adapter"):
         resolve(str(publisher.folder / "my-lora-F16.gguf"), catalogue={}, models_dir=publisher.folder)

@@ -65,6 +65,12 @@ def test_the_kind_is_what_an_engine_would_make_of_the_file(shape: ModelShape, ki
     assert kind.description
 
 
+@pytest.mark.parametrize("kind", [kind for kind in Kind if not kind.is_served])
+def test_a_refusal_says_what_it_is_and_what_to_do_instead(kind: Kind) -> None:
+    assert kind.description.startswith(("a ", "an ", "no model"))
+    assert any(step in kind.hint for step in ("node-ctl", "node-daemon serves"))
+
+
 def test_a_head_with_many_labels_sorts_texts_and_ranks_none() -> None:
     plain = header("bert", block_count=1, pooling_type=4)
     labels = Tensor("cls.output.weight", "F16", (8, 7), 112)

@@ -33,7 +33,7 @@ def classifier() -> ResolvedModel:
         ),
         pytest.param(
             classifier(),
-            r"no model that is served \(BertForTokenClassification\): it is an encoder",
+            "BertForTokenClassification is an encoder, which answers with vectors",
             id="an encoder",
         ),
     ],
@@ -53,3 +53,11 @@ def test_what_vllm_can_t_load_is_refused_on_every_machine(model: ResolvedModel, 
 def test_methods_that_vllm_has_are_planned(method: str) -> None:
     chosen, _ = planned(folder(SMOL, 269 * MIB, method, method=method), build.hardware(card()))
     assert chosen.engine == VLLM
+
+
+def test_what_no_engine_serves_is_refused_as_what_it_is_with_the_next_step() -> None:
+    with pytest.raises(
+        UsageError, match=r"^no engine here serves m: BertForTokenClassification is an"
+    ) as why:
+        plan("m", (classifier(),), build.SMALL_CPU, LaunchOptions())
+    assert "find an embedding model: node-ctl search embed" in why.value.hint
