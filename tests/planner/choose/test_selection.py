@@ -16,7 +16,7 @@ from planner.choose.context import SearchContext
 from planner.engine import ENGINES
 from planner.machine.budget import DEFAULT_RESERVE
 from planner.machine.calibration import UNCALIBRATED
-from tests.planner.priced import LOSS_PERCENT, candidate, model
+from tests.planner.choose.priced import LOSS_PERCENT, candidate, model
 
 
 def best(speeds: Mapping[str, float | None], options: LaunchOptions | None = None) -> str:

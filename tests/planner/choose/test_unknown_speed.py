@@ -16,7 +16,7 @@ from planner.machine.budget import DEFAULT_RESERVE
 from planner.machine.calibration import UNCALIBRATED
 from planner.model.hparams import read_hparams
 from tests.planner import build
-from tests.planner.priced import candidate, model
+from tests.planner.choose.priced import candidate, model
 
 MODELS = {
     "dense": build.candidates("llama-3.1-8b", "Q4_K_M", "Q8_0"),
