@@ -146,9 +146,10 @@ class Daemon:
         """The JSON answer to POST ``path``."""
         return self._json("POST", path, {} if body is None else body, timeout_s)
 
-    def lines(self, path: str) -> Iterator[str]:
-        """The lines of a stream as they arrive, until the daemon ends it. Closing it disconnects."""
-        with self._answer("GET", path, None, None) as response:
+    def lines(self, path: str, body: Mapping[str, object] | None = None) -> Iterator[str]:
+        """The lines of a stream as they arrive, until the daemon ends it; of POST with a ``body``. Closing it
+        disconnects."""
+        with self._answer("GET" if body is None else "POST", path, body, None) as response:
             while line := response.readline():
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
 

@@ -22,7 +22,8 @@ class LaunchRow:
     """``since`` is the ISO 8601 time of the last change of ``state``; ``decode_tokens_per_s`` the
     measured rate of the readiness check, ``None`` before it. ``waiting`` says for what it waits before it is
     restored. ``endpoint`` is the engine's own, ``gateway`` the address that answers for all of them,
-    ``None`` where it is off."""
+    ``None`` where it is off. Of its context, ``context_tokens`` are planned, ``loaded_context_tokens`` what
+    its engine says that it loaded, ``proven_context_tokens`` the depth that node-ctl prove filled."""
 
     name: str
     model: str
@@ -39,10 +40,12 @@ class LaunchRow:
     last_error: str | None = None
     waiting: str | None = None
     gateway: str | None = None
+    loaded_context_tokens: int | None = None
+    proven_context_tokens: int | None = None
 
 
 class Step(StrEnum):
-    """The steps of one launch, in order, as its progress names them; a pull ends with DONE."""
+    """The steps of one launch, in order, as its progress names them; a pull or a proof ends with DONE."""
 
     RESOLVE = "resolve"
     PROBE = "probe"
@@ -52,6 +55,7 @@ class Step(StrEnum):
     START = "start"
     CHECK = "check"
     READY = "ready"
+    PROVE = "prove"
     FAILED = "failed"
     STOPPED = "stopped"
     DONE = "done"

@@ -52,7 +52,9 @@ class ModelNote:
 
 @dataclass(frozen=True, slots=True)
 class LocalModelRow:
-    """One row of ``node-ctl models --json``. ``running`` names the launch that uses it."""
+    """One row of ``node-ctl models --json``. ``running`` names the launch that uses it, with the context that
+    is planned and the one that its engine loaded; ``proven_context_tokens`` is the depth that node-ctl prove
+    filled with the installed engine, on this machine."""
 
     model: str
     source: Source
@@ -70,6 +72,9 @@ class LocalModelRow:
     running: str | None = None
     other_tool: bool = False
     linked: bool = False
+    planned_context_tokens: int | None = None
+    loaded_context_tokens: int | None = None
+    proven_context_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

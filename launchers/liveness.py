@@ -14,9 +14,10 @@ from pathlib import Path
 import httpx
 
 from launchers import pooled_answers, readiness
+from launchers.answer_stream import Reply
 from launchers.command import Command
 from launchers.process import logfile, procfs
-from launchers.readiness import COUNTERS, Ready, Reply
+from launchers.readiness import COUNTERS, Ready
 
 LOOK_S = 2.0  # for each of the two answers of a look
 WORKING_SHARE = 0.05  # of one CPU: what answers health checks alone takes less

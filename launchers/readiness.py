@@ -5,16 +5,15 @@ An open port proves nothing, and engines have served garbage for hours with ever
 
 import asyncio
 import json
-import math
 import ssl
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
 from domain.errors import EngineError
+from launchers.answer_stream import Reply, check_length, stream
 from launchers.command import Command
 
 # "What is the capital of France?" is a near tie for a model of 135 M at 4 bits: builds answer differently.
@@ -22,7 +21,6 @@ QUESTION = "Name the capital of France."
 ANSWER_TOKENS = 48
 POLL_S = (0.05, 0.5)  # the first and the longest pause between polls
 ANSWER_S = 10.0
-MAX_ANSWER_BYTES = 4 << 20  # a stream takes some hundred bytes for each of at most 64 tokens
 COUNTERS = ("llamacpp:", "vllm:")
 MEASURE_S = 1.0  # target duration of each part of a measurement, from the speed of the first answer
 MEASURE_LIMIT_S = 20.0
@@ -41,7 +39,8 @@ class Ready:
     little to measure; ``load_s`` is from the start to the first healthy answer, ``None`` for an adopted
     engine; ``prompt_tokens`` are those of the measured prompt. ``proved``: whether only an intact model could
     have answered so, where the check itself knows it. ``unchecked``: it was adopted while its clients kept it
-    busy, and the rest is that of an earlier check."""
+    busy, and the rest is that of an earlier check. ``context_tokens``: of one request, as the engine says
+    that it has loaded it."""
 
     answer: str
     decode_tokens_per_s: float | None = None
@@ -50,17 +49,7 @@ class Ready:
     prompt_tokens: int | None = None
     proved: bool = False
     unchecked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One answer and its speed. ``finished`` is the engine's reason to end it."""
-
-    text: str
-    finished: str | None
-    prompt_tokens: int | None
-    decode_tokens_per_s: float | None
-    prefill_tokens_per_s: float | None
+    context_tokens: int | None = None
 
 
 def client(command: Command) -> httpx.AsyncClient:
@@ -92,20 +81,15 @@ async def read_body(http: httpx.AsyncClient, path: str) -> bytes:
         response.raise_for_status()
         async for chunk in response.aiter_bytes():
             body += chunk
-            _check_length(len(body))
+            check_length(len(body))
     return bytes(body)
-
-
-def _check_length(count_bytes: int) -> None:
-    if count_bytes > MAX_ANSWER_BYTES:
-        raise ValueError(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
 
 
 async def check_answer(http: httpx.AsyncClient, command: Command, *, expect: str | None) -> Ready:
     """Asks the known question, then measures. ``expect`` is a word that the answer must contain; without
     one any text that is not garbage will do. Raises: EngineError."""
     try:
-        await check_name(http, command)
+        context_tokens = await check_name(http, command)
     except NO_ANSWER as error:
         raise _no_answer(error) from error
     ready = await known_answer(http, command, expect=expect)
@@ -118,6 +102,7 @@ async def check_answer(http: httpx.AsyncClient, command: Command, *, expect: str
         decode_tokens_per_s=rates.decode_tokens_per_s,
         prefill_tokens_per_s=rates.prefill_tokens_per_s,
         prompt_tokens=rates.prompt_tokens,
+        context_tokens=context_tokens,
     )
 
 
@@ -188,94 +173,32 @@ async def ask(
     }
     chat = {**body, "messages": [{"role": "user", "content": question}]}
     try:
-        return await _stream(http, "/v1/chat/completions", chat)
+        return await stream(http, "/v1/chat/completions", chat)
     except httpx.HTTPStatusError as error:
         if error.response.status_code != httpx.codes.BAD_REQUEST:
             raise
-    return await _stream(http, "/v1/completions", {**body, "prompt": f"Question: {question}\nAnswer:"})
-
-
-async def _stream(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> Reply:
-    text, finished = "", None
-    usage: dict[str, Any] = {}
-    timings: dict[str, Any] = {}
-    begun = time.monotonic()
-    arrivals: list[float] = []
-    async with http.stream("POST", path, json=body) as response:
-        response.raise_for_status()
-        async for line in _lines(response):
-            if not line.startswith("data: ") or line == "data: [DONE]":
-                continue
-            chunk = json.loads(line.removeprefix("data: "))
-            if "error" in chunk:
-                raise ValueError(str(chunk["error"]))
-            usage, timings = chunk.get("usage") or usage, chunk.get("timings") or timings
-            for choice in chunk.get("choices") or ():
-                piece = _piece(choice)
-                finished = choice.get("finish_reason") or finished
-                if piece:
-                    text += piece
-                    arrivals.append(time.monotonic())
-    return _reply(text, finished, usage=usage, timings=timings, begun=begun, arrivals=arrivals)
-
-
-async def _lines(response: httpx.Response) -> AsyncIterator[str]:
-    """As ``aiter_lines``, within a length: an engine may go on for ever, also without a newline."""
-    count_bytes, rest = 0, b""
-    async for chunk in response.aiter_bytes():
-        count_bytes += len(chunk)
-        _check_length(count_bytes)
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line.decode(errors="replace").rstrip("\r")
-    yield rest.decode(errors="replace")
-
-
-def _piece(choice: dict[str, Any]) -> str:
-    """The text that one chunk adds, of the answer or of the reasoning before it."""
-    delta = choice.get("delta") or {}
-    return "".join(
-        part or "" for part in (delta.get("reasoning_content"), delta.get("content"), choice.get("text"))
-    )
-
-
-def _reply(
-    text: str,
-    finished: str | None,
-    *,
-    usage: dict[str, Any],
-    timings: dict[str, Any],
-    begun: float,
-    arrivals: list[float],
-) -> Reply:
-    """Rates are the engine's own (llama.cpp), else by the clock, where the first token ends the prompt."""
-    prompt_tokens, tokens = usage.get("prompt_tokens"), usage.get("completion_tokens") or len(arrivals)
-    decode, prefill = _rate(timings.get("predicted_per_second")), _rate(timings.get("prompt_per_second"))
-    if not timings and len(arrivals) > 1 and arrivals[-1] > arrivals[0]:
-        decode = (tokens - 1) / (arrivals[-1] - arrivals[0])
-    if not timings and arrivals and prompt_tokens and arrivals[0] > begun:
-        prefill = prompt_tokens / (arrivals[0] - begun)
-    return Reply(text, finished, prompt_tokens, decode, prefill)
-
-
-def _rate(value: object) -> float | None:
-    """A finite positive number, else unknown."""
-    return float(value) if isinstance(value, int | float) and 0 < value < math.inf else None
+    return await stream(http, "/v1/completions", {**body, "prompt": f"Question: {question}\nAnswer:"})
 
 
 def _amount(rate: float | None, least: int, most: int) -> int:
     return least if rate is None else max(least, min(most, int(rate * MEASURE_S)))
 
 
-async def check_name(http: httpx.AsyncClient, command: Command) -> None:
-    """Another program may have taken the port first. Raises: EngineError."""
-    names = [model.get("id") for model in json.loads(await read_body(http, "/v1/models")).get("data", ())]
-    if command.served_name not in names:
+async def check_name(http: httpx.AsyncClient, command: Command) -> int | None:
+    """The context of one request that it has loaded, ``None`` where it does not say. Another program may have
+    taken the port first. Raises: EngineError."""
+    models = {
+        model.get("id"): model for model in json.loads(await read_body(http, "/v1/models")).get("data", ())
+    }
+    if command.served_name not in models:
         raise EngineError(
-            f"port {command.port} serves {', '.join(map(str, names))}, not {command.served_name}",
+            f"port {command.port} serves {', '.join(map(str, models))}, not {command.served_name}",
             hint="another engine listens there; launch again to use the next free port",
             cause="port_taken",
         )
+    served = models[command.served_name]
+    tokens = (served.get("meta") or {}).get("n_ctx") or served.get("max_model_len")  # llama.cpp, vLLM
+    return tokens if isinstance(tokens, int) and tokens > 0 else None
 
 
 def describe_nonsense(text: str) -> str | None:

@@ -9,7 +9,8 @@ from ctl.show.models import decode_rows
 from ctl.show.plan import beside_lines, command_line, legend_line, summary_lines
 from domain.launch import LaunchRow
 from domain.plan import LaunchOptions, Plan
-from domain.units import gib
+from domain.proof import ContextProof
+from domain.units import gib, rate
 
 OPTIONS = {
     "context_tokens": "--context",
@@ -35,6 +36,7 @@ def launch_lines(detail: Any) -> tuple[list[str], str]:
     lines += _plan_lines(plan) if plan else []
     if measured := detail.get("measured"):
         lines.append(f"measured  {measured_speed(measured, plan)}")
+    lines += proof_lines(detail.get("proof"))
     if template := detail.get("template"):
         lines.append(f"template  {template_text(template)}")
     if row.endpoint:
@@ -42,6 +44,27 @@ def launch_lines(detail: Any) -> tuple[list[str], str]:
         lines += [f"engine at {api_base(row.endpoint)}"] if row.gateway else []
     lines += [legend_line(plan)] if plan else []
     return lines, command_line(plan) if plan else ""
+
+
+def proof_lines(data: Any) -> list[str]:
+    """What node-ctl prove found, a line for each depth."""
+    if data is None:
+        return []
+    proof = decode(ContextProof, data)
+    depth = f"to a depth of {proof.proven_tokens} tokens" if proof.proven_tokens else "to no depth"
+    lines = [f"proven    {depth}, {ago(proof.at)} ago"]
+    lines += [
+        f"          {found.depth_tokens:>8} tokens: decode {rate(found.decode_tokens_per_s)}, "
+        f"prompt {rate(found.prefill_tokens_per_s)} tokens/s"
+        for found in proof.figures
+    ]
+    if proof.host_held_bytes is not None and proof.host_planned_bytes is not None:
+        held, planned = gib(proof.host_held_bytes), gib(proof.host_planned_bytes)
+        lines.append(f"          it held {held} of RAM there, {planned} were planned")
+    if proof.failed_tokens is not None:
+        window = f", planned with at most {proof.window_tokens} since" if proof.window_tokens else ""
+        lines.append(f"          it failed at {proof.failed_tokens} tokens{window}: {proof.failure}")
+    return lines
 
 
 def model_lines(data: Any) -> tuple[list[str], str]:

@@ -27,13 +27,24 @@ def _state(row: LaunchRow) -> str:
     return f"{row.state} ({row.restarts} restart{'' if row.restarts == 1 else 's'})"
 
 
+def context_cell(row: LaunchRow) -> str:
+    """The planned context, with what was loaded where that differs, and the depth that was proven."""
+    if row.context_tokens is None:
+        return ""
+    loaded, proven = row.loaded_context_tokens, row.proven_context_tokens
+    words = [str(row.context_tokens)]
+    words += [f"loaded {loaded}"] if loaded not in (None, row.context_tokens) else []
+    words += [f"proven {proven}"] if proven else []
+    return ", ".join(words)
+
+
 CELLS: dict[str, Callable[[LaunchRow], str]] = {
     "NAME": lambda row: row.name,
     "STATE": _state,
     "MODEL": lambda row: row.model,
     "ENGINE": lambda row: row.engine or "",
     "QUANT": lambda row: row.quant or "",
-    "CONTEXT": lambda row: "" if row.context_tokens is None else str(row.context_tokens),
+    "CONTEXT": context_cell,
     "MEMORY": lambda row: gib(sum(device.needed_bytes for device in row.memory)) if row.memory else "",
     "TOKENS/S": lambda row: "" if row.decode_tokens_per_s is None else rate(row.decode_tokens_per_s),
     "SINCE": lambda row: ago(row.since),

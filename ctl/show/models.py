@@ -31,10 +31,11 @@ CELLS: dict[str, Callable[[LocalModelRow], str]] = {
     "USED": lambda row: f"{ago(row.used_at)} ago" if row.used_at else "never",
     "PINNED": lambda row: "pinned" if row.pinned else "",
     "VERIFIED": _verified,
+    "PROVEN": lambda row: str(row.proven_context_tokens or ""),
     "STATE": _state,
 }
-RIGHT_ALIGNED = frozenset({"SIZE"})
-DROPPED_FIRST = ("QUANT", "VERIFIED", "USED", "PINNED", "STATE")
+RIGHT_ALIGNED = frozenset({"SIZE", "PROVEN"})
+DROPPED_FIRST = ("PROVEN", "QUANT", "VERIFIED", "USED", "PINNED", "STATE")
 
 
 def decode_rows(data: Any) -> list[LocalModelRow]:
@@ -44,7 +45,10 @@ def decode_rows(data: Any) -> list[LocalModelRow]:
 def table_lines(rows: list[LocalModelRow], width: int | None) -> list[tuple[str, str]]:
     """Each line with its style; as many columns as fit."""
     cells = [{head: cell(row) for head, cell in CELLS.items()} for row in rows]
-    lines = table(cells, tuple(CELLS), width, right=RIGHT_ALIGNED, dropped_first=DROPPED_FIRST)
+    heads = tuple(
+        head for head in CELLS if head != "PROVEN" or any(row.proven_context_tokens for row in rows)
+    )
+    lines = table(cells, heads, width, right=RIGHT_ALIGNED, dropped_first=DROPPED_FIRST)
     styles = ["bold", *("red" if row.damaged else "" for row in rows)]
     return [(line, style) for row, style in zip(lines, styles, strict=True) for line in row]
 

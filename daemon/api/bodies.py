@@ -127,6 +127,10 @@ class AdoptBody(Body):
     folder: Folder | None = None
 
 
+class ProveBody(Body):
+    depth_tokens: Count | None = None
+
+
 class StopBody(Body):
     forget: bool = False
 

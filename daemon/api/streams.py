@@ -6,10 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
+from daemon.api.bodies import ProveBody
 from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
 from daemon.api.responses import dump
 from daemon.launches import log_tail, service
+from daemon.launches.proof.prove import begin, prove
 from domain.serialization import to_json
 
 NDJSON = "application/x-ndjson"
@@ -27,6 +29,16 @@ router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
 async def get_progress(request: Request, name: str) -> StreamingResponse:
     """The lines of the current attempt, then those to come, until READY, FAILED or STOPPED."""
     return StreamingResponse(lines(service.get_progress(app_of(request), name).follow()), media_type=NDJSON)
+
+
+@router.post("/launches/{name}/prove", response_class=StreamingResponse, responses=LINES)
+async def post_prove(request: Request, name: str, body: ProveBody | None = None) -> StreamingResponse:
+    """Fills the context of a launch that serves, measures on the way, and stores the depth that it held:
+    nine tenths of it, or ``depth_tokens``. Its steps, until DONE or FAILED. Closing the connection ends it;
+    the engine goes on serving."""
+    app = app_of(request)
+    launch, target_tokens = begin(app, name, None if body is None else body.depth_tokens)
+    return StreamingResponse(lines(prove(app, launch, target_tokens)), media_type=NDJSON)
 
 
 @router.get("/events", response_class=StreamingResponse, responses=LINES)

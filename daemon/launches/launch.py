@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from daemon.events.progress_log import ProgressLog
 from daemon.launches.lifecycle import Lifecycle
 from daemon.launches.orders import Orders
+from daemon.launches.proof.run import ProofRun
 from daemon.launches.state_machine import Event
 from daemon.state.records import LaunchDetails, LaunchRecord, LaunchRequest, WorkKey, WorkKind
 from domain.anonymize import without_secrets
 from domain.errors import NodeError
 from domain.launch import LaunchRow, LaunchState, Step
 from domain.plan import Plan
+from domain.proof import ContextProof
 from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
 
@@ -48,6 +50,7 @@ class Launch:
     desired. ``stored``: the store has its row; ``unsaved``: that row, or its absence, is out of date.
     ``retune``: the next start measures the thread count again, whatever is stored. ``waiting`` says for what
     a restored launch waits, until it has its turn; ``poison`` why it has none: the daemon died of it.
+    ``proof``: what is known of its context's depth with this engine; ``proof_run`` is one under way.
     """
 
     request: LaunchRequest
@@ -69,6 +72,8 @@ class Launch:
     retune: bool = False
     waiting: str | None = None
     poison: NodeError | None = None
+    proof: ContextProof | None = None
+    proof_run: ProofRun | None = None
     accepted: "asyncio.Future[None] | None" = None
     task: "asyncio.Task[None] | None" = None
 
@@ -161,6 +166,8 @@ class Launch:
             endpoint=None if self.engine is None else f"http://127.0.0.1:{self.engine.port}",
             quant=plan.weights.quant if plan else None,
             context_tokens=plan.context_tokens if plan else None,
+            loaded_context_tokens=self.ready.context_tokens if self.ready else None,
+            proven_context_tokens=self.proof.proven_tokens if self.proof else None,
             memory=plan.memory if plan else (),
             decode_tokens_per_s=self.ready.decode_tokens_per_s if self.ready else None,
             restarts=self.attempts.restarts,
@@ -172,7 +179,13 @@ class Launch:
     def details(self) -> LaunchDetails:
         history = tuple(self.lifecycle.history)
         return LaunchDetails(
-            self.row(), _shown(self.plan), self.ready, self.reused, history, self.request.options
+            self.row(),
+            _shown(self.plan),
+            self.ready,
+            self.reused,
+            history,
+            self.request.options,
+            self.proof,
         )
 
 

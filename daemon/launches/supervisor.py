@@ -13,6 +13,7 @@ from daemon.interruption import is_end_of_task
 from daemon.launches import persistence, retry
 from daemon.launches.ending import end, stop_engine
 from daemon.launches.launch import Launch
+from daemon.launches.proof import failure
 from daemon.launches.start.engine import engine_gone
 from daemon.launches.start.pipeline import bring_up, take_over
 from daemon.launches.state_machine import Event
@@ -130,6 +131,7 @@ async def _try_once(app: App, launch: Launch) -> float | None:
     attempt = launch.progress
     error = await _unless_ended(launch, _serve(app, launch))
     app.in_flight.end(launch.key)
+    await failure.note(app, launch, error)
     if launch.orders.must_end:
         return None
     if error is None or launch.orders.restart:

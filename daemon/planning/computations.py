@@ -79,6 +79,7 @@ def compare_file(
     prompt_tokens: int,
     decode_tokens_per_s: float | None,
     prefill_tokens_per_s: float | None,
+    depth_tokens: int = 0,
 ) -> Run:
     """A measured run of the model in a file, as ``compare_run``. Raises: BadModelError."""
     return compare_run(
@@ -88,6 +89,7 @@ def compare_file(
         prompt_tokens=prompt_tokens,
         decode_tokens_per_s=decode_tokens_per_s,
         prefill_tokens_per_s=prefill_tokens_per_s,
+        depth_tokens=depth_tokens,
     )
 
 

@@ -6,12 +6,13 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from catalog import names
 from catalog.request import ModelRequest
 from daemon.app import App
 from daemon.machine import snapshot
-from daemon.planning import builds, computations
+from daemon.planning import builds, computations, context_proofs
 from daemon.planning.computations import Choice
 from daemon.planning.draft_history import with_measured_drafts
 from daemon.planning.loading import said_here
@@ -132,10 +133,12 @@ async def choose_plan(
 
 async def _choose(app: App, choice: Choice) -> Plan:
     what = f"planning {choice.model}"
-    plan = await app.adapters.workers.run(
-        what, computations.choose_plan, choice, app.sources, limits=computations.PLANNING
-    )
-    return with_notes(plan, choice.candidates)
+    run = partial(app.adapters.workers.run, what, computations.choose_plan, limits=computations.PLANNING)
+    plan = await run(choice, app.sources)
+    smaller, reason = await context_proofs.smaller_choice(app, plan, choice)
+    if smaller is not None:
+        plan = await run(smaller, app.sources)
+    return with_notes(with_reason(plan, reason) if reason else plan, choice.candidates)
 
 
 def with_notes(plan: Plan, candidates: Sequence[ResolvedModel]) -> Plan:

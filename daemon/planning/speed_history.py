@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from domain.errors import BadModelError, EngineError, StateError
 from domain.hardware import Cpu, Hardware
 from domain.model import Weights
 from domain.plan import LLAMA_CPP, LlamaFlags, Plan
+from domain.proof import DepthFigures
 from launchers.base import Capabilities
 from launchers.readiness import Ready
 from planner.machine.calibration import Calibration, Run
@@ -63,8 +65,32 @@ async def with_speed(app: App, plan: Plan, machine: Hardware) -> Plan:
 
 async def record_speed(app: App, plan: Plan, ready: Ready, caps: Capabilities) -> None:
     """Stores how fast ``plan`` is, as a factor of its uncorrected prediction. Never fails."""
+    if ready.prompt_tokens:
+        rates = (ready.prompt_tokens, ready.decode_tokens_per_s, ready.prefill_tokens_per_s)
+        await _record(app, plan, caps, 0, *rates)
+
+
+async def record_depths(app: App, plan: Plan, figures: Sequence[DepthFigures], caps: Capabilities) -> None:
+    """As ``record_speed``, for each depth of a context: between two of them its tokens were read."""
+    before_tokens = 0
+    for found in figures:
+        count = found.depth_tokens - before_tokens
+        rates = (count, found.decode_tokens_per_s, found.prefill_tokens_per_s)
+        await _record(app, plan, caps, before_tokens, *rates)
+        before_tokens = found.depth_tokens
+
+
+async def _record(
+    app: App,
+    plan: Plan,
+    caps: Capabilities,
+    depth_tokens: int,
+    prompt_tokens: int,
+    decode_tokens_per_s: float | None,
+    prefill_tokens_per_s: float | None,
+) -> None:
     machine, path = app.hardware_cache.hardware, plan.weights.first_path
-    if machine is None or path is None or not isinstance(plan.flags, LlamaFlags) or not ready.prompt_tokens:
+    if machine is None or path is None or not isinstance(plan.flags, LlamaFlags):
         return
     if plan.flags.speculative or plan.flags.draft_model:
         return  # the speed of speculative decoding depends on the prompt
@@ -72,9 +98,10 @@ async def record_speed(app: App, plan: Plan, ready: Ready, caps: Capabilities) -
         return  # by the clock of one short text: of a small model it is the time of a request
     compare = partial(
         compare_file,
-        prompt_tokens=ready.prompt_tokens,
-        decode_tokens_per_s=ready.decode_tokens_per_s,
-        prefill_tokens_per_s=ready.prefill_tokens_per_s,
+        prompt_tokens=prompt_tokens,
+        decode_tokens_per_s=decode_tokens_per_s,
+        prefill_tokens_per_s=prefill_tokens_per_s,
+        depth_tokens=depth_tokens,
     )
     what = f"comparing the speed of {plan.model} with its prediction"
     try:

@@ -8,6 +8,7 @@ from domain.download import DownloadPolicy
 from domain.launch import LaunchRow, LaunchState
 from domain.model import Weights
 from domain.plan import LaunchOptions, Plan
+from domain.proof import ContextProof
 from launchers.command import Command
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready
@@ -128,7 +129,7 @@ class Transition:
 @dataclass(frozen=True, slots=True)
 class LaunchDetails:
     """One launch in full, as the API shows it. ``history`` ends with its current state; ``options`` are those
-    of the request."""
+    of the request, ``proof`` is what node-ctl prove found for its model and engine here."""
 
     launch: LaunchRow
     plan: Plan | None
@@ -136,6 +137,7 @@ class LaunchDetails:
     reused: tuple[str, ...]
     history: tuple[Transition, ...] = ()
     options: LaunchOptions = field(default_factory=LaunchOptions)
+    proof: ContextProof | None = None
 
 
 def now() -> str:

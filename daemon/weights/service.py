@@ -10,6 +10,7 @@ from pathlib import Path
 from catalog.local import adoption, delete, inventory
 from daemon.app import App
 from daemon.machine.disk_space import existing_folder
+from daemon.planning import context_proofs
 from daemon.weights import leases, retention, usage
 from daemon.weights.usage import Usage
 from domain.errors import BusyError, DownloadError
@@ -32,8 +33,27 @@ class Freed:
 async def rows(app: App) -> tuple[LocalModelRow, ...]:
     models = await stored(app)
     notes = await app.store.run(app.store.models.all)
-    used = await usage.current(app)
-    return tuple(_row(model, notes.get(model.name, ModelNote(model.name)), used) for model in models)
+    used, proven = await usage.current(app), await context_proofs.proven_tokens(app, models)
+    return tuple(
+        replace(
+            _with_context(app, _row(model, notes.get(model.name, ModelNote(model.name)), used)),
+            proven_context_tokens=proven.get(model.name),
+        )
+        for model in models
+    )
+
+
+def _with_context(app: App, row: LocalModelRow) -> LocalModelRow:
+    """``row`` with the context of the launch that uses it."""
+    launch = app.launches.get(row.running or "")
+    if launch is None:
+        return row
+    served = launch.row()
+    return replace(
+        row,
+        planned_context_tokens=served.context_tokens,
+        loaded_context_tokens=served.loaded_context_tokens,
+    )
 
 
 async def pin(app: App, model: str, *, pinned: bool) -> tuple[LocalModelRow, ...]:

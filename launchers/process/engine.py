@@ -8,6 +8,7 @@ from pathlib import Path
 
 from domain.errors import EngineError
 from launchers import liveness, pooled_answers, ports, readiness
+from launchers.answer_stream import Reply
 from launchers.command import Command, Exit
 from launchers.failures import UNEXPLAINED, last_error_line
 from launchers.process import adoption, logfile
@@ -146,7 +147,7 @@ class EngineProcess:
 
     async def measure(self, tokens: int) -> float | None:
         """Decode speed of one more answer of ``tokens`` tokens, in tokens a second."""
-        unknown = readiness.Reply("", None, None, None, None)
+        unknown = Reply("", None, None, None, None)
         async with readiness.client(self.command) as http:
             reply = await readiness.measure(http, self.command.served_name, like=unknown, tokens=tokens)
         return reply.decode_tokens_per_s

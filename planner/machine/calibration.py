@@ -27,7 +27,8 @@ class Run:
 
     ``kind``: what did the work (``cpu``, ``gpu + cpu``, ``gpu``). ``model``: bytes of its files. ``line`` and
     ``prompt_line``: its flags as ``decode_key`` and ``prefill_key`` give them. ``decode`` and ``prefill``:
-    measured tokens/s over what the rules alone predict, ``None`` if not measured."""
+    measured tokens/s over what the rules alone predict, ``None`` if not measured. ``depth`` and
+    ``prompt_depth``: the tokens in the context when each was measured, 0 for a few."""
 
     kind: str
     model: int
@@ -35,6 +36,8 @@ class Run:
     prompt_line: str
     decode: float | None = None
     prefill: float | None = None
+    depth: int = 0
+    prompt_depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +89,17 @@ def corrections(
     *,
     decode_spread: float,
     prefill_spread: float,
+    depth_tokens: int = 0,
 ) -> tuple[Correction, Correction]:
-    """The corrections of decode and of prefill."""
+    """The corrections of decode and of prefill, for a context with ``depth_tokens`` in it."""
     runs = [run for run in calibration.runs if run.kind == hardware_class]
     if not runs:
         return _correction((), (), decode_spread), _correction((), (), prefill_spread)
-    decode_runs = [(run.model, run.line, run.decode) for run in runs]
-    own, others = _split_runs(decode_runs, (model_bytes, decode_key(flags)))
+    decode_runs = [(run.model, run.line, run.decode, run.depth) for run in runs]
+    own, others = _split_runs(decode_runs, (model_bytes, decode_key(flags)), depth_tokens)
     decode = _correction(own, others, decode_spread)
-    prefill_runs = [(run.model, run.prompt_line, run.prefill) for run in runs]
-    own, others = _split_runs(prefill_runs, (model_bytes, prefill_key(flags)))
+    prefill_runs = [(run.model, run.prompt_line, run.prefill, run.prompt_depth) for run in runs]
+    own, others = _split_runs(prefill_runs, (model_bytes, prefill_key(flags)), depth_tokens)
     return decode, _correction(own, others, prefill_spread)
 
 
@@ -122,17 +126,36 @@ def _correction(own: Sequence[float], others: Sequence[float], spread: float) ->
 
 
 def _split_runs(
-    runs: Sequence[tuple[int, str, float | None]], key: tuple[int, str]
+    runs: Sequence[tuple[int, str, float | None, int]], key: tuple[int, str], depth_tokens: int
 ) -> tuple[list[float], list[float]]:
     """Logarithms of the latest ratios of ``key``, and one figure for each other model, since many runs of one
     model say little about the next."""
-    own: list[float] = []
-    by_model: dict[int, list[float]] = {}
-    for model, flags_key, ratio in runs:
+    own: list[tuple[int, float]] = []
+    by_model: dict[int, list[tuple[int, float]]] = {}
+    for model, flags_key, ratio, depth in runs:
         if ratio:
             ratios = own if (model, flags_key) == key else by_model.setdefault(model, [])
-            ratios.append(log(ratio))
-    return own[-LATEST_RUNS:], [_median(ratios[-LATEST_RUNS:]) for ratios in by_model.values()]
+            ratios.append((depth, log(ratio)))
+    others = [_median(_ratios_at(ratios, depth_tokens)) for ratios in by_model.values()]
+    return _ratios_at(own, depth_tokens), others
+
+
+def _ratios_at(ratios: Sequence[tuple[int, float]], depth_tokens: int) -> list[float]:
+    """The latest ratios at this depth: between two measured depths by interpolation, beyond them those of the
+    nearest. What the rules get wrong about attention grows with the depth."""
+    depths = sorted({depth for depth, _ in ratios})
+    if not depths:
+        return []
+    below = max((depth for depth in depths if depth <= depth_tokens), default=depths[0])
+    above = min((depth for depth in depths if depth >= depth_tokens), default=depths[-1])
+    lower = [ratio for depth, ratio in ratios if depth == below][-LATEST_RUNS:]
+    if below == above:
+        return lower
+    upper = [ratio for depth, ratio in ratios if depth == above][-LATEST_RUNS:]
+    share = (depth_tokens - below) / (above - below)
+    return [
+        (1 - share) * low + share * high for low, high in zip(reversed(lower), reversed(upper), strict=False)
+    ]
 
 
 def _combine_models(model_ratios: Sequence[float], limit: float) -> tuple[float, float]:

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from domain.errors import EngineError
-from launchers import readiness
+from launchers import answer_stream, readiness
+from launchers.answer_stream import Reply
 from launchers.command import Command
-from launchers.readiness import Reply, ask, check_answer, describe_nonsense, measure, wait_until_healthy
+from launchers.readiness import ask, check_answer, describe_nonsense, measure, wait_until_healthy
 
 COMMAND = Command(argv=("engine",), port=1, served_name="tiny")
 UNKNOWN = Reply("", None, None, None, None)
@@ -23,6 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=100.0, time_ns=lambda: 7)
     clock.monotonic = lambda: clock.now
     monkeypatch.setattr(readiness, "time", clock)
+    monkeypatch.setattr(answer_stream, "time", clock)
     return clock
 
 

@@ -109,6 +109,47 @@ def test_a_run_is_compared_with_the_rules_for_its_own_prompt() -> None:
     )
 
 
+def test_a_correction_between_two_measured_depths_is_between_theirs() -> None:
+    """Also by the runs of another model: attention that is slower than the rules say is the box's or the
+    build's."""
+    for model, source in ((MODEL, SpeedSource.MEASURED), (1, SpeedSource.CORRECTED)):
+        runs = tuple(replace(run(ratio, model), depth=depth) for depth, ratio in ((0, 1.0), (8000, 0.7)))
+        at = {depth: correction_at(depth, runs) for depth in (0, 4000, 8000, 32000)}
+        assert at[0].ratio == pytest.approx(1.0)
+        assert at[8000].ratio < at[4000].ratio < at[0].ratio
+        assert at[32000] == at[8000], "beyond the deepest nothing is known"
+        assert {found.source for found in at.values()} == {source}
+
+
+def correction_at(depth_tokens: int, runs: tuple[Run, ...]) -> Correction:
+    decode, _ = corrections(
+        Calibration(runs=runs),
+        "cpu",
+        MODEL,
+        LINE,
+        decode_spread=SPREAD,
+        prefill_spread=SPREAD,
+        depth_tokens=depth_tokens,
+    )
+    return decode
+
+
+def test_a_run_at_a_depth_is_compared_with_the_rules_for_that_depth() -> None:
+    shape, flags = build.shape("qwen3-32b", "Q4_K_M"), LlamaFlags(gpu_layers=999, context_tokens=32768)
+    deep = estimate(shape, flags, build.CARD_24, depth_tokens=24000).speed.decode_tokens_per_s
+    assert deep is not None
+    found = compare_run(
+        shape,
+        flags,
+        build.CARD_24,
+        prompt_tokens=8000,
+        decode_tokens_per_s=deep.expected,
+        prefill_tokens_per_s=None,
+        depth_tokens=16000,
+    )
+    assert (found.decode, found.depth) == (pytest.approx(1.0), 24000)
+
+
 def test_a_measured_run_makes_the_same_plan_expect_what_was_measured() -> None:
     shape, flags = build.shape("qwen3-32b", "Q4_K_M"), LlamaFlags(gpu_layers=999, context_tokens=8192)
     before = estimate(shape, flags, build.CARD_24).speed

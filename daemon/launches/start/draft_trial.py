@@ -13,8 +13,8 @@ from daemon.planning.speed_history import draft_key
 from domain.errors import EngineError
 from domain.launch import Step
 from domain.plan import LlamaFlags, Plan
-from launchers import thread_trial
 from launchers.base import Capabilities
+from launchers.trials import thread_counts
 from planner.llama_cpp.companions import second_files
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,6 @@ async def _rate(app: App, launch: Launch, plan: Plan, caps: Capabilities) -> flo
     try:
         await start_engine(app, launch, plan, command, engine_version=caps.version, trial=True)
         process = launch.process
-        return None if process is None else await thread_trial.measure_rate(process)
+        return None if process is None else await thread_counts.measure_rate(process)
     finally:
         await end_trial(app, launch)

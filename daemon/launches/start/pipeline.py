@@ -18,6 +18,7 @@ from daemon.launches.start.placement import PlacedPlan, place
 from daemon.launches.start.thread_tuning import with_tuned_threads
 from daemon.launches.start.weights import ensure_downloaded
 from daemon.launches.state_machine import Event
+from daemon.planning import context_proofs
 from daemon.planning.speed_history import record_speed
 from daemon.planning.verification import read_back
 from domain.launch import Step
@@ -96,6 +97,7 @@ async def _serve(app: App, launch: Launch, ready: Ready) -> None:
     launch.ready, launch.attempts.last_error, launch.replaced = ready, None, None
     if launch.pid is not None:
         app.ledger.settle(launch.name, await asyncio.to_thread(held_bytes, launch.pid))
+    launch.proof = None if launch.plan is None else await context_proofs.recall(app, launch.plan)
     launch.apply(Event.ANSWER)
     app.in_flight.end(launch.key)
     await persistence.save(app, launch)

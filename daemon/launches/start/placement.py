@@ -7,6 +7,7 @@ from pathlib import Path
 from daemon.app import App
 from daemon.launches.launch import Launch
 from daemon.machine import snapshot
+from daemon.planning import context_proofs
 from daemon.planning.builds import engine_of
 from daemon.planning.plan import cached_hardware, checked_plan, fingerprint, resolve_models
 from daemon.planning.speed_history import load_calibration, with_speed
@@ -20,6 +21,8 @@ from domain.model import ResolvedModel
 from domain.plan import HOST, Plan
 from domain.units import gib, rate
 from launchers.base import Capabilities
+
+WHAT_CHANGES = "the hardware, the engine, the weights on disk or the proven context"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ async def _planned(
 ) -> PlacedPlan:
     options = launch.request.options
     launch.say(Step.PLAN, "planning")
+    if not launch.attempts.attended:
+        options = await context_proofs.narrowed(app, options, launch.plan, available.machine)
     calibration = await load_calibration(app, available.machine)
     plan = await checked_plan(app, launch.request.model, models, available.machine, options, calibration)
     caps = await asyncio.to_thread(engine_of, app, plan)
@@ -74,10 +79,12 @@ async def _planned(
     )
     launch.say(Step.PLAN, summary(plan))
     if not launch.attempts.attended and launch.plan is not None and (changed := changes(launch.plan, plan)):
-        message = f"new plan, because the hardware, the engine or the weights on disk changed: {changed}"
+        message = f"new plan, because {WHAT_CHANGES} changed: {changed}"
         launch.say(Step.PLAN, message)
         await app.events.append("replanned", f"{launch.name}: {message}", launch=launch.name)
-    current_fingerprint = fingerprint(available.machine, plan.engine, caps.version, caps.path, options)
+    current_fingerprint = fingerprint(
+        available.machine, plan.engine, caps.version, caps.path, launch.request.options
+    )
     plan = replace(plan, argv=command.argv, env=command.env)
     return PlacedPlan(plan, caps, available.machine, current_fingerprint)
 

@@ -16,9 +16,9 @@ from domain.errors import EngineError
 from domain.hardware import Cpu, Hardware
 from domain.launch import Step
 from domain.plan import HOST, LlamaFlags, Plan
-from launchers import thread_trial
 from launchers.base import Capabilities
 from launchers.process.engine import EngineProcess
+from launchers.trials import thread_counts
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ async def with_tuned_threads(
     """``plan`` with the thread count that is fastest here; unchanged if an engine of the trial fails: if the
     real start fails too, it reports why."""
     flags, cpu = plan.flags, machine.cpu
-    counts = thread_trial.candidate_counts(cpu.usable_cpus, cpu.quota_cpus, cpu.performance_cores)
+    counts = thread_counts.candidate_counts(cpu.usable_cpus, cpu.quota_cpus, cpu.performance_cores)
     needless = _why_needless(launch, plan, counts)
     if not isinstance(flags, LlamaFlags) or needless:
         if launch.retune:
@@ -158,5 +158,5 @@ async def _measure(
         finally:
             await end_trial(app, launch)
 
-    rates = await thread_trial.measure(serve, counts)
+    rates = await thread_counts.measure(serve, counts)
     return Measured(rates, min(shares, default=None))

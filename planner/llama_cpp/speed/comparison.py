@@ -20,13 +20,16 @@ def compare_run(
     prompt_tokens: int,
     decode_tokens_per_s: float | None,
     prefill_tokens_per_s: float | None,
+    depth_tokens: int = 0,
 ) -> Run:
-    """The run was measured with a prompt of ``prompt_tokens`` in an empty context. The rules are asked for a
-    prompt of that length: one that does not fill a ubatch is slower on any machine."""
+    """The run was measured with a prompt of ``prompt_tokens``, behind ``depth_tokens`` that were in the
+    context before. The rules are asked for a prompt of that length: one that does not fill a ubatch is slower
+    on any machine."""
     prompt_flags = replace(flags, ubatch=max(1, min(flags.ubatch, prompt_tokens)))
     layout = memory_layout(shape, prompt_flags, hardware)
-    decode_workloads = layout.workloads(shape, prompt_tokens)
-    prefill_workloads = layout.workloads(shape, 0)
+    prompt_depth = depth_tokens + (prompt_tokens - prompt_flags.ubatch) // 2  # of its ubatches, on average
+    decode_workloads = layout.workloads(shape, depth_tokens + prompt_tokens)
+    prefill_workloads = layout.workloads(shape, prompt_depth)
     machine = roofline.machine_model(prompt_flags, layout.placement, hardware)
     return Run(
         kind=roofline.hardware_class(roofline.speed_class(decode_workloads, machine)),
@@ -35,6 +38,8 @@ def compare_run(
         prompt_line=prefill_key(flags),
         decode=_ratio(decode_tokens_per_s, decode_s(decode_workloads, machine)),
         prefill=_ratio(prefill_tokens_per_s, prefill_s(prefill_workloads, machine, layout.cparams)),
+        depth=depth_tokens + prompt_tokens if depth_tokens else 0,
+        prompt_depth=prompt_depth if depth_tokens else 0,
     )
 
 

@@ -45,6 +45,7 @@ def predict(
         flags,
         decode_spread=DECODE_SPREAD[work_class],
         prefill_spread=PREFILL_SPREAD[work_class],
+        depth_tokens=depth_tokens,
     )
     if draft is None:
         decode = _range(decode_s(workloads, machine), decode_correction)

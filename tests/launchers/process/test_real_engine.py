@@ -17,7 +17,7 @@ from launchers.base import Capabilities
 from launchers.command import Command
 from launchers.process import procfs
 from launchers.process.engine import EngineProcess
-from launchers.thread_trial import candidate_counts, measure
+from launchers.trials.thread_counts import candidate_counts, measure
 from tests.launchers.conftest import until
 from tests.launchers.llama_cpp.test_failures import plan_of
 

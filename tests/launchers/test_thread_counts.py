@@ -10,7 +10,7 @@ from launchers.command import Command
 from launchers.llama_cpp import diagnose
 from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
-from launchers.thread_trial import Serve, candidate_counts, measure
+from launchers.trials.thread_counts import Serve, candidate_counts, measure
 
 
 @pytest.mark.parametrize(

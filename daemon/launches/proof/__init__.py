@@ -1,0 +1,1 @@
+"""Proves how deep the context of a launch can be filled, and takes a smaller window where it can't."""
