@@ -11,7 +11,7 @@ from domain.plan import LaunchOptions, Plan
 from planner.choose import quality
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
-from planner.choose.contexts import check_context, contexts_to_try, extend, wanted_context
+from planner.choose.contexts import check_context, contexts_to_try, extend, extend_and_tune, wanted_context
 from planner.choose.engines import choose_engines
 from planner.choose.selection import select_best
 from planner.choose.support import EngineChoice
@@ -48,11 +48,10 @@ def plan(
     found = _search(name, models, search)
     choice, selectable, wanted = found.choice, found.choice.selectable, found.wanted_context
     if found.candidates:
-        best = extend(select_best(found.candidates, options), search)
-        chosen = ENGINES[best.engine].tune(best, search)
+        chosen = extend_and_tune(select_best(found.candidates, options), search)
         check_speed(name, chosen, options)
         compared = [
-            candidate for candidate in found.candidates if candidate.context_tokens == best.context_tokens
+            candidate for candidate in found.candidates if candidate.context_tokens == chosen.context_tokens
         ] or found.candidates
         priced = search_engines(choice.priced_only, chosen.context_tokens, search)
         unasked = _unasked(name, models, search)

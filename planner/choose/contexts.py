@@ -1,8 +1,10 @@
 """How long a context is wanted, which shorter ones will do, and how long it can be for nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from domain.classification import mtp_layers_of
 from domain.errors import UsageError
+from domain.kinds import Kind
 from domain.model import ResolvedModel
 from domain.plan import HOST, LaunchOptions
 from planner.choose.candidates import Candidate
@@ -54,27 +56,59 @@ def extend(chosen: Candidate, search: SearchContext) -> Candidate:
     """``chosen`` with the longest context that costs nothing: no layer, cache type or tenth of the speed, and
     at most half of the RAM that is left. Unchanged if the owner gave a number, and whatever it costs if he
     asked for the most."""
-    if search.options.context_tokens or chosen.model.weights.kind.is_pooled:
-        return chosen
+    if search.options.max_context and not chosen.model.weights.kind.is_pooled:
+        return _longest_of_all(chosen, search)
+    return next(extensions(chosen, search), chosen)
+
+
+def extensions(
+    chosen: Candidate, search: SearchContext, beside: Candidate | None = None
+) -> Iterator[Candidate]:
+    """``chosen`` with each longer context that costs nothing, the longest first. ``beside``: with room for
+    what this one has more."""
+    if search.options.asks_for_context or chosen.model.weights.kind.is_pooled:
+        return
     engine = ENGINES[chosen.engine]
-    longest = engine.max_context_tokens(chosen, search)
-    if search.options.max_context:
-        return _longest_of_all(chosen, longest, search)
+    longest = engine.max_context_tokens(beside or chosen, search)
     for tokens in _round_contexts(longest, engine.trained_context_tokens(chosen.model.shape)):
         if tokens <= chosen.context_tokens:
             break
-        for longer in engine.find_candidates(chosen.model, tokens, search):
-            if _costs_nothing(longer, chosen):
-                return longer
-    return chosen
+        longer = engine.find_candidates(chosen.model, tokens, search)
+        yield from (candidate for candidate in longer if _costs_nothing(candidate, chosen))
 
 
-def _longest_of_all(chosen: Candidate, longest: int, search: SearchContext) -> Candidate:
-    """``chosen`` with ``longest`` tokens, of the ways to hold them the fastest."""
+def _longest_of_all(chosen: Candidate, search: SearchContext) -> Candidate:
+    """``chosen`` with the most tokens, of the ways to hold them the fastest."""
+    longest = ENGINES[chosen.engine].max_context_tokens(chosen, search)
     if longest <= chosen.context_tokens:
         return chosen
     found = ENGINES[chosen.engine].find_candidates(chosen.model, longest, search)
     return max(found, key=lambda candidate: candidate.low_tokens_per_s or 0.0, default=chosen)
+
+
+def extend_and_tune(chosen: Candidate, search: SearchContext) -> Candidate:
+    """``chosen`` as it is served: with the longest context that costs nothing, and what its engine's planner
+    adds. A draft that makes it faster goes before a longer context, which takes the memory of one."""
+    tune = ENGINES[chosen.engine].tune
+    longest = tune(extend(chosen, search), search)
+    is_as_asked = search.options.asks_for_context or longest.context_tokens == chosen.context_tokens
+    if is_as_asked or not _may_draft(chosen.model):
+        return longest
+    shortest = tune(chosen, search)
+    if _is_nearly_as_fast(longest, shortest):
+        return longest
+    tuned = (tune(longer, search) for longer in extensions(chosen, search, shortest))
+    return next((longer for longer in tuned if _is_nearly_as_fast(longer, shortest)), shortest)
+
+
+def _may_draft(model: ResolvedModel) -> bool:
+    has_draft = any(companion.role is Kind.DRAFT for companion in model.weights.beside)
+    return model.may_draft and (has_draft or mtp_layers_of(model.shape) > 0)
+
+
+def _is_nearly_as_fast(one: Candidate, other: Candidate) -> bool:
+    own, others = one.decode_tokens_per_s, other.decode_tokens_per_s
+    return own is None or others is None or own >= NEARLY_AS_FAST * others
 
 
 def _round_contexts(longest: int, trained: int) -> list[int]:

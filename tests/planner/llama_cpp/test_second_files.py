@@ -129,3 +129,22 @@ def test_the_command_names_the_files_where_they_are() -> None:
     for place, named in ((here, f"/models/snapshot/{VISION}"), (plan, VISION)):
         argv = command(place, caps=caps, port=1, name="m").argv
         assert argv[argv.index("--mmproj") + 1] == named
+
+
+@pytest.mark.parametrize("ram_gib", [20, 24, 28])
+def test_a_draft_that_gains_goes_before_a_longer_context(ram_gib: int) -> None:
+    """On each of these cards the longest context leaves no room for the head."""
+    card = build.hardware(build.gpu(ram_gib))
+    plan, plain = planned(HEADED, card), planned(HEADED, card, no_draft=True)
+    assert flags(plan).speculative == ("draft-mtp",)
+    assert 32768 < plan.context_tokens < plain.context_tokens, "the longest that leaves it room"
+    assert plan.speed.decode_tokens_per_s is not None
+    assert plain.speed.decode_tokens_per_s is not None
+    assert plan.speed.decode_tokens_per_s.expected > 1.5 * plain.speed.decode_tokens_per_s.expected
+
+
+def test_a_context_that_was_asked_for_goes_before_a_draft() -> None:
+    card = build.hardware(build.gpu(24))
+    longest = planned(HEADED, card, no_draft=True).context_tokens
+    plan = planned(HEADED, card, context_tokens=longest)
+    assert (plan.context_tokens, flags(plan).speculative) == (longest, ())
