@@ -27,6 +27,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "full_attention_every": ("full_attention_interval",),
 }
 DEFAULT_CONTEXT = 4096
+MAX_BITS = 16
 # Of the metadata: what sentence-transformers say in files of their own.
 POOLING_KEY, CLS = "general.pooling", "cls"
 MAX_TEXT_TOKENS = "general.max_text_tokens"
@@ -128,6 +129,15 @@ def quant_method(shape: ModelShape) -> str | None:
     return config_str(shape, "quantization_config.quant_method")
 
 
+_BITS_KEYS = ("config_groups.group_0.weights.num_bits", "bits", "w_bit")
+
+
+def weight_bits(shape: ModelShape) -> int | None:
+    """Of the integers that weights are packed as; ``None`` where config.json does not say."""
+    found = (config_int(shape, f"quantization_config.{key}") for key in _BITS_KEYS)
+    return next((bits for bits in found if bits is not None and bits <= MAX_BITS), None)
+
+
 def config_value(shape: ModelShape, key: str) -> object:
     """The value of ``key``, of the language part first if the model has several."""
     for full_key in (f"{shape.architecture}.text_config.{key}", f"{shape.architecture}.{key}"):
@@ -142,9 +152,15 @@ def config_str(shape: ModelShape, key: str) -> str | None:
 
 
 def config_int(shape: ModelShape, name: str) -> int | None:
-    """A value above zero, else ``None``; ``name`` is one of ``_KEYS`` or a key of config.json."""
+    """A value above zero, else ``None``; of a list with one for each layer the largest. ``name`` is one of
+    ``_KEYS`` or a key of config.json."""
     for key in _KEYS.get(name, (name,)):
         value = config_value(shape, key)
+        if isinstance(value, tuple):
+            numbers = [
+                item for item in value if isinstance(item, (int, float)) and not isinstance(item, bool)
+            ]
+            value = max(numbers, default=None)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
             return int(value)
     return None

@@ -2,6 +2,7 @@
 
 from domain.model import ResolvedModel
 from planner.choose.sensitivity import loss_percent
+from planner.vllm.model_config import weight_bits
 
 # Perplexity that Llama-3-8B gains by storage type: 100 times the natural logarithm of the ratio. Sources:
 # 4-bit integers in groups of 128: 6.6 (AWQ) and 6.5 (GPTQ) after 6.1, arXiv:2404.14047 table 1; 8 bits lose
@@ -26,13 +27,20 @@ TYPE_LOSS = {
 # model.
 _BITS = {"f32": 32.0, "bf16": 16.0, "f16": 16.0, "fp8": 8.5, "int8": 8.5, "mxfp8": 8.5}
 FOUR_BITS = 5.0
+# Packed integers of other than four bits, whatever wrote them; those below as llama.cpp's types of as many
+# bits (``planner/llama_cpp/quality.py``), for lack of published runs.
+INTEGER_LOSS = {8: 0.19, 6: 0.33, 5: 1.3, 3: 18.0, 2: 58.0}
+INTEGERS = ("gptq", "awq", "int")
 
 
 def quality_loss(model: ResolvedModel) -> float:
     """Perplexity that is added, in percent of that of the model at full precision."""
     storage = storage_type(model)
+    packed_bits = weight_bits(model.shape) if storage.startswith(INTEGERS) else None
     bits = _BITS.get(storage, FOUR_BITS)
-    reference = TYPE_LOSS.get(storage, TYPE_LOSS["fp4"])
+    if packed_bits in INTEGER_LOSS:
+        bits = packed_bits + FOUR_BITS - 4
+    reference = INTEGER_LOSS.get(packed_bits or 0, TYPE_LOSS.get(storage, TYPE_LOSS["fp4"]))
     return loss_percent(reference, 8 * model.weights.size_bytes / bits)
 
 

@@ -77,7 +77,7 @@ def read_folder(
     metadata |= sentence_transformers.read(siblings, lambda name: _read_all(open_source, name))
     _flatten(config, architecture, metadata)
     shape = ModelShape(architecture, tuple(tensors.values()), file_bytes, metadata)
-    check_shape(CONFIG, shape)
+    check_shape(described_by, shape)
     return shape
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.model import ModelShape
-from planner.vllm.model_config import Config, LayerKind, config_int
+from planner.vllm.model_config import Config, LayerKind, config_int, weight_bits
 from planner.vllm.weights.tensors import EMBEDDING, ENCODERS, EXPERTS, OUTPUT, TensorGroup, loaded_tensors
 
 EXPERTS_USED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts")
@@ -66,6 +66,7 @@ def workload_of(shape: ModelShape, config: Config, quant: str) -> Workload:
     expert_bytes = sum(group.size_bytes for group in experts)
     dense_bytes = sum(group.size_bytes for group in dense) or shape.file_bytes - expert_bytes
     used, count = _first_number(shape, EXPERTS_USED), _first_number(shape, EXPERT_COUNT)
+    word_bits = weight_bits(shape) or (8 if quant.upper() == "INT8" else WORD_BITS)
     kinds, width = config.layer_kinds, config.heads * config.head_dim
     full = sum(kind in (LayerKind.FULL, LayerKind.LATENT) for kind in kinds)
     return Workload(
@@ -73,8 +74,9 @@ def workload_of(shape: ModelShape, config: Config, quant: str) -> Workload:
         dense_bytes=dense_bytes,
         expert_bytes=expert_bytes,
         expert_share=min(1.0, used / count) if used and count else 1.0,
-        dense_values=_values(dense, quant) or 8 * dense_bytes / PACKED_BITS.get(quant.upper(), DEFAULT_BITS),
-        expert_values=_values(experts, quant),
+        dense_values=_values(dense, word_bits)
+        or 8 * dense_bytes / PACKED_BITS.get(quant.upper(), DEFAULT_BITS),
+        expert_values=_values(experts, word_bits),
         layers=config.layers,
         moe_layers=config.layers - (config_int(shape, "first_k_dense_replace") or 0) if experts else 0,
         recurrent_layers=sum(kind is LayerKind.STATE for kind in kinds),
@@ -85,18 +87,18 @@ def workload_of(shape: ModelShape, config: Config, quant: str) -> Workload:
     )
 
 
-def _values(groups: Sequence[TensorGroup], quant: str) -> float:
-    return sum(8 * group.size_bytes / _bits(group, quant) for group in groups if not _is_scale(group.name))
+def _values(groups: Sequence[TensorGroup], word_bits: int) -> float:
+    return sum(
+        8 * group.size_bytes / _bits(group, word_bits) for group in groups if not _is_scale(group.name)
+    )
 
 
 def _is_scale(name: str) -> bool:
     return name.endswith(_SCALES) or "_scale" in name.rpartition(".")[2]
 
 
-def _bits(group: TensorGroup, quant: str) -> float:
-    if group.type.startswith("F8"):
-        return 8.0
-    return TYPE_BITS.get(group.type, 8 if quant.upper() == "INT8" else WORD_BITS)
+def _bits(group: TensorGroup, word_bits: int) -> float:
+    return 8.0 if group.type.startswith("F8") else TYPE_BITS.get(group.type, word_bits)
 
 
 def _first_number(shape: ModelShape, names: Sequence[str]) -> float | None:

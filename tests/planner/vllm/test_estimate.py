@@ -220,6 +220,14 @@ def test_a_kind_of_layer_that_is_not_known_is_taken_for_the_dearest() -> None:
     assert set(model_config.read_config(with_layer_types).layer_kinds) == {LayerKind.FULL}
 
 
+def test_heads_that_differ_by_layer_count_as_the_most() -> None:
+    """As DeciLM and OpenELM list them: a bound."""
+    listed = replace(
+        SMOL_SHAPE, metadata={**SMOL_SHAPE.metadata, "llama.num_key_value_heads": (1, 3, 2) * 10}
+    )
+    assert model_config.read_config(listed).kv_heads == 3
+
+
 def test_options_that_take_memory_and_are_not_counted_are_named() -> None:
     estimated = estimate(SMOL_SHAPE, replace(LINE, extra=("-pp", "2")), build.SMALL_CPU)
     assert "not counted: -pp" in estimated.notes

@@ -159,6 +159,7 @@ def test_work_is_what_a_token_passes() -> None:
         ),
         ("fp8", (("weight", "F8_E4M3", 400), ("weight_scale_inv", "F32", 8)), 400),
         ("int8", (("weight", "I8", 400), ("weight_scale", "BF16", 8)), 400),
+        ("gptq", (("qweight", "I32", 400), ("scales", "F16", 12), ("g_idx", "I32", 16)), 400),
         ("bf16", (("weight", "BF16", 400),), 200),
     ],
 )
@@ -172,6 +173,7 @@ def test_packed_weights_are_counted_by_their_bits_and_scales_not_at_all(
             for name, kind, size in tensors
         ),
         0,
+        {"m.quantization_config.bits": 8} if quant == "gptq" else {},
     )
     config = Config(
         (LayerKind.FULL,), heads=1, kv_heads=1, head_dim=8, hidden_size=8, trained_context_tokens=8
