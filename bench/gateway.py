@@ -92,7 +92,7 @@ async def run_gateway(engine_port: int, folder: str) -> None:
     launch.engine = Engine(process, engine_port, None)
     app.launches["m"] = launch
     async with listening(app):
-        print(str(app.gateway.address).rpartition(":")[2], flush=True)
+        print(str(app.gateway.url).rpartition(":")[2], flush=True)
         await asyncio.Event().wait()
 
 

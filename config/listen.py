@@ -22,6 +22,11 @@ class Address:
     def is_loopback(self) -> bool:
         return ipaddress.ip_address(self.host).is_loopback
 
+    @property
+    def is_everywhere(self) -> bool:
+        """It stands for every address of this machine."""
+        return ipaddress.ip_address(self.host).is_unspecified
+
 
 def parse_address(text: str) -> Address | None:
     """``127.0.0.1:8411``, ``localhost:8411`` or ``[::1]:8411``; ``None`` for ``off``. Raises: ValueError."""

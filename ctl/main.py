@@ -46,6 +46,8 @@ COMMANDS = {
     "probe": "Show this machine's hardware and engines.",
     "doctor": "Check machine and daemon: what is wrong, why, how to fix it.",
     "status": "Show the state of the daemon.",
+    "keys": "Make, list and revoke the keys of clients on other machines.",
+    "lan": "Open the gateway to the local network, or close it.",
     "config": "Check the settings file, or show the settings in force.",
     "shutdown": "Stop the daemon and its engines.",
     "service": "Install, remove or inspect the system service.",

@@ -15,6 +15,7 @@ from config import fallback
 from config.loading import Loaded
 from config.settings import Settings
 from daemon import container_init, instance_lock, jobs, log_format, server, shutdown_marker, status
+from daemon.access import keys, lan
 from daemon.app import Adapters, App, build_app, real_adapters
 from daemon.control_socket import bind
 from daemon.doctor.checks.state import STATE_RECOVERED
@@ -127,6 +128,8 @@ async def running(
         undo.push_async_callback(pulls.stop_all, app)
         undo.callback(app.survivors_known.set)  # nothing waits for that where it ends before
         await read_launches(app)
+        await keys.read_keys(app)
+        await lan.read_switch(app)
         await pulls.read_pulls(app)
         await leases.renew(app)
         await undo.enter_async_context(server.listening(app, control))

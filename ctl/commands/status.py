@@ -33,7 +33,7 @@ def command(*, as_json: Json = False) -> None:
     print(f"models    {data['models_dir']}")
     print(f"socket    {data['socket']}")
     if data.get("gateway"):
-        print(f"clients   {data['gateway']}/v1 (OpenAI), {data['gateway']} (Anthropic)")
+        print(f"clients   {data['gateway']}/v1 (OpenAI), {data['gateway']} (Anthropic, Ollama)")
     problems = [f"problem   {_problem_text(problem)}" for problem in data["problems"]]
     for line in wrap(problems, columns(), indent=10):
         print(line)

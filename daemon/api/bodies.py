@@ -145,3 +145,12 @@ def profile(data: dict[str, Any] | None) -> Hardware | None:
     except ValueError as error:
         raise UsageError(f"profile: {error}", hint="node-ctl probe --save writes one") from error
     return box
+
+
+class KeyBody(Body):
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[\x20-\x7e]+$")]
+
+
+class LanBody(Body):
+    on: bool
+    key_name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[\x20-\x7e]+$")] = "lan"

@@ -140,6 +140,17 @@ class LaunchDetails:
     proof: ContextProof | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key of the gateway. ``id`` is the part of it that is no secret; times are ISO 8601."""
+
+    name: str
+    id: str
+    hash: str
+    created: str
+    last_used: str | None = None
+
+
 def now() -> str:
     """UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

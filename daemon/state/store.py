@@ -15,6 +15,7 @@ from daemon.state.durability import recovery
 from daemon.state.durability.copies import Copies
 from daemon.state.events import EventTable
 from daemon.state.in_flight import InFlightTable
+from daemon.state.keys import KeyTable
 from daemon.state.launches import LaunchTable
 from daemon.state.measurements import MeasurementTable
 from daemon.state.models import ModelTable
@@ -42,6 +43,7 @@ class Store:
         self.models = ModelTable(self.database)
         self.pulls = PullTable(self.database, unreadable)
         self.in_flight = InFlightTable(self.database)
+        self.keys = KeyTable(self.database, unreadable)
         if self.database.read_only_because is None:
             self._repair_launches()
 

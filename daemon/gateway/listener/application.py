@@ -9,8 +9,8 @@ from daemon.gateway.dialects import registry
 from daemon.gateway.dialects.dialect import Handler
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.gateway import Gateway
+from daemon.gateway.listener.admission import admit
 from daemon.gateway.listener.exchange import Exchange
-from daemon.gateway.listener.origins import check_origin
 from domain.errors import NodeError
 
 log = logging.getLogger(__name__)
@@ -19,17 +19,17 @@ MAX_HEADERS = 100
 
 
 class Application:
-    """``loopback_only``: it listens where only this machine can reach it."""
+    """What uvicorn calls for each request."""
 
-    def __init__(self, gateway: Gateway, *, loopback_only: bool) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(self._gateway, scope, receive, send)
         exchange.dialect = registry.dialect_of(exchange.path, exchange.headers)
         try:
-            self._check(scope, exchange)
+            _check_headers(exchange)
+            exchange.key = await admit(self._gateway.app, exchange.client, exchange.headers)
             found = registry.find_route(exchange.method, exchange.path, exchange.headers)
             exchange.dialect, exchange.rest = found.dialect, found.rest
             await _while_wanted(exchange, found.route.handle)
@@ -43,13 +43,11 @@ class Application:
         finally:
             exchange.close()
 
-    def _check(self, scope: Scope, exchange: Exchange) -> None:
-        if len(scope["headers"]) > MAX_HEADERS:
-            many = len(scope["headers"])
-            message = f"the request has {many} headers, more than {MAX_HEADERS}"
-            raise GatewayError(Reason.INVALID, message, status=431)
-        host, origin = (exchange.headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
-        check_origin(host, origin, loopback_only=self._loopback_only)
+
+def _check_headers(exchange: Exchange) -> None:
+    if exchange.header_count > MAX_HEADERS:
+        message = f"the request has {exchange.header_count} headers, more than {MAX_HEADERS}"
+        raise GatewayError(Reason.INVALID, message, status=431)
 
 
 async def _while_wanted(exchange: Exchange, handle: Handler) -> None:

@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 
 class Exchange:
-    """``rest`` is what follows the prefix of a route that ends in ``/*``. Only its own task writes, and the
-    timer of a silent stream between two writes of it."""
+    """``rest`` is what follows the prefix of a route that ends in ``/*``, ``key`` the name of the client's
+    key. Only its own task writes, and the timer of a silent stream between two writes of it."""
 
     def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
         self.gateway = gateway
@@ -37,6 +37,8 @@ class Exchange:
         self.path: str = scope["path"]
         self.query: str = scope["query_string"].decode("latin-1")
         self.client: str = scope["client"][0] if scope.get("client") else ""
+        self.key: str | None = None
+        self.header_count = len(scope["headers"])
         self.rest = ""
         self.dialect: Dialect
         self.has_begun = self.is_stream = self.is_done = False
@@ -149,7 +151,8 @@ class Exchange:
             await self.end_stream()
         if self.has_begun:
             return
-        headers = [] if error.retry_after_s is None else [(b"retry-after", b"%d" % error.retry_after_s)]
+        headers = [(b"www-authenticate", b"Bearer")] if error.status == 401 else []
+        headers += [] if error.retry_after_s is None else [(b"retry-after", b"%d" % error.retry_after_s)]
         await self.send_json(self.dialect.error(error), error.status, headers)
 
     def close(self) -> None:

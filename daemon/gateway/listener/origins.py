@@ -23,14 +23,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_origin(host: str, origin: str, *, loopback_only: bool) -> None:
-    """``host`` and ``origin`` are the headers of a request, empty where it has none. Raises: GatewayError."""
+def check_host(host: str) -> None:
+    """``host`` is the header of a request from this machine without a key. Raises: GatewayError."""
     name = host_name(host)
-    if loopback_only and name and not is_loopback(name):
+    if name and not is_loopback(name):
         raise GatewayError(
             Reason.FORBIDDEN,
-            f"the request names the host {name[:100]!r}; only loopback addresses and localhost are answered",
+            f"the request names the host {name[:100]!r}: without a key, only localhost is answered",
         )
+
+
+def check_origin(host: str, origin: str) -> None:
+    """``host`` and ``origin`` are the headers of a request, empty where it has none. Raises: GatewayError."""
     if not origin:
         return
     try:

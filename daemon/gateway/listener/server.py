@@ -1,19 +1,21 @@
-"""The gateway's address: bound, served, and tried again while something else has it."""
+"""The gateway's address: bound, served, changed while it runs, tried again while something else has it."""
 
 import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 from uvicorn.server import ServerState
 
 from config.listen import Address
+from daemon.access.lan import wanted_address
 from daemon.app import App
 from daemon.gateway.gateway import Gateway, build_gateway
 from daemon.gateway.listener.application import Application
 from daemon.gateway.listener.connection import IDLE_S, GatewayConnection
+from daemon.gateway.listener.proof import is_closed_to_strangers
 
 TRY_AGAIN_S = 10.0
 SHUTDOWN_TIMEOUT_S = 5.0
@@ -25,32 +27,36 @@ log = logging.getLogger(__name__)
 @asynccontextmanager
 async def listening(app: App, gateway: Gateway | None = None) -> AsyncIterator[None]:
     """The gateway answers while the block runs, as soon as its address can be had; without one, never."""
-    address = app.settings.listen_address
-    if address is None:
+    if app.settings.listen_address is None:
         yield
         return
-    server = Server(app, gateway or build_gateway(app), address)
-    if not await server.begin():
-        log.warning("gateway does not listen: %s", app.gateway.problem)
-    trying = asyncio.create_task(server.try_again(), name="gateway")
+    server = Server(app, gateway or build_gateway(app))
+    await server.begin()
+    watching = asyncio.create_task(server.watch(), name="gateway")
+    watching.add_done_callback(_report)
     try:
         yield
     finally:
-        trying.cancel()
-        await asyncio.wait({trying})
+        watching.cancel()
+        await asyncio.wait({watching})
         await server.end()
+
+
+def _report(watching: "asyncio.Task[None]") -> None:
+    """It ends with the daemon alone; by a bug, the gateway stays where it is."""
+    if not watching.cancelled() and (bug := watching.exception()) is not None:
+        log.error("gateway is no longer watched", exc_info=bug)
 
 
 class Server:
     """uvicorn's protocol without its server, whose timer wakes ten times a second."""
 
-    def __init__(self, app: App, gateway: Gateway, address: Address) -> None:
+    def __init__(self, app: App, gateway: Gateway) -> None:
         self._app = app
         self._gateway = gateway
-        self._address = address
         self._state = ServerState()
         self._config = uvicorn.Config(
-            Application(gateway, loopback_only=address.is_loopback),
+            Application(gateway),
             http=GatewayConnection,
             ws="none",
             lifespan="off",
@@ -58,45 +64,38 @@ class Server:
             access_log=False,
             timeout_keep_alive=int(IDLE_S),
         )
+        self._config.load()
+        self._served: Address | None = None  # as it is wanted: port 0 is any
         self._server: asyncio.Server | None = None
 
     async def begin(self) -> bool:
-        """Whether it listens now; else ``app.gateway`` says why not."""
-        if self._server is not None:
+        """Whether it listens where it should, now; else ``app.gateway`` says why not."""
+        wanted = wanted_address(self._app)
+        if wanted is None or (self._server is not None and self._served == wanted):
             return True
-        if not self._address.is_loopback:
-            self._app.gateway.problem = (
-                f"{self._address} can be reached from the network, and there is no key"
-            )
-            return False
-        try:
-            listener = await asyncio.to_thread(_bind, self._address)
-        except OSError as error:
-            self._app.gateway.problem = f"{self._address} can't be used: {error.strerror or error}"
-            return False
-        self._config.load()
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
-        self._app.gateway.problem = None
-        self._app.gateway.address = str(Address(self._address.host, listener.getsockname()[1]))
-        log.info("gateway listens: http://%s", self._app.gateway.address)
-        return True
+        problem = await self._move(wanted)
+        if problem is not None and problem != self._app.gateway.problem:
+            log.warning("gateway does not listen: %s", problem)
+        self._app.gateway.problem = problem
+        self._app.gateway.changed.notify_all()
+        return problem is None
 
-    async def try_again(self) -> None:
-        """Until it listens. The first failure is an event, and so is its end."""
-        if self._server is not None:
-            return
-        problem = self._app.gateway.problem
-        await self._app.events.append("gateway_down", f"{problem}; it is tried again every {TRY_AGAIN_S:g} s")
-        while not await self.begin():  # noqa: ASYNC110 - a port that is freed tells nobody
-            await asyncio.sleep(TRY_AGAIN_S)
-        await self._app.events.append("gateway_up", f"listens on http://{self._app.gateway.address} now")
+    async def watch(self) -> None:
+        """Until cancelled. The first of several failures is an event, and so is their end."""
+        told = False
+        while True:
+            if (listens := await self.begin()) == told:
+                told = not listens
+                await self._tell(listens=listens)
+            if listens and self._served != wanted_address(self._app):
+                continue  # it was changed meanwhile
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if listens else TRY_AGAIN_S):
+                    await self._app.access.changed.wait()
 
     async def end(self) -> None:
         """Open answers get SHUTDOWN_TIMEOUT_S to finish."""
-        if self._server is not None:
-            self._server.close()
-        self._app.gateway.address = None
+        self._close()
         for connection in tuple(self._state.connections):
             connection.shutdown()
         if self._state.tasks:
@@ -107,6 +106,40 @@ class Server:
             connection.transport.abort()
         await self._gateway.headers.close()
         await self._gateway.engines.close()
+
+    async def _tell(self, *, listens: bool) -> None:
+        state = self._app.gateway
+        if listens:
+            await self._app.events.append("gateway_up", f"listens on {state.url} now")
+        else:
+            again = f"it is tried again every {TRY_AGAIN_S:g} s"
+            await self._app.events.append("gateway_down", f"{state.problem}; {again}")
+
+    async def _move(self, wanted: Address) -> str | None:
+        """Listens on ``wanted`` instead of what it had, whose connections go on. Why it can't, if so."""
+        if not wanted.is_loopback and not self._app.access.keys:
+            return f"{wanted} can be reached from the network, and there is no key: node-ctl keys add NAME"
+        before = self._app.gateway.bound
+        self._close()  # the same port of another address is not to be had before
+        port = wanted.port or (before.port if before else 0)
+        try:
+            listener = await asyncio.to_thread(_bind, Address(wanted.host, port))
+        except OSError as error:
+            return f"{wanted} can't be used: {error.strerror or error}"
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
+        bound = Address(wanted.host, listener.getsockname()[1])
+        if not wanted.is_loopback and not await is_closed_to_strangers(bound):
+            self._close()
+            return f"{wanted} answered a request without a key, and was closed again"
+        self._served, self._app.gateway.bound = wanted, bound
+        log.info("gateway listens: %s", self._app.gateway.url)
+        return None
+
+    def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._server = self._served = self._app.gateway.bound = None
 
     def _connection(self) -> GatewayConnection:
         return GatewayConnection(self._config, self._state, {})

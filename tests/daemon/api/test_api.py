@@ -66,6 +66,9 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/launches/{name}/log",
         "/v1/events",
         "/v1/shutdown",
+        "/v1/keys",
+        "/v1/keys/revoke",
+        "/v1/lan",
     } == set(paths)
 
 

@@ -112,7 +112,7 @@ async def running_gateway(
         app = await asyncio.to_thread(build_app, settings, store, adapters)
         gateway = build_gateway(app, keep_alive_s=keep_alive_s, hold_s=hold_s)
         await undo.enter_async_context(listening(app, gateway))
-        base = f"http://{app.gateway.address}"
+        base = str(app.gateway.url)
         http = await undo.enter_async_context(httpx.AsyncClient(base_url=base, timeout=60, trust_env=False))
         yield Rig(app, gateway, http, base, undo)
 

@@ -1,0 +1,1 @@
+"""Who may ask the gateway over the network: keys, by name."""

@@ -1,0 +1,109 @@
+"""Keys for the rest of the daemon: add, list, revoke, and whose key a request has."""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from daemon.access import secret
+from daemon.app import App
+from daemon.state.records import KeyRecord, now
+from domain.errors import StateError, UsageError
+from domain.suggestions import did_you_mean
+
+log = logging.getLogger(__name__)
+
+MAX_KEYS = 256
+MAX_NAME_CHARS = 63
+USED_EVERY = timedelta(minutes=1)  # how exactly the last use is stored
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """What is shown of a key."""
+
+    name: str
+    created: str
+    last_used: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AddedKey:
+    name: str
+    key: str
+
+
+async def read_keys(app: App) -> None:
+    """At the start of the daemon."""
+    for record in await app.store.run(app.store.keys.all):
+        app.access.keys[record.id] = record
+
+
+def rows(app: App) -> list[KeyRow]:
+    return [KeyRow(key.name, key.created, key.last_used) for key in app.access.keys.values()]
+
+
+async def add(app: App, name: str) -> AddedKey:
+    """The key, which nobody can show again. Raises: UsageError for a name in use; StateError."""
+    if not name.isascii() or not name.isprintable() or not 0 < len(name.strip()) <= MAX_NAME_CHARS:
+        raise UsageError(f"{name[:80]!r} can't be the name of a key", hint="up to 63 characters of ASCII")
+    if any(key.name == name for key in app.access.keys.values()):
+        raise UsageError(f"there is a key {name!r} already", hint=f"node-ctl keys revoke {name} ends it")
+    if len(app.access.keys) >= MAX_KEYS:
+        raise UsageError(f"there are {MAX_KEYS} keys, which is the most", hint="node-ctl keys revoke NAME")
+    made = await asyncio.to_thread(secret.make)
+    record = KeyRecord(name, made.id, made.hash, now())
+    await app.store.run(app.store.keys.save, record)
+    app.access.keys[made.id] = record
+    app.access.changed.notify_all()
+    await app.events.append("key_added", f"key {name} may ask the gateway")
+    return AddedKey(name, made.text)
+
+
+async def revoke(app: App, name: str) -> KeyRow:
+    """From now on it opens nothing. Raises: UsageError for a name that is none; StateError."""
+    for key in app.access.keys.values():
+        if key.name == name:
+            await app.store.run(app.store.keys.forget, name)
+            app.access.keys.pop(key.id, None)
+            app.access.proved.pop(key.id, None)
+            await app.events.append("key_revoked", f"key {name} may no longer ask the gateway")
+            return KeyRow(key.name, key.created, key.last_used)
+    names = [key.name for key in app.access.keys.values()]
+    hint = did_you_mean(name, names) if names else "there are none: node-ctl keys add NAME makes one"
+    raise UsageError(f"no key is called {name!r}", hint=hint)
+
+
+async def owner_of(app: App, text: str) -> str | None:
+    """The name of the key ``text``; ``None`` for one that is none, or no longer."""
+    number = secret.id_in(text)
+    record = None if number is None else app.access.keys.get(number)
+    if record is None:
+        return None
+    digest = hashlib.blake2b(text.encode(), key=app.access.salt).digest()
+    if not hmac.compare_digest(app.access.proved.get(record.id, b""), digest):
+        async with app.access.proving:  # one at a time: each takes 16 MiB and a core
+            if not await asyncio.to_thread(secret.matches, text, record.hash):
+                return None
+        if app.access.keys.get(record.id) is None:  # revoked meanwhile
+            return None
+        app.access.proved[record.id] = digest
+    await _note_use(app, record)
+    return record.name
+
+
+async def _note_use(app: App, record: KeyRecord) -> None:
+    at = now()
+    if (
+        record.last_used
+        and datetime.fromisoformat(at) - datetime.fromisoformat(record.last_used) < USED_EVERY
+    ):
+        return
+    used = replace(record, last_used=at)
+    app.access.keys[record.id] = used
+    try:
+        await app.store.run(app.store.keys.save, used)
+    except StateError as error:
+        log.warning("use of a key not stored: %s", error)
