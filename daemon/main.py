@@ -14,12 +14,13 @@ from typing import Any
 from config import fallback
 from config.loading import Loaded
 from config.settings import Settings
-from daemon import container_init, instance_lock, jobs, log_format, server, shutdown_marker, status
+from daemon import instance_lock, jobs, log_format, server, shutdown_marker, status
 from daemon.access import keys, lan
 from daemon.app import Adapters, App, build_app, real_adapters
 from daemon.control_socket import bind
 from daemon.doctor.checks.state import STATE_RECOVERED
 from daemon.gateway.listener import server as gateway
+from daemon.isolation import container_init
 from daemon.launches.restore import read_launches
 from daemon.launches.service import kill_all, stop_all
 from daemon.machine import hotplug

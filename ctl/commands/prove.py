@@ -8,9 +8,8 @@ from ctl.autostart import connect
 from ctl.client import START_HINT, AnswerError
 from ctl.exit_codes import INTERRUPTED
 from ctl.options import Json, Launch, launch_path, tokens
-from ctl.progress_view import choose_view
 from ctl.show.details import proof_lines
-from ctl.show.progress import follow
+from ctl.show.progress import choose_view, follow
 from ctl.terminal import note, print_json
 from domain.errors import DaemonGoneError, EngineError
 from domain.launch import Step

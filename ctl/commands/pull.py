@@ -20,8 +20,7 @@ from ctl.options import (
     launch_options,
     with_quant,
 )
-from ctl.progress_view import choose_view
-from ctl.show.progress import follow
+from ctl.show.progress import choose_view, follow
 from ctl.terminal import note, print_json
 from domain import download
 from domain.anonymize import without_secrets

@@ -7,8 +7,7 @@ import typer
 from ctl.client import START_HINT, AnswerError, Daemon
 from ctl.exit_codes import INTERRUPTED
 from ctl.options import launch_path
-from ctl.progress_view import choose_view
-from ctl.show.progress import ProgressView, follow
+from ctl.show.progress import ProgressView, choose_view, follow
 from ctl.terminal import note
 from domain.errors import DaemonGoneError, EngineError
 from domain.launch import LaunchState, Step

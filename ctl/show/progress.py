@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from ctl.show.formatting import decode
+from ctl.terminal import console, is_terminal
 from domain.launch import LAST_STEPS, Progress, Step
 from domain.units import duration, gib
 
@@ -96,3 +97,14 @@ def format_transfer(progress: Progress) -> str:
     if progress.eta_s:
         text += f", {duration(progress.eta_s)} left"
     return text
+
+
+def choose_view(*, as_json: bool) -> ProgressView:
+    """With --json on standard error, because standard output is for the answer."""
+    if as_json:
+        return PlainView(to=sys.stderr)
+    if not is_terminal():
+        return PlainView()
+    from ctl.show.live_progress import LiveView  # noqa: PLC0415 - rich is only for terminals
+
+    return LiveView(console())

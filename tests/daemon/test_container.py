@@ -13,7 +13,7 @@ pytestmark = pytest.mark.root
 # In a PID namespace of its own: a child that leaves an orphan behind and tells when that has ended.
 INIT = """
 import os, signal, sys, time
-from daemon import container_init
+from daemon.isolation import container_init
 if os.getpid() != 1:
     sys.exit("not process 1")
 ended = container_init.fork()

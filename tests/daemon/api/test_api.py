@@ -64,6 +64,7 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/launches/{name}/start",
         "/v1/launches/{name}/stop",
         "/v1/launches/{name}/log",
+        "/v1/launches/{name}/prove",
         "/v1/events",
         "/v1/shutdown",
         "/v1/keys",
