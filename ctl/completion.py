@@ -16,6 +16,13 @@ def launches(incomplete: str) -> list[str]:
     return [row["name"] for row in rows if row["name"].startswith(incomplete)]
 
 
+def clients(incomplete: str) -> list[str]:
+    """Those that connect knows."""
+    from ctl.connect.clients import CLIENTS  # noqa: PLC0415 - --help does without
+
+    return [name for name in CLIENTS if name.startswith(incomplete)]
+
+
 def models(incomplete: str) -> list[str]:
     """Aliases of the catalogue."""
     from config import data  # noqa: PLC0415 - reads the catalogue

@@ -24,6 +24,7 @@ COMMANDS = {
     "show": "Show a launch or a model in full.",
     "ask": "Ask a served model one question.",
     "chat": "Chat with a served model.",
+    "connect": "Show or write what a client needs to use the models here.",
     "start": "Serve stopped launches again, as they were.",
     "stop": "Stop serving models.",
     "restart": "Stop the engines of launches and start them again.",

@@ -1,0 +1,75 @@
+"""``node-ctl connect``."""
+
+from typing import Annotated
+
+import typer
+
+from ctl import autostart, completion
+from ctl.command_group import unknown
+from ctl.connect import show
+from ctl.connect.clients import CLIENTS
+from ctl.connect.served import find_service
+from ctl.connect.setup import context_note
+from ctl.connect.write import write_all
+from ctl.options import Json
+from ctl.terminal import note, print_json
+from domain.errors import UsageError
+
+USAGE = "CLIENT [OPTIONS]"
+EXAMPLES = """
+  node-ctl connect claude-code
+  node-ctl connect codex --model gpt-oss-120b --write
+  node-ctl connect home-assistant
+"""
+
+
+def command(
+    *,
+    client: Annotated[
+        str,
+        typer.Argument(
+            metavar="CLIENT", help=f"One of {', '.join(CLIENTS)}.", autocompletion=completion.clients
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="The model to use, as listed by ps; default: the only one.",
+            autocompletion=completion.launches,
+        ),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Merge the settings into the client's files, with a backup.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Prints the settings with which a client uses the models that are served here: address, model, and the
+    limits of context and answer. Run it again after a launch with another context.
+
+    With --write the settings are merged into the client's own files. All else in them stays, comments too,
+    and the file that was there is kept beside it.
+    """
+    known = CLIENTS.get(client.lower())
+    if known is None:
+        raise unknown("client", client, CLIENTS, "node-ctl connect")
+    service = find_service(autostart.connect(), model)
+    setup = known.setup(service)
+    if write and not setup.files:
+        raise UsageError(
+            f"{known.title} has no file of settings that could be written",
+            hint=f"node-ctl connect {known.name} prints what to set",
+        )
+    notes = context_note(known, service.model)
+    written = write_all(setup.files) if write else None
+    if as_json:
+        print_json(show.as_json(known, service, setup, notes, written))
+        return
+    if written is None:
+        print(show.text(setup, notes), end="")
+        return
+    for one in written:
+        print(show.written_line(one))
+    for text in (*setup.notes, *notes):
+        note(f"note: {text}")

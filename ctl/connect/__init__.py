@@ -1,0 +1,1 @@
+"""Settings of the clients that people use, for the models that are served here."""
