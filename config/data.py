@@ -1,10 +1,11 @@
-"""Data that ships with the program: known GPUs, the model catalogue, profiles of other machines."""
+"""Data that ships with the program: known GPUs, models, keys of catalogues, profiles of other machines."""
 
 import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from catalog.feed.signed_file import parse_key
 from config.catalogue import catalogue
 from domain import validation
 from domain.catalogue_types import KnownGpu
@@ -13,7 +14,7 @@ from domain.hardware import Hardware
 from domain.serialization import from_json
 from domain.suggestions import did_you_mean
 
-__all__ = ["catalogue", "known_gpus", "profile", "profile_names"]
+__all__ = ["catalogue", "catalogue_keys", "known_gpus", "profile", "profile_names"]
 
 HERE = Path(__file__).parent
 PROFILES = HERE / "profiles"
@@ -25,6 +26,12 @@ def known_gpus() -> tuple[KnownGpu, ...]:
     """The device table, one row per SKU."""
     table = json.loads((HERE / "gpus.json").read_text())
     return tuple(from_json(KnownGpu, row) for row in table["gpus"])
+
+
+def catalogue_keys() -> tuple[bytes, ...]:
+    """The public keys of those who publish newer catalogues."""
+    lines = (HERE / "catalogue-keys.txt").read_text().splitlines()
+    return tuple(parse_key(line) for line in lines if line and not line.startswith("#"))
 
 
 def profile_names() -> tuple[str, ...]:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from catalog.feed.signed_file import parse_key
 from config.listen import Address, parse_address
 from domain.download import DownloadPolicy, parse_rate, parse_window
 from domain.units import GIB, MIB, parse_size
@@ -33,6 +35,8 @@ class Settings(BaseSettings):
     listen: str = "127.0.0.1:8411"
     sysroot: Path = Path("/")
     catalogue: Path | None = None
+    catalogue_url: str | None = None
+    catalogue_key: str | None = None
     llama_server: Path | None = None
     vllm: Path | None = None
     engine_sandbox: bool = True
@@ -118,6 +122,22 @@ class Settings(BaseSettings):
     @classmethod
     def _address(cls, text: str) -> str:
         parse_address(text)
+        return text
+
+    @field_validator("catalogue_url")
+    @classmethod
+    def _url(cls, text: str | None) -> str | None:
+        parts = urlsplit(text or "http://none")
+        _ = parts.port  # is checked only when it is read
+        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username:
+            raise ValueError("expected https://HOST/PATH, without a user or password")
+        return text
+
+    @field_validator("catalogue_key")
+    @classmethod
+    def _key(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_key(text)
         return text
 
     @field_validator("download_limit")

@@ -7,6 +7,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as in shells
 EXIT_STATUS = {
     "failed": FAILED,
     "bad_model": FAILED,
+    "bad_catalogue": FAILED,
     "unknown_launch": FAILED,
     "busy": FAILED,
     "not_permitted": FAILED,

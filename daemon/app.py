@@ -22,7 +22,7 @@ from daemon.events.event_log import EventLog
 from daemon.events.progress_log import ProgressLog
 from daemon.isolation import models
 from daemon.isolation.fork_server import ForkServer
-from daemon.isolation.models import RESOLVING, ModelSources
+from daemon.isolation.models import RESOLVING, KnownModels, ModelSources
 from daemon.isolation.workers import Limits, Workers
 from daemon.keyed_locks import KeyedLocks
 from daemon.launches.launch import Launch
@@ -147,8 +147,7 @@ class App:
     settings: Settings
     store: Store
     adapters: Adapters
-    catalogue: Mapping[str, KnownModel]
-    sources: ModelSources
+    known: KnownModels
     events: EventLog
     in_flight: InFlight
     loaded: Loaded
@@ -174,6 +173,17 @@ class App:
     control: Control = field(default_factory=Control)
     gateway: GatewayState = field(default_factory=GatewayState)
     access: Access = field(default_factory=Access)
+
+    @property
+    def catalogue(self) -> Mapping[str, KnownModel]:
+        return self.known.models
+
+    @property
+    def sources(self) -> ModelSources:
+        settings = self.settings
+        return ModelSources(
+            dict(self.catalogue), settings.models_dir, settings.state_dir / "seen", tuple(settings.places)
+        )
 
     def log_path(self, launch: str) -> Path:
         return log_path(self.settings, launch)
@@ -262,10 +272,7 @@ def build_app(settings: Settings, store: Store, adapters: Adapters, loaded: Load
         settings=settings,
         store=store,
         adapters=adapters,
-        catalogue=catalogue,
-        sources=ModelSources(
-            dict(catalogue), settings.models_dir, settings.state_dir / "seen", tuple(settings.places)
-        ),
+        known=KnownModels.built_in(catalogue),
         events=EventLog(store),
         in_flight=InFlight(store, boot_id),
         loaded=loaded or Loaded(settings),

@@ -13,10 +13,12 @@ from daemon.app import App
 from daemon.interruption import is_end_of_task
 from daemon.launches import persistence
 from daemon.machine import disk_space, snapshot
-from daemon.weights import leases
+from daemon.weights import catalogue_update, leases
 from domain.errors import NodeError
 
 log = logging.getLogger(__name__)
+
+CATALOGUE_HOURS = 6  # how soon after a failure its address is asked again
 
 
 def scheduler(app: App) -> AsyncIOScheduler:
@@ -32,6 +34,9 @@ def scheduler(app: App) -> AsyncIOScheduler:
     renewing = IntervalTrigger(seconds=int(RENEW_S), timezone="UTC")
     jobs.add_job(reported(leases.renew), renewing, args=[app], id="renew-lease")
     jobs.add_job(reported(disk_space.check_disks), every, args=[app], id="watch-disk")
+    if app.settings.catalogue_url is not None:
+        asking = IntervalTrigger(hours=CATALOGUE_HOURS, timezone="UTC")
+        jobs.add_job(reported(catalogue_update.update_weekly), asking, args=[app], id="update-catalogue")
     return jobs
 
 

@@ -27,7 +27,7 @@ from daemon.machine import hotplug
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
 from daemon.turns import restoring
-from daemon.weights import leases, pulls
+from daemon.weights import catalogue_update, leases, pulls
 from domain.errors import ConfigError, NodeError
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,7 @@ async def running(
         undo.push_async_callback(stop_all, app)
         undo.push_async_callback(pulls.stop_all, app)
         undo.callback(app.survivors_known.set)  # nothing waits for that where it ends before
+        await catalogue_update.load(app)
         await read_launches(app)
         await keys.read_keys(app)
         await lan.read_switch(app)

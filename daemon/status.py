@@ -24,6 +24,7 @@ class Status:
     models_dir: str
     socket: str
     gateway: str | None
+    catalogue: dict[str, int | str | None]
     launches: dict[str, int]
     problems: tuple[Problem, ...]
 
@@ -40,6 +41,7 @@ async def status(app: App) -> Status:
         models_dir=str(app.settings.models_dir),
         socket=str(app.settings.socket),
         gateway=app.gateway.url,
+        catalogue={"version": app.known.version, "date": app.known.date, "models": len(app.catalogue)},
         launches=dict(Counter(launch.state.value for launch in app.launches.values())),
         problems=(*_problems(app), *machine.problems),
     )
@@ -50,7 +52,13 @@ def _problems(app: App) -> tuple[Problem, ...]:
         Problem("settings", f"not used: {problem}", problem.hint or "node-ctl config check shows all")
         for problem in app.loaded.problems
     )
-    return (*rejected, *_socket_problems(app), *_gateway_problems(app), *_state_problems(app))
+    return (
+        *rejected,
+        *_socket_problems(app),
+        *_gateway_problems(app),
+        *_catalogue_problems(app),
+        *_state_problems(app),
+    )
 
 
 def _socket_problems(app: App) -> tuple[Problem, ...]:
@@ -66,6 +74,12 @@ def _gateway_problems(app: App) -> tuple[Problem, ...]:
         return ()
     hint = "engines answer at their own ports meanwhile; set listen to another address, or to off"
     return (Problem("gateway", app.gateway.problem, hint),)
+
+
+def _catalogue_problems(app: App) -> tuple[Problem, ...]:
+    if app.known.problem is None:
+        return ()
+    return (Problem("catalogue", app.known.problem, "node-ctl catalogue update fetches it again"),)
 
 
 def _state_problems(app: App) -> tuple[Problem, ...]:

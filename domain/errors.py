@@ -5,6 +5,7 @@ NodeError
     ConfigError          bad_config         a settings file or variable is wrong
   UnknownModelError      unknown_model      no such name, repository or file
   BadModelError          bad_model          the file is there and is not a usable model
+  CatalogueError         bad_catalogue      a newer catalogue that can't be used: signature, version, contents
   DoesNotFitError        does_not_fit       no plan exists for this model on this machine
   DownloadError          download_failed    weights could not be fetched
     DiskFullError        disk_full          refused before or stopped during a download
@@ -76,6 +77,10 @@ class UnknownModelError(NodeError):
 
 class BadModelError(NodeError):
     code = "bad_model"
+
+
+class CatalogueError(NodeError):
+    code = "bad_catalogue"
 
 
 class DoesNotFitError(NodeError):

@@ -14,15 +14,23 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="List the models of the catalogue, and show what is known of one.",
+    help="List the models of the catalogue, show what is known of one, and take a newer catalogue.",
     epilog="""\b
 Examples:
   node-ctl catalogue list
   node-ctl catalogue list qwen3.6
   node-ctl catalogue show gpt-oss-120b
   node-ctl catalogue profiles
+  node-ctl catalogue update --check
 """,
 )
+
+
+ORIGINS = {
+    "built-in": "ships with the program",
+    "update": "of a newer catalogue that was fetched",
+    "own": "of your own file, which the setting catalogue names",
+}
 
 
 @app.command("list")
@@ -66,6 +74,43 @@ def show(
 
 
 @app.command()
+def update(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what the address has: change nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Take a newer catalogue from the signed file at the address in the setting catalogue_url.
+
+    Its signature is checked, and that it is not older than the last one. Entries of your own file stay.
+    Where the address is set, the daemon does this once a week.
+    """
+    from ctl.autostart import connect_or_start  # noqa: PLC0415 - --help does without
+
+    found = connect_or_start().post("/v1/catalogue/update", {"check": check})
+    if as_json:
+        print_json(found)
+        return
+    print(sanitize("\n".join(_update_lines(found, check=check))))
+
+
+@app.command()
+def revert(*, as_json: Json = False) -> None:
+    """Go back to the catalogue that ships with the program. The weekly update takes the next version only."""
+    from ctl.autostart import connect_or_start  # noqa: PLC0415 - --help does without
+
+    done = connect_or_start().post("/v1/catalogue/revert")
+    version = done["reverted_version"]
+    if as_json:
+        print_json(done)
+    elif version is None:
+        print("the catalogue of the program is in use already")
+    else:
+        print(f"the catalogue of the program is in use again, instead of version {version}")
+
+
+@app.command()
 def profiles(*, as_json: Json = False) -> None:
     """List the machines that plan --on, estimate --on and compare know."""
     from config.data import profile, profile_names  # noqa: PLC0415 - --help does without
@@ -88,6 +133,16 @@ def _entries() -> list[dict[str, Any]]:
     return rows
 
 
+def _update_lines(found: dict[str, Any], *, check: bool) -> list[str]:
+    here = f"version {found['previous_version']}"
+    if not found["newer"]:
+        return [f"up to date: the address has version {found['version']}, {here} is in use"]
+    done = "is there; node-ctl catalogue update takes it" if check else "is in use now"
+    lines = [f"version {found['version']} of {found['date']} {done} (before: {here})"]
+    lines += [f"  new      {alias}" for alias in found["added"]]
+    return lines + [f"  changed  {alias}" for alias in found["altered"]]
+
+
 def _matches(row: dict[str, Any], words: list[str]) -> bool:
     text = f"{row['alias']} {row['title']}".lower()
     return all(word.lower() in text for word in words)
@@ -97,7 +152,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     from ctl.show.formatting import table  # noqa: PLC0415 - --help does without
     from ctl.show.search import format_count  # noqa: PLC0415
 
-    heads = ("ALIAS", "PARAMETERS", "ARCHITECTURE", "LICENCE", "WITHOUT HUB", "TITLE")
+    heads = ("ALIAS", "PARAMETERS", "ARCHITECTURE", "LICENCE", "WITHOUT HUB", "FROM", "TITLE")
     cells = [
         {
             "ALIAS": row["alias"],
@@ -105,11 +160,12 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
             "ARCHITECTURE": row["architecture"],
             "LICENCE": row["licence"] or "",
             "WITHOUT HUB": "planned" if row["shape"] and row["quants"] else "",
+            "FROM": row.get("origin", ""),
             "TITLE": row["title"],
         }
         for row in sorted(rows, key=lambda row: str(row["alias"]))
     ]
-    dropped = ("TITLE", "LICENCE", "ARCHITECTURE")
+    dropped = ("TITLE", "LICENCE", "ARCHITECTURE", "FROM")
     lines = table(cells, heads, columns(), right={"PARAMETERS"}, dropped_first=dropped)
     return [line for row in lines for line in row]
 
@@ -132,6 +188,7 @@ def _details(entry: dict[str, Any]) -> list[str]:
         ("chat", _pairs(chat)),
         ("sampling", _pairs(sampling)),
         *(("known issue", issue) for issue in entry["known_issues"]),
+        ("entry", ORIGINS.get(entry.get("origin", ""), "")),
         ("source", entry["source"]),
     ]
     return [f"{label:<14}{text}" for label, text in rows if text]

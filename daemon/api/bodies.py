@@ -70,6 +70,10 @@ class PlanBody(OptionsBody):
     on: dict[str, Any] | None = None
 
 
+class CatalogueBody(Body):
+    check: bool = False
+
+
 class SearchBody(Body):
     words: Annotated[str, Field(min_length=1, max_length=200)]
     limit: Annotated[int, Field(ge=1, le=100)] = 20

@@ -22,6 +22,7 @@ STATUS: dict[type[errors.NodeError], int] = {
     errors.UnknownModelError: 404,
     errors.UnknownLaunchError: 404,
     errors.BadModelError: 422,
+    errors.CatalogueError: 422,
     errors.DoesNotFitError: 409,
     errors.NotPermittedError: 403,
     errors.BusyError: 423,

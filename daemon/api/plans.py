@@ -4,12 +4,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from daemon.api.bodies import CompareBody, EstimateBody, PlanBody, SearchBody, profile
+from daemon.api.bodies import CatalogueBody, CompareBody, EstimateBody, PlanBody, SearchBody, profile
 from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
 from daemon.planning.compare import compare
 from daemon.planning.estimate import estimate
 from daemon.planning.plan import plan
+from daemon.weights import catalogue_update
 from daemon.weights.hub_search import search
 from domain.serialization import to_json
 
@@ -18,8 +19,21 @@ router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
 
 @router.get("/catalogue")
 async def get_catalogue(request: Request) -> Any:
-    """The models that have an alias, with all that is known of them."""
-    return to_json(list(app_of(request).catalogue.values()))
+    """The models that have an alias, with all that is known of them, and where that is from."""
+    known = app_of(request).known
+    return [to_json(model) | {"origin": known.origins[alias]} for alias, model in known.models.items()]
+
+
+@router.post("/catalogue/update")
+async def post_catalogue_update(request: Request, body: CatalogueBody) -> Any:
+    """Takes a newer catalogue from the address that is set; with ``check`` says only what it has."""
+    return to_json(await catalogue_update.update(app_of(request), check=body.check))
+
+
+@router.post("/catalogue/revert")
+async def post_catalogue_revert(request: Request) -> Any:
+    """Goes back to the catalogue that ships."""
+    return {"reverted_version": await catalogue_update.revert(app_of(request))}
 
 
 @router.post("/plan")

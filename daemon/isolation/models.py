@@ -1,12 +1,15 @@
-"""Headers of models on the hub and on this disk, read by workers: functions of plain data."""
+"""The models that have an alias, and headers on the hub and on this disk, which workers read."""
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from catalog.hub.cache import Cache
 from catalog.request import ModelRequest
 from catalog.resolve import resolve
 from catalog.synthetic import replica
+from config import catalogue
 from daemon.isolation.workers import Limits
 from domain.catalogue_types import KnownModel
 from domain.model import ResolvedModel, Weights
@@ -14,6 +17,34 @@ from domain.model import ResolvedModel, Weights
 HEADER_WITHIN_S = 10.0
 # The hub may be slow to answer, and many may wait for it; what it sends is small.
 RESOLVING = Limits(deadline_s=600.0, cpu_s=45, at_once=32)
+
+
+@dataclass(slots=True)
+class KnownModels:
+    """The catalogue in use. ``version`` and ``date`` are those of a newer one that was fetched, else the
+    program's; ``problem`` says why one that was fetched is not used. ``lock``: one change at a time."""
+
+    models: Mapping[str, KnownModel]
+    origins: Mapping[str, str]
+    version: int = catalogue.VERSION
+    date: str | None = None
+    problem: str | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @classmethod
+    def built_in(cls, models: Mapping[str, KnownModel]) -> "KnownModels":
+        """What ships, with the owner's own file."""
+        return cls(models, catalogue.origins(models, {}))
+
+    def use(
+        self,
+        models: Mapping[str, KnownModel],
+        published: Mapping[str, KnownModel],
+        version: int,
+        date: str | None,
+    ) -> None:
+        self.origins = catalogue.origins(models, published)
+        self.models, self.version, self.date, self.problem = models, version, date, None
 
 
 @dataclass(frozen=True, slots=True)

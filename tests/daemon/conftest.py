@@ -182,14 +182,15 @@ Running = Callable[..., AbstractAsyncContextManager[Api]]
 
 @pytest.fixture
 def daemon(settings: Settings, adapters: Adapters) -> Running:
-    """Starts a daemon on the same state each time it is called, with other adapters where given."""
+    """Starts a daemon on the same state each time it is called, with other adapters or settings where
+    given."""
 
     @asynccontextmanager
-    async def run(other: Adapters | None = None) -> AsyncIterator[Api]:
+    async def run(other: Adapters | None = None, *, of: Settings = settings) -> AsyncIterator[Api]:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         transport = httpx.AsyncHTTPTransport(uds=str(settings.socket))
         async with (
-            running(settings, SystemdNotifier({}), other or adapters) as app,
+            running(of, SystemdNotifier({}), other or adapters) as app,
             httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=120) as http,
         ):
             yield Api(http, app)
