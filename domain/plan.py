@@ -225,7 +225,8 @@ class Plan:
     ``flags``; a plan for a box that isn't here has the argv its engine would get. ``layers`` of the
     model are counted as ``-ngl`` counts: the output layer is one. ``engine_path`` is the build that it was
     made for, where the best one that is installed refuses the model. ``notes`` are what an owner should know
-    first, such as a GPU that was left out."""
+    first, such as a GPU that was left out. ``pool_tokens``: of a cache that several sequences share, of which
+    each is sure of ``guaranteed_tokens``; ``None`` where each has its whole context to itself."""
 
     model: str
     engine: str
@@ -245,6 +246,8 @@ class Plan:
     layers: int | None = None
     engine_path: str | None = None
     notes: tuple[str, ...] = ()
+    pool_tokens: int | None = None
+    guaranteed_tokens: int | None = None
 
     @property
     def needed_bytes(self) -> int:

@@ -54,6 +54,8 @@ def build_plan(
         alternatives=alternatives(chosen, candidates, context.models, context.priced_only, search),
         layers=details.layers,
         notes=sleeping_notes(search.hardware),
+        pool_tokens=details.pool_tokens,
+        guaranteed_tokens=details.guaranteed_tokens,
     )
 
 

@@ -41,6 +41,8 @@ def summary_lines(plan: Plan) -> list[str]:
     weights = plan.weights
     revision = f" {weights.revision[:12]}" if weights.revision else ""
     slots = "1 slot" if plan.parallel == 1 else f"{plan.parallel} slots"
+    if plan.pool_tokens:
+        slots = f"{slots} that share {plan.pool_tokens} (each sure of {plan.guaranteed_tokens})"
     origin = f"{weights.source}: {weights.repo}{revision}"
     memory = "; ".join(map(_device, plan.memory))
     return [
@@ -49,8 +51,15 @@ def summary_lines(plan: Plan) -> list[str]:
         f"engine    {plan.engine}, {_split(plan)}",
         f"context   {plan.context_tokens} tokens, {slots}, {_cache(plan)}",
         f"memory    {memory} [{plan.confidence}]{_from_disk(plan)}",
-        f"speed     {format_speed(plan.speed)}",
+        f"speed     {_speed(plan)}",
     ]
+
+
+def _speed(plan: Plan) -> str:
+    """An embedding or reranking model generates nothing."""
+    is_unknown = plan.speed.decode_tokens_per_s is None and plan.speed.prefill_tokens_per_s is None
+    words = format_speed(plan.speed)
+    return f"prompt {words}" if plan.weights.kind.is_pooled and is_unknown else words
 
 
 def _cache(plan: Plan) -> str:

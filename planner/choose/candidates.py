@@ -72,12 +72,14 @@ class CandidateDetails:
     ``kv_cache_type``: the type that is really used. ``layers``: the layers of the model, if the engine can
     place them one by one. ``placement`` and ``runtime``: sentences for the reasons; empty: none.
     ``second_files``: sentences on a projector and a draft. ``memory_note``: what follows the memory of each
-    device. ``shared_cache``: what each of several sequences can use of a cache that they share."""
+    device. ``pool_tokens``: of a cache that several sequences share, of which each is sure of
+    ``guaranteed_tokens``."""
 
     kv_cache_type: str
     placement: str
     runtime: str = ""
-    shared_cache: str = ""
+    pool_tokens: int | None = None
+    guaranteed_tokens: int | None = None
     memory_note: str = ""
     layers: int | None = None
     second_files: tuple[str, ...] = ()

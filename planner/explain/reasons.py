@@ -53,7 +53,9 @@ def _context(chosen: Candidate, details: CandidateDetails, search: SearchContext
     tokens = chosen.context_tokens
     kv_bytes = sum(row.kv_cache_bytes for row in chosen.estimate.memory)
     each = f" for each of {search.parallel} at once" if search.parallel > 1 else ""
-    each = f" ({details.shared_cache})" if details.shared_cache else each
+    if details.pool_tokens:
+        sure = f"each is sure of {details.guaranteed_tokens}, and may use all {tokens}"
+        each = f" ({search.parallel} at once share a pool of {details.pool_tokens} tokens: {sure})"
     longest = ENGINES[chosen.engine].max_context_tokens(chosen, search)
     why = "does not fit with this placement" if longest < wanted_context else "would cost speed or RAM"
     reduced = f", less than {wanted_context}, which {why}" if tokens < wanted_context else ""

@@ -1,5 +1,7 @@
 """What a plan says of a vLLM candidate: ranks, eager mode, the type of the cache."""
 
+from dataclasses import replace
+
 from domain.plan import VllmFlags
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
@@ -16,23 +18,16 @@ _CACHE_TYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "half": 
 def describe(candidate: Candidate, search: SearchContext) -> CandidateDetails:
     flags = vllm_flags(candidate)
     eager = "eager, bfloat16: compiled bfloat16 gave wrong text on a CPU" if flags.enforce_eager else ""
-    return CandidateDetails(
-        kv_cache_type=_kv_cache_type(candidate, flags),
-        placement=_placement(flags),
-        runtime=eager,
-        shared_cache=_shared_cache(candidate, flags, search),
+    details = CandidateDetails(
+        kv_cache_type=_kv_cache_type(candidate, flags), placement=_placement(flags), runtime=eager
     )
-
-
-def _shared_cache(candidate: Candidate, flags: VllmFlags, search: SearchContext) -> str:
-    """Empty for one sequence, and for a model that keeps no cache."""
     layout = memory_layout(candidate.model.shape, flags, search.hardware)
     if candidate.parallel == 1 or not layout.kv_blocks.groups:
-        return ""
-    tokens, count_bytes = candidate.context_tokens, layout.kv_cache_bytes
-    sure = guaranteed_tokens(layout.kv_blocks, count_bytes, tokens, candidate.parallel)
-    pool = f"a pool of {layout.kv_capacity_tokens} tokens"
-    return f"{candidate.parallel} at once share {pool}: each is sure of {sure}, and may use all {tokens}"
+        return details
+    sure = guaranteed_tokens(
+        layout.kv_blocks, layout.kv_cache_bytes, candidate.context_tokens, candidate.parallel
+    )
+    return replace(details, pool_tokens=layout.kv_capacity_tokens, guaranteed_tokens=sure)
 
 
 def _placement(flags: VllmFlags) -> str:

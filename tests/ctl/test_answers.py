@@ -122,6 +122,13 @@ def test_a_plan_is_five_lines_a_legend_and_the_command(ctl: Ctl, daemon: FakeDae
     ]
 
 
+def test_what_sequences_share_is_said_with_what_each_is_sure_of(ctl: Ctl, daemon: FakeDaemon) -> None:
+    shared = replace(answers.VLLM_PLAN, parallel=16, pool_tokens=40000, guaranteed_tokens=2500)
+    daemon.on("POST /v1/plan", to_json(shared))
+    context = "context   8192 tokens, 16 slots that share 40000 (each sure of 2500), KV cache f16"
+    assert context in ctl("plan", "m").stdout
+
+
 def test_explain_adds_the_reasons_and_what_was_not_chosen(ctl: Ctl, daemon: FakeDaemon) -> None:
     daemon.on("POST /v1/plan", to_json(answers.PLAN))
     out = ctl("plan", "m", "--explain").stdout

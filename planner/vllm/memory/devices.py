@@ -75,7 +75,7 @@ def gpu_memory(
     """Bytes of the KV cache, the same on each rank, and the memory of each GPU. The smallest GPU decides."""
     overhead_bytes = CONTEXT_BYTES + (0 if flags.enforce_eager else GRAPHS_BYTES)
     overhead_bytes += COLLECTIVE_BYTES if len(ranks) > 1 else 0
-    kv_bytes = flags.kv_cache_memory_bytes
+    kv_bytes = flags.kv_cache_memory_bytes if rank.kv_blocks.groups else 0
     totals = [cuda_total_bytes(hardware.gpus[index]) for index in ranks]
     known = [total_bytes for total_bytes in totals if total_bytes is not None]
     if kv_bytes is None and len(known) == len(totals):
@@ -120,7 +120,8 @@ def cpu_memory(
 ) -> tuple[int, tuple[DeviceMemory, ...]]:
     """Without a given size the KV cache takes vLLM's share of all memory, less what each worker holds."""
     ranks = flags.tensor_parallel
-    kv_bytes, total_bytes = flags.kv_cache_memory_bytes, hardware.memory.total_bytes
+    kv_bytes = flags.kv_cache_memory_bytes if rank.kv_blocks.groups else 0
+    total_bytes = hardware.memory.total_bytes
     if kv_bytes is None and total_bytes is None:
         kv_bytes = rank.kv_blocks.needed_bytes(rank.context_tokens, 1)
     elif kv_bytes is None and total_bytes is not None:

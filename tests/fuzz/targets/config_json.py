@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from catalog.formats.safetensors import quant_method, reader, shards
+from catalog.formats.safetensors import kinds, quant_method, reader, sentence_transformers, shards
 from catalog.formats.safetensors.reader import read_folder, read_index
 from domain.errors import NodeError, UnknownModelError
 from domain.model import ModelShape, ResolvedModel, Source, WeightFile, Weights
@@ -68,6 +68,9 @@ _mutate_json = json_mutation(
         "auto-round",
         "bits",
         "model-00001-of-00002.safetensors",
+        "pooling_mode_mean_tokens",
+        "max_seq_length",
+        "XLMRobertaForSequenceClassification",
     )
 )
 
@@ -76,6 +79,13 @@ def seeds() -> Iterator[bytes]:
     index = {"metadata": {"total_size": 1}, "weight_map": {"w": "m.safetensors", "v": "m2.safetensors"}}
     for config in (LLAMA, MIXED):
         yield json.dumps({"config": config, "quantize": {"bits": 4}, "index": index}).encode()
+    modules = [{"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]
+    pooled = {
+        "modules": modules,
+        "pooling": {"pooling_mode_cls_token": True},
+        "length": {"max_seq_length": 512},
+    }
+    yield json.dumps({"config": {**LLAMA, "architectures": ["Qwen3ForCausalLM"]}, **pooled}).encode()
     yield json.dumps(
         {"config": {"model_type": "x"}, "modelopt": {"quantization": {"quant_algo": "FP8"}}}
     ).encode()
@@ -94,6 +104,9 @@ def run(data: bytes) -> None:
         files["quantize_config.json"] = _text(parts.get("quantize"))
         files["hf_quant_config.json"] = _text(parts.get("modelopt"))
         files[shards.INDEX] = _text(parts.get("index"))
+        files[sentence_transformers.MODULES] = _text(parts.get("modules"))
+        files["1_Pooling/config.json"] = _text(parts.get("pooling"))
+        files[sentence_transformers.LENGTH_FILES[0]] = _text(parts.get("length"))
 
     def open_source(name: str) -> Memory:
         if name not in files:
@@ -113,8 +126,9 @@ def use(shape: ModelShape) -> None:
     quant = quant_method.kind_of(shape)
     size_bytes = max(1, shape.file_bytes)
     weights = Weights(
-        Source.FILE, "x", None, (WeightFile("m.safetensors", size_bytes),), quant, size_bytes, "/x"
-    )
+        Source.FILE, "x", None, (WeightFile("m.safetensors", size_bytes),), quant, size_bytes, "/x",
+        kind=kinds.kind_of(shape),
+    )  # fmt: skip
     try:
         estimate(shape, VllmFlags(), box, quant=quant)
     finally:

@@ -88,6 +88,12 @@ def test_a_model_that_was_trained_to_answer_yes_is_asked_for_the_odds_of_it() ->
     assert (own.hf_overrides, own.chat_template, own.runner) == (None, None, "pooling")
 
 
+@pytest.mark.parametrize("machine", [build.SMALL_CPU, build.hardware(card())], ids=["CPU", "GPU"])
+def test_an_encoder_takes_no_cache_however_it_is_started(machine: object) -> None:
+    flags = VllmFlags(runner="pooling", max_model_len=512)
+    assert estimate(E5.shape, flags, machine).memory[0].kv_cache_bytes == 0  # type: ignore[arg-type]
+
+
 def test_no_logits_are_counted() -> None:
     vocabulary = {"vocab_size": 250_000}
     texts = pooled(Kind.EMBEDDING, "qwen3", "Qwen3Model", **vocabulary)

@@ -1,6 +1,5 @@
 """What a search for vLLM tries: ranks, contexts, caches, the pool of several sequences, the headroom."""
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -56,11 +55,13 @@ def test_what_each_of_several_is_sure_of_is_said_with_the_pool() -> None:
     chosen, _ = planned(
         FP8, build.hardware(card()), LaunchOptions(engine=VLLM, parallel=16, context_tokens=8192)
     )
-    (said,) = [reason for reason in chosen.reasons if "at once share" in reason]
-    pool, sure, all_of = (int(number) for number in re.findall(r"(\d+)(?: tokens|,|\))", said)[1:4])
+    pool, sure = chosen.pool_tokens or 0, chosen.guaranteed_tokens or 0
     assert pool >= 16 * 2048
     assert 2048 <= sure <= pool // 16
-    assert all_of == 8192
+    said = f"16 at once share a pool of {pool} tokens: each is sure of {sure}, and may use all 8192"
+    assert any(said in reason for reason in chosen.reasons)
+    alone, _ = planned(FP8, build.hardware(card()), LaunchOptions(engine=VLLM, context_tokens=8192))
+    assert (alone.pool_tokens, alone.guaranteed_tokens) == (None, None)
 
 
 LONG = LaunchOptions(context_tokens=32768)
