@@ -13,6 +13,7 @@ from domain.hardware import Hardware
 from domain.model import ModelShape, ResolvedModel
 from domain.plan import DeviceMemory, LaunchOptions, LlamaFlags, Plan, Speed
 from planner.choose import choose
+from planner.llama_cpp.companions.second_files import Shapes
 from planner.llama_cpp.context_params import EngineTool
 from planner.llama_cpp.estimate import estimate, memory_layout
 from planner.llama_cpp.speed.comparison import compare_run
@@ -94,7 +95,7 @@ def compare_file(
 
 
 def estimate_memory(
-    shape: ModelShape, flags: LlamaFlags, machine: Hardware, tool: EngineTool
+    shape: ModelShape, flags: LlamaFlags, machine: Hardware, tool: EngineTool, second: Shapes
 ) -> tuple[DeviceMemory, ...]:
-    """By the rules alone."""
-    return memory_layout(shape, flags, machine, tool=tool).memory
+    """By the rules alone. ``second``: the files beside the model that are counted."""
+    return memory_layout(shape, flags, machine, tool=tool, **second).memory

@@ -123,6 +123,32 @@ def _excess_bytes(estimated_bytes: int, reported: Sequence[int | None]) -> int:
     return excess_bytes if abs(excess_bytes) > len(known) * MIB else 0
 
 
+def with_projector(
+    found: Differences,
+    without: Sequence[DeviceMemory],
+    estimated: Sequence[DeviceMemory],
+    said_bytes: int,
+) -> Differences:
+    """``found`` with that of a projector, of which an engine says one figure: its weights, in later builds
+    with its compute. ``estimated`` is ``without`` and the projector."""
+    parts = {
+        row.device: (row.weights_bytes - old.weights_bytes, row.compute_bytes - old.compute_bytes)
+        for row, old in zip(estimated, without, strict=True)
+    }
+    holder = max(parts, key=lambda device: parts[device][0])
+    weights_bytes, compute_bytes = parts[holder]
+    excess_bytes = min(said_bytes - weights_bytes, said_bytes - weights_bytes - compute_bytes, key=abs)
+    more = {holder: excess_bytes if abs(excess_bytes) > MIB else 0}
+    return tuple(
+        replace(
+            difference,
+            weights_bytes=difference.weights_bytes + more.get(difference.device, 0),
+            said_bytes=difference.said_bytes + sum(parts[difference.device]) + more.get(difference.device, 0),
+        )
+        for difference in found
+    )
+
+
 def accumulated(first: Differences, second: Differences) -> Differences:
     """``first`` relative to the estimate, ``second`` to a plan corrected by ``first``: both together."""
     earlier = {difference.device: difference for difference in first}

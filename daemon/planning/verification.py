@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from catalog.local import layout
 from daemon.app import App
 from daemon.planning import reconcile
 from daemon.planning.builds import engine_of
@@ -21,17 +22,20 @@ from daemon.planning.computations import PLANNING, estimate_memory
 from daemon.planning.reconcile import CheckedFlags, Differences, PlanHistory
 from domain.errors import BadModelError, DownloadError, EngineError, EngineRefusedError, UsageError
 from domain.hardware import Hardware
-from domain.model import ModelShape, ResolvedModel, Weights
-from domain.plan import Confidence, LlamaFlags, Plan
+from domain.model import ResolvedModel, Weights
+from domain.plan import Confidence, DeviceMemory, LlamaFlags, Plan
 from domain.units import gib
 from launchers.base import Capabilities
 from launchers.llama_cpp.dry_run import FIT_PARAMS, DeviceUsage, DryRunReport
 from launchers.process.engine import EngineProcess
+from planner.llama_cpp.companions import second_files as companions
+from planner.llama_cpp.companions.second_files import Shapes
 from planner.llama_cpp.context_params import EngineTool
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 600.0
+NOT_CHECKED = (EngineError, DownloadError, BadModelError, UsageError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +69,16 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
         history = await app.store.recall(PlanHistory, key) or PlanHistory()
         checked = history.get(plan.flags)
         if checked is None:
-            dry_run = DryRun(plan.weights, of_model_alone(plan.flags), candidates, caps, machine)
+            dry_run = DryRun(plan.weights, plan.flags, candidates, caps, machine)
             try:
-                differences = await run_dry(app, dry_run)
+                differences, why_in_part = await _checked_as_far_as_it_goes(app, dry_run)
             except EngineRefusedError:
                 raise
-            except (EngineError, DownloadError, BadModelError, UsageError) as error:
+            except NOT_CHECKED as error:
                 log.info("plan not checked: model=%s why=%s", plan.model, error)
                 return unchecked(plan, history.nearest(plan.flags), machine, str(error))
+            if why_in_part:
+                return with_reason(reconcile.corrected(plan, differences, machine), why_in_part)
             checked = CheckedFlags(flags, Confidence.ENGINE_CHECKED, differences)
             async with app.verification_locks.of(key):
                 history = await app.store.recall(PlanHistory, key) or PlanHistory()
@@ -86,8 +92,24 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
     return with_reason(replace(corrected, confidence=checked.how), reason)
 
 
+async def _checked_as_far_as_it_goes(app: App, dry_run: DryRun) -> tuple[Differences, str]:
+    """Of the model with the files beside it that are used; of the model alone, and why, where that fails.
+
+    Raises: EngineRefusedError, and as NOT_CHECKED, for the model."""
+    flags = dry_run.flags
+    alone = of_model_alone(flags)
+    try:
+        return await run_dry(app, dry_run), ""
+    except NOT_CHECKED as error:
+        if alone == flags:
+            raise
+        names = " and ".join(filter(None, (flags.mmproj, flags.draft_model)))
+        why = f"the model was checked by the engine without {names}: {error}"
+        return await run_dry(app, replace(dry_run, flags=alone)), why
+
+
 def of_model_alone(flags: LlamaFlags) -> LlamaFlags:
-    """Without the files beside the model, of which a dry run has no replicas."""
+    """Without the files beside the model."""
     speculative = () if flags.draft_model else flags.speculative
     return replace(flags, mmproj=None, draft_model=None, speculative=speculative)
 
@@ -132,8 +154,8 @@ async def run_dry(app: App, dry_run: DryRun) -> Differences:
     """A failure is repeated for RETRY_S without another run, so that not every plan waits for a build
     that hangs. Raises: EngineError, EngineRefusedError, DownloadError, BadModelError, UsageError."""
     exact = (model for model in dry_run.candidates if _is_exact(model, dry_run.weights))
-    shape = next((model.shape for model in exact), None)
-    if shape is None:
+    model = next(exact, None)
+    if model is None:
         raise DownloadError("the file's header can't be read yet")
     if app.settings.offline and dry_run.weights.location is None:
         raise DownloadError("the header is not on this disk, and offline is set")
@@ -141,8 +163,8 @@ async def run_dry(app: App, dry_run: DryRun) -> Differences:
     if failure is not None and time.monotonic() - failed_s < RETRY_S:
         raise copy.copy(failure)
     try:
-        return await _compared(app, await _reported(app, dry_run), shape, dry_run)
-    except (EngineError, DownloadError, BadModelError, UsageError) as error:
+        return await _compared(app, await _reported(app, dry_run), model, dry_run)
+    except NOT_CHECKED as error:
         failure = error if isinstance(error, EngineRefusedError) else EngineError(str(error))
         app.hardware_cache.failed_dry_runs[dry_run.key] = (time.monotonic(), failure)
         raise
@@ -158,8 +180,9 @@ async def _reported(app: App, dry_run: DryRun) -> DryRunReport:
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="node-daemon-"))
         try:
             path = await app.adapters.write_replica(dry_run.weights, folder)
+            flags = await _with_second_replicas(app, dry_run, folder)
             report = await asyncio.get_running_loop().run_in_executor(
-                app.engine_threads, app.adapters.ask_memory, dry_run.flags, dry_run.caps, path
+                app.engine_threads, app.adapters.ask_memory, flags, dry_run.caps, path
             )
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -169,17 +192,46 @@ async def _reported(app: App, dry_run: DryRun) -> DryRunReport:
     return report
 
 
-async def _compared(app: App, report: DryRunReport, shape: ModelShape, dry_run: DryRun) -> Differences:
+async def _with_second_replicas(app: App, dry_run: DryRun, folder: Path) -> LlamaFlags:
+    """The flags with replicas of the files beside the model, each in a folder of its own."""
+    flags, weights = dry_run.flags, dry_run.weights
+    paths: dict[str, str] = {}
+    for option, name in (("mmproj", flags.mmproj), ("draft_model", flags.draft_model)):
+        if name is None:
+            continue
+        companion = next((one for one in weights.beside if one.file.name == name), None)
+        if companion is None:
+            raise DownloadError(f"{name} is not beside the model")
+        file = Path(weights.location or "", name)
+        is_here = await asyncio.to_thread(layout.is_whole, file, companion.file.size_bytes)
+        alone = replace(weights, files=(companion.file,), location=weights.location if is_here else None)
+        own = folder / option
+        await asyncio.to_thread(own.mkdir)
+        paths[option] = str(await app.adapters.write_replica(alone, own))
+    return replace(flags, mmproj=paths.get("mmproj"), draft_model=paths.get("draft_model"))
+
+
+async def _compared(app: App, report: DryRunReport, model: ResolvedModel, dry_run: DryRun) -> Differences:
     """With the estimate for the program that reported: it reserves less than the server that runs."""
     tool = EngineTool.FIT_PARAMS if report.program == FIT_PARAMS else EngineTool.DRY_RUN
-    estimated = await app.adapters.workers.run(
-        "estimating memory", estimate_memory, shape, dry_run.flags, dry_run.machine, tool, limits=PLANNING
-    )
-    differences = reconcile.differences(estimated, report.devices)
+    second = companions.shapes(model, dry_run.flags)
+
+    async def estimated(second: Shapes) -> tuple[DeviceMemory, ...]:
+        arguments = (model.shape, dry_run.flags, dry_run.machine, tool, second)
+        return await app.adapters.workers.run(
+            "estimating memory", estimate_memory, *arguments, limits=PLANNING
+        )
+
+    without = await estimated(Shapes(mmproj=None, draft=second["draft"]))
+    differences = reconcile.differences(without, report.devices)
     if differences is None:
         devices = ", ".join(usage.name for usage in report.devices if usage.is_device) or "none"
         raise EngineError(f"it uses other devices than the plan: {devices}")
-    return differences
+    if dry_run.flags.mmproj is None:
+        return differences
+    if report.projector_bytes is None:
+        raise EngineError("it does not say what a projector takes")
+    return reconcile.with_projector(differences, without, await estimated(second), report.projector_bytes)
 
 
 async def _allocated(app: App, process: EngineProcess) -> tuple[DeviceUsage, ...]:

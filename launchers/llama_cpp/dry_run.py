@@ -39,6 +39,7 @@ ROW = re.compile(
 FIT_ROW = re.compile(
     r"^(?P<name>\S+) (?P<model>\d{1,15}) (?P<context>\d{1,15}) (?P<compute>\d{1,15}) *$", re.MULTILINE
 )
+PROJECTOR = re.compile(r"memory usage of mmproj is (?P<mib>\d{1,9}(?:\.\d{1,2})?) MiB")
 PART_OF_BUFFER = {"model": "model", "KV": "context", "RS": "context", "compute": "compute"}
 MAPPED = "_Mapped"
 CONTEXT = "constructing llama_context"  # what precedes the buffers of each
@@ -59,10 +60,13 @@ class DeviceUsage:
 
 @dataclass(frozen=True, slots=True)
 class DryRunReport:
-    """``program`` made the report: llama-server and llama-fit-params reserve different numbers of logits."""
+    """``program`` made the report: llama-server and llama-fit-params reserve different numbers of logits.
+    ``devices`` have the model's share and that of its draft. ``projector_bytes`` is one figure: builds up to
+    10434 count its weights alone."""
 
     program: str
     devices: tuple[DeviceUsage, ...]
+    projector_bytes: int | None = None
 
 
 def run(
@@ -95,9 +99,12 @@ def run(
             sandbox=own,
             network=Network(bind=(0,), connect=rpc_ports(flags)),
         )
-        devices = parse_breakdown(observed.text, with_head=drafts) or parse_fit_print(observed.text)
+        has_file = flags.draft_model is not None
+        devices = parse_breakdown(observed.text, with_draft=drafts, has_file=has_file)
+        if not devices and not (drafts or flags.mmproj):  # which llama-fit-params has no options for
+            devices = parse_fit_print(observed.text)
         if devices:
-            return DryRunReport(Path(argv[0]).name, devices)
+            return DryRunReport(Path(argv[0]).name, devices, parse_projector(observed.text))
         if refusal := find_refusal(observed.text):
             raise refusal
         ended.append(_how_ended(observed, timeout_s))
@@ -143,19 +150,27 @@ def is_complete(output: str, *, tables: int = 1) -> bool:
     return any(ROW.search(line) is None for line in lines)
 
 
-def parse_breakdown(output: str, *, with_head: bool = False) -> tuple[DeviceUsage, ...]:
+def parse_breakdown(
+    output: str, *, with_draft: bool = False, has_file: bool = False
+) -> tuple[DeviceUsage, ...]:
     """The first table, of the flags as given, before any is fitted. Empty where none was printed.
 
-    ``with_head``: the flags have the model's own head draft. The first table is that of the head then, with
-    the model's weights, and the second is the model's: the sum has these weights once."""
+    ``with_draft``: the first table is that of the draft then, and the second is the model's. Of the model's
+    own head the first has the model's weights, which the sum has once; one in a file of its own
+    (``has_file``) has its own."""
     _, *printed = output.split(HEADING)
     tables = [_rows(table) for table in printed[:2]]
-    if not with_head:
+    if not with_draft:
         return tables[0] if tables else ()
     if len(tables) < 2:
         return ()
-    heads = {usage.name: usage for usage in tables[0]}
-    return tuple(_with_head(usage, heads.get(usage.name)) for usage in tables[1])
+    drafts = {usage.name: usage for usage in tables[0]}
+    return tuple(_with_draft(usage, drafts.get(usage.name), has_file=has_file) for usage in tables[1])
+
+
+def parse_projector(output: str) -> int | None:
+    match = PROJECTOR.search(output)
+    return int(float(match["mib"]) * MIB) if match else None
 
 
 def _rows(table: str) -> tuple[DeviceUsage, ...]:
@@ -168,13 +183,16 @@ def _rows(table: str) -> tuple[DeviceUsage, ...]:
     return tuple(rows)
 
 
-def _with_head(usage: DeviceUsage, head: DeviceUsage | None) -> DeviceUsage:
-    if head is None:
+def _with_draft(usage: DeviceUsage, draft: DeviceUsage | None, *, has_file: bool) -> DeviceUsage:
+    if draft is None:
         return usage
+    own_bytes = draft.model_bytes if has_file else 0
+    known = usage.model_bytes is not None and own_bytes is not None
     return replace(
         usage,
-        context_bytes=usage.context_bytes + head.context_bytes,
-        compute_bytes=usage.compute_bytes + head.compute_bytes,
+        model_bytes=(usage.model_bytes or 0) + (own_bytes or 0) if known else None,
+        context_bytes=usage.context_bytes + draft.context_bytes,
+        compute_bytes=usage.compute_bytes + draft.compute_bytes,
     )
 
 

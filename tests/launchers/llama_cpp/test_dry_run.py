@@ -92,7 +92,7 @@ def test_weights_that_are_repacked_for_amx_are_on_the_host() -> None:
 def test_a_head_is_printed_before_its_model_and_both_are_counted() -> None:
     """The table of the head has the model's own weights once more."""
     log = captured("start-mtp.log")
-    assert dry_run.parse_breakdown(log, with_head=True) == (mib("Host", 62, 204, 106),)
+    assert dry_run.parse_breakdown(log, with_draft=True) == (mib("Host", 62, 204, 106),)
     first_table = log[: log.index("creating MTP")].split(dry_run.HEADING)[1]
     assert not dry_run.is_complete(dry_run.HEADING + first_table, tables=2)
     assert dry_run.is_complete(log, tables=2)
