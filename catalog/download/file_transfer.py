@@ -45,6 +45,7 @@ def transfer(
             throttle.wait(POLL_S)
         if not (job.final.is_file() and layout.is_whole(job.final, job.size_bytes)):
             with PartialFile(job.part) as part:
+                _check_size(job, part)
                 yield from _Transfer(job, part, throttle, free).run()
         final_bytes = _size(job.final)
         if link is not None:
@@ -52,6 +53,16 @@ def transfer(
         yield DownloadProgress(final_bytes, job.size_bytes)
     finally:
         os.close(descriptor)
+
+
+def _check_size(job: Job, part: PartialFile) -> None:
+    """Raises: DownloadError before the first byte."""
+    if job.size_bytes is not None and not part.can_hold(job.size_bytes):
+        raise DownloadError(
+            f"{job.final.name} has {gib(job.size_bytes)}, and the file system of {job.part.parent} "
+            "holds no files of that size: FAT's end at 4 GiB",
+            hint="set models_dir to a folder on another file system: ext4, btrfs, xfs, exFAT or NTFS",
+        )
 
 
 def _size(path: Path) -> int:

@@ -1,5 +1,6 @@
 """A file that is being fetched: its bytes so far, their digest, and how many of them survive a power cut."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -15,6 +16,7 @@ from domain.units import MIB
 log = logging.getLogger(__name__)
 SYNC_EVERY_BYTES = 256 * MIB
 READ_BYTES = MIB
+NO_FSYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # random(4): a new one at each boot
 
 
@@ -49,6 +51,16 @@ class PartialFile:
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
+
+    def can_hold(self, size_bytes: int) -> bool:
+        """Whether the file system has files of this size: FAT's end at 4 GiB. Source: lseek(2), EINVAL."""
+        here = os.lseek(self._file, 0, os.SEEK_CUR)
+        try:
+            os.lseek(self._file, size_bytes, os.SEEK_SET)
+        except OSError:
+            return False
+        os.lseek(self._file, here, os.SEEK_SET)
+        return True
 
     def resume(self) -> Iterator[int]:
         """Reads what an earlier download left, to compute its digest; yields the bytes read so far."""
@@ -92,7 +104,7 @@ class PartialFile:
     def publish(self, final: Path) -> None:
         """Syncs the file, then gives it its final name. Raises: OSError."""
         self._join()
-        os.fsync(self._file)
+        _fsync(self._file)
         self.path.replace(final)
         _sync_folder(final.parent)
         self._notes_path.unlink(missing_ok=True)
@@ -156,6 +168,15 @@ def _sync_folder(folder: Path) -> None:
     """So that a rename survives a power cut, too."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        _fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _fsync(descriptor: int) -> None:
+    """As far as the file system has it: some of FUSE and of network shares don't."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_FSYNC:
+            raise

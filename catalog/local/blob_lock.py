@@ -1,10 +1,13 @@
 """The hub client's own lock on a blob. Whoever downloads the blob holds it: we, hf, another daemon."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
 
 def lock_path(part: Path) -> Path:
@@ -16,11 +19,15 @@ def lock_path(part: Path) -> Path:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Locks an open file or folder, unless another process has it locked. Closing it releases the lock."""
+    """Locks an open file or folder, unless another process has it locked. Closing it releases the lock. On a
+    file system without locks nobody can tell, and it counts as free."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     return True
 
 

@@ -30,13 +30,14 @@ def remove(model: LocalModel) -> int:
         _delete_empty(folder)
         return freed_bytes
     repo = folder.parents[1]
-    for file in model.files:
-        Path(file.path).unlink()
+    freed_bytes = sum(_delete_name(Path(file.path)) for file in model.files)
     if not _holds_weights(folder):
+        fetched = layout.manifest(folder)  # on a file system without links they are no links
         for path in folder.rglob("*"):  # other files are of no use without weights
-            if path.is_symlink() and path.readlink().parent.name == "blobs":
+            is_link = path.is_symlink() and path.readlink().parent.name == "blobs"
+            if is_link or (path.is_file() and str(path.relative_to(folder)) in fetched):
                 path.unlink()
-    freed_bytes = _delete_unlinked_blobs(repo)
+    freed_bytes += _delete_unlinked_blobs(repo)
     _delete_empty(folder)
     if not any((repo / "snapshots").iterdir()) and not any(repo.glob("blobs/*")):
         for note in (note for pattern in _NOTES for note in repo.glob(pattern)):
@@ -45,6 +46,13 @@ def remove(model: LocalModel) -> int:
         _delete_empty(repo)
     log.info("removed: model=%s freed=%d", model.name, freed_bytes)
     return freed_bytes
+
+
+def _delete_name(path: Path) -> int:
+    """The bytes freed: none by a link."""
+    is_link = path.is_symlink()
+    freed_bytes = _delete_file(path)
+    return 0 if is_link else freed_bytes
 
 
 def _delete_file(path: Path) -> int:
@@ -68,9 +76,7 @@ def _delete_unlinked_blobs(repo: Path) -> int:
         with blob_lock.held(blob_lock.lock_path(blob)) as is_ours:
             if not is_ours or blob.name in _linked_blobs(repo):
                 continue
-            is_link = blob.is_symlink()
-            freed_bytes = _delete_file(blob)
-            freed += 0 if is_link else freed_bytes
+            freed += _delete_name(blob)
     return freed
 
 

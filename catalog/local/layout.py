@@ -113,13 +113,17 @@ def write_manifest(weights: Weights, folder: Path) -> None:
 
 def missing_files(folder: Path) -> tuple[str, ...]:
     """The files of this snapshot's manifest that are not complete."""
+    files = manifest(folder).items()
+    return tuple(name for name, size_bytes in files if not is_whole(folder / name, size_bytes))
+
+
+def manifest(folder: Path) -> Mapping[str, int | None]:
+    """The files that a download of this snapshot was to fetch, with their sizes; empty without a list."""
     try:
-        manifest = json.loads(_manifest_path(folder).read_text())
+        content = json.loads(_manifest_path(folder).read_text())
     except (OSError, ValueError, RecursionError):
-        return ()
-    if not isinstance(manifest, Mapping):
-        return ()
-    return tuple(name for name, size_bytes in manifest.items() if not is_whole(folder / name, size_bytes))
+        return {}
+    return content if isinstance(content, Mapping) else {}
 
 
 def _manifest_path(folder: Path) -> Path:

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from catalog.local.blob_lock import NO_LOCKS
 from domain.local_model import LocalModel
 from domain.text import printable
 
@@ -28,7 +29,6 @@ EXPIRES_S = 900.0
 EXPIRES = f"{EXPIRES_S / 60:g} minutes"
 RENEW_S = 60.0
 LOCK_TIMEOUT_S, LOCK_POLL_S = 30.0, 0.05  # somebody removes one model meanwhile
-NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 LEASE_MAX_BYTES = 4 << 20
 
 
@@ -259,4 +259,5 @@ def _make_folder(folder: Path, *, like: Path) -> None:
     for path in (folder.parent, folder):
         with suppress(FileExistsError):
             path.mkdir()
-            path.chmod(stat.S_IMODE(like.stat().st_mode))
+            with suppress(PermissionError):  # exFAT and NTFS have no rights to change
+                path.chmod(stat.S_IMODE(like.stat().st_mode))

@@ -4,6 +4,7 @@ Nothing is written outside the store: a folder of it that is a link to elsewhere
 written through.
 """
 
+import errno
 import hashlib
 import logging
 import os
@@ -12,6 +13,9 @@ from pathlib import Path
 
 from catalog.local import layout
 from domain.model import WeightFile
+
+# What exFAT, FAT, some FUSE file systems and network shares answer: symlink(2)
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS})
 
 log = logging.getLogger(__name__)
 
@@ -27,17 +31,17 @@ def check_inside(models_dir: Path, folder: Path) -> None:
 
 def link(blob: Path, name: Path, *, has_digest: bool) -> None:
     """Links ``name`` in a snapshot to ``blob``. If the listing had no digest, the blob is renamed to the git
-    object id that the hub uses, after it is linked: without a link it could be deleted as a leftover."""
-    if has_digest:
-        _replace_link(name, os.path.relpath(blob, name.parent))
-        return
-    named = blob.with_name(_git_object_id(blob))
-    _replace_link(name, os.path.relpath(named, name.parent))
-    blob.replace(named)
+    object id that the hub uses, after it is linked: without a link it could be deleted as a leftover. On a
+    file system without links the blob is moved to ``name``, as the hub's client does."""
+    named = blob if has_digest else blob.with_name(_git_object_id(blob))
+    if not _replace_link(name, os.path.relpath(named, name.parent)):
+        blob.replace(name)
+    elif named != blob:
+        blob.replace(named)
 
 
 def link_from_elsewhere(repo: str, file: WeightFile, folder: Path, places: Sequence[Path]) -> bool:
-    """Whether a file with this digest is in one of ``places``; it is then linked from there: by a hard link
+    """Whether a file with this digest is in one of ``places`` and could be linked from there: by a hard link
     on the same file system, which remains when the other tool deletes its own, else by a symbolic one."""
     if file.sha256 is None:
         return False
@@ -51,7 +55,12 @@ def link_from_elsewhere(repo: str, file: WeightFile, folder: Path, places: Seque
             blob.unlink(missing_ok=True)
             blob.hardlink_to(source)
         except OSError:  # another file system, or a file of another user
-            blob.symlink_to(source)
+            try:
+                blob.symlink_to(source)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                return False
         log.info("linked: file=%s from=%s", file.name, source)
     link(blob, folder / file.name, has_digest=True)
     return True
@@ -68,13 +77,19 @@ def _find_blob(repo: str, file: WeightFile, sha256: str, places: Sequence[Path])
     return None
 
 
-def _replace_link(name: Path, target: str) -> None:
-    """Atomically: a reader finds the old link or the new one."""
+def _replace_link(name: Path, target: str) -> bool:
+    """Atomically: a reader finds the old link or the new one. False where there are no symbolic links."""
     name.parent.mkdir(parents=True, exist_ok=True)
     temporary = name.with_name(f".{name.name}.{os.getpid()}.link")
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
+    try:
+        temporary.symlink_to(target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return False
     temporary.replace(name)
+    return True
 
 
 def _git_object_id(path: Path) -> str:

@@ -46,7 +46,7 @@ def daemon(
     own |= {"NODE_DAEMON_PORT_FIRST": str(lent_ports.block()[0])}
     own |= {"NODE_DAEMON_PORT_LAST": str(lent_ports.block()[-1])}
     own |= {"NODE_DAEMON_MODELS_DIR": str(models_dir), "HF_HUB_DISABLE_TELEMETRY": "1"}
-    own |= {"NODE_DAEMON_LISTEN": "off"}
+    own |= {"NODE_DAEMON_LISTEN": "off", "NODE_DAEMON_LLAMA_SERVER": str(home / "none")}  # a toy is no model
     argv = [DAEMON, "--state-dir", home / "state", "--socket", home / "s"]
     with (home / "log").open("wb") as log:
         child = subprocess.Popen(argv, env={**outside, **own}, stderr=log)
