@@ -12,6 +12,7 @@ import pytest
 
 from catalog.synthetic.header import tensor_table
 from catalog.synthetic.quant_recipes import recipe_of
+from catalog.synthetic.tensor_layouts import FAMILIES as LAYOUTS
 from config.catalogue import catalogue
 from domain.ggml import BY_NAME
 from domain.model import ModelShape, ResolvedModel, Source, Tensor, Weights
@@ -20,6 +21,7 @@ from planner.choose.choose import plan
 from planner.choose.quality import filter_by_quality
 from planner.choose.sensitivity import sensitivity
 from planner.llama_cpp.quality import TRAINED_TYPES, TYPE_LOSS, quality_loss
+from tests.conftest import ROOT
 from tests.planner import build
 
 ROWS = json.loads((Path(__file__).parents[2] / "captures" / "quant-losses.json").read_text())["rows"]
@@ -157,3 +159,55 @@ def test_an_embedding_counts_only_where_it_is_the_output_too() -> None:
 def test_loss_is_in_percent_of_perplexity() -> None:
     chosen = plan("m", build.candidates("llama-3.1-8b", "Q4_K_M"), build.CARD_24, LaunchOptions())
     assert "adds about 1.5 % to the perplexity" in " ".join(chosen.reasons)
+
+
+def documented(label: str) -> list[float]:
+    """Rows, median, 80 % and bias, as docs/planning.md has them."""
+    page = (ROOT / "docs" / "planning.md").read_text()
+    line = next(line for line in page.splitlines() if line.startswith(f"| {label} |"))
+    return [float(cell) for cell in line.split("|")[2:-1]]
+
+
+@pytest.mark.parametrize("label", ["models that set it", "held out"])
+def test_the_page_has_the_errors_of_what_is_shipped(label: str) -> None:
+    """Without the reference, of which the losses by type are."""
+    rows = [
+        row
+        for row in ROWS
+        if row["fitted"] is (label != "held out")
+        and row["model"] != "Llama-3-8B"
+        and row["bits_per_weight"]
+        and row["loss"] >= 0.3
+    ]
+    factors = errors(rows)
+    bias = exp(sum(log(predicted(row) / row["loss"]) for row in rows) / len(rows))
+    found = [len(factors), median(factors), factors[int(0.8 * len(factors))], bias]
+    assert documented(label) == pytest.approx(found, abs=0.05)
+
+
+FAMILIES = {
+    "K": "Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K Q8_0 BF16",
+    "IQ": "IQ1 IQ2_XXS IQ2 IQ3_XXS IQ3 IQ4_XS IQ4_NL",
+    "with one scale": "Q4_0 Q5_0 Q8_0",  # Q4_1 has a larger output: it is worse than a Q5_0 of its size
+}
+TWENTY = [alias for alias, entry in catalogue().items() if entry.shape and entry.architecture in LAYOUTS][
+    ::4
+][:20]
+
+
+@pytest.mark.parametrize("alias", TWENTY)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_more_bits_per_weight_never_lose_more_within_a_family(alias: str, family: str) -> None:
+    entry = catalogue()[alias]
+    rows = []
+    for quant in FAMILIES[family].split():
+        tensors = tensor_table(entry.architecture, entry.shape, recipe_of(quant, entry.architecture))
+        bits = 8 * sum(one.size_bytes for one in tensors) / sum(prod(one.shape) for one in tensors)
+        rows.append((bits, quality_loss(model(quant, *tensors, architecture=entry.architecture))))
+    losses = [loss for _, loss in sorted(rows, key=lambda row: (row[0], -row[1]))]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_twenty_models_are_looked_at() -> None:
+    assert len(TWENTY) == 20
+    assert len({catalogue()[alias].architecture for alias in TWENTY}) >= 10
