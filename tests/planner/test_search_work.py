@@ -37,7 +37,7 @@ def qwen_32b(quant: str) -> ResolvedModel:
 
 
 @pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Hardware, int], Counter[str]]]:
+def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Counter[str]]]:
     """Plans the smallest quants of one model, and counts the steps that take nearly all of a plan's time."""
     calls: Counter[str] = Counter()
 
@@ -55,10 +55,11 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Hardware, int], 
     count(split_search, "memory_layout", "layouts")
     count(compute_buffers, "build", "graphs")
 
-    def planned(machine: Hardware, quants: int) -> Counter[str]:
+    def planned(machine: Hardware, quants: int, first: int = 0) -> Counter[str]:
         calls.clear()
         compute_buffers._buffer_sizes.cache_clear()
-        chosen = plan("a model", [qwen_32b(quant) for quant in list(BITS)[:quants]], machine, LaunchOptions())
+        models = [qwen_32b(quant) for quant in list(BITS)[first:quants]]
+        chosen = plan("a model", models, machine, LaunchOptions())
         assert chosen.weights.quant in BITS
         return Counter(calls)
 
@@ -79,7 +80,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Hardware, int], 
     ],
 )
 def test_work_grows_with_the_number_of_quants_and_no_faster(
-    work: Callable[[Hardware, int], Counter[str]], machine: Hardware
+    work: Callable[..., Counter[str]], machine: Hardware
 ) -> None:
     two, four, eight = (work(machine, quants) for quants in (2, 4, 8))
     print(two, four, eight)
@@ -91,17 +92,18 @@ def test_work_grows_with_the_number_of_quants_and_no_faster(
     assert eight["graphs"] <= 5 * 8
 
 
-def test_quants_of_a_model_share_their_graphs(work: Callable[[Hardware, int], Counter[str]]) -> None:
+def test_quants_of_a_model_share_their_graphs(work: Callable[..., Counter[str]]) -> None:
     assert work(SLOW_CPU, 2)["graphs"] == work(SLOW_CPU, 9)["graphs"] > 0
 
 
 def test_a_quant_that_all_memory_together_can_t_hold_costs_one_estimate_from_the_disk(
-    work: Callable[[Hardware, int], Counter[str]],
+    work: Callable[..., Counter[str]],
 ) -> None:
-    assert work(SLOW_CPU, 10)["estimates"] == work(SLOW_CPU, 9)["estimates"] + 1
+    """Of the best four: of many, the three next to the chosen one are named."""
+    assert work(SLOW_CPU, 10, 6)["estimates"] == work(SLOW_CPU, 9, 6)["estimates"] + 1
 
 
-def test_quants_that_can_t_win_are_not_looked_at(work: Callable[[Hardware, int], Counter[str]]) -> None:
+def test_quants_that_can_t_win_are_not_looked_at(work: Callable[..., Counter[str]]) -> None:
     """On a card that holds all of them: of those with three bits, two for their price."""
     large_card = build.hardware(build.gpu(96, gb_per_s=3000), ram_gib=128)
     assert work(large_card, 10)["estimates"] <= 9 < 10 + UBATCHES

@@ -31,7 +31,7 @@ def best(speeds: Mapping[str, float | None], options: LaunchOptions | None = Non
         pytest.param({"Q6_K": 100, "Q5_K_M": 104}, "Q6_K", id="nobody gives a percent for nothing"),
         pytest.param({"Q8_0": 12, "Q4_K_M": 37}, "Q4_K_M", id="3 % for three times the speed"),
         pytest.param({"Q8_0": 30, "Q4_K_M": 45}, "Q8_0", id="not for half as much again"),
-        pytest.param({"Q8_0": 120, "Q5_K_M": 240}, "Q8_0", id="nor for twice what nobody can read"),
+        pytest.param({"Q8_0": 120, "Q5_K_M": 200}, "Q8_0", id="nor for more than anybody can read"),
         pytest.param({"Q4_K_M": 10, "Q3_K_M": 30}, "Q4_K_M", id="3 bits must gain fourfold"),
         pytest.param({"Q4_K_M": 3, "Q3_K_M": 40}, "Q3_K_M", id="if they do they are taken"),
         pytest.param({"Q3_K_M": 2, "Q2_K": 50}, "Q3_K_M", id="no speed excuses 39 %"),
@@ -58,7 +58,7 @@ def test_speed_counts_for_more_where_the_owner_says_so() -> None:
 
 
 def test_who_does_not_read_along_gains_from_any_speed() -> None:
-    speeds: Mapping[str, float | None] = {"Q8_0": 120, "Q5_K_M": 240}
+    speeds: Mapping[str, float | None] = {"Q8_0": 120, "Q5_K_M": 200}
     assert best(speeds) == "Q8_0"
     assert best(speeds, LaunchOptions(use="batch")) == "Q5_K_M"
 
@@ -76,14 +76,14 @@ def test_the_value_of_docs_planning_can_be_computed_by_hand() -> None:
     assert value.turn_s(whole, value.USES["chat"]) == pytest.approx(15.6, abs=0.1)
     assert value.turn_s(split, value.USES["chat"]) == pytest.approx(36.3, abs=0.1)
     gap = value.value(whole, LaunchOptions()) - value.value(split, LaunchOptions())
-    assert gap == pytest.approx(1.22 - 0.29, abs=0.02)
+    assert gap == pytest.approx(1.22 - 0.22, abs=0.02)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "quant"), [(20.0, "Q8_0"), (20.1, "Q4_K_M"), (41.0, "Q2_K")], ids=["20", "20.1", "41"]
+    ("wanted", "quant"), [(20.0, "Q8_0"), (20.1, "Q4_K_M"), (36.0, "Q2_K")], ids=["20", "20.1", "36"]
 )
 def test_a_speed_that_was_asked_for_is_kept_by_any_quant(wanted: float, quant: str) -> None:
-    speeds = {"Q8_0": 20.0, "Q4_K_M": 40.0, "Q2_K": 60.0}
+    speeds = {"Q8_0": 20.0, "Q4_K_M": 35.0, "Q2_K": 60.0}
     assert best(speeds, LaunchOptions(min_decode_tokens_per_s=wanted)) == quant
 
 
