@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     restart_delay_max_s: float = Field(default=300, gt=0)
     restart_stable_s: float = Field(default=60, ge=0)
     restart_loop: int = Field(default=5, ge=1)
+    health_interval_s: float = Field(default=10, gt=0)
+    health_stall_s: float = Field(default=10, gt=0)
+    health_canary_s: float = Field(default=30, ge=0)
     probe_interval_s: float = Field(default=60, gt=0)
     hub_token: SecretStr | None = None
     hub_cache: Path | None = None

@@ -12,6 +12,7 @@ from daemon.events.progress_log import ProgressLog
 from daemon.interruption import is_end_of_task
 from daemon.launches import persistence, retry
 from daemon.launches.ending import end, stop_engine
+from daemon.launches.health.monitor import watch
 from daemon.launches.launch import Launch
 from daemon.launches.proof import failure
 from daemon.launches.start.engine import engine_gone
@@ -19,6 +20,7 @@ from daemon.launches.start.pipeline import bring_up, take_over
 from daemon.launches.state_machine import Event
 from domain.errors import BusyError, EngineError, NodeError
 from domain.launch import LaunchState, Step
+from launchers.process.engine import EngineProcess
 
 log = logging.getLogger(__name__)
 
@@ -221,13 +223,29 @@ async def _until_exit(app: App, launch: Launch) -> EngineError:
         raise RuntimeError(f"{launch.name} has no process to wait for")
     loop = asyncio.get_running_loop()
     began = loop.time()
-    how = await process.wait()
+    sick = await _until_sick(app, launch, process)
     launch.apply(Event.EXIT)
     if loop.time() - began >= app.settings.restart_stable_s:
         launch.attempts.failures = 0
+    if sick is not None:
+        await app.events.append("unhealthy", f"{launch.name}: {sick}; it is ended", launch=launch.name)
+        return sick
     error = await process.why()
-    log.warning("engine ended unasked: launch=%s %s", launch.name, how)
+    log.warning("engine ended unasked: launch=%s %s", launch.name, error.in_full)
     return error
+
+
+async def _until_sick(app: App, launch: Launch, process: EngineProcess) -> EngineError | None:
+    """What is wrong with an engine that runs; ``None`` once it has ended."""
+    watching = asyncio.create_task(watch(app, launch, process), name=f"health of {launch.name}")
+    ending = asyncio.create_task(process.wait())
+    try:
+        await asyncio.wait({watching, ending}, return_when=asyncio.FIRST_COMPLETED)
+        return None if ending.done() else watching.result()
+    finally:
+        watching.cancel()
+        ending.cancel()
+        await asyncio.wait({watching, ending})
 
 
 async def _give_up(

@@ -17,6 +17,7 @@ from domain.hardware import Cpu, Hardware
 from domain.model import Weights
 from domain.plan import LLAMA_CPP, LlamaFlags, Plan
 from domain.proof import DepthFigures
+from domain.serialization import to_json
 from launchers.base import Capabilities
 from launchers.readiness import Ready
 from planner.machine.calibration import Calibration, Run
@@ -140,6 +141,11 @@ def trial_key(weights: Weights) -> str:
 def draft_key(weights: Weights, machine: Hardware, caps: Capabilities) -> str:
     """Identifies the model's files, and devices, CPUs and engine build as ``speed_key`` does."""
     return f"draft:{_digest([_files(weights), speed_key(machine, caps)])}"
+
+
+def pace_key(plan: Plan) -> str:
+    """Identifies the model's files, the binary and its options."""
+    return f"pace:{_digest([_files(plan.weights), plan.argv[:1], to_json(plan.flags)])}"
 
 
 def threads_key(plan: Plan, caps: Capabilities, cpu: Cpu) -> str:

@@ -241,6 +241,10 @@ class EngineProcess:
             raise EngineError(f"{self.command.served_name} has ended", cause="gone")
         return await liveness.look(self.command, pid, self.log_path)
 
+    async def canary(self, tokens: int | None, expect: str | None) -> Ready:
+        """As ``liveness.canary``. Raises: EngineError."""
+        return await liveness.canary(self.command, tokens=tokens, expect=expect)
+
     async def _ended(self, ended: Exit) -> EngineError:
         if ended.stop_requested:
             return EngineError(f"{self.command.served_name} was stopped while it started", cause="stopped")

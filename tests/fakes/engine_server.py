@@ -37,8 +37,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--deaf", action="store_true", help="ignores SIGTERM and SIGINT")
     parser.add_argument("--only-int", action="store_true", help="ignores SIGTERM until healthy, as vLLM does")
     parser.add_argument("--mute", action="store_true", help="is healthy and never answers a question")
+    parser.add_argument("--mute-when", help="as --mute, while that file exists")
     parser.add_argument("--queue", help="questions wait while that file exists; it may say stuck, or silent")
     parser.add_argument("--answer", help="says this instead of the truth")
+    parser.add_argument("--answer-file", help="says what is in that file, once it is there")
     parser.add_argument("--raw", help="answers questions with this body, no stream")
     parser.add_argument("--no-timings", action="store_true", help="streams without llama.cpp's timings")
     parser.add_argument(
@@ -145,8 +147,8 @@ class Answers(BaseHTTPRequestHandler):
         elif self.path == "/health":
             self.reply(200, (CAPTURES / "health-200.json").read_text())
         elif self.path == "/metrics":
-            Answers.decoded += not self.is_stuck("stuck")
-            waiting = int(bool(self.chosen.queue and Path(self.chosen.queue).exists()))
+            Answers.decoded += self.is_queued() and not self.is_stuck("stuck")
+            waiting = int(self.is_queued())
             counted = f"llamacpp:n_decode_total {self.decoded}\nllamacpp:requests_processing {waiting}\n"
             self.reply(200, counted, kind="text/plain")
         else:
@@ -156,15 +158,18 @@ class Answers(BaseHTTPRequestHandler):
         awaited = self.chosen.until is not None and not Path(self.chosen.until).exists()
         return awaited or time.monotonic() - STARTED < self.chosen.slow
 
+    def is_queued(self) -> bool:
+        return self.chosen.queue is not None and Path(self.chosen.queue).exists()
+
     def is_stuck(self, how: str) -> bool:
         file = Path(self.chosen.queue or os.devnull)
         return file.exists() and file.read_text() == how
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        while self.chosen.queue is not None and Path(self.chosen.queue).exists():
+        while self.is_queued():
             time.sleep(0.01)
-        if self.chosen.mute:
+        if self.chosen.mute or (self.chosen.mute_when and Path(self.chosen.mute_when).exists()):
             time.sleep(600)
         if self.chosen.no_template and "chat" in self.path:
             self.reply(400, '{"error": {"message": "no chat template", "code": 400}}')
@@ -183,6 +188,8 @@ class Answers(BaseHTTPRequestHandler):
         chunk = json.loads(line.removeprefix("data: "))
         if self.chosen.no_timings:
             chunk.pop("timings", None)
+        if self.chosen.answer_file is not None and Path(self.chosen.answer_file).exists():
+            self.chosen.answer = Path(self.chosen.answer_file).read_text()
         for choice in chunk["choices"]:
             said = choice.pop("delta").get("content")
             if said and self.chosen.answer is not None:

@@ -19,13 +19,15 @@ from domain.hardware import Hardware, Memory
 from domain.plan import LLAMA_CPP
 from launchers.base import Capabilities
 from launchers.command import Command, Exit
+from launchers.liveness import Activity, Look
 from launchers.process.orphans import OWNER
-from launchers.process.procfs import Identity
+from launchers.process.procfs import Identity, Work
 from launchers.readiness import Ready
 from probes.runtimes.probe import Runtimes
 from tests.daemon.conftest import FakeLauncher, fake_adapters
 
 GIB = 1 << 30
+WELL = Look(True, False, Activity(0, ("decoded 1",)), Work(1.0, 0, stopped=False), 0)
 
 
 @dataclass(eq=False)
@@ -45,6 +47,7 @@ class World:
     unkillable_from_now: bool = False
     engines: list[FakeEngine] = field(default_factory=list)
     daemon: int = 0
+    look: Look = WELL
     _pids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(100))
 
     def spawn(self, command: Command) -> FakeEngine:
@@ -163,6 +166,13 @@ class FakeProcess:
         await asyncio.sleep(0)
         return EngineError("it was killed", cause="killed")
 
+    async def look(self) -> Look:
+        await asyncio.sleep(0)
+        return self.world.look
+
+    async def canary(self, tokens: int | None, expect: str | None) -> Ready:
+        raise AssertionError("these daemons send none")
+
     async def log_head(self) -> str:
         await asyncio.sleep(0)
         return ""
@@ -177,6 +187,7 @@ def configuration(folder: Path) -> Settings:
         restart_delay_s=1.0,
         restart_delay_max_s=8.0,
         ready_timeout_s=30,
+        health_canary_s=0,
     )
 
 
