@@ -1,11 +1,13 @@
 """Data that ships with the program: known GPUs, models, keys of catalogues, profiles of other machines."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from catalog.feed.signed_file import parse_key
+from config import toml
 from config.catalogue import catalogue
 from domain import validation
 from domain.catalogue_types import KnownGpu
@@ -14,7 +16,7 @@ from domain.hardware import Hardware
 from domain.serialization import from_json
 from domain.suggestions import did_you_mean
 
-__all__ = ["catalogue", "catalogue_keys", "known_gpus", "profile", "profile_names"]
+__all__ = ["catalogue", "catalogue_keys", "known_gpus", "profile", "profile_names", "publishers"]
 
 HERE = Path(__file__).parent
 PROFILES = HERE / "profiles"
@@ -32,6 +34,12 @@ def catalogue_keys() -> tuple[bytes, ...]:
     """The public keys of those who publish newer catalogues."""
     lines = (HERE / "catalogue-keys.txt").read_text().splitlines()
     return tuple(parse_key(line) for line in lines if line and not line.startswith("#"))
+
+
+@cache
+def publishers() -> Mapping[str, str]:
+    """Those whose repositories come first, each with the reason."""
+    return {name: row["why"] for name, row in toml.loads((HERE / "publishers.toml").read_text()).items()}
 
 
 def profile_names() -> tuple[str, ...]:

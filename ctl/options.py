@@ -21,6 +21,14 @@ Model = Annotated[
         autocompletion=completion.models,
     ),
 ]
+ModelWords = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL",
+        help="A name, owner/repo[:quant], a path or a URL; or words, to be offered what fits here.",
+        autocompletion=completion.models,
+    ),
+]
 StoredModel = Annotated[
     str,
     typer.Argument(

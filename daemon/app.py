@@ -180,10 +180,7 @@ class App:
 
     @property
     def sources(self) -> ModelSources:
-        settings = self.settings
-        return ModelSources(
-            dict(self.catalogue), settings.models_dir, settings.state_dir / "seen", tuple(settings.places)
-        )
+        return ModelSources.of(self.settings, self.catalogue)
 
     def log_path(self, launch: str) -> Path:
         return log_path(self.settings, launch)

@@ -13,7 +13,8 @@ from daemon.app import App
 from daemon.interruption import is_end_of_task
 from daemon.launches import persistence
 from daemon.machine import disk_space, snapshot
-from daemon.weights import catalogue_update, leases
+from daemon.weights import leases
+from daemon.weights.catalogue import update as catalogue_update
 from domain.errors import NodeError
 
 log = logging.getLogger(__name__)

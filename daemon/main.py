@@ -27,7 +27,8 @@ from daemon.machine import hotplug
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
 from daemon.turns import restoring
-from daemon.weights import catalogue_update, leases, pulls
+from daemon.weights import leases, pulls
+from daemon.weights.catalogue import update as catalogue_update
 from domain.errors import ConfigError, NodeError
 
 log = logging.getLogger(__name__)

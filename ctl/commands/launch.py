@@ -1,18 +1,21 @@
 """``node-ctl launch``."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from ctl.autostart import connect_or_start
+from ctl.client import AnswerError, Daemon
 from ctl.launching.follow import wait_until_ready
+from ctl.launching.offers import offered
 from ctl.options import (
     Context,
     Engine,
     FromDisk,
     Json,
     MinDecode,
-    Model,
+    ModelWords,
     Name,
     NoDraft,
     NoMmproj,
@@ -35,13 +38,14 @@ EXAMPLES = """
   node-ctl launch ./model.gguf --parallel 4 --min-decode 10
   node-ctl launch unsloth/Qwen3-8B-GGUF:Q4_K_M --no-wait
   node-ctl launch smollm2-135m --retune
+  node-ctl launch qwen3 coder           # no such name: offers what fits here
   node-ctl launch assistant             # stopped before: as it was, with its options
 """
 
 
 def command(
     *,
-    model: Model,
+    model: ModelWords,
     name: Name = None,
     context: Context = None,
     parallel: Parallel = None,
@@ -65,7 +69,7 @@ def command(
     that are given in place of its own. One that fails leaves what had its name before as it was.
     """
     body = {
-        "model": absolute_model(model),
+        "model": absolute_model(" ".join(model)),
         **launch_options(
             context,
             parallel,
@@ -83,15 +87,29 @@ def command(
     if retune:
         body["retune"] = True
     daemon = connect_or_start()
-    accepted = daemon.post("/v1/launches", body)
-    if no_wait:
-        _print_accepted(accepted, as_json=as_json)
+    try:
+        launched = _launched(daemon, body, no_wait=no_wait, as_json=as_json)
+    except AnswerError as error:
+        body = offered(daemon, "launch", body, error, as_json=as_json)
+        launched = _launched(daemon, body, no_wait=no_wait, as_json=as_json)
+    if launched is None:
         return
-    detail, is_new = wait_until_ready(daemon, accepted, quiet=as_json)
+    detail, is_new = launched
     if as_json:
         print_json(detail)
     else:
         print("\n".join(["", *launch_lines(detail, is_new=is_new)]))
+
+
+def _launched(
+    daemon: Daemon, body: Mapping[str, Any], *, no_wait: bool, as_json: bool
+) -> tuple[Any, bool] | None:
+    """``None`` if nobody waits for it."""
+    accepted = daemon.post("/v1/launches", body)
+    if not no_wait:
+        return wait_until_ready(daemon, accepted, quiet=as_json)
+    _print_accepted(accepted, as_json=as_json)
+    return None
 
 
 def _print_accepted(accepted: Any, *, as_json: bool) -> None:

@@ -5,13 +5,15 @@ from typing import Annotated
 import typer
 
 from ctl.autostart import connect_or_start
+from ctl.client import AnswerError
+from ctl.launching.offers import offered
 from ctl.options import (
     Context,
     Engine,
     FromDisk,
     Json,
     MinDecode,
-    Model,
+    ModelWords,
     NoDraft,
     NoMmproj,
     On,
@@ -40,7 +42,7 @@ EXAMPLES = """
 
 def command(
     *,
-    model: Model,
+    model: ModelWords,
     on: On = None,
     context: Context = None,
     parallel: Parallel = None,
@@ -59,7 +61,7 @@ def command(
 ) -> None:
     """Chooses quant, context, KV cache type, split and threads. Downloads only the header of the model."""
     body = {
-        "model": absolute_model(model),
+        "model": absolute_model(" ".join(model)),
         **profile_json(on),
         **launch_options(
             context,
@@ -73,7 +75,11 @@ def command(
             use=use,
         ),
     }
-    data = connect_or_start().post("/v1/plan", body)
+    daemon = connect_or_start()
+    try:
+        data = daemon.post("/v1/plan", body)
+    except AnswerError as error:
+        data = daemon.post("/v1/plan", offered(daemon, "plan", body, error, as_json=as_json))
     if as_json:
         print_json(data)
         return

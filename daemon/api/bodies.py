@@ -74,6 +74,10 @@ class CatalogueBody(Body):
     check: bool = False
 
 
+class OffersBody(OptionsBody):
+    model: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.\- ]+$")]
+
+
 class SearchBody(Body):
     words: Annotated[str, Field(min_length=1, max_length=200)]
     limit: Annotated[int, Field(ge=1, le=100)] = 20

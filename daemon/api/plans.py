@@ -4,14 +4,23 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from daemon.api.bodies import CatalogueBody, CompareBody, EstimateBody, PlanBody, SearchBody, profile
+from daemon.api.bodies import (
+    CatalogueBody,
+    CompareBody,
+    EstimateBody,
+    OffersBody,
+    PlanBody,
+    SearchBody,
+    profile,
+)
 from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
 from daemon.planning.compare import compare
 from daemon.planning.estimate import estimate
 from daemon.planning.plan import plan
-from daemon.weights import catalogue_update
+from daemon.weights.catalogue import update as catalogue_update
 from daemon.weights.hub_search import search
+from daemon.weights.offers import offers
 from domain.serialization import to_json
 
 router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
@@ -62,6 +71,13 @@ async def post_compare(request: Request, body: CompareBody) -> Any:
     """The plan of each model on each machine of ``on``, for each model the fastest first."""
     boxes = [box for data in body.on if (box := profile(data)) is not None]
     return to_json(await compare(app_of(request), body.models, boxes))
+
+
+@router.post("/offers")
+async def post_offers(request: Request, body: OffersBody) -> Any:
+    """Where no model has the name ``model``: what of catalogue and hub has these words, and fits here.
+    Launches nothing."""
+    return to_json(await offers(app_of(request), body.model, body.options()))
 
 
 @router.post("/search")

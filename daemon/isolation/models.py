@@ -10,6 +10,7 @@ from catalog.request import ModelRequest
 from catalog.resolve import resolve
 from catalog.synthetic import replica
 from config import catalogue
+from config.settings import Settings
 from daemon.isolation.workers import Limits
 from domain.catalogue_types import KnownModel
 from domain.model import ResolvedModel, Weights
@@ -56,6 +57,10 @@ class ModelSources:
     models_dir: Path
     cache_dir: Path
     places: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, settings: Settings, models: Mapping[str, KnownModel]) -> "ModelSources":
+        return cls(dict(models), settings.models_dir, settings.state_dir / "seen", tuple(settings.places))
 
     def resolve(self, request: ModelRequest) -> tuple[ResolvedModel, ...]:
         """Raises: as ``catalog.resolve.resolve``."""

@@ -11,7 +11,8 @@ import pytest
 
 from catalog.feed.signed_file import MAX_BYTES
 from config.settings import Settings
-from daemon.weights import catalogue_record, catalogue_update
+from daemon.weights.catalogue import record as catalogue_record
+from daemon.weights.catalogue import update as catalogue_update
 from domain.units import GIB
 from tests.daemon.conftest import Api, Running
 from tests.rigs.catalogue_server import PUBLIC, CatalogueServer, publishing, text_of

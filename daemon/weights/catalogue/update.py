@@ -12,9 +12,9 @@ from config import catalogue as config_catalogue
 from config import data
 from daemon.app import App
 from daemon.state.records import now
-from daemon.weights import catalogue_record
-from daemon.weights.catalogue_record import CatalogueRecord, Verdict
-from daemon.weights.published_catalogue import READING, Keys
+from daemon.weights.catalogue import record as catalogue_record
+from daemon.weights.catalogue.published import READING, Keys
+from daemon.weights.catalogue.record import CatalogueRecord, Verdict
 from domain.catalogue_types import KnownModel
 from domain.errors import CatalogueError, DownloadError, NodeError, UsageError
 

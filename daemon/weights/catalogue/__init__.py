@@ -1,0 +1,1 @@
+"""A newer catalogue than the one that ships: fetched, kept, given back."""
