@@ -1,11 +1,13 @@
 """The plans of several models on several machines, to choose a machine by."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from daemon.app import App
-from daemon.planning.computations import PLANNING, Choice
+from daemon.planning.computations import COMPARING, Choice, plan_each
 from daemon.planning.loading import said_here
 from daemon.planning.plan import cached_hardware, margins, resolve_models, with_command, with_notes
 from daemon.planning.verification import with_reason
@@ -47,7 +49,7 @@ async def compare(app: App, models: Sequence[str], boxes: Sequence[Hardware]) ->
     rows: list[Row] = []
     for model in models:
         candidates = await resolve_models(app, model, LaunchOptions(), boxes)
-        of_model = [await _row(app, model, candidates, box) for box in boxes]
+        of_model = await _planned(app, model, candidates, boxes)
         of_model = await _with_engines_here(app, model, candidates, of_model)
         rows += sorted(of_model, key=_tokens_per_s, reverse=True)
     return rows
@@ -71,20 +73,28 @@ async def _with_engines_here(
     return told
 
 
-async def _row(app: App, model: str, candidates: Sequence[ResolvedModel], box: Hardware) -> Row:
-    name = box.name or "unnamed"
-    choice = Choice(model, candidates, box, LaunchOptions(), Calibration(), margins(app))
-    what = f"planning {model} for {name}"
-    try:
-        plan = await app.adapters.workers.run(what, Choice.plan, choice, limits=PLANNING)
-    except DoesNotFitError as error:
-        refusal = Refusal(error.code, str(error), error.hint, error.needs_bytes, error.has_bytes)
-    except UsageError as error:
-        refusal = Refusal(error.code, str(error), error.hint)
-    else:
-        plan = with_notes(await asyncio.to_thread(with_command, app, plan), candidates)
-        return Row(model, name, plan, power_limit_w=box.power_limit_w)
-    return Row(model, name, error=refusal, power_limit_w=box.power_limit_w)
+async def _planned(
+    app: App, model: str, candidates: Sequence[ResolvedModel], boxes: Sequence[Hardware]
+) -> list[Row]:
+    """The rows in the order of ``boxes``, planned by a worker for each CPU."""
+    choices = [Choice(model, candidates, box, LaunchOptions(), Calibration(), margins(app)) for box in boxes]
+    count = max(1, min(len(choices), len(os.sched_getaffinity(0)), COMPARING.at_once))
+    run = partial(app.adapters.workers.run, f"planning {model}", plan_each, limits=COMPARING)
+    parts = await asyncio.gather(*(run(choices[first::count]) for first in range(count)))
+    found = [parts[number % count][number // count] for number in range(len(choices))]
+    return [await _row(app, choice, plan) for choice, plan in zip(choices, found, strict=True)]
+
+
+async def _row(app: App, choice: Choice, found: Plan | DoesNotFitError | UsageError) -> Row:
+    row = Row(choice.model, choice.machine.name or "unnamed", power_limit_w=choice.machine.power_limit_w)
+    if isinstance(found, DoesNotFitError):
+        return replace(
+            row, error=Refusal(found.code, str(found), found.hint, found.needs_bytes, found.has_bytes)
+        )
+    if isinstance(found, UsageError):
+        return replace(row, error=Refusal(found.code, str(found), found.hint))
+    plan = await asyncio.to_thread(with_command, app, found)
+    return replace(row, plan=with_notes(plan, choice.candidates))
 
 
 def _tokens_per_s(row: Row) -> float:

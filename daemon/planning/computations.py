@@ -8,7 +8,7 @@ from catalog.formats.gguf.reader import read_file
 from daemon.isolation.models import ModelSources
 from daemon.isolation.workers import Limits
 from daemon.planning import suggestions
-from domain.errors import DoesNotFitError
+from domain.errors import DoesNotFitError, UsageError
 from domain.hardware import Hardware
 from domain.model import ModelShape, ResolvedModel
 from domain.plan import DeviceMemory, LaunchOptions, LlamaFlags, Plan, Speed
@@ -22,6 +22,8 @@ from planner.machine.calibration import Calibration, Run
 
 # A plan of a large model takes 0.6 s on two cores of a server, and several times that on an N100.
 PLANNING = Limits(deadline_s=60.0, cpu_s=45, at_once=4)
+# Of several machines one after the other, in as many workers as there are CPUs.
+COMPARING = Limits(deadline_s=240.0, cpu_s=180, at_once=4)
 # Restarts never wait for plans that others ask for.
 STARTING = Limits(deadline_s=60.0, cpu_s=45, at_once=16)
 
@@ -47,6 +49,18 @@ class Choice:
             calibration=self.calibration,
             reserve=self.reserve,
         )
+
+
+def plan_each(choices: Sequence[Choice]) -> list[Plan | DoesNotFitError | UsageError]:
+    """Of each choice its plan, or why there is none. Those for similar machines share much of the work."""
+    return [_plan_or_error(choice) for choice in choices]
+
+
+def _plan_or_error(choice: Choice) -> Plan | DoesNotFitError | UsageError:
+    try:
+        return choice.plan()
+    except (DoesNotFitError, UsageError) as error:
+        return error
 
 
 def choose_plan(choice: Choice, sources: ModelSources) -> Plan:

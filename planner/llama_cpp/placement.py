@@ -12,14 +12,16 @@ from functools import lru_cache
 from itertools import accumulate
 
 from domain.classification import has_output_layer
-from domain.model import ModelShape
+from domain.model import ModelShape, Tensor
 from domain.plan import LlamaFlags
+from planner.identity_cache import cached_by_identity
 from planner.llama_cpp.context_params import MTP
 from planner.llama_cpp.tensor_patterns import TensorPattern
 from planner.machine.devices import Device
 from planner.model.hparams import Hparams
 
 HOST_ID = -1
+TENSORS_KEPT = 32  # models whose tensors are looked at once
 TENSORS = 1 << 17  # as many as a GGUF file may have; a cache that is too small for a model is none
 EXPERT_TENSORS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 BLOCK_NUMBER = re.compile(r"^blk\.(\d+)\.")
@@ -30,6 +32,9 @@ INPUT_TENSORS = ("token_embd", "position_embd", "token_types", "per_layer_token_
 FIRST_LAYER_TENSORS = frozenset(
     {"rope_freqs", "rope_factors_long", "rope_factors_short", "per_layer_model_proj", "per_layer_proj_norm"}
 )
+INPUT, FIRST_LAYER, OUTPUT = "input", "first layer", "output"
+# Of these a token reads one row, never the whole.
+LOOKUP_TENSORS = frozenset({"token_embd.weight", "per_layer_token_embd.weight", "position_embd.weight"})
 # Architectures that load the output's copy of the embedding before the embedding, so that one device holds
 # both. Source: the order of their ``load_arch_tensors``.
 EMBEDDING_COPIED_FIRST = frozenset({"gemma3n", "gemma4"})
@@ -43,7 +48,8 @@ class Placement:
 
     ``layer_device``: the device of each block; ``output``: that of the output layer. ``tensor_device``: by
     tensor name. ``weights``: bytes by device. ``duplicated``: bytes of a tied embedding that two devices
-    hold. ``block_devices``: the device of each tensor of a block, in file order."""
+    hold. ``block_devices``: the device of each tensor of a block, in file order. ``computes_on_host``:
+    whether a weight there is multiplied, not only looked up row by row."""
 
     devices: tuple[Device, ...]
     layer_device: tuple[int, ...]
@@ -53,6 +59,7 @@ class Placement:
     has_overrides: bool
     duplicated: int
     block_devices: tuple[tuple[int, ...], ...] = ()
+    computes_on_host: bool = True
 
 
 def place_tensors(
@@ -64,22 +71,24 @@ def place_tensors(
     weights = dict.fromkeys([HOST_ID, *range(len(devices))], 0)
     is_tied = has_tied_embedding(shape)
     copies_always = shape.architecture in EMBEDDING_COPIED_FIRST or not hparams.is_known
-    duplicated = 0
+    duplicated, computes_on_host = 0, False
     block_devices: list[list[int]] = [[] for _ in layer_device]
-    for tensor in shape.tensors:
-        block = block_of(tensor.name)
+    for name, size_bytes, block, end in _located(shape.tensors):
         if block is not None and block >= hparams.main_blocks and MTP not in flags.speculative:
             continue  # multi-token prediction is not loaded unless it drafts
-        device = _device_of(tensor.name, layer_device, output, rules)
-        tensor_device[tensor.name] = device
-        weights[device] += tensor.size_bytes
+        device = _default_device(block, end, layer_device, output)
+        if rules:
+            device = _overridden(name, rules, device)
+        tensor_device[name] = device
+        weights[device] += size_bytes
+        computes_on_host = computes_on_host or (device == HOST_ID and name not in LOOKUP_TENSORS)
         if block is not None:
             block_devices[block].append(device)
-        if is_tied and tensor.name == "token_embd.weight" and (output != HOST_ID or copies_always):
+        if is_tied and name == "token_embd.weight" and (output != HOST_ID or copies_always):
             copy_device = _overridden("token_embd.weight", rules, output)
             if copy_device != device or copies_always:
-                weights[copy_device] += tensor.size_bytes
-                duplicated = tensor.size_bytes
+                weights[copy_device] += size_bytes
+                duplicated = size_bytes
     return Placement(
         devices=tuple(devices),
         layer_device=layer_device,
@@ -89,7 +98,23 @@ def place_tensors(
         has_overrides=bool(rules),
         duplicated=duplicated,
         block_devices=tuple(tuple(numbers) for numbers in block_devices),
+        computes_on_host=computes_on_host or output == HOST_ID,
     )
+
+
+@cached_by_identity(TENSORS_KEPT)
+def _located(tensors: tuple[Tensor, ...]) -> tuple[tuple[str, int, int | None, str], ...]:
+    """Of each tensor: name, bytes, its block, and the end of the model where it belongs if it has none."""
+    return tuple(
+        (tensor.name, tensor.size_bytes, block_of(tensor.name), _end_of(tensor.name)) for tensor in tensors
+    )
+
+
+def _end_of(name: str) -> str:
+    first = name.partition(".")[0]
+    if first in FIRST_LAYER_TENSORS:
+        return FIRST_LAYER
+    return INPUT if first in INPUT_TENSORS else OUTPUT
 
 
 def has_tied_embedding(shape: ModelShape) -> bool:
@@ -175,15 +200,12 @@ def _buffer_device(name: str, devices: Sequence[Device], rpc_servers: Sequence[s
     return index if index < len(devices) else HOST_ID
 
 
-def _device_of(name: str, layer_device: Sequence[int], output: int, rules: Sequence[Rule]) -> int:
-    block = block_of(name)
+def _default_device(block: int | None, end: str, layer_device: Sequence[int], output: int) -> int:
     if block is not None:
-        default_device = layer_device[block] if block < len(layer_device) else output
-    elif name.partition(".")[0] in FIRST_LAYER_TENSORS and layer_device:
-        default_device = layer_device[0]
-    else:
-        default_device = HOST_ID if name.partition(".")[0] in INPUT_TENSORS else output
-    return _overridden(name, rules, default_device)
+        return layer_device[block] if block < len(layer_device) else output
+    if end == FIRST_LAYER and layer_device:
+        return layer_device[0]
+    return HOST_ID if end == INPUT else output
 
 
 def _overridden(name: str, rules: Sequence[Rule], default_device: int) -> int:

@@ -5,6 +5,7 @@ from math import exp, log, prod
 
 from domain.model import ModelShape, ResolvedModel, Tensor
 from planner.choose.sensitivity import loss_percent
+from planner.identity_cache import cached_by_identity
 
 # What Llama-3-8B loses with all weights of a type: 100 times the natural logarithm of the ratio of
 # perplexities. Sources: the table of ggml-org/llama.cpp ``tools/perplexity/README.md`` (b11434), less the
@@ -84,9 +85,13 @@ EMPHASIS = {
 def quality_loss(model: ResolvedModel) -> float:
     """Perplexity that is added, in percent of that of the model at full precision. The name of a quant says
     nothing here: publishers call different mixes the same."""
-    tensors = _matrices(model.shape)
-    parameters = sum(prod(tensor.shape) for tensor in model.shape.tensors)
-    return loss_percent(_reference_loss(tensors, model.shape.architecture), parameters)
+    return _shape_loss(model.shape)
+
+
+@cached_by_identity(64)
+def _shape_loss(shape: ModelShape) -> float:
+    parameters = sum(prod(tensor.shape) for tensor in shape.tensors)
+    return loss_percent(_reference_loss(_matrices(shape), shape.architecture), parameters)
 
 
 def _matrices(shape: ModelShape) -> list[Tensor]:

@@ -66,26 +66,12 @@ class Heap:
             del offsets[index + 1], sizes[index + 1]
 
 
-class TensorRecord:
-    """The allocator's state of one tensor."""
-
-    __slots__ = ("buffer", "children", "is_owned", "offset", "size", "views")
-
-    def __init__(self) -> None:
-        self.children = 0
-        self.views = 0
-        self.buffer = -1
-        self.offset = 0
-        self.is_owned = False
-        self.size = 0
-
-
 class Allocator:
-    """Allocates all tensors of a graph in the engine's order, one heap per back end."""
+    """Allocates all tensors of a graph in the engine's order, one heap per back end. Its state of each tensor
+    is in the tensor itself: a graph is allocated once."""
 
     def __init__(self, alignments: Sequence[int]) -> None:
         self.heaps = [Heap(alignment) for alignment in alignments]
-        self._records: dict[int, TensorRecord] = {}
 
     def sizes(
         self,
@@ -106,65 +92,55 @@ class Allocator:
                 self._release(source)
         return [heap.peak_bytes for heap in self.heaps]
 
-    def _record(self, tensor: Tensor) -> TensorRecord:
-        record = self._records.get(id(tensor))
-        if record is None:
-            record = self._records[id(tensor)] = TensorRecord()
-        return record
-
     def _count_references(self, nodes: Sequence[Tensor], backends: Sequence[int]) -> None:
         for node, backend in zip(nodes, backends, strict=True):
             if node.root is not None and node.op != "none":
-                self._record(node.root).views += 1
+                node.root.views += 1
             if node.is_input:
                 self._allocate(node, backend)
             for source in node.srcs:
-                self._record(source).children += 1
+                source.children += 1
                 if source.is_input:
                     self._allocate(source, backend)
 
     def _allocate(self, tensor: Tensor, backend: int) -> None:
-        if tensor.root is not None or tensor.resident_on is not None:
+        if tensor.is_owned or tensor.heap >= 0 or tensor.root is not None or tensor.resident_on is not None:
             return
-        record = self._record(tensor)
-        if record.is_owned or record.buffer >= 0:
+        tensor.is_owned = True
+        if tensor.op in IN_PLACE and _in_place(tensor):
             return
-        record.is_owned = True
-        record.size = tensor.size
-        if tensor.op in IN_PLACE and self._in_place(tensor, record):
-            return
-        record.buffer = backend
-        record.offset = self.heaps[backend].allocate(tensor.size)
-
-    def _in_place(self, tensor: Tensor, record: TensorRecord) -> bool:
-        for source in tensor.srcs:
-            if source.root is not None or source.is_output:
-                continue
-            parent = self._record(source)
-            if not parent.is_owned or parent.children != 1 or parent.views:
-                continue
-            if source.ne != tensor.ne or source.nb != tensor.nb:
-                continue
-            record.buffer, record.offset = parent.buffer, parent.offset
-            parent.is_owned = False
-            return True
-        return False
+        tensor.heap = backend
+        tensor.offset = self.heaps[backend].allocate(tensor.size)
 
     def _release(self, source: Tensor) -> None:
-        record = self._record(source)
-        record.children -= 1
-        if record.children or record.views:
+        source.children -= 1
+        if source.children or source.views:
             return
-        if source.root is not None:
-            root_record = self._record(source.root)
-            root_record.views -= 1
-            if not root_record.views and not root_record.children and root_record.is_owned:
-                self._free(source.root, root_record)
-        elif record.is_owned:
-            self._free(source, record)
+        root = source.root
+        if root is not None:
+            root.views -= 1
+            if not root.views and not root.children and root.is_owned:
+                self._free(root)
+        elif source.is_owned:
+            self._free(source)
 
-    def _free(self, tensor: Tensor, record: TensorRecord) -> None:
+    def _free(self, tensor: Tensor) -> None:
         if tensor.is_output:
             return
-        self.heaps[record.buffer].free(record.offset, record.size)
-        record.is_owned = False
+        self.heaps[tensor.heap].free(tensor.offset, tensor.size)
+        tensor.is_owned = False
+
+
+def _in_place(tensor: Tensor) -> bool:
+    """Whether it takes the place of a source."""
+    for source in tensor.srcs:
+        if source.root is not None or source.is_output:
+            continue
+        if not source.is_owned or source.children != 1 or source.views:
+            continue
+        if source.ne != tensor.ne or source.nb != tensor.nb:
+            continue
+        tensor.heap, tensor.offset = source.heap, source.offset
+        source.is_owned = False
+        return True
+    return False

@@ -22,22 +22,28 @@ NOT_BY_WEIGHT = frozenset({"rope", "flash_attn"})
 class Tensor:
     """``ne``: elements per dimension; ``nb``: strides in bytes; ``size``: bytes; ``root``: the tensor that a
     view looks into. ``resident_on``: the back end that already holds a weight or cache (the host is the
-    last). ``pinned``: a back end that was set explicitly. ``element_bytes``: bytes of one value."""
+    last). ``pinned``: a back end that was set explicitly. ``element_bytes``: bytes of one value. Of the
+    allocator: ``children`` and ``views`` that still need it, its ``heap``, ``offset`` there, ``is_owned``."""
 
     __slots__ = (
         "backend",
+        "children",
         "element_bytes",
+        "heap",
         "is_input",
         "is_output",
+        "is_owned",
         "is_weight",
         "nb",
         "ne",
+        "offset",
         "op",
         "pinned",
         "resident_on",
         "root",
         "size",
         "srcs",
+        "views",
     )
 
     def __init__(
@@ -62,6 +68,9 @@ class Tensor:
         self.is_output = False
         self.pinned: int | None = None
         self.backend = -1
+        self.children = self.views = self.offset = 0
+        self.heap = -1
+        self.is_owned = False
 
     @property
     def is_contiguous(self) -> bool:
@@ -93,8 +102,10 @@ def like(op: str, source: Tensor, *others: Tensor) -> Tensor:
 
 def view(source: Tensor, ne: Dims, nb: Dims | None = None, op: str = "view") -> Tensor:
     nb = nb or strides(ne, source.element_bytes)
-    size = source.element_bytes + sum((count - 1) * stride for count, stride in zip(ne, nb, strict=True))
-    return Tensor(op, ne, nb, max(size, 0) if min(ne) > 0 else 0, (source,), source)
+    (a, b, c, d), (step_a, step_b, step_c, step_d) = ne, nb
+    last = (a - 1) * step_a + (b - 1) * step_b + (c - 1) * step_c + (d - 1) * step_d
+    size = max(source.element_bytes + last, 0) if min(ne) > 0 else 0
+    return Tensor(op, ne, nb, size, (source,), source)
 
 
 def reshape(source: Tensor, *ne: int) -> Tensor:

@@ -99,6 +99,8 @@ def _graph_spec(
     blocks: tuple[int, ...],
 ) -> GraphSpec:
     backends = tuple(device.backend for device in placement.devices)
+    # copies of weights on the host are in the buffers: nothing else in a graph depends on the quant
+    offloads = placement.computes_on_host and any(backend.offloads_host_weights for backend in backends)
     layers = len(hparams.layers)
     return GraphSpec(
         cparams=cparams,
@@ -114,7 +116,7 @@ def _graph_spec(
         backends=backends,
         end_devices=(placement.output, placement.tensor_device.get("token_embd.weight", HOST_ID)),
         pipeline_copies=PIPELINE_COPIES if is_pipelined(hparams, cparams, placement) else 1,
-        weight_bytes=shape.file_bytes if any(backend.offloads_host_weights for backend in backends) else 0,
+        weight_bytes=shape.file_bytes if offloads else 0,
         blocks=blocks,
         shape=shape,
         hparams=hparams,

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from math import prod
 
 from domain.model import ModelShape, Tensor
+from planner.identity_cache import cached_by_identity
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.memory import kv_cache
-from planner.llama_cpp.placement import HOST_ID, Placement, block_of, expert_layer
+from planner.llama_cpp.placement import HOST_ID, LOOKUP_TENSORS, Placement, block_of, expert_layer
 from planner.model.hparams import Hparams, Layer
-
-# Of these a token reads one row, never the whole.
-LOOKUP_TENSORS = frozenset({"token_embd.weight", "per_layer_token_embd.weight", "position_embd.weight"})
 
 
 @dataclass(slots=True)
@@ -143,7 +140,7 @@ def _attention_flops(layer: Layer, depth_tokens: int) -> float:
     return 2.0 * layer.heads * (layer.key_dim + layer.value_dim) * visible_tokens
 
 
-@lru_cache(maxsize=8)
+@cached_by_identity(32)
 def _annotated(tensors: tuple[Tensor, ...]) -> tuple[tuple[Tensor, int | None, int | None, float], ...]:
     """Each tensor with its block, the block whose experts it holds, and its operations per token."""
     return tuple(_annotate(tensors))
