@@ -29,8 +29,8 @@ class Probe(Protocol):
 
 
 PROBES: dict[str, Probe] = {
-    "thermals": lambda context, hardware: with_items(
-        hardware, "thermals", temperatures.probe(context.root, context.hwmon_chips), temperatures.sources_of
+    "thermals": lambda context, hardware: temperatures.with_readings(
+        hardware, temperatures.probe(context.root, context.hwmon_chips)
     ),
     "fans": lambda context, hardware: with_items(
         hardware, "fans", fans.probe(context.hwmon_chips), fans.sources_of

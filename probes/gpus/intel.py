@@ -63,7 +63,7 @@ def probe(
             continue
         gpu = device_table.identity(card, known_gpus)
         gpu = replace(gpu, driver=f"{card.driver} {release}" if release else card.driver)
-        if card.slot == INTEGRATED_SLOT or device_table.is_unified(known_gpus, card.pci_id):
+        if _is_integrated(card, known_gpus):
             gpu = replace(gpu, is_integrated=True, set_aside=INTEGRATED)
             reading = replace(reading, set_aside=(*reading.set_aside, gpu))
             continue
@@ -83,6 +83,17 @@ def probe(
             reading, gpus=(*reading.gpus, gpu), provenance={**reading.provenance, gpu.id: provenance}
         )
     return reading
+
+
+def _is_integrated(card: PciDevice, known_gpus: Sequence[KnownGpu]) -> bool:
+    """By the table, else by what the kernel shows: in a virtual machine the slot is another one, and a
+    virtual function has no memory of its own. A card has a file or a large BAR for its memory, or a link."""
+    known = device_table.is_unified(known_gpus, card.pci_id)
+    if known is not None:
+        return known
+    if card.slot == INTEGRATED_SLOT or sysfs.exists(card.path / "physfn"):
+        return True
+    return not card.asleep and memory_bytes(card, None)[0] is None and pcie_link.probe(card) is None
 
 
 def _awake_gpu(gpu: Gpu, card: PciDevice) -> tuple[Gpu, FieldSources]:

@@ -18,7 +18,12 @@ NAMES = {
 }
 
 # Other accelerators, by their driver
-DRIVERS = {"intel_vpu": "Intel NPU", "qaic": "Qualcomm Cloud AI 100", "habanalabs": "Habana Gaudi"}
+DRIVERS = {
+    "amdxdna": "XDNA",
+    "intel_vpu": "Intel NPU",
+    "qaic": "Qualcomm Cloud AI 100",
+    "habanalabs": "Habana Gaudi",
+}
 
 SOURCES = {
     "name": Provenance("table", note="by PCI id and revision"),

@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from domain.hardware import Thermal
+from domain.hardware import Hardware, Thermal
 from domain.provenance import Certainty, Provenance
 from probes import sysfs
+from probes.result import with_items
 from probes.sensors.hwmon import Chip
 
 INPUT = re.compile(r"temp[0-9]+_input")
 SOURCE, ZONE_SOURCE = Provenance("hwmon"), Provenance("thermal_zone")
 
-# Values outside these ranges stand for "none": readings of -273.15 and 0 (amdgpu) and 149 (Tccd on Strix
-# Halo, github.com/mattkeenan/zenpower5/issues/10), limits of 65261.85 (nvme) and -273.15 (amdgpu)
-READING_C = (-40, 140)
+# Values outside these ranges stand for "none": readings of -273.15 and 0 (amdgpu), 149 (Tccd on Strix Halo,
+# github.com/mattkeenan/zenpower5/issues/10), 127 to 128 and -128 (inputs of a board's chip that nothing is
+# connected to), limits of 65261.85 (nvme) and -273.15 (amdgpu). Chips shut down below 125
+READING_C = (-40, 125)
 LIMIT_C = (30, 130)
 
 # Driver and label, the best first. Tctl is the control value, which has an offset on some parts, so Tdie is
@@ -28,9 +31,36 @@ CPU_SENSORS = (
 )  # fmt: skip
 
 
-def probe(root: Path, chips: Sequence[Chip]) -> tuple[Thermal, ...]:
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """``dropped`` are the sensors whose readings are implausible, with these readings in °C."""
+
+    thermals: tuple[Thermal, ...]
+    dropped: Mapping[str, float]
+
+
+def probe(root: Path, chips: Sequence[Chip]) -> Readings:
     drivers = {chip.driver for chip in chips}
-    return (*(sensor for chip in chips for sensor in _hwmon_sensors(chip)), *_thermal_zones(root, drivers))
+    read = [
+        *(sensor for chip in chips for sensor in _hwmon_sensors(chip)),
+        *_thermal_zones(root, drivers),
+    ]
+    return Readings(
+        tuple(sensor for sensor in read if isinstance(sensor, Thermal)),
+        dict(sensor for sensor in read if not isinstance(sensor, Thermal)),
+    )
+
+
+def with_readings(hardware: Hardware, readings: Readings) -> Hardware:
+    """``hardware`` with the sensors, and with what was dropped among the sources."""
+    hardware = with_items(hardware, "thermals", readings.thermals, sources_of)
+    dropped = {
+        f"thermals[{sensor}].temperature_c": Provenance(
+            "hwmon", note=f"dropped: {reading_c:g} °C, which is no temperature of a chip"
+        )
+        for sensor, reading_c in readings.dropped.items()
+    }
+    return replace(hardware, sources={**hardware.sources, **dropped})
 
 
 def sources_of(sensor: Thermal) -> Mapping[str, Provenance]:
@@ -52,11 +82,12 @@ def cpu_temperature(sensors: Sequence[Thermal]) -> tuple[float | None, Provenanc
     return None, SOURCE
 
 
-def _hwmon_sensors(chip: Chip) -> Iterator[Thermal]:
+def _hwmon_sensors(chip: Chip) -> Iterator[Thermal | tuple[str, float]]:
     for channel in chip.channels(INPUT):
+        name, reading_c = chip.sensor_name(channel), _celsius(chip.read(f"{channel}_input"))
         sensor = build_thermal(
-            chip.sensor_name(channel),
-            _celsius(chip.read(f"{channel}_input")),
+            name,
+            reading_c,
             _celsius(chip.read(f"{channel}_max")),
             _celsius(chip.read(f"{channel}_crit")),
             _celsius(chip.read(f"{channel}_emergency")),
@@ -64,9 +95,11 @@ def _hwmon_sensors(chip: Chip) -> Iterator[Thermal]:
         )
         if sensor:
             yield sensor
+        elif reading_c is not None:
+            yield name, reading_c
 
 
-def _thermal_zones(root: Path, drivers: set[str]) -> Iterator[Thermal]:
+def _thermal_zones(root: Path, drivers: set[str]) -> Iterator[Thermal | tuple[str, float]]:
     """Boards without an hwmon chip for the processor (Jetson) have only thermal zones."""
     folder = root / "sys/class/thermal"
     for name in sysfs.entries(folder):
@@ -76,10 +109,12 @@ def _thermal_zones(root: Path, drivers: set[str]) -> Iterator[Thermal]:
         # the kernel gives a zone's hwmon the same name; x86_pkg_temp is coretemp's package sensor
         if kind.replace("-", "_") in drivers or (kind == "x86_pkg_temp" and "coretemp" in drivers):
             continue
-        reading = _celsius(sysfs.read_int(folder / name / "temp"))
-        sensor = build_thermal(f"thermal/{name}/{kind}", reading, device=name)
+        reading_c = _celsius(sysfs.read_int(folder / name / "temp"))
+        sensor = build_thermal(f"thermal/{name}/{kind}", reading_c, device=name)
         if sensor:
             yield sensor
+        elif reading_c is not None:
+            yield f"thermal/{name}/{kind}", reading_c
 
 
 def build_thermal(

@@ -13,7 +13,7 @@ CARD = "pci:0000:03:00.0"
 
 
 def probe(root: Path) -> tuple[Thermal, ...]:
-    return temperatures.probe(root, chips.probe(root))
+    return temperatures.probe(root, chips.probe(root)).thermals
 
 
 def hwmon(number: int, driver: str, device: str | None, **readings: object) -> tuple[dict, dict]:
@@ -28,6 +28,17 @@ def test_a_card_keeps_its_limits_and_loses_its_sentinels(machine):
         Thermal("amdgpu/0000:03:00.0/junction", 61, None, 110, 115, CARD),
         Thermal("amdgpu/0000:03:00.0/mem", 68, None, 108, 113, CARD),
     )
+
+
+@pytest.mark.parametrize("reading_c", [127, 127.5, 128, 125, -128, -62, 255])
+def test_an_input_that_nothing_is_connected_to_is_dropped_and_that_is_told(tmp_path, see, reading_c):
+    """Of boards' chips (nct6775, it87): full scale, or the least value."""
+    readings = {"temp1_input": 41000, "temp2_input": round(reading_c * 1000), "temp2_crit": 100000}
+    plant(tmp_path, *hwmon(0, "nct6798", "nct6775.656", **readings))
+    hardware = see(tmp_path)
+    assert [sensor.sensor for sensor in hardware.thermals] == ["nct6798/nct6775.656/temp1"]
+    source = hardware.sources["thermals[nct6798/nct6775.656/temp2].temperature_c"]
+    assert source.note == f"dropped: {reading_c:g} °C, which is no temperature of a chip"
 
 
 def test_two_drives_of_one_driver_stay_two_sensors(tmp_path):

@@ -1,5 +1,7 @@
 """Is something hot while idle, near its limit, or throttled for heat?"""
 
+from collections.abc import Sequence
+
 from daemon.doctor.checks.finding import Finding, Verdict, error, not_known, warning
 from daemon.doctor.checks.input import DoctorInput
 from domain.hardware import Gpu, Hardware, Thermal
@@ -10,6 +12,23 @@ HOT_IDLE_C = 65
 IDLE_LOAD_SHARE = 0.1  # runnable processes per CPU
 NEAR_C = 5  # below the vendor's critical temperature
 CPU_SENSORS = ("coretemp/", "k10temp/", "zenpower/")
+# Drivers whose sensors are part of the device itself: Documentation/hwmon of Linux
+IN_DEVICES = (
+    *CPU_SENSORS,
+    *(
+        "amdgpu/",
+        "xe/",
+        "i915/",
+        "nvidia/",
+        "nouveau/",
+        "nvme/",
+        "drivetemp/",
+        "cpu_thermal/",
+        "jc42/",
+        "spd5118/",
+    ),
+)
+NEIGHBOUR_C = 30  # a room's air and a hot voltage regulator are further apart
 CLEAN = "clean fans and filters and check that the fans turn; replace thermal paste that is some years old"
 HOT_WHILE_IDLE = "a device that is hot while idle is throttled under load"
 WAIT_OR_CLEAN = f"wait ten minutes if it was just in use; otherwise {CLEAN}"
@@ -19,7 +38,12 @@ def check(inputs: DoctorInput) -> tuple[Finding, ...]:
     hardware = inputs.hardware
     findings = [
         *(finding for gpu in hardware.gpus for finding in _throttled(gpu)),
-        *(finding for sensor in hardware.thermals for finding in _near_limit(sensor)),
+        *(
+            finding
+            for sensor in hardware.thermals
+            if _is_believed(sensor, hardware.thermals)
+            for finding in _near_limit(sensor)
+        ),
         *(finding for gpu in hardware.gpus for finding in _hot_while_idle(gpu)),
         *_cpu_hot_while_idle(inputs),
     ]
@@ -44,6 +68,15 @@ def _throttled(gpu: Gpu) -> tuple[Finding, ...]:
             fix=power_fix if by_power else heat_fix,
         ),
     )
+
+
+def _is_believed(sensor: Thermal, sensors: Sequence[Thermal]) -> bool:
+    """Inputs of a board's chip may be connected to nothing, and then show any constant: such a one counts
+    only with another sensor that is about as hot. Sensors inside a device are always connected."""
+    if sensor.sensor.startswith(IN_DEVICES):
+        return True
+    others = (other.temperature_c for other in sensors if other.sensor != sensor.sensor)
+    return any(other_c >= sensor.temperature_c - NEIGHBOUR_C for other_c in others)
 
 
 def _near_limit(sensor: Thermal) -> tuple[Finding, ...]:

@@ -106,3 +106,21 @@ def test_graphics_of_a_processor_are_set_aside(machine, see):
     assert hardware.gpus == ()
     assert [(gpu.pci_id, gpu.is_integrated) for gpu in hardware.set_aside] == [("8086:46d1", True)]
     assert "slower than the CPU" in hardware.set_aside[0].set_aside
+
+
+@pytest.mark.parametrize(
+    ("files", "is_integrated"),
+    [
+        pytest.param({}, True, id="graphics of a processor, passed to a virtual machine"),
+        pytest.param({"physfn/vendor": "0x8086"}, True, id="a virtual function"),
+        pytest.param({"drm/card0/lmem_total_bytes": "8589934592"}, False, id="a card"),
+    ],
+)
+def test_integrated_is_told_by_the_kernel_and_not_by_the_slot(tmp_path, see, files, is_integrated):
+    card = "sys/bus/pci/devices/0000:06:10.0"
+    files = {"vendor": "0x8086", "device": "0xa780", "class": "0x030000", "power_state": "D0", **files}
+    plant(tmp_path, {f"{card}/{name}": text for name, text in files.items()} | {"dev/dri/renderD128": ""})
+    plant(tmp_path, {}, {f"{card}/driver": "../../../bus/pci/drivers/i915"})
+    hardware = see(tmp_path)
+    (gpu,) = hardware.set_aside if is_integrated else hardware.gpus
+    assert gpu.is_integrated is is_integrated

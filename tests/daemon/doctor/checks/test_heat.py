@@ -39,6 +39,24 @@ CASES = [
     ),
     Case("no sensor", HEALTHY, (NOT_KNOWN,)),
     Case(
+        "an input of the board that nothing is connected to, with a constant",
+        inputs(hardware={"thermals": (TCTL, Thermal("nct6798/nct6775.656/AUXTIN1", 99.0, None, 100.0))}),
+        (OK,),
+    ),
+    Case(
+        "an input of the board beside a CPU that is as hot",
+        inputs(
+            hardware={
+                "thermals": (
+                    replace(TCTL, temperature_c=88.0),
+                    Thermal("nct6798/nct6775.656/SYSTIN", 99.0, None, 100.0),
+                )
+            }
+        ),
+        (ERROR,),
+        ("nct6798/nct6775.656/SYSTIN is at 99 °C, critical is 100 °C",),
+    ),
+    Case(
         "a card that is hot while idle",
         inputs(replace(RTX_3090, temperature_c=72.0, power_w=35.0)),
         (WARNING,),
