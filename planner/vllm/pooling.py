@@ -19,7 +19,7 @@ MEAN = "mean"
 _OWN_CODE = ("NewConfig", "XLMRobertaFlashConfig")
 
 # The prompt that these were trained with, as on their cards; on one line, since it is a word of a command.
-_QWEN3_TEMPLATE = (
+QWEN3_TEMPLATE = (
     r'{% set n = "\n" %}<|im_start|>system{{ n }}Judge whether the Document meets the requirements based on '
     r'the Query and the Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>{{ n }}'
     r"<|im_start|>user{{ n }}<Instruct>: Given a web search query, retrieve relevant passages that answer "
@@ -34,7 +34,7 @@ _ANSWERS: Mapping[str, tuple[Mapping[str, object], str | None]] = {
             "classifier_from_token": ["no", "yes"],
             "is_original_qwen3_reranker": True,
         },
-        _QWEN3_TEMPLATE,
+        QWEN3_TEMPLATE,
     ),
     "Qwen2ForCausalLM": (
         {

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from launchers.pooled_answers import FAR, NEAR, QUESTION
+from planner.vllm.pooling import QWEN3_TEMPLATE
 from tests.vllm.conftest import ROOT, VLLM, Daemon
 
 pytestmark = pytest.mark.vllm
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.vllm
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("pooled")
-    command = [VLLM.parent / "python", ROOT / "tests/rigs/vllm/pooled.py", place]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    command = [VLLM.parent / "python", ROOT / "tests/rigs/vllm/pooled.py", place, QWEN3_TEMPLATE]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     return place
 
 
@@ -51,8 +52,9 @@ def test_an_embedding_model_answers_with_vectors(
     assert daemon.ctl("stop", name)["state"] == "stopped"
 
 
-def test_a_reranker_answers_with_scores(daemon: Daemon, folders: Path) -> None:
-    name = "roberta-reranker"
+@pytest.mark.parametrize("name", ["roberta-reranker", "qwen3-reranker"])
+def test_a_reranker_answers_with_scores(daemon: Daemon, folders: Path, name: str) -> None:
+    """The second one was trained to answer yes or no: its score is the odds of that."""
     daemon.ctl("launch", str(folders / name), "--engine", "vllm", "--name", name)
     scores = post(daemon.launch(name), "/v1/rerank", query=QUESTION, documents=[FAR, NEAR])["results"]
     assert [item["index"] for item in scores] == [1, 0]

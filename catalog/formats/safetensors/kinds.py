@@ -33,7 +33,7 @@ def kind_of(shape: ModelShape, repo: str = "") -> Kind:
     architectures = shape.get("architectures")
     name = str(architectures[0]) if isinstance(architectures, tuple) and architectures else ""
     kind = next((kind for endings, kind in _KINDS if name.endswith(endings)), Kind.MODEL)
-    if kind is Kind.MODEL and name in _TRAINED_TO_ANSWER and _RERANKER_NAME.search(repo):
+    if kind is Kind.MODEL and name in _TRAINED_TO_ANSWER and _RERANKER_NAME.search(repo.rpartition("/")[2]):
         return Kind.RERANKER
     if kind in (Kind.MODEL, Kind.ENCODER) and POOLING_KEY in shape.metadata:
         return Kind.EMBEDDING

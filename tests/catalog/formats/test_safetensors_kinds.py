@@ -119,6 +119,7 @@ def test_a_model_that_sentence_transformers_pool_is_an_embedding_model(
         ("GemmaForCausalLM", "BAAI/bge-reranker-v2-gemma", Kind.RERANKER),
         ("LlamaForCausalLM", "someone/reranker-llama", Kind.MODEL),
         ("Qwen3ForCausalLM", "someone/prerank-model", Kind.MODEL),
+        ("Qwen3ForCausalLM", "/models/rerankers/Qwen3-4B", Kind.MODEL),
     ],
 )
 def test_a_reranker_that_was_trained_to_answer_is_known_by_its_name(
