@@ -5,8 +5,9 @@ It is in the folder of a single file, or in another copy of the same repository.
 
 import dataclasses
 import logging
-import os
+import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -72,15 +73,17 @@ def _with(model: ResolvedModel, tree: LocalTree, projectors: Iterable[Companion]
 
 def _gguf_files(folder: Path) -> list[WeightFile]:
     try:
-        with os.scandir(folder) as entries:
-            return [
-                WeightFile(entry.name, entry.stat().st_size)
-                for entry in sorted(entries, key=lambda entry: entry.name)
-                if entry.name.lower().endswith(".gguf") and entry.is_file()
-            ]
+        paths = sorted(path for path in folder.iterdir() if path.name.lower().endswith(".gguf"))
     except OSError as error:  # the file itself may be readable all the same
         log.info("no projector looked for: folder=%s why=%s", folder, error)
         return []
+    files = []
+    for path in paths:
+        with suppress(OSError):  # a link that leads nowhere, or to itself
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                files.append(WeightFile(path.name, status.st_size))
+    return files
 
 
 def _projectors(folder: Path, files: Iterable[WeightFile]) -> list[Companion]:

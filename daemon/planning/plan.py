@@ -12,12 +12,12 @@ from catalog import names
 from catalog.request import ModelRequest
 from daemon.app import App
 from daemon.machine import snapshot
-from daemon.planning import builds, computations, context_proofs
+from daemon.planning import builds, computations, context_proofs, verification
 from daemon.planning.computations import Choice
 from daemon.planning.draft_history import with_measured_drafts
 from daemon.planning.loading import said_here
 from daemon.planning.speed_history import load_calibration
-from daemon.planning.verification import verify_plan, with_reason
+from daemon.planning.verification import SecondFileRefusedError, verify_plan, with_reason
 from daemon.resources import ledger
 from domain.errors import (
     DoesNotFitError,
@@ -30,7 +30,7 @@ from domain.errors import (
 )
 from domain.hardware import Hardware
 from domain.model import ResolvedModel, Weights
-from domain.plan import LLAMA_CPP, VLLM, Confidence, DeviceMemory, LaunchOptions, Plan
+from domain.plan import LLAMA_CPP, VLLM, Confidence, LaunchOptions, Plan
 from domain.serialization import to_json
 from domain.units import GIB, gib
 from launchers.base import Capabilities
@@ -202,6 +202,18 @@ async def _of_another_quant(app: App, choice: Choice, first: RefusedPlan, caps: 
 
 
 async def _fitting_plan(app: App, choice: Choice, *, engine_path: str | None = None) -> Plan | RefusedPlan:
+    """Without the files beside the model that the engine can't load, which the reasons name."""
+    try:
+        return await _checked_fitting_plan(app, choice, engine_path=engine_path)
+    except SecondFileRefusedError as error:
+        others = [verification.without_file(candidate, error.name) for candidate in choice.candidates]
+        plan = await _fitting_plan(app, replace(choice, candidates=others), engine_path=engine_path)
+        return with_reason(plan, str(error)) if isinstance(plan, Plan) else plan
+
+
+async def _checked_fitting_plan(
+    app: App, choice: Choice, *, engine_path: str | None = None
+) -> Plan | RefusedPlan:
     estimated = replace(await _choose(app, choice), engine_path=engine_path)
     try:
         plan = await verify_plan(app, estimated, choice.candidates, choice.machine)
@@ -216,7 +228,7 @@ async def _fitting_plan(app: App, choice: Choice, *, engine_path: str | None = N
     }
     reduced = ledger.without(choice.machine, more)
     smaller = replace(await _choose(app, replace(choice, machine=reduced)), engine_path=engine_path)
-    smaller = with_free_memory_of(smaller, reduced, choice.machine)
+    smaller = verification.with_free_memory_of(smaller, reduced, choice.machine)
     try:
         again = await verify_plan(app, smaller, choice.candidates, choice.machine)
     except EngineRefusedError as error:
@@ -228,18 +240,6 @@ async def _fitting_plan(app: App, choice: Choice, *, engine_path: str | None = N
     return with_reason(
         again, f"planned again: by the engine's figures the first plan needs {excess} than estimated"
     )
-
-
-def with_free_memory_of(plan: Plan, reduced: Hardware, machine: Hardware) -> Plan:
-    """``plan``, made for the ``reduced`` machine, with the free memory that ``machine`` has beyond that."""
-
-    def row_of(row: DeviceMemory) -> DeviceMemory:
-        before, after = ledger.free_bytes(machine, row.device), ledger.free_bytes(reduced, row.device)
-        if row.free_bytes is None or before is None or after is None:
-            return row
-        return replace(row, free_bytes=row.free_bytes + before - after)
-
-    return replace(plan, memory=tuple(row_of(row) for row in plan.memory))
 
 
 def with_command(app: App, plan: Plan, *, is_here: bool = False) -> Plan:

@@ -20,6 +20,7 @@ from daemon.planning import reconcile
 from daemon.planning.builds import engine_of
 from daemon.planning.computations import PLANNING, estimate_memory
 from daemon.planning.reconcile import CheckedFlags, Differences, PlanHistory
+from daemon.resources import ledger
 from domain.errors import BadModelError, DownloadError, EngineError, EngineRefusedError, UsageError
 from domain.hardware import Hardware
 from domain.model import ResolvedModel, Weights
@@ -36,6 +37,14 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 600.0
 NOT_CHECKED = (EngineError, DownloadError, BadModelError, UsageError)
+
+
+class SecondFileRefusedError(EngineError):
+    """The engine loads the model, but not the file ``name`` beside it."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name} is not used: {why}")
+        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,8 @@ class DryRun:
 
 async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel], machine: Hardware) -> Plan:
     """``plan`` with the memory that its engine reports for this command line, by a dry run or, if it ran
-    before, as measured then. Raises: EngineRefusedError if the engine can't load the model."""
+    before, as measured then. Raises: EngineRefusedError if the engine can't load the model,
+    SecondFileRefusedError if it can't load a file beside it."""
     if not isinstance(plan.flags, LlamaFlags):
         return plan
     try:
@@ -72,7 +82,7 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
             dry_run = DryRun(plan.weights, plan.flags, candidates, caps, machine)
             try:
                 differences, why_in_part = await _checked_as_far_as_it_goes(app, dry_run)
-            except EngineRefusedError:
+            except (EngineRefusedError, SecondFileRefusedError):
                 raise
             except NOT_CHECKED as error:
                 log.info("plan not checked: model=%s why=%s", plan.model, error)
@@ -95,17 +105,22 @@ async def verify_plan(app: App, plan: Plan, candidates: Sequence[ResolvedModel],
 async def _checked_as_far_as_it_goes(app: App, dry_run: DryRun) -> tuple[Differences, str]:
     """Of the model with the files beside it that are used; of the model alone, and why, where that fails.
 
-    Raises: EngineRefusedError, and as NOT_CHECKED, for the model."""
+    Raises: SecondFileRefusedError; EngineRefusedError, and as NOT_CHECKED, for the model."""
     flags = dry_run.flags
     alone = of_model_alone(flags)
     try:
         return await run_dry(app, dry_run), ""
+    except SecondFileRefusedError:
+        raise
     except NOT_CHECKED as error:
         if alone == flags:
             raise
-        names = " and ".join(filter(None, (flags.mmproj, flags.draft_model)))
-        why = f"the model was checked by the engine without {names}: {error}"
-        return await run_dry(app, replace(dry_run, flags=alone)), why
+        failure = error
+    differences = await run_dry(app, replace(dry_run, flags=alone))
+    if isinstance(failure, EngineRefusedError) and flags.draft_model:
+        raise SecondFileRefusedError(flags.draft_model, failure.engine_output or str(failure))
+    names = " and ".join(filter(None, (flags.mmproj, flags.draft_model)))
+    return differences, f"the model was checked by the engine without {names}: {failure}"
 
 
 def of_model_alone(flags: LlamaFlags) -> LlamaFlags:
@@ -165,7 +180,8 @@ async def run_dry(app: App, dry_run: DryRun) -> Differences:
     try:
         return await _compared(app, await _reported(app, dry_run), model, dry_run)
     except NOT_CHECKED as error:
-        failure = error if isinstance(error, EngineRefusedError) else EngineError(str(error))
+        said_no = isinstance(error, (EngineRefusedError, SecondFileRefusedError))
+        failure = error if isinstance(error, EngineError) and said_no else EngineError(str(error))
         app.hardware_cache.failed_dry_runs[dry_run.key] = (time.monotonic(), failure)
         raise
 
@@ -229,6 +245,8 @@ async def _compared(app: App, report: DryRunReport, model: ResolvedModel, dry_ru
         raise EngineError(f"it uses other devices than the plan: {devices}")
     if dry_run.flags.mmproj is None:
         return differences
+    if report.refuses_projector:
+        raise SecondFileRefusedError(dry_run.flags.mmproj, "the engine can't load this projector")
     if report.projector_bytes is None:
         raise EngineError("it does not say what a projector takes")
     return reconcile.with_projector(differences, without, await estimated(second), report.projector_bytes)
@@ -257,3 +275,20 @@ def needed(plan: Plan) -> str:
 
 def with_reason(plan: Plan, reason: str) -> Plan:
     return replace(plan, reasons=(*plan.reasons, reason))
+
+
+def with_free_memory_of(plan: Plan, reduced: Hardware, machine: Hardware) -> Plan:
+    """``plan``, made for the ``reduced`` machine, with the free memory that ``machine`` has beyond that."""
+
+    def row_of(row: DeviceMemory) -> DeviceMemory:
+        before, after = ledger.free_bytes(machine, row.device), ledger.free_bytes(reduced, row.device)
+        if row.free_bytes is None or before is None or after is None:
+            return row
+        return replace(row, free_bytes=row.free_bytes + before - after)
+
+    return replace(plan, memory=tuple(row_of(row) for row in plan.memory))
+
+
+def without_file(model: ResolvedModel, name: str) -> ResolvedModel:
+    shapes = {other: shape for other, shape in model.companion_shapes.items() if other != name}
+    return replace(model, companion_shapes=shapes)

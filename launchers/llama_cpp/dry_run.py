@@ -40,6 +40,7 @@ FIT_ROW = re.compile(
     r"^(?P<name>\S+) (?P<model>\d{1,15}) (?P<context>\d{1,15}) (?P<compute>\d{1,15}) *$", re.MULTILINE
 )
 PROJECTOR = re.compile(r"memory usage of mmproj is (?P<mib>\d{1,9}(?:\.\d{1,2})?) MiB")
+NO_PROJECTOR = "failed to get memory usage of mmproj"
 PART_OF_BUFFER = {"model": "model", "KV": "context", "RS": "context", "compute": "compute"}
 MAPPED = "_Mapped"
 CONTEXT = "constructing llama_context"  # what precedes the buffers of each
@@ -62,11 +63,12 @@ class DeviceUsage:
 class DryRunReport:
     """``program`` made the report: llama-server and llama-fit-params reserve different numbers of logits.
     ``devices`` have the model's share and that of its draft. ``projector_bytes`` is one figure: builds up to
-    10434 count its weights alone."""
+    10434 count its weights alone. ``refuses_projector``: it can't load that, whatever the model."""
 
     program: str
     devices: tuple[DeviceUsage, ...]
     projector_bytes: int | None = None
+    refuses_projector: bool = False
 
 
 def run(
@@ -104,7 +106,9 @@ def run(
         if not devices and not (drafts or flags.mmproj):  # which llama-fit-params has no options for
             devices = parse_fit_print(observed.text)
         if devices:
-            return DryRunReport(Path(argv[0]).name, devices, parse_projector(observed.text))
+            return DryRunReport(
+                Path(argv[0]).name, devices, parse_projector(observed.text), NO_PROJECTOR in observed.text
+            )
         if refusal := find_refusal(observed.text):
             raise refusal
         ended.append(_how_ended(observed, timeout_s))

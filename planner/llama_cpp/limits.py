@@ -10,6 +10,7 @@ from planner.llama_cpp import search as candidates
 from planner.llama_cpp.cache_types import accepted_types, with_cache_type
 from planner.llama_cpp.companions import second_files
 from planner.llama_cpp.estimate import memory_layout
+from planner.llama_cpp.pooling import pooled_flags
 from planner.machine.gpu_budgets import total_budget_bytes
 from planner.model.hparams import read_hparams
 
@@ -18,6 +19,7 @@ def min_bytes(model: ResolvedModel, context_tokens: int, search: SearchContext) 
     """With the smallest cache type."""
     hparams = read_hparams(model.shape)
     flags = candidates.base_flags(accepted_types(hparams)[-1], context_tokens, search)
+    flags = pooled_flags(flags, model, context_tokens)
     layout = memory_layout(model.shape, flags, search.hardware, hparams=hparams)
     return sum(row.needed_bytes for row in layout.memory)
 

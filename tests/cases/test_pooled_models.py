@@ -13,7 +13,7 @@ import pytest_asyncio
 from gguf import PoolingType
 
 from catalog.resolved_models import model_of_file
-from domain.errors import EngineError, UsageError
+from domain.errors import DoesNotFitError, EngineError, UsageError
 from domain.hardware import InstalledEngine
 from domain.kinds import Kind
 from domain.model import ModelShape, Tensor
@@ -129,6 +129,13 @@ def test_a_model_that_generates_no_tokens_reaches_no_speed_of_them(tmp_path: Pat
     path = write_reranker(tmp_path / "r-F32.gguf")
     with pytest.raises(UsageError, match="is a reranking model: it generates no tokens"):
         planned(path, min_decode_tokens_per_s=10.0)
+
+
+def test_a_text_that_is_too_long_for_the_machine_is_refused_with_what_it_needs(tmp_path: Path) -> None:
+    path = decoder(tmp_path / "E-F16.gguf", PoolingType.MEAN, context=10_000_000)
+    with pytest.raises(DoesNotFitError) as refused:
+        planned(path, context_tokens=1_000_000)
+    assert refused.value.needs_bytes > (refused.value.has_bytes or 0)
 
 
 Serve = Callable[[Path], Awaitable[EngineProcess]]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.planning.plan import with_free_memory_of
+from daemon.planning.verification import with_free_memory_of
 from daemon.resources.ledger import Ledger, free_bytes, without
 from domain.hardware import Gpu, Hardware, Memory
 from domain.plan import DeviceMemory, Plan

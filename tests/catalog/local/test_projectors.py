@@ -1,5 +1,6 @@
 """The projector of a model that is on this disk: found beside it, and not taken from another model."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,11 @@ def test_one_that_is_no_gguf_file_is_no_reason_to_refuse_the_model(tmp_path: Pat
     (tmp_path / "mmproj-F16.gguf").write_bytes(b"<html>not found</html>")
     (tmp_path / "mmproj-BF16.gguf").mkdir()
     (tmp_path / "mmproj-F32.gguf").symlink_to(tmp_path / "gone")
+    (tmp_path / "mmproj-loop.gguf").symlink_to("mmproj-loop.gguf")
+    os.mkfifo(tmp_path / "mmproj-pipe.gguf")
     assert used(found(path, tmp_path / "models")) == []
+    projector(tmp_path / "mmproj-Q8_0.gguf")
+    assert used(found(path, tmp_path / "models")) == ["mmproj-Q8_0.gguf"], "nor to pass over another"
 
 
 def snapshot(root: Path, revision: str) -> Path:

@@ -1,5 +1,6 @@
 """The dry run is of what is launched: the model with its projector and its draft."""
 
+import asyncio
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from catalog.request import ModelRequest
 from config.settings import Settings
 from daemon.app import Adapters, App, real_adapters
 from daemon.planning.plan import plan as make_plan
-from daemon.planning.verification import verify_plan
+from daemon.planning.verification import SecondFileRefusedError, verify_plan
 from domain.hardware import Hardware, Memory
 from domain.kinds import DraftMethod
 from domain.plan import Confidence, LaunchOptions, LlamaFlags, Plan
@@ -83,7 +84,8 @@ async def test_the_dry_run_is_of_all_files_that_are_launched(
         seeing = await planned(api.app, folder)
         blind = await planned(api.app, folder, no_mmproj=True)
         drafting = await checked_with(api.app, folder, blind, DRAFT)
-        in_part = await checked_with(api.app, folder, blind, UNKNOWN)
+        with pytest.raises(SecondFileRefusedError, match=f"{UNKNOWN} is not used: .*tomorrow"):
+            await checked_with(api.app, folder, blind, UNKNOWN)
     assert isinstance(seeing.flags, LlamaFlags)
     assert seeing.flags.mmproj == VISION
     for plan in (seeing, blind, drafting):
@@ -93,6 +95,18 @@ async def test_the_dry_run_is_of_all_files_that_are_launched(
     assert more_bytes == pytest.approx(projector("gemma3-4b", out=5120).file_bytes, abs=2 * MIB)
     # llama-server's table of the draft: 604 MiB of weights, 896 of cache, 34 of compute
     assert said(drafting) - said(blind) == pytest.approx(1.5, abs=0.25)
-    assert in_part.confidence is Confidence.ESTIMATED, "the engine was asked of the model alone"
-    assert f"checked by the engine without {UNKNOWN}: " in in_part.reasons[-1]
-    assert "does not know the architecture tomorrow" in in_part.reasons[-1]
+
+
+@pytest.mark.engine
+async def test_a_projector_that_the_engine_can_t_load_is_left_out_and_told(
+    daemon: Running, with_engine: Adapters, folder: Path
+) -> None:
+    shape = projector("gemma3-4b", out=5120)
+    odd = replace(shape, metadata={**shape.metadata, "clip.projector_type": "tomorrow"})
+    await asyncio.to_thread(write_replica, folder / VISION, odd)
+    async with daemon(with_engine) as api:
+        blind = await planned(api.app, folder)
+    assert isinstance(blind.flags, LlamaFlags)
+    assert blind.flags.mmproj is None
+    assert blind.confidence is Confidence.ENGINE_CHECKED
+    assert f"{VISION} is not used: the engine can't load this projector" in blind.reasons
