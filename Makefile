@@ -11,9 +11,9 @@ INPUTS ?= # of each target; make fuzz ends after a minute of each without this a
 SECONDS ?=
 # Booting a systemd and mounting need root; everything else runs as anyone.
 ifeq ($(shell id -u),0)
-HERE := not vllm and not gpu
+HERE := not vllm and not clients and not gpu
 else
-HERE := not vllm and not gpu and not systemd and not root
+HERE := not vllm and not clients and not gpu and not systemd and not root
 endif
 # A file's tests stay in one process, and files begin in the order of their random numbers: the usual one, by
 # the count of their tests, begins those last that have one long test.
@@ -22,7 +22,7 @@ PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $
 # Tests start hundreds of interpreters: where none may keep what it compiled, each compiles all of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv setup setup-vllm demo stop check format test test-slow test-vllm test-gpu mutants fuzz bench lock clean
+.PHONY: venv setup setup-clients setup-vllm demo stop check format test test-slow test-clients test-vllm test-gpu mutants fuzz bench lock clean
 .NOTPARALLEL: # missing packages are installed before anything needs them
 
 venv: $(VENV)/.ready
@@ -45,6 +45,9 @@ $(VENV)/.ready-dev: $(VENV)/.packages $(VENV)/.ready
 $(VENV)/.packages: scripts/system-packages
 	scripts/system-packages
 	@mkdir -p $(VENV) && touch $@
+
+setup-clients: setup
+	tests/rigs/clients/setup.sh
 
 setup-vllm: setup
 	tests/rigs/vllm/setup.sh
@@ -74,6 +77,9 @@ test: setup
 
 test-slow: setup  # those that boot a system, or run a whole tool
 	$(PYTEST) -m "$(HERE) and (slow or systemd)"
+
+test-clients: setup-clients
+	$(BIN)/pytest -m clients
 
 test-vllm: setup-vllm
 	$(BIN)/pytest -m vllm
