@@ -32,6 +32,7 @@ async def forward(exchange: Exchange, path: str, kinds: Sequence[Kind] = (Kind.M
     fields = await exchange.fields()
     asked = text_of(fields, "model")
     launch = find_launch(exchange.gateway.app, asked, kinds)
+    exchange.count_as(launch.name)
     body = await exchange.body()
     if asked != launch.name:  # vLLM knows its model by one name, and answers tell it
         body = msgspec.json.encode({**fields, "model": launch.name})

@@ -7,6 +7,7 @@ from daemon.gateway.engines import Engines
 from daemon.gateway.facts import EngineFacts
 from daemon.gateway.headers import Headers
 from daemon.gateway.holding import HOLD_S, Hold
+from daemon.gateway.metrics import Metrics
 
 # Proxies and clients end a stream that is silent for 30 s or more.
 KEEP_ALIVE_S = 15.0
@@ -29,6 +30,7 @@ class Gateway:
     headers: Headers
     keep_alive_s: float = KEEP_ALIVE_S
     bodies: Bodies = field(default_factory=Bodies)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def build_gateway(app: App, *, keep_alive_s: float = KEEP_ALIVE_S, hold_s: float = HOLD_S) -> Gateway:

@@ -39,14 +39,14 @@ class Headers:
         self._app = app
         self._reading: dict[str, asyncio.Task[Header]] = {}
 
-    async def of(self, launch: Launch) -> Header:
+    async def of(self, launch: Launch, *, within_s: float | None = WITHIN_S) -> Header:
         """Nothing is known of a model that is not on the disk yet, and of a file that can't be read."""
         path = None if launch.plan is None else launch.plan.weights.first_path
         if path is None:
             return Header()
         if (task := self._reading.get(path)) is None:
             task = self._reading[path] = asyncio.create_task(self._read(path), name=f"header {path}")
-        await asyncio.wait({task}, timeout=WITHIN_S)
+        await asyncio.wait({task}, timeout=within_s)
         return task.result() if task.done() and not task.cancelled() else Header()
 
     async def _read(self, path: str) -> Header:

@@ -8,6 +8,7 @@ from typing import Any
 
 from daemon.gateway.dialects.dialect import Dialect, Handler, Route
 from daemon.gateway.errors import ContextExceededError, GatewayError, Reason
+from daemon.gateway.exposition import metrics
 from daemon.gateway.forward import forward
 from daemon.gateway.listener.exchange import Exchange, event
 from daemon.gateway.served import Facts, find_launch, kind_of, served_launches
@@ -114,7 +115,7 @@ def _routes() -> tuple[Route, ...]:
         for method, table in (("GET", gets), ("POST", posts))
         for path, handle in table.items()
     )
-    return (*models, Route("GET", "/health", health))
+    return (*models, Route("GET", "/health", health), Route("GET", "/metrics", metrics))
 
 
 DIALECT = Dialect("openai", _routes(), error, stream_error, keep_alive=b":\n\n")

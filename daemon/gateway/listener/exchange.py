@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from daemon.gateway.dialects.dialect import Dialect
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.gateway import Gateway
+from daemon.gateway.metrics import Watched
 from domain.units import MIB
 
 # The largest that the services take whose protocols these are: 50 MB of images in one request (OpenAI's
@@ -51,6 +52,8 @@ class Exchange:
         self._sent_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._sign: asyncio.Task[None] | None = None
+        self._model = ""
+        self._watched: Watched | None = None
 
     # the request
 
@@ -165,14 +168,32 @@ class Exchange:
             self._sign.cancel()
         self.gateway.bodies.held_bytes -= self._held_bytes
         self._held_bytes = 0
+        self._count()
+
+    def count_as(self, model: str) -> None:
+        """From now on it is a request to ``model``, the name of a launch, for ``/metrics``."""
+        self._model = model
+        self._watched = Watched(asyncio.get_running_loop().time())
+        self.gateway.metrics.in_flight[model] += 1
+
+    def _count(self) -> None:
+        if self._watched is not None:
+            self.gateway.metrics.in_flight[self._model] -= 1
+            now_s = asyncio.get_running_loop().time()
+            self.gateway.metrics.record(self._model, self.dialect.name, self._watched, now_s)
+            self._watched = None
 
     async def _start(self, status: int, headers: Iterable[Header]) -> None:
         self.has_begun = True
+        if self._watched is not None:
+            self._watched.status = status
         await self._write({"type": "http.response.start", "status": status, "headers": list(headers)})
 
     async def _write(self, message: Message) -> None:
         if self._sign is not None:
             await asyncio.wait({self._sign})
+        if self._watched is not None and message.get("body"):
+            self._watched.sent(message["body"], asyncio.get_running_loop().time())
         self._is_writing = True
         try:
             await self._send(message)
@@ -200,6 +221,8 @@ class Exchange:
             if not self.has_begun:
                 fixed = [(b"content-type", content_type), (b"cache-control", b"no-cache")]
                 self.has_begun = self.is_stream = True
+                if self._watched is not None:
+                    self._watched.status = 200
                 await self._send({"type": "http.response.start", "status": 200, "headers": fixed})
             keep_alive = self.dialect.keep_alive
             await self._send({"type": "http.response.body", "body": keep_alive, "more_body": True})

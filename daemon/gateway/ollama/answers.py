@@ -139,8 +139,12 @@ class Translator:
         return row | {"response": text, **extra, "done": False}
 
     def _end(self, now_s: float) -> dict[str, Any]:
-        counts = {"prompt_eval_count": "prompt_tokens", "eval_count": "completion_tokens"}
-        told = {ours: self.usage[theirs] for ours, theirs in counts.items() if theirs in self.usage}
+        prompt, answer = self.usage.get("prompt_tokens"), self.usage.get("completion_tokens")
+        if prompt is None and "prompt_n" in self.timings:
+            prompt = self.timings["prompt_n"] + self.timings.get("cache_n", 0)
+        answer = self.timings.get("predicted_n") if answer is None else answer
+        counts = {"prompt_eval_count": prompt, "eval_count": answer}
+        told = {name: count for name, count in counts.items() if count is not None}
         reason = "length" if self.finish == "length" else "stop"
         return {"done": True, "done_reason": reason, **told, **self.clock.durations(now_s, self.timings)}
 

@@ -42,6 +42,7 @@ async def _answer(
 ) -> None:
     label = name_of(asked)
     launch = find_launch(exchange.gateway.app, label, (Kind.MODEL,))
+    exchange.count_as(launch.name)
     unloads = requests.is_unload(asked)
     if unloads and not has_prompt:
         message = f"{launch.name} is served until its owner stops it: node-ctl stop {launch.name}"

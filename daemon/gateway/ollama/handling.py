@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from daemon.gateway.errors import GatewayError, Reason
+from daemon.gateway.headers import WITHIN_S
 from daemon.gateway.listener.exchange import Exchange
 from daemon.gateway.ollama.models import ServedModel
 from daemon.launches.launch import Launch
@@ -33,6 +34,7 @@ def stream_error(refusal: GatewayError) -> bytes:
     return line(error(refusal))
 
 
-async def describe(exchange: Exchange, launch: Launch) -> ServedModel:
+async def describe(exchange: Exchange, launch: Launch, *, within_s: float | None = WITHIN_S) -> ServedModel:
     gateway = exchange.gateway
-    return ServedModel(launch, await gateway.facts.of(launch), await gateway.headers.of(launch))
+    header = await gateway.headers.of(launch, within_s=within_s)
+    return ServedModel(launch, await gateway.facts.of(launch), header)

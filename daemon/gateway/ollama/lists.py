@@ -42,7 +42,7 @@ async def ps(exchange: Exchange) -> None:
 
 async def show(exchange: Exchange) -> None:
     launch = find_launch(exchange.gateway.app, name_of(await exchange.json()))
-    await exchange.send_json(models.show(await describe(exchange, launch)))
+    await exchange.send_json(models.show(await describe(exchange, launch, within_s=None)))
 
 
 async def _send(
