@@ -21,6 +21,7 @@ NAMES = (
     "settings",
     "catalogue",
     "plan",
+    "gateway",
 )
 # Rooms whose coverage is not followed: it costs more inputs than it finds, as that target knows the keys.
 UNFOLLOWED = {"plan": ("planner",)}

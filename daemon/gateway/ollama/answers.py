@@ -4,11 +4,12 @@ Counts and durations are the engine's own: ``usage`` of both engines, ``timings`
 engine does not say, vLLM's durations, is measured by ``Clock``. Source of the fields: Ollama's api/types.go.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 NS_PER_S, NS_PER_MS = 1_000_000_000, 1_000_000
 
@@ -63,8 +64,8 @@ class Call:
 def _object(text: str) -> dict[str, Any]:
     """Arguments as the object that clients expect, whatever a model wrote."""
     try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError):
+        value = msgspec.json.decode(text or "{}")
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return {"arguments": text}
     return value if isinstance(value, dict) else {"arguments": value}
 
@@ -119,7 +120,8 @@ class Translator:
 
     def _collect(self, parts: object) -> None:
         for number, part in enumerate(parts if isinstance(parts, list) else []):
-            call = self.calls.setdefault(part.get("index", number), Call())
+            index = part.get("index")
+            call = self.calls.setdefault(number if index is None else index, Call())
             function = part.get("function") or {}
             call.id = part.get("id") or call.id
             call.name += function.get("name") or ""

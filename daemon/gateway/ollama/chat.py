@@ -16,6 +16,7 @@ from daemon.gateway.ollama.answers import Clock, Translator, empty
 from daemon.gateway.ollama.events import Events
 from daemon.gateway.ollama.handling import NDJSON, line, name_of
 from daemon.gateway.ollama.requests import Target
+from daemon.gateway.ollama.shape import checked
 from daemon.gateway.served import find_launch
 from daemon.launches.launch import Launch
 from domain.kinds import Kind
@@ -74,8 +75,8 @@ async def _relay(exchange: Exchange, answer: Answer, translator: Translator) -> 
         await exchange.send_stream(_lines(answer, translator), content_type=NDJSON)
         return
     try:
-        told = msgspec.json.decode(answer.first, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+        told = checked(msgspec.json.decode(answer.first))
+    except (msgspec.DecodeError, RecursionError) as error:
         message = f"the engine of {answer.launch.name} answered what is no JSON object: {error}"
         raise GatewayError(Reason.ENGINE_FAILED, message) from error
     await exchange.send_json(translator.whole(told, at_s=time.time(), now_s=time.monotonic()))

@@ -1,11 +1,13 @@
 """Server-sent events of an engine, from bytes that are cut anywhere. Pure."""
 
-import json
 from typing import Any
 
-from daemon.gateway.errors import GatewayError, Reason
+import msgspec
 
-MAX_LINE_BYTES = 64 * 1024 * 1024
+from daemon.gateway.errors import GatewayError, Reason
+from daemon.gateway.ollama.shape import checked
+
+MAX_LINE_BYTES = 4 * 1024 * 1024  # the last event of an answer with probabilities has a tenth of it
 
 
 class Events:
@@ -34,11 +36,10 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 def _parsed(text: bytes, *, is_error: bool) -> dict[str, Any]:
     try:
-        event = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        event = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise GatewayError(
             Reason.ENGINE_FAILED, f"the engine sent an event that is no JSON: {error}"
         ) from error
-    if not isinstance(event, dict):
-        raise GatewayError(Reason.ENGINE_FAILED, "the engine sent an event that is no object")
+    event = checked(event)
     return {"error": event} if is_error and "error" not in event else event
