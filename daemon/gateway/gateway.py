@@ -1,5 +1,6 @@
 """The gateway of one daemon: what its dialects need to answer a request."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from daemon.app import App
@@ -22,13 +23,15 @@ class Bodies:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """``keep_alive_s``: a stream that is silent for so long sends a sign of life."""
+    """``keep_alive_s``: a stream that is silent for so long sends a sign of life. ``stopping``: answers that
+    have not ended by now are cut off, in their own protocol."""
 
     app: App
     engines: Engines
     facts: EngineFacts
     headers: Headers
     keep_alive_s: float = KEEP_ALIVE_S
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     bodies: Bodies = field(default_factory=Bodies)
     metrics: Metrics = field(default_factory=Metrics)
 

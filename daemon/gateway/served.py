@@ -37,17 +37,18 @@ def find_launch(app: App, asked: str | None, kinds: Iterable[Kind] = tuple(Kind)
     Raises: GatewayError in the words of routing; for a launch that is stopped, and for one that can't do it.
     """
     kinds = tuple(kinds)
+    named = app.launches.get(asked or "")  # as most requests do
+    if named is not None and named.lifecycle.desired and kind_of(named) in kinds:
+        return named
     launches = served_launches(app)
     known = [_name(app, launch, kinds) for launch in launches]
     try:
         name = routing.find(asked, known, lambda text: canonical(app, text))
     except GatewayError:
-        if (stopped := app.launches.get(asked or "")) is None:
+        if named is None:
             raise
-        raise GatewayError(
-            Reason.UNKNOWN_MODEL,
-            f"{stopped.name} is {stopped.state}: node-ctl start {stopped.name} serves it again",
-        ) from None
+        message = f"{named.name} is {named.state}: node-ctl start {named.name} serves it again"
+        raise GatewayError(Reason.UNKNOWN_MODEL, message) from None
     launch = app.launches[name]
     if kind_of(launch) not in kinds:
         raise _cannot(launch, kinds[0], [other.name for other in launches if kind_of(other) in kinds])

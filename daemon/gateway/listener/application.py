@@ -35,6 +35,10 @@ class Application:
             await _while_wanted(exchange, found.route.handle)
         except GatewayError as error:
             await exchange.fail(error)
+        except asyncio.CancelledError:
+            if not self._gateway.stopping.is_set():
+                raise
+            await exchange.fail(GatewayError(Reason.UNAVAILABLE, "node-daemon is stopping", retry_after_s=30))
         except NodeError as error:
             await exchange.fail(GatewayError(Reason.FAILED, f"{error}; {error.hint}".rstrip("; ")))
         except Exception as bug:  # its client must get an answer it can read

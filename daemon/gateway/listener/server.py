@@ -100,8 +100,11 @@ class Server:
             connection.shutdown()
         if self._state.tasks:
             _, late = await asyncio.wait(set(self._state.tasks), timeout=SHUTDOWN_TIMEOUT_S)
+            self._gateway.stopping.set()
             for task in late:
                 task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=SHUTDOWN_TIMEOUT_S)
         for connection in tuple(self._state.connections):
             connection.transport.abort()
         await self._gateway.headers.close()

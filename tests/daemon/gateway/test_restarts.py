@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -126,6 +127,34 @@ async def test_more_than_can_wait_are_told_to_come_back(
     assert (await gateway.post(CHAT, model="smol", messages=HELLO)).status_code == 503
     launch.apply(Event.ANSWER)
     assert (await first).status_code == 200
+
+
+async def test_streams_that_outlast_the_daemon_end_in_their_protocol(
+    settings: Settings, adapters: Adapters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SHUTDOWN_TIMEOUT_S", 0.05)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(EVENTS[0])
+        await asyncio.sleep(600)
+        return response
+
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as http, AsyncExitStack() as outlives:
+        async with running_gateway(settings, adapters) as rig:
+            rig._undo = outlives  # the engine
+            await rig.serve("smol", answer)
+            asked = {"model": "smol", "stream": True, "messages": HELLO}
+            request = http.build_request("POST", f"{rig.base}/v1/messages", json=asked)
+            response = await http.send(request, stream=True)
+            parts = response.aiter_raw()
+            got = await anext(parts)
+        async for part in parts:
+            got += part
+    assert got.startswith(EVENTS[0])
+    assert b"event: error" in got
+    assert b"node-daemon is stopping" in got
 
 
 async def test_a_port_in_use_stops_no_daemon_and_is_tried_again(
