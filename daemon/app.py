@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -14,11 +13,11 @@ from catalog.download import process
 from catalog.local.leases import Leases
 from catalog.request import ModelRequest
 from config import data
-from config.listen import Address
 from config.loading import Loaded
 from config.settings import Settings
 from daemon.events.broadcast import Broadcast
 from daemon.events.event_log import EventLog
+from daemon.events.gateway_state import Access, GatewayState
 from daemon.events.progress_log import ProgressLog
 from daemon.isolation import models
 from daemon.isolation.fork_server import ForkServer
@@ -31,7 +30,7 @@ from daemon.machine.cache import HardwareCache
 from daemon.quarantine.in_flight import InFlight
 from daemon.resources.lease_holder import own_leases
 from daemon.resources.ledger import Ledger
-from daemon.state.records import KeyRecord, now
+from daemon.state.records import now
 from daemon.state.store import Store
 from daemon.weights.transfers import PLANNED_AT_ONCE, Downloads, Pull
 from domain.catalogue_types import KnownModel
@@ -102,36 +101,6 @@ class Control:
     """``socket`` is where the API listens: another path than that of the settings while that can't be had."""
 
     socket: Path | None = None
-
-
-@dataclass(slots=True)
-class GatewayState:
-    """``bound`` is where the gateway listens now; ``problem`` why it does not, although it should."""
-
-    bound: Address | None = None
-    problem: str | None = None
-    changed: Broadcast = field(default_factory=Broadcast)
-
-    @property
-    def url(self) -> str | None:
-        """For clients on this machine."""
-        if self.bound is None:
-            return None
-        return f"http://{Address('127.0.0.1', self.bound.port) if self.bound.is_everywhere else self.bound}"
-
-
-@dataclass(slots=True)
-class Access:
-    """Keys of the gateway by their ids. ``proved``: the digests, under ``salt``, of those that were compared
-    with their hash since the start; ``lan``: the gateway is to be open to the network; ``changed`` wakes
-    who waits for another of these."""
-
-    keys: dict[str, KeyRecord] = field(default_factory=dict)
-    proved: dict[str, bytes] = field(default_factory=dict)
-    proving: asyncio.Lock = field(default_factory=asyncio.Lock)
-    salt: bytes = field(default_factory=partial(secrets.token_bytes, 32))
-    lan: bool = False
-    changed: Broadcast = field(default_factory=Broadcast)
 
 
 @dataclass(frozen=True, slots=True)
