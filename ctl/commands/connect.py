@@ -19,7 +19,7 @@ USAGE = "CLIENT [OPTIONS]"
 EXAMPLES = """
   node-ctl connect claude-code
   node-ctl connect codex --model gpt-oss-120b --write
-  node-ctl connect home-assistant
+  node-ctl connect home-assistant --url http://192.168.1.20:8411 --key KEY
 """
 
 
@@ -40,6 +40,16 @@ def command(
             autocompletion=completion.launches,
         ),
     ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", metavar="URL", help="The address, for another machine; default: that on this one."
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="A key of keys add; this machine needs none."),
+    ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Merge the settings into the client's files, with a backup.")
     ] = False,
@@ -54,7 +64,7 @@ def command(
     known = CLIENTS.get(client.lower())
     if known is None:
         raise unknown("client", client, CLIENTS, "node-ctl connect")
-    service = find_service(autostart.connect(), model)
+    service = find_service(autostart.connect(), model, url=url, key=key)
     setup = known.setup(service)
     if write and not setup.files:
         raise UsageError(

@@ -6,7 +6,7 @@ Each reads the context and the longest answer from its own settings: none asks t
 from typing import Any
 
 from ctl.connect.formats import Format
-from ctl.connect.setup import NO_KEY, Client, ServedModel, Service, SettingsFile, Setup, without_unknown
+from ctl.connect.setup import Client, ServedModel, Service, SettingsFile, Setup, without_unknown
 
 # Claude Code takes 200,000 tokens as the window of a model that it does not know; a smaller one is taken
 # from this setting, a larger one is not (anthropics/claude-code#57964).
@@ -20,7 +20,7 @@ def claude_code(service: Service) -> Setup:
     below = window if window is not None and window < CLAUDE_CODE_WINDOW_TOKENS else None
     variables = {
         "ANTHROPIC_BASE_URL": service.base,
-        "ANTHROPIC_AUTH_TOKEN": NO_KEY,
+        "ANTHROPIC_AUTH_TOKEN": service.key,
         "ANTHROPIC_MODEL": model.name,
         "ANTHROPIC_DEFAULT_OPUS_MODEL": model.name,
         "ANTHROPIC_DEFAULT_SONNET_MODEL": model.name,
@@ -42,18 +42,19 @@ def claude_code(service: Service) -> Setup:
 def codex(service: Service) -> Setup:
     model = service.model
     window = model.context_tokens
+    provider: dict[str, Any] = {
+        "name": "node-daemon",
+        "base_url": service.openai_base,
+        "wire_api": "responses",
+    }
+    if service.given_key:
+        provider["http_headers"] = {"Authorization": f"Bearer {service.key}"}
     settings = {
         "model": model.name,
         "model_provider": "node-daemon",
         "model_context_window": window,
         "model_auto_compact_token_limit": None if window is None else int(window * COMPACT_SHARE),
-        "model_providers": {
-            "node-daemon": {
-                "name": "node-daemon",
-                "base_url": service.openai_base,
-                "wire_api": "responses",
-            }
-        },
+        "model_providers": {"node-daemon": provider},
     }
     path = service.folder("CODEX_HOME", ".codex") / "config.toml"
     return Setup(files=(SettingsFile(path, Format.TOML, without_unknown(settings)),))
@@ -63,7 +64,7 @@ def opencode(service: Service) -> Setup:
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "node-daemon",
-        "options": {"baseURL": service.openai_base},
+        "options": without_unknown({"baseURL": service.openai_base, "apiKey": service.given_key}),
         "models": {model.name: _opencode_model(model) for model in service.models},
     }
     settings = {
@@ -90,7 +91,7 @@ def continue_dev(service: Service) -> Setup:
             "provider": "openai",
             "model": model.name,
             "apiBase": service.openai_base,
-            "apiKey": NO_KEY,
+            "apiKey": service.key,
             "roles": ["chat", "edit", "apply"],
             "defaultCompletionOptions": without_unknown(
                 {"contextLength": model.context_tokens, "maxTokens": model.output_tokens}
@@ -108,7 +109,7 @@ def continue_dev(service: Service) -> Setup:
 def aider(service: Service) -> Setup:
     model = service.model
     name = f"openai/{model.name}"
-    settings = {"model": name, "openai-api-base": service.openai_base, "openai-api-key": NO_KEY}
+    settings = {"model": name, "openai-api-base": service.openai_base, "openai-api-key": service.key}
     limits = {
         "max_tokens": model.output_tokens,
         "max_input_tokens": model.context_tokens,

@@ -1,13 +1,13 @@
 """Every client that ``node-ctl connect`` knows. Pure."""
 
 from ctl.connect.agents import AGENTS
-from ctl.connect.setup import NO_KEY, Client, Service, Setup
+from ctl.connect.setup import Client, Service, Setup
 
 # What Home Assistant asks for unless it is told otherwise (homeassistant/components/ollama/const.py)
 HOME_ASSISTANT_CONTEXT_TOKENS = 8192
-CONTAINER = (
-    "the address is this machine's own: a container reaches it with --network host, "
-    "another machine does not reach it"
+REACH = (
+    "the address is this machine's own: a container reaches it with --network host; "
+    "for other machines, node-ctl lan on, then this with --url and --key"
 )
 
 
@@ -15,14 +15,14 @@ def open_webui(service: Service) -> Setup:
     return Setup(
         variables={
             "OPENAI_API_BASE_URL": service.openai_base,
-            "OPENAI_API_KEY": NO_KEY,
+            "OPENAI_API_KEY": service.key,
             "ENABLE_OLLAMA_API": "false",
         },
         steps=(
             "where it runs already: Admin Panel, Settings, Connections, add under OpenAI API",
-            f"URL {service.openai_base}, any key; all models that are served are listed",
+            f"URL {service.openai_base}, key {service.key}; all models that are served are listed",
         ),
-        notes=(CONTAINER,),
+        notes=(REACH,) if service.is_local else (),
     )
 
 
@@ -32,26 +32,31 @@ def home_assistant(service: Service) -> Setup:
     return Setup(
         steps=(
             "Settings, Devices & services, Add integration, Ollama",
-            f"URL {service.base}",
+            f"URL {service.base}" + (f", API key {service.key}" if service.given_key else ""),
             f"add a conversation agent with the model {service.model.name}",
             f"in its options set the context window size to {window}; a larger one is refused",
         ),
-        notes=(CONTAINER,),
+        notes=(REACH,) if service.is_local else (),
     )
 
 
 def openai(service: Service) -> Setup:
     return Setup(
-        variables={"OPENAI_BASE_URL": service.openai_base, "OPENAI_API_KEY": NO_KEY},
+        variables={"OPENAI_BASE_URL": service.openai_base, "OPENAI_API_KEY": service.key},
         steps=(f"ask for the model {service.model.name}",),
     )
 
 
 def ollama(service: Service) -> Setup:
     return Setup(
-        variables={"OLLAMA_HOST": service.base},
+        variables={"OLLAMA_HOST": service.base} | _ollama_key(service),
         steps=(f"ask for the model {service.model.name}",),
     )
+
+
+def _ollama_key(service: Service) -> dict[str, str]:
+    """Ollama's own clients send it as a bearer."""
+    return {"OLLAMA_API_KEY": service.key} if service.given_key else {}
 
 
 CLIENTS = {

@@ -9,24 +9,28 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ctl.client import Daemon
-from ctl.connect.setup import ServedModel, Service
+from ctl.connect.setup import NO_KEY, ServedModel, Service
 from domain.errors import NodeError, UnknownLaunchError, UsageError
 from domain.suggestions import did_you_mean
 
 WITHIN_S = 10.0
 
 
-def find_service(daemon: Daemon, model: str | None) -> Service:
-    """Raises: NodeError where the gateway does not listen; UnknownLaunchError for a model that is not served,
-    and where none is; UsageError where several are, and none is named."""
+def find_service(daemon: Daemon, model: str | None, *, url: str | None, key: str | None) -> Service:
+    """``url`` is told to the client in place of the address on this machine.
+
+    Raises: NodeError where the gateway does not listen; UnknownLaunchError for a model that is not served,
+    and where none is; UsageError where several are and none is named, and for a wrong ``url``."""
     status = daemon.get("/v1/status")
     base = status.get("gateway")
     if not base:
         problems = [one["what"] for one in status.get("problems", ()) if _is_of_gateway(one)]
         why = problems[0] if problems else "the setting listen is off"
         raise NodeError(f"there is no address for clients: {why}", hint="see node-ctl doctor")
-    models = _models(base)
-    return Service(base, models, choose(models, model), Path.home(), dict(os.environ))
+    models = _models(base, key)
+    chosen = choose(models, model)
+    told = base if url is None else _checked(url)
+    return Service(told, models, chosen, Path.home(), dict(os.environ), key or NO_KEY)
 
 
 def choose(models: Sequence[ServedModel], asked: str | None) -> ServedModel:
@@ -47,12 +51,13 @@ def choose(models: Sequence[ServedModel], asked: str | None) -> ServedModel:
     return found
 
 
-def _models(base: str) -> tuple[ServedModel, ...]:
+def _models(base: str, key: str | None) -> tuple[ServedModel, ...]:
     """Of ``/v1/models`` those that generate text. Raises: NodeError."""
     host = urlsplit(base)
     connection = HTTPConnection(host.hostname or "", host.port, timeout=WITHIN_S)
     try:
-        connection.request("GET", "/v1/models")
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        connection.request("GET", "/v1/models", headers=headers)
         rows = json.loads(connection.getresponse().read())["data"]
         return tuple(_model(row) for row in rows if "text" in row["architecture"]["output_modalities"])
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
@@ -61,6 +66,14 @@ def _models(base: str) -> tuple[ServedModel, ...]:
         ) from error
     finally:
         connection.close()
+
+
+def _checked(url: str) -> str:
+    """Without a path: each client adds its own. Raises: UsageError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{url!r} is no address", hint="such as http://192.168.1.20:8411")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _model(row: dict[str, Any]) -> ServedModel:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ctl.connect.formats import Format
 
@@ -33,13 +34,25 @@ class ServedModel:
 @dataclass(frozen=True, slots=True)
 class Service:
     """``base`` is the gateway's URL without a path; ``model`` the one that a client is to use first, of all
-    that are served (``models``). ``home`` is the owner's, below which clients keep their files."""
+    that are served (``models``). ``home`` is the owner's, below which clients keep their files. ``key`` is
+    that of the gateway, for clients on other machines."""
 
     base: str
     models: tuple[ServedModel, ...]
     model: ServedModel
     home: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    key: str = NO_KEY
+
+    @property
+    def given_key(self) -> str | None:
+        """For clients that do without one on this machine."""
+        return None if self.key == NO_KEY else self.key
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the address."""
+        return urlsplit(self.base).hostname in ("127.0.0.1", "::1", "localhost")
 
     @property
     def openai_base(self) -> str:

@@ -209,6 +209,17 @@ def test_an_agent_is_told_of_a_context_that_is_too_small(ctl: Ctl, gateway: List
     assert not (files / ".codex").exists()
 
 
+@pytest.mark.usefixtures("files", "gateway")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_client_on_another_machine_is_told_its_address_and_key(ctl: Ctl, client: str) -> None:
+    shown = ctl("connect", client, "--url", "http://192.168.1.20:8411/v1", "--key", "nd-secret")
+    assert shown.returncode == 0
+    assert "http://192.168.1.20:8411" in shown.stdout
+    assert "nd-secret" in shown.stdout
+    assert "127.0.0.1" not in shown.stdout
+    assert ctl("connect", client, "--url", "192.168.1.20").returncode == 2
+
+
 def test_a_window_that_claude_code_would_not_take_is_not_told(tmp_path: Path) -> None:
     large = ServedModel("large", 262_144)
     [file] = CLIENTS["claude-code"].setup(Service("http://x", (large,), large, tmp_path)).files
