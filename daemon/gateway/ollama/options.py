@@ -5,6 +5,7 @@ a model is loaded (``num_gpu``, ``num_batch``, ``use_mmap``) are the plan's here
 unknown ones, of which Ollama only warns, too.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,7 +61,7 @@ def _number(options: Mapping[str, Any], name: str) -> float | None:
     value = options.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise GatewayError(Reason.INVALID, f"options.{name} must be a number, not {str(value)[:40]!r}")
     return value
 

@@ -53,6 +53,7 @@ def test_a_window_that_is_served_is_taken_and_a_larger_one_refused_with_both_num
     [
         {"options": {"temperature": "hot"}},
         {"options": {"stop": [1]}},
+        {"options": {"top_k": float("inf")}},
         {"options": []},
         {"format": "yaml"},
         {"think": "sometimes"},
