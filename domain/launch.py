@@ -23,7 +23,8 @@ class LaunchRow:
     measured rate of the readiness check, ``None`` before it. ``waiting`` says for what it waits before it is
     restored. ``endpoint`` is the engine's own, ``gateway`` the address that answers for all of them,
     ``None`` where it is off. Of its context, ``context_tokens`` are planned, ``loaded_context_tokens`` what
-    its engine says that it loaded, ``proven_context_tokens`` the depth that node-ctl prove filled."""
+    its engine says that it loaded, ``proven_context_tokens`` the depth that node-ctl prove filled;
+    ``guaranteed_context_tokens`` is what each of several sequences is sure of, where they share a cache."""
 
     name: str
     model: str
@@ -42,6 +43,7 @@ class LaunchRow:
     gateway: str | None = None
     loaded_context_tokens: int | None = None
     proven_context_tokens: int | None = None
+    guaranteed_context_tokens: int | None = None
 
 
 class Step(StrEnum):

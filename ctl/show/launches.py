@@ -33,6 +33,8 @@ def context_cell(row: LaunchRow) -> str:
         return ""
     loaded, proven = row.loaded_context_tokens, row.proven_context_tokens
     words = [str(row.context_tokens)]
+    sure = row.guaranteed_context_tokens
+    words += [f"each sure of {sure}"] if sure and sure < row.context_tokens else []
     words += [f"loaded {loaded}"] if loaded not in (None, row.context_tokens) else []
     words += [f"proven {proven}"] if proven else []
     return ", ".join(words)

@@ -50,15 +50,17 @@ class EngineFacts:
 
 
 def _of_llama_cpp(told: Any, planned: Facts) -> Facts:
-    """``/props`` of llama-server (b10068): ``n_ctx`` there is that of one slot."""
+    """``/props`` of llama-server (b10068): ``n_ctx`` there is that of one slot, or of the pool that several
+    share, of which each is planned to use its window."""
     told = told if isinstance(told, dict) else {}
     settings, modalities = told.get("default_generation_settings"), told.get("modalities")
     count = settings.get("n_ctx") if isinstance(settings, dict) else None
     modalities = modalities if isinstance(modalities, dict) else {}
     caps = told.get("chat_template_caps")
     tools = caps.get("supports_tools") if isinstance(caps, dict) else None
+    window = _count(count, planned.context_tokens)
     return Facts(
-        context_tokens=_count(count, planned.context_tokens),
+        context_tokens=min(window, planned.context_tokens) if window and planned.context_tokens else window,
         vision=modalities.get("vision") is True,
         audio=modalities.get("audio") is True,
         tools=tools if isinstance(tools, bool) else None,

@@ -155,6 +155,13 @@ class Launch:
             replaced=self.replaced.record() if self.replaced is not None and self.replaced.stored else None,
         )
 
+    @property
+    def loaded_context_tokens(self) -> int | None:
+        """As its engine says. llama-server names the whole pool where sequences share one, of which the plan
+        gives each its window."""
+        loaded, plan = self.ready.context_tokens if self.ready else None, self.plan
+        return min(loaded, plan.context_tokens) if loaded and plan and plan.pool_tokens else loaded
+
     def row(self) -> LaunchRow:
         plan = self.plan
         return LaunchRow(
@@ -166,7 +173,8 @@ class Launch:
             endpoint=None if self.engine is None else f"http://127.0.0.1:{self.engine.port}",
             quant=plan.weights.quant if plan else None,
             context_tokens=plan.context_tokens if plan else None,
-            loaded_context_tokens=self.ready.context_tokens if self.ready else None,
+            loaded_context_tokens=self.loaded_context_tokens,
+            guaranteed_context_tokens=plan.guaranteed_tokens if plan else None,
             proven_context_tokens=self.proof.proven_tokens if self.proof else None,
             memory=plan.memory if plan else (),
             decode_tokens_per_s=self.ready.decode_tokens_per_s if self.ready else None,

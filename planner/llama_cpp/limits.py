@@ -10,6 +10,7 @@ from planner.llama_cpp import search as candidates
 from planner.llama_cpp.cache_types import accepted_types, with_cache_type
 from planner.llama_cpp.companions import second_files
 from planner.llama_cpp.estimate import memory_layout
+from planner.llama_cpp.memory.shared_pool import cache_tokens
 from planner.llama_cpp.pooling import pooled_flags
 from planner.machine.gpu_budgets import total_budget_bytes
 from planner.model.hparams import read_hparams
@@ -39,7 +40,8 @@ def max_context_tokens(candidate: Candidate, search: SearchContext, cache_type: 
         flags = with_cache_type(flags, cache_type)
 
     def fits(tokens: int) -> bool:
-        tried = replace(flags, context_tokens=tokens * search.parallel)
+        count = cache_tokens(tokens, search.parallel, is_shared=bool(flags.kv_unified))
+        tried = replace(flags, context_tokens=count)
         tried = candidates.with_checkpoints(hparams, tried)
         second = second_files.shapes(candidate.model, tried)
         return search.has_room(memory_layout(shape, tried, search.hardware, hparams=hparams, **second).memory)

@@ -23,6 +23,8 @@ def pooled_flags(flags: LlamaFlags, model: ResolvedModel, context_tokens: int) -
         jinja=None,
         reasoning_format=None,
     )
+    parallel = flags.parallel or 1  # texts fill their windows at once, so each has one to itself
+    flags = replace(flags, context_tokens=context_tokens * parallel, kv_unified=False)
     if can_split(model):
         return flags
     return replace(flags, batch=context_tokens, ubatch=context_tokens)

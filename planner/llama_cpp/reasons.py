@@ -25,6 +25,8 @@ def describe(candidate: Candidate, search: SearchContext) -> CandidateDetails:
         placement=_placement(candidate, flags, layers),
         runtime="; ".join(filter(None, (_task(candidate, flags), _threads(flags, search)))),
         memory_note=f", up to {flags.cache_ram_mib} MiB of it as prompt cache" if flags.cache_ram_mib else "",
+        pool_tokens=flags.context_tokens if flags.kv_unified else None,
+        guaranteed_tokens=(flags.context_tokens or 0) // candidate.parallel if flags.kv_unified else None,
         layers=layers,
         second_files=(*_projector(candidate, flags, search), *_draft(candidate, flags, search)),
     )

@@ -17,10 +17,12 @@ from planner.llama_cpp.companions import second_files
 from planner.llama_cpp.companions.draft_search import with_draft
 from planner.llama_cpp.estimate import estimate, memory_layout
 from planner.llama_cpp.memory import kv_cache
+from planner.llama_cpp.memory.shared_pool import cache_tokens, shares_pool
 from planner.llama_cpp.pooling import pooled_flags
 from planner.llama_cpp.quality import quality_loss
 from planner.llama_cpp.split_search import ParsedModel
 from planner.machine import threads
+from planner.machine.devices import llama_cpp_build
 from planner.machine.gpu_budgets import total_budget_bytes
 from planner.model.hparams import Hparams, read_hparams
 from planner.model.layer_sizes import kv_bytes_per_layer, layer_sizes
@@ -73,11 +75,12 @@ def _can_fit(parsed: ParsedModel, flags: LlamaFlags, search: SearchContext) -> b
 def base_flags(
     cache_type: str, context_tokens: int, search: SearchContext, ubatch: int = UBATCH
 ) -> LlamaFlags:
+    is_shared = shares_pool(search.parallel, llama_cpp_build(search.hardware))
     flags = LlamaFlags(
         gpu_layers=0,
-        context_tokens=context_tokens * search.parallel,
+        context_tokens=cache_tokens(context_tokens, search.parallel, is_shared=is_shared),
         parallel=search.parallel,
-        kv_unified=False,
+        kv_unified=is_shared,
         batch=max(2048, ubatch),
         ubatch=ubatch,
         cache_ram_mib=0,
@@ -206,7 +209,7 @@ def _complete_candidate(
         return None
     flags = replace(
         flags,
-        cache_ram_mib=_cache_ram_mib(memory, flags, hparams, search),
+        cache_ram_mib=_cache_ram_mib(memory, flags, hparams, context_tokens, search),
         load_mode="mmap" if search.from_disk else _load_mode(memory, flags, search),
     )
     prediction = estimate(model.shape, flags, search.hardware, calibration=search.calibration, **second)
@@ -259,13 +262,18 @@ def with_checkpoints(hparams: Hparams, flags: LlamaFlags) -> LlamaFlags:
 
 
 def _cache_ram_mib(
-    memory: Sequence[DeviceMemory], flags: LlamaFlags, hparams: Hparams, search: SearchContext
+    memory: Sequence[DeviceMemory],
+    flags: LlamaFlags,
+    hparams: Hparams,
+    context_tokens: int,
+    search: SearchContext,
 ) -> int:
     """Four full contexts, at most a quarter of the RAM that stays free, and at most the engine's default.
     None of a model that generates no text: nothing of a prompt is read again."""
     if flags.is_pooled:
         return 0
-    cparams = context_params.resolve(flags, hparams)
+    one = replace(flags, context_tokens=context_tokens, parallel=1, kv_unified=False)
+    cparams = context_params.resolve(one, hparams)
     sequence_bytes = kv_cache.sequence_bytes(hparams, cparams)
     sequence_bytes += (flags.ctx_checkpoints or 0) * kv_cache.checkpoint_bytes(hparams, cparams)
     host, available_bytes = memory[-1], 0

@@ -207,7 +207,8 @@ def test_performance_cores_bound_the_threads() -> None:
 def test_a_wish_for_context_and_slots_is_kept() -> None:
     chosen = plan("a model", LLAMA, build.CARD_24, LaunchOptions(context_tokens=8192, parallel=4))
     flags = flags_of(chosen)
-    assert (chosen.context_tokens, chosen.parallel, flags.context_tokens) == (8192, 4, 32768)
+    assert (chosen.context_tokens, chosen.parallel, flags.context_tokens) == (8192, 4, 16384)
+    assert (flags.kv_unified, chosen.pool_tokens, chosen.guaranteed_tokens) == (True, 16384, 4096)
 
 
 def test_less_context_is_chosen_only_where_none_was_asked_for() -> None:

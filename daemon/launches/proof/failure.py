@@ -29,7 +29,7 @@ async def _store(app: App, launch: Launch, plan: Plan, run: ProofRun, why: str) 
     proof = ContextProof(
         at=now(),
         planned_tokens=plan.context_tokens,
-        loaded_tokens=launch.ready.context_tokens if launch.ready else None,
+        loaded_tokens=launch.loaded_context_tokens,
         proven_tokens=run.figures[-1].depth_tokens if run.figures else None,
         figures=tuple(run.figures),
         failed_tokens=run.trying_tokens,

@@ -67,7 +67,7 @@ def begin(app: App, name: str, depth_tokens: int | None) -> tuple[Launch, int]:
 
 
 def _window(launch: Launch, plan: Plan) -> int:
-    loaded = launch.ready.context_tokens if launch.ready else None
+    loaded = launch.loaded_context_tokens
     return min(plan.context_tokens, loaded or plan.context_tokens)
 
 
@@ -169,7 +169,7 @@ async def _store(app: App, launch: Launch, plan: Plan, run: ProofRun) -> str:
     proof = ContextProof(
         at=now(),
         planned_tokens=plan.context_tokens,
-        loaded_tokens=launch.ready.context_tokens if launch.ready else None,
+        loaded_tokens=launch.loaded_context_tokens,
         proven_tokens=run.figures[-1].depth_tokens,
         figures=tuple(run.figures),
         host_held_bytes=held,
