@@ -4,7 +4,6 @@ The headers are made here (``tests/rigs/headers.py``), the daemon and llama-serv
 """
 
 import json
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from domain.units import GIB, MIB
 from tests.ctl.conftest import Ctl
 from tests.rigs import headers, headers_mtp
 from tests.rigs.headers import dense, header
+from tests.rigs.headers_safetensors import fp8, safetensors
 from tests.rigs.hub import Hub
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -222,25 +222,6 @@ def test_a_part_costs_about_two_requests(ctl: Ctl, hub: Hub, capsys: pytest.Capt
     assert ranges < 250
 
 
-def safetensors(folder: Path, config: dict[str, Any], tensors: dict[str, tuple[str, tuple[int, ...]]]) -> str:
-    """A folder with the header of the weights, and a hole in their place."""
-    widths = {"F8_E4M3": 1, "BF16": 2, "F16": 2, "F32": 4, "I32": 4}
-    table, offset = {}, 0
-    for name, (kind, shape) in tensors.items():
-        count_bytes = widths[kind]
-        for length in shape:
-            count_bytes *= length
-        table[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + count_bytes]}
-        offset += count_bytes
-    text = json.dumps(table).encode()
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config))
-    with (folder / "model.safetensors").open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + offset)
-    return str(folder)
-
-
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -307,8 +288,3 @@ def test_blocks_of_fp8_are_not_cut(ctl: Ctl, tmp_path: Path) -> None:
         assert "--tensor-parallel-size" not in argv or argv[argv.index("--tensor-parallel-size") + 1] == "1"
     else:
         assert "128" in done.stderr
-
-
-def fp8(name: str, rows: int, columns: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    scales = (-(-rows // 128), -(-columns // 128))
-    return {f"{name}.weight": ("F8_E4M3", (rows, columns)), f"{name}.weight_scale_inv": ("F32", scales)}

@@ -61,8 +61,9 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
         _check_one_model(location, [quant for family in models for quant in family.quants], headers)
     headers.read(chosen)
     usable = [quant for quant in chosen if (shape := headers.shape(quant)) and kind_of(shape).is_served]
-    if headers.errors and not usable and chosen:
-        raise next(iter(headers.errors.values()))
+    broken = [error for quant in chosen if (error := headers.errors.get(quant.names[0]))]
+    if broken and not usable:  # of what was asked for: another file of the repository is not to blame
+        raise broken[0]
     _check_one_model(location, usable, headers)
     origin = dataclasses.replace(
         tree.origin,
