@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     health_interval_s: float = Field(default=10, gt=0)
     health_stall_s: float = Field(default=10, gt=0)
     health_canary_s: float = Field(default=30, ge=0)
+    ladder_min_context: int = Field(default=4096, ge=512)
+    ladder_fetch: bool = False
     probe_interval_s: float = Field(default=60, gt=0)
     hub_token: SecretStr | None = None
     hub_cache: Path | None = None

@@ -12,6 +12,7 @@ from catalog.local.leases import RENEW_S
 from daemon.app import App
 from daemon.interruption import is_end_of_task
 from daemon.launches import persistence
+from daemon.launches.ladder.climb import climb_at_night
 from daemon.machine import disk_space, snapshot
 from daemon.weights import leases
 from daemon.weights.catalogue import update as catalogue_update
@@ -38,6 +39,8 @@ def scheduler(app: App) -> AsyncIOScheduler:
     if app.settings.catalogue_url is not None:
         asking = IntervalTrigger(hours=CATALOGUE_HOURS, timezone="UTC")
         jobs.add_job(reported(catalogue_update.update_weekly), asking, args=[app], id="update-catalogue")
+    hourly = IntervalTrigger(hours=1, timezone="UTC")
+    jobs.add_job(reported(climb_at_night), hourly, args=[app], id="climb")
     return jobs
 
 

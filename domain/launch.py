@@ -24,7 +24,8 @@ class LaunchRow:
     restored. ``endpoint`` is the engine's own, ``gateway`` the address that answers for all of them,
     ``None`` where it is off. Of its context, ``context_tokens`` are planned, ``loaded_context_tokens`` what
     its engine says that it loaded, ``proven_context_tokens`` the depth that node-ctl prove filled;
-    ``guaranteed_context_tokens`` is what each of several sequences is sure of, where they share a cache."""
+    ``guaranteed_context_tokens`` is what each of several sequences is sure of, where they share a cache.
+    ``reduced`` says what it gave up since memory ran out."""
 
     name: str
     model: str
@@ -44,6 +45,7 @@ class LaunchRow:
     loaded_context_tokens: int | None = None
     proven_context_tokens: int | None = None
     guaranteed_context_tokens: int | None = None
+    reduced: str | None = None
 
 
 class Step(StrEnum):

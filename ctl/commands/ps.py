@@ -37,6 +37,7 @@ def command(*, names: Launches = None, as_json: Json = False) -> None:
     for line, style in table_lines(rows, columns()):
         print_styled(line, style)
     waiting = [f"{row.name}: waits for {row.waiting}" for row in rows if row.waiting]
+    waiting += [f"{row.name}: reduced, {row.reduced}" for row in rows if row.reduced]
     errors = [f"{row.name}: {row.last_error}" for row in rows if row.last_error]
     for line in wrap([*waiting, *errors], columns(), indent=2):
         print(sanitize(line))

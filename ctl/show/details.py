@@ -30,6 +30,8 @@ def launch_lines(detail: Any) -> tuple[list[str], str]:
     lines = [f"name      {row.name}", f"state     {_state(row)}"]
     if row.waiting:
         lines.append(f"waits for {row.waiting}")
+    if row.reduced:
+        lines.append(f"reduced   {row.reduced}")
     if row.last_error:
         lines.append(f"error     {row.last_error}")
     lines.append(f"asked for {row.model}{_options(decode(LaunchOptions, detail['options']))}")

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from daemon.events.progress_log import ProgressLog
+from daemon.launches.ladder.policy import Ladder
 from daemon.launches.lifecycle import Lifecycle
 from daemon.launches.orders import Orders
 from daemon.launches.proof.run import ProofRun
@@ -50,6 +51,7 @@ class Launch:
     desired. ``stored``: the store has its row; ``unsaved``: that row, or its absence, is out of date.
     ``retune``: the next start measures the thread count again, whatever is stored. ``waiting`` says for what
     a restored launch waits, until it has its turn; ``poison`` why it has none: the daemon died of it.
+    ``ladder`` is what it gave up since memory ran out.
     ``proof``: what is known of its context's depth with this engine; ``proof_run`` is one under way.
     """
 
@@ -74,6 +76,7 @@ class Launch:
     poison: NodeError | None = None
     proof: ContextProof | None = None
     proof_run: ProofRun | None = None
+    ladder: Ladder = field(default_factory=Ladder)
     accepted: "asyncio.Future[None] | None" = None
     task: "asyncio.Task[None] | None" = None
 
@@ -182,6 +185,7 @@ class Launch:
             since=self.lifecycle.since,
             last_error=self.attempts.last_error,
             waiting=self.waiting,
+            reduced=self.ladder.in_words,
         )
 
     def details(self) -> LaunchDetails:

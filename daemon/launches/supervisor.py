@@ -13,6 +13,7 @@ from daemon.interruption import is_end_of_task
 from daemon.launches import persistence, retry
 from daemon.launches.ending import end, stop_engine
 from daemon.launches.health.monitor import watch
+from daemon.launches.ladder import descent
 from daemon.launches.launch import Launch
 from daemon.launches.proof import failure
 from daemon.launches.start.engine import engine_gone
@@ -142,6 +143,8 @@ async def _try_once(app: App, launch: Launch) -> float | None:
         return None
     launch.attempts.last_error = error.in_full
     launch.attempts.failures += 1
+    if not launch.attempts.attended:
+        await descent.descend(app, launch, error)
     following = retry.next_try(
         error,
         _policy(app),
@@ -200,6 +203,7 @@ async def _serve(app: App, launch: Launch) -> NodeError:
         if launch.engine is not None and (launch.engine.trial or launch.plan is None):  # of the last daemon
             await launch.engine.process.stop()
             await engine_gone(app, launch, "was a trial")
+        launch.ladder = await descent.recall(app, launch)
         if launch.engine is None:
             await app.in_flight.begin(launch.key, f"planning {launch.name}")
             await bring_up(app, launch)

@@ -16,6 +16,7 @@ from daemon.planning import builds, computations, context_proofs, verification
 from daemon.planning.computations import Choice
 from daemon.planning.draft_history import with_measured_drafts
 from daemon.planning.loading import said_here
+from daemon.planning.restrained import restrained
 from daemon.planning.speed_history import load_calibration
 from daemon.planning.verification import SecondFileRefusedError, verify_plan, with_reason
 from daemon.resources import ledger
@@ -31,6 +32,7 @@ from domain.errors import (
 from domain.hardware import Hardware
 from domain.model import ResolvedModel, Weights
 from domain.plan import LLAMA_CPP, VLLM, Confidence, LaunchOptions, Plan
+from domain.restraint import UNRESTRAINED, Restraint
 from domain.serialization import to_json
 from domain.units import GIB, gib
 from launchers.base import Capabilities
@@ -162,6 +164,7 @@ async def checked_plan(
     machine: Hardware,
     options: LaunchOptions,
     calibration: Calibration,
+    restraint: Restraint = UNRESTRAINED,
 ) -> Plan:
     """The plan for this machine with the figures of its engine; chosen again if it does not fit by these. If
     the engine refuses the model: for another build of it that is installed, else with another quant.
@@ -169,6 +172,7 @@ async def checked_plan(
     Raises: DoesNotFitError; EngineRefusedError if no build here loads the model."""
     candidates = await with_measured_drafts(app, candidates, machine)
     choice = Choice(model, candidates, machine, options, calibration, margins(app))
+    choice = restrained(choice, restraint)
     first = await _fitting_plan(app, choice)
     if isinstance(first, Plan):
         return first
@@ -286,8 +290,8 @@ def _whole_gib(count_bytes: int | None) -> int | None:
 
 def margins(app: App) -> Reserve:
     """The memory that plans leave free: the settings', else the planner's defaults."""
-    configured = {"host_bytes": app.settings.host_reserve_bytes, "gpu_bytes": app.settings.gpu_margin_bytes}
-    return Reserve(**{key: value for key, value in configured.items() if value is not None})
+    reserve, gpu_bytes = Reserve(app.settings.host_reserve_bytes), app.settings.gpu_margin_bytes
+    return reserve if gpu_bytes is None else replace(reserve, gpu_bytes=gpu_bytes)
 
 
 async def _available_hardware(app: App, on: Hardware | None) -> Hardware:

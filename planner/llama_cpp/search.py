@@ -44,7 +44,8 @@ def find_candidates(
     """Candidates with ``context_tokens`` per sequence, the plainest cache type first; empty if none fits."""
     parsed = _parse_model(model, LlamaFlags())
     candidates: list[Candidate] = []
-    for cache_type in accepted_types(parsed.hparams):
+    accepted = accepted_types(parsed.hparams)
+    for cache_type in accepted[-1:] if search.reserve.small_cache else accepted:
         flags = _model_flags(model, cache_type, context_tokens, search)
         if not _can_fit(parsed, flags, search):
             continue
@@ -76,6 +77,7 @@ def base_flags(
     cache_type: str, context_tokens: int, search: SearchContext, ubatch: int = UBATCH
 ) -> LlamaFlags:
     is_shared = shares_pool(search.parallel, llama_cpp_build(search.hardware))
+    ubatch = min(ubatch, search.reserve.max_ubatch or ubatch)
     flags = LlamaFlags(
         gpu_layers=0,
         context_tokens=cache_tokens(context_tokens, search.parallel, is_shared=is_shared),
@@ -120,7 +122,7 @@ def tune(chosen: Candidate, search: SearchContext) -> Candidate:
         return chosen
     if not llama_flags(chosen).gpu_layers:
         return with_draft(chosen, search)
-    for ubatch in LARGER_UBATCHES:
+    for ubatch in () if search.reserve.max_ubatch else LARGER_UBATCHES:
         larger = with_ubatch(chosen, ubatch, search)
         if larger is None or larger.is_offloaded < chosen.is_offloaded:
             continue

@@ -11,6 +11,7 @@ from daemon.planning import context_proofs
 from daemon.planning.builds import engine_of
 from daemon.planning.plan import cached_hardware, checked_plan, fingerprint, resolve_models
 from daemon.planning.speed_history import load_calibration, with_speed
+from daemon.planning.verification import with_reason
 from daemon.resources import ledger
 from daemon.resources.ledger import Reservations
 from domain.anonymize import without_secrets
@@ -22,7 +23,7 @@ from domain.plan import HOST, Plan
 from domain.units import gib, rate
 from launchers.base import Capabilities
 
-WHAT_CHANGES = "the hardware, the engine, the weights on disk or the proven context"
+WHAT_CHANGES = "the hardware, the engine, the weights on disk, the proven context or what memory allows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,11 @@ async def _planned(
     if not launch.attempts.attended:
         options = await context_proofs.narrowed(app, options, launch.plan, available.machine)
     calibration = await load_calibration(app, available.machine)
-    plan = await checked_plan(app, launch.request.model, models, available.machine, options, calibration)
+    plan = await checked_plan(
+        app, launch.request.model, models, available.machine, options, calibration, launch.ladder.restraint
+    )
+    if launch.ladder.in_words is not None:
+        plan = with_reason(plan, launch.ladder.in_words)
     caps = await asyncio.to_thread(engine_of, app, plan)
     command = app.adapters.launchers[plan.engine].command(
         plan, caps=caps, port=app.settings.port_first, name=launch.name

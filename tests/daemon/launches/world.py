@@ -48,12 +48,13 @@ class World:
     engines: list[FakeEngine] = field(default_factory=list)
     daemon: int = 0
     look: Look = WELL
+    dies_of: str = "killed"
     _pids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(100))
 
     def spawn(self, command: Command) -> FakeEngine:
         pid = next(self._pids)
         engine = FakeEngine(Identity(pid, pid), command, self.starts != "hang", not self.unkillable_from_now)
-        engine.alive = self.starts != "die"
+        engine.alive = self.starts not in ("die", "oom")
         self.engines.append(engine)
         return engine
 
@@ -131,7 +132,8 @@ class FakeProcess:
         while True:
             await asyncio.sleep(self.TICK_S)
             if not self.engine.alive:
-                raise EngineError("it exited 1", cause="stopped" if self._asked else "exited")
+                cause = "out_of_host_memory" if self.world.starts == "oom" else "exited"
+                raise EngineError("it exited 1", cause="stopped" if self._asked else cause)
             if self.engine.answers:
                 self.ready = Ready("Paris", 10.0, None, 1.0)
                 return self.ready
@@ -164,7 +166,7 @@ class FakeProcess:
 
     async def why(self) -> EngineError:
         await asyncio.sleep(0)
-        return EngineError("it was killed", cause="killed")
+        return EngineError("it was killed", cause=self.world.dies_of)
 
     async def look(self) -> Look:
         await asyncio.sleep(0)

@@ -1,0 +1,1 @@
+"""What is given up, a step at a time, after memory ran out, and taken back when there is time to try."""

@@ -1,0 +1,37 @@
+"""A choice of plans under what a launch gave up after memory ran out."""
+
+from dataclasses import replace
+
+from daemon.planning.computations import Choice
+from domain.model import ResolvedModel
+from domain.restraint import UNRESTRAINED, Restraint
+from planner.machine.budget import host_reserve_bytes
+
+
+def restrained(choice: Choice, restraint: Restraint) -> Choice:
+    """``choice`` under ``restraint``; without candidates left if none is small enough."""
+    if restraint == UNRESTRAINED:
+        return choice
+    reserve, more = choice.reserve, restraint.margin_bytes
+    options = choice.options
+    if restraint.context_tokens is not None:
+        options = replace(options, context_tokens=restraint.context_tokens, max_context=False)
+    return replace(
+        choice,
+        options=options,
+        candidates=tuple(model for model in choice.candidates if _is_small(model, restraint)),
+        reserve=replace(
+            reserve,
+            host_bytes=host_reserve_bytes(choice.machine, reserve) + more if more else reserve.host_bytes,
+            gpu_bytes=reserve.gpu_bytes + more + restraint.gpu_margin_bytes,
+            max_ubatch=restraint.max_ubatch,
+            small_cache=restraint.small_cache,
+        ),
+    )
+
+
+def _is_small(model: ResolvedModel, restraint: Restraint) -> bool:
+    if restraint.below_bytes is None:
+        return True
+    is_here = model.weights.location is not None or restraint.may_fetch
+    return is_here and model.weights.size_bytes < restraint.below_bytes

@@ -1,0 +1,21 @@
+"""What plans of a launch are held to after memory ran out."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Restraint:
+    """``margin_bytes`` more than usual stay free on each device, ``gpu_margin_bytes`` on GPUs besides that.
+    ``small_cache``: the KV cache is q8_0 where the model takes it. ``below_bytes``: only weights smaller than
+    that, and only those on this disk unless ``may_fetch``. ``None``: as the planner chooses."""
+
+    margin_bytes: int = 0
+    max_ubatch: int | None = None
+    small_cache: bool = False
+    gpu_margin_bytes: int = 0
+    context_tokens: int | None = None
+    below_bytes: int | None = None
+    may_fetch: bool = False
+
+
+UNRESTRAINED = Restraint()

@@ -1,0 +1,80 @@
+"""What plans are held to after memory ran out, as the planner makes them."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from daemon.planning.computations import Choice
+from daemon.planning.restrained import restrained
+from domain.errors import NodeError
+from domain.hardware import Hardware
+from domain.model import ResolvedModel
+from domain.plan import LaunchOptions, LlamaFlags, Plan
+from domain.restraint import UNRESTRAINED, Restraint
+from planner.machine.budget import Reserve
+from planner.machine.calibration import Calibration
+from tests.planner import build
+
+GIB, MODEL = 1 << 30, "llama-3.1-8b"
+ON_GPU = build.CARD_24
+
+
+def choice(machine: Hardware = ON_GPU, *models: ResolvedModel, **options: Any) -> Choice:
+    found = models or (build.candidate(MODEL, "Q4_K_M"),)
+    return Choice("m", found, machine, LaunchOptions(**options), Calibration(), Reserve())
+
+
+def planned(chosen: Choice, **values: Any) -> Plan:
+    return restrained(chosen, Restraint(**values)).plan()
+
+
+def flags(plan: Plan) -> LlamaFlags:
+    assert isinstance(plan.flags, LlamaFlags)
+    return plan.flags
+
+
+def test_without_a_restraint_nothing_changes() -> None:
+    whole = choice()
+    assert restrained(whole, UNRESTRAINED) is whole
+
+
+def test_batches_are_as_small_as_told() -> None:
+    assert flags(choice().plan()).ubatch > 128
+    assert flags(planned(choice(), max_ubatch=128)).ubatch == 128
+
+
+def test_the_cache_is_the_smaller_one() -> None:
+    assert flags(choice().plan()).cache_type_k == "f16"
+    small = flags(planned(choice(), small_cache=True))
+    assert (small.cache_type_k, small.cache_type_v) == ("q8_0", "q8_0")
+
+
+def test_more_of_a_gpu_is_left_free() -> None:
+    before = choice(context_tokens=8192).plan()
+    after = planned(choice(context_tokens=8192), gpu_margin_bytes=20 * GIB)
+    assert after.memory[0].needed_bytes <= 4 * GIB
+    assert after.memory[-1].weights_bytes > before.memory[-1].weights_bytes
+
+
+def test_a_margin_is_added_on_each_device() -> None:
+    held = restrained(choice(), Restraint(margin_bytes=GIB))
+    assert held.reserve.gpu_bytes == Reserve().gpu_bytes + GIB
+    usual = restrained(choice(), Restraint(max_ubatch=128)).reserve.host_bytes
+    assert usual is None, "what the machine's kind needs"
+    assert (held.reserve.host_bytes or 0) > GIB
+
+
+def test_a_shorter_context_is_exactly_that() -> None:
+    assert planned(choice(), context_tokens=4096).context_tokens == 4096
+
+
+def test_only_smaller_weights_on_this_disk_unless_they_may_be_fetched() -> None:
+    large, small = build.candidate(MODEL, "Q8_0"), build.candidate(MODEL, "Q4_K_M")
+    here = replace(small, weights=replace(small.weights, location="/models"))
+    below = large.weights.size_bytes
+    assert planned(choice(ON_GPU, large, here), below_bytes=below).weights.quant == "Q4_K_M"
+    with pytest.raises(NodeError):
+        planned(choice(ON_GPU, large, small), below_bytes=below)
+    fetched = planned(choice(ON_GPU, large, small), below_bytes=below, may_fetch=True)
+    assert fetched.weights.quant == "Q4_K_M"
