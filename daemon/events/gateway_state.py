@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -29,12 +30,13 @@ class GatewayState:
 @dataclass(slots=True)
 class Access:
     """Keys of the gateway by their ids. ``proved``: the digests, under ``salt``, of those that were compared
-    with their hash since the start; ``lan``: the gateway is to be open to the network; ``changed`` wakes
-    who waits for another of these."""
+    with their hash since the start; ``hashing``: one thread, since each keeps the memory that it took.
+    ``lan``: the gateway is to be open to the network. ``changed`` wakes who waits for another of these."""
 
     keys: dict[str, KeyRecord] = field(default_factory=dict)
     proved: dict[str, bytes] = field(default_factory=dict)
     proving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    hashing: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "keys"))
     salt: bytes = field(default_factory=partial(secrets.token_bytes, 32))
     lan: bool = False
     changed: Broadcast = field(default_factory=Broadcast)
