@@ -70,7 +70,10 @@ def _better_but_slower(candidate: Candidate, chosen: Candidate) -> Alternative:
     more_bytes = candidate.needed_bytes - chosen.needed_bytes
     size = f"needs {gib(more_bytes)} more" if more_bytes > 0 else ""
     parts = [part for part in (size, _slowdown(candidate, chosen)) if part]
-    return _priced(candidate, candidate.quant, " and ".join(parts) or "gains nothing")
+    if not parts:
+        return _priced(candidate, candidate.quant, "gains nothing")
+    gain = f"adds only about {percent(candidate.loss)} to the perplexity, not {percent(chosen.loss)}"
+    return _priced(candidate, candidate.quant, f"{' and '.join(parts)}, but {gain}")
 
 
 def _too_large(model: ResolvedModel, chosen: Candidate, search: SearchContext) -> Alternative:

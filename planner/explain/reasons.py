@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from domain.hardware import MemoryKind
 from domain.plan import DeviceMemory
-from domain.units import gib, percent, rate
+from domain.units import duration, gib, percent, rate
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
 from planner.choose.quality import INDISTINGUISHABLE_LOSS
+from planner.choose.value import turn_s, use_of
 from planner.engine import ENGINES
 from planner.explain.context_price import asked_context
 from planner.machine import budget
@@ -24,6 +25,7 @@ def reasons(
 ) -> list[str]:
     sentences = [
         _quant(chosen, candidates),
+        _turn(chosen, search),
         _context(chosen, details, search, wanted_context),
         asked_context(chosen, unasked) if unasked else "",
         details.placement,
@@ -47,6 +49,17 @@ def _quant(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
     if chosen.decode_tokens_per_s:
         speed = f", about {rate(chosen.decode_tokens_per_s)} tokens/s"
     return f"{chosen.quant} ({gib(chosen.model.weights.size_bytes)}) {loss}{among}{speed}"
+
+
+def _turn(chosen: Candidate, search: SearchContext) -> str:
+    """What quants are compared by."""
+    use = use_of(search.options)
+    seconds = turn_s(chosen, use)
+    if seconds is None or chosen.model.weights.kind.is_pooled or search.parallel > 1:
+        return ""
+    waiting_s = seconds - use.answer_tokens / use.taken_in_tokens_per_s
+    turn = f"{use.prompt_tokens} tokens read and {use.answer_tokens} written"
+    return f"a turn ({turn}) takes at most about {duration(waiting_s)}, by which quants are compared"
 
 
 def _context(chosen: Candidate, details: CandidateDetails, search: SearchContext, wanted_context: int) -> str:

@@ -93,3 +93,13 @@ def test_contexts_are_round_numbers(longest: int, trained: int, first: int, last
     tried = _round_contexts(longest, trained)
     assert (tried[0], tried[-1]) == (first, last)
     assert tried == sorted(set(tried), reverse=True)
+
+
+def test_a_plan_says_how_long_a_turn_takes_and_what_a_better_quant_gains() -> None:
+    explained = chosen(build.candidates("qwen3-32b", "Q4_K_M", "Q8_0"), build.CARD_24)
+    assert explained.weights.quant == "Q4_K_M"
+    assert any(reason.startswith("a turn (2048 tokens read and 600 written)") for reason in explained.reasons)
+    (better,) = (other.why_not for other in explained.alternatives if other.what == "Q8_0")
+    assert " tokens/s, but adds only about 0.0" in better
+    several = chosen(LLAMA, build.CARD_24, parallel=4)
+    assert not any(reason.startswith("a turn") for reason in several.reasons)
