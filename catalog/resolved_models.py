@@ -59,7 +59,8 @@ def model_of_catalogue(entry: KnownModel, quant: KnownQuant) -> ResolvedModel:
     name = quant.file or f"{stem}-{quant.quant}.gguf"  # as publishers usually call it
     files = (WeightFile(name, quant.size_bytes if quant.file else None, quant.sha256),)
     shape = shape_of(entry, quant)
-    weights = Weights(Source.HUB, quant.repo, None, files, quant.quant, shape.file_bytes)
+    kind = kind_of(shape)
+    weights = Weights(Source.HUB, quant.repo, None, files, quant.quant, shape.file_bytes, kind=kind)
     return ResolvedModel(weights, shape, exact=False)
 
 

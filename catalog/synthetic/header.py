@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from math import prod
 
+from catalog.synthetic.facts import facts_reader
 from catalog.synthetic.quant_recipes import Recipe, is_unquantized, recipe_of, type_for_row, type_of
-from catalog.synthetic.tensor_layouts import FAMILIES, facts_reader, rows
+from catalog.synthetic.tensor_layouts import FAMILIES, rows
 from domain.catalogue_types import KnownModel, KnownQuant
 from domain.errors import BadModelError
 from domain.ggml import BY_NAME
@@ -14,7 +15,15 @@ from domain.model import MetadataValue, ModelShape, Tensor
 TOKEN_BYTES = 24
 MERGE_BYTES = 16
 NOT_IN_HEADERS = frozenset(
-    {"tied_embeddings", "rope_freqs", "qk_norm", "no_balance_bias", "nextn_shares_tables"}
+    {
+        "tied_embeddings",
+        "rope_freqs",
+        "qk_norm",
+        "no_balance_bias",
+        "nextn_shares_tables",
+        "token_types",
+        "classifier",
+    }
 )
 # A recipe that comes this near to the published size is taken for the quantizer's own.
 SIZE_TOLERANCE = 0.003

@@ -97,7 +97,7 @@ def type_of(name: str, dims: tuple[int, ...], recipe: Recipe, *, blocks: int, ti
 
 
 _MORE = {"attn_v", "ffn_down", "ffn_down_exps", "ffn_down_shexp"}
-_F32_PARTS = {"ffn_gate_inp", "ffn_gate_inp_shexp", "ssm_conv1d", "ssm_norm"}
+_F32_PARTS = {"ffn_gate_inp", "ffn_gate_inp_shexp", "ssm_conv1d", "ssm_norm", "position_embd", "token_types"}
 
 
 def is_unquantized(name: str, dims: tuple[int, ...]) -> bool:

@@ -7,11 +7,12 @@ against the parameter counts and file sizes that engines print.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from catalog.synthetic import gemma4
+from catalog.synthetic import bert, gemma4
+from catalog.synthetic.facts import facts_reader
 from catalog.synthetic.gemma4 import Row
 from domain.errors import BadModelError
 from domain.header import HeaderReader
-from domain.model import MetadataValue, ModelShape
+from domain.model import MetadataValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ FAMILIES: dict[str, Family] = {
     "olmo2": Family(qk_norm="all", sandwich_norms=True, norm_before=False),
     "lfm2": Family(qk_norm="head", short_convolutions=True),
     "lfm2moe": Family(qk_norm="head", short_convolutions=True, balance_bias=True),
+    "bert": Family(merges=False),
     "deepseek2": Family(balance_bias=True),
     "glm4moe": Family(qkv_bias=True, balance_bias=True, ffn_norm="post_attention_norm"),
     "minimax-m2": Family(qk_norm="all", balance_bias=True),
@@ -104,12 +106,6 @@ class _Layout:
         return self.header.at_layer("attention.head_count_kv", block) == 0
 
 
-def facts_reader(architecture: str, facts: Mapping[str, MetadataValue]) -> HeaderReader:
-    """Reads ``facts``, which have GGUF's keys without the architecture."""
-    metadata = {f"{architecture}.{key}": value for key, value in facts.items()}
-    return HeaderReader(ModelShape(architecture, (), 0, metadata))
-
-
 def rows(architecture: str, facts: Mapping[str, MetadataValue]) -> Iterator[Row]:
     """Every tensor as (name, dimensions in ggml's order).
 
@@ -117,6 +113,9 @@ def rows(architecture: str, facts: Mapping[str, MetadataValue]) -> Iterator[Row]
     layout = _Layout(facts_reader(architecture, facts))
     vocabulary = layout.header.count("vocab_size")
     yield "token_embd.weight", (layout.width, vocabulary)
+    if architecture == "bert":
+        yield from bert.rows(layout.header, layout.width, layout.blocks)
+        return
     last_norm = "token_embd_norm" if layout.family.short_convolutions else "output_norm"
     yield f"{last_norm}.weight", (layout.width,)
     if not layout.header.flag("tied_embeddings"):

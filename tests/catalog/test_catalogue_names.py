@@ -286,3 +286,22 @@ def test_without_a_hub_a_family_that_cannot_be_rebuilt_says_so(tmp_path: Path, f
         resolve_here("new", tmp_path, entry)
     assert "does not answer" in str(refused.value)
     assert "new is planned from a header of the hub" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("alias", "kind"), [("bge-m3", Kind.EMBEDDING), ("bge-reranker-v2-m3", Kind.RERANKER)]
+)
+def test_an_encoder_is_planned_offline_as_what_it_is(tmp_path: Path, alias: str, kind: Kind) -> None:
+    [model] = resolve(alias, catalogue=catalogue(), models_dir=tmp_path, offline=True)
+    assert (model.weights.kind, model.exact) == (kind, False)
+
+
+def test_no_alias_says_offline_that_its_architecture_is_not_there(tmp_path: Path) -> None:
+    """It has a plan by its facts or a file here, or the error says that the hub has to be asked."""
+    models = catalogue()
+    for alias in models:
+        try:
+            assert resolve(alias, catalogue=models, models_dir=tmp_path, offline=True)
+        except DownloadError as error:
+            assert f"{alias} is not complete on this disk, and offline is set" in str(error)
+            assert "set offline to false" in error.hint
