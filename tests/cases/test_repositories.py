@@ -1,66 +1,13 @@
 """Repositories of several kinds of files: which of them is planned, and what is told of the others."""
 
-from pathlib import Path
-
 import pytest
 
-from catalog.hub.cache import Cache
 from domain.errors import BadModelError, NodeError, UnknownModelError
 from domain.kinds import DraftMethod, Kind
 from domain.model import ResolvedModel
-from tests.catalog.build import Raw, headed
+from tests.catalog.build import Raw
 from tests.catalog.resolving import resolve
-from tests.rigs.hub import Hub
-
-BLOCK = {"attn_q.weight": (64, 64), "ffn_up.weight": (128, 64)}
-HEADS = {"nextn.eh_proj.weight": (64, 128)}
-
-
-class Publisher:
-    """``add`` puts a file into the repository ``o/r``; ``found`` resolves it as a plan does."""
-
-    def __init__(self, hub: Hub, folder: Path) -> None:
-        self.hub, self.folder = hub, folder
-        self.files: dict[str, bytes] = {}
-
-    def add(
-        self, name: str, architecture: str = "qwen3", *, layers: int = 2, mtp: int = 0, **keys: object
-    ) -> None:
-        numbers = range(keys.pop("first", 0), layers + mtp)  # type: ignore[call-overload]
-        tensors = {f"blk.{block}.{name}": shape for block in numbers for name, shape in BLOCK.items()}
-        for block in range(layers, layers + mtp):
-            tensors |= {f"blk.{block}.{name}": shape for name, shape in HEADS.items()}
-        if keys.pop("whole", True):
-            tensors["token_embd.weight"] = (256, 64)
-        counts = {"block_count": layers + mtp, "embedding_length": 64, **keys}
-        if mtp:
-            counts["nextn_predict_layers"] = mtp
-        self.write(name, architecture, tensors, **counts)
-
-    def write(
-        self, name: str, architecture: str, tensors: dict[str, tuple[int, ...]], **keys: object
-    ) -> None:
-        self.files[name] = headed(self.folder / name, architecture, tensors, **keys).read_bytes()
-
-    def projector(self, name: str) -> None:
-        self.write(name, "clip", {"mm.0.weight": (64, 64)}, general__type="mmproj")
-
-    def adapter(self, name: str) -> None:
-        tensors = {"blk.0.attn_q.weight.lora_a": (8, 64), "blk.0.attn_q.weight.lora_b": (64, 8)}
-        self.write(name, "qwen3", tensors, general__type="adapter", adapter__type="lora")
-
-    def found(self, quant: str = "", **options: object) -> tuple[ResolvedModel, ...]:
-        self.hub.add("o/r", self.files)
-        cache = Cache(self.folder / "seen")
-        return resolve(f"o/r{quant}", catalogue={}, models_dir=self.folder / "models", cache=cache, **options)
-
-    def files_found(self, quant: str = "", **options: object) -> list[str]:
-        return [model.weights.files[0].name for model in self.found(quant, **options)]
-
-
-@pytest.fixture
-def publisher(hub: Hub, tmp_path: Path) -> Publisher:
-    return Publisher(hub, tmp_path)
+from tests.rigs.publisher import Publisher
 
 
 def beside(models: tuple[ResolvedModel, ...]) -> dict[str, Kind]:
@@ -253,54 +200,3 @@ def test_what_was_read_of_companions_is_read_once(publisher: Publisher) -> None:
     assert publisher.found() == first
     assert publisher.hub.gets("/resolve/") == []
     assert beside(publisher.found(offline=True)) == beside(first)
-
-
-def test_of_a_quant_that_is_broken_no_other_file_is_blamed(publisher: Publisher) -> None:
-    publisher.files["M-Q2_K.gguf"] = b"<html>" + bytes(3000)
-    publisher.add("M-Q4_K_M.gguf")
-    publisher.files["draft-of-M-Q8_0.gguf"] = b"<html>" + bytes(3000)
-    publisher.files["M-Q6_K.gguf"] = publisher.files["M-Q4_K_M.gguf"][:64]
-    with pytest.raises(BadModelError, match=r"^M-Q6_K\.gguf is not a usable GGUF file"):
-        publisher.found(":Q6_K")
-    with pytest.raises(BadModelError, match=r"^M-Q2_K\.gguf is not a usable GGUF file"):
-        publisher.found(":Q2_K")
-    assert publisher.files_found(":Q4_K_M") == ["M-Q4_K_M.gguf"]
-
-
-def test_a_repository_of_twenty_thousand_files_is_answered_by_its_listing(publisher: Publisher) -> None:
-    publisher.add("M-Q4_K_M.gguf")
-    body = publisher.files["M-Q4_K_M.gguf"]
-    publisher.files |= {f"run-{number}/M-Q4_K_M.gguf": body for number in range(10_000)}
-    publisher.files |= {f"notes/{number}.txt": b"x" for number in range(10_000)}
-    with pytest.raises(NodeError) as refused:
-        publisher.found()
-    assert len(str(refused.value)) < 1000
-    assert len(publisher.hub.gets("/resolve/")) < 200
-
-
-def test_names_that_differ_in_case_alone_are_asked_about(publisher: Publisher) -> None:
-    publisher.add("M-Q4_K_M.gguf", layers=2)
-    publisher.add("m-q4_k_m.gguf", layers=3)
-    with pytest.raises(NodeError) as refused:
-        publisher.found(":Q4_K_M")
-    assert "M-Q4_K_M.gguf" in str(refused.value)
-    assert "m-q4_k_m.gguf" in str(refused.value)
-
-
-def test_a_header_that_lies_about_its_kind_is_told_by_its_tensors(publisher: Publisher) -> None:
-    """``general.type`` says adapter, the tensors are those of a model; and the other way round."""
-    publisher.add("M-Q4_K_M.gguf", general__type="adapter")
-    assert publisher.files_found() == ["M-Q4_K_M.gguf"]
-    publisher.files.clear()
-    lora = {"blk.0.attn_q.weight.lora_a": (8, 64), "blk.0.attn_q.weight.lora_b": (64, 8)}
-    publisher.write("M-Q4_K_M.gguf", "qwen3", lora, general__type="model", block_count=2)
-    with pytest.raises(BadModelError, match="is a LoRA adapter"):
-        publisher.found()
-
-
-def test_a_hub_that_answers_with_a_page_is_told_in_one_line(publisher: Publisher) -> None:
-    publisher.add("M-Q4_K_M.gguf")
-    publisher.hub.faults.portal = "page"
-    with pytest.raises(NodeError, match="it sent a page instead of data") as refused:
-        publisher.found()
-    assert "\n" not in str(refused.value)

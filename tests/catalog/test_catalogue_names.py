@@ -226,7 +226,7 @@ def test_what_vllm_can_t_load_of_a_repository_is_refused_by_its_files(
 
 def test_an_adapter_is_no_model(tmp_path: Path, hub: Hub) -> None:
     hub.add("o/r", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x" * 2000})
-    with pytest.raises(BadModelError, match="holds an adapter"):
+    with pytest.raises(BadModelError, match="is a LoRA adapter"):
         resolve_here("o/r", tmp_path)
 
 
@@ -286,22 +286,3 @@ def test_without_a_hub_a_family_that_cannot_be_rebuilt_says_so(tmp_path: Path, f
         resolve_here("new", tmp_path, entry)
     assert "does not answer" in str(refused.value)
     assert "new is planned from a header of the hub" in refused.value.hint
-
-
-@pytest.mark.parametrize(
-    ("alias", "kind"), [("bge-m3", Kind.EMBEDDING), ("bge-reranker-v2-m3", Kind.RERANKER)]
-)
-def test_an_encoder_is_planned_offline_as_what_it_is(tmp_path: Path, alias: str, kind: Kind) -> None:
-    [model] = resolve(alias, catalogue=catalogue(), models_dir=tmp_path, offline=True)
-    assert (model.weights.kind, model.exact) == (kind, False)
-
-
-def test_no_alias_says_offline_that_its_architecture_is_not_there(tmp_path: Path) -> None:
-    """It has a plan by its facts or a file here, or the error says that the hub has to be asked."""
-    models = catalogue()
-    for alias in models:
-        try:
-            assert resolve(alias, catalogue=models, models_dir=tmp_path, offline=True)
-        except DownloadError as error:
-            assert f"{alias} is not complete on this disk, and offline is set" in str(error)
-            assert "set offline to false" in error.hint
