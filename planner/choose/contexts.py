@@ -121,12 +121,16 @@ def _round_contexts(longest: int, trained: int) -> list[int]:
 def _costs_nothing(longer: Candidate, chosen: Candidate) -> bool:
     own, before = longer.low_tokens_per_s, chosen.low_tokens_per_s
     is_as_fast = own is None or before is None or own >= NEARLY_AS_FAST * before
-    placed_alike = [row.weights_bytes for row in longer.estimate.memory] == [
-        row.weights_bytes for row in chosen.estimate.memory
-    ]
+    placed_alike = _placement(longer) == _placement(chosen)
     return (
         placed_alike and longer.cache_type == chosen.cache_type and is_as_fast and _leaves_ram(longer, chosen)
     )
+
+
+def _placement(candidate: Candidate) -> tuple[list[bool], int]:
+    """The devices that hold weights, and the bytes of the last, the host. GPUs may share otherwise."""
+    rows = candidate.estimate.memory
+    return [bool(row.weights_bytes) for row in rows], rows[-1].weights_bytes if rows else 0
 
 
 def _leaves_ram(longer: Candidate, chosen: Candidate) -> bool:

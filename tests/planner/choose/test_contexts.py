@@ -1,13 +1,17 @@
 """How long a context is chosen where none was asked for."""
 
+from dataclasses import replace
+
 import pytest
 
 from domain.errors import DoesNotFitError
-from domain.plan import HOST, LaunchOptions, Plan
+from domain.plan import HOST, DeviceMemory, LaunchOptions, Plan
 from domain.units import GIB
+from planner.choose.candidates import Candidate
 from planner.choose.choose import plan
-from planner.choose.contexts import _round_contexts
+from planner.choose.contexts import _costs_nothing, _round_contexts
 from tests.planner import build
+from tests.planner.choose.priced import candidate
 
 LLAMA = build.candidates("llama-3.1-8b", "Q4_K_M")
 QWEN_32B = build.candidates("qwen3-32b", "Q4_K_M")
@@ -103,3 +107,15 @@ def test_a_plan_says_how_long_a_turn_takes_and_what_a_better_quant_gains() -> No
     assert " tokens/s, but adds only about 0.0" in better
     several = chosen(LLAMA, build.CARD_24, parallel=4)
     assert not any(reason.startswith("a turn") for reason in several.reasons)
+
+
+def test_layers_may_move_between_gpus_for_a_longer_context_but_not_to_the_host() -> None:
+    def held(first: int, second: int, host: int) -> Candidate:
+        sizes = (("GPU0", first), ("GPU1", second), (HOST, host))
+        rows = tuple(DeviceMemory(device, size * GIB, 0, 0) for device, size in sizes)
+        found = candidate("Q8_0", 20.0)
+        return replace(found, estimate=replace(found.estimate, memory=rows))
+
+    assert _costs_nothing(held(9, 11, 1), held(10, 10, 1))
+    assert not _costs_nothing(held(9, 10, 2), held(10, 10, 1))
+    assert not _costs_nothing(held(10, 10, 1), held(20, 0, 1)), "another GPU is used"
