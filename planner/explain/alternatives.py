@@ -48,6 +48,8 @@ def _better_quants(
         if quality.loss(model) >= chosen.loss - INDISTINGUISHABLE_LOSS:
             continue
         own = [candidate for candidate in candidates if candidate.model is model]
+        if not own:  # it could not win, and was not searched
+            own = list(ENGINES[chosen.engine].find_candidates(model, chosen.context_tokens, search))
         if own:
             fastest = max(own, key=_speed)
             matched = ENGINES[chosen.engine].with_batch_of(fastest, chosen, search)
