@@ -81,7 +81,7 @@ def table(
     ``dropped_first`` the first one leaves no room for the others. ``width`` is ``None`` in a pipe."""
     whole = [dict(zip(heads, heads, strict=True)), *rows]
     shown = list(heads)
-    for head in dropped_first:
+    for head in (head for head in dropped_first if head in heads):
         if width is None or _width(whole, shown) <= width:
             break
         shown.remove(head)

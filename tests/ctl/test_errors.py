@@ -74,7 +74,7 @@ def test_every_code_of_the_domain_has_an_exit_status() -> None:
     [
         pytest.param(
             ["launc"],
-            "node-ctl: no command is called 'launc'\nhint: did you mean launch?\n",
+            "node-ctl: no command is called 'launc'\nhint: did you mean launch, lan?\n",
             id="a typo in the command",
         ),
         pytest.param(
