@@ -68,11 +68,17 @@ async def add(app: App, name: str) -> AddedKey:
 
 async def revoke(app: App, name: str) -> KeyRow:
     """From now on it opens nothing. Raises: UsageError for a name that is none; StateError."""
-    for key in app.access.keys.values():
+    for key in tuple(app.access.keys.values()):
         if key.name == name:
-            await app.store.run(app.store.keys.forget, name)
-            app.access.keys.pop(key.id, None)
             app.access.proved.pop(key.id, None)
+            del app.access.keys[
+                key.id
+            ]  # first: a use that is stored after it is forgotten would bring it back
+            try:
+                await app.store.run(app.store.keys.forget, name)
+            except StateError:
+                app.access.keys[key.id] = key
+                raise
             await app.events.append("key_revoked", f"key {name} may no longer ask the gateway")
             return KeyRow(key.name, key.created, key.last_used)
     names = [key.name for key in app.access.keys.values()]

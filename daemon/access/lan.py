@@ -46,6 +46,8 @@ async def open_lan(app: App, key_name: str) -> LanState:
     await _switch(app, on=True)
     if (problem := await _settled(app)) is not None:
         await _switch(app, on=False)
+        if added is not None:
+            await keys.revoke(app, added.name)  # nobody has seen it, and nobody can any more
         raise NodeError(f"the gateway could not be opened to the network: {problem}")
     return lan_state(app, added)
 

@@ -8,6 +8,8 @@ from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.listener.origins import check_host, check_origin, is_loopback
 
 BEARER = "bearer "
+# By these a proxy names the client that it asks for: its own connection comes from this machine.
+FORWARDED_FOR = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
 
 
 async def admit(app: App, peer: str, headers: Mapping[bytes, bytes]) -> str | None:
@@ -21,12 +23,18 @@ async def admit(app: App, peer: str, headers: Mapping[bytes, bytes]) -> str | No
     owner = await keys.owner_of(app, key) if key else None
     if owner is not None:
         return owner
-    if not is_loopback(peer):
+    if not is_loopback(peer) or not _is_asked_for_loopback(headers):
         what = "the key of the request is not valid" if key else "the request has no key"
         message = f"{what}: send Authorization: Bearer KEY or x-api-key; node-ctl keys add NAME makes one"
         raise GatewayError(Reason.UNAUTHORIZED, message)
     check_host(host)
     return None
+
+
+def _is_asked_for_loopback(headers: Mapping[bytes, bytes]) -> bool:
+    """False for a request that a proxy passes on for a client that is not on this machine."""
+    named = [part.strip() for name in FORWARDED_FOR for part in _text(headers, name).split(",")]
+    return all(is_loopback(address) for address in named if address)
 
 
 def key_in(headers: Mapping[bytes, bytes]) -> str:

@@ -119,7 +119,7 @@ class Server:
             await self._app.events.append("gateway_down", f"{state.problem}; {again}")
 
     async def _move(self, wanted: Address) -> str | None:
-        """Listens on ``wanted`` instead of what it had, whose connections go on. Why it can't, if so."""
+        """Listens on ``wanted`` instead of what it had, whose answers go on. Why it can't, if so."""
         if not wanted.is_loopback and not self._app.access.keys:
             return f"{wanted} can be reached from the network, and there is no key: node-ctl keys add NAME"
         before = self._app.gateway.bound
@@ -136,6 +136,7 @@ class Server:
             self._close()
             return f"{wanted} answered a request without a key, and was closed again"
         self._served, self._app.gateway.bound = wanted, bound
+        self._end_idle_elsewhere(bound)
         log.info("gateway listens: %s", self._app.gateway.url)
         return None
 
@@ -143,6 +144,15 @@ class Server:
         if self._server is not None:
             self._server.close()
         self._server = self._served = self._app.gateway.bound = None
+
+    def _end_idle_elsewhere(self, bound: Address) -> None:
+        """Connections to addresses that are not listened on any more: at once, or with the answer that they
+        wait for. A client that keeps one could go on asking."""
+        for connection in tuple(self._state.connections):
+            if not isinstance(connection, GatewayConnection) or connection.server is None:
+                continue
+            if not bound.is_everywhere and connection.server[0] != bound.host:
+                connection.shutdown()
 
     def _connection(self) -> GatewayConnection:
         return GatewayConnection(self._config, self._state, {})
@@ -157,6 +167,7 @@ def _bind(address: Address) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a daemon before
         listener.bind((address.host, address.port))
+        listener.listen(BACKLOG)  # here, where a port that somebody else took meanwhile is an OSError
         listener.setblocking(False)
     except OSError:
         listener.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -79,6 +80,45 @@ async def test_who_is_not_on_this_machine_needs_a_key_that_was_not_revoked(gatew
     assert await admitted(STRANGER, host | bearer(added.key)) == 401
 
 
+async def test_a_key_that_is_revoked_while_it_is_used_does_not_come_back(gateway: Rig) -> None:
+    app = gateway.app
+    added = await keys.add(app, "laptop")
+    assert await keys.owner_of(app, added.key) == "laptop"
+    [(number, record)] = app.access.keys.items()
+    app.access.keys[number] = replace(record, last_used=None)  # the next use is stored
+    await asyncio.gather(keys.revoke(app, "laptop"), keys.owner_of(app, added.key))
+    assert await app.store.run(app.store.keys.all) == ()
+    assert await keys.owner_of(app, added.key) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({b"x-forwarded-for": b"192.168.7.9"}, 401),
+        ({b"x-forwarded-for": b"127.0.0.1, 192.168.7.9"}, 401),
+        ({b"x-real-ip": b"192.168.7.9"}, 401),
+        ({b"forwarded": b"for=192.168.7.9"}, 401),
+        ({b"x-forwarded-for": b"127.0.0.1, ::1"}, None),
+    ],
+)
+async def test_a_proxy_on_this_machine_lets_nobody_in_without_a_key(
+    gateway: Rig, headers: dict[bytes, bytes], status: int | None
+) -> None:
+    local = {b"host": b"127.0.0.1:8411", **headers}  # nginx names its upstream
+    if status is None:
+        assert await admission.admit(gateway.app, "127.0.0.1", local) is None
+        return
+    with pytest.raises(admission.GatewayError) as refused:
+        await admission.admit(gateway.app, "127.0.0.1", local)
+    assert refused.value.status == status
+
+
+async def test_this_machine_needs_no_key_at_an_address_of_both_families(gateway: Rig) -> None:
+    assert await admission.admit(gateway.app, "::ffff:127.0.0.1", {b"host": b"127.0.0.1:8411"}) is None
+    with pytest.raises(admission.GatewayError):
+        await admission.admit(gateway.app, f"::ffff:{STRANGER}", {b"host": b"127.0.0.1:8411"})
+
+
 async def test_a_key_outlives_the_daemon_and_is_stored_as_a_hash(daemon: Running, settings: Settings) -> None:
     async with daemon() as api:
         answer = await api.post("/v1/keys", name="laptop")
@@ -151,7 +191,13 @@ async def test_the_network_is_let_in_with_a_key_after_a_stranger_was_refused(
         assert state["is_on"], "it stays open over a restart"
         port = int(state["urls"][0].rpartition(":")[2])
         assert await models(here, port) == 401
-        assert not (await switched(api, on=False))["is_on"]
+        transport = httpx.AsyncHTTPTransport(local_address=here)
+        async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=60) as kept:
+            url, bearer = f"http://{here}:{port}/v1/models", {"authorization": f"Bearer {key}"}
+            assert (await kept.get(url, headers=bearer)).status_code == 200
+            assert not (await switched(api, on=False))["is_on"]
+            with pytest.raises(httpx.HTTPError):  # its connection is not kept for it
+                await kept.get(url, headers=bearer)
         with pytest.raises(httpx.ConnectError):
             await models(here, port)
 
@@ -172,6 +218,7 @@ async def test_an_address_that_answers_strangers_is_closed_again(
             while (await api.get("/v1/status"))["gateway"] is None:  # noqa: ASYNC110 - it is polled
                 await asyncio.sleep(0.01)
         assert not (await api.get("/v1/lan"))["is_on"]
+        assert await api.get("/v1/keys") == [], "a key that nobody was told is none"
 
 
 async def test_a_gateway_that_is_off_is_not_opened(daemon: Running) -> None:
