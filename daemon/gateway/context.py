@@ -37,7 +37,7 @@ async def check_context(engines: Engines, facts: EngineFacts, launch: Launch, pa
         return
     try:
         count = await _count(engines, launch, path, body)
-    except GatewayError:
+    except (GatewayError, msgspec.DecodeError):
         return
     if count is not None and count >= context_tokens:  # one token at least is to be generated
         raise ContextExceededError(launch.name, prompt_tokens=count, context_tokens=context_tokens)

@@ -108,7 +108,9 @@ class Engines:
     async def _begin(
         self, launch: Launch, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Answer:
-        response = await self._client().request(method, url, data=body, headers=headers)
+        response = await self._client().request(
+            method, url, data=body, headers=headers, allow_redirects=False
+        )
         try:
             if _is_stream(response.headers):
                 first = await response.content.readany()

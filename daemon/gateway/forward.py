@@ -115,7 +115,7 @@ def text_of(fields: Mapping[str, msgspec.Raw], key: str) -> str | None:
         return None
     try:
         return msgspec.json.decode(fields[key], type=str | None)
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:  # also for text that is not UTF-8, which a Raw may hold
         raise GatewayError(Reason.INVALID, f"{key}: {error}") from error
 
 

@@ -82,7 +82,8 @@ class Metrics:
         self.duration[model].add(now_s - watched.began_s)
         if watched.first_byte_s is not None:
             self.first_byte[model].add(watched.first_byte_s)
-        tokens = tokens_of(watched.head + b"".join(watched.tail)[-TAIL_BYTES:])
+        tail = b"".join(part[-TAIL_BYTES:] for part in watched.tail)
+        tokens = tokens_of(watched.head + tail[-TAIL_BYTES:])
         self.prompt_tokens[model] += tokens.prompt or 0
         self.cached_tokens[model] += tokens.cached or 0
         self.answer_tokens[model] += tokens.answer or 0

@@ -89,8 +89,9 @@ def spellings(app: App, launch: Launch) -> tuple[str, ...]:
     """What else the model of ``launch`` is called: as it was asked for, its alias and its repository, each
     alone and with the quant."""
     asked = without_secrets(launch.request.model)
-    called = [asked, *canonical(app, asked)]
-    called += [name.rpartition(":")[0] for name in called if ":" in name and "://" not in name]
+    known = canonical(app, asked)
+    # Only a quant is left out: of ``qwen3:14b``, ``qwen3`` is another model.
+    called = [asked, *known, *(name.rpartition(":")[0] for name in known if ":" in name)]
     if (plan := launch.plan) is not None:
         quant, repo = plan.weights.quant, plan.weights.repo
         bases = [name for name in called if name in app.catalogue]

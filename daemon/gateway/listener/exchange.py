@@ -213,14 +213,16 @@ class Exchange:
             self._timer = self._later(period_s - silent_s, content_type)
             return
         if not self._is_writing and self._at_event_end and self._sign is None:
-            self._sign = asyncio.create_task(self._give_sign(content_type))
+            begins = not self.has_begun
+            if begins:  # at once: an answer that comes before the task runs must not begin another way
+                self.has_begun = self.is_stream = True
+            self._sign = asyncio.create_task(self._give_sign(content_type, begins=begins))
         self._timer = self._later(period_s, content_type)
 
-    async def _give_sign(self, content_type: bytes) -> None:
+    async def _give_sign(self, content_type: bytes, *, begins: bool) -> None:
         try:
-            if not self.has_begun:
+            if begins:
                 fixed = [(b"content-type", content_type), (b"cache-control", b"no-cache")]
-                self.has_begun = self.is_stream = True
                 if self._watched is not None:
                     self._watched.status = 200
                 await self._send({"type": "http.response.start", "status": 200, "headers": fixed})

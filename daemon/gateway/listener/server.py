@@ -84,10 +84,11 @@ class Server:
         """Until cancelled. The first of several failures is an event, and so is their end."""
         told = False
         while True:
+            tried = wanted_address(self._app)
             if (listens := await self.begin()) == told:
                 told = not listens
                 await self._tell(listens=listens)
-            if listens and self._served != wanted_address(self._app):
+            if tried != wanted_address(self._app):
                 continue  # it was changed meanwhile
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if listens else TRY_AGAIN_S):

@@ -71,6 +71,34 @@ async def test_a_name_that_is_spelt_another_way_reaches_the_engine_as_its_own(ga
         assert response.json()["asked"] == {"model": "qwen3-8b-gguf", "messages": HELLO}
 
 
+async def test_a_tag_that_is_no_quant_names_another_model(gateway: Rig) -> None:
+    await gateway.serve("mine", model="gpt-oss:120b")
+    assert (await gateway.post(CHAT, model="gpt-oss:120b", messages=HELLO)).status_code == 200
+    for smaller in ("gpt-oss", "gpt-oss:latest", "gpt-oss:20b"):
+        assert (await gateway.post(CHAT, model=smaller, messages=HELLO)).status_code == 404, smaller
+
+
+async def test_text_that_is_not_utf_8_is_the_clients_mistake_or_the_engines_to_refuse(gateway: Rig) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=400)
+
+    await gateway.serve("smol", answer)
+    for body in (b'{"model": "\xff"}', b'{"model": "smol", "prompt": "' + b"\xff" * 20_000 + b'"}'):
+        assert (await gateway.http.post("/v1/completions", content=body)).status_code == 400
+
+
+async def test_an_engine_sends_the_gateway_nowhere_else(gateway: Rig) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    await gateway.serve("smol", answer)
+    await gateway.post(CHAT, model="smol", messages=HELLO)
+    assert asked == [CHAT]
+
+
 @pytest.mark.parametrize(
     ("path", "kind", "code"),
     [(CHAT, "invalid_request_error", "model_not_found"), ("/v1/messages", "not_found_error", None)],

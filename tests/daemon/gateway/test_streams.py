@@ -6,7 +6,10 @@ from dataclasses import replace
 import httpx
 import pytest
 from aiohttp import web
+from starlette.types import Message
 
+from daemon.gateway.dialects import openai
+from daemon.gateway.listener.exchange import Exchange
 from tests.daemon.gateway.conftest import EVENTS, PROPS, Rig, stream
 
 VERSION = {"anthropic-version": "2023-06-01"}
@@ -60,6 +63,26 @@ async def test_silence_is_broken_by_signs_of_life_that_no_client_reads_as_data(g
                 if got.count(sign) == 2:
                     speak.set()
         assert got.replace(sign, b"") == b"".join(EVENTS)
+
+
+async def test_an_answer_that_comes_with_the_first_sign_of_life_follows_it(gateway: Rig) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    scope = {"headers": [], "method": "POST", "path": CHAT, "query_string": b""}
+    exchange = Exchange(replace(gateway.gateway, keep_alive_s=600.0), scope, receive, send)
+    exchange.dialect = openai.DIALECT
+    exchange.watch_silence()
+    exchange._sent_at -= 700.0
+    exchange._check_silence(b"text/event-stream")  # its task has not begun
+    await exchange.send_bytes(b"{}", status=200, headers=[])
+    assert [message["type"].rpartition(".")[2] for message in sent] == ["start", "body", "body"]
+    assert [message.get("body") for message in sent] == [None, b":\n\n", b"{}"]
 
 
 async def test_a_sign_of_life_never_splits_an_event(gateway: Rig) -> None:
