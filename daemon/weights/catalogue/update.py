@@ -77,11 +77,13 @@ async def _update(app: App, url: str, *, check: bool, skip: int) -> CatalogueUpd
     )
     if check:
         return found
+    merged = None
     if usable:
+        merged = await asyncio.to_thread(data.catalogue, app.settings.catalogue, models)
         record = CatalogueRecord(version, digest, reverted=skip)
     await asyncio.to_thread(_store, app, replace(record, asked_at=now()), file if usable else None)
-    if usable:
-        await asyncio.to_thread(_use, app, version, date, models)
+    if merged is not None:
+        app.known.use(merged, models, version, date)
         message = f"version {version} of {date}: {len(added)} new models, {len(altered)} changed"
         await app.events.append(UPDATED, message)
     return found

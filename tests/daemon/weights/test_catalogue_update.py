@@ -81,6 +81,22 @@ async def test_an_owners_own_file_stays_above_it(
         assert rows["qwen3-8b"]["gguf_repos"] == ["me/qwen3-8b-GGUF"], "keys that it does not give are kept"
 
 
+async def test_one_that_an_owners_own_file_does_not_fit_changes_nothing(
+    daemon: Running, online: Settings, server: CatalogueServer, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.toml"
+    own.touch()
+    server.publish(text_of(3, "brand-new-9b"))
+    async with daemon(of=online.model_copy(update={"catalogue": own})) as api:
+        await update(api)
+        stored = catalogue_update._path(api.app).read_bytes()
+        await asyncio.to_thread(own.write_text, '[brand-new-9b]\ntitle = "Mine"\n')
+        server.publish(text_of(4, "qwen3-8b"))
+        assert "brand-new-9b" in (await update(api))["error"]["message"]
+        assert catalogue_update._path(api.app).read_bytes() == stored
+        assert api.app.known.version == 3
+
+
 def wrong_key(server: CatalogueServer) -> None:
     server.publish(text_of(9, "x"), seed=bytes(31) + b"\1")
 
