@@ -11,6 +11,7 @@ from daemon.launches.health.pace import Drift, Pace
 from daemon.launches.health.policy import Canary, Health
 from daemon.launches.launch import Launch
 from daemon.launches.start.answer_check import expected
+from daemon.machine.snapshot import displayed
 from daemon.planning.speed_history import pace_key
 from domain.errors import EngineError
 from launchers.process.engine import EngineProcess
@@ -95,13 +96,14 @@ class _Monitor:
     async def _until_answered(
         self, health: Health, asking: "asyncio.Task[Ready]", *, is_answer: bool
     ) -> Health:
-        """Looks on while the canary is out. One that waits behind others, or whose tokens come, has time."""
+        """Looks on while the canary is out. One that waits behind others or for pages, or whose tokens come,
+        has time."""
         limit_s = self._canary_time.limit_s(ANSWER_TOKENS if is_answer else TOUCH_TOKENS)
         moved_s, seen = self._now_s(), health
         while not asking.done() and self._now_s() - moved_s < limit_s:
             await asyncio.wait({asking}, timeout=min(self._limits.busy_s, limit_s))
             before, seen = seen, await self._look(seen, seen.canary)
-            moved_s = moved_s if seen.counted == before.counted else self._now_s()
+            moved_s = self._now_s() if policy.progressed(before, seen) else moved_s
         open_requests = 0 if seen.counted is None else seen.counted.open_requests
         if open_requests > (not asking.done()):
             return seen
@@ -119,6 +121,9 @@ class _Monitor:
         if rate is None or plan is None:
             return None
         cause = await self._cause(before)
+        if pace.is_broken(self._start_rate, rate, cause):
+            await displayed(self._app, fresh=True)  # bounded: a driver may hang
+            cause = await self._cause(before)
         if pace.is_broken(self._start_rate, rate, cause):
             return EngineError(
                 f"it generates {rate:.2g} tokens/s, {self._start_rate:.2g} at its start", cause="slow"

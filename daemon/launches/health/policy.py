@@ -142,6 +142,13 @@ def _moved(before: Activity | None, now: Activity | None) -> bool:
     return before is not None and now is not None and before.counters != now.counters
 
 
+def progressed(before: Health, now: Health) -> bool:
+    """Whether a canary that is out may come yet: tokens moved, or pages came from a disk. Weights that are
+    mapped leave the RAM while an engine is idle and others need it; all of them are read again then."""
+    waited_for_pages = now.look.work.major_faults > before.look.work.major_faults
+    return now.counted != before.counted or waited_for_pages
+
+
 def canary_due_s(health: Health, now_s: float, limits: Limits) -> float | None:
     """In how many seconds a canary is due; ``None`` while it is busy, and without canaries."""
     if not limits.canary_s or not health.is_idle:

@@ -1,15 +1,23 @@
 """The speed of a model over time, its limits, and the causes of a drift."""
 
+import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from config.settings import Settings
+from daemon.app import Adapters, build_app
 from daemon.launches.health import limits, pace
+from daemon.launches.health.monitor import _Monitor
 from daemon.launches.health.pace import Drift, Pace
+from daemon.launches.launch import Launch
+from daemon.state.records import LaunchRequest
+from daemon.state.store import Store
 from domain.accelerator import GpuProcess, PcieLink
 from domain.hardware import Cpu, Gpu, Hardware, Memory
-from domain.plan import DeviceMemory, LlamaFlags, Plan, VllmFlags
+from domain.plan import DeviceMemory, LaunchOptions, LlamaFlags, Plan, VllmFlags
+from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
 from tests.daemon.state.test_store import PLAN
 
@@ -159,3 +167,29 @@ def test_a_canary_may_take_several_times_what_it_took_at_the_start() -> None:
     assert limits.CanaryTime(2.0, 64.0).limit_s(4) == 8 + 5 * (1 + 2)
     assert limits.CanaryTime(None, 64.0).limit_s(64) == 8 + 5 * (1 + 1), "of an embedding model"
     assert limits.CanaryTime(2.0, None).limit_s(4) == 60
+
+
+@pytest.mark.parametrize(
+    ("now", "is_broken"),
+    [
+        pytest.param(MACHINE, True, id="nothing else changed"),
+        pytest.param(with_gpu(tenants=(GpuProcess(7, "game"),)), False, id="a game began"),
+    ],
+)
+async def test_an_engine_is_not_blamed_for_what_began_since_the_last_probe(
+    settings: Settings, adapters: Adapters, now: Hardware, is_broken: bool
+) -> None:
+    settings.state_dir.mkdir(parents=True)
+    store = await asyncio.to_thread(Store, settings.state_dir / "state.db")
+    try:
+        app = await asyncio.to_thread(build_app, settings, store, replace(adapters, probe=lambda: now))
+        app.hardware_cache.hardware = MACHINE
+        launch = Launch(LaunchRequest("tiny", "/m/tiny.gguf", LaunchOptions()), plan=PLAN)
+        launch.ready = Ready("blue", decode_tokens_per_s=30.0)
+        asked: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        asked.set_result(Ready("blue", decode_tokens_per_s=3.0))
+        monitor = _Monitor(app, launch, cast("EngineProcess", None))
+        judged = await monitor._judge(cast("asyncio.Task[Ready]", asked), None)
+        assert (judged is not None and judged.cause == "slow") is is_broken
+    finally:
+        await asyncio.to_thread(store.close)

@@ -204,3 +204,12 @@ def test_the_last_sign_of_a_client() -> None:
     assert started(STUCK).client_s == 0
     assert after([(10, IDLE)]).client_s == -inf
     assert after([(10, moved(8, requests=0)), (20, moved(8, requests=0))]).client_s == 10
+
+
+def test_a_canary_has_time_while_tokens_move_or_pages_come_from_a_disk() -> None:
+    reading = replace(IDLE, work=Work(1.0, 9, stopped=False))
+    assert not policy.progressed(started(), started())
+    assert policy.progressed(started(), started(moved(8)))
+    assert policy.progressed(started(), started(reading))
+    assert not policy.progressed(started(reading), started(reading))
+    assert not policy.progressed(started(), started(working(IDLE, 60.0))), "a loop computes, too"
