@@ -72,12 +72,11 @@ class _Task:
 
     def run(self) -> Iterator[DownloadProgress]:
         missing = [file for file in self._missing() if not self._link_from_elsewhere(file)]
-        here_bytes = self.weights.size_bytes - sum(file.size_bytes or 0 for file in missing)
         if missing:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._check_room()
             layout.write_manifest(self.weights, self.folder)
-            yield from self._fetch_all(missing, here_bytes)
+            yield from self._fetch_all(missing, self._bytes_of_others(missing))
         done_bytes = sum((self.folder / file.name).stat().st_size for file in self.weights.files)
         complete = dataclasses.replace(self.weights, location=str(self.folder))
         repo = without_secrets(self.weights.repo)
@@ -159,13 +158,14 @@ class _Task:
 
     def _no_commit(self) -> DownloadError:
         """The hub did not answer when it was planned: asked again, it says why."""
-        planned = f"{self.weights.repo} was planned from the catalogue alone"
+        repo = self.weights.repo
         try:
             client.list_files(self.weights.repo)
         except NodeError as error:
-            return DownloadError(f"{planned}: {error}", hint=error.hint)
+            return DownloadError(f"{repo} can't be downloaded: {error}", hint=error.hint)
         return DownloadError(
-            f"{planned}, because the hub did not answer; now it does", hint="ask for it again"
+            f"{repo} was planned from the catalogue, because the hub did not answer; now it does",
+            hint="ask for it again",
         )
 
     def _check_room(self) -> None:
@@ -186,10 +186,13 @@ class _Task:
         missing = self._missing()
         missing_bytes = sum(self._missing_bytes(file) for file in missing)
         if any(file.size_bytes is None for file in missing):  # then only the sum of all is known
-            here = [self.folder / file.name for file in self.weights.files if file not in missing]
-            here_bytes = sum(path.stat().st_size for path in here)
-            missing_bytes = max(missing_bytes, self.weights.size_bytes - here_bytes)
+            missing_bytes = max(missing_bytes, self.weights.size_bytes - self._bytes_of_others(missing))
         return missing_bytes + SPARE_BYTES + self.policy.reserve_bytes
+
+    def _bytes_of_others(self, missing: list[WeightFile]) -> int:
+        """On this disk, of those that are complete."""
+        here = (self.folder / file.name for file in self.weights.files if file not in missing)
+        return sum(path.stat().st_size for path in here)
 
     def _has_room_for(self, file: WeightFile) -> bool:
         """Asked before each file: something else may have filled the disk since the first check."""

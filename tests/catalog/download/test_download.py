@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,19 @@ def test_what_is_here_already_needs_no_room(tmp_path: Path, hub: Hub) -> None:
         pass
     close(steps)
     last(fetch(wanted, tmp_path, free=lambda _: 64 * MIB + len(BIG) - 2 * MIB))
+
+
+def test_a_file_of_unknown_size_does_not_count_as_downloaded(tmp_path: Path, hub: Hub) -> None:
+    """What is planned from the catalogue has the size of all files, and not that of each."""
+    wanted = weights(hub, {"a.gguf": BIG})
+    wanted = replace(wanted, files=tuple(replace(file, size_bytes=None) for file in wanted.files))
+    gate = Gate()
+    steps = fetch(wanted, tmp_path, throttle=gate)
+    first = next(steps)
+    gate.open()
+    assert first.bytes_done < len(BIG)
+    assert first.bytes_total == len(BIG)
+    last(steps)
 
 
 def test_a_signed_address_is_not_logged(tmp_path: Path, hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
