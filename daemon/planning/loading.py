@@ -14,6 +14,8 @@ from domain.model import ResolvedModel, Weights
 from domain.plan import LLAMA_CPP, LlamaFlags
 from launchers.base import Capabilities
 
+NOT_CHECKED = "not checked by the engine: "
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -35,7 +37,7 @@ async def ask_builds(
     except EngineRefusedError as error:
         refusal = error
     except NodeError as error:
-        return Answer(None, f"not checked by the engine: {error}")
+        return Answer(None, f"{NOT_CHECKED}{error}")
     else:
         return Answer(first)
     async for other in builds.others(app, first):
@@ -52,7 +54,7 @@ async def check_loads(app: App, model: str, candidate: ResolvedModel, machine: H
         return await ask_builds(app, model, candidate, LlamaFlags(gpu_layers=0, parallel=1), machine)
     except EngineRefusedError as error:
         if error.refused is Refused.FLAGS:
-            return Answer(None, f"not checked by the engine: {error}")
+            return Answer(None, f"{NOT_CHECKED}{error}")
         raise
 
 
@@ -69,5 +71,5 @@ async def said_here(
     except EngineRefusedError as error:
         return f"no engine here loads this model: {error.engine_output or error}; {error.hint}"
     if answer.by is None:
-        return f"not known whether an engine loads this model: {answer.note}"
+        return f"not known whether an engine loads this model: {answer.note.removeprefix(NOT_CHECKED)}"
     return f"{builds.describe(answer.by)} of this machine loads the model; memory was not checked with it"

@@ -171,7 +171,7 @@ async def run_dry(app: App, dry_run: DryRun) -> Differences:
     exact = (model for model in dry_run.candidates if _is_exact(model, dry_run.weights))
     model = next(exact, None)
     if model is None:
-        raise DownloadError("the file's header can't be read yet")
+        raise DownloadError("planned from the catalogue, without the file's header")
     if app.settings.offline and dry_run.weights.location is None:
         raise DownloadError("the header is not on this disk, and offline is set")
     failed_s, failure = app.hardware_cache.failed_dry_runs.get(dry_run.key, (0.0, None))

@@ -203,7 +203,7 @@ async def test_a_shape_from_the_catalogue_is_not_put_before_the_engine(
     async with daemon(replace(adapters, resolve=guessed)) as api:
         plan = (await api.post("/v1/plan", model=str(smollm2))).json()
     assert plan["confidence"] == "estimated"
-    assert "header can't be read yet" in plan["reasons"][-1]
+    assert "planned from the catalogue, without the file's header" in plan["reasons"][-1]
     assert judge.asked == []
 
 
