@@ -74,12 +74,15 @@ def config_file(environ: Mapping[str, str] = os.environ) -> Path | None:
     configured = environ.get("NODE_DAEMON_CONFIG")
     if configured:
         return Path(configured)
+    return next((path for path in config_places(environ) if path.is_file()), None)
+
+
+def config_places(environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """Where a settings file is looked for unless NODE_DAEMON_CONFIG names it; the first there counts."""
     service = _systemd_folder("CONFIGURATION_DIRECTORY", environ)
     if service is not None:
-        candidates: tuple[Path, ...] = (service / "config.toml",)
-    else:
-        candidates = (platformdirs.user_config_path(NAME) / "config.toml", SYSTEM_CONFIG)
-    return next((path for path in candidates if path.is_file()), None)
+        return (service / "config.toml",)
+    return (platformdirs.user_config_path(NAME) / "config.toml", SYSTEM_CONFIG)
 
 
 def _systemd_folder(variable: str, environ: Mapping[str, str]) -> Path | None:

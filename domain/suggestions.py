@@ -40,7 +40,8 @@ def did_you_mean(name: str, choices: Iterable[str], *, otherwise: str = "") -> s
     choices = list(choices)
     if found := near(name, choices):
         return f"did you mean {', '.join(found)}?"
-    return otherwise or f"there are {', '.join(choices)}"
+    there = "there is only" if len(choices) == 1 else "there are"
+    return otherwise or f"{there} {', '.join(choices)}"
 
 
 def quants_by_size(sizes_bytes: Mapping[str, int | None]) -> str:

@@ -41,7 +41,7 @@ def check(*, file: File = None, as_json: Json = False) -> None:
     Exit status 2 if there are any. With --json: {"file", "problems": [{"origin", "line", "key", "message",
     "hint"}]}.
     """
-    from config import loading  # noqa: PLC0415 - --help does without pydantic
+    from config import loading, paths  # noqa: PLC0415 - --help does without pydantic
 
     loaded = loading.read(file)
     name = None if loaded.file is None else str(loaded.file)
@@ -51,7 +51,8 @@ def check(*, file: File = None, as_json: Json = False) -> None:
         for problem in loaded.problems:
             print(f"{problem}{f' ({problem.hint})' if problem.hint else ''}")
         if not loaded.problems:
-            print(f"{name}: valid" if name else "there is no settings file: the defaults are used")
+            places = " or ".join(str(path) for path in paths.config_places())
+            print(f"{name}: valid" if name else f"no settings file at {places}: the defaults are used")
     if loaded.problems:
         raise typer.Exit(exit_status(ConfigError.code))
 

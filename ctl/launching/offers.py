@@ -35,7 +35,7 @@ def offered(
     else:
         chosen = _asked(found, usable, words)
     if chosen is None:
-        meant = f"{error.hint}; " if error.hint.startswith("did you mean") else ""
+        meant = f"{error.hint.partition('?')[0]}? " if error.hint.startswith("did you mean") else ""
         what = f"no model is called {words!r}"
         raise UnknownModelError(words, what=what, hint=f"{meant}{_hint(found, usable)}")
     return body | {"model": chosen}
@@ -80,8 +80,7 @@ def _print_others(found: dict[str, Any]) -> None:
 
 def _hint(found: dict[str, Any], usable: list[dict[str, Any]]) -> str:
     if found["problem"]:
-        near = f"; of the catalogue: {', '.join(found['aliases'])}" if found["aliases"] else ""
-        return f"the hub was not searched: {found['problem']}{near}"
+        return f"the hub was not searched: {found['problem']}"
     if usable or found["aliases"]:
         return "nothing was launched: name one of these"
     if found["hub"]:

@@ -41,7 +41,8 @@ def test_check_lists_every_problem_with_its_line_and_what_is_near(ctl: Ctl, file
 
 
 def test_check_of_a_valid_file_and_of_none(ctl: Ctl, file: Path) -> None:
-    assert ctl("config", "check").stdout == "there is no settings file: the defaults are used\n"
+    places = f"{file} or /etc/node-daemon/config.toml"
+    assert ctl("config", "check").stdout == f"no settings file at {places}: the defaults are used\n"
     file.write_text("disk_low_bytes = '4 GB'\n")
     done = ctl("config", "check")
     assert (done.returncode, done.stdout) == (0, f"{file}: valid\n")

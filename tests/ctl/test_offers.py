@@ -31,7 +31,7 @@ def test_in_a_pipe_the_candidates_are_commands_and_nothing_is_launched(ctl: Ctl,
         "node-ctl launch unsloth/Tern-9B-GGUF:Q4_K_M    # 6.0 GiB, about 21 tokens/s, unsloth quantizes",
         "not here: me/Tern-900B-GGUF: it does not fit",
         "node-ctl: no model is called 'tern 9b'",
-        "hint: did you mean fern?; nothing was launched: name one of these",
+        "hint: did you mean fern? nothing was launched: name one of these",
     ]
     assert daemon.asked[-1].body == {"model": "tern 9b", "context_tokens": 8192}
     assert [asked.path for asked in daemon.asked].count("/v1/launches") == 1
@@ -42,8 +42,8 @@ def test_plan_offers_likewise_and_offline_is_said(ctl: Ctl, daemon: FakeDaemon) 
     daemon.on("POST /v1/offers", FOUND | {"hub": [], "problem": "offline is set"})
     done = ctl("plan", "tern")
     assert done.returncode == 3
-    assert "the hub was not searched: offline is set; of the catalogue: tern-2b" in done.stderr
-    assert "node-ctl plan tern-2b" in done.stderr
+    assert "the hub was not searched: offline is set\n" in done.stderr
+    assert done.stderr.count("tern-2b") == 1  # in the command to copy
 
 
 def test_what_is_no_word_is_not_searched_for(ctl: Ctl, daemon: FakeDaemon) -> None:

@@ -44,8 +44,9 @@ def test_an_owner_that_is_known_makes_no_repository_near() -> None:
 
 
 def test_a_hint_names_what_is_near_or_all_or_where_to_look() -> None:
-    assert did_you_mean("lanch", COMMAND_NAMES) == "did you mean launch?"
+    assert did_you_mean("lunch", COMMAND_NAMES) == "did you mean launch?"
     assert did_you_mean("zzz", ("a", "b")) == "there are a, b"
+    assert did_you_mean("zzz", ("a",)) == "there is only a"
     assert did_you_mean("zzz", ("a", "b"), otherwise="see the page") == "see the page"
 
 

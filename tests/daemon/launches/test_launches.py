@@ -177,7 +177,7 @@ async def test_a_launch_that_does_not_exist_is_told_with_what_is_near_or_all(
         near = (await api.get("/v1/launches/tinny"))["error"]["hint"]
         far = (await api.get("/v1/launches/asdfqwer"))["error"]["hint"]
     assert none == "there are none: node-ctl launch MODEL begins one"
-    assert (near, far) == ("did you mean tiny?", "there are tiny")
+    assert (near, far) == ("did you mean tiny?", "there is only tiny")
 
 
 async def test_an_unknown_model_is_told_with_the_nearest_names(daemon: Running) -> None:
