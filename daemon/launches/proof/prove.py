@@ -46,8 +46,7 @@ OUTCOME_S = 60.0
 
 
 def begin(app: App, name: str, depth_tokens: int | None) -> tuple[Launch, int]:
-    """The launch and the depth to prove; it can't be proved twice at a time. Raises: UnknownLaunchError,
-    BusyError, UsageError."""
+    """The launch and the depth to prove. Raises: UnknownLaunchError, BusyError, UsageError."""
     launch = service.get(app, name)
     if launch.state is not LaunchState.READY or launch.plan is None or launch.process is None:
         raise BusyError(
@@ -60,10 +59,16 @@ def begin(app: App, name: str, depth_tokens: int | None) -> tuple[Launch, int]:
             hint="prove a launch that generates text",
         )
     if launch.proof_run is not None:
-        raise BusyError(f"{name} is being proved already", hint="node-ctl events tells its result")
-    target = _target(name, _window(launch, launch.plan), depth_tokens)
-    launch.proof_run = ProofRun()
-    return launch, target
+        raise _proved_already(name)
+    return launch, _target(name, _window(launch, launch.plan), depth_tokens)
+
+
+def _proved_already(name: str) -> BusyError:
+    return BusyError(f"{name} is being proved already", hint="node-ctl events tells its result")
+
+
+def _ended(name: str) -> BusyError:
+    return BusyError(f"{name} has just ended", hint=f"node-ctl start {name}, then prove it")
 
 
 def _window(launch: Launch, plan: Plan) -> int:
@@ -86,10 +91,12 @@ def _target(name: str, window: int, depth_tokens: int | None) -> int:
 
 async def prove(app: App, launch: Launch, target_tokens: int) -> AsyncIterator[Progress]:
     """The steps, the last of them DONE or FAILED. Ends without a result when its reader stops: the engine
-    goes on serving."""
-    run, process, plan = launch.proof_run, launch.process, launch.plan
-    if run is None or process is None or plan is None:
-        raise RuntimeError(f"the proof of {launch.name} has not begun")
+    goes on serving. Nothing has begun before the first step is read: its reader may be gone by then."""
+    process, plan = launch.process, launch.plan
+    if launch.proof_run is not None or process is None or plan is None:
+        yield _failed(_proved_already(launch.name) if process is not None else _ended(launch.name))
+        return
+    run = launch.proof_run = ProofRun()
     try:
         async with readiness.client(process.command) as http:
             async for step in _filled(http, process.command, run, target_tokens):

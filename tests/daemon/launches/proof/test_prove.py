@@ -7,21 +7,29 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 
 from config.settings import Settings
-from daemon.app import Adapters, real_adapters
+from daemon.app import Adapters, App, real_adapters
+from daemon.launches.launch import Engine, Launch
+from daemon.launches.lifecycle import Lifecycle
+from daemon.launches.proof.prove import begin, prove
 from daemon.launches.start.watch import Watch
 from daemon.machine import snapshot
 from daemon.planning.speed_history import load_calibration
+from daemon.state.records import LaunchRequest
+from domain.launch import LaunchState
+from domain.plan import LaunchOptions
 from launchers.command import Command
 from launchers.process.engine import EngineProcess
 from launchers.readiness import client
 from probes.benchmarks.disk import ReadRate
 from tests.daemon.conftest import FAKE, Api, Running, fork_server, known_bandwidth
+from tests.daemon.state.test_store import PLAN
 
 WINDOW = 1024
 DIES_AT = FAKE.parent / "dies_at_depth.py"
@@ -51,6 +59,17 @@ async def proved(api: Api, **body: object) -> list[dict[str, Any]]:
 async def events(api: Api) -> dict[str, str]:
     answer = await api.http.get("/v1/events")
     return {event["kind"]: event["message"] for event in map(json.loads, answer.text.splitlines())}
+
+
+def test_a_client_that_is_gone_before_the_first_step_does_not_keep_others_from_proving() -> None:
+    engine = Engine(cast("EngineProcess", SimpleNamespace(pid=None)), 1, None)
+    plan = replace(PLAN, context_tokens=4096)
+    request = LaunchRequest("tiny", "/m/tiny.gguf", LaunchOptions())
+    launch = Launch(request, Lifecycle(LaunchState.READY), plan=plan, engine=engine)
+    app = cast("App", SimpleNamespace(launches={"tiny": launch}))
+    for _ in range(2):
+        found, target_tokens = begin(app, "tiny", None)
+        prove(app, found, target_tokens)  # nobody reads its steps
 
 
 @pytest.mark.engine
