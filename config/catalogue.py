@@ -99,16 +99,20 @@ def _files() -> tuple["_CatalogueFile", ...]:
 
 
 class _CatalogueFile:
-    """One file of entries. Errors name the line of the key that is wrong."""
+    """One file of entries. Errors name the line of the key that is wrong. ``is_of_this_machine``: its entries
+    may name folders, too."""
 
-    def __init__(self, path: Path, text: str, tables: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, text: str, tables: Mapping[str, Any], *, is_of_this_machine: bool = False
+    ) -> None:
         self._path, self._text, self.tables = path, text, tables
+        self._is_of_this_machine = is_of_this_machine
 
     @classmethod
     def read(cls, path: Path) -> "_CatalogueFile":
         try:
             text = path.read_text()
-            return cls(path, text, toml.loads(text))
+            return cls(path, text, toml.loads(text), is_of_this_machine=True)
         except OSError as error:
             raise ConfigError(f"the catalogue {path} cannot be read: {error.strerror}") from error
         except ValueError as error:
@@ -146,7 +150,8 @@ class _CatalogueFile:
     def _check_names(self, model: KnownModel) -> None:
         """That none of them leads elsewhere: they become addresses and paths."""
         for repo in (*model.gguf_repos, *model.vllm_repos, *(quant.repo for quant in model.quants)):
-            if REPO_NAME.fullmatch(repo) is None:
+            is_folder = self._is_of_this_machine and Path(repo).is_absolute()
+            if REPO_NAME.fullmatch(repo) is None and not is_folder:
                 raise self._error(model.alias, repo, f"{repo!r} is not the name of a repository")
         files = [quant.file for quant in model.quants if quant.file is not None]
         for name in (*files, *([model.pypi.path] if model.pypi else ())):

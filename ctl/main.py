@@ -28,7 +28,7 @@ COMMANDS = {
     "start": "Serve stopped launches again, as they were.",
     "stop": "Stop serving models.",
     "restart": "Stop the engines of launches and start them again.",
-    "prove": "Fill the context of a launch, and measure how fast it is there.",
+    "prove": "Fill the context of a launch, and measure its speed there.",
     "logs": "Print the log of a launch's engine.",
     "events": "Print events: launches, crashes, restarts.",
     "search": "Search the hub for models that llama.cpp or vLLM can load.",

@@ -99,11 +99,16 @@ def _best_of(
     calibration: Calibration,
     reserve: Reserve,
 ) -> Candidate | None:
-    """``None`` if no quant of acceptable loss fits, or if its shape is not in the catalogue."""
+    """``None`` if no quant of acceptable loss fits, if its shape is not in the catalogue, or if it generates
+    no text."""
     try:
         request = ModelRequest(names.parse(model.alias), offline=True)
         candidates = resolve(request)
-        usable = [candidate for candidate in candidates if quality.loss(candidate) <= choose.USABLE_LOSS]
+        usable = [
+            candidate
+            for candidate in candidates
+            if not candidate.weights.kind.is_pooled and quality.loss(candidate) <= choose.USABLE_LOSS
+        ]
         if not usable:
             return None
         return choose.find_best(
