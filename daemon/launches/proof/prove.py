@@ -21,7 +21,7 @@ from daemon.planning import context_proofs
 from daemon.planning.builds import engine_of
 from daemon.planning.speed_history import record_depths
 from daemon.state.records import now
-from domain.errors import BusyError, EngineError, UsageError
+from domain.errors import BusyError, EngineError, NodeError, UsageError
 from domain.launch import LaunchState, Progress, Step
 from domain.plan import HOST, Plan
 from domain.proof import ContextProof, DepthFigures
@@ -215,7 +215,8 @@ async def _engine_failed(
                 await process.wait()
         except TimeoutError:
             run.failure = error.in_full
-            await service.restart(app, launch.name)
+            with suppress(NodeError):  # its supervisor may have seen its end by now
+                await service.restart(app, launch.name)
     with suppress(TimeoutError):
         async with asyncio.timeout(OUTCOME_S):
             await run.over.wait()
