@@ -25,6 +25,7 @@ from planner.machine.calibration import Calibration, Run
 log = logging.getLogger(__name__)
 
 MAX_RUNS = 64  # of one machine and engine build
+BUSY_SHARE = 0.25  # an engine's own threads, as many as there are CPUs, wait for each other for less
 
 
 async def load_calibration(app: App, machine: Hardware) -> Calibration:
@@ -64,11 +65,14 @@ async def with_speed(app: App, plan: Plan, machine: Hardware) -> Plan:
     return replace(plan, speed=speed)
 
 
-async def record_speed(app: App, plan: Plan, ready: Ready, caps: Capabilities) -> None:
-    """Stores how fast ``plan`` is, as a factor of its uncorrected prediction. Never fails."""
+async def record_speed(
+    app: App, plan: Plan, ready: Ready, caps: Capabilities, *, stalled_share: float | None = None
+) -> None:
+    """Stores how fast ``plan`` is, as a factor of its uncorrected prediction. ``stalled_share`` is the part
+    of its start in which tasks waited for a CPU. Never fails."""
     if ready.prompt_tokens:
         rates = (ready.prompt_tokens, ready.decode_tokens_per_s, ready.prefill_tokens_per_s)
-        await _record(app, plan, caps, 0, *rates)
+        await _record(app, plan, caps, 0, *rates, busy=(stalled_share or 0) >= BUSY_SHARE)
 
 
 async def record_depths(app: App, plan: Plan, figures: Sequence[DepthFigures], caps: Capabilities) -> None:
@@ -89,6 +93,8 @@ async def _record(
     prompt_tokens: int,
     decode_tokens_per_s: float | None,
     prefill_tokens_per_s: float | None,
+    *,
+    busy: bool = False,
 ) -> None:
     machine, path = app.hardware_cache.hardware, plan.weights.first_path
     if machine is None or path is None or not isinstance(plan.flags, LlamaFlags):
@@ -107,6 +113,7 @@ async def _record(
     what = f"comparing the speed of {plan.model} with its prediction"
     try:
         run = await app.adapters.workers.run(what, compare, Path(path), plan.flags, machine, limits=STARTING)
+        run = replace(run, busy=busy)
         await app.store.run(_store_run, app.store, speed_key(machine, caps), run)
     except (BadModelError, OSError, StateError) as error:
         log.warning("speed not stored: model=%s %s", plan.model, error)

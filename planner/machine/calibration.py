@@ -28,7 +28,8 @@ class Run:
     ``kind``: what did the work (``cpu``, ``gpu + cpu``, ``gpu``). ``model``: bytes of its files. ``line`` and
     ``prompt_line``: its flags as ``decode_key`` and ``prefill_key`` give them. ``decode`` and ``prefill``:
     measured tokens/s over what the rules alone predict, ``None`` if not measured. ``depth`` and
-    ``prompt_depth``: the tokens in the context when each was measured, 0 for a few."""
+    ``prompt_depth``: the tokens in the context when each was measured, 0 for a few. ``busy``: other work kept
+    the CPUs busy, so it says nothing of other models."""
 
     kind: str
     model: int
@@ -38,6 +39,7 @@ class Run:
     prefill: float | None = None
     depth: int = 0
     prompt_depth: int = 0
+    busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,11 @@ def corrections(
     depth_tokens: int = 0,
 ) -> tuple[Correction, Correction]:
     """The corrections of decode and of prefill, for a context with ``depth_tokens`` in it."""
-    runs = [run for run in calibration.runs if run.kind == hardware_class]
+    runs = [
+        run
+        for run in calibration.runs
+        if run.kind == hardware_class and not (run.busy and run.model != model_bytes)
+    ]
     if not runs:
         return _correction((), (), decode_spread), _correction((), (), prefill_spread)
     decode_runs = [(run.model, run.line, run.decode, run.depth) for run in runs]

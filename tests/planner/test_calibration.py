@@ -33,6 +33,11 @@ def test_runs_of_another_placement_say_nothing() -> None:
     assert decode_correction(replace(run(0.5, 1), kind="gpu")).source is SpeedSource.PREDICTED
 
 
+def test_a_run_of_a_busy_machine_says_nothing_of_other_models() -> None:
+    assert decode_correction(replace(run(0.3, 1), busy=True)).source is SpeedSource.PREDICTED
+    assert decode_correction(replace(run(0.3, MODEL), busy=True)).source is SpeedSource.MEASURED
+
+
 def test_the_more_models_agree_the_more_is_believed() -> None:
     ratios = [
         decode_correction(*(run(0.8, model) for model in range(count))).ratio for count in (1, 2, 5, 20)

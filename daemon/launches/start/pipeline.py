@@ -83,11 +83,13 @@ async def _start(app: App, launch: Launch, placed: PlacedPlan) -> Ready:
     launch.plan = replace(plan, argv=command.argv, env=command.env)
     engine = " ".join(part for part in (plan.engine, caps.version) if part)
     launch.say(Step.START, f"starting {engine} on {command.url}")
-    began = time.monotonic()
+    began, before = time.monotonic(), await asyncio.to_thread(app.adapters.cpu_pressure)
     ready = await start_engine(app, launch, launch.plan, command, engine_version=caps.version)
+    after = await asyncio.to_thread(app.adapters.cpu_pressure)
     if launch.process is not None:
         launch.plan = await read_back(app, launch.plan, caps, launch.process)
-    await record_speed(app, launch.plan, ready, caps)
+    share = after.stalled_share(before) if before and after else None
+    await record_speed(app, launch.plan, ready, caps, stalled_share=share)
     log.info("ready: launch=%s port=%s after_s=%.1f", launch.name, port, time.monotonic() - began)
     return ready
 

@@ -69,6 +69,20 @@ async def test_a_measured_speed_is_compared_with_the_rules_and_not_with_the_last
     assert known(last.speed.decode_tokens_per_s) == pytest.approx(known(ready_rate(ready)), rel=0.1)
 
 
+@pytest.mark.parametrize(("share", "busy"), [(None, False), (0.05, False), (0.9, True)])
+async def test_a_run_beside_other_work_is_stored_as_such(
+    daemon: Running, smollm2: Path, share: float | None, busy: bool
+) -> None:
+    async with daemon() as api:
+        local = await planned(api.app, smollm2)
+        caps = api.app.adapters.engine(LLAMA_CPP)
+        ready = Ready("", decode_tokens_per_s=3.0, prompt_tokens=64)
+        await record_speed(api.app, local, ready, caps, stalled_share=share)
+        machine = await snapshot.probe_now(api.app)
+        stored = await asyncio.to_thread(runs, api.app.store, speed_key(machine, caps))
+    assert [run.busy for run in stored] == [busy]
+
+
 def ready_rate(ready: Ready) -> Range:
     rate = ready.decode_tokens_per_s or 0.0
     return Range(rate, rate, rate)
