@@ -72,7 +72,7 @@ def command(
             hint=f"node-ctl connect {known.name} prints what to set",
         )
     notes = context_note(known, service.model)
-    written = write_all(setup.files) if write else None
+    written = write_all(setup.files, has_key=bool(service.given_key)) if write else None
     if as_json:
         print_json(show.as_json(known, service, setup, notes, written))
         return

@@ -22,11 +22,15 @@ class Written:
     changed: bool
 
 
-def write_all(files: tuple[SettingsFile, ...], now: datetime | None = None) -> list[Written]:
-    """All are merged before the first is written. Raises: UsageError."""
+def write_all(
+    files: tuple[SettingsFile, ...], now: datetime | None = None, *, has_key: bool = False
+) -> list[Written]:
+    """All are merged before the first is written. ``has_key``: only their owner may read them from now on.
+    Raises: UsageError."""
     merged = [(file, _merge(file)) for file in files]
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
-    return [_write(file, before, result, stamp) for file, (before, result) in merged]
+    rights = 0o700 if has_key else 0o7777
+    return [_write(file, before, result, stamp, rights) for file, (before, result) in merged]
 
 
 def _merge(file: SettingsFile) -> tuple[str | None, Merged]:
@@ -40,7 +44,7 @@ def _merge(file: SettingsFile) -> tuple[str | None, Merged]:
         raise UsageError(f"{file.path} can't be read: {error}", hint="mend it, or move it away") from error
 
 
-def _write(file: SettingsFile, before: str | None, result: Merged, stamp: str) -> Written:
+def _write(file: SettingsFile, before: str | None, result: Merged, stamp: str, rights: int) -> Written:
     if before == result.text:
         return Written(file.path, None, (), changed=False)
     path = file.path.resolve()  # a link, as of those who keep their settings in a repository, stays one
@@ -49,8 +53,8 @@ def _write(file: SettingsFile, before: str | None, result: Merged, stamp: str) -
         backup = None
         if before is not None:
             backup = _beside(path, stamp)
-            _replace(backup, before, path)
-        _replace(path, result.text, path)
+            _replace(backup, before, path, rights)
+        _replace(path, result.text, path, rights)
     except OSError as error:
         raise UsageError(
             f"{path} can't be written: {error.strerror}", hint="without --write the settings are printed"
@@ -64,9 +68,9 @@ def _beside(path: Path, stamp: str) -> Path:
     return next((name for name in names if not name.exists()), names[-1])
 
 
-def _replace(path: Path, text: str, like: Path) -> None:
-    """Written beside it and renamed, with the permissions of ``like``; a new file is its owner's alone: some
-    hold keys. Raises: OSError."""
+def _replace(path: Path, text: str, like: Path, rights: int) -> None:
+    """Written beside it and renamed, with those of the ``rights`` that ``like`` has; a new file is its
+    owner's alone: some hold keys. Raises: OSError."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -74,7 +78,7 @@ def _replace(path: Path, text: str, like: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         if like.exists():
-            Path(temporary).chmod(like.stat().st_mode & 0o7777)
+            Path(temporary).chmod(like.stat().st_mode & rights)
         Path(temporary).replace(path)
     except BaseException:
         with suppress(OSError):

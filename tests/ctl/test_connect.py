@@ -108,6 +108,18 @@ def test_codex_gets_settings_between_the_owners_own(ctl: Ctl, gateway: Lister, f
     assert len(list(path.parent.iterdir())) == 2
 
 
+def test_a_file_that_gets_a_key_is_its_owners_alone(ctl: Ctl, gateway: Lister, files: Path) -> None:
+    path = files / ".codex" / "config.toml"
+    path.parent.mkdir()
+    path.write_text('model = "o9"\n')
+    path.chmod(0o644)
+    ctl("connect", "codex", "--write")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644, "as it was"
+    assert ctl("connect", "codex", "--url", gateway.base, "--key", "nd-a-b", "--write").returncode == 0
+    assert "nd-a-b" in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 @pytest.mark.usefixtures("gateway")
 def test_claude_code_keeps_what_else_is_set_and_a_link_stays_one(ctl: Ctl, files: Path) -> None:
     dotfiles, path = files / "dotfiles.json", files / ".claude" / "settings.json"
