@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from ctl import autostart, completion
-from ctl.command_group import unknown
 from ctl.connect import show
 from ctl.connect.clients import CLIENTS
 from ctl.connect.served import find_service
@@ -14,6 +13,7 @@ from ctl.connect.write import write_all
 from ctl.options import Json
 from ctl.terminal import note, print_json
 from domain.errors import UsageError
+from domain.suggestions import did_you_mean
 
 USAGE = "CLIENT [OPTIONS]"
 EXAMPLES = """
@@ -63,7 +63,7 @@ def command(
     """
     known = CLIENTS.get(client.lower())
     if known is None:
-        raise unknown("client", client, CLIENTS, "node-ctl connect")
+        raise UsageError(f"no client is called {client!r}", hint=did_you_mean(client, CLIENTS))
     service = find_service(autostart.connect(), model, url=url, key=key)
     setup = known.setup(service)
     if write and not setup.files:
