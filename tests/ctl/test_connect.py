@@ -179,6 +179,7 @@ def test_a_file_that_would_lose_something_is_left_as_it_is(ctl: Ctl, files: Path
 @pytest.mark.usefixtures("files", "gateway")
 def test_wrong_names_get_the_near_ones(ctl: Ctl) -> None:
     assert "claude-code" in ctl("connect", "claude").stderr
+    assert "there are claude-code, codex, opencode" in ctl("connect", "cursor").stderr
     wrong = ctl("connect", "codex", "--model", "smoll")
     assert (wrong.returncode != 0, "did you mean smol?" in wrong.stderr) == (True, True)
     assert ctl("connect", "home-assistant", "--write").returncode == 2
