@@ -128,14 +128,17 @@ def asking(http: httpx.AsyncClient) -> Any:
 
 @pytest.mark.engine
 async def test_an_engine_that_fails_on_the_way_serves_again_with_the_next_smaller_context(
-    daemon: Running, real: Adapters, smollm2: Path
+    daemon: Running, real: Adapters, smollm2: Path, tmp_path: Path
 ) -> None:
+    armed = tmp_path / "armed"
+
     def dying(command: Command, watch: Watch) -> EngineProcess:
-        wrapped = (sys.executable, str(DIES_AT), "300", "512", *command.argv)
+        wrapped = (sys.executable, str(DIES_AT), "300", "512", str(armed), *command.argv)
         return real.new_process(replace(command, argv=wrapped), watch)
 
     async with daemon(replace(real, new_process=dying)) as api:
         before = await api.launched(smollm2, name="tiny", context_tokens=WINDOW)
+        armed.touch()
         last = (await proved(api))[-1]
         row = await api.row("tiny", lambda row: row["state"] == "ready")
         told = await events(api)
