@@ -38,15 +38,18 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 
 @contextmanager
 def daemon(
-    home: Path, models_dir: Path, hub: Hub
+    home: Path, models_dir: Path, hub: Hub, *, engine: bool = False
 ) -> Iterator[tuple[httpx.Client, "subprocess.Popen[bytes]"]]:
+    """Without an ``engine`` nobody asks whether one loads the toy that is pulled: none would."""
     home.mkdir()
     outside = {key: value for key, value in os.environ.items() if not key.startswith(("NODE_DAEMON_", "HF_"))}
     own = {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "HF_ENDPOINT": hub.url}
     own |= {"NODE_DAEMON_PORT_FIRST": str(lent_ports.block()[0])}
     own |= {"NODE_DAEMON_PORT_LAST": str(lent_ports.block()[-1])}
     own |= {"NODE_DAEMON_MODELS_DIR": str(models_dir), "HF_HUB_DISABLE_TELEMETRY": "1"}
-    own |= {"NODE_DAEMON_LISTEN": "off", "NODE_DAEMON_LLAMA_SERVER": str(home / "none")}  # a toy is no model
+    own |= {"NODE_DAEMON_LISTEN": "off"} | (
+        {} if engine else {"NODE_DAEMON_LLAMA_SERVER": str(home / "none")}
+    )
     argv = [DAEMON, "--state-dir", home / "state", "--socket", home / "s"]
     with (home / "log").open("wb") as log:
         child = subprocess.Popen(argv, env={**outside, **own}, stderr=log)
@@ -156,7 +159,7 @@ def test_what_the_one_serves_the_other_does_not_remove(tmp_path: Path, hub: Hub,
     shutil.copy(smollm2, model)
     name = "url/0123456789abcdef:Q4_1"
     with (
-        daemon(tmp_path / "a", models_dir, hub) as (first, child),
+        daemon(tmp_path / "a", models_dir, hub, engine=True) as (first, child),
         daemon(tmp_path / "b", models_dir, hub) as (second, _),
     ):
         asked = {"model": str(model), "name": "smol", "threads": 1, "context_tokens": 512}
