@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 NS_PER_S, NS_PER_MS = 1_000_000_000, 1_000_000
+MAX_MS = 1e12  # clients read nanoseconds as 64 bits
 
 
 def timestamp(at_s: float) -> str:
@@ -41,7 +42,9 @@ class Clock:
 
 def _told_ns(timings: Mapping[str, Any], key: str, measured_s: float) -> int:
     told = timings.get(key)
-    return int(told * NS_PER_MS) if isinstance(told, int | float) else _ns(measured_s)
+    if isinstance(told, int | float) and 0 <= told <= MAX_MS:
+        return int(told * NS_PER_MS)
+    return _ns(measured_s)
 
 
 def _ns(seconds: float) -> int:
@@ -142,8 +145,8 @@ class Translator:
 
     def _end(self, now_s: float) -> dict[str, Any]:
         prompt, answer = self.usage.get("prompt_tokens"), self.usage.get("completion_tokens")
-        if prompt is None and "prompt_n" in self.timings:
-            prompt = self.timings["prompt_n"] + self.timings.get("cache_n", 0)
+        if prompt is None and self.timings.get("prompt_n") is not None:
+            prompt = self.timings["prompt_n"] + (self.timings.get("cache_n") or 0)
         answer = self.timings.get("predicted_n") if answer is None else answer
         counts = {"prompt_eval_count": prompt, "eval_count": answer}
         told = {name: count for name, count in counts.items() if count is not None}

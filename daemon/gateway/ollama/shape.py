@@ -40,6 +40,9 @@ class Usage(msgspec.Struct):
 class Timings(msgspec.Struct):
     prompt_ms: float | None = None
     predicted_ms: float | None = None
+    prompt_n: int | None = None
+    cache_n: int | None = None
+    predicted_n: int | None = None
 
 
 class Shape(msgspec.Struct):
