@@ -40,7 +40,7 @@ def transfer(
         path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(job.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
     try:
-        while not try_lock(descriptor):
+        while try_lock(descriptor) is False:
             yield DownloadProgress(_size(job.part), job.size_bytes, waiting=LOCKED)
             throttle.wait(POLL_S)
         if not (job.final.is_file() and layout.is_whole(job.final, job.size_bytes)):

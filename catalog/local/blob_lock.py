@@ -18,16 +18,17 @@ def lock_path(part: Path) -> Path:
     return part.parents[2] / ".locks" / f"url--{part.parent.name}" / f"{name}.lock"
 
 
-def try_lock(descriptor: int) -> bool:
-    """Locks an open file or folder, unless another process has it locked. Closing it releases the lock. On a
-    file system without locks nobody can tell, and it counts as free."""
+def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool | None:
+    """Whether the lock of an open file or folder was free, and is held now, until it is closed; ``None`` on a
+    file system without locks, where nobody can tell."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
+        if error.errno in NO_LOCKS:
+            return None
+        raise
     return True
 
 
@@ -41,6 +42,6 @@ def held(path: Path) -> Iterator[bool]:
         yield True
         return
     try:
-        yield try_lock(descriptor)
+        yield try_lock(descriptor) is not False
     finally:
         os.close(descriptor)

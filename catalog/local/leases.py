@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from catalog.local.blob_lock import NO_LOCKS
+from catalog.local.blob_lock import try_lock
 from domain.local_model import LocalModel
 from domain.text import printable
 
@@ -159,7 +159,7 @@ class Leases:
         KeyError for one that is not written yet, or not by us."""
         descriptor = os.open(lease, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            is_free = _try_lock(descriptor, fcntl.LOCK_SH)
+            is_free = try_lock(descriptor, fcntl.LOCK_SH)
             content = json.loads(os.read(descriptor, LEASE_MAX_BYTES))
             files = [str(name) for name in content.pop("files")]
             holder = Holder(**content)
@@ -227,23 +227,10 @@ class Leases:
 def _wait_for_lock(descriptor: int) -> None:
     """Raises: TimeoutError."""
     deadline_s = time.monotonic() + LOCK_TIMEOUT_S
-    while _try_lock(descriptor, fcntl.LOCK_EX) is False:
+    while try_lock(descriptor, fcntl.LOCK_EX) is False:
         if time.monotonic() > deadline_s:
             raise TimeoutError(errno.ETIMEDOUT, f"locked for {LOCK_TIMEOUT_S:.0f} s")
         time.sleep(LOCK_POLL_S)
-
-
-def _try_lock(descriptor: int, kind: int) -> bool | None:
-    """Whether it was free; None where the file system has no locks."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            return None
-        raise
-    return True
 
 
 def _delete(lease: Path) -> None:

@@ -80,7 +80,7 @@ def _replace(path: Path, text: str, like: Path, rights: int) -> None:
         if like.exists():
             Path(temporary).chmod(like.stat().st_mode & rights)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException:  # whatever it is, no half file stays
         with suppress(OSError):
             Path(temporary).unlink()
         raise

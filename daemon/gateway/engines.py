@@ -116,7 +116,7 @@ class Engines:
                 first = await response.content.readany()
             else:
                 first = await _whole(response, launch.name)
-        except BaseException:
+        except BaseException:  # a cancellation, too, must not leave the connection open
             response.close()
             raise
         return Answer(response.status, response.headers, launch, first, response)
