@@ -8,15 +8,17 @@ import { Ollama } from "ollama"
 
 const base = process.argv[2]
 const prompt = "Name the capital of France."
+// Ollama takes a temperature among its options alone, and this provider sends the other one beside them.
+const exact = { temperature: 0, maxOutputTokens: 16, providerOptions: { ollama: { options: { temperature: 0 } } } }
 const providers = {
   "@ai-sdk/openai-compatible": createOpenAICompatible({ name: "node-daemon", baseURL: `${base}/v1`, includeUsage: true })("smol"),
   "@ai-sdk/anthropic": createAnthropic({ baseURL: `${base}/v1`, apiKey: "none" })("smol"),
   "ollama-ai-provider-v2": createOllama({ baseURL: `${base}/api` })("smol"),
 }
 for (const [name, model] of Object.entries(providers)) {
-  const whole = await generateText({ model, prompt, temperature: 0, maxOutputTokens: 16 })
+  const whole = await generateText({ model, prompt, ...exact })
   assert.match(whole.text, /Paris/, name)
-  const stream = streamText({ model, prompt, temperature: 0, maxOutputTokens: 16 })
+  const stream = streamText({ model, prompt, ...exact })
   let text = ""
   for await (const part of stream.textStream) text += part
   assert.match(text, /Paris/, name)
