@@ -30,6 +30,14 @@ def test_the_share_of_the_time_between_two_readings_is_what_counts() -> None:
     assert Pressure(2.0, 11.0).stalled_share(Pressure(2.0, 10.0)) == 0.0
 
 
+def test_the_kernel_has_an_average_of_the_last_minute(tmp_path: Path) -> None:
+    plant(tmp_path, {SYSTEM: BUSY})
+    found = pressure.probe(tmp_path)
+    assert found is not None
+    assert found.last_minute_share == pytest.approx(0.9373)
+    assert pressure.parse_last_minute_share("some avg10=1.00 total=5") is None
+
+
 def test_the_own_control_group_tells_more_than_the_machine(tmp_path: Path) -> None:
     plant(tmp_path, {SYSTEM: BUSY, GROUP: LATER, "proc/self/cgroup": "0::/system.slice/node-daemon.service"})
     assert stalled_s(tmp_path) == 8647.510774

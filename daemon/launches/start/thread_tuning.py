@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from daemon.app import App
 from daemon.launches.launch import Launch
 from daemon.launches.start.engine import choose_port, end_trial, start_engine
-from daemon.launches.start.trial_record import ThreadTrial, TrialBasis, busy_note
+from daemon.launches.start.trial_record import ThreadTrial, TrialBasis, busy_note, is_busy
 from daemon.launches.state_machine import Event
 from daemon.planning.speed_history import cpu_key, threads_key, trial_key
 from domain.errors import EngineError
@@ -53,7 +53,10 @@ async def with_tuned_threads(
     known = await _recall(app, plan, caps, cpu)
     asked, launch.retune = launch.retune, False
     recovering = launch.attempts.failures > 0
-    again = known.why_again(basis, asked=asked, recovering=recovering) if known else None
+    again = None
+    if known is not None:
+        busy = known.was_busy and is_busy(await _last_minute_share(app))
+        again = known.why_again(basis, asked=asked, recovering=recovering, is_busy=busy)
     if known is not None and again is None:
         launch.reuse("the measured thread count")
         return with_threads(plan, flags, known.best)
@@ -75,7 +78,7 @@ async def with_tuned_threads(
         return plan
     best = choose_count(measured.rates, flags.threads)
     await _keep(app, launch, plan, best, measured, basis)
-    if not busy_note(measured.stalled_share):
+    if not is_busy(measured.stalled_share):
         await app.store.record(cpu_key(cpu), best)
     return with_threads(plan, flags, best)
 
@@ -83,6 +86,11 @@ async def with_tuned_threads(
 async def _recall(app: App, plan: Plan, caps: Capabilities, cpu: Cpu) -> ThreadTrial | None:
     known = await app.store.recall(ThreadTrial, trial_key(plan.weights))
     return known or await app.store.recall(ThreadTrial, threads_key(plan, caps, cpu))
+
+
+async def _last_minute_share(app: App) -> float | None:
+    pressure = await asyncio.to_thread(app.adapters.cpu_pressure)
+    return None if pressure is None else pressure.last_minute_share
 
 
 def _why_needless(launch: Launch, plan: Plan, counts: Sequence[int]) -> str | None:

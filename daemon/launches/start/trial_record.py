@@ -51,26 +51,31 @@ class ThreadTrial:
 
     @property
     def was_busy(self) -> bool:
-        return bool(busy_note(self.stalled_share))
+        return is_busy(self.stalled_share)
 
-    def why_again(self, now: TrialBasis, *, asked: bool, recovering: bool) -> str | None:
+    def why_again(self, now: TrialBasis, *, asked: bool, recovering: bool, is_busy: bool) -> str | None:
         """Why it is repeated, ``None`` where it holds. One of a busy machine is good enough to bring back an
-        engine that crashed (``recovering``): serving again comes first."""
+        engine that crashed (``recovering``): serving again comes first. While the machine is busy still
+        (``is_busy``) another trial would tell no more."""
         if asked:
             return "as asked for"
         if self.basis is not None and (change := self.basis.change(now)):
             return change
-        if self.was_busy and not recovering:
+        if self.was_busy and not recovering and not is_busy:
             return "the CPU was busy when they were tried"
         return None
 
 
 def busy_note(stalled_share: float | None) -> str:
     """Empty for a machine that was idle enough, or that does not tell."""
-    if stalled_share is None or stalled_share < BUSY_SHARE:
+    if stalled_share is None or not is_busy(stalled_share):
         return ""
     waited = f"tasks waited {100 * stalled_share:.0f} % of the time"
-    return f"measured while the CPU was busy ({waited}): repeated at the next start"
+    return f"measured while the CPU was busy ({waited}): repeated at a calmer start"
+
+
+def is_busy(stalled_share: float | None) -> bool:
+    return stalled_share is not None and stalled_share >= BUSY_SHARE
 
 
 def _engine(basis: TrialBasis) -> str:
