@@ -43,6 +43,17 @@ class VendorReading:
     set_aside: tuple[Gpu, ...] = ()
     provenance: Mapping[str, FieldSources] = field(default_factory=dict)
 
+    def plus(self, other: "VendorReading") -> "VendorReading":
+        """With the GPUs of another reading of the same vendor after its own."""
+        return VendorReading(
+            (*self.gpus, *other.gpus),
+            (*self.thermals, *other.thermals),
+            (*self.problems, *other.problems),
+            self.cuda or other.cuda,
+            (*self.set_aside, *other.set_aside),
+            {**self.provenance, **other.provenance},
+        )
+
     def sources(self) -> dict[str, Provenance]:
         named = {f"thermals[{sensor.sensor}].temperature_c": DRIVER_SENSOR for sensor in self.thermals}
         for part, gpus in (("gpus", self.gpus), ("set_aside", self.set_aside)):

@@ -1,10 +1,12 @@
 """The device nodes of a GPU below /dev: a container sees the card in /sys, and can use it only with these."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from domain.hardware import Gpu, Problem, ProblemKind
 from probes import sysfs
 from probes.gpus.pci import PciDevice
+from probes.result import FieldSources, VendorReading
 
 RENDER = "renderD"
 HINT = (
@@ -23,10 +25,11 @@ def missing(root: Path, card: PciDevice) -> str | None:
     return None if present else f"/dev/dri/{RENDER}*"
 
 
-def set_aside_reason(node: str) -> str:
-    return f"not usable here: its device node {node} is not there"
-
-
-def problem(source: str, gpu: Gpu, node: str) -> Problem:
+def set_aside(source: str, gpu: Gpu, node: str, provenance: FieldSources) -> VendorReading:
+    """``gpu``, whose ``node`` is missing, as one that no plan uses. ``source`` is the probe's name."""
     what = f"{gpu.name} ({gpu.id}) can't be used: its device node {node} is not there"
-    return Problem(source, what, HINT, ProblemKind.NO_NODE)
+    return VendorReading(
+        set_aside=(replace(gpu, set_aside=f"not usable here: its device node {node} is not there"),),
+        problems=(Problem(source, what, HINT, ProblemKind.NO_NODE),),
+        provenance={gpu.id: provenance},
+    )

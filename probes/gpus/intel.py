@@ -65,24 +65,20 @@ def probe(
         gpu = replace(gpu, driver=f"{card.driver} {release}" if release else card.driver)
         if _is_integrated(card, known_gpus):
             gpu = replace(gpu, is_integrated=True, set_aside=INTEGRATED)
-            reading = replace(reading, set_aside=(*reading.set_aside, gpu))
-            continue
-        provenance: FieldSources = device_table.SOURCES
-        if not card.asleep:
-            gpu, provenance = _awake_gpu(gpu, card)
-            gpu = replace(gpu, tenants=gpu_processes(root, (drm_memory or {}).get(card.slot, {})))
-            if absent := device_nodes.missing(root, card):
-                aside = replace(gpu, set_aside=device_nodes.set_aside_reason(absent))
-                reading = replace(
-                    reading,
-                    set_aside=(*reading.set_aside, aside),
-                    problems=(*reading.problems, device_nodes.problem("intel", gpu, absent)),
-                )
-                continue
-        reading = replace(
-            reading, gpus=(*reading.gpus, gpu), provenance={**reading.provenance, gpu.id: provenance}
-        )
+            reading = reading.plus(VendorReading(set_aside=(gpu,)))
+        else:
+            reading = reading.plus(_card(root, card, gpu, drm_memory or {}))
     return reading
+
+
+def _card(root: Path, card: PciDevice, gpu: Gpu, drm_memory: DrmMemory) -> VendorReading:
+    if card.asleep:
+        return VendorReading((gpu,))
+    gpu, provenance = _awake_gpu(gpu, card)
+    gpu = replace(gpu, tenants=gpu_processes(root, drm_memory.get(card.slot, {})))
+    if absent := device_nodes.missing(root, card):
+        return device_nodes.set_aside("intel", gpu, absent, provenance)
+    return VendorReading((gpu,), provenance={gpu.id: provenance})
 
 
 def _is_integrated(card: PciDevice, known_gpus: Sequence[KnownGpu]) -> bool:

@@ -90,18 +90,12 @@ def probe(
     driver = f"amdgpu {version}" if version else "amdgpu"
     reading = VendorReading(problems=(*context.topology.problems, *_permission_problems(root)))
     for card in cards:
-        card_reading = _card(context, card)
-        reading = replace(
-            reading,
-            gpus=(*reading.gpus, *(replace(gpu, driver=driver) for gpu in card_reading.gpus)),
-            set_aside=(
-                *reading.set_aside,
-                *(replace(gpu, driver=driver) for gpu in card_reading.set_aside),
-            ),
-            problems=(*reading.problems, *card_reading.problems),
-            provenance={**reading.provenance, **card_reading.provenance},
-        )
-    return reading
+        reading = reading.plus(_card(context, card))
+    return replace(
+        reading,
+        gpus=tuple(replace(gpu, driver=driver) for gpu in reading.gpus),
+        set_aside=tuple(replace(gpu, driver=driver) for gpu in reading.set_aside),
+    )
 
 
 def _card(context: CardContext, card: PciDevice) -> VendorReading:
@@ -113,12 +107,7 @@ def _card(context: CardContext, card: PciDevice) -> VendorReading:
         return VendorReading(gpus=(_sleeping_gpu(context, card, node),))
     gpu, problems, provenance = _awake_gpu(context, card, node)
     if absent := device_nodes.missing(context.root, card):
-        aside = replace(gpu, set_aside=device_nodes.set_aside_reason(absent))
-        return VendorReading(
-            set_aside=(aside,),
-            problems=(device_nodes.problem("amd", gpu, absent),),
-            provenance={gpu.id: provenance},
-        )
+        return device_nodes.set_aside("amd", gpu, absent, provenance)
     nodes = context.topology.partitions(card.slot)
     if len(nodes) < 2:
         return VendorReading((gpu,), problems=problems, provenance={gpu.id: provenance})
