@@ -17,6 +17,7 @@ from daemon.machine import disk_space, snapshot
 from daemon.weights import leases
 from daemon.weights.catalogue import update as catalogue_update
 from domain.errors import NodeError
+from domain.events import EventKind
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def reported(job: Callable[[App], Awaitable[object]]) -> Callable[[App], Awaitab
             else:
                 log.exception("job failed: %s", job.__name__)
             if not failing:
-                await app.events.append("job_failed", f"{job.__name__}: {type(bug).__name__}: {bug}")
+                await app.events.append(EventKind.JOB_FAILED, f"{job.__name__}: {type(bug).__name__}: {bug}")
             failing = True
 
     return run

@@ -18,7 +18,6 @@ from daemon import instance_lock, jobs, log_format, server, shutdown_marker, sta
 from daemon.access import keys, lan
 from daemon.app import Adapters, App, build_app, real_adapters
 from daemon.control_socket import bind
-from daemon.doctor.checks.state import STATE_RECOVERED
 from daemon.gateway.listener import server as gateway
 from daemon.isolation import container_init
 from daemon.launches.restore import read_launches
@@ -30,6 +29,7 @@ from daemon.turns import restoring
 from daemon.weights import leases, pulls
 from daemon.weights.catalogue import update as catalogue_update
 from domain.errors import ConfigError, NodeError
+from domain.events import EventKind
 
 log = logging.getLogger(__name__)
 
@@ -121,9 +121,9 @@ async def running(
         await app.in_flight.judge()
         await shutdown_marker.mark_started(app)
         if (recovered := store.database.recovered) is not None:
-            await app.events.append(STATE_RECOVERED, recovered.in_words)
+            await app.events.append(EventKind.STATE_RECOVERED, recovered.in_words)
         for problem in app.loaded.problems:
-            await app.events.append("settings_rejected", f"not used: {problem}")
+            await app.events.append(EventKind.SETTINGS_REJECTED, f"not used: {problem}")
         undo.push_async_callback(shutdown_marker.mark_stopped, app)
         undo.push_async_callback(asyncio.to_thread, app.leases.release)
         undo.push_async_callback(stop_all, app)

@@ -13,6 +13,7 @@ from daemon.api.connection import Connection
 from daemon.app import App
 from daemon.control_socket import ControlSocket, bind
 from domain.errors import NodeError
+from domain.events import EventKind
 
 SHUTDOWN_TIMEOUT_S = 5
 CHECK_EVERY_S = 1.0  # one stat(2)
@@ -94,10 +95,11 @@ class ControlServer:
         if gone.path != replacement.path:
             await asyncio.to_thread(gone.remove)
         if replacement.path == wanted:
-            await self._app.events.append("socket_back", f"listens on {wanted} again")
+            await self._app.events.append(EventKind.SOCKET_BACK, f"listens on {wanted} again")
         else:
             await self._app.events.append(
-                "socket_gone", f"{wanted} is gone: listens on {replacement.path} until it can be had again"
+                EventKind.SOCKET_GONE,
+                f"{wanted} is gone: listens on {replacement.path} until it can be had again",
             )
 
     async def end(self) -> None:

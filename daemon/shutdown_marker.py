@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from daemon.app import App
-from daemon.doctor.checks.daemon import DAEMON_DIED, MACHINE_DIED
+from domain.events import EventKind
 
 KEY = "daemon"
 
@@ -21,11 +21,12 @@ async def mark_started(app: App) -> None:
     if last is not None and not last.ended:
         if await app.store.recall_of_boot(Marker, KEY, app.boot_id) is not None:
             await app.events.append(
-                DAEMON_DIED, f"the daemon started at {last.since} died: it was not shut down"
+                EventKind.DAEMON_DIED, f"the daemon started at {last.since} died: it was not shut down"
             )
         else:
             await app.events.append(
-                MACHINE_DIED, f"the machine went down while the daemon started at {last.since} was running"
+                EventKind.MACHINE_DIED,
+                f"the machine went down while the daemon started at {last.since} was running",
             )
     await app.store.record(KEY, Marker(app.since, ended=False), boot_id=app.boot_id)
 

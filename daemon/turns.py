@@ -18,6 +18,7 @@ from daemon.machine import bandwidth, snapshot
 from daemon.quarantine.verdict import reason
 from daemon.state.records import WorkKey, WorkKind
 from daemon.weights.transfers import Pull
+from domain.events import EventKind
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ async def _tried(app: App, step: Callable[[App], Awaitable[object]], what: str) 
         if is_end_of_task(bug):
             raise
         log.exception("restore: %s failed", what)
-        await app.events.append("restore_failed", f"{what} failed: {type(bug).__name__}: {bug}")
+        await app.events.append(EventKind.RESTORE_FAILED, f"{what} failed: {type(bug).__name__}: {bug}")
 
 
 def _forget_gone(app: App) -> None:
@@ -130,7 +131,7 @@ async def _report_jobs(app: App) -> None:
     for work in app.in_flight.poison.values():
         if work.key.kind is WorkKind.JOB:
             message = f"{work.key.name}: not done any more until the next boot: {reason(work)}"
-            await app.events.append("quarantined", message)
+            await app.events.append(EventKind.QUARANTINED, message)
 
 
 def _turns(app: App) -> Iterator[Turn]:

@@ -33,7 +33,9 @@ def command(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more events.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Oldest first. With --json, one object per line: {"id", "at", "kind", "launch", "message"}."""
+    """Oldest first. With --json, one object per line: {"id", "at", "kind", "launch", "message", "level"};
+    levels are info, warning and error.
+    """
     query = f"since={since}&follow={str(follow).lower()}" + ("" if last is None else f"&last={last}")
     for line in connect().lines(f"/v1/events?{query}"):
         if as_json:

@@ -13,6 +13,7 @@ from daemon.access import secret
 from daemon.app import App
 from daemon.state.records import KeyRecord, now
 from domain.errors import StateError, UsageError
+from domain.events import EventKind
 from domain.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ async def add(app: App, name: str) -> AddedKey:
     await app.store.run(app.store.keys.save, record)
     app.access.keys[made.id] = record
     app.access.changed.notify_all()
-    await app.events.append("key_added", f"key {name} may ask the gateway")
+    await app.events.append(EventKind.KEY_ADDED, f"key {name} may ask the gateway")
     return AddedKey(name, made.text)
 
 
@@ -79,7 +80,7 @@ async def revoke(app: App, name: str) -> KeyRow:
             except StateError:
                 app.access.keys[key.id] = key
                 raise
-            await app.events.append("key_revoked", f"key {name} may no longer ask the gateway")
+            await app.events.append(EventKind.KEY_REVOKED, f"key {name} may no longer ask the gateway")
             return KeyRow(key.name, key.created, key.last_used)
     names = [key.name for key in app.access.keys.values()]
     hint = did_you_mean(name, names) if names else "there are none: node-ctl keys add NAME makes one"

@@ -8,6 +8,7 @@ from daemon.access import keys, network
 from daemon.access.keys import AddedKey
 from daemon.app import App
 from domain.errors import NodeError, UsageError
+from domain.events import EventKind
 
 SWITCH = "lan"
 SETTLED_WITHIN_S = 10.0
@@ -82,7 +83,9 @@ async def _switch(app: App, *, on: bool) -> None:
     if app.access.lan != on:
         await app.store.run(app.store.keys.switch, SWITCH, on=on)
         app.access.lan = on
-        await app.events.append("lan_on" if on else "lan_off", f"the gateway is {_where(on=on)}")
+        await app.events.append(
+            EventKind.LAN_ON if on else EventKind.LAN_OFF, f"the gateway is {_where(on=on)}"
+        )
     app.access.changed.notify_all()
 
 

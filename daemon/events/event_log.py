@@ -8,6 +8,7 @@ from daemon.events.broadcast import Broadcast
 from daemon.state.records import Event
 from daemon.state.store import Store
 from domain.errors import StateError
+from domain.events import EventKind
 
 PAGE = 100  # events in memory at a time, for each reader: it may read slowly, or never
 
@@ -19,7 +20,7 @@ class EventLog:
         self._store = store
         self._broadcast = Broadcast()
 
-    async def append(self, kind: str, message: str, *, launch: str | None = None) -> None:
+    async def append(self, kind: EventKind, message: str, *, launch: str | None = None) -> None:
         """An event that can't be stored is only logged: a full disk must not stop what it reports."""
         log.info("event: kind=%s launch=%s %s", kind, launch, message)
         try:

@@ -8,6 +8,7 @@ from daemon.launches.launch import Launch
 from daemon.launches.start.engine import engine_gone
 from daemon.launches.state_machine import Event
 from domain.errors import EngineError, NodeError, StateError
+from domain.events import EventKind
 from domain.launch import LaunchState, Step
 from launchers.process import unit
 from launchers.sandbox import scratch
@@ -29,7 +30,7 @@ async def end(app: App, launch: Launch) -> None:
         return
     error = await _store_the_stop(app, launch)
     if before is not LaunchState.STOPPED:
-        await app.events.append("stopped", f"{launch.name} is stopped", launch=launch.name)
+        await app.events.append(EventKind.STOPPED, f"{launch.name} is stopped", launch=launch.name)
     launch.apply(Event.GONE)
     launch.port = None
     if served or not launch.progress.ended:
@@ -86,7 +87,9 @@ async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError 
     app.ledger.release(launch.name)
     await engine_gone(app, launch, outcome)
     if stuck:
-        await app.events.append("engine_gone", f"the engine of {launch.name} is gone", launch=launch.name)
+        await app.events.append(
+            EventKind.ENGINE_GONE, f"the engine of {launch.name} is gone", launch=launch.name
+        )
     return True
 
 
@@ -95,7 +98,7 @@ async def _report_stuck(app: App, launch: Launch, error: EngineError, *, why: No
     that waited for the failed one is answered by then."""
     launch.apply(Event.STUCK)
     if launch.attempts.last_error != error.in_full:
-        await app.events.append("engine_stuck", error.in_full, launch=launch.name)
+        await app.events.append(EventKind.ENGINE_STUCK, error.in_full, launch=launch.name)
     launch.attempts.last_error = error.in_full
     if not launch.progress.ended:
         launch.say(Step.FAILED, str(why), error=why)

@@ -6,6 +6,7 @@ import logging
 from daemon.app import App
 from daemon.launches.launch import Launch
 from domain.errors import StateError
+from domain.events import EventKind
 from domain.launch import LaunchState
 from launchers.process import logfile
 
@@ -74,7 +75,7 @@ async def flush(app: App) -> None:
     if was_read_only and not await app.store.run(app.store.database.write_again):
         return
     if was_read_only:
-        await app.events.append("state_writable", "the state can be written again")
+        await app.events.append(EventKind.STATE_WRITABLE, "the state can be written again")
     for launch in tuple(app.launches.values()):
         if launch.unsaved:
             await (save(app, launch) if launch.stored else withdraw(app, launch))

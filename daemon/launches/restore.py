@@ -13,6 +13,7 @@ from daemon.launches.supervisor import supervise
 from daemon.quarantine.verdict import reason
 from daemon.state.records import LaunchRequest, Run
 from domain.errors import EngineError, NodeError, StateError
+from domain.events import EventKind
 from domain.launch import LaunchState
 from domain.plan import LaunchOptions
 
@@ -103,4 +104,4 @@ async def _end_unknown(app: App) -> None:
             try:
                 await app.adapters.end_process(identity)
             except EngineError as error:
-                await app.events.append("engine_stuck", error.in_full)
+                await app.events.append(EventKind.ENGINE_STUCK, error.in_full)

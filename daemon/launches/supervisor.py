@@ -20,6 +20,7 @@ from daemon.launches.start.engine import engine_gone
 from daemon.launches.start.pipeline import bring_up, take_over
 from daemon.launches.state_machine import Event
 from domain.errors import BusyError, EngineError, NodeError
+from domain.events import EventKind
 from domain.launch import LaunchState, Step
 from launchers.process.engine import EngineProcess
 
@@ -83,7 +84,7 @@ async def _quarantine(app: App, launch: Launch, error: NodeError) -> None:
     if await stop_engine(app, launch, "quarantined", why=error) and not launch.orders.must_end:
         launch.poison = None
         launch.attempts.last_error = f"{error}; {error.hint}"
-        await _give_up(app, launch, error, launch.progress, kind="quarantined")
+        await _give_up(app, launch, error, launch.progress, kind=EventKind.QUARANTINED)
 
 
 async def _broke(app: App, launch: Launch, bug: BaseException) -> None:
@@ -92,7 +93,7 @@ async def _broke(app: App, launch: Launch, bug: BaseException) -> None:
     log.error("supervision broke: launch=%s", launch.name, exc_info=bug)
     error = _bug_error(bug)
     try:
-        await app.events.append("failed", f"its supervision broke: {error}", launch=launch.name)
+        await app.events.append(EventKind.FAILED, f"its supervision broke: {error}", launch=launch.name)
         await stop_engine(app, launch, str(error))
     except BaseException as second:  # what broke before may break again
         if is_end_of_task(second):
@@ -161,7 +162,7 @@ async def _try_once(app: App, launch: Launch) -> float | None:
     if not attempt.ended:
         attempt.say(Step.FAILED, f"{error}; {then}", error=error)
     await persistence.save(app, launch)
-    kind = "failing" if following.loops else "died"
+    kind = EventKind.FAILING if following.loops else EventKind.DIED
     await app.events.append(kind, f"{error.in_full}; {then}", launch=launch.name)
     return following.wait_s
 
@@ -174,7 +175,7 @@ async def _begin_again(app: App, launch: Launch) -> float | None:
     launch.progress = ProgressLog()  # that of the next start
     if not await stop_engine(app, launch, "restarted") or launch.orders.must_end:
         return None
-    await app.events.append("restarted", f"{launch.name} is restarted", launch=launch.name)
+    await app.events.append(EventKind.RESTARTED, f"{launch.name} is restarted", launch=launch.name)
     launch.apply(Event.ATTEMPT)
     if launch.progress.ended:  # its engine could not be killed at once
         launch.progress = ProgressLog()
@@ -232,7 +233,9 @@ async def _until_exit(app: App, launch: Launch) -> EngineError:
     if loop.time() - began >= app.settings.restart_stable_s:
         launch.attempts.failures = 0
     if sick is not None:
-        await app.events.append("unhealthy", f"{launch.name}: {sick}; it is ended", launch=launch.name)
+        await app.events.append(
+            EventKind.UNHEALTHY, f"{launch.name}: {sick}; it is ended", launch=launch.name
+        )
         return sick
     error = await process.why()
     log.warning("engine ended unasked: launch=%s %s", launch.name, error.in_full)
@@ -253,12 +256,12 @@ async def _until_sick(app: App, launch: Launch, process: EngineProcess) -> Engin
 
 
 async def _give_up(
-    app: App, launch: Launch, error: NodeError, attempt: ProgressLog, *, kind: str = "failed"
+    app: App, launch: Launch, error: NodeError, attempt: ProgressLog, *, kind: EventKind = EventKind.FAILED
 ) -> None:
     """Stores first, then shows: whoever sees it given up may launch it again at once."""
     launch.lifecycle.desired = False
     replaced = launch.replaced
-    was_planned = launch.plan is not None or kind == "quarantined"
+    was_planned = launch.plan is not None or kind is EventKind.QUARANTINED
     if not was_planned or (replaced is not None and replaced.stored and replaced.was_served):
         await persistence.withdraw(app, launch)
     else:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from daemon.app import App
+from domain.events import EventKind
 from domain.hardware import Gpu, Hardware, Npu
 from domain.plan import Plan
 from domain.units import gib
 
-CAME, GONE, CHANGED = "device_came", "device_gone", "device_changed"
 DEVICES = "devices"  # the key under which the devices of the last snapshot are stored
 
 
@@ -16,7 +16,7 @@ DEVICES = "devices"  # the key under which the devices of the last snapshot are 
 class DeviceChange:
     """``kind`` is that of the event."""
 
-    kind: str
+    kind: EventKind
     device_id: str
     message: str
 
@@ -49,13 +49,13 @@ def compare_devices(before: Hardware, after: Hardware) -> Iterator[DeviceChange]
         slot = device_id.removeprefix("pci:")
         reason = next((problem.what for problem in after.problems if slot in problem.what), "")
         message = f"{_label(old[device_id])} is gone{f': {reason}' if reason else ''}"
-        yield DeviceChange(GONE, device_id, message)
+        yield DeviceChange(EventKind.DEVICE_GONE, device_id, message)
     for device_id in sorted(new.keys() - old.keys()):
-        yield DeviceChange(CAME, device_id, f"{_label(new[device_id])} was added")
+        yield DeviceChange(EventKind.DEVICE_CAME, device_id, f"{_label(new[device_id])} was added")
     for device_id in sorted(old.keys() & new.keys()):
         values = ", ".join(_changed_values(old[device_id], new[device_id]))
         if values:
-            yield DeviceChange(CHANGED, device_id, f"{_label(new[device_id])}: {values}")
+            yield DeviceChange(EventKind.DEVICE_CHANGED, device_id, f"{_label(new[device_id])}: {values}")
 
 
 def _by_id(hardware: Hardware) -> dict[str, Gpu | Npu]:

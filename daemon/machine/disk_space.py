@@ -5,15 +5,16 @@ import shutil
 from pathlib import Path
 
 from daemon.app import App
+from domain.events import EventKind
 from domain.units import gib
 
 
 async def check_disks(app: App) -> None:
     low, limit = await asyncio.to_thread(low_disks, app), gib(app.settings.disk_low_bytes)
     for path in sorted(low.keys() - app.hardware_cache.low_disks):
-        await app.events.append("disk_low", f"{path} has {gib(low[path])} free, less than {limit}")
+        await app.events.append(EventKind.DISK_LOW, f"{path} has {gib(low[path])} free, less than {limit}")
     for path in sorted(app.hardware_cache.low_disks - low.keys()):
-        await app.events.append("disk_ok", f"{path} has at least {limit} free again")
+        await app.events.append(EventKind.DISK_OK, f"{path} has at least {limit} free again")
     app.hardware_cache.low_disks = set(low)
 
 

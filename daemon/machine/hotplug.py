@@ -13,6 +13,7 @@ import pyudev
 
 from daemon.app import App
 from daemon.machine import snapshot
+from domain.events import EventKind
 from probes.gpus import pci
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ async def probe_on_change(app: App, monitor: DeviceMonitor) -> None:
         wedged, monitor.wedged = monitor.wedged, {}
         try:
             for slot, methods in wedged.items():
-                await app.events.append("device_wedged", wedged_message(slot, methods))
+                await app.events.append(EventKind.DEVICE_WEDGED, wedged_message(slot, methods))
             await snapshot.probe_now(app)
         except Exception:  # a failed snapshot must not end the watching
             log.exception("snapshot after a device event failed")

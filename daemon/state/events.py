@@ -1,7 +1,10 @@
 """The table of events: the latest EVENTS_MAX; older ones are deleted, longer messages are cut."""
 
+import sqlite3
+
 from daemon.state.database import Database
 from daemon.state.records import Event, now
+from domain.events import level_of
 from domain.text import printable
 
 EVENTS_MAX = 10_000
@@ -25,7 +28,7 @@ class EventTable:
             )
             identity = int(done.lastrowid or 0)
             db.execute("DELETE FROM events WHERE id <= ?", (identity - EVENTS_MAX,))
-        return Event(identity, at, kind, launch, message)
+        return Event(identity, at, kind, launch, message, level_of(kind))
 
     def before_last(self, count: int) -> int:
         """The id that all but the last ``count`` events have at most."""
@@ -39,4 +42,9 @@ class EventTable:
             rows = db.execute(
                 "SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?", (identity, most)
             ).fetchall()
-        return tuple(Event(*(row[key] for key in ("id", "at", "kind", "launch", "message"))) for row in rows)
+        return tuple(_event(row) for row in rows)
+
+
+def _event(row: sqlite3.Row) -> Event:
+    kind = row["kind"]
+    return Event(row["id"], row["at"], kind, row["launch"], row["message"], level_of(kind))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from domain.download import DownloadPolicy
+from domain.events import Level
 from domain.launch import LaunchRow, LaunchState
 from domain.model import Weights
 from domain.plan import LaunchOptions, Plan
@@ -108,13 +109,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. ``id`` increases with each."""
+    """One event. ``id`` increases with each. ``kind`` may be one that another version wrote."""
 
     id: int
     at: str
     kind: str
     launch: str | None
     message: str
+    level: Level = Level.INFO
 
 
 @dataclass(frozen=True, slots=True)

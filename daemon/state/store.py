@@ -23,6 +23,7 @@ from daemon.state.pulls import PullTable
 from daemon.state.runs import RunTable
 from daemon.state.unreadable import Unreadable
 from domain.errors import ConfigError, StateError
+from domain.events import EventKind
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Store:
                     if record.request.name in names:
                         self.launches.save(record)
                         message = f"its record could not be read, and was taken from {copy}"
-                        self.events.append("repaired", f"{record.request.name}: {message}")
+                        self.events.append(EventKind.REPAIRED, f"{record.request.name}: {message}")
         except (StateError, ConfigError, OSError) as error:
             log.warning("launches not repaired: %s", error)
 

@@ -4,6 +4,7 @@ import logging
 
 from daemon.state.events import EventTable
 from domain.errors import StateError
+from domain.events import EventKind
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,8 @@ class Unreadable:
             return
         self._reported.add(row)
         try:
-            self._events.append("unreadable", f"{row}: its record in the state can't be read ({error})")
+            self._events.append(
+                EventKind.UNREADABLE, f"{row}: its record in the state can't be read ({error})"
+            )
         except StateError as problem:
             log.warning("event not stored: %s", problem)

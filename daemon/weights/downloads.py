@@ -20,6 +20,7 @@ from daemon.weights.transfer_rate import TransferRate
 from daemon.weights.transfers import Download, Key, Subscriber
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import NodeError
+from domain.events import EventKind
 from domain.launch import Progress
 from domain.model import Weights
 from domain.units import duration, gib
@@ -90,19 +91,19 @@ async def _run(app: App, download: Download, policy: DownloadPolicy) -> Weights:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     try:
-        await app.events.append("download_started", f"{name}, {size}")
+        await app.events.append(EventKind.DOWNLOAD_STARTED, f"{name}, {size}")
         weights = await _followed(app, download, policy)
     except NodeError as error:
-        await app.events.append("download_failed", f"{name}: {error}")
+        await app.events.append(EventKind.DOWNLOAD_FAILED, f"{name}: {error}")
         raise
     except BaseException as bug:  # whatever it is ends as an event, and as an error of all who wait for it
         if is_end_of_task(bug):
-            await app.events.append("download_stopped", f"{name}: what is on disk is kept")
+            await app.events.append(EventKind.DOWNLOAD_STOPPED, f"{name}: what is on disk is kept")
             raise
         log.exception("download broke: %s", name)
-        await app.events.append("download_failed", f"{name}: {type(bug).__name__}: {bug}")
+        await app.events.append(EventKind.DOWNLOAD_FAILED, f"{name}: {type(bug).__name__}: {bug}")
         raise NodeError(f"{type(bug).__name__}: {bug}", hint="the daemon's log has the traceback") from bug
-    await app.events.append("download_done", f"{name}, {size} in {duration(loop.time() - began_s)}")
+    await app.events.append(EventKind.DOWNLOAD_DONE, f"{name}, {size} in {duration(loop.time() - began_s)}")
     return weights
 
 
@@ -126,11 +127,11 @@ async def _report(app: App, download: Download, progress: Progress, *, is_due: b
     name = inventory.name_of(download.weights)
     waited = download.last is not None and download.last.waiting is not None
     if progress.waiting and not waited:
-        await app.events.append("download_paused", f"{name}: {progress.waiting}")
+        await app.events.append(EventKind.DOWNLOAD_PAUSED, f"{name}: {progress.waiting}")
     elif waited and not progress.waiting:
-        await app.events.append("download_resumed", name)
+        await app.events.append(EventKind.DOWNLOAD_RESUMED, name)
     elif is_due:
-        await app.events.append("download_progress", f"{name}: {_summary(progress)}")
+        await app.events.append(EventKind.DOWNLOAD_PROGRESS, f"{name}: {_summary(progress)}")
     download.last = progress
     for subscriber in tuple(download.subscribers):
         subscriber(progress)

@@ -18,6 +18,7 @@ from daemon.weights.downloads import download
 from daemon.weights.transfers import Pull
 from domain.anonymize import without_secrets
 from domain.errors import DownloadError, NodeError, StateError, UsageError
+from domain.events import EventKind
 from domain.launch import Progress, Step
 from domain.model import Companion, Weights
 from domain.plan import LLAMA_CPP
@@ -129,7 +130,7 @@ async def _until_turn(app: App, pull: Pull) -> None:
         error = NodeError(
             f"quarantined: {reason(work)}", hint="ask for it again: node-ctl pull; what was fetched is kept"
         )
-        await app.events.append("quarantined", f"pull {pull.id} of {pull.request.model}: {error}")
+        await app.events.append(EventKind.QUARANTINED, f"pull {pull.id} of {pull.request.model}: {error}")
         raise error
     await pull.turn.wait()
 

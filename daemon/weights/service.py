@@ -14,6 +14,7 @@ from daemon.planning import context_proofs
 from daemon.weights import leases, retention, usage
 from daemon.weights.usage import Usage
 from domain.errors import BusyError, DownloadError
+from domain.events import EventKind
 from domain.local_model import LocalModel, LocalModelRow, ModelNote
 from domain.units import gib
 
@@ -154,7 +155,7 @@ async def _remove(app: App, models: Sequence[LocalModel], leftovers: int, freed_
         freed_bytes += removed_bytes
         names.append(model.name)
         await app.store.run(app.store.models.forget, model.name)
-        await app.events.append("weights_removed", f"{model.name}, {gib(model.size_bytes)}")
+        await app.events.append(EventKind.WEIGHTS_REMOVED, f"{model.name}, {gib(model.size_bytes)}")
     return Freed(tuple(names), leftovers, freed_bytes, await asyncio.to_thread(_free, app))
 
 

@@ -11,6 +11,7 @@ from daemon.app import App
 from daemon.state.records import now
 from daemon.weights import leases, usage
 from daemon.weights.service import find, stored
+from domain.events import EventKind
 from domain.local_model import LocalModel, VerifyProgress
 
 
@@ -36,6 +37,6 @@ async def _verified(app: App, model: LocalModel) -> AsyncIterator[VerifyProgress
     damaged = "; ".join(damages) or None
     await app.store.run(app.store.models.update, model.name, verified_at=now(), damaged=damaged)
     if damaged:
-        await app.events.append("weights_damaged", f"{model.name}: {damaged}")
+        await app.events.append(EventKind.WEIGHTS_DAMAGED, f"{model.name}: {damaged}")
         if not ((await usage.current(app)).is_used(model) or model.other_tool or model.linked):
             await loop.run_in_executor(app.hash_thread, leases.set_aside, app, model)

@@ -5,11 +5,9 @@ from datetime import datetime, timedelta
 from daemon.doctor.checks.finding import Finding, error, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
 from daemon.state.records import Event
+from domain.events import EventKind
 from domain.units import duration
 
-# Kinds of the events that a daemon writes at its start if the one before it did not shut down
-DAEMON_DIED = "daemon_died"
-MACHINE_DIED = "machine_died"
 PERIOD = timedelta(days=7)
 
 
@@ -47,7 +45,7 @@ def _gateway(inputs: DoctorInput) -> tuple[Finding, ...]:
 
 
 def _died(inputs: DoctorInput) -> tuple[Finding, ...]:
-    times = _recent(inputs, DAEMON_DIED)
+    times = _recent(inputs, EventKind.DAEMON_DIED)
     if not times:
         return ()
     return (
@@ -61,7 +59,7 @@ def _died(inputs: DoctorInput) -> tuple[Finding, ...]:
 
 
 def _machine_died(inputs: DoctorInput) -> tuple[Finding, ...]:
-    times = _recent(inputs, MACHINE_DIED)
+    times = _recent(inputs, EventKind.MACHINE_DIED)
     if not times:
         return ()
     return (
@@ -87,13 +85,13 @@ def _restarted(inputs: DoctorInput) -> tuple[Finding, ...]:
     )
 
 
-def _recent(inputs: DoctorInput, kind: str) -> str:
+def _recent(inputs: DoctorInput, kind: EventKind) -> str:
     """``"twice in 7 days, last at 2026-11-20T..."``; empty if it did not happen."""
     recent = recent_events(inputs, kind)
     return f"{_times(len(recent))} in {PERIOD.days} days, last at {recent[-1].at}" if recent else ""
 
 
-def recent_events(inputs: DoctorInput, kind: str) -> list[Event]:
+def recent_events(inputs: DoctorInput, kind: EventKind) -> list[Event]:
     """Those of the last PERIOD, the oldest first."""
     now = datetime.fromisoformat(inputs.now)
     events = [event for event in inputs.events or () if event.kind == kind]

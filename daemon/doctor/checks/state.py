@@ -3,14 +3,13 @@
 from daemon.doctor.checks.daemon import PERIOD, recent_events
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
-
-STATE_RECOVERED = "state_recovered"  # the kind of the event that a daemon writes at its start
+from domain.events import EventKind
 
 
 def check(inputs: DoctorInput) -> tuple[Finding, ...]:
     if inputs.events is None:
         return not_known("whether the state is whole: its events can't be read")
-    recovered = recent_events(inputs, STATE_RECOVERED)
+    recovered = recent_events(inputs, EventKind.STATE_RECOVERED)
     if not recovered:
         return ok(f"no damage of the state in {PERIOD.days} days")
     return (

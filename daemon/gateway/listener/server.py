@@ -16,6 +16,7 @@ from daemon.gateway.gateway import Gateway, build_gateway
 from daemon.gateway.listener.application import Application
 from daemon.gateway.listener.connection import IDLE_S, GatewayConnection
 from daemon.gateway.listener.proof import is_closed_to_strangers
+from domain.events import EventKind
 
 TRY_AGAIN_S = 10.0
 SHUTDOWN_TIMEOUT_S = 5.0
@@ -114,10 +115,10 @@ class Server:
     async def _tell(self, *, listens: bool) -> None:
         state = self._app.gateway
         if listens:
-            await self._app.events.append("gateway_up", f"listens on {state.url} now")
+            await self._app.events.append(EventKind.GATEWAY_UP, f"listens on {state.url} now")
         else:
             again = f"it is tried again every {TRY_AGAIN_S:g} s"
-            await self._app.events.append("gateway_down", f"{state.problem}; {again}")
+            await self._app.events.append(EventKind.GATEWAY_DOWN, f"{state.problem}; {again}")
 
     async def _move(self, wanted: Address) -> str | None:
         """Listens on ``wanted`` instead of what it had, whose answers go on. Why it can't, if so."""

@@ -14,6 +14,7 @@ from daemon.launches.start.answer_check import expected
 from daemon.machine.snapshot import displayed
 from daemon.planning.speed_history import pace_key
 from domain.errors import EngineError
+from domain.events import EventKind
 from launchers.process.engine import EngineProcess
 from launchers.readiness import ANSWER_TOKENS, Ready
 
@@ -139,10 +140,10 @@ class _Monitor:
         was_told, self._drift = self._drift.told, drift
         if drift.told and not was_told:
             words = f"{name} is slow: {pace.in_words(known, rate, cause)}"
-            await self._app.events.append("slow", words, launch=name)
+            await self._app.events.append(EventKind.SLOW, words, launch=name)
         if was_told and not drift.told:
             words = f"{name} is as fast as before: {rate:.3g} tokens/s"
-            await self._app.events.append("fast_again", words, launch=name)
+            await self._app.events.append(EventKind.FAST_AGAIN, words, launch=name)
         if drift.slow_s is None:
             await store.record(key, known.with_measured(rate))
 

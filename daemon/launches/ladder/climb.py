@@ -7,6 +7,7 @@ from daemon.launches import service
 from daemon.launches.ladder import policy
 from daemon.launches.ladder.descent import keep
 from daemon.launches.launch import Launch
+from domain.events import EventKind
 from domain.launch import LaunchState
 
 QUIET_HOUR = 4  # in local time
@@ -28,7 +29,9 @@ async def climb(app: App) -> None:
             continue
         step = launch.ladder.steps[-1]
         await keep(app, launch, policy.after_climb(launch.ladder, time.time()))
-        await app.events.append("climbing", f"{launch.name} is tried without {step.rung}", launch=launch.name)
+        await app.events.append(
+            EventKind.CLIMBING, f"{launch.name} is tried without {step.rung}", launch=launch.name
+        )
         await service.restart(app, launch.name)
 
 

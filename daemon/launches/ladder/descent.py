@@ -10,6 +10,7 @@ from daemon.launches.ladder.policy import Facts, GiveUp, Ladder, Minimum
 from daemon.launches.launch import Launch
 from daemon.state.records import LaunchRequest
 from domain.errors import DoesNotFitError, NodeError, UnknownModelError, UsageError
+from domain.events import EventKind
 from domain.plan import HOST, LlamaFlags, Plan
 from domain.serialization import to_json
 
@@ -32,11 +33,11 @@ async def descend(app: App, launch: Launch, error: NodeError) -> None:
     if isinstance(step, GiveUp):
         await keep(app, launch, Ladder())
         message = f"{launch.name}: {error}; {step.why}: it is tried as it was asked for"
-        await app.events.append("ladder_ended", message, launch=launch.name)
+        await app.events.append(EventKind.LADDER_ENDED, message, launch=launch.name)
         return
     await keep(app, launch, policy.after_step(ladder, step, time.time()))
     message = f"{launch.name}: {error.in_full}: it is planned again with {step.rung} ({step.what})"
-    await app.events.append("reduced", message, launch=launch.name)
+    await app.events.append(EventKind.REDUCED, message, launch=launch.name)
 
 
 async def keep(app: App, launch: Launch, ladder: Ladder) -> None:

@@ -8,6 +8,7 @@ from daemon.launches.proof.run import ProofRun
 from daemon.planning import context_proofs
 from daemon.state.records import now
 from domain.errors import NodeError
+from domain.events import EventKind
 from domain.plan import Plan
 from domain.proof import ContextProof
 
@@ -46,7 +47,7 @@ async def _store(app: App, launch: Launch, plan: Plan, run: ProofRun, why: str) 
         f"{launch.name} failed at a depth of {run.trying_tokens} tokens in a context of "
         f"{plan.context_tokens}, {then}: {why}"
     )
-    await app.events.append("proof_failed", message, launch=launch.name)
+    await app.events.append(EventKind.PROOF_FAILED, message, launch=launch.name)
     return message
 
 

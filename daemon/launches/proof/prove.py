@@ -22,6 +22,7 @@ from daemon.planning.builds import engine_of
 from daemon.planning.speed_history import record_depths
 from daemon.state.records import now
 from domain.errors import BusyError, EngineError, NodeError, UsageError
+from domain.events import EventKind
 from domain.launch import LaunchState, Progress, Step
 from domain.plan import HOST, Plan
 from domain.proof import ContextProof, DepthFigures
@@ -187,7 +188,7 @@ async def _store(app: App, launch: Launch, plan: Plan, run: ProofRun) -> str:
     caps = await asyncio.to_thread(engine_of, app, plan)
     await record_depths(app, plan, proof.figures, caps)
     message = f"{launch.name} is proven to a depth of {proof.proven_tokens} tokens, {_memory(held, planned)}"
-    await app.events.append("proven", message, launch=launch.name)
+    await app.events.append(EventKind.PROVEN, message, launch=launch.name)
     return message
 
 

@@ -11,6 +11,7 @@ from daemon.launches.state_machine import Event
 from daemon.planning.draft_history import DraftTrial
 from daemon.planning.speed_history import draft_key
 from domain.errors import EngineError
+from domain.events import EventKind
 from domain.launch import Step
 from domain.plan import LlamaFlags, Plan
 from launchers.base import Capabilities
@@ -52,7 +53,7 @@ async def draft_pays(app: App, launch: Launch, plan: Plan, placed: PlacedPlan) -
     await app.store.record(key, trial)
     found = f"{trial.summary}: {'kept' if trial.pays else 'dropped'}"
     launch.say(Step.TUNE, found)
-    await app.events.append("tuned", f"{launch.name}: {found}", launch=launch.name)
+    await app.events.append(EventKind.TUNED, f"{launch.name}: {found}", launch=launch.name)
     return trial.pays
 
 

@@ -21,6 +21,7 @@ from daemon.launches.state_machine import Event
 from daemon.planning import context_proofs
 from daemon.planning.speed_history import record_speed
 from daemon.planning.verification import read_back
+from domain.events import EventKind
 from domain.launch import Step
 from domain.plan import Plan
 from launchers.process.procfs import held_bytes
@@ -67,7 +68,7 @@ async def take_over(app: App, launch: Launch) -> None:
     await _serve(app, launch, ready)
     busy = "; its clients keep it busy, so it is asked the test question later" if ready.unchecked else ""
     await app.events.append(
-        "adopted",
+        EventKind.ADOPTED,
         f"{launch.name}: its engine kept running without a daemon and was adopted{busy}",
         launch=launch.name,
     )
@@ -106,6 +107,6 @@ async def _serve(app: App, launch: Launch, ready: Ready) -> None:
     rate = f", {ready.decode_tokens_per_s:.1f} tokens/s" if ready.decode_tokens_per_s else ""
     doubt = "" if is_proved(ready) else ", its answer is plausible but not proved"
     await app.events.append(
-        "ready", f"{launch.name} answers on port {launch.port}{rate}{doubt}", launch=launch.name
+        EventKind.READY, f"{launch.name} answers on port {launch.port}{rate}{doubt}", launch=launch.name
     )
     launch.say(Step.READY, f"{launch.name} is ready{rate}{doubt}")

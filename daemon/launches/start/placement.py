@@ -16,6 +16,7 @@ from daemon.resources import ledger
 from daemon.resources.ledger import Reservations
 from domain.anonymize import without_secrets
 from domain.errors import DoesNotFitError
+from domain.events import EventKind
 from domain.hardware import Hardware
 from domain.launch import Step
 from domain.model import ResolvedModel
@@ -86,7 +87,7 @@ async def _planned(
     if not launch.attempts.attended and launch.plan is not None and (changed := changes(launch.plan, plan)):
         message = f"new plan, because {WHAT_CHANGES} changed: {changed}"
         launch.say(Step.PLAN, message)
-        await app.events.append("replanned", f"{launch.name}: {message}", launch=launch.name)
+        await app.events.append(EventKind.REPLANNED, f"{launch.name}: {message}", launch=launch.name)
     current_fingerprint = fingerprint(
         available.machine, plan.engine, caps.version, caps.path, launch.request.options
     )

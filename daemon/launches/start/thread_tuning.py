@@ -13,6 +13,7 @@ from daemon.launches.start.trial_record import ThreadTrial, TrialBasis, busy_not
 from daemon.launches.state_machine import Event
 from daemon.planning.speed_history import cpu_key, threads_key, trial_key
 from domain.errors import EngineError
+from domain.events import EventKind
 from domain.hardware import Cpu, Hardware
 from domain.launch import Step
 from domain.plan import HOST, LlamaFlags, Plan
@@ -119,7 +120,7 @@ async def _keep(
     trial = ThreadTrial(best, stored_rates, basis, measured.stalled_share)
     await app.store.record(trial_key(plan.weights), trial)
     message = "; ".join(part for part in (f"{launch.name} is {found}", note) if part)
-    await app.events.append("tuned", message, launch=launch.name)
+    await app.events.append(EventKind.TUNED, message, launch=launch.name)
 
 
 def choose_count(rates: Mapping[int, float], planned: int | None) -> int:

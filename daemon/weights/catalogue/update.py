@@ -17,10 +17,10 @@ from daemon.weights.catalogue.published import READING, Keys
 from daemon.weights.catalogue.record import CatalogueRecord, Verdict
 from domain.catalogue_types import KnownModel
 from domain.errors import CatalogueError, DownloadError, NodeError, UsageError
+from domain.events import EventKind
 
 log = logging.getLogger(__name__)
 
-UPDATED, REJECTED = "catalogue_updated", "catalogue_rejected"  # events
 EVERY = timedelta(days=7)
 
 
@@ -85,7 +85,7 @@ async def _update(app: App, url: str, *, check: bool, skip: int) -> CatalogueUpd
     if merged is not None:
         app.known.use(merged, models, version, date)
         message = f"version {version} of {date}: {len(added)} new models, {len(altered)} changed"
-        await app.events.append(UPDATED, message)
+        await app.events.append(EventKind.CATALOGUE_UPDATED, message)
     return found
 
 
@@ -100,7 +100,9 @@ async def revert(app: App) -> int | None:
         await asyncio.to_thread(catalogue_record.write, _record_path(app), replace(record, reverted=version))
         await asyncio.to_thread(_path(app).unlink, missing_ok=True)
         await asyncio.to_thread(_use, app, config_catalogue.VERSION, None, {})
-        await app.events.append(UPDATED, f"back from version {version} to the catalogue of the program")
+        await app.events.append(
+            EventKind.CATALOGUE_UPDATED, f"back from version {version} to the catalogue of the program"
+        )
         return version
 
 
@@ -136,7 +138,7 @@ async def _tell_rejected(app: App, error: Exception) -> None:
         kept = f"; it is kept as {aside}"
     app.known.problem = f"{text}: the catalogue of the program is used{kept}"
     log.warning("catalogue not used: %s", app.known.problem)
-    await app.events.append(REJECTED, app.known.problem)
+    await app.events.append(EventKind.CATALOGUE_REJECTED, app.known.problem)
 
 
 async def update_weekly(app: App) -> None:

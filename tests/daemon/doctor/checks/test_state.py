@@ -4,6 +4,7 @@ import pytest
 
 from daemon.doctor.checks import state
 from daemon.state.records import Event
+from domain.events import EventKind
 from tests.daemon.doctor.checks.build import NOT_KNOWN, OK, WARNING, Case, case_id, inputs, judge
 
 
@@ -13,7 +14,7 @@ def recovered(day: int) -> Event:
         f"202611{day}T080000; taken from the copy of 2026-11-{day}T07:40:00+00:00: what was changed since "
         "then is lost"
     )
-    return Event(day, f"2026-11-{day}T08:00:00.000+00:00", state.STATE_RECOVERED, None, message)
+    return Event(day, f"2026-11-{day}T08:00:00.000+00:00", EventKind.STATE_RECOVERED, None, message)
 
 
 CASES = [

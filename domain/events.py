@@ -1,0 +1,96 @@
+"""The kinds of events, each with the level that notifications and ``node-ctl status`` go by."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Level(StrEnum):
+    """``ERROR``: something isn't served, or its owner must act; ``WARNING``: something went wrong, and was
+    dealt with or is watched; ``INFO``: all else."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def rank(self) -> int:
+        return list(Level).index(self)
+
+
+class EventKind(StrEnum):
+    """A kind is stored by its value. It keeps that: older events have it."""
+
+    level: Level
+
+    def __new__(cls, value: str, level: Level = Level.INFO) -> Self:
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.level = level
+        return kind
+
+    # A launch
+    READY = "ready"
+    ADOPTED = "adopted"
+    STOPPED = "stopped"
+    RESTARTED = "restarted"
+    DIED = "died", Level.WARNING
+    FAILING = "failing", Level.ERROR
+    FAILED = "failed", Level.ERROR
+    QUARANTINED = "quarantined", Level.ERROR
+    UNHEALTHY = "unhealthy", Level.WARNING
+    SLOW = "slow", Level.WARNING
+    FAST_AGAIN = "fast_again"
+    REDUCED = "reduced", Level.WARNING
+    LADDER_ENDED = "ladder_ended", Level.ERROR
+    CLIMBING = "climbing"
+    REPLANNED = "replanned"
+    TUNED = "tuned"
+    PROVEN = "proven"
+    PROOF_FAILED = "proof_failed", Level.WARNING
+    ENGINE_STUCK = "engine_stuck", Level.ERROR
+    ENGINE_GONE = "engine_gone"
+    # Weights
+    DOWNLOAD_STARTED = "download_started"
+    DOWNLOAD_PROGRESS = "download_progress"
+    DOWNLOAD_PAUSED = "download_paused"
+    DOWNLOAD_RESUMED = "download_resumed"
+    DOWNLOAD_STOPPED = "download_stopped"
+    DOWNLOAD_FAILED = "download_failed", Level.ERROR
+    DOWNLOAD_DONE = "download_done"
+    WEIGHTS_DAMAGED = "weights_damaged", Level.ERROR
+    WEIGHTS_REMOVED = "weights_removed"
+    CATALOGUE_UPDATED = "catalogue_updated"
+    CATALOGUE_REJECTED = "catalogue_rejected", Level.WARNING
+    # The machine
+    DEVICE_CAME = "device_came"
+    DEVICE_GONE = "device_gone", Level.WARNING
+    DEVICE_CHANGED = "device_changed"
+    DEVICE_WEDGED = "device_wedged", Level.ERROR
+    DISK_LOW = "disk_low", Level.WARNING
+    DISK_OK = "disk_ok"
+    MACHINE_DIED = "machine_died", Level.WARNING
+    # The daemon
+    DAEMON_DIED = "daemon_died", Level.WARNING
+    RESTORE_FAILED = "restore_failed", Level.ERROR
+    JOB_FAILED = "job_failed", Level.WARNING
+    SETTINGS_REJECTED = "settings_rejected", Level.WARNING
+    STATE_RECOVERED = "state_recovered", Level.WARNING
+    STATE_WRITABLE = "state_writable"
+    REPAIRED = "repaired", Level.WARNING
+    UNREADABLE = "unreadable", Level.WARNING
+    SOCKET_GONE = "socket_gone", Level.WARNING
+    SOCKET_BACK = "socket_back"
+    GATEWAY_DOWN = "gateway_down", Level.ERROR
+    GATEWAY_UP = "gateway_up"
+    LAN_ON = "lan_on"
+    LAN_OFF = "lan_off"
+    KEY_ADDED = "key_added"
+    KEY_REVOKED = "key_revoked"
+
+
+def level_of(kind: str) -> Level:
+    """``INFO`` for a kind that another version wrote."""
+    try:
+        return EventKind(kind).level
+    except ValueError:
+        return Level.INFO
