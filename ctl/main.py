@@ -45,6 +45,7 @@ COMMANDS = {
     "verify": "Check the digests of downloaded weights.",
     "adopt": "Use the GGUF files of Ollama and LM Studio in place.",
     "probe": "Show this machine's hardware and engines.",
+    "engines": "List the builds of llama.cpp and vLLM on this machine.",
     "doctor": "Check machine and daemon: what is wrong, why, how to fix it.",
     "status": "Show the state of the daemon.",
     "keys": "Make, list and revoke the keys of clients on other machines.",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from domain.engine_build import EngineDevice
 from domain.errors import EngineError
 from domain.hardware import InstalledEngine
 from domain.plan import EngineFlags, Plan
@@ -26,19 +27,10 @@ class SearchPaths:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineDevice:
-    """A device under the engine's own name for it: ``Vulkan0``, ``CUDA1``, ``RPC0``."""
-
-    name: str
-    description: str = ""
-    total_bytes: int | None = None
-    free_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What one binary reports that it can do. ``values`` are the words an option takes, where it lists
-    them; ``problem`` says why it can't serve on this machine; ``env`` is what it needs to run at all."""
+    them; ``instructions`` are those of the CPU that it was compiled to use, if it tells; ``problem`` says why
+    it can't serve on this machine; ``env`` is what it needs to run at all."""
 
     engine: str
     path: str
@@ -47,6 +39,7 @@ class Capabilities:
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     devices: tuple[EngineDevice, ...] = ()
     backends: tuple[str, ...] = ()
+    instructions: tuple[str, ...] | None = None
     problem: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,6 +57,11 @@ class Launcher(Protocol):
 
     def inspect(self, path: str, *, cache_dir: Path | None = None) -> Capabilities:
         """What the binary reports that it can do. Raises: EngineError when it does not answer."""
+        ...
+
+    def known_architectures(self, path: str) -> tuple[str, ...] | None:
+        """Of models, as their files name them, read from the build at ``path``; ``None`` where it does not
+        tell. Blocks."""
         ...
 
     def assume(self) -> Capabilities:

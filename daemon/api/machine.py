@@ -12,6 +12,7 @@ from daemon import status
 from daemon.api.json_body import StrictJSONRoute
 from daemon.app import App
 from daemon.doctor import anonymize, report, service
+from daemon.engines import service as engines
 from daemon.machine import snapshot
 from domain.errors import NotPermittedError
 from domain.serialization import to_json
@@ -52,6 +53,12 @@ async def get_profile(request: Request) -> Any:
     hardware = await snapshot.probe_now(app)
     own = await asyncio.to_thread(identifiers.read_identifiers, app.settings.sysroot)
     return to_json(anonymize.build_profile(hardware, own))
+
+
+@router.get("/engines")
+async def get_engines(request: Request) -> Any:
+    """The builds of engines on this machine: where from, what each can do, and what it serves."""
+    return to_json(await engines.list_builds(app_of(request)))
 
 
 Uid = Annotated[int | None, Query(ge=0, lt=2**32)]

@@ -74,7 +74,10 @@ def with_hint(
         error.hint = hint
         return error
     too_old = f"{describe(refused)} ({refused.path}) is too old for it, or the file is damaged or of a fork"
-    hints = [f"{too_old}: install a newer llama.cpp on the PATH, or set llama_server to it"]
+    hints = [
+        f"{too_old}: install a newer llama.cpp on the PATH, or set llama_server to it",
+        "node-ctl engines lists the builds here",
+    ]
     if error.refused is Refused.FILE:
         named = f": {', '.join(quants)}" if quants else ""
         hints.append(f"another quant may load{named}")

@@ -31,6 +31,7 @@ ISA = {
     "AVX512_VNNI": "avx512_vnni",
     "AVX512_BF16": "avx512_bf16",
 }
+NO_INSTRUCTIONS = {"LLAMAFILE", "OPENMP", "REPACK", "ACCELERATE", "KLEIDIAI"}  # other parts of the build
 SPELLINGS = {"avx512_vbmi": {"avx512_vbmi", "avx512vbmi"}}
 SYSTEM_INFO = re.compile(r"system_info:.{0,512}\bCPU : (.*)")
 
@@ -97,11 +98,18 @@ def cpu_flags() -> frozenset[str]:
 
 def missing_instructions(system_info: str, cpu: frozenset[str]) -> tuple[str, ...]:
     """Instruction sets that the build uses and the CPU lacks: it would crash at its first token."""
-    match = SYSTEM_INFO.search(system_info)
-    if match is None or not cpu:
+    built = compiled_instructions(system_info)
+    if built is None or not cpu:
         return ()
-    built = [
-        part.partition(" = ")[0].strip() for part in match.group(1).split("|") if part.strip().endswith("= 1")
-    ]
     needed = [(name, ISA[name]) for name in built if name in ISA]
     return tuple(name for name, flag in needed if not cpu & SPELLINGS.get(flag, {flag}))
+
+
+def compiled_instructions(system_info: str) -> tuple[str, ...] | None:
+    """What the build says that it was compiled for, in ggml's names; ``None`` where it says nothing."""
+    match = SYSTEM_INFO.search(system_info)
+    if match is None:
+        return None
+    parts = (part.strip() for part in match.group(1).split("|"))
+    names = (part.removesuffix(" = 1") for part in parts if part.endswith(" = 1"))
+    return tuple(name for name in names if name not in NO_INSTRUCTIONS)

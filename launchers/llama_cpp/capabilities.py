@@ -5,12 +5,19 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from domain.engine_build import EngineDevice
 from domain.errors import EngineError
 from domain.plan import LLAMA_CPP
 from domain.units import MIB
 from launchers import query
-from launchers.base import Capabilities, EngineDevice
-from launchers.llama_cpp.build import cpu_flags, environment, missing_instructions, wheel_version
+from launchers.base import Capabilities
+from launchers.llama_cpp.build import (
+    compiled_instructions,
+    cpu_flags,
+    environment,
+    missing_instructions,
+    wheel_version,
+)
 from launchers.llama_cpp.flags import FLAGS, LOAD_MODE
 from launchers.llama_cpp.help import parse_help
 from launchers.llama_cpp.options import word_counts
@@ -34,7 +41,8 @@ def inspect(path: str, *, cache_dir: Path | None = None) -> Capabilities:
         ) from error
     if not any("--model" in option.names for option in options):
         raise EngineError(f"{path} is not a llama-server: its --help has no --model", cause="no_answer")
-    missing = missing_instructions(_system_info(path), cpu_flags())
+    system_info = _system_info(path)
+    missing = missing_instructions(system_info, cpu_flags())
     flags = frozenset(name for option in options for name in option.names)
     return Capabilities(
         engine=LLAMA_CPP,
@@ -44,6 +52,7 @@ def inspect(path: str, *, cache_dir: Path | None = None) -> Capabilities:
         values={name: option.values for option in options if option.values for name in option.names},
         devices=devices,
         backends=_backends(Path(path), devices, flags),
+        instructions=compiled_instructions(system_info),
         problem=f"built for a CPU with {', '.join(missing)}, which this one lacks" if missing else None,
         env=environment(path),
     )

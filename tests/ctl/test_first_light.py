@@ -33,6 +33,9 @@ def test_a_model_is_launched_asked_found_again_and_stopped(owner: Ctl, smollm2: 
     assert Path(f"/proc/{row['pid']}").exists()
     assert owner("logs", "smol", "-n", "5").stdout.count("\n") == 5
 
+    builds = json.loads(owner("engines", "--json").stdout)
+    assert [build["used_by"] for build in builds if build["is_default"] and build["used_by"]] == [["smol"]]
+
     assert owner("stop", "smol").stdout == "smol is stopped\n"
     assert not Path(f"/proc/{row['pid']}").exists()
     assert owner("ask", "smol", "?").returncode == 1

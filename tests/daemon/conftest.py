@@ -61,6 +61,9 @@ class FakeLauncher:
     def find(self, places: object) -> tuple[InstalledEngine, ...]:
         return (InstalledEngine(LLAMA_CPP, str(FAKE), "fake"),)
 
+    def known_architectures(self, path: str) -> tuple[str, ...] | None:
+        return llama_cpp.known_architectures(path)
+
     def assume(self) -> Capabilities:
         return llama_cpp.assume()
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from domain.engine_build import EngineDevice
 from domain.errors import EngineError
 from domain.plan import LlamaFlags
 from domain.units import MIB
-from launchers.base import Capabilities, EngineDevice
+from launchers.base import Capabilities
 from launchers.llama_cpp import dry_run
 from launchers.llama_cpp.dry_run import DeviceUsage
 from tests.conftest import ROOT

@@ -1,0 +1,1 @@
+"""Builds of engines on this machine."""

@@ -1,0 +1,78 @@
+"""The builds of engines that are on this machine, and what each can do."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from config.settings import Settings
+from daemon.app import App, search_paths
+from daemon.planning import builds
+from domain.engine_build import EngineBuild, Origin
+from domain.errors import EngineError
+from domain.hardware import InstalledEngine
+from launchers.base import Capabilities
+
+
+async def list_builds(app: App) -> tuple[EngineBuild, ...]:
+    """Of each engine the best first: the order in which they are tried."""
+    used = _used(app)
+    installed = await asyncio.to_thread(app.adapters.engines)
+    return tuple(
+        await asyncio.gather(
+            *(asyncio.to_thread(_build, app, one, tuple(used.get(one.path, ()))) for one in installed)
+        )
+    )
+
+
+def _used(app: App) -> dict[str, list[str]]:
+    """The launches that run now, by the path of their engine."""
+    found: dict[str, list[str]] = {}
+    for launch in app.launches.values():
+        if launch.process is not None and launch.process.alive:
+            found.setdefault(launch.process.command.argv[0], []).append(launch.name)
+    return found
+
+
+def _build(app: App, installed: InstalledEngine, used_by: tuple[str, ...]) -> EngineBuild:
+    launcher = app.adapters.launchers[installed.engine]
+    caps = _capabilities(app, installed)
+    return EngineBuild(
+        engine=installed.engine,
+        path=installed.path,
+        version=installed.version,
+        origin=origin(app.settings, installed.path),
+        backends=installed.backends,
+        devices=() if caps is None else caps.devices,
+        instructions=None if caps is None else caps.instructions,
+        architectures=launcher.known_architectures(installed.path),
+        problem=installed.problem,
+        is_default=installed.path == _default(app, installed.engine),
+        used_by=used_by,
+    )
+
+
+def _capabilities(app: App, installed: InstalledEngine) -> Capabilities | None:
+    if installed.version is None:  # it did not answer just now
+        return None
+    try:
+        return builds.build(app, installed.engine, installed.path)
+    except EngineError:
+        return None
+
+
+def _default(app: App, engine: str) -> str | None:
+    try:
+        return app.adapters.engine(engine).path
+    except EngineError:
+        return None
+
+
+def origin(settings: Settings, path: str) -> Origin:
+    """By the place: how discovery came to it."""
+    searched, real = search_paths(settings), os.path.realpath(path)
+    if real in (os.path.realpath(own) for own in (searched.llama_server, searched.vllm) if own is not None):
+        return Origin.SETTINGS
+    if any(Path(path).is_relative_to(environment) for environment in searched.environments):
+        return Origin.ENVIRONMENT
+    return Origin.INCLUDED if Path(path).is_relative_to(sys.prefix) else Origin.SEARCH_PATH
