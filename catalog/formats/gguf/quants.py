@@ -15,6 +15,8 @@ QUANT = re.compile(
     r"|TQ[12]_0|MXFP4(?:_MOE)?|NVFP4|BF16|FP16|F16|FP32|F32))(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
+FLOATS = frozenset({"BF16", "FP16", "F16", "FP32", "F32"})
+_SHORT = re.compile(r"(?<![A-Za-z0-9])q[1-8](?![A-Za-z0-9_])", re.IGNORECASE)
 SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 # What a name suggests while the header is not read: words of publishers, at a boundary.
 _HINTS: dict[str, Kind] = {
@@ -102,8 +104,12 @@ def _main_type(shape: ModelShape) -> str | None:
 
 
 def quant_in_name(name: str) -> str | None:
+    """The last one, but no float type beside a quant: that is of embeddings, or of what it was made from.
+    Where publishers write only ``q6`` beside a float type, the header tells."""
     path = PurePosixPath(name)
     for text in (SHARD.sub("", path.stem), path.parent.name):
-        if matches := QUANT.findall(text):
-            return str(matches[-1]).upper()
+        matches = [str(match).upper() for match in QUANT.findall(text)]
+        quants = [match for match in matches if match not in FLOATS]
+        if quants or (matches and not _SHORT.search(text)):
+            return (quants or matches)[-1]
     return None

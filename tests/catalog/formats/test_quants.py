@@ -196,6 +196,8 @@ def test_a_repository_of_a_projector_alone_has_no_model() -> None:
 def test_the_file_names_the_quant_before_its_folder_does_and_the_last_one_in_a_name_counts() -> None:
     assert quant_of("Q8_0/M-Q4_K_M.gguf") == "Q4_K_M"
     assert quant_of("M-F16-imatrix-IQ3_M.gguf") == "IQ3_M"
+    assert quant_of("M-Q4_K_M.f16-output.gguf") == "Q4_K_M"
+    assert quant_of("M.f16.q6.gguf") == "M.f16.q6", "its header tells"
     assert quant_of("sub/mystery-00001-of-00002.gguf") == "mystery"
 
 
