@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     ladder_min_context: int = Field(default=4096, ge=512)
     ladder_fetch: bool = False
     probe_interval_s: float = Field(default=60, gt=0)
+    sample_interval_s: float = Field(default=5, gt=0)
     hub_token: SecretStr | None = None
     hub_cache: Path | None = None
     ollama_models: Path | None = None

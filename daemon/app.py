@@ -8,6 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from catalog.download import process
 from catalog.local.leases import Leases
@@ -19,6 +20,7 @@ from daemon.events.broadcast import Broadcast
 from daemon.events.event_log import EventLog
 from daemon.events.gateway_state import Access, GatewayState
 from daemon.events.progress_log import ProgressLog
+from daemon.events.samples import Samples
 from daemon.isolation import models
 from daemon.isolation.fork_server import ForkServer
 from daemon.isolation.models import RESOLVING, KnownModels, ModelSources
@@ -38,6 +40,7 @@ from domain.download import DownloadPolicy, DownloadProgress
 from domain.hardware import Hardware, InstalledEngine
 from domain.model import ResolvedModel, Weights
 from domain.plan import LlamaFlags
+from domain.sample import Sample
 from launchers.base import Capabilities, Launcher, SearchPaths
 from launchers.command import Command
 from launchers.llama_cpp import dry_run
@@ -47,7 +50,7 @@ from launchers.process.engine import EngineProcess
 from launchers.process.procfs import Identity
 from launchers.registry import LAUNCHERS, choose
 from launchers.sandbox.policy import Sandbox
-from probes import snapshot
+from probes import sample, snapshot
 from probes.benchmarks import disk, memory
 from probes.benchmarks.disk import ReadRate
 from probes.context import ProbeState
@@ -76,6 +79,7 @@ class Adapters:
 
     probe: Callable[[], Hardware]
     probe_awake: Callable[[], Hardware]
+    sample: Callable[[], Sample]
     boot_id: Callable[[], str | None]
     measure_bandwidth: Callable[[], Awaitable[float | None]]
     measure_read_rate: Callable[[], ReadRate | None]
@@ -130,6 +134,7 @@ class App:
     survivors_known: asyncio.Event = field(default_factory=asyncio.Event)
     refused: dict[str, ProgressLog] = field(default_factory=dict)
     hardware_cache: HardwareCache = field(default_factory=HardwareCache)
+    samples: Samples = field(default_factory=Samples)
     measuring_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     verification_locks: KeyedLocks = field(default_factory=KeyedLocks)
     downloads: Downloads = field(default_factory=Downloads)
@@ -184,16 +189,16 @@ def real_adapters(settings: Settings, fork_server: ForkServer | None = None) -> 
         what = f"reading {weights.repo}"
         return await workers.run(what, models.write_replica, weights, folder, limits=RESOLVING)
 
-    probe = partial(
-        snapshot.probe,
-        root=settings.sysroot,
-        models_dir=settings.models_dir,
-        known_gpus=known_gpus,
-        state=ProbeState(),
-    )
+    machine: dict[str, Any] = {
+        "root": settings.sysroot,
+        "models_dir": settings.models_dir,
+        "known_gpus": known_gpus,
+    }
+    probe = partial(snapshot.probe, **machine, state=ProbeState())
     return Adapters(
         probe=probe,
         probe_awake=partial(probe, wake=True),
+        sample=partial(sample.probe, **machine, state=ProbeState()),
         boot_id=lambda: boot.read_boot_id(settings.sysroot),
         measure_bandwidth=lambda: workers.run(
             "measuring the RAM", memory.measure, settings.sysroot, limits=MEASURING

@@ -19,10 +19,10 @@ from daemon.access import keys, lan
 from daemon.app import Adapters, App, build_app, real_adapters
 from daemon.control_socket import bind
 from daemon.gateway.listener import server as gateway
+from daemon.guards.watching import watching
 from daemon.isolation import container_init
 from daemon.launches.restore import read_launches
 from daemon.launches.service import kill_all, stop_all
-from daemon.machine import hotplug
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
 from daemon.turns import restoring
@@ -140,7 +140,7 @@ async def running(
         scheduler = jobs.scheduler(app)
         scheduler.start()
         undo.callback(scheduler.shutdown, wait=False)
-        await undo.enter_async_context(hotplug.watch_devices(app))
+        await undo.enter_async_context(watching(app))
         await undo.enter_async_context(restoring(app))
         reporting = asyncio.create_task(_report_status(app, notify), name="notify")
         undo.callback(reporting.cancel)

@@ -68,6 +68,8 @@ class EventKind(StrEnum):
     DEVICE_WEDGED = "device_wedged", Level.ERROR
     DISK_LOW = "disk_low", Level.WARNING
     DISK_OK = "disk_ok"
+    SENSORS_HANG = "sensors_hang", Level.WARNING
+    SENSORS_ANSWER = "sensors_answer"
     MACHINE_DIED = "machine_died", Level.WARNING
     # The daemon
     DAEMON_DIED = "daemon_died", Level.WARNING
