@@ -213,8 +213,14 @@ def _report(code: str, message: str, hint: str, args: list[str], *, engine_outpu
     output = engine_output if engine_output not in message else ""
     for label, text in (("node-ctl", message), ("engine output", output), ("hint", hint)):
         if text:
-            print(sanitize(f"{label}: {text}", to=sys.stderr), file=sys.stderr)
+            shown = sanitize(f"{label}: {text}", to=sys.stderr)
+            print(_one_below_the_other(shown) if label == "hint" else shown, file=sys.stderr)
     return exit_status(code)
+
+
+def _one_below_the_other(hint: str) -> str:
+    """Several ways out, on a terminal."""
+    return hint.replace("; ", "\n      ") if sys.stderr.isatty() else hint
 
 
 if __name__ == "__main__":

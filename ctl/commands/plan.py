@@ -27,7 +27,7 @@ from ctl.options import (
 )
 from ctl.profile import profile_json
 from ctl.show.formatting import decode, wrap
-from ctl.show.plan import command_line, explanation_lines, legend_line, summary_lines
+from ctl.show.plan import command_lines, explanation_lines, legend_line, summary_lines
 from ctl.terminal import columns, print_json
 from domain.plan import Plan
 
@@ -85,7 +85,7 @@ def command(
         return
     plan = decode(Plan, data)
     shown = [*summary_lines(plan), legend_line(plan)]
-    lines = [*wrap(shown, columns(), indent=10), "", command_line(plan)]
+    lines = [*wrap(shown, columns(), indent=10), "", *command_lines(plan, columns())]
     if explain:
         lines += wrap(explanation_lines(plan), columns(), indent=4)
     print("\n".join(lines))

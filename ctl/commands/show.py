@@ -45,8 +45,8 @@ def command(
     if as_json:
         print_json(data)
         return
-    lines, pasted = launch_lines(data) if is_launch else model_lines(data)
-    for line in [*wrap(lines, columns(), indent=10), "", pasted]:
+    lines, pasted = launch_lines(data, columns()) if is_launch else model_lines(data, columns())
+    for line in [*wrap(lines, columns(), indent=10), "", *pasted]:
         print(sanitize(line))
 
 

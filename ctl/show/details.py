@@ -6,7 +6,7 @@ from ctl.chat.template import template_text
 from ctl.show.formatting import ago, decode
 from ctl.show.launches import api_base, client_base, measured_speed
 from ctl.show.models import decode_rows
-from ctl.show.plan import beside_lines, command_line, legend_line, summary_lines
+from ctl.show.plan import beside_lines, command_lines, legend_line, summary_lines
 from domain.launch import LaunchRow
 from domain.plan import LaunchOptions, Plan
 from domain.proof import ContextProof
@@ -23,8 +23,8 @@ OPTIONS = {
 }
 
 
-def launch_lines(detail: Any) -> tuple[list[str], str]:
-    """Its lines, and the engine's command, which is to be pasted."""
+def launch_lines(detail: Any, width: int | None) -> tuple[list[str], list[str]]:
+    """Its lines, and those of the engine's command, which is to be pasted."""
     row = decode(LaunchRow, detail["launch"])
     plan = decode(Plan, detail["plan"]) if detail["plan"] else None
     lines = [f"name      {row.name}", f"state     {_state(row)}"]
@@ -45,7 +45,7 @@ def launch_lines(detail: Any) -> tuple[list[str], str]:
         lines.append(f"endpoint  {client_base(row)}")
         lines += [f"engine at {api_base(row.endpoint)}"] if row.gateway else []
     lines += [legend_line(plan)] if plan else []
-    return lines, command_line(plan) if plan else ""
+    return lines, command_lines(plan, width) if plan else []
 
 
 def proof_lines(data: Any) -> list[str]:
@@ -69,7 +69,7 @@ def proof_lines(data: Any) -> list[str]:
     return lines
 
 
-def model_lines(data: Any) -> tuple[list[str], str]:
+def model_lines(data: Any, width: int | None) -> tuple[list[str], list[str]]:
     """As ``launch_lines``, for a model that is not launched."""
     plan = decode(Plan, data["plan"])
     here = [
@@ -84,7 +84,7 @@ def model_lines(data: Any) -> tuple[list[str], str]:
         *lacks,
         *(here or _not_listed(plan)),
         legend_line(plan),
-    ], command_line(plan)
+    ], command_lines(plan, width)
 
 
 def _not_listed(plan: Plan) -> list[str]:

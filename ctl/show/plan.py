@@ -33,6 +33,7 @@ SPEED_MARKS = {
     SpeedSource.CORRECTED: "computed, and corrected by runs of other models or options here",
     SpeedSource.MEASURED: "computed, and corrected by its own runs here",
 }
+CONTINUED = " \\"
 RANGE = "(a to b): nine of ten runs are in between"
 
 
@@ -98,10 +99,23 @@ def _from_disk(plan: Plan) -> str:
     return "" if plan.fits else ", the rest is read from the disk for each token"
 
 
-def command_line(plan: Plan) -> str:
-    """The engine command, ready to paste."""
+def command_lines(plan: Plan, width: int | None) -> list[str]:
+    """The engine command, ready to paste: within ``width`` as far as its words allow, each line but the last
+    with a backslash; in a pipe, where ``width`` is ``None``, one line."""
     env = [f"{key}={value}" for key, value in plan.env.items()]
-    return shlex.join([*env, *plan.argv])
+    if width is None:
+        return [shlex.join([*env, *plan.argv])]
+    first, *words = plan.argv
+    parts: list[list[str]] = [*([variable] for variable in env), [first]]
+    for word in words:  # an option stays with its values
+        parts.append([word]) if word.startswith("-") else parts[-1].append(word)
+    lines: list[str] = []
+    for text in map(shlex.join, parts):
+        if lines and len(lines[-1]) + 1 + len(text) + len(CONTINUED) <= width:
+            lines[-1] += f" {text}"
+        else:
+            lines.append(f"  {text}" if lines else text)
+    return [line + CONTINUED for line in lines[:-1]] + lines[-1:]
 
 
 def explanation_lines(plan: Plan) -> list[str]:

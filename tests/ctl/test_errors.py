@@ -8,6 +8,7 @@ import pytest
 from ctl.exit_codes import EXIT_STATUS
 from domain import errors
 from tests.ctl.conftest import Ctl
+from tests.ctl.terminal import terminal
 from tests.fakes.daemon_server import Answer, FakeDaemon, refusal
 
 
@@ -151,3 +152,11 @@ def test_an_answer_of_another_version_says_so(ctl: Ctl, daemon: FakeDaemon) -> N
     assert done.returncode == 1
     assert "LaunchRow.model is missing" in done.stderr
     assert "versions" in done.stderr
+
+
+def test_on_a_terminal_several_ways_out_stand_one_below_the_other(ctl: Ctl, daemon: FakeDaemon) -> None:
+    daemon.on("POST /v1/plan", refusal("does_not_fit", "it needs 60.0 GiB", "ask for less; or for more", 409))
+    with terminal(["plan", "gpt-oss-120b"], ctl.env) as screen:
+        assert screen.ended() == 4
+    lines = [line.rstrip() for line in screen.screen.splitlines()]
+    assert lines == ["node-ctl: it needs 60.0 GiB", "hint: ask for less", "      or for more"]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
+from ctl.show.plan import command_lines
 from domain.kinds import DraftMethod, Kind
 from domain.model import Companion, PassedOver, WeightFile
 from domain.serialization import to_json
@@ -82,3 +84,12 @@ def test_explain_and_show_tell_what_each_file_is_and_why_one_is_passed_over(
     shown = ctl("show", "m").stdout
     assert "beside    dflash-M.gguf (draft, draft-dflash, 3 MiB)\n" in shown
     assert "no use    old/M.gguf: M.gguf is the same quant\n" in shown
+
+
+def test_the_command_is_wrapped_so_that_it_can_be_pasted() -> None:
+    plan = replace(answers.PLAN, argv=("/opt/llama server", *("--ctx-size", "4096", "--cache-ram", "-1") * 4))
+    [whole] = command_lines(plan, None)
+    lines = command_lines(plan, 60)
+    assert max(map(len, lines)) <= 60 < len(whole)
+    assert [line.endswith(" \\") for line in lines] == [True] * (len(lines) - 1) + [False]
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(whole), "as a shell reads it"
