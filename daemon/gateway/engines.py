@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.holding import Hold
+from daemon.gateway.queue.turns import Asker, Turn, Turns
 from daemon.launches.launch import Engine, Launch
 from domain.units import MIB
 
@@ -31,13 +32,14 @@ NOT_PASSED_ON = frozenset(
 @dataclass(slots=True)
 class Answer:
     """An engine's, whose first bytes are here; all of them, if it is no stream. It is to be closed: the
-    engine stops then."""
+    engine stops then, and its place is another's."""
 
     status: int
     headers: Mapping[str, str]
     launch: Launch
     first: bytes
     _response: "aiohttp.ClientResponse"
+    turn: Turn | None = None
 
     @property
     def is_stream(self) -> bool:
@@ -61,6 +63,8 @@ class Answer:
 
     def close(self) -> None:
         self._response.close()
+        if self.turn is not None:
+            self.turn.give_back()
 
 
 def broke_off(name: str) -> GatewayError:
@@ -73,6 +77,7 @@ class Engines:
 
     def __init__(self, hold: Hold) -> None:
         self.hold = hold
+        self.turns = Turns()
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(
@@ -83,10 +88,28 @@ class Engines:
         *,
         body: bytes | None = None,
         headers: Mapping[bytes, bytes] | None = None,
+        asker: Asker | None = None,
     ) -> Answer:
         """``path`` as clients of the engine itself write it. Of the ``headers`` of a client those are passed
-        on that are not of its connection. Raises: GatewayError where the engine does not become ready in the
-        time that requests wait for it, or ends twice before its answer begins."""
+        on that are not of its connection. ``asker`` waits for its turn; without one, the request needs none
+        of the engine's slots. Raises: GatewayError where too many wait, where the engine does not become
+        ready in the time that requests wait for it, or ends twice before its answer begins."""
+        turn = None if asker is None else await self.turns.take(launch, asker)
+        try:
+            answer = await self._ask(launch, method, path, body, passed_on(headers or {}))
+        except BaseException:  # a cancellation, too, must free the place
+            if turn is not None:
+                turn.give_back()
+            raise
+        if answer.is_stream:
+            answer.turn = turn
+        elif turn is not None:
+            turn.give_back()
+        return answer
+
+    async def _ask(
+        self, launch: Launch, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Answer:
         import aiohttp  # noqa: PLC0415 - it takes memory that a daemon whom nobody asks does not need
 
         failed: Engine | None = None
@@ -94,7 +117,7 @@ class Engines:
             ready, engine = await self.hold.until_ready(launch.name, not_with=failed)
             url = f"http://127.0.0.1:{engine.port}{path}"
             try:
-                return await self._begin(ready, method, url, body, passed_on(headers or {}))
+                return await self._begin(ready, method, url, body, headers)
             except (aiohttp.ClientError, OSError) as error:
                 log.info("engine gave no answer: launch=%s %s: %s", ready.name, type(error).__name__, error)
                 if failed is not None:

@@ -61,9 +61,16 @@ class _Collector:
         yield _gauge("requests_in_flight", "Requests that are answered now.", ("model",), in_flight)
         held = {(): float(self._gateway.engines.hold.held)}
         yield _gauge("requests_waiting", "Requests that wait for a model that starts.", (), held)
+        turns = self._gateway.engines.turns
+        depths = {key: float(value) for key, value in turns.depths().items()}
+        text = "Requests that wait for their turn at an engine."
+        yield _gauge("queue_depth", text, ("model", "class"), depths)
+        text = "Time that requests waited for their turn."
+        yield _histogram("queue_wait_seconds", text, turns.waits, ("model", "class"))
         first = "Time to the first byte of an answer."
-        yield _histogram("first_byte_seconds", first, found.first_byte)
-        yield _histogram("request_seconds", "Time to the last byte of an answer.", found.duration)
+        yield _histogram("first_byte_seconds", first, _each_model(found.first_byte))
+        last = "Time to the last byte of an answer."
+        yield _histogram("request_seconds", last, _each_model(found.duration))
 
     def _launches(self) -> "Iterator[Metric]":
         launches = list(self._gateway.app.launches.values())
@@ -121,14 +128,20 @@ def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, f
     return family
 
 
-def _histogram(name: str, text: str, values: Mapping[str, Histogram]) -> "Metric":
+def _each_model(values: Mapping[str, Histogram]) -> dict[tuple[str, ...], Histogram]:
+    return {(model,): histogram for model, histogram in dict(values).items()}
+
+
+def _histogram(
+    name: str, text: str, values: Mapping[Any, Histogram], labels: tuple[str, ...] = ("model",)
+) -> "Metric":
     from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415 - loaded by now
 
-    family = HistogramMetricFamily(PREFIX + name, text, labels=("model",))
-    for model, histogram in dict(values).items():
+    family = HistogramMetricFamily(PREFIX + name, text, labels=labels)
+    for key, histogram in dict(values).items():
         total, buckets = 0, []
         for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
             total += count
             buckets.append((bound, total))
-        family.add_metric((model,), buckets, histogram.total)
+        family.add_metric(key, buckets, histogram.total)
     return family

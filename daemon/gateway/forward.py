@@ -24,6 +24,8 @@ REASONS = {
     "authentication_error": Reason.ENGINE_FAILED,
     "server_error": Reason.ENGINE_FAILED,
 }
+# They are answered without a slot of the engine: nothing is to wait for
+WITHOUT_SLOT = frozenset({"/v1/messages/count_tokens"})
 CONTEXT_WORDS = ("maximum context length", "context size", "longer than the maximum model length")
 
 
@@ -39,9 +41,15 @@ async def forward(exchange: Exchange, path: str, kinds: Sequence[Kind] = (Kind.M
     if fields.get("stream") == msgspec.Raw(b"true"):
         exchange.watch_silence()
     gateway = exchange.gateway
+    asker = None if path in WITHOUT_SLOT else exchange.asker
     await check_context(gateway.engines, gateway.facts, launch, path, body)
     answer = await gateway.engines.ask(
-        launch, exchange.method, with_query(path, exchange.query), body=body, headers=exchange.headers
+        launch,
+        exchange.method,
+        with_query(path, exchange.query),
+        body=body,
+        headers=exchange.headers,
+        asker=asker,
     )
     try:
         await relay(exchange, answer)

@@ -9,6 +9,7 @@ from daemon.launches.lifecycle import Lifecycle
 from daemon.launches.orders import Orders
 from daemon.launches.proof.run import ProofRun
 from daemon.launches.state_machine import Event
+from daemon.resources.throttle import Throttle
 from daemon.state.records import LaunchDetails, LaunchRecord, LaunchRequest, WorkKey, WorkKind
 from domain.anonymize import without_secrets
 from domain.errors import NodeError
@@ -51,7 +52,7 @@ class Launch:
     desired. ``stored``: the store has its row; ``unsaved``: that row, or its absence, is out of date.
     ``retune``: the next start measures the thread count again, whatever is stored. ``waiting`` says for what
     a restored launch waits, until it has its turn; ``poison`` why it has none: the daemon died of it.
-    ``ladder`` is what it gave up since memory ran out.
+    ``ladder`` is what it gave up since memory ran out, ``throttle`` what clients may use of its engine now.
     ``proof``: what is known of its context's depth with this engine; ``proof_run`` is one under way.
     """
 
@@ -77,6 +78,7 @@ class Launch:
     proof: ContextProof | None = None
     proof_run: ProofRun | None = None
     ladder: Ladder = field(default_factory=Ladder)
+    throttle: Throttle = field(default_factory=Throttle)
     accepted: "asyncio.Future[None] | None" = None
     task: "asyncio.Task[None] | None" = None
 

@@ -12,6 +12,8 @@ from daemon.gateway.dialects.dialect import Dialect
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.gateway import Gateway
 from daemon.gateway.metrics import Watched
+from daemon.gateway.queue.scheduler import Priority
+from daemon.gateway.queue.turns import Asker
 from domain.units import MIB
 
 # The largest that the services take whose protocols these are: 50 MB of images in one request (OpenAI's
@@ -23,6 +25,7 @@ MAX_BODIES_BYTES = 4 * MAX_BODY_BYTES  # of all requests together
 PARSED_ON_LOOP_BYTES = MIB
 JSON_TYPE = (b"content-type", b"application/json")
 EVENT_STREAM = b"text/event-stream"
+PRIORITY_HEADER = b"x-request-class"
 Header = tuple[bytes, bytes]
 T = TypeVar("T")
 
@@ -56,6 +59,18 @@ class Exchange:
         self._watched: Watched | None = None
 
     # the request
+
+    @property
+    def asker(self) -> Asker:
+        """Whose turn it is to be. Raises: GatewayError for a class that there is not."""
+        asked = self.headers.get(PRIORITY_HEADER, b"").decode("latin-1").strip().lower()
+        try:
+            priority = Priority(asked) if asked else Priority.INTERACTIVE
+        except ValueError:
+            known = ", ".join(Priority)
+            message = f"{PRIORITY_HEADER.decode()}: {asked[:40]!r} is none of {known}"
+            raise GatewayError(Reason.INVALID, message) from None
+        return Asker(self.key or self.client, priority)
 
     async def body(self) -> bytes:
         """All of it. Raises: GatewayError for one that is too long, or that never comes whole."""

@@ -58,8 +58,9 @@ async def _answer(
     path = "/v1/completions" if "prompt" in body else "/v1/chat/completions"
     content, gateway = msgspec.json.encode(body), exchange.gateway
     await check_context(gateway.engines, gateway.facts, launch, path, content)
+    headers = {b"content-type": b"application/json"}
     answer = await gateway.engines.ask(
-        launch, "POST", path, body=content, headers={b"content-type": b"application/json"}
+        launch, "POST", path, body=content, headers=headers, asker=exchange.asker
     )
     translator = Translator(label, clock, is_chat=is_chat, hides_thinking=asked.get("think") is False)
     try:

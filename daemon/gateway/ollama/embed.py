@@ -87,8 +87,9 @@ async def _ask(
     if not texts:
         return clock, [], None
     body = msgspec.json.encode({"model": launch.name, "input": texts, "encoding_format": "float"})
+    headers = {b"content-type": b"application/json"}
     answer = await gateway.engines.ask(
-        launch, "POST", "/v1/embeddings", body=body, headers={b"content-type": b"application/json"}
+        launch, "POST", "/v1/embeddings", body=body, headers=headers, asker=exchange.asker
     )
     answer.close()
     if answer.status >= 400:
