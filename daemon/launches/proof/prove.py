@@ -26,7 +26,7 @@ from domain.events import EventKind
 from domain.launch import LaunchState, Progress, Step
 from domain.plan import HOST, Plan
 from domain.proof import ContextProof, DepthFigures
-from domain.units import gib, rate
+from domain.units import duration, gib, rate
 from launchers import readiness
 from launchers.command import Command
 from launchers.process.engine import EngineProcess
@@ -99,6 +99,7 @@ async def prove(app: App, launch: Launch, target_tokens: int) -> AsyncIterator[P
         return
     run = launch.proof_run = ProofRun()
     try:
+        yield _said(Step.PROVE, _intent(launch, target_tokens))
         async with readiness.client(process.command) as http:
             async for step in _filled(http, process.command, run, target_tokens):
                 yield step
@@ -112,11 +113,16 @@ async def prove(app: App, launch: Launch, target_tokens: int) -> AsyncIterator[P
             launch.proof_run = None
 
 
+def _intent(launch: Launch, target_tokens: int) -> str:
+    what = f"filling the context of {launch.name} to {target_tokens} tokens"
+    rate = launch.ready.prefill_tokens_per_s if launch.ready else None
+    return f"{what}, which takes {duration(target_tokens / rate)} or more" if rate else what
+
+
 async def _filled(
     http: httpx.AsyncClient, command: Command, run: ProofRun, target_tokens: int
 ) -> AsyncIterator[Progress]:
     """Raises: BusyError, EngineError."""
-    yield _said(Step.PROVE, f"filling the context of {command.served_name} to {target_tokens} tokens")
     async for step in _idle(http, command):
         yield step
     text = await depth.generate_text(http, command, target_tokens)

@@ -81,6 +81,7 @@ async def test_a_proof_is_stored_and_later_plans_expect_its_speeds(
         async with aclosing(steps(api)) as interrupted:
             async for step in interrupted:
                 if "filling" in step["message"]:
+                    assert step["message"].endswith(" s or more")
                     break  # as Ctrl-C does
         last = (await proved(api, depth_tokens=400))[-1]
         detail = await api.get("/v1/launches/tiny")
