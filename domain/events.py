@@ -33,6 +33,8 @@ class EventKind(StrEnum):
     ADOPTED = "adopted"
     STOPPED = "stopped"
     RESTARTED = "restarted"
+    HELD = "held", Level.WARNING
+    RELEASED = "released"
     DIED = "died", Level.WARNING
     FAILING = "failing", Level.ERROR
     FAILED = "failed", Level.ERROR

@@ -48,6 +48,8 @@ class Hold:
             launch = self._desired(name)
             if (engine := _engine(launch)) is not None:
                 return launch, engine
+            if launch.orders.holds:
+                raise unavailable(launch, f"it waits for {launch.waits_for}")
             if launch.state is LaunchState.DOWNLOADING:
                 raise _downloading(launch)
             if launch.state is LaunchState.FAILED:

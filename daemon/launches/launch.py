@@ -118,6 +118,10 @@ class Launch:
         return None if self.engine is None else self.engine.process.pid
 
     @property
+    def waits_for(self) -> str | None:
+        return "; ".join(self.orders.holds.values()) if self.orders.holds else self.waiting
+
+    @property
     def is_at_rest(self) -> bool:
         return self.task is None
 
@@ -186,7 +190,7 @@ class Launch:
             restarts=self.attempts.restarts,
             since=self.lifecycle.since,
             last_error=self.attempts.last_error,
-            waiting=self.waiting,
+            waiting=self.waits_for,
             reduced=self.ladder.in_words,
         )
 

@@ -16,6 +16,7 @@ class Orders:
         self.shut_down = False
         self.retry = False
         self.restart = False
+        self.holds: dict[str, str] = {}
         self.count = 0
         self._given = Broadcast()
         self._stopped: asyncio.Future[LaunchRow] | None = None
@@ -39,6 +40,16 @@ class Orders:
         """It ends with the daemon, and stays desired."""
         self.shut_down = True
         self._notify()
+
+    def hold(self, holder: str, waits_for: str) -> None:
+        """Its engine ends, and it is not started before each ``holder`` has released it. It stays desired."""
+        if self.holds.get(holder) != waits_for:
+            self.holds[holder] = waits_for
+            self._notify()
+
+    def release(self, holder: str) -> None:
+        if self.holds.pop(holder, None) is not None:
+            self._notify()
 
     def give_retry(self) -> None:
         """It tries again at once."""

@@ -5,7 +5,6 @@ All changes of a launch are made here, in one task; others give it orders.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 
 from daemon.app import App
 from daemon.events.progress_log import ProgressLog
@@ -19,6 +18,7 @@ from daemon.launches.proof import failure
 from daemon.launches.start.engine import engine_gone
 from daemon.launches.start.pipeline import bring_up, take_over
 from daemon.launches.state_machine import Event
+from daemon.launches.waiting import unless_ended, until_next_try, until_released
 from domain.errors import BusyError, EngineError, NodeError
 from domain.events import EventKind
 from domain.launch import LaunchState, Step
@@ -58,11 +58,13 @@ async def _keep(app: App, launch: Launch) -> None:
         await _quarantine(app, launch, launch.poison)
         if not launch.orders.must_end:
             return
+    await until_released(app, launch)
     while not launch.orders.must_end:
         wait_s = await _try_once(app, launch)
         if wait_s is None:
             break
-        await _wait(launch, wait_s)
+        await until_next_try(launch, wait_s)
+        await until_released(app, launch)
     while launch.orders.must_end:
         await end(app, launch)
         if launch.orders.shut_down:
@@ -133,7 +135,7 @@ async def _try_once(app: App, launch: Launch) -> float | None:
     """One attempt. Returns the seconds until the next one, ``None`` for no other."""
     launch.orders.retry = False
     attempt = launch.progress
-    error = await _unless_ended(launch, _serve(app, launch))
+    error = await unless_ended(launch, _serve(app, launch))
     app.in_flight.end(launch.key)
     await failure.note(app, launch, error)
     if launch.orders.must_end:
@@ -168,34 +170,24 @@ async def _try_once(app: App, launch: Launch) -> float | None:
 
 
 async def _begin_again(app: App, launch: Launch) -> float | None:
-    """Carries out an order to restart it. Returns as ``_try_once``: 0, once its engine has ended."""
+    """Carries out an order to restart it, or to hold it. Returns as ``_try_once``: 0, once its engine has
+    ended."""
+    kind, what = EventKind.RESTARTED, f"{launch.name} is restarted"
+    if not launch.orders.restart:
+        kind, what = EventKind.HELD, f"{launch.name} is unloaded and waits for {launch.waits_for}"
     launch.apply(Event.STOP)
     if not launch.progress.ended:
-        launch.say(Step.STOPPED, f"{launch.name} is restarted")
+        launch.say(Step.STOPPED, what)
     launch.progress = ProgressLog()  # that of the next start
-    if not await stop_engine(app, launch, "restarted") or launch.orders.must_end:
+    if not await stop_engine(app, launch, kind.value) or launch.orders.must_end:
         return None
-    await app.events.append(EventKind.RESTARTED, f"{launch.name} is restarted", launch=launch.name)
+    await app.events.append(kind, what, launch=launch.name)
     launch.apply(Event.ATTEMPT)
     if launch.progress.ended:  # its engine could not be killed at once
         launch.progress = ProgressLog()
     launch.attempts.failures, launch.orders.restart = 0, False
     launch.orders.answer_restart()
     return 0.0
-
-
-async def _unless_ended(launch: Launch, attempt: Coroutine[None, None, NodeError]) -> NodeError | None:
-    """The error that ended ``attempt``; ``None`` if an order to end or restart the launch interrupted it."""
-    orders = launch.orders
-    running = asyncio.create_task(attempt, name=f"serve {launch.name}")
-    ordered = asyncio.create_task(orders.until(lambda: orders.must_end or orders.restart))
-    try:
-        await asyncio.wait({running, ordered}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        ordered.cancel()
-        running.cancel()
-        await asyncio.wait({running})
-    return None if running.cancelled() else running.result()
 
 
 async def _serve(app: App, launch: Launch) -> NodeError:
@@ -273,20 +265,6 @@ async def _give_up(
     for progress in {attempt, launch.progress}:
         if not progress.ended:
             progress.say(Step.FAILED, str(error), error=error)
-
-
-async def _wait(launch: Launch, wait_s: float) -> None:
-    """Waits for the time of the next try, or for an order to try now or to end."""
-    orders = launch.orders
-    try:
-        async with asyncio.timeout(wait_s):
-            await orders.until(lambda: orders.retry or orders.restart or orders.must_end)
-    except TimeoutError:
-        pass
-    if not orders.must_end:
-        launch.apply(Event.ATTEMPT)
-        if launch.progress.ended:
-            launch.progress = ProgressLog()
 
 
 def _policy(app: App) -> retry.RetryPolicy:

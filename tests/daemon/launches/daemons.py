@@ -100,6 +100,15 @@ class Daemons(RuleBasedStateMachine):
             return
         self.requests.append(Request(name, expects, self.loop.create_task(call)))
 
+    @rule(name=st.sampled_from(NAMES), held=st.booleans())
+    def a_guard_holds(self, name: str, held: bool) -> None:
+        launch = self.app.launches.get(name)
+        if launch is not None and held:
+            COUNTED["holds"] += 1
+            launch.orders.hold("heat", "it to cool")
+        elif launch is not None:
+            launch.orders.release("heat")
+
     # what happens to engines, the disk and the daemon
 
     @rule(number=st.integers(0, 3))
@@ -211,6 +220,8 @@ class Daemons(RuleBasedStateMachine):
         COUNTED["settled"] += 1
         self.world.starts, self.world.unkillable_from_now = "answer", False
         self.the_disk_is_full(full=False)
+        for launch in self.app.launches.values():
+            launch.orders.release("heat")
         for engine in self.world.living:
             if not engine.killable:  # the kernel lets it go
                 engine.killable, engine.alive = True, False

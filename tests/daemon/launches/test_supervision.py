@@ -3,6 +3,7 @@
 import pytest
 
 from daemon.launches import service
+from domain.errors import BusyError
 from domain.launch import LaunchState, Step
 from tests.daemon.launches.stepped_daemon import START_S, Start
 from tests.daemon.launches.world import World
@@ -170,3 +171,51 @@ def test_a_daemon_that_ends_between_tries_starts_nothing_more(start: Start, worl
     assert (daemon.launch.state, daemon.launch.is_at_rest) == (LaunchState.STOPPED, True)
     assert len(world.engines) == 1
     assert followed._broadcast.closed, "whoever follows it is let go"
+
+
+def test_a_launch_that_is_held_ends_its_engine_and_starts_again_once_all_have_released_it(
+    start: Start, world: World, spawns: Spawns
+) -> None:
+    daemon = start()
+    orders = daemon.serve().orders
+    orders.hold("heat", "the GPU to cool")
+    orders.hold("tenants", "ComfyUI to leave")
+    daemon.until(lambda: world.living == [] and "held" in daemon.kinds())
+    daemon.pass_s(3600)
+    row = daemon.launch.row()
+    assert (row.state, row.waiting) == (LaunchState.QUEUED, "the GPU to cool; ComfyUI to leave")
+    assert daemon.app.ledger.reserved == {}
+    assert [record.desired for record in daemon.app.store.launches.all()] == [True]
+    with pytest.raises(BusyError, match="a waits for the GPU to cool"):
+        daemon.call(service.restart(daemon.app, "a"))
+    orders.release("heat")
+    daemon.pass_s(3600)
+    assert len(spawns) == 1
+    orders.release("tenants")
+    daemon.until(lambda: daemon.kinds()[-1] == "ready")
+    assert daemon.launch.row().waiting is None
+    assert daemon.kinds("download") == ["ready", "held", "released", "ready"]
+    assert daemon.launch.attempts.restarts == 0
+
+
+def test_a_launch_that_is_held_can_be_stopped(start: Start, world: World) -> None:
+    daemon = start()
+    daemon.serve().orders.hold("heat", "the GPU to cool")
+    daemon.until(lambda: world.living == [])
+    daemon.call(service.stop(daemon.app, "a"))
+    assert daemon.launch.state is LaunchState.STOPPED
+    assert daemon.kinds("download")[-1] == "stopped"
+
+
+def test_a_hold_between_tries_keeps_the_next_one_back(start: Start, world: World, spawns: Spawns) -> None:
+    daemon = start()
+    daemon.serve()
+    world.starts = "die"
+    daemon.kill_engine()
+    daemon.until_state(LaunchState.DEGRADED)
+    daemon.launch.orders.hold("heat", "the GPU to cool")
+    world.starts = "answer"
+    daemon.pass_s(600)
+    assert len(spawns) <= 2
+    daemon.launch.orders.release("heat")
+    daemon.until_state(LaunchState.READY)
