@@ -1,0 +1,1 @@
+"""Which models make room for another one."""
