@@ -4,8 +4,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from catalog.feed.signed_file import parse_key
 from config.listen import Address, parse_address
@@ -23,10 +30,10 @@ def _size(value: object) -> object:
 Size = Annotated[int, BeforeValidator(_size)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """docs/settings.md describes each field; a test compares the two."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state_dir: Path
     models_dir: Path
@@ -69,20 +76,6 @@ class Settings(BaseSettings):
     download_files: int = Field(default=4, ge=1, le=32)
     disk_reserve_bytes: Size = Field(default=GIB, ge=0)
     log_max_bytes: Size = Field(default=10 * MIB, ge=64 * 1024)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the arguments: ``loading`` reads the sources itself, so that an error can name the source of a
-        wrong value."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
     @property
     def listen_address(self) -> Address | None:

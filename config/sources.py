@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic_settings import EnvSettingsSource
-
 from config import toml
 from config.settings import PREFIX, Settings
 from domain.errors import ConfigError
@@ -75,13 +73,19 @@ def read_file(path: Path) -> Source:
 
 
 def read_environment() -> Source:
-    variables = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    """A variable that is empty counts as not set."""
+    variables = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}
     unknown = tuple(
         _unknown(variable, ENVIRONMENT, prefix=PREFIX)
         for variable in os.environ
         if variable.startswith(PREFIX) and variable not in NOT_SETTINGS and variable not in variables
     )
-    return Source(ENVIRONMENT, EnvSettingsSource(Settings)(), unknown)
+    values = {
+        variables[name.upper()]: value
+        for name, value in os.environ.items()
+        if value and name.upper() in variables
+    }
+    return Source(ENVIRONMENT, values, unknown)
 
 
 def _lines(text: str, keys: Iterable[str]) -> dict[str, int]:

@@ -23,4 +23,4 @@ def run(order: Order) -> None:
         data = rng.choice(seeds)  # not of the corpus, to which each finding adds
         for _ in range(rng.choice(STEPS)):
             data = target.mutate(data, rng)[: target.MAX_BYTES]
-        session.run(data)
+            session.run(data)

@@ -6,6 +6,7 @@ Source of the format: the safetensors README: 8 bytes of length, a JSON object, 
 import struct
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -63,8 +64,8 @@ def read_folder(
             source.close()
 
     tensors, file_bytes = dict[str, Tensor](), 0
-    with ThreadPoolExecutor(threads) as pool:
-        for table, size_bytes in pool.map(read, names):
+    with ThreadPoolExecutor(threads) if len(names) > 1 else nullcontext() as pool:
+        for table, size_bytes in (pool.map if pool else map)(read, names):
             tensors |= {tensor.name: tensor for tensor in table}
             file_bytes += size_bytes
             if len(tensors) > MAX_TENSORS:

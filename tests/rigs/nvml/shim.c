@@ -8,6 +8,7 @@
  *   value "!N"       the call returns NVML error N (e.g. !15 GPU_IS_LOST, !4 NO_PERMISSION)
  *   key not there    NVML_ERROR_NOT_SUPPORTED (3)
  * Sizes take a MiB or GiB suffix. "0.lost=!15" makes every call on device 0 return 15.
+ * NVML_SHIM_ANSWERS=text is read in place of that file: many times quicker.
  * NVML_SHIM_LOG=file appends the name and the result of every call.
  * Written from the documented signatures of nvml.h; no code of NVIDIA's is used. */
 #define _GNU_SOURCE
@@ -33,8 +34,8 @@ static int logged(const char *fn, int rc) {
 #define RET(rc) return logged(__func__, (rc))
 
 static int lookup(const char *want, char *out, size_t n) {      /* 1 found, 0 not */
-    const char *path = getenv("NVML_SHIM_PROFILE");
-    FILE *f = path ? fopen(path, "r") : NULL;
+    const char *path = getenv("NVML_SHIM_PROFILE"), *text = getenv("NVML_SHIM_ANSWERS");
+    FILE *f = text ? fmemopen((void *) text, strlen(text), "r") : path ? fopen(path, "r") : NULL;
     char line[1024]; int hit = 0;
     if (!f) return 0;
     while (fgets(line, sizeof line, f)) {
@@ -88,7 +89,7 @@ static u32 ndev(void) { u64 n = 0; get_u64(NULL, "count", &n); return n > MAXDEV
 /* ---- library ---- */
 int nvmlInitWithFlags(u32 flags) {
     char v[64]; (void) flags;
-    if (!getenv("NVML_SHIM_PROFILE")) RET(NODRIVER);
+    if (!getenv("NVML_SHIM_PROFILE") && !getenv("NVML_SHIM_ANSWERS")) RET(NODRIVER);
     if (lookup("init", v, sizeof v) && err_in(v)) RET(err_in(v));
     for (u32 i = 0; i < MAXDEV; i++) devs[i].idx = i;
     inits++; RET(OK);
