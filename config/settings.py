@@ -68,6 +68,9 @@ class Settings(BaseModel):
     ladder_fetch: bool = False
     probe_interval_s: float = Field(default=60, gt=0)
     sample_interval_s: float = Field(default=5, gt=0)
+    heat_guard: bool = True
+    heat_soft_c: float | None = Field(default=None, ge=30, le=120)
+    heat_hard_c: float | None = Field(default=None, ge=30, le=120)
     hub_token: SecretStr | None = None
     hub_cache: Path | None = None
     ollama_models: Path | None = None

@@ -19,6 +19,7 @@ from config.settings import Settings
 from daemon.events.broadcast import Broadcast
 from daemon.events.event_log import EventLog
 from daemon.events.gateway_state import Access, GatewayState
+from daemon.events.guard_state import GuardState
 from daemon.events.progress_log import ProgressLog
 from daemon.events.samples import Samples
 from daemon.isolation import models
@@ -135,6 +136,7 @@ class App:
     refused: dict[str, ProgressLog] = field(default_factory=dict)
     hardware_cache: HardwareCache = field(default_factory=HardwareCache)
     samples: Samples = field(default_factory=Samples)
+    guards: GuardState = field(default_factory=GuardState)
     measuring_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     verification_locks: KeyedLocks = field(default_factory=KeyedLocks)
     downloads: Downloads = field(default_factory=Downloads)

@@ -58,6 +58,7 @@ def _problems(app: App) -> tuple[Problem, ...]:
         *_gateway_problems(app),
         *_catalogue_problems(app),
         *_state_problems(app),
+        *app.guards.problems.values(),
     )
 
 

@@ -70,6 +70,9 @@ class EventKind(StrEnum):
     DEVICE_WEDGED = "device_wedged", Level.ERROR
     DISK_LOW = "disk_low", Level.WARNING
     DISK_OK = "disk_ok"
+    HOT = "hot", Level.WARNING
+    COOLER = "cooler"
+    COOL = "cool"
     SENSORS_HANG = "sensors_hang", Level.WARNING
     SENSORS_ANSWER = "sensors_answer"
     MACHINE_DIED = "machine_died", Level.WARNING

@@ -43,7 +43,8 @@ async def _sample_on(app: App) -> None:
 
 def is_due(app: App, now_s: float) -> bool:
     latest = app.samples.latest
-    if latest is None or any(launch.engine is not None for launch in app.launches.values()):
+    launches = app.launches.values()
+    if latest is None or any(one.engine is not None or one.orders.holds for one in launches):
         return True
     return now_s - latest.monotonic_s >= app.settings.probe_interval_s
 

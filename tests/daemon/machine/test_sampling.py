@@ -83,7 +83,7 @@ def test_a_machine_without_an_engine_is_sampled_seldom() -> None:
     assert sampling.is_due(app, 0.0)
     app.samples.publish(Sample(0.0, 100.0))
     assert [sampling.is_due(app, now_s) for now_s in (105.0, 159.9, 160.0)] == [False, False, True]
-    app.launches["a"] = SimpleNamespace(engine=object())
+    app.launches["a"] = SimpleNamespace(engine=object(), orders=SimpleNamespace(holds={}))
     assert sampling.is_due(app, 105.0)
 
 
