@@ -9,6 +9,7 @@ from ctl.command_group import CommandGroup
 from ctl.options import Json
 from ctl.show.formatting import ago, table
 from ctl.terminal import columns, print_json, sanitize
+from domain.priority import Priority
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -19,6 +20,7 @@ app = typer.Typer(
     epilog="""\b
 Examples:
   node-ctl keys add laptop
+  node-ctl keys add nightly --model qwen3-8b --class batch --rate 60/min
   node-ctl keys list
   node-ctl keys revoke laptop
 """,
@@ -28,12 +30,35 @@ KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is, f
 
 
 @app.command()
-def add(*, name: KeyName, as_json: Json = False) -> None:
+def add(
+    *,
+    name: KeyName,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", metavar="NAME", help="A launch that it may ask, once for each; without, all of them."
+        ),
+    ] = None,
+    priority: Annotated[
+        Priority,
+        typer.Option("--class", help="The highest class of its requests at a busy model."),
+    ] = Priority.INTERACTIVE,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="At most so many requests, 60/min, or tokens, '100000 tokens/hour'.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Make a key. It is printed once and stored nowhere: only its hash is.
 
     Clients send it as their API key. On this machine none is needed. With --json: {"name", "key"}.
     """
-    added = connect().post("/v1/keys", {"name": name})
+    added = connect().post(
+        "/v1/keys", {"name": name, "models": models or [], "priority": priority.value, "rate": rate}
+    )
     if as_json:
         print_json(added)
         return
@@ -42,9 +67,9 @@ def add(*, name: KeyName, as_json: Json = False) -> None:
 
 @app.command("list")
 def list_keys(*, as_json: Json = False) -> None:
-    """List keys by name, with the time of their last use.
+    """List keys by name, with what they may do and the time of their last use.
 
-    With --json: [{"name", "created", "last_used"}].
+    With --json: [{"name", "created", "last_used", "models", "priority", "rate"}].
     """
     rows = connect().get("/v1/keys")
     if as_json:
@@ -56,6 +81,9 @@ def list_keys(*, as_json: Json = False) -> None:
     cells = [
         {
             "NAME": sanitize(row["name"]),
+            "MODELS": sanitize(", ".join(row["models"])) or "all",
+            "CLASS": row["priority"],
+            "RATE": row["rate"] or "-",
             "MADE": f"{ago(row['created'])} ago",
             "LAST USED": f"{ago(row['last_used'])} ago" if row["last_used"] else "never",
         }

@@ -14,6 +14,8 @@ from daemon.app import App
 from daemon.state.records import KeyRecord, now
 from domain.errors import StateError, UsageError
 from domain.events import EventKind
+from domain.priority import Priority
+from domain.request_rate import RequestRate, parse_request_rate
 from domain.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,18 @@ class KeyRow:
     name: str
     created: str
     last_used: str | None
+    models: tuple[str, ...]
+    priority: Priority
+    rate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What a key may do. Without ``models``, all of them; ``rate``: ``60/min``, ``100000 tokens/hour``."""
+
+    models: tuple[str, ...] = ()
+    priority: Priority = Priority.INTERACTIVE
+    rate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +61,19 @@ async def read_keys(app: App) -> None:
 
 
 def rows(app: App) -> list[KeyRow]:
-    return [KeyRow(key.name, key.created, key.last_used) for key in app.access.keys.values()]
+    return [_row(key) for key in app.access.keys.values()]
 
 
-async def add(app: App, name: str) -> AddedKey:
+def _row(key: KeyRecord) -> KeyRow:
+    rate = None if key.rate is None else str(key.rate)
+    return KeyRow(key.name, key.created, key.last_used, key.models, key.priority, rate)
+
+
+def named(app: App, name: str) -> KeyRecord | None:
+    return next((key for key in app.access.keys.values() if key.name == name), None)
+
+
+async def add(app: App, name: str, limits: KeyLimits = KeyLimits()) -> AddedKey:
     """The key, which nobody can show again. Raises: UsageError for a name in use; StateError."""
     if not name.isascii() or not name.isprintable() or not 0 < len(name.strip()) <= MAX_NAME_CHARS:
         raise UsageError(f"{name[:80]!r} can't be the name of a key", hint="up to 63 characters of ASCII")
@@ -58,8 +81,11 @@ async def add(app: App, name: str) -> AddedKey:
         raise UsageError(f"there is a key {name!r} already", hint=f"node-ctl keys revoke {name} ends it")
     if len(app.access.keys) >= MAX_KEYS:
         raise UsageError(f"there are {MAX_KEYS} keys, which is the most", hint="node-ctl keys revoke NAME")
+    rate = _rate(limits.rate)
     made = await _hashing(app, secret.make)
-    record = KeyRecord(name, made.id, made.hash, now())
+    record = KeyRecord(
+        name, made.id, made.hash, now(), models=limits.models, priority=limits.priority, rate=rate
+    )
     await app.store.run(app.store.keys.save, record)
     app.access.keys[made.id] = record
     app.access.changed.notify_all()
@@ -67,11 +93,19 @@ async def add(app: App, name: str) -> AddedKey:
     return AddedKey(name, made.text)
 
 
+def _rate(text: str | None) -> RequestRate | None:
+    try:
+        return None if text is None else parse_request_rate(text)
+    except ValueError as error:
+        raise UsageError(str(error), hint="a number per s, min, hour or day; tokens if it says so") from error
+
+
 async def revoke(app: App, name: str) -> KeyRow:
     """From now on it opens nothing. Raises: UsageError for a name that is none; StateError."""
     for key in tuple(app.access.keys.values()):
         if key.name == name:
             app.access.proved.pop(key.id, None)
+            app.access.allowances.pop(key.name, None)
             del app.access.keys[
                 key.id
             ]  # first: a use that is stored after it is forgotten would bring it back
@@ -81,7 +115,7 @@ async def revoke(app: App, name: str) -> KeyRow:
                 app.access.keys[key.id] = key
                 raise
             await app.events.append(EventKind.KEY_REVOKED, f"key {name} may no longer ask the gateway")
-            return KeyRow(key.name, key.created, key.last_used)
+            return _row(key)
     names = [key.name for key in app.access.keys.values()]
     hint = did_you_mean(name, names) if names else "there are none: node-ctl keys add NAME makes one"
     raise UsageError(f"no key is called {name!r}", hint=hint)

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from daemon.access import keys, lan
-from daemon.api.bodies import KeyBody, LanBody
+from daemon.api.bodies import KeyBody, LanBody, NewKeyBody
 from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
 from domain.serialization import to_json
@@ -20,9 +20,10 @@ async def get_keys(request: Request) -> Any:
 
 
 @router.post("/keys", status_code=201)
-async def post_key(request: Request, body: KeyBody) -> Any:
-    """A new key, which is shown this once."""
-    return to_json(await keys.add(app_of(request), body.name))
+async def post_key(request: Request, body: NewKeyBody) -> Any:
+    """A new key, which is shown this once, and what it may do."""
+    limits = keys.KeyLimits(tuple(body.models), body.priority, body.rate)
+    return to_json(await keys.add(app_of(request), body.name, limits))
 
 
 @router.post("/keys/revoke")

@@ -12,6 +12,7 @@ from domain.download import DownloadPolicy, parse_rate, parse_window
 from domain.errors import UsageError
 from domain.hardware import Hardware
 from domain.plan import LaunchOptions
+from domain.priority import Priority
 from domain.serialization import from_json
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
@@ -157,6 +158,12 @@ def profile(data: dict[str, Any] | None) -> Hardware | None:
 
 class KeyBody(Body):
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[\x20-\x7e]+$")]
+
+
+class NewKeyBody(KeyBody):
+    models: Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(max_length=64)] = []
+    priority: Annotated[Priority, Field(strict=False)] = Priority.INTERACTIVE
+    rate: Annotated[str, Field(max_length=80)] | None = None
 
 
 class LanBody(Body):

@@ -9,6 +9,7 @@ from functools import partial
 from config.listen import Address
 from daemon.events.broadcast import Broadcast
 from daemon.state.records import KeyRecord
+from domain.request_rate import Allowance
 
 
 @dataclass(slots=True)
@@ -31,12 +32,14 @@ class GatewayState:
 class Access:
     """Keys of the gateway by their ids. ``proved``: the digests, under ``salt``, of those that were compared
     with their hash since the start; ``hashing``: one thread, since each keeps the memory that it took.
-    ``lan``: the gateway is to be open to the network. ``changed`` wakes who waits for another of these."""
+    ``allowances``: what is left of their rates, by name. ``lan``: the gateway is to be open to the network.
+    ``changed`` wakes who waits for another of these."""
 
     keys: dict[str, KeyRecord] = field(default_factory=dict)
     proved: dict[str, bytes] = field(default_factory=dict)
     proving: asyncio.Lock = field(default_factory=asyncio.Lock)
     hashing: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "keys"))
+    allowances: dict[str, Allowance] = field(default_factory=dict)
     salt: bytes = field(default_factory=partial(secrets.token_bytes, 32))
     lan: bool = False
     changed: Broadcast = field(default_factory=Broadcast)

@@ -73,12 +73,13 @@ class Metrics:
         default_factory=lambda: defaultdict(lambda: Histogram(DURATION_BUCKETS_S))
     )
 
-    def record(self, model: str, protocol: str, watched: Watched, now_s: float) -> None:
-        """A request that has ended; status 499 is that of a client that left before there was an answer."""
+    def record(self, model: str, protocol: str, watched: Watched, now_s: float) -> int:
+        """A request that has ended, and its tokens; status 499 is that of a client that left before there
+        was an answer."""
         status = watched.status or 499
         self.requests[model, protocol, status] += 1
         if status >= 400:
-            return
+            return 0
         self.duration[model].add(now_s - watched.began_s)
         if watched.first_byte_s is not None:
             self.first_byte[model].add(watched.first_byte_s)
@@ -87,6 +88,7 @@ class Metrics:
         self.prompt_tokens[model] += tokens.prompt or 0
         self.cached_tokens[model] += tokens.cached or 0
         self.answer_tokens[model] += tokens.answer or 0
+        return (tokens.prompt or 0) + (tokens.answer or 0)
 
 
 def tokens_of(content: bytes) -> Tokens:

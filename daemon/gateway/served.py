@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from catalog import names
 from catalog.names import REPO_NAME
+from daemon.access.allowed import may_ask
 from daemon.app import App
 from daemon.gateway import routing
 from daemon.gateway.errors import GatewayError, Reason
@@ -26,9 +27,13 @@ class Facts:
     tools: bool | None = None
 
 
-def served_launches(app: App) -> list[Launch]:
-    """Those that are desired, in the order of their launch: what clients may list."""
-    return [launch for launch in app.launches.values() if launch.lifecycle.desired and not launch.withdrawn]
+def served_launches(app: App, key: str | None = None) -> list[Launch]:
+    """Those that are desired, in the order of their launch: what clients with that key may list."""
+    return [
+        launch
+        for launch in app.launches.values()
+        if launch.lifecycle.desired and not launch.withdrawn and may_ask(app, key, launch.name)
+    ]
 
 
 def find_launch(app: App, asked: str | None, kinds: Iterable[Kind] = tuple(Kind)) -> Launch:

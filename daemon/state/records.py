@@ -9,7 +9,9 @@ from domain.events import Level
 from domain.launch import LaunchRow, LaunchState
 from domain.model import Weights
 from domain.plan import LaunchOptions, Plan
+from domain.priority import Priority
 from domain.proof import ContextProof
+from domain.request_rate import RequestRate
 from launchers.command import Command
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready
@@ -144,13 +146,18 @@ class LaunchDetails:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key of the gateway. ``id`` is the part of it that is no secret; times are ISO 8601."""
+    """A key of the gateway. ``id`` is the part of it that is no secret; times are ISO 8601. Without
+    ``models`` all are allowed; ``priority`` is the highest class that its requests have, ``rate`` how many
+    requests or tokens it may have in a time."""
 
     name: str
     id: str
     hash: str
     created: str
     last_used: str | None = None
+    models: tuple[str, ...] = ()
+    priority: Priority = Priority.INTERACTIVE
+    rate: RequestRate | None = None
 
 
 def now() -> str:

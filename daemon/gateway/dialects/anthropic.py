@@ -49,7 +49,7 @@ async def list_models(exchange: Exchange) -> None:
     """A page of models; ``after_id`` and ``before_id`` are names of this list."""
     app = exchange.gateway.app
     query = {key: values[-1] for key, values in parse_qs(exchange.query).items()}
-    launches = [launch for launch in served_launches(app) if not kind_of(launch).is_pooled]
+    launches = [launch for launch in served_launches(app, exchange.key) if not kind_of(launch).is_pooled]
     names = [launch.name for launch in launches]
     first, last = 0, len(names)
     if query.get("after_id") in names:

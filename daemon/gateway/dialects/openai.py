@@ -50,7 +50,7 @@ def stream_error(refusal: GatewayError) -> bytes:
 
 
 async def list_models(exchange: Exchange) -> None:
-    launches = served_launches(exchange.gateway.app)
+    launches = served_launches(exchange.gateway.app, exchange.key)
     facts = await asyncio.gather(*(exchange.gateway.facts.of(launch) for launch in launches))
     rows = [model_row(launch, fact) for launch, fact in zip(launches, facts, strict=True)]
     await exchange.send_json({"object": "list", "data": rows})

@@ -3,17 +3,19 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
+from math import ceil
 from typing import Any, TypeVar
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from daemon.access import allowed
 from daemon.gateway.dialects.dialect import Dialect
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.gateway import Gateway
 from daemon.gateway.metrics import Watched
-from daemon.gateway.queue.scheduler import Priority
 from daemon.gateway.queue.turns import Asker
+from domain.priority import Priority
 from domain.units import MIB
 
 # The largest that the services take whose protocols these are: 50 MB of images in one request (OpenAI's
@@ -65,12 +67,12 @@ class Exchange:
         """Whose turn it is to be. Raises: GatewayError for a class that there is not."""
         asked = self.headers.get(PRIORITY_HEADER, b"").decode("latin-1").strip().lower()
         try:
-            priority = Priority(asked) if asked else Priority.INTERACTIVE
+            wanted = Priority(asked) if asked else None
         except ValueError:
             known = ", ".join(Priority)
             message = f"{PRIORITY_HEADER.decode()}: {asked[:40]!r} is none of {known}"
             raise GatewayError(Reason.INVALID, message) from None
-        return Asker(self.key or self.client, priority)
+        return Asker(self.key or self.client, allowed.priority_of(self.gateway.app, self.key, wanted))
 
     async def body(self) -> bytes:
         """All of it. Raises: GatewayError for one that is too long, or that never comes whole."""
@@ -186,16 +188,24 @@ class Exchange:
         self._count()
 
     def count_as(self, model: str) -> None:
-        """From now on it is a request to ``model``, the name of a launch, for ``/metrics``."""
+        """From now on it is a request to ``model``, the name of a launch, for ``/metrics`` and the limits of
+        its key. Raises: GatewayError for what that does not allow."""
+        app, key = self.gateway.app, self.key
         self._model = model
         self._watched = Watched(asyncio.get_running_loop().time())
         self.gateway.metrics.in_flight[model] += 1
+        if not allowed.may_ask(app, key, model):
+            raise GatewayError(Reason.FORBIDDEN, f"the key {key} may not ask {model}")
+        if wait_s := allowed.wait_s(app, key, self._watched.began_s):
+            message = f"the rate of the key {key} is used up for {wait_s:.0f} s"
+            raise GatewayError(Reason.BUSY, message, retry_after_s=max(1, ceil(wait_s)))
 
     def _count(self) -> None:
         if self._watched is not None:
             self.gateway.metrics.in_flight[self._model] -= 1
             now_s = asyncio.get_running_loop().time()
-            self.gateway.metrics.record(self._model, self.dialect.name, self._watched, now_s)
+            tokens = self.gateway.metrics.record(self._model, self.dialect.name, self._watched, now_s)
+            allowed.spend_tokens(self.gateway.app, self.key, tokens, now_s)
             self._watched = None
 
     async def _start(self, status: int, headers: Iterable[Header]) -> None:

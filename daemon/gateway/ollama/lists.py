@@ -30,14 +30,13 @@ async def hello(exchange: Exchange) -> None:
 
 
 async def tags(exchange: Exchange) -> None:
-    await _send(exchange, served_launches(exchange.gateway.app), models.tag)
+    await _send(exchange, served_launches(exchange.gateway.app, exchange.key), models.tag)
 
 
 async def ps(exchange: Exchange) -> None:
-    launches = [
-        launch for launch in served_launches(exchange.gateway.app) if launch.state is LaunchState.READY
-    ]
-    await _send(exchange, launches, models.running)
+    launches = served_launches(exchange.gateway.app, exchange.key)
+    ready = [launch for launch in launches if launch.state is LaunchState.READY]
+    await _send(exchange, ready, models.running)
 
 
 async def show(exchange: Exchange) -> None:

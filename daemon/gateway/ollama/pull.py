@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from catalog import names
+from daemon.access.allowed import may_ask
 from daemon.app import App
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.listener.exchange import Exchange
@@ -28,6 +29,8 @@ STATUS = {"unknown_model": Reason.NOT_FOUND, "usage": Reason.INVALID}
 async def pull(exchange: Exchange) -> None:
     asked = await exchange.json()
     name, app = name_of(asked), exchange.gateway.app
+    if not may_ask(app, exchange.key, name):
+        raise GatewayError(Reason.FORBIDDEN, f"the key {exchange.key} may not fetch {name[:100]}")
     begun = None if _is_served(app, name) else await _begin(app, name)
     lines = _lines(name, begun)
     if is_stream(asked):

@@ -6,21 +6,14 @@ most overdue of them before the others. ``longest_wait`` is the bound that follo
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol, TypeVar
+
+from domain.priority import Priority
 
 MAX_WAITING = 256  # for one launch
 MAX_WAITING_OF_CLIENT = 64
-
-
-class Priority(StrEnum):
-    """The classes of requests, the first before the others."""
-
-    INTERACTIVE = "interactive"
-    BACKGROUND = "background"
-    BATCH = "batch"
 
 
 # How often a class with requests that could start may be passed over in a row.
@@ -61,7 +54,7 @@ class QueueFullError(Exception):
     """``of_client``: it is one client who has too many waiting."""
 
     def __init__(self, waiting: int, *, of_client: bool) -> None:
-        super().__init__(waiting)
+        super().__init__(f"{waiting} requests wait")
         self.waiting = waiting
         self.of_client = of_client
 
@@ -163,9 +156,3 @@ def _tidy(chosen: _Class, name: str) -> None:
         del chosen.clients[name]
     if not chosen.clients:
         chosen.passed = 0
-
-
-def lowest(priorities: Iterable[Priority]) -> Priority:
-    """Of several that a request is given: a header can't raise what a key allows."""
-    order = list(Priority)
-    return max(priorities, key=order.index)

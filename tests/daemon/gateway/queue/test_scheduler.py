@@ -10,15 +10,13 @@ from daemon.gateway.queue.scheduler import (
     CLIENT_PATIENCE,
     MAX_WAITING,
     MAX_WAITING_OF_CLIENT,
-    PATIENCE,
-    Priority,
     QueueFullError,
     Scheduler,
     Ticket,
     longest_wait,
-    lowest,
     places,
 )
+from domain.priority import Priority, lowest
 
 INTERACTIVE, BACKGROUND, BATCH = Priority
 
@@ -73,14 +71,27 @@ def test_someone_at_the_keyboard_goes_before_background_and_batch() -> None:
 def test_a_class_is_passed_over_only_so_often() -> None:
     scheduler = filled(("c", BATCH), ("b", BACKGROUND), *[("a", INTERACTIVE)] * 30)
     order = one_at_a_time(scheduler)
-    assert order.index("b") == PATIENCE[BACKGROUND]
-    assert order.index("c") == PATIENCE[BATCH]
+    assert order.index("b") == 4
+    assert order.index("c") == 16
 
 
 def test_a_class_that_has_had_its_turn_waits_as_long_again() -> None:
     scheduler = filled(*[("b", BACKGROUND)] * 3, *[("a", INTERACTIVE)] * 12)
     turns = [index for index, client in enumerate(one_at_a_time(scheduler)) if client == "b"]
     assert turns == [4, 9, 14]
+
+
+def test_the_class_that_was_passed_over_longest_beyond_its_patience_is_first() -> None:
+    scheduler = filled(*[("c", BATCH)] * 2, *[("a", INTERACTIVE)] * 40)
+    order = one_at_a_time(scheduler, 12)
+    scheduler.add(Ticket("b", BACKGROUND))
+    order += one_at_a_time(scheduler, 7)
+    assert order == ["a"] * 16 + ["b", "c", "a"]
+
+
+def test_the_bound_grows_with_what_is_before_a_request() -> None:
+    assert longest_wait(INTERACTIVE, ahead=0, clients=1) == (CLIENT_PATIENCE + 1) * (1 + 3)
+    assert longest_wait(BATCH, ahead=2, clients=4) == 3 * (CLIENT_PATIENCE + 4) * (16 + 3)
 
 
 def test_what_an_empty_class_waited_before_does_not_count() -> None:
@@ -161,10 +172,20 @@ def test_a_place_is_taken_until_it_is_given_back() -> None:
     assert scheduler.start_next(1) is not None
 
 
+def test_a_batch_has_no_more_places_for_those_that_it_gave_back() -> None:
+    scheduler = filled(*[("c", BATCH)] * 5)
+    ticket = scheduler.start_next(3)
+    assert ticket is not None
+    scheduler.finish(ticket)
+    started = [scheduler.start_next(3) for _ in range(4)]
+    assert [one is not None for one in started] == [True, True, False, False]
+
+
 def test_a_client_may_not_fill_the_queue_and_all_together_not_the_memory() -> None:
     scheduler = filled(*[("a", INTERACTIVE)] * (MAX_WAITING_OF_CLIENT - 1), ("a", BATCH))
     with pytest.raises(QueueFullError) as own:
         scheduler.add(Ticket("a", BACKGROUND))
+    assert str(own.value) == "64 requests wait"
     assert (own.value.of_client, own.value.waiting) == (True, MAX_WAITING_OF_CLIENT)
     for number in range(MAX_WAITING - MAX_WAITING_OF_CLIENT):
         scheduler.add(Ticket(f"client {number}", BATCH))
