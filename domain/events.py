@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     ADOPTED = "adopted"
     STOPPED = "stopped"
     RESTARTED = "restarted"
+    DISPLACED = "displaced", Level.WARNING
     HELD = "held", Level.WARNING
     RELEASED = "released"
     DIED = "died", Level.WARNING
@@ -70,6 +71,11 @@ class EventKind(StrEnum):
     DEVICE_WEDGED = "device_wedged", Level.ERROR
     DISK_LOW = "disk_low", Level.WARNING
     DISK_OK = "disk_ok"
+    GPU_LOST = "gpu_lost", Level.ERROR
+    GPU_BACK = "gpu_back"
+    GPU_FAULT = "gpu_fault", Level.WARNING
+    OOM_KILL = "oom_kill", Level.WARNING
+    THROTTLED = "throttled", Level.WARNING
     HOT = "hot", Level.WARNING
     COOLER = "cooler"
     COOL = "cool"

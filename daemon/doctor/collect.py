@@ -18,6 +18,7 @@ from domain.errors import DownloadError
 from domain.hardware import Hardware
 from launchers import gpu_targets
 from launchers.sandbox.support import read_support
+from probes import kernel_log
 from probes.system import accounts, clock, setup, systemd
 
 UNIT = "node-daemon.service"
@@ -60,6 +61,7 @@ def collect_inputs(
             if GPU_BACKENDS & set(engine.backends)
         },
         clock_synchronised=clock.is_synchronised() if is_this_machine else None,
+        kernel_log_denied=kernel_log.is_denied(settings.sysroot),
         gfx_override=os.environ.get("HSA_OVERRIDE_GFX_VERSION"),
         known_issues=versions.known_issues(),
         rejected_settings=tuple(map(str, loaded.problems)),

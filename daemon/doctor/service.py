@@ -19,6 +19,7 @@ from daemon.doctor.checks import (
     heat,
     hub,
     huge_pages,
+    kernel_log,
     launches,
     memlock,
     memory,
@@ -70,6 +71,7 @@ CHECKS: dict[str, Check] = {
     "pcie": pcie.check,
     "heat": heat.check,
     "clock": clock.check,
+    "kernel-log": kernel_log.check,
     "hub": hub.check,
     "problems": problems.check,
 }

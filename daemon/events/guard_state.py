@@ -7,6 +7,8 @@ from domain.hardware import Problem
 
 @dataclass(slots=True)
 class GuardState:
-    """By who reports it: ``heat pci:0000:01:00.0``."""
+    """``problems`` by who reports it: ``heat pci:0000:01:00.0``. ``quarantined``: why a GPU is not used, by
+    its id, until it returns; forgotten with the daemon."""
 
     problems: dict[str, Problem] = field(default_factory=dict)
+    quarantined: dict[str, str] = field(default_factory=dict)

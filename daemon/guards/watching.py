@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from daemon.app import App
+from daemon.guards.faults import FaultGuard
 from daemon.guards.heat import HeatGuard
 from daemon.machine import hotplug, sampling
 from domain.sample import Sample
+from probes.kernel_log import KernelLog
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +22,13 @@ async def watching(app: App) -> AsyncIterator[None]:
     guards: list[Callable[[Sample], Awaitable[None]]] = []
     if app.settings.heat_guard:
         guards.append(HeatGuard(app).on_sample)
+    kernel_log = await asyncio.to_thread(KernelLog, app.settings.sysroot)
+    guards.append(FaultGuard(app, kernel_log).on_sample)
     async with AsyncExitStack() as watches:
+        watches.callback(kernel_log.close)
         await watches.enter_async_context(hotplug.watch_devices(app))
         tasks = [asyncio.create_task(_guard(app, guard), name="guard") for guard in guards]
-        if tasks:
-            watches.push_async_callback(asyncio.wait, tasks)
+        watches.push_async_callback(asyncio.wait, tasks)
         await watches.enter_async_context(sampling.sampling(app))
         yield
 

@@ -47,8 +47,9 @@ async def probe_awake(app: App) -> Hardware:
 
 
 async def probe_again(app: App) -> Hardware:
-    """A new snapshot, also if daemons died of it."""
+    """A new snapshot, also if daemons died of it, and with GPUs that were lost."""
     app.in_flight.end(JOB)
+    app.guards.quarantined.clear()
     return await probe_now(app)
 
 
@@ -85,7 +86,7 @@ async def _probe(app: App, read: Callable[[], Hardware] | None = None) -> Hardwa
     hardware = await runtimes.with_runtimes(app, hardware)
     own = [launch.process.pid for launch in app.launches.values() if launch.process and launch.process.pid]
     hardware = await asyncio.to_thread(without_own_processes, hardware, own, app.settings.sysroot)
-    hardware = replace(hardware, engines=engines)
+    hardware = replace(without_lost(hardware, app.guards.quarantined), engines=engines)
     cache = app.hardware_cache
     if began_s < cache.began_s:
         return hardware  # a snapshot that began later is in the cache already
@@ -110,6 +111,22 @@ def without_own_processes(hardware: Hardware, own_pids: Collection[int], root: P
         return replace(gpu, tenants=tuple(tenants))
 
     return replace(hardware, gpus=tuple(others(gpu) for gpu in hardware.gpus))
+
+
+def without_lost(hardware: Hardware, quarantined: dict[str, str]) -> Hardware:
+    """``hardware`` with GPUs that are ``quarantined`` set aside, with the reason. One that was taken out is
+    not quarantined any more: it may be put in again."""
+    there = {gpu.id for gpu in hardware.gpus}
+    for gpu_id in [gpu_id for gpu_id in quarantined if gpu_id not in there]:
+        if not any(gpu_id.removeprefix("pci:") in problem.what for problem in hardware.problems):
+            del quarantined[gpu_id]
+    lost = tuple(
+        replace(gpu, set_aside=quarantined[gpu.id]) for gpu in hardware.gpus if gpu.id in quarantined
+    )
+    if not lost:
+        return hardware
+    rest = tuple(gpu for gpu in hardware.gpus if gpu.id not in quarantined)
+    return replace(hardware, gpus=rest, set_aside=(*hardware.set_aside, *lost))
 
 
 def _devices(hardware: Hardware) -> list[tuple[str, str]]:

@@ -102,6 +102,7 @@ class DoctorInput:
     disk_low_bytes: int = 0
     builds: Mapping[str, Build] = field(default_factory=dict)
     clock_synchronised: bool | None = None
+    kernel_log_denied: bool | None = None
     gfx_override: str | None = None
     known_issues: tuple[KnownIssue, ...] = ()
     rejected_settings: tuple[str, ...] = ()
