@@ -47,6 +47,7 @@ class Settings(BaseModel):
     llama_server: Path | None = None
     vllm: Path | None = None
     engine_sandbox: bool = True
+    engine_keys: bool = True
     engine_folders: str | None = None
     engine_environment: str | None = None
     offline: bool = False

@@ -21,10 +21,11 @@ class LaunchState(StrEnum):
 class LaunchRow:
     """``since`` is the ISO 8601 time of the last change of ``state``; ``decode_tokens_per_s`` the
     measured rate of the readiness check, ``None`` before it. ``waiting`` says for what it waits before it
-    is started. ``endpoint`` is the engine's own, ``gateway`` the address that answers for all of them,
-    ``None`` where it is off. Of its context, ``context_tokens`` are planned, ``loaded_context_tokens`` what
-    its engine says that it loaded, ``proven_context_tokens`` the depth that node-ctl prove filled;
-    ``guaranteed_context_tokens`` is what each of several sequences is sure of, where they share a cache.
+    is started. ``endpoint`` is the engine's own, or the gateway's where the engine answers nobody else;
+    ``gateway`` is the address that answers for all of them, ``None`` where it is off. Of its context,
+    ``context_tokens`` are planned, ``loaded_context_tokens`` what its engine says that it loaded,
+    ``proven_context_tokens`` the depth that node-ctl prove filled; ``guaranteed_context_tokens`` is what each
+    of several sequences is sure of, where they share a cache.
     ``reduced`` says what it gave up since memory ran out."""
 
     name: str

@@ -1,11 +1,13 @@
 """Values: the command of an engine, how to stop it, how it ended."""
 
+import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from signal import Signals
 
 from domain.kinds import Kind
 from launchers.environment import child_environment
+from launchers.sandbox.shim import KEY_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class Command:
     """``argv[0]`` is an absolute path; ``env`` are additions to what an engine gets of
     the daemon's environment. ``connects`` are the TCP ports that it opens connections to besides answering,
     ``None`` for any: then it may listen on any, too. ``writes`` are folders that its options have it write
-    to. ``kind`` of the model: what it is asked to prove that it serves."""
+    to. ``kind`` of the model: what it is asked to prove that it serves. ``key_option`` takes a file with the
+    key that its clients must send; ``key`` is that, where it has one."""
 
     argv: tuple[str, ...]
     port: int
@@ -38,6 +41,20 @@ class Command:
     connects: tuple[int, ...] | None = ()
     writes: tuple[str, ...] = ()
     kind: Kind = Kind.MODEL
+    key_option: str | None = None
+    key: str | None = field(default=None, repr=False)
+
+    def with_key(self) -> "Command":
+        """With a key of its own, if the engine can have one. It is in no file, command line or environment:
+        the shim holds it open as KEY_FILE."""
+        if self.key_option is None:
+            return self
+        return replace(self, argv=(*self.argv, self.key_option, KEY_FILE), key=secrets.token_urlsafe(32))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of a request to the engine."""
+        return {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
 
     @property
     def url(self) -> str:

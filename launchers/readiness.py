@@ -55,6 +55,7 @@ class Ready:
 def client(command: Command) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=command.url,
+        headers=command.headers,
         trust_env=False,
         verify=NO_CERTIFICATES,
         timeout=httpx.Timeout(None, connect=2.0),

@@ -3,7 +3,7 @@
 import json
 from http.client import HTTPConnection, HTTPException
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from domain.units import MIB
 
@@ -11,14 +11,14 @@ TIMEOUT_S = 5.0
 MAX_BYTES = 8 * MIB
 
 
-def template_of(base: str) -> dict[str, Any] | None:
+def template_of(base: str, name: str) -> dict[str, Any] | None:
     """``{"bytes", "caps", "modalities"}``; ``None`` for an engine that does not say, as vLLM, or is busy.
 
-    Source: llama-server's GET /props."""
+    Source: llama-server's GET /props, which the gateway answers, too."""
     url = urlsplit(base)
     connection = HTTPConnection(url.hostname or "127.0.0.1", url.port, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", "/props")
+        connection.request("GET", f"/props?model={quote(name)}")
         response = connection.getresponse()
         props = json.loads(response.read(MAX_BYTES)) if response.status == 200 else {}
     except (OSError, HTTPException, ValueError):

@@ -53,7 +53,7 @@ def command(
 def _launch(daemon: Daemon, name: str) -> Any:
     detail = daemon.get(f"/v1/launches/{name}")
     endpoint = detail["launch"]["endpoint"]
-    return detail | {"template": template_of(api_base(endpoint)) if endpoint else None}
+    return detail | {"template": template_of(api_base(endpoint), name) if endpoint else None}
 
 
 def _model(daemon: Daemon, model: str) -> Any:

@@ -43,7 +43,7 @@ def launch_lines(detail: Any, width: int | None) -> tuple[list[str], list[str]]:
         lines.append(f"template  {template_text(template)}")
     if row.endpoint:
         lines.append(f"endpoint  {client_base(row)}")
-        lines += [f"engine at {api_base(row.endpoint)}"] if row.gateway else []
+        lines += [f"engine at {api_base(row.endpoint)}"] if row.gateway not in (None, row.endpoint) else []
     lines += [legend_line(plan)] if plan else []
     return lines, command_lines(plan, width) if plan else []
 

@@ -71,5 +71,8 @@ async def post_stop(request: Request, name: str, body: StopBody | None = None) -
 
 
 def _reachable(app: App, row: LaunchRow) -> LaunchRow:
-    """With the address that clients use."""
-    return replace(row, gateway=app.gateway.url)
+    """With the address that clients use. An engine with a key answers the gateway alone."""
+    engine, url = app.launches[row.name].engine if row.name in app.launches else None, app.gateway.url
+    is_closed = engine is not None and engine.process.command.key is not None
+    endpoint = url if is_closed and url is not None and row.endpoint is not None else row.endpoint
+    return replace(row, gateway=url, endpoint=endpoint)

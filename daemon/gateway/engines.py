@@ -117,7 +117,8 @@ class Engines:
             ready, engine = await self.hold.until_ready(launch.name, not_with=failed)
             url = f"http://127.0.0.1:{engine.port}{path}"
             try:
-                return await self._begin(ready, method, url, body, headers)
+                own = engine.process.command.headers
+                return await self._begin(ready, method, url, body, {**headers, **own})
             except (aiohttp.ClientError, OSError) as error:
                 log.info("engine gave no answer: launch=%s %s: %s", ready.name, type(error).__name__, error)
                 if failed is not None:

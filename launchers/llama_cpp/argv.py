@@ -93,6 +93,7 @@ def command(plan: Plan, *, caps: Capabilities, port: int, name: str) -> Command:
         connects=rpc_ports(plan.flags),
         writes=_writes(plan.flags),
         kind=plan.weights.kind,
+        key_option=caps.first(("--api-key-file",)),
     )
 
 

@@ -70,7 +70,13 @@ def _start_unit(name: str, sandbox: Sandbox, command: Command, log_descriptor: i
 def _rules(command: Command, environment: dict[str, str], sandbox: Sandbox) -> Rules:
     network = Network(None if command.connects is None else (command.port,), command.connects)
     return policy.rules_for(
-        command.argv, environment, sandbox, network=network, writes=command.writes, report=True
+        command.argv,
+        environment,
+        sandbox,
+        network=network,
+        writes=command.writes,
+        report=True,
+        key=command.key,
     )
 
 

@@ -38,6 +38,7 @@ SPLIT = re.compile(r"(.{1,255})-\d{5}-of-(\d{5}\.gguf)")
 SEPARATORS = re.compile(r"[=,:;]")  # --lora=a.gguf, a.gguf,b.gguf, a.gguf:0.5, VK_DRIVER_FILES=a:b
 SHEBANG_BYTES = 256
 MOST_ENTRIES = 10_000
+OWN = "/proc/self/"
 
 
 def settings() -> list[str]:
@@ -76,10 +77,11 @@ def _interpreter(path: Path) -> str | None:
 
 
 def named(words: Iterable[str]) -> Iterator[Path]:
-    """The files and folders that words of a command line or values of variables name."""
+    """The files and folders that words of a command line or values of variables name, but for those of the
+    process itself: here that is not the engine."""
     for word in words:
         for piece in dict.fromkeys((word, *SEPARATORS.split(word))):
-            if "/" in piece and os.path.exists(piece):  # noqa: PTH110 - false for names that can't be
+            if "/" in piece and not piece.startswith(OWN) and os.path.exists(piece):  # noqa: PTH110 - false for names that can't be
                 yield Path(piece)
 
 

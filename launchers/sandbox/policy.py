@@ -44,12 +44,13 @@ class Network:
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the shim sets. ``paths`` by a name of ``landlock.RIGHTS``. ``report``: it has a pipe to say why it
-    could not."""
+    could not. ``key``: it opens it for the engine as KEY_FILE."""
 
     confined: bool = True
     report: bool = False
     paths: Mapping[str, Sequence[str]] = field(default_factory=dict)
     network: Network = Network(())
+    key: str | None = field(default=None, repr=False)
 
     def open(self) -> BinaryIO:
         """As a file in memory, for the shim's standard input."""
@@ -64,6 +65,7 @@ class Rules:
             {
                 "confined": self.confined,
                 "report": self.report,
+                "key": self.key,
                 "paths": {name: list(paths) for name, paths in self.paths.items()},
                 "bind": None if bind is None else list(bind),
                 "connect": None if connect is None else list(connect),
@@ -79,10 +81,11 @@ def rules_for(
     network: Network,
     writes: Iterable[str] = (),
     report: bool = False,
+    key: str | None = None,
 ) -> Rules:
     """``environment`` is the engine's, ``writes`` what its options name to be written. Blocks."""
     if not sandbox.confined:
-        return Rules(confined=False, report=report)
+        return Rules(confined=False, report=report, key=key)
     values = [value for name, value in environment.items() if name not in NO_PATHS and not _is_mark(name)]
     named = _narrow(folders.named((*argv[1:], *values)), sandbox)
     libraries = map(Path, filter(None, environment.get(LIBRARY_PATH, "").split(":")))
@@ -94,7 +97,7 @@ def rules_for(
         "write": [SHARED_MEMORY, *own, *writes],
         "devices": [*folders.devices(), "/proc/self"],
     }
-    return Rules(report=report, paths=paths, network=network)
+    return Rules(report=report, paths=paths, network=network, key=key)
 
 
 def load_nvidia_module() -> None:

@@ -22,6 +22,8 @@ LAST_CAPABILITY = 63
 # CAP_SYS_NICE: to read weights of others, lock them in memory, and spread over NUMA nodes.
 KEPT = 1, 2, 14, 23
 SIGPIPE, SIGXFSZ = 13, 25  # Python ignores them
+KEY_FD = 8
+KEY_FILE = f"/proc/self/fd/{KEY_FD}"
 REPORT_FD = 3  # a pipe to the daemon: empty if the engine was executed, else why not
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
 COMMAND = (
@@ -36,6 +38,8 @@ def main() -> "NoReturn":
     try:
         rules = marshal.loads(os.read(0, os.fstat(0).st_size))  # noqa: S302 - the daemon wrote them
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        if rules["key"]:
+            _open_key(rules["key"])
         if rules["report"]:
             os.set_inheritable(REPORT_FD, False)
         step = "sandbox"
@@ -45,6 +49,14 @@ def main() -> "NoReturn":
     except Exception as error:  # noqa: BLE001 - whatever it is, the daemon must learn why nothing was started
         _report(step, error)
     os._exit(126)
+
+
+def _open_key(key: str) -> None:
+    """As a file in memory: nobody else can open it by a name."""
+    made = os.memfd_create("key")
+    os.write(made, key.encode())
+    os.dup2(made, KEY_FD)  # inherited, unlike the first one
+    os.close(made)
 
 
 def _limit(rules: "dict[str, Any]") -> None:

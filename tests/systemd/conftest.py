@@ -81,9 +81,9 @@ class Service:
             return json.load(connection.getresponse())
 
     def chat(self, row: Any) -> str:
-        """What the engine behind a launch answers over its own HTTP."""
+        """What a launch answers at its endpoint."""
         question = [{"role": "user", "content": "Name the capital of France."}]
-        body = {"messages": question, "max_tokens": 20, "temperature": 0}
+        body = {"model": row["name"], "messages": question, "max_tokens": 20, "temperature": 0}
         code = (
             "import json,sys,urllib.request as u\n"
             "r = u.Request(sys.argv[1] + '/v1/chat/completions', sys.argv[2].encode(),"

@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qs
 
 from daemon.gateway.dialects.dialect import Dialect, Handler, Route
 from daemon.gateway.errors import ContextExceededError, GatewayError, Reason
 from daemon.gateway.exposition import metrics
-from daemon.gateway.forward import forward
+from daemon.gateway.forward import forward, relay
+from daemon.gateway.holding import unavailable
 from daemon.gateway.listener.exchange import Exchange, event
 from daemon.gateway.served import Facts, find_launch, kind_of, served_launches
 from daemon.launches.launch import Launch
 from domain.kinds import Kind
+from domain.launch import LaunchState
 
 CODES = {
     Reason.UNKNOWN_MODEL: "model_not_found",
@@ -88,6 +91,20 @@ async def health(exchange: Exchange) -> None:
     await exchange.send_json({"status": "ok"})
 
 
+async def props(exchange: Exchange) -> None:
+    """llama-server's own, of the launch that ``?model=`` names. It loads nothing."""
+    asked = parse_qs(exchange.query).get("model")
+    launch = find_launch(exchange.gateway.app, asked[-1] if asked else None)
+    exchange.count_as(launch.name)
+    if launch.state is not LaunchState.READY:
+        raise unavailable(launch, "its properties are known once it serves")
+    answer = await exchange.gateway.engines.ask(launch, "GET", "/props")
+    try:
+        await relay(exchange, answer)
+    finally:
+        answer.close()
+
+
 def to(path: str, *kinds: Kind) -> Handler:
     return partial(forward, path=path, kinds=kinds or (Kind.MODEL,))
 
@@ -115,7 +132,12 @@ def _routes() -> tuple[Route, ...]:
         for method, table in (("GET", gets), ("POST", posts))
         for path, handle in table.items()
     )
-    return (*models, Route("GET", "/health", health), Route("GET", "/metrics", metrics))
+    return (
+        *models,
+        Route("GET", "/health", health),
+        Route("GET", "/metrics", metrics),
+        Route("GET", "/props", props),
+    )
 
 
 DIALECT = Dialect("openai", _routes(), error, stream_error, keep_alive=b":\n\n")

@@ -45,6 +45,8 @@ async def start_engine(
     """The engine's answer to the test question. ``launch.engine`` is set before its process exists, so that
     the supervisor can end it at any time. Raises: EngineError."""
     command = replace(command, env={**command.env, OWNER: str(app.settings.state_dir)})
+    if app.settings.engine_keys and app.gateway.bound is not None:  # else its clients come to its own port
+        command = command.with_key()
     run_id = await _begin_run(
         app, launch.name + (TRIAL if trial else ""), command, engine_version=engine_version
     )

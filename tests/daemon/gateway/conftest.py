@@ -24,6 +24,7 @@ from daemon.state.store import Store
 from domain.kinds import Kind
 from domain.launch import LaunchState
 from domain.plan import LaunchOptions
+from launchers.command import Command
 from launchers.process.engine import EngineProcess
 from tests.daemon.state.test_store import PLAN
 
@@ -93,7 +94,11 @@ class Rig:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
-        launch.engine = Engine(cast("EngineProcess", SimpleNamespace(pid=None)), port, None)
+        launch.engine = Engine(
+            cast("EngineProcess", SimpleNamespace(pid=None, command=Command((), port, launch.name))),
+            port,
+            None,
+        )
         return runner
 
     async def post(self, path: str, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:

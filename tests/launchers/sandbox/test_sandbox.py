@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -280,3 +281,15 @@ async def test_an_engine_that_is_denied_a_file_is_told_how_it_gets_it(
         with pytest.raises(EngineError) as failed:
             await process.ensure_ready(60)
         assert "engine_folders" in failed.value.hint
+
+
+def test_a_key_is_read_from_a_file_that_nobody_else_can_name(tmp_path: Path, sandbox: Sandbox) -> None:
+    show = "import sys; print(open(sys.argv[2]).read())"
+    command = replace(Command((sys.executable, "-c", show), 1, "x"), key_option="--key-file").with_key()
+    started = spawn(command, tmp_path / "log", 2**20, sandbox)
+    os.waitpid(started.leader.identity.pid, 0)
+    os.close(started.leader.pidfd)
+    assert command.key
+    assert (tmp_path / "log").read_text() == f"{command.key}\n"
+    assert command.key not in f"{command} {command.argv}"
+    assert replace(command, key_option=None, key=None).with_key().key is None
