@@ -76,6 +76,7 @@ class EventKind(StrEnum):
     GPU_FAULT = "gpu_fault", Level.WARNING
     OOM_KILL = "oom_kill", Level.WARNING
     THROTTLED = "throttled", Level.WARNING
+    MEMORY_SHORT = "memory_short", Level.WARNING
     HOT = "hot", Level.WARNING
     COOLER = "cooler"
     COOL = "cool"

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from daemon.app import App
 from daemon.guards.faults import FaultGuard
 from daemon.guards.heat import HeatGuard
+from daemon.guards.pressure import PressureGuard
 from daemon.machine import hotplug, sampling
 from domain.sample import Sample
 from probes.kernel_log import KernelLog
@@ -22,6 +23,8 @@ async def watching(app: App) -> AsyncIterator[None]:
     guards: list[Callable[[Sample], Awaitable[None]]] = []
     if app.settings.heat_guard:
         guards.append(HeatGuard(app).on_sample)
+    if app.settings.memory_guard:
+        guards.append(PressureGuard(app).on_sample)
     kernel_log = await asyncio.to_thread(KernelLog, app.settings.sysroot)
     guards.append(FaultGuard(app, kernel_log).on_sample)
     async with AsyncExitStack() as watches:

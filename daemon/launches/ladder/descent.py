@@ -40,6 +40,20 @@ async def descend(app: App, launch: Launch, error: NodeError) -> None:
     await app.events.append(EventKind.REDUCED, message, launch=launch.name)
 
 
+async def reduce(app: App, launch: Launch, why: str) -> bool:
+    """The next step of one that serves, which makes it smaller, for its next start. False if there is
+    none."""
+    if launch.plan is None:
+        return False
+    step = policy.next_step(_facts(launch.plan), launch.ladder, _minimum(app, launch), planned=False)
+    if isinstance(step, GiveUp):
+        return False
+    await keep(app, launch, policy.after_step(launch.ladder, step, time.time()))
+    message = f"{launch.name}: {why}: it is planned again with {step.rung} ({step.what})"
+    await app.events.append(EventKind.REDUCED, message, launch=launch.name)
+    return True
+
+
 async def keep(app: App, launch: Launch, ladder: Ladder) -> None:
     launch.ladder, launch.fingerprint = ladder, None  # planned again
     await app.store.record(_key(launch.request), ladder)
