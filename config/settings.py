@@ -30,6 +30,15 @@ def _size(value: object) -> object:
 Size = Annotated[int, BeforeValidator(_size)]
 
 
+def _words(value: object) -> object:
+    """A list of the file as the text that a variable has."""
+    is_list = isinstance(value, list) and all(isinstance(word, str) for word in value)
+    return " ".join(value) if is_list and isinstance(value, list) else value
+
+
+Words = Annotated[str | None, BeforeValidator(_words)]
+
+
 class Settings(BaseModel):
     """docs/settings.md describes each field; a test compares the two."""
 
@@ -62,6 +71,8 @@ class Settings(BaseModel):
     restart_delay_max_s: float = Field(default=300, gt=0)
     restart_stable_s: float = Field(default=60, ge=0)
     restart_loop: int = Field(default=5, ge=1)
+    on_demand_idle_s: float = Field(default=1800, gt=0)
+    launch_on_request: Words = None
     health_interval_s: float = Field(default=10, gt=0)
     health_stall_s: float = Field(default=10, gt=0)
     health_canary_s: float = Field(default=30, ge=0)
@@ -114,6 +125,11 @@ class Settings(BaseModel):
     @property
     def engine_variables(self) -> tuple[str, ...]:
         return tuple((self.engine_environment or "").split())
+
+    @property
+    def request_models(self) -> tuple[str, ...]:
+        """Models that requests may launch."""
+        return tuple(dict.fromkeys((self.launch_on_request or "").split()))
 
     @field_validator("engine_folders")
     @classmethod

@@ -1,6 +1,7 @@
 """Arguments and options that several commands share, with their completion."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -94,6 +95,20 @@ def size(text: str | int) -> int:
         raise typer.BadParameter(str(error)) from error
 
 
+DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([smhd]?)")
+IN_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+MAX_IDLE_S = 366 * 86400  # limit of the daemon's API
+
+
+def seconds(text: str | float) -> float:
+    """``30m`` -> 1800. A number is one of seconds."""
+    found = DURATION.fullmatch(str(text).strip().lower())
+    value = float(found[1]) * IN_SECONDS[found[2]] if found else 0
+    if not 0 < value <= MAX_IDLE_S:
+        raise typer.BadParameter(f"{text!r} is not a time such as 90s, 30m or 2h")
+    return value
+
+
 MAX_CONTEXT = "max"
 
 
@@ -153,6 +168,38 @@ NoMmproj = Annotated[
 NoDraft = Annotated[
     bool,
     typer.Option("--no-draft", help="Draft no tokens, neither with the model's own head nor a second model."),
+]
+Serving = Annotated[
+    Literal["on-demand", "always", "never"] | None,
+    typer.Option(
+        "--policy",
+        metavar="POLICY",
+        help="always: served until it is stopped (default). on-demand: a request starts it, and it stops "
+        "when idle or to make room. never: nothing but node-ctl starts it, not even a boot.",
+    ),
+]
+Idle = Annotated[
+    float | None,
+    typer.Option(
+        "--idle",
+        metavar="TIME",
+        parser=seconds,
+        help="How long an on-demand model may be idle before it stops: 30m, 2h, 90s.",
+    ),
+]
+Rank = Annotated[
+    int | None,
+    typer.Option(
+        "--priority",
+        metavar="N",
+        min=-100,
+        max=100,
+        help="Those with less make room first; default: 0.",
+    ),
+]
+Pin = Annotated[
+    bool | None,
+    typer.Option("--pin/--no-pin", help="Keep it: it is not stopped to make room, nor when it is idle."),
 ]
 Engine = Annotated[
     Literal["llama.cpp", "vllm"] | None,

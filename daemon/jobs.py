@@ -12,6 +12,7 @@ from catalog.local.leases import RENEW_S
 from daemon.app import App
 from daemon.interruption import is_end_of_task
 from daemon.launches import persistence
+from daemon.launches.demand.park import stop_idle
 from daemon.launches.ladder.climb import climb_at_night
 from daemon.machine import disk_space, snapshot
 from daemon.weights import leases
@@ -21,6 +22,7 @@ from domain.events import EventKind
 
 log = logging.getLogger(__name__)
 
+IDLE_LOOK_S = 5
 CATALOGUE_HOURS = 6  # how soon after a failure its address is asked again
 
 
@@ -40,6 +42,8 @@ def scheduler(app: App) -> AsyncIOScheduler:
     if app.settings.catalogue_url is not None:
         asking = IntervalTrigger(hours=CATALOGUE_HOURS, timezone="UTC")
         jobs.add_job(reported(catalogue_update.update_weekly), asking, args=[app], id="update-catalogue")
+    often = IntervalTrigger(seconds=IDLE_LOOK_S, timezone="UTC")
+    jobs.add_job(reported(stop_idle), often, args=[app], id="stop-idle")
     hourly = IntervalTrigger(hours=1, timezone="UTC")
     jobs.add_job(reported(climb_at_night), hourly, args=[app], id="climb")
     return jobs

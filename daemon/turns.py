@@ -19,6 +19,7 @@ from daemon.quarantine.verdict import reason
 from daemon.state.records import WorkKey, WorkKind
 from daemon.weights.transfers import Pull
 from domain.events import EventKind
+from domain.serving import Policy
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ async def _give_turns(app: App) -> None:
     await _tried(app, find_survivors, "finding the engines that run")
     await _report_jobs(app)
     _forget_gone(app)
+    _leave_stopped(app)
     turns = [turn for turn in _turns(app) if turn.key not in app.in_flight.suspects]
     adopted = [turn for turn in turns if _has_engine(app, turn)]
     suspects = [turn for turn in _turns(app) if turn.key in app.in_flight.suspects]
@@ -119,6 +121,15 @@ async def _tried(app: App, step: Callable[[App], Awaitable[object]], what: str) 
         await app.events.append(EventKind.RESTORE_FAILED, f"{what} failed: {type(bug).__name__}: {bug}")
 
 
+def _leave_stopped(app: App) -> None:
+    """What is not always served, and whose engine is gone: a request or its owner starts it again."""
+    for launch in app.launches.values():
+        if launch.waiting is None or launch.engine is not None or launch.serving.policy is Policy.ALWAYS:
+            continue
+        on_demand = launch.serving.policy is Policy.ON_DEMAND
+        launch.orders.give_stop(forget=False, until_asked="the daemon was started" if on_demand else None)
+
+
 def _forget_gone(app: App) -> None:
     """The daemon died after it had deleted their rows, and before it had struck them out here."""
     there = {launch.key for launch in app.launches.values()} | {pull.key for pull in app.pulls.values()}
@@ -136,12 +147,16 @@ async def _report_jobs(app: App) -> None:
 
 def _turns(app: App) -> Iterator[Turn]:
     """Launches with a plan first: they need no hub."""
-    waiting = [one for one in app.launches.values() if one.waiting is not None and one.poison is None]
+    waiting = [one for one in app.launches.values() if _waits(one)]
     for launch in sorted(waiting, key=lambda one: one.plan is None):
         yield _turn_of_launch(launch)
     for pull in app.pulls.values():
         if not pull.turn.is_set() and pull.key not in app.in_flight.poison:
             yield _turn_of_pull(pull)
+
+
+def _waits(launch: Launch) -> bool:
+    return launch.waiting is not None and launch.poison is None and not launch.orders.must_end
 
 
 def _turn_of_launch(launch: Launch) -> Turn:

@@ -13,6 +13,7 @@ from ctl.options import (
     Context,
     Engine,
     FromDisk,
+    Idle,
     Json,
     MinDecode,
     ModelWords,
@@ -21,8 +22,11 @@ from ctl.options import (
     NoMmproj,
     NoWait,
     Parallel,
+    Pin,
     Quality,
     Quant,
+    Rank,
+    Serving,
     Use,
     absolute_model,
     launch_options,
@@ -38,6 +42,7 @@ EXAMPLES = """
   node-ctl launch ./model.gguf --parallel 4 --min-decode 10
   node-ctl launch unsloth/Qwen3-8B-GGUF:Q4_K_M --no-wait
   node-ctl launch smollm2-135m --retune
+  node-ctl launch gpt-oss-20b --policy on-demand --idle 30m
   node-ctl launch qwen3 coder           # no such name: offers what fits here
   node-ctl launch assistant             # stopped before: as it was, with its options
 """
@@ -57,6 +62,10 @@ def command(
     use: Use = None,
     no_mmproj: NoMmproj = False,
     no_draft: NoDraft = False,
+    policy: Serving = None,
+    idle: Idle = None,
+    priority: Rank = None,
+    pin: Pin = None,
     retune: Annotated[
         bool,
         typer.Option("--retune", help="Measure the thread count again; restarts a launch that is served."),
@@ -66,7 +75,8 @@ def command(
 ) -> None:
     """Starts a daemon if none is running. A launch is served again after a crash or reboot, until it is
     stopped. Ctrl-C stops watching, not the launch. The name of a launch serves it as it was, with the options
-    that are given in place of its own. One that fails leaves what had its name before as it was.
+    that are given in place of its own. One that fails leaves what had its name before as it was. --policy,
+    --idle, --priority and --pin also change one that is served.
     """
     body = {
         "model": absolute_model(" ".join(model)),
@@ -84,6 +94,8 @@ def command(
     }
     if name is not None:
         body["name"] = name
+    serving = {"policy": policy, "idle_s": idle, "priority": priority, "pinned": pin}
+    body |= {key: value for key, value in serving.items() if value is not None}
     if retune:
         body["retune"] = True
     daemon = connect_or_start()

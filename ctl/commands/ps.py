@@ -4,7 +4,7 @@ from ctl.autostart import as_row, connect, told_others
 from ctl.client import peer_of
 from ctl.options import Json, Launches, launch_path
 from ctl.show.formatting import wrap
-from ctl.show.launches import decode_rows, table_lines
+from ctl.show.launches import decode_rows, serving_text, table_lines
 from ctl.terminal import columns, print_json, print_styled, sanitize
 
 USAGE = "[NAME...] [OPTIONS]"
@@ -38,6 +38,7 @@ def command(*, names: Launches = None, as_json: Json = False) -> None:
         print_styled(line, style)
     waiting = [f"{row.name}: waits for {row.waiting}" for row in rows if row.waiting]
     waiting += [f"{row.name}: reduced, {row.reduced}" for row in rows if row.reduced]
+    waiting += [f"{row.name}: {text}" for row in rows if (text := serving_text(row))]
     errors = [f"{row.name}: {row.last_error}" for row in rows if row.last_error]
     for line in wrap([*waiting, *errors], columns(), indent=2):
         print(sanitize(line))

@@ -4,7 +4,7 @@ from typing import Any
 
 from ctl.chat.template import template_text
 from ctl.show.formatting import ago, decode
-from ctl.show.launches import api_base, client_base, measured_speed
+from ctl.show.launches import api_base, client_base, measured_speed, serving_text
 from ctl.show.models import decode_rows
 from ctl.show.plan import beside_lines, command_lines, legend_line, summary_lines
 from domain.launch import LaunchRow
@@ -35,6 +35,8 @@ def launch_lines(detail: Any, width: int | None) -> tuple[list[str], list[str]]:
     if row.last_error:
         lines.append(f"error     {row.last_error}")
     lines.append(f"asked for {row.model}{_options(decode(LaunchOptions, detail['options']))}")
+    if serving := serving_text(row):
+        lines.append(f"served    {serving}")
     lines += _plan_lines(plan) if plan else []
     if measured := detail.get("measured"):
         lines.append(f"measured  {measured_speed(measured, plan)}")

@@ -11,6 +11,7 @@ from ctl.terminal import columns
 from domain.kinds import Kind
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import Plan, Range
+from domain.serving import Policy
 from domain.units import duration, gib, rate
 
 STYLES = {
@@ -21,7 +22,18 @@ STYLES = {
 }
 
 
+def serving_text(row: LaunchRow) -> str:
+    """``on demand, stops when idle for 30 min 00 s, priority 2, pinned``; empty for what is always served."""
+    words = [] if row.policy is Policy.ALWAYS else [str(row.policy).replace("-", " ")]
+    words += [f"stops when idle for {duration(row.idle_s)}"] if row.idle_s else []
+    words += [f"priority {row.priority}"] if row.priority else []
+    words += ["pinned"] if row.pinned else []
+    return ", ".join(words)
+
+
 def _state(row: LaunchRow) -> str:
+    if row.starts_on_request:
+        return f"{row.state} (on demand)"
     if not row.restarts:
         return str(row.state)
     return f"{row.state} ({row.restarts} restart{'' if row.restarts == 1 else 's'})"

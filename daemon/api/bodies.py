@@ -14,6 +14,7 @@ from domain.hardware import Hardware
 from domain.plan import LaunchOptions
 from domain.priority import Priority
 from domain.serialization import from_json
+from domain.serving import Policy, ServingChange
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
 NO_NUL = r"^[^\x00]*$"  # no path and no argument of a program can have one
@@ -21,6 +22,7 @@ Model = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
 Folder = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
 Argument = Annotated[str, Field(max_length=16_384, pattern=NO_NUL)]
 MAX_CONTEXT = "max"
+MAX_IDLE_S = 366 * 86400
 
 
 def _context(value: object) -> object:
@@ -102,6 +104,14 @@ class EstimateBody(Body):
 class LaunchBody(OptionsBody):
     name: Word | None = None
     retune: bool = False
+    policy: Literal["on-demand", "always", "never"] | None = None
+    idle_s: Annotated[float, Field(gt=0, le=MAX_IDLE_S, allow_inf_nan=False)] | None = None
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = None
+    pinned: bool | None = None
+
+    def serving(self) -> ServingChange:
+        policy = None if self.policy is None else Policy(self.policy)
+        return ServingChange(policy, self.idle_s, self.priority, self.pinned)
 
 
 class PullBody(OptionsBody):

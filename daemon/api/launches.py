@@ -22,9 +22,15 @@ router = APIRouter(prefix="/v1/launches", route_class=StrictJSONRoute)
 @router.post("", status_code=202, responses=UNDER_WAY)
 async def post_launch(request: Request, response: Response, body: LaunchBody) -> Any:
     """Begins a launch, 202; 200 if the same one is desired already. Its progress reports the rest. With
-    ``retune`` a launch that is already served is restarted, and its thread count measured again."""
+    ``retune`` a launch that is already served is restarted, and its thread count measured again; when it is
+    served changes without a restart."""
     launch, created = await service.launch(
-        app_of(request), body.model, body.options(), body.name, retune=body.retune
+        app_of(request),
+        body.model,
+        body.options(),
+        body.name,
+        retune=body.retune,
+        serving=body.serving(),
     )
     return _accepted(response, launch, created=created)
 

@@ -28,11 +28,10 @@ class Facts:
 
 
 def served_launches(app: App, key: str | None = None) -> list[Launch]:
-    """Those that are desired, in the order of their launch: what clients with that key may list."""
+    """Those that are desired, or that a request starts, in the order of their launch: what clients with that
+    key may list."""
     return [
-        launch
-        for launch in app.launches.values()
-        if launch.lifecycle.desired and not launch.withdrawn and may_ask(app, key, launch.name)
+        launch for launch in app.launches.values() if launch.is_offered and may_ask(app, key, launch.name)
     ]
 
 
@@ -43,7 +42,7 @@ def find_launch(app: App, asked: str | None, kinds: Iterable[Kind] = tuple(Kind)
     """
     kinds = tuple(kinds)
     named = app.launches.get(asked or "")  # as most requests do
-    if named is not None and named.lifecycle.desired and kind_of(named) in kinds:
+    if named is not None and named.is_offered and kind_of(named) in kinds:
         return named
     launches = served_launches(app)
     known = [_name(app, launch, kinds) for launch in launches]

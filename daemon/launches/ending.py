@@ -29,19 +29,24 @@ async def end(app: App, launch: Launch) -> None:
         launch.apply(Event.GONE)
         return
     error = await _store_the_stop(app, launch)
+    what = f"{launch.name} is stopped"
+    if (why := launch.orders.until_asked) is not None:
+        what = f"{what} until a request comes: {why}"
     if before is not LaunchState.STOPPED:
-        await app.events.append(EventKind.STOPPED, f"{launch.name} is stopped", launch=launch.name)
+        await app.events.append(EventKind.STOPPED, what, launch=launch.name)
     launch.apply(Event.GONE)
     launch.port = None
     if served or not launch.progress.ended:
-        launch.say(Step.STOPPED, f"{launch.name} is stopped")
+        launch.say(Step.STOPPED, what)
     launch.orders.stop = launch.orders.forget = False
+    launch.orders.until_asked = None
     launch.orders.answer_stop(error or launch.row())
 
 
 async def _note_stop(app: App, launch: Launch) -> None:
     if launch.orders.stop and launch.lifecycle.desired:
         launch.lifecycle.desired, launch.replaced = False, None
+        launch.parked = launch.orders.until_asked is not None
         await persistence.update(app, launch, launch.state)
 
 
@@ -58,6 +63,7 @@ async def _store_the_stop(app: App, launch: Launch) -> StateError | None:
         if app.launches.get(launch.name) is launch:
             del app.launches[launch.name]
         return None
+    launch.parked = launch.orders.until_asked is not None  # its owner may have stopped it meanwhile
     unsaved = await persistence.update(app, launch, LaunchState.STOPPED)
     if unsaved is None:
         return None

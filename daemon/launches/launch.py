@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from daemon.events.progress_log import ProgressLog
+from daemon.launches.demand.use import Use
 from daemon.launches.ladder.policy import Ladder
 from daemon.launches.lifecycle import Lifecycle
 from daemon.launches.orders import Orders
@@ -16,6 +17,7 @@ from domain.errors import NodeError
 from domain.launch import LaunchRow, LaunchState, Step
 from domain.plan import Plan
 from domain.proof import ContextProof
+from domain.serving import ALWAYS, Policy, Serving
 from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
 
@@ -33,12 +35,14 @@ class Engine:
 
 @dataclass(slots=True)
 class Attempts:
-    """``failures`` counts those in a row since it last served for long; ``attended``: see retry.next_try."""
+    """``failures`` counts those in a row since it last served for long; ``attended``: see retry.next_try.
+    ``for_request``: a request began it, and it has not served since."""
 
     restarts: int = 0
     failures: int = 0
     last_error: str | None = None
     attended: bool = True
+    for_request: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +57,8 @@ class Launch:
     ``retune``: the next start measures the thread count again, whatever is stored. ``waiting`` says for what
     a restored launch waits, until it has its turn; ``poison`` why it has none: the daemon died of it.
     ``ladder`` is what it gave up since memory ran out, ``throttle`` what clients may use of its engine now.
+    ``serving``: when it is served. ``parked``: it is stopped until a request starts it. ``use``: when clients
+    used it.
     ``proof``: what is known of its context's depth with this engine; ``proof_run`` is one under way.
     """
 
@@ -79,6 +85,9 @@ class Launch:
     proof_run: ProofRun | None = None
     ladder: Ladder = field(default_factory=Ladder)
     throttle: Throttle = field(default_factory=Throttle)
+    serving: Serving = ALWAYS
+    parked: bool = False
+    use: Use = field(default_factory=Use)
     accepted: "asyncio.Future[None] | None" = None
     task: "asyncio.Task[None] | None" = None
 
@@ -95,6 +104,8 @@ class Launch:
             reused=record.reused,
             replaced=None if record.replaced is None else cls.from_record(record.replaced),
             stored=True,
+            serving=record.serving,
+            parked=record.parked,
         )
 
     @property
@@ -124,6 +135,11 @@ class Launch:
     @property
     def is_at_rest(self) -> bool:
         return self.task is None
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether clients may ask for it."""
+        return (self.lifecycle.desired or self.parked) and not self.withdrawn
 
     @property
     def was_served(self) -> bool:
@@ -162,6 +178,8 @@ class Launch:
             restarts=self.attempts.restarts,
             last_error=self.attempts.last_error,
             replaced=self.replaced.record() if self.replaced is not None and self.replaced.stored else None,
+            serving=self.serving,
+            parked=self.parked,
         )
 
     @property
@@ -192,6 +210,11 @@ class Launch:
             last_error=self.attempts.last_error,
             waiting=self.waits_for,
             reduced=self.ladder.in_words,
+            policy=self.serving.policy,
+            idle_s=self.serving.idle_s if self.serving.policy is Policy.ON_DEMAND else None,
+            priority=self.serving.priority,
+            pinned=self.serving.pinned,
+            starts_on_request=self.parked,
         )
 
     def details(self) -> LaunchDetails:

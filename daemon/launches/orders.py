@@ -13,6 +13,7 @@ class Orders:
     def __init__(self) -> None:
         self.stop = False
         self.forget = False
+        self.until_asked: str | None = None
         self.shut_down = False
         self.retry = False
         self.restart = False
@@ -26,9 +27,12 @@ class Orders:
     def must_end(self) -> bool:
         return self.stop or self.shut_down
 
-    def give_stop(self, *, forget: bool) -> "asyncio.Future[LaunchRow]":
-        """It is no longer desired. The result is its row once nothing of it runs, or the error that prevents
+    def give_stop(self, *, forget: bool, until_asked: str | None = None) -> "asyncio.Future[LaunchRow]":
+        """It is no longer desired. ``until_asked`` says why it stops until a request starts it again; an
+        owner's stop is for good. The result is its row once nothing of it runs, or the error that prevents
         it."""
+        if until_asked is None or not self.stop:
+            self.until_asked = until_asked
         self.stop = True
         self.forget = self.forget or forget
         if self._stopped is None or self._stopped.done():

@@ -8,6 +8,7 @@ import logging
 from daemon.app import App
 from daemon.launches.launch import Engine, Launch
 from daemon.launches.lifecycle import Lifecycle
+from daemon.launches.names import name_of
 from daemon.launches.start.engine import adopt_engine, launch_of
 from daemon.launches.supervisor import supervise
 from daemon.quarantine.verdict import reason
@@ -16,6 +17,7 @@ from domain.errors import EngineError, NodeError, StateError
 from domain.events import EventKind
 from domain.launch import LaunchState
 from domain.plan import LaunchOptions
+from domain.serving import Policy, Serving
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ WAITING = "its turn to be restored"
 
 async def read_launches(app: App) -> None:
     """As the previous daemon left them, before anybody can ask for one. Those that are desired wait for their
-    turn."""
+    turn. Models that requests may launch by the settings are there, too, stopped."""
     for record in await app.store.run(app.store.launches.all):
         launch = app.launches[record.request.name] = Launch.from_record(record)
         if launch.lifecycle.desired:
@@ -38,6 +40,11 @@ async def read_launches(app: App) -> None:
                     f"node-ctl stop {launch.name} --forget removes it",
                 )
             supervise(app, launch)
+    for model in app.settings.request_models:
+        if (name := name_of(model)) not in app.launches:
+            request = LaunchRequest(name, model, LaunchOptions())
+            stopped = Lifecycle(LaunchState.STOPPED, desired=False)
+            app.launches[name] = Launch(request, stopped, serving=Serving(Policy.ON_DEMAND), parked=True)
 
 
 async def find_survivors(app: App) -> None:

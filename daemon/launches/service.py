@@ -9,15 +9,18 @@ from dataclasses import replace
 
 from daemon.app import App
 from daemon.events.progress_log import ProgressLog
-from daemon.launches.launch import Launch
+from daemon.launches import persistence
+from daemon.launches.launch import Attempts, Launch
 from daemon.launches.names import checked_name, name_of
 from daemon.launches.supervisor import supervise
 from daemon.state.records import LaunchRequest
 from daemon.weights import leases
 from domain.anonymize import without_secrets
 from domain.errors import BusyError, UnknownLaunchError
+from domain.events import EventKind
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import LaunchOptions
+from domain.serving import ALWAYS, NO_CHANGE, ServingChange
 from domain.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)
@@ -27,16 +30,27 @@ WITH_ENGINE = frozenset({LaunchState.STARTING, LaunchState.READY})
 
 
 async def launch(
-    app: App, model: str, options: LaunchOptions, name: str | None = None, *, retune: bool = False
+    app: App,
+    model: str,
+    options: LaunchOptions,
+    name: str | None = None,
+    *,
+    retune: bool = False,
+    serving: ServingChange = NO_CHANGE,
 ) -> tuple[Launch, bool]:
     """The launch, and whether this call began it, once it is stored as desired. If ``model`` is the name of a
     launch, its model and options are used, with ``options`` in place of those that they give.
-    With ``retune`` one whose engine runs is restarted.
+    With ``retune`` one whose engine runs is restarted; ``serving`` is changed of one that is served, too.
 
     Raises: as ``get_or_create``, UsageError for a name that is none; StateError where it can't be stored,
     then nothing is begun.
     """
     found, created = get_or_create(app, _request(app, model, options, name))
+    if created and found.replaced is not None and not found.replaced.stored:
+        found.serving = ALWAYS  # its owner launches what the settings allow to requests
+    found.serving = serving.over(found.serving)
+    if not created and serving != NO_CHANGE and (error := await persistence.save(app, found)) is not None:
+        raise error
     found.retune = found.retune or retune
     if retune and found.state in WITH_ENGINE:
         return await restart(app, found.name)
@@ -57,6 +71,12 @@ async def restart(app: App, name: str) -> tuple[Launch, bool]:
         return await start(app, name)
     await asyncio.shield(found.orders.give_restart())
     return found, True
+
+
+def begin_for_request(app: App, parked: Launch) -> Launch:
+    """Serves ``parked`` again for a request: as it was, never with less; its first failure parks it
+    again."""
+    return _begin(app, parked.request, parked, Attempts(attended=False, for_request=True))
 
 
 async def _accepted(found: Launch, created: bool) -> tuple[Launch, bool]:
@@ -118,13 +138,23 @@ async def stop(app: App, name: str, *, forget: bool = False) -> LaunchRow:
     """
     found = get(app, name)
     if found.is_at_rest and found.state is LaunchState.STOPPED and not forget and not found.unsaved:
-        return found.row()
+        return await _unpark(app, found) if found.parked else found.row()
     stopped = found.orders.give_stop(forget=forget)
     if found.is_at_rest:
         supervise(app, found)
     row = await asyncio.shield(stopped)
     await leases.renew(app)  # its weights may be removed now, by another daemon, too
     return row
+
+
+async def _unpark(app: App, found: Launch) -> LaunchRow:
+    """It is stopped already, and no request starts it from now on."""
+    found.parked = False
+    if (error := await persistence.update(app, found, found.state)) is not None:
+        raise error
+    message = f"{found.name} is stopped: requests do not start it any more"
+    await app.events.append(EventKind.STOPPED, message, launch=found.name)
+    return found.row()
 
 
 def kill_all(app: App) -> None:
@@ -149,9 +179,14 @@ async def stop_all(app: App) -> None:
             await asyncio.wait({one.task})
 
 
-def _begin(app: App, request: LaunchRequest, existing: Launch | None) -> Launch:
-    fresh = Launch(request, accepted=asyncio.get_running_loop().create_future())
+def _begin(
+    app: App, request: LaunchRequest, existing: Launch | None, attempts: Attempts | None = None
+) -> Launch:
+    accepted = asyncio.get_running_loop().create_future()
+    fresh = Launch(request, attempts=attempts or Attempts(), accepted=accepted)
     if existing is not None:
+        fresh.serving, fresh.use = existing.serving, existing.use
+        fresh.attempts.failures = existing.attempts.failures
         fresh.replaced, existing.replaced = existing, None
         fresh.engine, existing.engine = existing.engine, None  # one that a bug left behind
         if existing.request == request:

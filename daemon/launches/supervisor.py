@@ -152,7 +152,7 @@ async def _try_once(app: App, launch: Launch) -> float | None:
         error,
         _policy(app),
         failures=launch.attempts.failures,
-        attended=launch.attempts.attended,
+        attended=launch.attempts.attended or launch.attempts.for_request,
         planned=launch.plan is not None,
     )
     if following is None:
@@ -203,7 +203,7 @@ async def _serve(app: App, launch: Launch) -> NodeError:
         else:
             await app.in_flight.begin(launch.key, f"adopting the engine of {launch.name}")
             await take_over(app, launch)
-        launch.attempts.attended = False
+        launch.attempts.attended = launch.attempts.for_request = False
         return await _until_exit(app, launch)
     except NodeError as error:
         return error
@@ -253,8 +253,12 @@ async def _give_up(
     """Stores first, then shows: whoever sees it given up may launch it again at once."""
     launch.lifecycle.desired = False
     replaced = launch.replaced
+    launch.use.failed_s = asyncio.get_running_loop().time()
     was_planned = launch.plan is not None or kind is EventKind.QUARANTINED
-    if not was_planned or (replaced is not None and replaced.stored and replaced.was_served):
+    for_request = launch.attempts.for_request
+    if for_request and replaced is not None:
+        replaced.attempts.failures, replaced.attempts.last_error = launch.attempts.failures, error.in_full
+    if for_request or not was_planned or (replaced is not None and replaced.stored and replaced.was_served):
         await persistence.withdraw(app, launch)
     else:
         launch.replaced = None

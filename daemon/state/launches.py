@@ -12,6 +12,7 @@ from daemon.state.rows import UNREADABLE, dump, load, load_optional, readable
 from daemon.state.unreadable import Unreadable
 from domain.launch import LaunchState
 from domain.plan import Plan
+from domain.serving import ALWAYS, Serving
 from launchers.readiness import Ready
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ def _columns(launch: LaunchRecord) -> dict[str, object]:
         "since": launch.since,
         "restarts": launch.restarts,
         "last_error": launch.last_error,
+        "serving": dump(launch.serving),
+        "parked": launch.parked,
         "replaced": None if launch.replaced is None else json.dumps(_columns(launch.replaced)),
     }
 
@@ -83,6 +86,12 @@ def _replaced(text: str | None) -> LaunchRecord | None:
     except UNREADABLE as error:
         log.warning("replaced launch can't be read: %s", error)
         return None
+
+
+def _serving(row: sqlite3.Row | Mapping[str, Any]) -> Serving:
+    """Of a launch that an earlier version replaced, there is none."""
+    text = row["serving"] if "serving" in row.keys() else None  # noqa: SIM118 - a Row is no mapping
+    return ALWAYS if text is None else load(Serving, text)
 
 
 def _record(row: sqlite3.Row | Mapping[str, Any]) -> LaunchRecord:
@@ -98,4 +107,6 @@ def _record(row: sqlite3.Row | Mapping[str, Any]) -> LaunchRecord:
         restarts=row["restarts"],
         last_error=row["last_error"],
         replaced=_replaced(row["replaced"]),
+        serving=_serving(row),
+        parked="parked" in row.keys() and bool(row["parked"]),  # noqa: SIM118 - a Row is no mapping
     )

@@ -12,6 +12,7 @@ from domain.plan import LaunchOptions, Plan
 from domain.priority import Priority
 from domain.proof import ContextProof
 from domain.request_rate import RequestRate
+from domain.serving import ALWAYS, Serving
 from launchers.command import Command
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready
@@ -49,7 +50,8 @@ class PullRecord:
 class LaunchRecord:
     """A launch as the store holds it. ``ready`` is the last answer, ``None`` if it never answered;
     ``fingerprint`` says for which machine and engine ``plan`` was made. ``replaced`` is the launch at rest
-    that had the name before: it gets the name back where this one fails before it ever served."""
+    that had the name before: it gets the name back where this one fails before it ever served.
+    ``parked``: it is not desired, and a request starts it."""
 
     request: LaunchRequest
     desired: bool
@@ -62,6 +64,8 @@ class LaunchRecord:
     restarts: int = 0
     last_error: str | None = None
     replaced: "LaunchRecord | None" = None
+    serving: Serving = ALWAYS
+    parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,13 +77,20 @@ def model_row(launch: Launch, facts: Facts) -> dict[str, Any]:
         "owned_by": "node-daemon",
         "name": launch.name,
         "state": launch.state.value,
-        "status": {"value": "loaded" if launch.state == "ready" else "loading"},
+        "status": {"value": _status(launch)},
         "context_length": facts.context_tokens,
         "max_model_len": facts.context_tokens,
         "meta": {"n_ctx": facts.context_tokens},
         "architecture": {"input_modalities": taken, "output_modalities": [given]},
         "quant": None if launch.plan is None else launch.plan.weights.quant,
     }
+
+
+def _status(launch: Launch) -> str:
+    """In the words of llama-server's router."""
+    if launch.parked:
+        return "unloaded"
+    return "loaded" if launch.state == "ready" else "loading"
 
 
 async def health(exchange: Exchange) -> None:

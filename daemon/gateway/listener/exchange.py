@@ -15,6 +15,7 @@ from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.gateway import Gateway
 from daemon.gateway.metrics import Watched
 from daemon.gateway.queue.turns import Asker
+from daemon.launches.demand.use import Use
 from domain.priority import Priority
 from domain.units import MIB
 
@@ -59,6 +60,7 @@ class Exchange:
         self._sign: asyncio.Task[None] | None = None
         self._model = ""
         self._watched: Watched | None = None
+        self._use: Use | None = None
 
     # the request
 
@@ -199,11 +201,15 @@ class Exchange:
         if wait_s := allowed.wait_s(app, key, self._watched.began_s):
             message = f"the rate of the key {key} is used up for {wait_s:.0f} s"
             raise GatewayError(Reason.BUSY, message, retry_after_s=max(1, ceil(wait_s)))
+        self._use = app.launches[model].use
+        self._use.begin(self._watched.began_s)
 
     def _count(self) -> None:
         if self._watched is not None:
             self.gateway.metrics.in_flight[self._model] -= 1
             now_s = asyncio.get_running_loop().time()
+            if self._use is not None:
+                self._use.end(now_s)
             tokens = self.gateway.metrics.record(self._model, self.dialect.name, self._watched, now_s)
             allowed.spend_tokens(self.gateway.app, self.key, tokens, now_s)
             self._watched = None

@@ -15,6 +15,7 @@ from daemon.gateway.ollama import requests
 from daemon.gateway.ollama.answers import Clock, Translator, empty
 from daemon.gateway.ollama.events import Events
 from daemon.gateway.ollama.handling import NDJSON, line, name_of
+from daemon.gateway.ollama.keeping import keep, unload
 from daemon.gateway.ollama.requests import Target
 from daemon.gateway.ollama.shape import checked
 from daemon.gateway.served import find_launch
@@ -44,12 +45,14 @@ async def _answer(
     label = name_of(asked)
     launch = find_launch(exchange.gateway.app, label, (Kind.MODEL,))
     exchange.count_as(launch.name)
-    unloads = requests.is_unload(asked)
-    if unloads and not has_prompt:
-        message = f"{launch.name} is served until its owner stops it: node-ctl stop {launch.name}"
-        raise GatewayError(Reason.NOT_SUPPORTED, message)
+    keep_s = requests.keep_alive_s(asked)
+    if keep_s == 0 and not has_prompt:
+        unload(launch)
+        await exchange.send_json(empty(label, "unload", at_s=time.time(), is_chat=is_chat))
+        return
     began_s = time.monotonic()
     launch, _ = await exchange.gateway.engines.hold.until_ready(launch.name)
+    keep(launch, keep_s)
     clock = Clock(began_s, time.monotonic())
     if not has_prompt:
         await exchange.send_json(empty(label, "load", at_s=time.time(), is_chat=is_chat))

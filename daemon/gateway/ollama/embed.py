@@ -12,6 +12,8 @@ from daemon.gateway.forward import error_of
 from daemon.gateway.listener.exchange import Exchange
 from daemon.gateway.ollama.answers import Clock
 from daemon.gateway.ollama.handling import name_of
+from daemon.gateway.ollama.keeping import keep
+from daemon.gateway.ollama.requests import keep_alive_s
 from daemon.gateway.served import find_launch
 from domain.kinds import Kind
 
@@ -37,7 +39,7 @@ async def embed(exchange: Exchange) -> None:
     dimensions = asked.get("dimensions")
     if dimensions is not None and (not isinstance(dimensions, int) or dimensions < 1):
         raise GatewayError(Reason.INVALID, "dimensions must be a number of at least 1")
-    clock, vectors, tokens = await _ask(exchange, label, texts)
+    clock, vectors, tokens = await _ask(exchange, label, texts, keep_s=keep_alive_s(asked))
     durations = clock.durations(time.monotonic(), {})
     answer = {
         "model": label,
@@ -53,7 +55,9 @@ async def embeddings(exchange: Exchange) -> None:
     prompt = asked.get("prompt")
     if prompt is not None and not isinstance(prompt, str):
         raise GatewayError(Reason.INVALID, "prompt must be a text")
-    _, vectors, _ = await _ask(exchange, name_of(asked), [prompt] if prompt else [])
+    _, vectors, _ = await _ask(
+        exchange, name_of(asked), [prompt] if prompt else [], keep_s=keep_alive_s(asked)
+    )
     await exchange.send_json({"embedding": vectors[0] if vectors else []})
 
 
@@ -75,7 +79,7 @@ def _texts(asked: Mapping[str, Any]) -> list[str]:
 
 
 async def _ask(
-    exchange: Exchange, label: str, texts: list[str]
+    exchange: Exchange, label: str, texts: list[str], *, keep_s: float | None
 ) -> tuple[Clock, list[list[float]], int | None]:
     """Without a text the model is loaded, and there is no vector. Raises: GatewayError."""
     gateway = exchange.gateway
@@ -83,6 +87,7 @@ async def _ask(
     exchange.count_as(launch.name)
     began_s = time.monotonic()
     launch, _ = await gateway.engines.hold.until_ready(launch.name)
+    keep(launch, keep_s)
     clock = Clock(began_s, time.monotonic())
     if not texts:
         return clock, [], None

@@ -18,17 +18,20 @@ from domain.kinds import Kind
 from domain.plan import HOST, VllmFlags
 
 UNKNOWN = "unknown"
-# A launch is served until its owner stops it. Ollama says so of keep_alive -1 with the longest time that Go
-# has for a duration, some 292 years; a year with four digits is what every client can read.
+# Of a launch that is served until its owner stops it. Ollama says so of keep_alive -1 with the longest time
+# that Go has for a duration, some 292 years; a year with four digits is what every client can read.
 NEVER = "2318-01-01T00:00:00+00:00"
 REASONS_WITH = ("enable_thinking", "<think>", "reasoning_effort", "<|channel|>")
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
+    """``stops_at``: when it stops if nobody uses it, ``None`` for never."""
+
     launch: Launch
     facts: Facts
     header: Header
+    stops_at: str | None = None
 
 
 def tag(model: ServedModel) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def running(model: ServedModel) -> dict[str, Any]:
         "size": sum(device.needed_bytes for device in memory),
         "digest": digest(model.launch),
         "details": details(model),
-        "expires_at": NEVER,
+        "expires_at": NEVER if model.stops_at is None else model.stops_at,
         "size_vram": sum(device.needed_bytes for device in memory if device.device != HOST),
         "context_length": model.facts.context_tokens or 0,
     }

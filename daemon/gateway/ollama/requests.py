@@ -3,13 +3,15 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.ollama import messages, options
 
 LEVELS = ("low", "medium", "high", "max")
-_ZERO = re.compile(r"^0+(\.0+)?(ns|us|µs|ms|s|m|h)?$")
+_PARTS = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)?")
+IN_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"^-?(\d+(\.\d*)?|\.\d+)((ns|us|µs|ms|s|m|h)(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))*)?$")
 
 
@@ -58,15 +60,19 @@ def is_stream(asked: Mapping[str, Any]) -> bool:
     return asked.get("stream") is not False
 
 
-def is_unload(asked: Mapping[str, Any]) -> bool:
-    """``keep_alive`` of zero. Raises: GatewayError for what is no duration."""
+def keep_alive_s(asked: Mapping[str, Any]) -> float | None:
+    """``keep_alive`` in seconds: 0 unloads, less than that is ``inf``, for ever. Raises: GatewayError for
+    what is no duration."""
     value = asked.get("keep_alive")
     if value is None:
-        return False
+        return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number and not (isinstance(value, str) and _DURATION.match(value)):
         raise GatewayError(Reason.INVALID, f"keep_alive: {str(value)[:40]!r} is no duration such as 5m or -1")
-    return bool(_ZERO.match(str(value)))
+    if str(value).startswith("-"):
+        return inf
+    parts = _PARTS.findall(value) if isinstance(value, str) else [(str(value), "s")]
+    return sum(float(number) * IN_SECONDS[unit or "s"] for number, unit in parts)
 
 
 def text_of(asked: Mapping[str, Any], key: str) -> str:

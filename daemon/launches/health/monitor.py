@@ -48,6 +48,7 @@ class _Monitor:
             await asyncio.sleep(0.0 if health is None else self._pause_s(health))
             try:
                 health = await self._look(health, canary)
+                self._launch.use.engine_s = health.client_s
                 if policy.canary_due_s(health, self._now_s(), self._limits) == 0:
                     health = await self._send_canary(health)
             except _SickError as sick:

@@ -101,6 +101,7 @@ async def _serve(app: App, launch: Launch, ready: Ready) -> None:
     if launch.pid is not None:
         app.ledger.settle(launch.name, await asyncio.to_thread(held_bytes, launch.pid))
     launch.proof = None if launch.plan is None else await context_proofs.recall(app, launch.plan)
+    launch.use.loaded(asyncio.get_running_loop().time())
     launch.apply(Event.ANSWER)
     app.in_flight.end(launch.key)
     await persistence.save(app, launch)

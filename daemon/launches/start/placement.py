@@ -1,10 +1,12 @@
 """The plan of a launch: that of its last start if it still applies, else a new one. Reserves its memory."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daemon.app import App
+from daemon.launches.demand.room import held_by_others, idle_bytes, make_room, occupants
 from daemon.launches.launch import Launch
 from daemon.machine import snapshot
 from daemon.planning import context_proofs
@@ -20,10 +22,12 @@ from domain.events import EventKind
 from domain.hardware import Hardware
 from domain.launch import Step
 from domain.model import ResolvedModel
-from domain.plan import HOST, Plan
+from domain.plan import HOST, LaunchOptions, Plan
 from domain.units import gib, rate
 from launchers.base import Capabilities
+from planner.machine.calibration import Calibration
 
+MOST_EVICTIONS = 8  # for one launch; then it is planned with what is free
 WHAT_CHANGES = "the hardware, the engine, the weights on disk, the proven context or what memory allows"
 
 
@@ -39,10 +43,16 @@ class PlacedPlan:
 
 @dataclass(frozen=True, slots=True)
 class AvailableHardware:
-    """A snapshot less the reservations of other launches, and these reservations."""
+    """A snapshot less the reservations of other launches, and these reservations. ``idle_bytes``, by device,
+    come back if those stop who are idle and on demand: plans may count on them."""
 
     machine: Hardware
     reservations: Reservations
+    idle_bytes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def for_plan(self) -> Hardware:
+        return ledger.without(self.machine, {device: -count for device, count in self.idle_bytes.items()})
 
 
 async def place(app: App, launch: Launch) -> PlacedPlan:
@@ -52,6 +62,7 @@ async def place(app: App, launch: Launch) -> PlacedPlan:
     plan is compared with a new snapshot, and made again if it does not fit any more.
     """
     available, placed = await _reused(app, launch)
+    tries = 0
     if placed is None:
         launch.say(Step.RESOLVE, f"looking for {without_secrets(launch.request.model)}")
         hardware = await cached_hardware(app)
@@ -59,11 +70,24 @@ async def place(app: App, launch: Launch) -> PlacedPlan:
         launch.say(Step.PROBE, "reading hardware and free memory")
         available = await _available_hardware(app, launch)
         placed = await _planned(app, launch, models, available)
-        while not app.ledger.admit(launch.name, placed.plan, available.reservations):
-            available = await _available_hardware(app, launch)
-            if _short_device(placed.plan, available.machine) is not None:
+        while not (
+            await _has_room(app, launch, placed.plan, available)
+            and app.ledger.admit(launch.name, placed.plan, available.reservations)
+        ):
+            tries += 1
+            available = await _available_hardware(app, launch, with_idle=tries < MOST_EVICTIONS)
+            if _short_device(placed.plan, available.for_plan) is not None:
                 placed = await _planned(app, launch, models, available)
     return placed
+
+
+async def _has_room(app: App, launch: Launch, plan: Plan, available: AvailableHardware) -> bool:
+    """False where idle launches were stopped for it just now, or there is nobody left to stop: it is to be
+    compared with a new snapshot."""
+    if not available.idle_bytes:
+        return True
+    room = await make_room(app, launch, plan, available.machine)
+    return not room.stop and _short_device(plan, available.machine) is None
 
 
 async def _planned(
@@ -74,9 +98,7 @@ async def _planned(
     if not launch.attempts.attended:
         options = await context_proofs.narrowed(app, options, launch.plan, available.machine)
     calibration = await load_calibration(app, available.machine)
-    plan = await checked_plan(
-        app, launch.request.model, models, available.machine, options, calibration, launch.ladder.restraint
-    )
+    plan = await _chosen(app, launch, models, available, options, calibration)
     if launch.ladder.in_words is not None:
         plan = with_reason(plan, launch.ladder.in_words)
     caps = await asyncio.to_thread(engine_of, app, plan)
@@ -95,6 +117,24 @@ async def _planned(
     return PlacedPlan(plan, caps, available.machine, current_fingerprint)
 
 
+async def _chosen(
+    app: App,
+    launch: Launch,
+    models: tuple[ResolvedModel, ...],
+    available: AvailableHardware,
+    options: LaunchOptions,
+    calibration: Calibration,
+) -> Plan:
+    """Raises: as ``checked_plan``; one that does not fit beside others names them."""
+    model, restraint = launch.request.model, launch.ladder.restraint
+    try:
+        return await checked_plan(app, model, models, available.for_plan, options, calibration, restraint)
+    except DoesNotFitError as error:
+        if in_the_way := await held_by_others(app, launch):
+            error.hint = f"{error.hint}; {in_the_way}" if error.hint else in_the_way
+        raise
+
+
 async def _reused(app: App, launch: Launch) -> tuple[AvailableHardware | None, PlacedPlan | None]:
     """The plan of the last start, if it was made for this machine, engine and request: a restart must not
     serve a smaller quant or context. Raises: DoesNotFitError if only free memory is missing and the launch is
@@ -110,16 +150,22 @@ async def _reused(app: App, launch: Launch) -> tuple[AvailableHardware | None, P
     )
     if current_fingerprint != launch.fingerprint:
         return available, None
+    tries = 0
     while True:
         device = _short_device(plan, available.machine)
+        if available.idle_bytes and (await make_room(app, launch, plan, available.machine)).stop:
+            tries += 1
+            available = await _available_hardware(app, launch, with_idle=tries < MOST_EVICTIONS)
+            continue
         if device is not None and launch.attempts.attended:
-            return available, None
+            return await _available_hardware(app, launch), None
         if device is not None:
             raise DoesNotFitError(
                 launch.name,
                 needs_bytes=next(row.needed_bytes for row in plan.memory if row.device == device),
                 has_bytes=ledger.free_bytes(available.machine, device),
-                instead=f"{device} had more free memory when it was planned: stop what uses it now",
+                instead=f"{device} had more free memory when it was planned: "
+                + (await held_by_others(app, launch) or "stop what uses it now"),
             )
         if app.ledger.admit(launch.name, plan, available.reservations):
             break
@@ -141,13 +187,14 @@ def _short_device(plan: Plan, machine: Hardware) -> str | None:
     return None
 
 
-async def _available_hardware(app: App, launch: Launch) -> AvailableHardware:
+async def _available_hardware(app: App, launch: Launch, *, with_idle: bool = True) -> AvailableHardware:
     if await snapshot.has_bandwidth(app) and "the measured RAM bandwidth" not in launch.reused:
         launch.reuse("the measured RAM bandwidth")
     # before the snapshot: what is settled later may not show in it
     reservations = app.ledger.reservations_of_others(launch.name)
     machine = await snapshot.probe_awake(app)
-    return AvailableHardware(ledger.without(machine, reservations.device_bytes), reservations)
+    idle = idle_bytes(await occupants(app, launch)) if with_idle else {}
+    return AvailableHardware(ledger.without(machine, reservations.device_bytes), reservations, idle)
 
 
 def changes(old: Plan, new: Plan) -> str:

@@ -112,18 +112,18 @@ def test_tool_calls_of_a_history_get_ids_that_their_answers_name() -> None:
 
 @pytest.mark.parametrize("value", [0, 0.0, "0", "0s", "0m"])
 def test_a_keep_alive_of_zero_asks_to_unload(value: object) -> None:
-    assert requests.is_unload({"keep_alive": value})
+    assert requests.keep_alive_s({"keep_alive": value}) == 0
 
 
 @pytest.mark.parametrize("value", [None, -1, 300, "5m", "1h30m", "-1", "0.5s", "10s"])
 def test_any_other_keep_alive_does_not(value: object) -> None:
-    assert not requests.is_unload({"keep_alive": value})
+    assert requests.keep_alive_s({"keep_alive": value}) != 0
 
 
 @pytest.mark.parametrize("value", ["soon", "", True, [1]])
 def test_a_keep_alive_that_is_no_duration_is_refused(value: object) -> None:
     with pytest.raises(GatewayError, match="keep_alive"):
-        requests.is_unload({"keep_alive": value})
+        requests.keep_alive_s({"keep_alive": value})
 
 
 def test_a_prompt_is_sent_in_the_models_template_and_raw_as_it_is() -> None:

@@ -94,7 +94,7 @@ def run(data: bytes) -> None:
 def _request(build: Builder, data: bytes) -> None:
     asked = msgspec.json.decode(data, type=dict[str, Any])
     name_of(asked)
-    requests.is_unload(asked), requests.is_stream(asked)
+    requests.keep_alive_s(asked), requests.is_stream(asked)
     msgspec.json.encode(build(asked, requests.Target("qwen3-8b", context_tokens=8192, takes_images=True)))
 
 
