@@ -23,7 +23,7 @@ OverheadHints = dict[tuple[object, ...], list[int]]
 @dataclass(frozen=True, slots=True)
 class SearchContext:
     """What all candidates of one search share. ``from_disk``: host weights need no memory, because they are
-    read from the disk."""
+    read from the disk. ``cache_type``: the one that is tried, if the others are not of interest."""
 
     hardware: Hardware
     options: LaunchOptions
@@ -31,6 +31,7 @@ class SearchContext:
     reserve: Reserve
     overhead_hints: OverheadHints = field(default_factory=dict, compare=False)
     from_disk: bool = False
+    cache_type: str | None = None
 
     @property
     def parallel(self) -> int:

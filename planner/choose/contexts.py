@@ -1,6 +1,7 @@
 """How long a context is wanted, which shorter ones will do, and how long it can be for nothing."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from domain.classification import mtp_layers_of
 from domain.errors import UsageError
@@ -68,7 +69,7 @@ def extensions(
     what this one has more."""
     if search.options.asks_for_context or chosen.model.weights.kind.is_pooled:
         return
-    engine = ENGINES[chosen.engine]
+    engine, search = ENGINES[chosen.engine], replace(search, cache_type=chosen.cache_type)
     longest = engine.max_context_tokens(beside or chosen, search)
     for tokens in _round_contexts(longest, engine.trained_context_tokens(chosen.model.shape)):
         if tokens <= chosen.context_tokens:

@@ -4,7 +4,7 @@ engine."""
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
 from domain.model import ResolvedModel
 from domain.plan import Alternative
@@ -31,11 +31,12 @@ def alternatives(
     missing.
 
     Another engine comes on top of these three."""
-    better = list(islice(_better_quants(chosen, candidates, models, search), MAX_ALTERNATIVES))
-    cache = list(_other_cache_types(chosen, candidates, search))
-    faster = list(islice(_faster_quants(chosen, candidates, search), MAX_ALTERNATIVES))
-    one_of_each = [*better[:1], *cache[:1], *faster[:1]]
-    same_engine = [*one_of_each, *better[1:], *faster[1:]][:MAX_ALTERNATIVES]
+    better = _better_quants(chosen, candidates, models, search)
+    cache = _other_cache_types(chosen, candidates, search)
+    faster = _faster_quants(chosen, candidates, search)
+    one_of_each = [one for kind in (better, cache, faster) for one in islice(kind, 1)]
+    # the rest is not searched where it would not be told
+    same_engine = islice(chain(one_of_each, better, faster), MAX_ALTERNATIVES)
     return (*same_engine, *_other_engine(chosen, [*candidates, *priced_only], search))
 
 

@@ -44,17 +44,23 @@ def find_candidates(
     """Candidates with ``context_tokens`` per sequence, the plainest cache type first; empty if none fits."""
     parsed = _parse_model(model, LlamaFlags())
     candidates: list[Candidate] = []
-    accepted = accepted_types(parsed.hparams)
-    for cache_type in accepted[-1:] if search.reserve.small_cache else accepted:
+    for cache_type in _cache_types(parsed.hparams, search):
         flags = _model_flags(model, cache_type, context_tokens, search)
         if not _can_fit(parsed, flags, search):
             continue
         best = _best_split(model, _parse_model(model, flags), flags, context_tokens, search)
         if best is not None:
             candidates.append(best)
-            if not search.hardware.gpus or best.is_offloaded:
+            if search.from_disk or not search.hardware.gpus or best.is_offloaded:
                 break  # a smaller cache would gain nothing
     return tuple(candidates)
+
+
+def _cache_types(hparams: Hparams, search: SearchContext) -> tuple[str, ...]:
+    accepted = accepted_types(hparams)
+    if search.reserve.small_cache:
+        return accepted[-1:]
+    return tuple(kind for kind in accepted if search.cache_type in (None, kind))
 
 
 def _parse_model(model: ResolvedModel, flags: LlamaFlags) -> ParsedModel:
@@ -125,7 +131,7 @@ def tune(chosen: Candidate, search: SearchContext) -> Candidate:
     for ubatch in () if search.reserve.max_ubatch else LARGER_UBATCHES:
         larger = with_ubatch(chosen, ubatch, search)
         if larger is None or larger.is_offloaded < chosen.is_offloaded:
-            continue
+            break  # one larger still takes more
         own_s, best_s = turn_s(larger, use), turn_s(best, use)
         if own_s and best_s and own_s * WORTHWHILE_UBATCH_GAIN < best_s:
             best = larger

@@ -43,13 +43,35 @@ def splits(
 ) -> Iterator[LlamaFlags]:
     """Splits whose weights, cache and compute buffers fit the GPUs, best first; without a GPU last."""
     budgets = gpu_budgets(hardware, reserve)
-    for group in _groups(budgets):
+    for group in _worthwhile_groups(budgets, model, base):
         flags = _split_over_group(group, budgets, model, base, hardware, overhead_hints)
         if flags is not None:
             yield flags
             if flags.gpu_layers == ALL_LAYERS and not flags.n_cpu_moe:
                 break
     yield replace(base, gpu_layers=0, devices=("none",) if hardware.gpus else ())
+
+
+def _worthwhile_groups(
+    budgets: Sequence[Budget], model: ParsedModel, base: LlamaFlags
+) -> Iterator[tuple[Budget, ...]]:
+    """Of equal GPUs, those that may hold everything, else all of them: each that is added holds a part that
+    the CPU would compute."""
+    groups = list(_groups(budgets))
+    if not _are_equals(budgets):
+        yield from groups
+        return
+    gpu_bytes = model.sizes.weights_bytes - model.sizes.input_bytes
+    if base.kv_offload:
+        gpu_bytes += sum(kv_bytes_per_layer(model.hparams, resolve(base, model.hparams)))
+    for group in groups:
+        if group == groups[-1] or gpu_bytes <= sum(budget.available_bytes for budget in group):
+            yield group
+
+
+def _are_equals(budgets: Sequence[Budget]) -> bool:
+    bandwidths = [budget.device.gpu.bandwidth_bytes_per_s or 0 for budget in budgets]
+    return bool(bandwidths) and 0 < SIMILAR_BANDWIDTH * max(bandwidths) <= min(bandwidths)
 
 
 def _groups(budgets: Sequence[Budget]) -> Iterator[tuple[Budget, ...]]:

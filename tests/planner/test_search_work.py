@@ -109,6 +109,15 @@ def test_quants_that_can_t_win_are_not_looked_at(work: Callable[..., Counter[str
     assert work(large_card, 10)["estimates"] <= 9 < 10 + UBATCHES
 
 
+def test_equal_cards_that_hold_a_model_only_together_cost_no_more_than_one(
+    work: Callable[..., Counter[str]],
+) -> None:
+    one, four = (
+        work(build.hardware(*(build.gpu(8) for _ in range(count)), ram_gib=128), 3) for count in (1, 4)
+    )
+    assert 0 < four["estimates"] <= one["estimates"]
+
+
 class Counted(tuple[Tensor, ...]):
     """Tensors that count how often all of them are looked at."""
 
