@@ -138,6 +138,20 @@ Parallel = Annotated[
 MinDecode = Annotated[
     float | None, typer.Option("--min-decode", metavar="X", min=0.1, help="Minimum tokens per second.")
 ]
+MinContext = Annotated[
+    int | None,
+    typer.Option(
+        "--min-context", metavar="TOKENS", parser=tokens, help="Shortest context, also after memory ran out."
+    ),
+]
+MinQuality = Annotated[
+    str | None,
+    typer.Option(
+        "--min-quality",
+        metavar="QUANT",
+        help="Least quality, also after memory ran out: a quant, or best, high, balanced.",
+    ),
+]
 Quality = Annotated[
     str | None,
     typer.Option(
@@ -252,6 +266,8 @@ def launch_options(
     use: str | None = None,
     no_mmproj: bool = False,
     no_draft: bool = False,
+    min_context: int | None = None,
+    min_quality: str | None = None,
 ) -> dict[str, object]:
     """The options as the daemon's API names them, without those that were not given."""
     options: dict[str, object | None] = {
@@ -264,5 +280,7 @@ def launch_options(
         "use": use,
         "no_mmproj": no_mmproj or None,
         "no_draft": no_draft or None,
+        "min_context_tokens": min_context,
+        "min_quality": min_quality,
     }
     return {key: value for key, value in options.items() if value is not None}

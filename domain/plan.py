@@ -23,10 +23,11 @@ class Confidence(StrEnum):
 @dataclass(frozen=True, slots=True)
 class LaunchOptions:
     """What the owner asked for; ``None`` leaves the choice to the planner. ``max_context``: the longest
-    context that fits, in place of ``context_tokens``. ``use``: ``chat``, ``agent`` or ``batch``.
-    ``from_disk``: weights that don't fit in memory may be read from the disk for each token. ``no_mmproj``
-    and ``no_draft`` decline what the model has beside it: its projector for images, and what drafts tokens
-    for it."""
+    context that fits, in place of ``context_tokens``. ``min_context_tokens`` and ``min_quality`` (a quant or
+    a level): the least that a plan may be, at first and after memory ran out. ``use``: ``chat``, ``agent`` or
+    ``batch``. ``from_disk``: weights that don't fit in memory may be read from the disk for each token.
+    ``no_mmproj`` and ``no_draft`` decline what the model has beside it: its projector for images, and what
+    drafts tokens for it."""
 
     context_tokens: int | None = None
     parallel: int | None = None
@@ -39,6 +40,8 @@ class LaunchOptions:
     no_mmproj: bool = False
     no_draft: bool = False
     max_context: bool = False
+    min_context_tokens: int | None = None
+    min_quality: str | None = None
 
     @property
     def asks_for_context(self) -> bool:

@@ -33,6 +33,10 @@ class EnginePlanner(Protocol):
     def quality_loss(self, model: ResolvedModel) -> float:
         """Added perplexity of the quant, comparable between quants of one model only."""
 
+    def named_loss(self, quant: str) -> float | None:
+        """What Llama-3-8B loses by a quant of this name, as ``sensitivity.loss_percent`` takes it; ``None``
+        if none is called that."""
+
     def find_candidates(
         self, model: ResolvedModel, context_tokens: int, search: SearchContext
     ) -> tuple[Candidate, ...]:

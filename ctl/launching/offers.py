@@ -48,8 +48,8 @@ def _is_unknown(error: AnswerError, words: str) -> bool:
 
 
 def _question(body: dict[str, Any]) -> dict[str, Any]:
-    keys = ("model", "context_tokens", "parallel", "quality", "engine", "use", "no_mmproj", "no_draft")
-    return {key: body[key] for key in keys if key in body}
+    asked = ("model", "context_tokens", "parallel", "quality", "engine", "use", "no_mmproj", "no_draft")
+    return {key: body[key] for key in (*asked, "min_context_tokens", "min_quality") if key in body}
 
 
 def _name(offer: dict[str, Any]) -> str:

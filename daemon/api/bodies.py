@@ -52,6 +52,8 @@ class OptionsBody(Body):
     use: Literal["chat", "agent", "batch"] | None = None
     no_mmproj: bool = False
     no_draft: bool = False
+    min_context_tokens: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    min_quality: Word | None = None
 
     def options(self) -> LaunchOptions:
         return LaunchOptions(
@@ -66,6 +68,8 @@ class OptionsBody(Body):
             no_mmproj=self.no_mmproj,
             no_draft=self.no_draft,
             max_context=self.context_tokens == MAX_CONTEXT,
+            min_context_tokens=self.min_context_tokens,
+            min_quality=self.min_quality,
         )
 
 

@@ -280,7 +280,7 @@ def fingerprint(
 
 def _chosen(options: LaunchOptions) -> object:
     """Without what an earlier version did not have, where it is as it was: its fingerprints stay valid."""
-    later = ("use", "no_mmproj", "no_draft", "max_context")
+    later = ("use", "no_mmproj", "no_draft", "max_context", "min_context_tokens", "min_quality")
     return {name: value for name, value in to_json(options).items() if value or name not in later}
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from daemon.planning.computations import Choice
 from domain.model import ResolvedModel
 from domain.restraint import UNRESTRAINED, Restraint
+from planner.choose.quality import filter_by_least
 from planner.machine.budget import host_reserve_bytes
 
 
@@ -16,16 +17,19 @@ def restrained(choice: Choice, restraint: Restraint) -> Choice:
     options = choice.options
     if restraint.context_tokens is not None:
         options = replace(options, context_tokens=restraint.context_tokens, max_context=False)
+    good = filter_by_least(tuple(choice.candidates), options.min_quality)  # while the quant it names is there
     return replace(
         choice,
-        options=options,
-        candidates=tuple(model for model in choice.candidates if _is_small(model, restraint)),
+        options=replace(options, min_quality=None),
+        candidates=tuple(model for model in good if _is_small(model, restraint)),
         reserve=replace(
             reserve,
             host_bytes=host_reserve_bytes(choice.machine, reserve) + more if more else reserve.host_bytes,
             gpu_bytes=reserve.gpu_bytes + more + restraint.gpu_margin_bytes,
             max_ubatch=restraint.max_ubatch,
             small_cache=restraint.small_cache,
+            few_sequences=restraint.few_sequences,
+            no_graphs=restraint.no_graphs,
         ),
     )
 

@@ -96,7 +96,8 @@ class Found:
 
 def _search(name: str, models: Sequence[ResolvedModel], search: SearchContext) -> Found:
     choice = choose_engines(name, models, search.hardware, search.options)
-    selectable = quality.filter_by_quality(choice.selectable, search.options.quality)
+    asked = quality.filter_by_quality(choice.selectable, search.options.quality)
+    selectable = quality.filter_by_least(asked, search.options.min_quality)
     check_context(name, selectable, search.options)
     wanted = wanted_context(selectable, search.options)
     return Found(replace(choice, selectable=selectable), wanted, search_contexts(selectable, wanted, search))

@@ -24,14 +24,20 @@ def trained_context_tokens(models: Sequence[ResolvedModel]) -> int:
 
 
 def check_context(name: str, models: Sequence[ResolvedModel], options: LaunchOptions) -> None:
-    """Raises: UsageError for a longer context than the model was trained for, which engines would cap."""
-    if options.context_tokens is None:
-        return
-    trained = trained_context_tokens(models)
-    if options.context_tokens > trained:
+    """Raises: UsageError for a longer context than the model was trained for, which engines would cap, and
+    for one that is shorter than the least that was asked for."""
+    asked, least = options.context_tokens, options.min_context_tokens
+    if asked and least and asked < least:
         raise UsageError(
-            f"{name} was trained for a context of {trained} tokens, {options.context_tokens} were asked for",
-            hint=f"give --context {trained} or less",
+            f"a context of {asked} tokens is less than the least of {least}",
+            hint=f"give --min-context {asked} or less",
+        )
+    wanted = asked or least
+    trained = trained_context_tokens(models) if wanted else 0
+    if wanted and wanted > trained:
+        raise UsageError(
+            f"{name} was trained for a context of {trained} tokens, {wanted} were asked for",
+            hint=f"give {'--context' if asked else '--min-context'} {trained} or less",
         )
 
 
@@ -42,14 +48,18 @@ def wanted_context(models: Sequence[ResolvedModel], options: LaunchOptions) -> i
         return trained_context_tokens(models)
     is_pooled = any(model.weights.kind.is_pooled for model in models)
     default = TEXT_TOKENS if is_pooled else use_of(options).context_tokens
-    return options.context_tokens or min(default, trained_context_tokens(models))
+    usual = max(default, options.min_context_tokens or 0)
+    return options.context_tokens or min(usual, trained_context_tokens(models))
 
 
 def contexts_to_try(wanted: int, options: LaunchOptions) -> list[int]:
-    """The wanted context, and halves of it if the owner did not give a number."""
-    contexts, least = [wanted], LEAST_MAX_TOKENS if options.max_context else LEAST_CONTEXT_TOKENS
+    """The wanted context, and halves of it if the owner did not give a number, down to the least he takes."""
+    usual = LEAST_MAX_TOKENS if options.max_context else LEAST_CONTEXT_TOKENS
+    contexts, least = [wanted], options.min_context_tokens or usual
     while not options.context_tokens and contexts[-1] // 2 >= least:
         contexts.append(contexts[-1] // 2)
+    if options.min_context_tokens and not options.context_tokens and contexts[-1] > least:
+        contexts.append(least)
     return contexts
 
 

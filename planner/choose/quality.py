@@ -1,8 +1,12 @@
 """The quality of quants: how much they lose, and which are acceptable."""
 
-from domain.errors import UnknownModelError
+from math import prod
+
+from domain.errors import UnknownModelError, UsageError
 from domain.model import ResolvedModel
 from domain.suggestions import near, quants_by_size
+from domain.units import percent
+from planner.choose.sensitivity import loss_percent
 from planner.engine import ENGINES
 
 # In percent of perplexity (``llama_cpp/quality.py``). Below this difference two quants answer alike, and the
@@ -40,6 +44,39 @@ def filter_by_quality(models: tuple[ResolvedModel, ...], quality: str | None) ->
     if not matching:
         raise _unknown_quality(models, quality)
     return matching
+
+
+def filter_by_least(models: tuple[ResolvedModel, ...], least: str | None) -> tuple[ResolvedModel, ...]:
+    """The models that lose no more than ``least``, a level or a quant: one that is not among them counts by
+    its name.
+
+    Raises: UsageError if none is as good; UnknownModelError if that is no quality."""
+    if least is None or not models:
+        return models
+    limit = _most_loss(models, least)
+    good = tuple(model for model in models if loss(model) <= limit)
+    if not good:
+        best = min(models, key=loss)
+        raise UsageError(
+            f"no quant here is as good as {least}: the best, {best.weights.quant}, adds about "
+            f"{percent(loss(best))} to the perplexity, {least} at most {percent(limit)}",
+            hint=f"give --min-quality {best.weights.quant}, or a smaller model",
+        )
+    return good
+
+
+def _most_loss(models: tuple[ResolvedModel, ...], least: str) -> float:
+    named = [loss(model) for model in models if model.weights.quant.upper() == least.upper()]
+    if named:
+        return max(named)
+    if least.lower() in QUALITY_LEVELS:
+        return QUALITY_LEVELS[least.lower()]
+    references = [engine.named_loss(least) for engine in ENGINES.values()]
+    known = [reference for reference in references if reference is not None]
+    if not known:
+        raise _unknown_quality(models, least)
+    parameters = max(sum(prod(tensor.shape) for tensor in model.shape.tensors) for model in models)
+    return loss_percent(known[0], parameters)
 
 
 def _unknown_quality(models: tuple[ResolvedModel, ...], quality: str) -> UnknownModelError:

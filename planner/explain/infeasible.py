@@ -56,7 +56,8 @@ def suggest_context(models: Sequence[ResolvedModel], search: SearchContext, cont
         candidates = ENGINES[smallest.engine].find_candidates(smallest, smaller_context, search)
         if candidates:
             needed = gib(candidates[-1].needed_bytes)
-            return f"{smallest.weights.quant} fits with --context {smaller_context} ({needed})"
+            option = "--min-context" if search.options.min_context_tokens else "--context"
+            return f"{smallest.weights.quant} fits with {option} {smaller_context} ({needed})"
     names = ", ".join(f"{model.weights.quant} {gib(_weight_bytes(model))}" for model in ranked[:3])
     return f"no smaller context helps: the weights alone are {names}; a smaller model or quant is needed"
 

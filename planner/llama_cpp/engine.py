@@ -5,7 +5,7 @@ from domain.model import ModelShape, ResolvedModel
 from planner.choose.support import EngineChoice, Support
 from planner.llama_cpp.cache_types import accepted_types
 from planner.llama_cpp.limits import max_context_tokens, min_bytes, shortage
-from planner.llama_cpp.quality import quality_loss
+from planner.llama_cpp.quality import named_loss, quality_loss
 from planner.llama_cpp.reasons import describe
 from planner.llama_cpp.search import find_candidates, tune, with_batch_of
 from planner.model.hparams import read_hparams
@@ -18,6 +18,7 @@ __all__ = [
     "find_candidates",
     "max_context_tokens",
     "min_bytes",
+    "named_loss",
     "quality_loss",
     "shortage",
     "support",

@@ -1,5 +1,6 @@
 """How much a GGUF quant loses against the original weights, by the types of its tensors."""
 
+import re
 from collections.abc import Iterable
 from math import exp, log, prod
 
@@ -86,6 +87,21 @@ def quality_loss(model: ResolvedModel) -> float:
     """Perplexity that is added, in percent of that of the model at full precision. The name of a quant says
     nothing here: publishers call different mixes the same."""
     return _shape_loss(model.shape)
+
+
+QUANT_NAME = re.compile(
+    r"(?:UD-|I1-)?(I?Q\d|TQ\d|MXFP4|NVFP4|BF16|F16|F32)(_K|_XXS|_XS|_S|_M|_NL|_\d)?(_.*)?"
+)
+MIXED_TYPES = {"IQ4": "IQ4_NL", "IQ3": "IQ3_S", "IQ2": "IQ2_S"}  # of which IQ3_M and the like mostly consist
+
+
+def named_loss(quant: str) -> float | None:
+    """With all weights of the type that names the quant: at least what its mix of types loses."""
+    match = QUANT_NAME.fullmatch(quant.upper())
+    if match is None:
+        return None
+    family, size = match.group(1), match.group(2) or ""
+    return TYPE_LOSS.get(family + size, TYPE_LOSS.get(MIXED_TYPES.get(family, family)))
 
 
 @cached_by_identity(64)

@@ -10,14 +10,17 @@ from domain.units import GIB, MIB
 class Reserve:
     """Bytes that plans leave free. ``host_bytes``: ``None`` for what the machine's kind needs
     (``host_reserve_bytes``). ``display_bytes`` is added on a GPU of its own memory with a display attached,
-    because windows open and close while a model is loaded. ``max_ubatch`` and ``small_cache`` (q8_0, where
-    the model takes it) hold plans to less where memory ran out before."""
+    because windows open and close while a model is loaded. ``max_ubatch``, ``small_cache`` (8 bits,
+    where the engine can), ``few_sequences`` and ``no_graphs`` (of vLLM) hold plans to less where memory ran
+    out before."""
 
     host_bytes: int | None = None
     gpu_bytes: int = 512 * MIB
     display_bytes: int = 1 * GIB
     max_ubatch: int | None = None
     small_cache: bool = False
+    few_sequences: bool = False
+    no_graphs: bool = False
 
 
 DEFAULT_RESERVE = Reserve()

@@ -6,7 +6,7 @@ from planner.choose.context import SearchContext
 from planner.vllm.availability import as_alternative, support
 from planner.vllm.limits import max_context_tokens, min_bytes, shortage
 from planner.vllm.model_config import read_config
-from planner.vllm.quality import quality_loss
+from planner.vllm.quality import named_loss, quality_loss
 from planner.vllm.ranks import CACHE_TYPES
 from planner.vllm.reasons import describe
 from planner.vllm.search import find_candidates
@@ -19,6 +19,7 @@ __all__ = [
     "find_candidates",
     "max_context_tokens",
     "min_bytes",
+    "named_loss",
     "quality_loss",
     "shortage",
     "support",

@@ -44,6 +44,10 @@ def quality_loss(model: ResolvedModel) -> float:
     return loss_percent(reference, 8 * model.weights.size_bytes / bits)
 
 
+def named_loss(quant: str) -> float | None:
+    return TYPE_LOSS.get(quant.lower())
+
+
 def storage_type(model: ResolvedModel) -> str:
     """A key of ``TYPE_LOSS``. If config.json names MXFP4 as the method, and not the tool that
     quantized to it, the model was trained in it."""

@@ -37,6 +37,16 @@ def find_candidates(
     if not runs_on_gpus(model, search.hardware):
         return _on_cpu(model, context_tokens, search)
     groups = list(rank_groups(config, model, search))
+    if search.reserve.small_cache:
+        return tuple(
+            filter(
+                None,
+                (
+                    _candidate(model, ranks, _small(ranks, model, search), context_tokens, search)
+                    for ranks in groups
+                ),
+            )
+        )
     plain = [_candidate(model, ranks, "auto", context_tokens, search) for ranks in groups]
     found = tuple(filter(None, plain))
     if found or _holds_a_shorter_context(model, groups, context_tokens, search):
@@ -49,17 +59,19 @@ def find_candidates(
     return tuple(filter(None, smaller))
 
 
+def _small(ranks: tuple[int, ...], model: ResolvedModel, search: SearchContext) -> str:
+    return cache_dtypes(search.hardware, ranks, model)[-1]
+
+
 def _holds_a_shorter_context(
     model: ResolvedModel, groups: Sequence[tuple[int, ...]], context_tokens: int, search: SearchContext
 ) -> bool:
     """With the plain cache, of a context that nobody asked for: that is shortened before the cache is made
     smaller."""
-    if search.options.context_tokens or context_tokens <= LEAST_CONTEXT_TOKENS:
+    least = search.options.min_context_tokens or LEAST_CONTEXT_TOKENS
+    if search.options.context_tokens or context_tokens <= least:
         return False
-    return any(
-        has_room(sized(model, ranks, "auto", LEAST_CONTEXT_TOKENS, search)[1].memory, search)
-        for ranks in groups
-    )
+    return any(has_room(sized(model, ranks, "auto", least, search)[1].memory, search) for ranks in groups)
 
 
 def _candidate(
@@ -118,7 +130,9 @@ def _base_flags(
         max_model_len=context_tokens,
         tensor_parallel=max(1, len(ranks)),
         kv_cache_dtype=cache_dtype,
-        max_num_seqs=min(MAX_SEQUENCES, max(search.parallel, MIN_SEQUENCES)),
+        max_num_seqs=_sequences(search),
+        max_num_batched_tokens=_batch_tokens(search),
+        enforce_eager=search.reserve.no_graphs,
         device_ids=ranks if ranks and len(ranks) < len(search.hardware.gpus) else (),
         tool_call_parser=model.chat.tool_call_parser,
         auto_tool_choice=model.chat.tool_call_parser is not None,
@@ -133,6 +147,17 @@ def _base_flags(
     if lacks_bfloat16 and served_dtype(read_config(model.shape), "auto") == "bfloat16":
         return replace(flags, dtype="float16")
     return flags
+
+
+def _sequences(search: SearchContext) -> int:
+    least = 1 if search.reserve.few_sequences else MIN_SEQUENCES
+    return min(MAX_SEQUENCES, max(search.parallel, least))
+
+
+def _batch_tokens(search: SearchContext) -> int | None:
+    """As vLLM chooses, or fewer where memory ran out; a batch has a token of each sequence at least."""
+    most = search.reserve.max_ubatch
+    return None if most is None else max(most, _sequences(search))
 
 
 def _batch_tokens_per_s(model: ResolvedModel, layout: MemoryLayout, search: SearchContext) -> float | None:

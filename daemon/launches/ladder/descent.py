@@ -3,17 +3,20 @@
 import hashlib
 import json
 import time
+from dataclasses import replace
 
 from daemon.app import App
+from daemon.launches.health.limits import VLLM_BATCH_TOKENS
 from daemon.launches.ladder import policy
-from daemon.launches.ladder.policy import Facts, GiveUp, Ladder, Minimum
+from daemon.launches.ladder.policy import LEAST_VLLM_BATCH, Facts, GiveUp, Ladder, Minimum
 from daemon.launches.launch import Launch
 from daemon.state.records import LaunchRequest
-from domain.errors import DoesNotFitError, NodeError, UnknownModelError, UsageError
+from domain.errors import DoesNotFitError, EngineError, NodeError, UnknownModelError, UsageError
 from domain.events import EventKind
-from domain.plan import HOST, LlamaFlags, Plan
+from domain.plan import HOST, LaunchOptions, LlamaFlags, Plan
 from domain.serialization import to_json
 
+CACHE_TOO_SMALL = "kv_too_small"  # a smaller batch or a margin does not help
 NOTHING_FITS = (DoesNotFitError, UnknownModelError, UsageError)
 
 
@@ -29,7 +32,8 @@ async def descend(app: App, launch: Launch, error: NodeError) -> None:
     ran_out = policy.is_out_of_memory(error)
     if plan is None or not (ran_out or (ladder.steps and isinstance(error, NOTHING_FITS))):
         return
-    step = policy.next_step(_facts(plan), ladder, _minimum(app, launch), planned=ran_out)
+    is_cache = isinstance(error, EngineError) and error.cause == CACHE_TOO_SMALL
+    step = policy.next_step(_facts(plan), ladder, _minimum(app, launch), planned=ran_out and not is_cache)
     if isinstance(step, GiveUp):
         await keep(app, launch, Ladder())
         message = f"{launch.name}: {error}; {step.why}: it is tried as it was asked for"
@@ -60,26 +64,42 @@ async def keep(app: App, launch: Launch, ladder: Ladder) -> None:
 
 
 def _facts(plan: Plan) -> Facts:
-    flags = plan.flags if isinstance(plan.flags, LlamaFlags) else None
-    return Facts(
-        needed_bytes=plan.needed_bytes,
-        gpu_bytes=sum(row.needed_bytes for row in plan.memory if row.device != HOST),
-        context_tokens=plan.context_tokens,
-        weights_bytes=plan.weights.size_bytes,
-        ubatch=flags.ubatch if flags else None,
-        cache_type=flags.cache_type_k if flags else None,
+    gpu_bytes = sum(row.needed_bytes for row in plan.memory if row.device != HOST)
+    facts = Facts(plan.needed_bytes, gpu_bytes, plan.context_tokens, plan.weights.size_bytes)
+    flags = plan.flags
+    if isinstance(flags, LlamaFlags):
+        small = "q8_0" if flags.cache_type_k == "f16" else None
+        return replace(facts, ubatch=flags.ubatch, small_cache=small)
+    return replace(
+        facts,
+        ubatch=flags.max_num_batched_tokens or VLLM_BATCH_TOKENS,
+        least_ubatch=LEAST_VLLM_BATCH,
+        small_cache="fp8" if flags.kv_cache_dtype == "auto" and gpu_bytes else None,
+        movable=False,
+        spare_sequences=max(0, (flags.max_num_seqs or plan.parallel) - plan.parallel),
+        has_graphs=bool(gpu_bytes) and not flags.enforce_eager,
     )
 
 
 def _minimum(app: App, launch: Launch) -> Minimum:
     options = launch.request.options
     return Minimum(
-        context_tokens=options.context_tokens or app.settings.ladder_min_context,
+        context_tokens=_least_context(options, app.settings.ladder_min_context),
         keeps_quant=options.quality is not None or ":" in launch.request.model.rpartition("/")[2],
         may_fetch=app.settings.ladder_fetch and not app.settings.offline,
     )
 
 
+def _least_context(options: LaunchOptions, least: int) -> int:
+    return options.context_tokens or options.min_context_tokens or least
+
+
 def _key(request: LaunchRequest) -> str:
-    text = json.dumps([request.name, request.model, to_json(request.options)])
+    """Options that an earlier version did not have count where they are given: what it stored stays valid."""
+    given = {
+        name: value
+        for name, value in to_json(request.options).items()
+        if value is not None or name not in ("min_context_tokens", "min_quality")
+    }
+    text = json.dumps([request.name, request.model, given])
     return f"ladder:{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -14,6 +14,7 @@ from domain.units import GIB, MIB, gib
 
 OUT_OF_MEMORY = frozenset({"oom_killed", "out_of_host_memory", "out_of_device_memory", "kv_too_small"})
 LEAST_UBATCH = 128
+LEAST_VLLM_BATCH = 512
 MARGIN_BYTES, MARGIN_SHARE = 512 * MIB, 0.05  # of what the plan needs, at least
 HOST_STEPS, HOST_SHARE = 3, 0.15  # of what GPUs hold, each time
 CLIMB_S, LONGEST_CLIMB_S = 12 * 3600.0, 30 * 86400.0
@@ -22,8 +23,10 @@ CLIMB_S, LONGEST_CLIMB_S = 12 * 3600.0, 30 * 86400.0
 class Rung(StrEnum):
     MARGIN = "a larger margin"
     UBATCH = "a smaller batch"
-    CACHE = "a KV cache of q8_0"
+    SEQUENCES = "fewer requests at once"
+    CACHE = "a KV cache of 8 bits"
     HOST = "more of it on the host"
+    GRAPHS = "no CUDA graphs"
     CONTEXT = "a shorter context"
     QUANT = "a smaller quant on this disk"
     FETCH = "a smaller quant from the hub"
@@ -32,14 +35,19 @@ class Rung(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Of the plan that failed; ``gpu_bytes`` is what it needs on GPUs. What its engine does not have is
-    ``None``."""
+    ``None``. ``small_cache``: the type of a cache of half the size, which ``cache_type`` is not yet.
+    ``movable``: whether the host may hold a part of it. ``spare_sequences``: more than were asked for."""
 
     needed_bytes: int
     gpu_bytes: int
     context_tokens: int
     weights_bytes: int
     ubatch: int | None = None
-    cache_type: str | None = None
+    least_ubatch: int = LEAST_UBATCH
+    small_cache: str | None = None
+    movable: bool = True
+    spare_sequences: int = 0
+    has_graphs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +111,32 @@ def _steps(facts: Facts, now: Restraint, minimum: Minimum) -> Iterator[Step]:
         margin = max(MARGIN_BYTES, int(MARGIN_SHARE * facts.needed_bytes))
         what = f"{gib(margin)} more are left free"
         yield Step(Rung.MARGIN, replace(now, margin_bytes=margin), what)
-    ubatch = min(facts.ubatch or 0, now.max_ubatch or facts.ubatch or 0)
-    if ubatch > LEAST_UBATCH:
-        smaller = max(LEAST_UBATCH, ubatch // 2)
-        yield Step(Rung.UBATCH, replace(now, max_ubatch=smaller), f"batches of {smaller}")
-    if facts.cache_type == "f16" and not now.small_cache:
-        yield Step(Rung.CACHE, replace(now, small_cache=True), "a KV cache of q8_0")
-    share = int(HOST_SHARE * facts.gpu_bytes)
+    yield from _smaller_steps(facts, now)
+    share = int(HOST_SHARE * facts.gpu_bytes) if facts.movable else 0
     if share and now.gpu_margin_bytes < HOST_STEPS * max(share, GIB // 4):
         moved = now.gpu_margin_bytes + max(share, GIB // 4)
         yield Step(Rung.HOST, replace(now, gpu_margin_bytes=moved), f"{gib(moved)} of the GPUs are left free")
+    if facts.has_graphs and not now.no_graphs:
+        yield Step(Rung.GRAPHS, replace(now, no_graphs=True), "no CUDA graphs")
     context = min(facts.context_tokens, now.context_tokens or facts.context_tokens)
     if context > minimum.context_tokens:
         shorter = max(minimum.context_tokens, context // 2)
         yield Step(Rung.CONTEXT, replace(now, context_tokens=shorter), f"a context of {shorter}")
     if not minimum.keeps_quant:
         yield from _smaller_quants(facts, now, minimum)
+
+
+def _smaller_steps(facts: Facts, now: Restraint) -> Iterator[Step]:
+    """What a batch takes, and the cache."""
+    ubatch = min(facts.ubatch or 0, now.max_ubatch or facts.ubatch or 0)
+    if ubatch > facts.least_ubatch:
+        smaller = max(facts.least_ubatch, ubatch // 2)
+        yield Step(Rung.UBATCH, replace(now, max_ubatch=smaller), f"batches of {smaller}")
+    if facts.spare_sequences > 0 and not now.few_sequences:
+        what = f"{facts.spare_sequences} fewer requests at once"
+        yield Step(Rung.SEQUENCES, replace(now, few_sequences=True), what)
+    if facts.small_cache and not now.small_cache:
+        yield Step(Rung.CACHE, replace(now, small_cache=True), f"a KV cache of {facts.small_cache}")
 
 
 def _smaller_quants(facts: Facts, now: Restraint, minimum: Minimum) -> Iterator[Step]:

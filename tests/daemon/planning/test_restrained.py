@@ -10,7 +10,7 @@ from daemon.planning.restrained import restrained
 from domain.errors import NodeError
 from domain.hardware import Hardware
 from domain.model import ResolvedModel
-from domain.plan import LaunchOptions, LlamaFlags, Plan
+from domain.plan import LaunchOptions, LlamaFlags, Plan, VllmFlags
 from domain.restraint import UNRESTRAINED, Restraint
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
@@ -78,3 +78,31 @@ def test_only_smaller_weights_on_this_disk_unless_they_may_be_fetched() -> None:
         planned(choice(ON_GPU, large, small), below_bytes=below)
     fetched = planned(choice(ON_GPU, large, small), below_bytes=below, may_fetch=True)
     assert fetched.weights.quant == "Q4_K_M"
+
+
+def test_vllm_is_held_to_smaller_batches_a_small_cache_and_no_graphs() -> None:
+    model = build.folder(build.LARGE, 2 * GIB)
+    box = build.hardware(replace(build.gpu(24), arch="sm_89"), ram_gib=32)
+
+    def of_vllm(**values: Any) -> VllmFlags:
+        flags = planned(choice(box, model, engine="vllm", parallel=2), **values).flags
+        assert isinstance(flags, VllmFlags)
+        return flags
+
+    usual = of_vllm(margin_bytes=1)
+    assert (usual.max_num_seqs, usual.max_num_batched_tokens, usual.kv_cache_dtype) == (8, None, "auto")
+    assert not usual.enforce_eager
+    less = of_vllm(max_ubatch=512, small_cache=True, few_sequences=True, no_graphs=True)
+    assert (less.max_num_seqs, less.max_num_batched_tokens, less.kv_cache_dtype) == (2, 512, "fp8")
+    assert less.enforce_eager
+
+
+def test_the_least_quality_counts_by_a_quant_that_is_too_large_by_now() -> None:
+    three = tuple(build.candidate(MODEL, quant) for quant in ("F16", "Q8_0", "Q4_K_M"))
+    below = three[0].weights.size_bytes
+    asked = choice(ON_GPU, *three, min_quality="F16")
+    assert restrained(asked, Restraint(below_bytes=below, may_fetch=True)).candidates == ()
+    assert asked.plan().weights.quant == "F16"
+    eight = choice(ON_GPU, *three, min_quality="Q8_0")
+    left = restrained(eight, Restraint(below_bytes=below, may_fetch=True)).candidates
+    assert [model.weights.quant for model in left] == ["Q8_0"]

@@ -12,8 +12,11 @@ from domain.errors import DoesNotFitError, EngineError
 from domain.restraint import UNRESTRAINED, Restraint
 
 MIB, GIB = 1 << 20, 1 << 30
-FACTS = Facts(40 * GIB, 20 * GIB, 16384, 12 * GIB, ubatch=512, cache_type="f16")
+FACTS = Facts(40 * GIB, 20 * GIB, 16384, 12 * GIB, ubatch=512, small_cache="q8_0")
 MINIMUM = Minimum(4096, may_fetch=True)
+OF_VLLM = replace(
+    FACTS, ubatch=2048, least_ubatch=512, small_cache="fp8", movable=False, spare_sequences=7, has_graphs=True
+)
 
 
 def planned(facts: Facts, restraint: Restraint) -> Facts:
@@ -24,7 +27,9 @@ def planned(facts: Facts, restraint: Restraint) -> Facts:
     return replace(
         facts,
         ubatch=facts.ubatch and min(facts.ubatch, restraint.max_ubatch or facts.ubatch),
-        cache_type=facts.cache_type and ("q8_0" if restraint.small_cache else facts.cache_type),
+        small_cache=None if restraint.small_cache else facts.small_cache,
+        spare_sequences=0 if restraint.few_sequences else facts.spare_sequences,
+        has_graphs=facts.has_graphs and not restraint.no_graphs,
         context_tokens=min(facts.context_tokens, restraint.context_tokens or facts.context_tokens),
         weights_bytes=weights,
     )
@@ -49,7 +54,7 @@ def descend(facts: Facts, minimum: Minimum, *, quants: int = 2, fits: bool = Tru
 
 def test_the_order_is_from_what_nobody_misses_to_what_everybody_does() -> None:
     rungs = [step.rung for step in descend(FACTS, MINIMUM)]
-    assert list(dict.fromkeys(rungs)) == list(Rung)
+    assert list(dict.fromkeys(rungs)) == [rung for rung in Rung if rung not in {Rung.SEQUENCES, Rung.GRAPHS}]
     assert rungs[:9] == [
         Rung.MARGIN,
         Rung.UBATCH,
@@ -61,6 +66,37 @@ def test_the_order_is_from_what_nobody_misses_to_what_everybody_does() -> None:
         Rung.CONTEXT,
         Rung.CONTEXT,
     ]
+
+
+def test_vllm_keeps_all_on_the_gpus_and_gives_up_what_its_batches_and_graphs_take() -> None:
+    steps = descend(OF_VLLM, MINIMUM)
+    assert [step.rung for step in steps[:8]] == [
+        Rung.MARGIN,
+        Rung.UBATCH,
+        Rung.UBATCH,
+        Rung.SEQUENCES,
+        Rung.CACHE,
+        Rung.GRAPHS,
+        Rung.CONTEXT,
+        Rung.CONTEXT,
+    ]
+    assert Rung.HOST not in {step.rung for step in steps}
+    assert [step.what for step in steps[1:6]] == [
+        "batches of 1024",
+        "batches of 512",
+        "7 fewer requests at once",
+        "a KV cache of fp8",
+        "no CUDA graphs",
+    ]
+    last = steps[7].restraint
+    assert (last.max_ubatch, last.few_sequences, last.small_cache, last.no_graphs) == (512, True, True, True)
+    assert (last.context_tokens, last.gpu_margin_bytes) == (4096, 0)
+
+
+def test_vllm_on_a_cpu_has_no_graphs_and_no_small_cache_to_give_up() -> None:
+    on_cpu = replace(OF_VLLM, gpu_bytes=0, small_cache=None, has_graphs=False, spare_sequences=0)
+    rungs = {step.rung for step in descend(on_cpu, MINIMUM)}
+    assert rungs == {Rung.MARGIN, Rung.UBATCH, Rung.CONTEXT, Rung.QUANT, Rung.FETCH}
 
 
 def test_what_each_step_says_and_asks_for() -> None:
@@ -99,7 +135,11 @@ facts = st.builds(
     context_tokens=st.integers(512, 1 << 20),
     weights_bytes=st.integers(1, 100 * GIB),
     ubatch=st.none() | st.integers(1, 4096),
-    cache_type=st.none() | st.sampled_from(("f16", "q8_0")),
+    least_ubatch=st.sampled_from((policy.LEAST_UBATCH, policy.LEAST_VLLM_BATCH)),
+    small_cache=st.none() | st.sampled_from(("q8_0", "fp8")),
+    movable=st.booleans(),
+    spare_sequences=st.integers(0, 256),
+    has_graphs=st.booleans(),
 )
 minimums = st.builds(Minimum, st.integers(512, 1 << 17), st.booleans(), st.booleans())
 
@@ -116,6 +156,9 @@ def test_it_ends_keeps_the_minimum_and_takes_nothing_back(
         assert now.gpu_margin_bytes >= before.gpu_margin_bytes
         assert now.small_cache >= before.small_cache
         assert now.may_fetch >= before.may_fetch
+        assert now.few_sequences >= before.few_sequences
+        assert now.no_graphs >= before.no_graphs
+        assert facts.movable or not now.gpu_margin_bytes
         for tighter, wider in (
             (now.max_ubatch, before.max_ubatch),
             (now.context_tokens, before.context_tokens),
@@ -136,7 +179,7 @@ def test_where_no_plan_fits_only_what_makes_the_model_smaller_is_given_up() -> N
 
 def test_nothing_left_says_why() -> None:
     least = Minimum(16384, keeps_quant=True)
-    cached = replace(FACTS, ubatch=None, cache_type="q8_0", gpu_bytes=0)
+    cached = replace(FACTS, ubatch=None, small_cache=None, gpu_bytes=0)
     ladder = Ladder((Step(Rung.MARGIN, Restraint(margin_bytes=1), "x"),))
     given_up = policy.next_step(cached, ladder, least)
     assert given_up == GiveUp("nothing is left to give up: a context of 16384 is the least")
