@@ -21,6 +21,12 @@ def accepted_types(hparams: Hparams) -> tuple[str, ...]:
     )
 
 
+def types_to_try(hparams: Hparams, *, only: str | None, smallest: bool) -> tuple[str, ...]:
+    """Of the accepted ones. ``only``: that one alone, if it is among them."""
+    accepted = accepted_types(hparams)
+    return accepted[-1:] if smallest else tuple(kind for kind in accepted if only in (None, kind))
+
+
 def with_cache_type(flags: LlamaFlags, cache_type: str) -> LlamaFlags:
     """A quantized cache needs flash attention."""
     flash_attention = "auto" if cache_type == "f16" else "on"

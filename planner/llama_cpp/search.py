@@ -12,7 +12,7 @@ from planner.choose.candidates import Candidate
 from planner.choose.context import WORTHWHILE_GAIN, SearchContext
 from planner.choose.value import turn_s, use_of
 from planner.llama_cpp import context_params, split_search
-from planner.llama_cpp.cache_types import accepted_types, with_cache_type
+from planner.llama_cpp.cache_types import types_to_try, with_cache_type
 from planner.llama_cpp.companions import second_files
 from planner.llama_cpp.companions.draft_search import with_draft
 from planner.llama_cpp.estimate import estimate, memory_layout
@@ -44,7 +44,9 @@ def find_candidates(
     """Candidates with ``context_tokens`` per sequence, the plainest cache type first; empty if none fits."""
     parsed = _parse_model(model, LlamaFlags())
     candidates: list[Candidate] = []
-    for cache_type in _cache_types(parsed.hparams, search):
+    for cache_type in types_to_try(
+        parsed.hparams, only=search.cache_type, smallest=search.reserve.small_cache
+    ):
         flags = _model_flags(model, cache_type, context_tokens, search)
         if not _can_fit(parsed, flags, search):
             continue
@@ -54,13 +56,6 @@ def find_candidates(
             if search.from_disk or not search.hardware.gpus or best.is_offloaded:
                 break  # a smaller cache would gain nothing
     return tuple(candidates)
-
-
-def _cache_types(hparams: Hparams, search: SearchContext) -> tuple[str, ...]:
-    accepted = accepted_types(hparams)
-    if search.reserve.small_cache:
-        return accepted[-1:]
-    return tuple(kind for kind in accepted if search.cache_type in (None, kind))
 
 
 def _parse_model(model: ResolvedModel, flags: LlamaFlags) -> ParsedModel:
