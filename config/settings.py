@@ -49,6 +49,8 @@ class Settings(BaseModel):
     engines_dir: Path
     socket: Path
     listen: str = "127.0.0.1:8411"
+    normalise_prompts: bool = True
+    conversation_cache_gb: float = Field(default=10.0, ge=0)
     sysroot: Path = Path("/")
     catalogue: Path | None = None
     catalogue_url: str | None = None

@@ -52,6 +52,7 @@ class EventKind(StrEnum):
     PROOF_FAILED = "proof_failed", Level.WARNING
     ENGINE_STUCK = "engine_stuck", Level.ERROR
     ENGINE_GONE = "engine_gone"
+    CONVERSATIONS_LOST = "conversations_lost", Level.WARNING
     # Weights
     DOWNLOAD_STARTED = "download_started"
     DOWNLOAD_PROGRESS = "download_progress"

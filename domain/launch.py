@@ -56,6 +56,17 @@ class LaunchRow:
     starts_on_request: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class KeptConversations:
+    """Of one launch: how many are in the memory of its engine, and how many on disk. ``saves`` is false where
+    none are saved: its engine can't, or makes nothing of them."""
+
+    in_memory: int = 0
+    on_disk: int = 0
+    disk_bytes: int = 0
+    saves: bool = True
+
+
 class Step(StrEnum):
     """The steps of one launch, in order, as its progress names them; a pull or a proof ends with DONE."""
 

@@ -68,7 +68,9 @@ async def look(command: Command, pid: int, log_path: Path) -> Look:
     return Look(answers, silent, activity, work, await asyncio.to_thread(logfile.size_bytes, log_path))
 
 
-async def canary(command: Command, *, tokens: int | None, expect: str | None) -> Ready:
+async def canary(
+    command: Command, *, tokens: int | None, expect: str | None, slot: int | None = None
+) -> Ready:
     """One short request: of ``tokens`` tokens that need only come, or the known question with its check.
 
     Raises: EngineError for an answer that is missing or wrong."""
@@ -76,8 +78,8 @@ async def canary(command: Command, *, tokens: int | None, expect: str | None) ->
         if command.kind.is_pooled:
             return await pooled_answers.check(http, command)
         if tokens is None:
-            return await readiness.known_answer(http, command, expect=expect)
-        reply = await readiness.short_answer(http, command, tokens=tokens)
+            return await readiness.known_answer(http, command, expect=expect, slot=slot)
+        reply = await readiness.short_answer(http, command, tokens=tokens, slot=slot)
         return _as_ready(reply)
 
 

@@ -107,9 +107,11 @@ async def check_answer(http: httpx.AsyncClient, command: Command, *, expect: str
     )
 
 
-async def known_answer(http: httpx.AsyncClient, command: Command, *, expect: str | None) -> Ready:
+async def known_answer(
+    http: httpx.AsyncClient, command: Command, *, expect: str | None, slot: int | None = None
+) -> Ready:
     """As ``check_answer``, in one request: its speed is that of the answer itself. Raises: EngineError."""
-    reply = await short_answer(http, command, tokens=ANSWER_TOKENS)
+    reply = await short_answer(http, command, tokens=ANSWER_TOKENS, slot=slot)
     if (wrong := describe_nonsense(reply.text)) or (wrong := _unexpected(reply, expect)):
         raise EngineError(
             f"the engine's answer is wrong: {wrong}",
@@ -121,10 +123,12 @@ async def known_answer(http: httpx.AsyncClient, command: Command, *, expect: str
     return Ready(reply.text.strip(), *rates, prompt_tokens=reply.prompt_tokens)
 
 
-async def short_answer(http: httpx.AsyncClient, command: Command, *, tokens: int) -> Reply:
+async def short_answer(
+    http: httpx.AsyncClient, command: Command, *, tokens: int, slot: int | None = None
+) -> Reply:
     """To the known question, whatever it says. Raises: EngineError where none comes."""
     try:
-        return await ask(http, command.served_name, QUESTION, tokens=tokens)
+        return await ask(http, command.served_name, QUESTION, tokens=tokens, slot=slot)
     except NO_ANSWER as error:
         raise _no_answer(error) from error
 
@@ -157,9 +161,16 @@ async def measure(http: httpx.AsyncClient, model: str, *, like: Reply, tokens: i
 
 
 async def ask(
-    http: httpx.AsyncClient, model: str, question: str, *, tokens: int, to_the_end: bool = False
+    http: httpx.AsyncClient,
+    model: str,
+    question: str,
+    *,
+    tokens: int,
+    to_the_end: bool = False,
+    slot: int | None = None,
 ) -> Reply:
-    """Greedy, streamed. A model without a chat template gets the question as text to complete.
+    """Greedy, streamed. A model without a chat template gets the question as text to complete. ``slot`` is
+    that of llama-server to answer it in.
 
     Raises: httpx.HTTPError, ValueError for an answer that can't be parsed.
     """
@@ -172,6 +183,8 @@ async def ask(
         "cache_prompt": False,
         "ignore_eos": to_the_end,
     }
+    if slot is not None:
+        body["id_slot"] = slot
     chat = {**body, "messages": [{"role": "user", "content": question}]}
     try:
         return await stream(http, "/v1/chat/completions", chat)

@@ -7,7 +7,7 @@ from ctl.show.formatting import ago, decode
 from ctl.show.launches import api_base, client_base, measured_speed, serving_text
 from ctl.show.models import decode_rows
 from ctl.show.plan import beside_lines, command_lines, legend_line, summary_lines
-from domain.launch import LaunchRow
+from domain.launch import KeptConversations, LaunchRow
 from domain.plan import LaunchOptions, Plan
 from domain.proof import ContextProof
 from domain.units import gib, rate
@@ -43,6 +43,8 @@ def launch_lines(detail: Any, width: int | None) -> tuple[list[str], list[str]]:
     if measured := detail.get("measured"):
         lines.append(f"measured  {measured_speed(measured, plan)}")
     lines += proof_lines(detail.get("proof"))
+    if kept := detail.get("conversations"):
+        lines += conversation_lines(decode(KeptConversations, kept))
     if template := detail.get("template"):
         lines.append(f"template  {template_text(template)}")
     if row.endpoint:
@@ -50,6 +52,14 @@ def launch_lines(detail: Any, width: int | None) -> tuple[list[str], list[str]]:
         lines += [f"engine at {api_base(row.endpoint)}"] if row.gateway not in (None, row.endpoint) else []
     lines += [legend_line(plan)] if plan else []
     return lines, command_lines(plan, width) if plan else []
+
+
+def conversation_lines(kept: KeptConversations) -> list[str]:
+    """None for an engine that nobody has asked."""
+    if not kept.in_memory and not kept.on_disk:
+        return []
+    disk = f"{kept.on_disk} on disk ({gib(kept.disk_bytes)})" if kept.saves else "they are not saved"
+    return [f"talks     {kept.in_memory} in memory, {disk}"]
 
 
 def proof_lines(data: Any) -> list[str]:

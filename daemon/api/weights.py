@@ -10,6 +10,7 @@ from daemon.api.bodies import AdoptBody, ModelBody, PinBody, PullBody, RoomBody
 from daemon.api.json_body import StrictJSONRoute
 from daemon.api.machine import app_of
 from daemon.api.streams import LINES, NDJSON, lines
+from daemon.launches.conversations import files
 from daemon.weights import pulls, service
 from daemon.weights.verify import verify
 from domain.serialization import to_json
@@ -62,13 +63,19 @@ async def post_pin(request: Request, body: PinBody) -> Any:
 @router.post("/models/remove")
 async def post_remove(request: Request, body: ModelBody) -> Any:
     """Deletes weights. Refused for what is in use, being downloaded, pinned, or another tool's."""
-    return to_json(await service.remove(app_of(request), body.model))
+    app = app_of(request)
+    freed = await service.remove(app, body.model)
+    await files.remove_orphans(app)
+    return to_json(freed)
 
 
 @router.post("/models/gc")
 async def post_gc(request: Request, body: RoomBody) -> Any:
     """Makes room: deletes leftovers, then the least recently used weights."""
-    return to_json(await service.make_room(app_of(request), free_bytes=body.free_bytes, dry_run=body.dry_run))
+    app = app_of(request)
+    freed = await service.make_room(app, free_bytes=body.free_bytes, dry_run=body.dry_run)
+    await files.remove_orphans(app)
+    return to_json(freed)
 
 
 @router.get("/models/verify", response_class=StreamingResponse, responses=LINES)

@@ -4,11 +4,13 @@ A request of which no byte has come back waits for an engine that restarts, and 
 that died while it computed an answer has done nothing that counts.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from daemon.gateway.conversations.seating import Seat, take_seat
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.holding import Hold
 from daemon.gateway.queue.turns import Asker, Turn, Turns
@@ -40,6 +42,7 @@ class Answer:
     first: bytes
     _response: "aiohttp.ClientResponse"
     turn: Turn | None = None
+    seat: Seat | None = None
 
     @property
     def is_stream(self) -> bool:
@@ -57,12 +60,16 @@ class Answer:
             yield self.first
         try:
             async for part in self._response.content.iter_any():
+                if self.seat is not None:
+                    self.seat.heard(part)
                 yield part
         except (aiohttp.ClientError, OSError) as error:
             raise broke_off(self.launch.name) from error
 
     def close(self) -> None:
         self._response.close()
+        if self.seat is not None:
+            self.seat.leave(used=self.status < 400)
         if self.turn is not None:
             self.turn.give_back()
 
@@ -75,9 +82,10 @@ def broke_off(name: str) -> GatewayError:
 class Engines:
     """The client is made with the first request: a daemon that nobody asks does not load it."""
 
-    def __init__(self, hold: Hold) -> None:
+    def __init__(self, hold: Hold, *, normalises: bool = True) -> None:
         self.hold = hold
         self.turns = Turns()
+        self._normalises = normalises
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(
@@ -116,9 +124,10 @@ class Engines:
         while True:
             ready, engine = await self.hold.until_ready(launch.name, not_with=failed)
             url = f"http://127.0.0.1:{engine.port}{path}"
+            sent, seat = await take_seat(ready, path, body, normalises=self._normalises)
             try:
                 own = engine.process.command.headers
-                return await self._begin(ready, method, url, body, {**headers, **own})
+                return await self._seated(seat, ready, method, url, sent, {**headers, **own})
             except (aiohttp.ClientError, OSError) as error:
                 log.info("engine gave no answer: launch=%s %s: %s", ready.name, type(error).__name__, error)
                 if failed is not None:
@@ -128,6 +137,29 @@ class Engines:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+    async def _seated(
+        self,
+        seat: Seat | None,
+        launch: Launch,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        if seat is None:
+            return await self._begin(launch, method, url, body, headers)
+        try:
+            answer = await self._begin(launch, method, url, body, headers)
+        except BaseException as error:
+            seat.leave(used=isinstance(error, asyncio.CancelledError))
+            raise
+        seat.heard(answer.first)
+        if answer.is_stream:
+            answer.seat = seat
+        else:
+            seat.leave(used=answer.status < 400)
+        return answer
 
     async def _begin(
         self, launch: Launch, method: str, url: str, body: bytes | None, headers: Mapping[str, str]

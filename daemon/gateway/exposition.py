@@ -5,11 +5,12 @@ Nothing is measured for it: a scrape wakes no sleeping GPU. What is not known is
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from daemon.gateway.listener.exchange import Exchange
 from daemon.gateway.metrics import Histogram
+from daemon.launches.launch import Launch
 from domain.hardware import Hardware
 from domain.launch import LaunchState
 
@@ -80,8 +81,22 @@ class _Collector:
             for state in LaunchState
         }
         yield _gauge("launch_state", "1 for the state that a launch is in.", ("model", "state"), states)
+        yield from _conversations(launches)
         restarts = {(launch.name,): float(launch.attempts.restarts) for launch in launches}
         yield _counter("launch_restarts", "Restarts of a launch's engine.", ("model",), restarts)
+
+
+def _conversations(launches: Sequence[Launch]) -> "Iterator[Metric]":
+    kept = {(one.name,): one.conversations.counts for one in launches if one.conversations is not None}
+    for name, text in (
+        ("requests", "Requests that belong to a conversation."),
+        ("continued", "Those that went to the slot that had their conversation."),
+        ("restored", "Conversations that were taken back from disk."),
+        ("saved", "Conversations that were saved to disk."),
+        ("saved_bytes", "Bytes of those."),
+    ):
+        counts = {key: float(getattr(found, name)) for key, found in kept.items()}
+        yield _counter(f"conversation_{name}", text, ("model",), counts)
 
 
 def _devices(hardware: Hardware) -> "Iterator[Metric]":

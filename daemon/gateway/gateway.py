@@ -37,5 +37,5 @@ class Gateway:
 
 
 def build_gateway(app: App, *, keep_alive_s: float = KEEP_ALIVE_S, hold_s: float = HOLD_S) -> Gateway:
-    engines = Engines(Hold(app, hold_s=hold_s))
+    engines = Engines(Hold(app, hold_s=hold_s), normalises=app.settings.normalise_prompts)
     return Gateway(app, engines, EngineFacts(engines), Headers(app), keep_alive_s)

@@ -14,7 +14,9 @@ _PROMPT = re.compile(rb'"(?:prompt_tokens|input_tokens|prompt_eval_count)"\s*:\s
 _ANSWER = re.compile(rb'"(?:completion_tokens|output_tokens|eval_count)"\s*:\s*(\d{1,12})')
 # llama-server's timings, which a stream has even if its client did not ask for the usage
 _READ = re.compile(rb'"prompt_n"\s*:\s*(\d{1,12})')
-_CACHED = re.compile(rb'"cache_n"\s*:\s*(\d{1,12})')
+_CACHED = re.compile(rb'"(?:cache_n|cached_tokens|cache_read_input_tokens)"\s*:\s*(\d{1,12})')
+# Anthropic's input tokens are without those
+_APART = re.compile(rb'"cache_read_input_tokens"\s*:\s*(\d{1,12})')
 _WRITTEN = re.compile(rb'"predicted_n"\s*:\s*(\d{1,12})')
 
 
@@ -97,6 +99,8 @@ def tokens_of(content: bytes) -> Tokens:
     prompt = _last(_PROMPT, content)
     if prompt is None and read is not None:
         prompt = read + (cached or 0)
+    elif prompt is not None:
+        prompt += _last(_APART, content) or 0
     answer = _last(_ANSWER, content)
     return Tokens(prompt, cached, _last(_WRITTEN, content) if answer is None else answer)
 

@@ -59,6 +59,7 @@ async def _store_the_stop(app: App, launch: Launch) -> StateError | None:
             return error
         launch.stored = launch.unsaved = False
         await asyncio.to_thread(scratch.remove, app.scratch_path(launch.name))
+        await app.store.run(app.store.conversations.forget, launch.name)
         await asyncio.to_thread(unit.forget, launch.name)
         if app.launches.get(launch.name) is launch:
             del app.launches[launch.name]
@@ -78,6 +79,8 @@ async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError 
     """Returns true once no engine of it is left, false if the daemon ends before that. One that can't be
     killed is waited for, with its memory still reserved; ``why`` it is stopped is reported first."""
     stuck = False
+    if launch.conversations is not None and launch.engine is not None:
+        await _close_conversations(launch, saves=why is None)
     while launch.engine is not None:
         try:
             await launch.engine.process.stop()
@@ -97,6 +100,15 @@ async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError 
             EventKind.ENGINE_GONE, f"the engine of {launch.name} is gone", launch=launch.name
         )
     return True
+
+
+async def _close_conversations(launch: Launch, *, saves: bool) -> None:
+    """One that is sick, or has ended, can't be asked to save them: what was copied before is restored."""
+    if launch.conversations is None:
+        return
+    if saves and launch.process is not None and launch.process.alive:
+        await launch.conversations.save_all()
+    launch.conversations.close()
 
 
 async def _report_stuck(app: App, launch: Launch, error: EngineError, *, why: NodeError) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from daemon.events.progress_log import ProgressLog
 from daemon.launches.demand.use import Use
@@ -20,6 +21,9 @@ from domain.proof import ContextProof
 from domain.serving import ALWAYS, Policy, Serving
 from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
+
+if TYPE_CHECKING:
+    from daemon.launches.conversations.keeping import Conversations
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Launch:
     ``serving``: when it is served. ``parked``: it is stopped until a request starts it. ``use``: when clients
     used it.
     ``proof``: what is known of its context's depth with this engine; ``proof_run`` is one under way.
+    ``conversations`` are those in the slots of its last engine that served.
     """
 
     request: LaunchRequest
@@ -88,6 +93,7 @@ class Launch:
     serving: Serving = ALWAYS
     parked: bool = False
     use: Use = field(default_factory=Use)
+    conversations: "Conversations | None" = None
     accepted: "asyncio.Future[None] | None" = None
     task: "asyncio.Task[None] | None" = None
 
@@ -227,6 +233,7 @@ class Launch:
             history,
             self.request.options,
             self.proof,
+            None if self.conversations is None else self.conversations.kept(),
         )
 
 

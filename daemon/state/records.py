@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from domain.download import DownloadPolicy
 from domain.events import Level
-from domain.launch import LaunchRow, LaunchState
+from domain.launch import KeptConversations, LaunchRow, LaunchState
 from domain.model import Weights
 from domain.plan import LaunchOptions, Plan
 from domain.priority import Priority
@@ -137,7 +137,8 @@ class Transition:
 @dataclass(frozen=True, slots=True)
 class LaunchDetails:
     """One launch in full, as the API shows it. ``history`` ends with its current state; ``options`` are those
-    of the request, ``proof`` is what node-ctl prove found for its model and engine here."""
+    of the request, ``proof`` is what node-ctl prove found for its model and engine here. ``conversations`` is
+    ``None`` before its engine has served."""
 
     launch: LaunchRow
     plan: Plan | None
@@ -146,6 +147,7 @@ class LaunchDetails:
     history: tuple[Transition, ...] = ()
     options: LaunchOptions = field(default_factory=LaunchOptions)
     proof: ContextProof | None = None
+    conversations: KeptConversations | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +169,21 @@ class KeyRecord:
 def now() -> str:
     """UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCopy:
+    """A conversation of a launch that a file holds as its engine had it. ``identity`` is what an engine must
+    have in common with that one to take it back. ``chain`` are digests of its messages, () where the file is
+    only to be written over; ``prompt_tokens`` are those of its last request, without the answer. ``used_at``
+    is in seconds since 1970."""
+
+    launch: str
+    file: str
+    identity: str
+    chain: tuple[bytes, ...]
+    text_bytes: int
+    tokens: int
+    prompt_tokens: int | None
+    size_bytes: int
+    used_at: float

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ParamSpec, TypeVar
 
+from daemon.state.conversations import ConversationTable
 from daemon.state.database import Database
 from daemon.state.durability import recovery
 from daemon.state.durability.copies import Copies
@@ -45,6 +46,7 @@ class Store:
         self.pulls = PullTable(self.database, unreadable)
         self.in_flight = InFlightTable(self.database)
         self.keys = KeyTable(self.database, unreadable)
+        self.conversations = ConversationTable(self.database)
         if self.database.read_only_because is None:
             self._repair_launches()
 

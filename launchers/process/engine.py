@@ -241,9 +241,9 @@ class EngineProcess:
             raise EngineError(f"{self.command.served_name} has ended", cause="gone")
         return await liveness.look(self.command, pid, self.log_path)
 
-    async def canary(self, tokens: int | None, expect: str | None) -> Ready:
+    async def canary(self, tokens: int | None, expect: str | None, slot: int | None = None) -> Ready:
         """As ``liveness.canary``. Raises: EngineError."""
-        return await liveness.canary(self.command, tokens=tokens, expect=expect)
+        return await liveness.canary(self.command, tokens=tokens, expect=expect, slot=slot)
 
     async def _ended(self, ended: Exit) -> EngineError:
         if ended.stop_requested:

@@ -32,6 +32,7 @@ def main(name: str) -> "NoReturn":
         os.dup2(descriptor, number)
     os.environ.clear()
     os.environ.update(environment)
+    os.chdir(environment["HOME"])
     sys.argv[1:] = argv
     shim.main()
 

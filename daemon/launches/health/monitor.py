@@ -79,8 +79,10 @@ class _Monitor:
         is_slow = self._drift.slow_s is not None
         is_answer = policy.asks_answer(health, self._now_s(), self._limits, suspicious=is_slow)
         before = await asyncio.to_thread(self._app.adapters.cpu_pressure)
+        kept = self._launch.conversations
+        slot = None if kept is None else await kept.take_for_question()
         asking = asyncio.create_task(
-            self._process.canary(None if is_answer else TOUCH_TOKENS, self._expect())
+            self._process.canary(None if is_answer else TOUCH_TOKENS, self._expect(), slot)
         )
         try:
             seen = await self._until_answered(health, asking, is_answer=is_answer)

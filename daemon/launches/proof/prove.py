@@ -100,6 +100,8 @@ async def prove(app: App, launch: Launch, target_tokens: int) -> AsyncIterator[P
     run = launch.proof_run = ProofRun()
     try:
         yield _said(Step.PROVE, _intent(launch, target_tokens))
+        if launch.conversations is not None:
+            await launch.conversations.take_all()
         async with readiness.client(process.command) as http:
             async for step in _filled(http, process.command, run, target_tokens):
                 yield step

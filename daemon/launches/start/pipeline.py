@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from daemon.app import App
 from daemon.launches import persistence
+from daemon.launches.conversations.opening import open_conversations, with_saving
 from daemon.launches.launch import Launch
 from daemon.launches.start.answer_check import is_proved
 from daemon.launches.start.draft_trial import draft_pays
@@ -42,6 +43,10 @@ async def bring_up(app: App, launch: Launch) -> None:
         launch.fingerprint = None  # planned again, without the draft
         placed, _ = await _prepared(app, launch)
     ready = await _start(app, launch, placed)
+    await open_conversations(app, launch)
+    if launch.conversations is not None and (count := await launch.conversations.restore_all()):
+        one = "a conversation" if count == 1 else f"{count} conversations"
+        launch.say(Step.CHECK, f"restored {one}")
     await _serve(app, launch, ready)
 
 
@@ -65,6 +70,7 @@ async def take_over(app: App, launch: Launch) -> None:
     launch.say(Step.START, "adopting the engine that the previous daemon started")
     launch.reused = ("the running engine",)
     ready = await wait_until_ready(app, launch, launch.engine)
+    await open_conversations(app, launch)
     await _serve(app, launch, ready)
     busy = "; its clients keep it busy, so it is asked the test question later" if ready.unchecked else ""
     await app.events.append(
@@ -81,7 +87,9 @@ async def _start(app: App, launch: Launch, placed: PlacedPlan) -> Ready:
     launch.apply(Event.START)
     port = await choose_port(app, launch)
     command = app.adapters.launchers[plan.engine].command(plan, caps=caps, port=port, name=launch.name)
-    launch.plan = replace(plan, argv=command.argv, env=command.env)
+    env = command.env
+    command = await with_saving(app, launch, command, caps)
+    launch.plan = replace(plan, argv=command.argv, env=env)
     engine = " ".join(part for part in (plan.engine, caps.version) if part)
     launch.say(Step.START, f"starting {engine} on {command.url}")
     began, before = time.monotonic(), await asyncio.to_thread(app.adapters.cpu_pressure)

@@ -1,0 +1,46 @@
+"""The table of conversations that files hold: which, of which launch, and for what engine."""
+
+import sqlite3
+
+from daemon.state.database import Database
+from daemon.state.records import ConversationCopy
+
+DIGEST_BYTES = 8
+COLUMNS = "launch, file, identity, chain, text_bytes, tokens, prompt_tokens, size_bytes, used_at"
+
+
+class ConversationTable:
+    """Its methods block and raise StateError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(self, copy: ConversationCopy) -> None:
+        chain = b"".join(copy.chain)
+        counts = (copy.text_bytes, copy.tokens, copy.prompt_tokens, copy.size_bytes, copy.used_at)
+        values = (copy.launch, copy.file, copy.identity, chain, *counts)
+        with self._database.writing() as db:
+            db.execute(
+                f"INSERT OR REPLACE INTO conversations ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
+                values,
+            )
+
+    def remove(self, launch: str, file: str) -> None:
+        with self._database.writing() as db:
+            db.execute("DELETE FROM conversations WHERE launch = ? AND file = ?", (launch, file))
+
+    def forget(self, launch: str) -> None:
+        with self._database.writing() as db:
+            db.execute("DELETE FROM conversations WHERE launch = ?", (launch,))
+
+    def all(self) -> tuple[ConversationCopy, ...]:
+        """Of all launches, those used last first."""
+        with self._database.reading() as db:
+            rows = db.execute(f"SELECT {COLUMNS} FROM conversations ORDER BY used_at DESC").fetchall()  # noqa: S608 - constant
+        return tuple(map(_copy, rows))
+
+
+def _copy(row: sqlite3.Row) -> ConversationCopy:
+    chain = bytes(row["chain"])
+    links = tuple(chain[at : at + DIGEST_BYTES] for at in range(0, len(chain), DIGEST_BYTES))
+    return ConversationCopy(**{**dict(row), "chain": links})
