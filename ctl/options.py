@@ -215,6 +215,15 @@ Pin = Annotated[
     bool | None,
     typer.Option("--pin/--no-pin", help="Keep it: it is not stopped to make room, nor when it is idle."),
 ]
+Tenants = Annotated[
+    Literal["yield", "wait", "ignore"] | None,
+    typer.Option(
+        "--tenants",
+        metavar="POLICY",
+        help="When another program wants its GPU's memory: yield (unload it until that leaves), wait "
+        "(keep it, the default) or ignore.",
+    ),
+]
 Engine = Annotated[
     Literal["llama.cpp", "vllm"] | None,
     typer.Option("--engine", metavar="ENGINE", help="Engine to use: llama.cpp or vllm."),

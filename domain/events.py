@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     STOPPED = "stopped"
     RESTARTED = "restarted"
     DISPLACED = "displaced", Level.WARNING
+    YIELDED = "yielded"
     HELD = "held", Level.WARNING
     RELEASED = "released"
     DIED = "died", Level.WARNING
@@ -81,6 +82,8 @@ class EventKind(StrEnum):
     HOT = "hot", Level.WARNING
     COOLER = "cooler"
     COOL = "cool"
+    TENANT_CAME = "tenant_came"
+    TENANT_LEFT = "tenant_left"
     SENSORS_HANG = "sensors_hang", Level.WARNING
     SENSORS_ANSWER = "sensors_answer"
     MACHINE_DIED = "machine_died", Level.WARNING

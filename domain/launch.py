@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.plan import DeviceMemory
-from domain.serving import Policy
+from domain.serving import Policy, TenantPolicy
 
 
 class LaunchState(StrEnum):
@@ -27,8 +27,8 @@ class LaunchRow:
     ``context_tokens`` are planned, ``loaded_context_tokens`` what its engine says that it loaded,
     ``proven_context_tokens`` the depth that node-ctl prove filled; ``guaranteed_context_tokens`` is what each
     of several sequences is sure of, where they share a cache.
-    ``reduced`` says what it gave up since memory ran out. ``policy``, ``idle_s``, ``priority`` and ``pinned``
-    are those of ``domain.serving``; ``starts_on_request``: it is stopped until a request comes."""
+    ``reduced`` says what it gave up since memory ran out. ``policy``, ``idle_s``, ``priority``, ``pinned`` and
+    ``tenants`` are those of ``domain.serving``; ``starts_on_request``: it is stopped until a request comes."""
 
     name: str
     model: str
@@ -51,6 +51,7 @@ class LaunchRow:
     reduced: str | None = None
     policy: Policy = Policy.ALWAYS
     idle_s: float | None = None
+    tenants: TenantPolicy = TenantPolicy.WAIT
     priority: int = 0
     pinned: bool = False
     starts_on_request: bool = False

@@ -29,6 +29,7 @@ from ctl.options import (
     Quant,
     Rank,
     Serving,
+    Tenants,
     Use,
     absolute_model,
     launch_options,
@@ -70,6 +71,7 @@ def command(
     idle: Idle = None,
     priority: Rank = None,
     pin: Pin = None,
+    tenants: Tenants = None,
     retune: Annotated[
         bool,
         typer.Option("--retune", help="Measure the thread count again; restarts a launch that is served."),
@@ -100,7 +102,7 @@ def command(
     }
     if name is not None:
         body["name"] = name
-    serving = {"policy": policy, "idle_s": idle, "priority": priority, "pinned": pin}
+    serving = {"policy": policy, "idle_s": idle, "priority": priority, "pinned": pin, "tenants": tenants}
     body |= {key: value for key, value in serving.items() if value is not None}
     if retune:
         body["retune"] = True

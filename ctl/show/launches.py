@@ -11,7 +11,7 @@ from ctl.terminal import columns
 from domain.kinds import Kind
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import Plan, Range
-from domain.serving import Policy
+from domain.serving import Policy, TenantPolicy
 from domain.units import duration, gib, rate
 
 STYLES = {
@@ -28,6 +28,7 @@ def serving_text(row: LaunchRow) -> str:
     words += [f"stops when idle for {duration(row.idle_s)}"] if row.idle_s else []
     words += [f"priority {row.priority}"] if row.priority else []
     words += ["pinned"] if row.pinned else []
+    words += ["yields to other programs"] if row.tenants is TenantPolicy.YIELD else []
     return ", ".join(words)
 
 

@@ -14,7 +14,7 @@ from domain.hardware import Hardware
 from domain.plan import LaunchOptions
 from domain.priority import Priority
 from domain.serialization import from_json
-from domain.serving import Policy, ServingChange
+from domain.serving import Policy, ServingChange, TenantPolicy
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
 NO_NUL = r"^[^\x00]*$"  # no path and no argument of a program can have one
@@ -112,10 +112,12 @@ class LaunchBody(OptionsBody):
     idle_s: Annotated[float, Field(gt=0, le=MAX_IDLE_S, allow_inf_nan=False)] | None = None
     priority: Annotated[int, Field(ge=-100, le=100)] | None = None
     pinned: bool | None = None
+    tenants: Literal["yield", "wait", "ignore"] | None = None
 
     def serving(self) -> ServingChange:
         policy = None if self.policy is None else Policy(self.policy)
-        return ServingChange(policy, self.idle_s, self.priority, self.pinned)
+        tenants = None if self.tenants is None else TenantPolicy(self.tenants)
+        return ServingChange(policy, self.idle_s, self.priority, self.pinned, tenants)
 
 
 class PullBody(OptionsBody):

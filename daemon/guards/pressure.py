@@ -69,7 +69,12 @@ class PressureGuard:
         )
         why = f"{gib(memory.available_bytes)} of {gib(memory.total_bytes)} are available{stall}"
         idle = [
-            Occupant(name, {HOST: ram_bytes(one, machine)}, is_busy=await _is_busy(one))
+            Occupant(
+                name,
+                {HOST: ram_bytes(one, machine)},
+                priority=one.serving.priority,
+                is_busy=await _is_busy(one),
+            )
             for name, one in running.items()
         ]
         if first := least_valuable_first(idle):

@@ -13,9 +13,11 @@ HOST_SHARE = 0.1  # of the weights: the embeddings alone, which a GPU's plan has
 
 
 def launches_on(app: App, device_id: str, machine: Hardware) -> list[Launch]:
-    """Those that are to be served there, by their last plan; the one that was launched last is the first."""
+    """Those that are to be served there, by their last plan: the least valuable first, by pin, priority, and
+    the order in which they were launched."""
     wanted = [launch for launch in app.launches.values() if launch.lifecycle.desired]
-    return [launch for launch in reversed(wanted) if device_id in devices_of(launch, machine)]
+    there = [launch for launch in reversed(wanted) if device_id in devices_of(launch, machine)]
+    return sorted(there, key=lambda launch: (launch.serving.pinned, launch.serving.priority))
 
 
 def devices_of(launch: Launch, machine: Hardware) -> frozenset[str]:

@@ -10,6 +10,7 @@ from daemon.app import App
 from daemon.guards.faults import FaultGuard
 from daemon.guards.heat import HeatGuard
 from daemon.guards.pressure import PressureGuard
+from daemon.guards.tenants import TenantsGuard
 from daemon.machine import hotplug, sampling
 from domain.sample import Sample
 from probes.kernel_log import KernelLog
@@ -26,7 +27,7 @@ async def watching(app: App) -> AsyncIterator[None]:
     if app.settings.memory_guard:
         guards.append(PressureGuard(app).on_sample)
     kernel_log = await asyncio.to_thread(KernelLog, app.settings.sysroot)
-    guards.append(FaultGuard(app, kernel_log).on_sample)
+    guards += [FaultGuard(app, kernel_log).on_sample, TenantsGuard(app).on_sample]
     async with AsyncExitStack() as watches:
         watches.callback(kernel_log.close)
         await watches.enter_async_context(hotplug.watch_devices(app))

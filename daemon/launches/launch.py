@@ -217,6 +217,7 @@ class Launch:
             waiting=self.waits_for,
             reduced=self.ladder.in_words,
             policy=self.serving.policy,
+            tenants=self.serving.tenants,
             idle_s=self.serving.idle_s if self.serving.policy is Policy.ON_DEMAND else None,
             priority=self.serving.priority,
             pinned=self.serving.pinned,
