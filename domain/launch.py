@@ -27,8 +27,9 @@ class LaunchRow:
     ``context_tokens`` are planned, ``loaded_context_tokens`` what its engine says that it loaded,
     ``proven_context_tokens`` the depth that node-ctl prove filled; ``guaranteed_context_tokens`` is what each
     of several sequences is sure of, where they share a cache.
-    ``reduced`` says what it gave up since memory ran out. ``policy``, ``idle_s``, ``priority``, ``pinned`` and
-    ``tenants`` are those of ``domain.serving``; ``starts_on_request``: it is stopped until a request comes."""
+    ``reduced`` says what it gave up since memory ran out. ``policy``, ``idle_s``, ``priority``, ``pinned``
+    and ``tenants`` are those of ``domain.serving``; ``starts_on_request``: it is stopped until a request
+    comes."""
 
     name: str
     model: str
