@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 TEMPLATE = "tokenizer.chat_template"
 READING = Limits(deadline_s=20.0, cpu_s=15, at_once=2)
+AGAIN_S = 60.0  # a file that could not be read is read again then, such as one that was being replaced
 WITHIN_S = 3.0  # a list of models is waited for: Open WebUI gives it 10 s, other clients less
 
 
@@ -54,6 +55,7 @@ class Headers:
             told = await self._app.adapters.workers.run(f"reading {path}", read, path, limits=READING)
         except (NodeError, RuntimeError, OSError) as error:  # a list is answered without it
             log.info("header not read: path=%s why=%s", path, error)
+            asyncio.get_running_loop().call_later(AGAIN_S, self._reading.pop, path, None)
             return Header()
         return Header(*told)
 

@@ -19,10 +19,10 @@ class Events:
     def feed(self, part: bytes) -> list[dict[str, Any]]:
         """Raises: GatewayError for what is no JSON object."""
         self._rest += part
-        if len(self._rest) > MAX_LINE_BYTES:
-            raise GatewayError(Reason.ENGINE_FAILED, "the engine sent an event without an end")
         *lines, rest = self._rest.split(b"\n")
-        self._rest = bytearray(rest)
+        if max(map(len, (*lines, rest))) > MAX_LINE_BYTES:
+            raise GatewayError(Reason.ENGINE_FAILED, "the engine sent an event without an end")
+        self._rest = rest
         return [event for line in lines if (event := _event(bytes(line))) is not None]
 
 

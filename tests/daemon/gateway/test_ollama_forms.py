@@ -1,15 +1,24 @@
 """Ollama's forms and OpenAI's, translated both ways: what arrives at an engine, and at a client."""
 
+import asyncio
 import json
-from typing import Any
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from daemon.app import App
 from daemon.gateway.errors import GatewayError
+from daemon.gateway.headers import Headers
 from daemon.gateway.ollama import messages, requests
 from daemon.gateway.ollama.answers import Clock, Translator
 from daemon.gateway.ollama.events import Events
 from daemon.gateway.ollama.requests import Target
+from daemon.launches.launch import Launch
+from daemon.state.records import LaunchRequest
+from domain.plan import LaunchOptions
+from tests.daemon.state.test_store import PLAN
 
 PNG = "iVBORw0KGgo="
 SMOL = Target("smol", context_tokens=4096, takes_images=True)
@@ -225,7 +234,39 @@ def test_events_that_are_cut_anywhere_are_whole() -> None:
         assert [*reader.feed(content[:cut]), *reader.feed(content[cut:])] == [{"a": "é"}, {"b": 2}]
 
 
+def test_a_line_is_bounded_and_not_what_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.gateway.ollama.events.MAX_LINE_BYTES", 20)
+    reader = Events()
+    assert len(reader.feed(b'data: {"a":1}\n' * 9)) == 9
+    assert reader.feed(b"data: " + b" " * 14) == []
+    with pytest.raises(GatewayError, match="without an end"):
+        reader.feed(b" ")
+    with pytest.raises(GatewayError, match="without an end"):
+        Events().feed(b"data: " + b" " * 30 + b"\n")
+
+
 def test_an_event_that_is_no_json_is_the_engines_fault() -> None:
     with pytest.raises(GatewayError) as broken:
         Events().feed(b"data: {oops\n")
     assert broken.value.status == 502
+
+
+async def test_a_header_that_could_not_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.gateway.headers.AGAIN_S", 0.0)
+    told: list[Any] = [OSError("it is being replaced"), ("llama", 1, {}, "")]
+
+    async def run(*args: object, **more: object) -> object:
+        answer = told.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    workers = SimpleNamespace(run=run)
+    app = cast("App", SimpleNamespace(adapters=SimpleNamespace(workers=workers)))
+    plan = replace(PLAN, weights=replace(PLAN.weights, location="/m"))
+    launch = Launch(LaunchRequest("smol", "/m", LaunchOptions()), plan=plan)
+    headers = Headers(app)
+    assert (await headers.of(launch)).architecture is None
+    while (await headers.of(launch)).architecture is None:  # noqa: ASYNC110 - nobody is told
+        await asyncio.sleep(0)
+    assert told == []
