@@ -27,6 +27,7 @@ from probes.runtimes.probe import Runtimes
 from tests.daemon.conftest import FakeLauncher, fake_adapters
 
 GIB = 1 << 30
+MACHINE = Hardware(memory=Memory(total_bytes=16 * GIB, available_bytes=8 * GIB))
 WELL = Look(True, False, Activity(0, ("decoded 1",)), Work(1.0, 0, stopped=False), 0)
 
 
@@ -41,13 +42,16 @@ class FakeEngine:
 
 @dataclass
 class World:
-    """``starts`` says what becomes of an engine that is started now: it answers, dies, or says nothing."""
+    """``starts`` says what becomes of an engine that is started now: it answers, dies, or says nothing.
+    ``rate``: at how many tokens a second the known question is answered."""
 
     starts: str = "answer"
     unkillable_from_now: bool = False
     engines: list[FakeEngine] = field(default_factory=list)
     daemon: int = 0
     look: Look = WELL
+    rate: float | None = None
+    machine: Hardware = MACHINE
     dies_of: str = "killed"
     _pids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(100))
 
@@ -172,8 +176,10 @@ class FakeProcess:
         await asyncio.sleep(0)
         return self.world.look
 
-    async def canary(self, tokens: int | None, expect: str | None) -> Ready:
-        raise AssertionError("these daemons send none")
+    async def canary(self, tokens: int | None, expect: str | None, *_: object) -> Ready:
+        assert self.world.rate is not None, "this daemon sends none"
+        await asyncio.sleep(self.TICK_S)
+        return Ready("Paris", self.world.rate, None, 1.0)
 
     async def log_head(self) -> str:
         await asyncio.sleep(0)
@@ -196,7 +202,7 @@ def configuration(folder: Path) -> Settings:
 def adapters(configured: Settings, world: World) -> Adapters:
     return replace(
         fake_adapters(configured, FakeLauncher()),
-        probe=lambda: Hardware(memory=Memory(total_bytes=16 * GIB, available_bytes=8 * GIB)),
+        probe=lambda: world.machine,
         engine=lambda name: Capabilities(LLAMA_CPP, "/usr/bin/fake", version="fake"),
         engines=tuple,
         boot_id=lambda: "boot",
