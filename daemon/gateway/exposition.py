@@ -70,6 +70,8 @@ class _Collector:
         yield _histogram("queue_wait_seconds", text, turns.waits, ("model", "class"))
         first = "Time to the first byte of an answer."
         yield _histogram("first_byte_seconds", first, _each_model(found.first_byte))
+        each = "Mean time between the tokens of an answer that was streamed."
+        yield _histogram("token_interval_seconds", each, _each_model(found.token_interval))
         last = "Time to the last byte of an answer."
         yield _histogram("request_seconds", last, _each_model(found.duration))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 # A first byte comes after a prompt was read: from milliseconds of a cached one to minutes on a small CPU.
 FIRST_BYTE_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+TOKEN_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 DURATION_BUCKETS_S = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 HEAD_BYTES, TAIL_BYTES = 4096, 16_384
 # OpenAI's, Anthropic's and Ollama's names. In a text that a model wrote, the quotes have a backslash before.
@@ -71,6 +72,9 @@ class Metrics:
     first_byte: dict[str, Histogram] = field(
         default_factory=lambda: defaultdict(lambda: Histogram(FIRST_BYTE_BUCKETS_S))
     )
+    token_interval: dict[str, Histogram] = field(
+        default_factory=lambda: defaultdict(lambda: Histogram(TOKEN_BUCKETS_S))
+    )
     duration: dict[str, Histogram] = field(
         default_factory=lambda: defaultdict(lambda: Histogram(DURATION_BUCKETS_S))
     )
@@ -90,6 +94,10 @@ class Metrics:
         self.prompt_tokens[model] += tokens.prompt or 0
         self.cached_tokens[model] += tokens.cached or 0
         self.answer_tokens[model] += tokens.answer or 0
+        is_stream = watched.first_byte_s is not None and bool(watched.tail[0])
+        if is_stream and watched.first_byte_s is not None and (tokens.answer or 0) > 1:
+            writing_s = now_s - watched.began_s - watched.first_byte_s
+            self.token_interval[model].add(writing_s / ((tokens.answer or 0) - 1))
         return (tokens.prompt or 0) + (tokens.answer or 0)
 
 

@@ -1,9 +1,11 @@
 """/metrics: what Prometheus reads of requests, launches and devices."""
 
 import asyncio
+import re
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
@@ -58,6 +60,9 @@ async def test_requests_are_counted_by_model_protocol_and_status(gateway: Rig) -
     assert found["generated_tokens_total"] == {("smol",): 6 + 5 + 5}
     assert found["first_byte_seconds_count"] == {("smol",): 3}
     assert found["requests_in_flight"] == {("smol",): 0}
+    assert found["token_interval_seconds_count"] == {("smol",): 1}, (
+        "of the one that was streamed to its client"
+    )
 
 
 async def test_launches_and_devices_are_told_as_they_are_known(gateway: Rig) -> None:
@@ -129,3 +134,17 @@ async def test_the_page_on_metrics_names_every_one(gateway: Rig) -> None:
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert f"`{name}`" in page or f"`_{'_'.join(name.split('_')[-2:])}`" in page, name
+
+
+async def test_the_dashboard_names_metrics_that_there_are(gateway: Rig) -> None:
+    await gateway.serve("smol")
+    gateway.gateway.metrics.record("smol", "openai", Watched(0.0, 200, 1.0, b"", (b"x", TIMINGS)), 2.0)
+    await gateway.post("/v1/chat/completions", model="smol", messages=HELLO)
+    awake = replace(BOX.gpus[0], temperature_c=61.0, power_w=120.0)
+    gateway.app.hardware_cache.hardware = replace(BOX, gpus=(awake,))
+    found = await scraped(gateway)
+    board = msgspec.json.decode((ROOT / "docs" / "grafana.json").read_bytes())
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    named = {name for query in queries for name in re.findall(r"node_daemon_(\w+)", query)}
+    assert len(named) > 10
+    assert named <= set(found)
