@@ -1,5 +1,7 @@
 """``node-ctl connect``."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,11 +17,12 @@ from ctl.terminal import note, print_json
 from domain.errors import UsageError
 from domain.suggestions import did_you_mean
 
+MAX_KEY_BYTES = 4096
 USAGE = "CLIENT [OPTIONS]"
 EXAMPLES = """
   node-ctl connect claude-code
   node-ctl connect codex --model gpt-oss-120b --write
-  node-ctl connect home-assistant --url http://192.168.1.20:8411 --key KEY
+  node-ctl connect home-assistant --url http://192.168.1.20:8411 --key-file key.txt
 """
 
 
@@ -48,7 +51,16 @@ def command(
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option("--key", metavar="KEY", help="A key of keys add; this machine needs none."),
+        typer.Option(
+            "--key",
+            metavar="KEY",
+            envvar="NODE_CTL_KEY",
+            help="A key of keys add; this machine needs none. Others on it see it in ps: use --key-file.",
+        ),
+    ] = None,
+    key_file: Annotated[
+        str | None,
+        typer.Option("--key-file", metavar="FILE", help="A file with the key; - is the standard input."),
     ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Merge the settings into the client's files, with a backup.")
@@ -64,7 +76,8 @@ def command(
     known = CLIENTS.get(client.lower())
     if known is None:
         raise UsageError(f"no client is called {client!r}", hint=did_you_mean(client, CLIENTS))
-    service = find_service(autostart.connect(), model, url=url, key=key)
+    given = key if key_file is None else read_key(key_file)
+    service = find_service(autostart.connect(), model, url=url, key=given)
     setup = known.setup(service)
     if write and not setup.files:
         raise UsageError(
@@ -83,3 +96,21 @@ def command(
         print(show.written_line(one))
     for text in (*setup.notes, *notes):
         note(f"note: {text}")
+
+
+def read_key(name: str) -> str:
+    """Its first line. Raises: UsageError for a file that can't be read, or has none."""
+    try:
+        if name == "-":
+            content = sys.stdin.buffer.read(MAX_KEY_BYTES)
+        else:
+            with Path(name).expanduser().open("rb") as file:
+                content = file.read(MAX_KEY_BYTES)
+    except OSError as error:
+        raise UsageError(
+            f"{name} can't be read: {error.strerror}", hint="name a file with the key"
+        ) from error
+    key = content.decode("ascii", "replace").strip().partition("\n")[0].strip()
+    if not key.isprintable() or not key or not key.isascii():
+        raise UsageError(f"{name} has no key", hint="node-ctl keys add NAME > FILE writes one")
+    return key

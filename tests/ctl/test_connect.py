@@ -233,6 +233,19 @@ def test_a_client_on_another_machine_is_told_its_address_and_key(ctl: Ctl, clien
     assert ctl("connect", client, "--url", "192.168.1.20").returncode == 2
 
 
+@pytest.mark.usefixtures("files", "gateway")
+def test_a_key_need_not_be_in_the_command_line(ctl: Ctl, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("nd-secret\n")
+    shown = ctl("connect", "openai", "--key-file", str(tmp_path / "key"))
+    assert "nd-secret" in shown.stdout
+    ctl.env["NODE_CTL_KEY"] = "nd-other"
+    assert "nd-other" in ctl("connect", "openai").stdout
+    (tmp_path / "key").write_text("\n")
+    empty = ctl("connect", "openai", "--key-file", str(tmp_path / "key"))
+    assert (empty.returncode, "keys add NAME" in empty.stderr) == (2, True)
+    assert ctl("connect", "openai", "--key-file", str(tmp_path / "none")).returncode == 2
+
+
 def test_a_window_that_claude_code_would_not_take_is_not_told(tmp_path: Path) -> None:
     large = ServedModel("large", 262_144)
     [file] = CLIENTS["claude-code"].setup(Service("http://x", (large,), large, tmp_path)).files
