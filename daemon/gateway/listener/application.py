@@ -29,7 +29,9 @@ class Application:
         exchange.dialect = registry.dialect_of(exchange.path, exchange.headers)
         try:
             _check_headers(exchange)
-            exchange.key = await admit(self._gateway.app, exchange.client, exchange.headers)
+            exchange.key = await admit(
+                self._gateway.app, exchange.client, exchange.headers, scope["http_version"]
+            )
             found = registry.find_route(exchange.method, exchange.path, exchange.headers)
             exchange.dialect, exchange.rest = found.dialect, found.rest
             await _while_wanted(exchange, found.route.handle)

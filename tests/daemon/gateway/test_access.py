@@ -98,7 +98,10 @@ async def test_a_key_that_is_revoked_while_it_is_used_does_not_come_back(gateway
         ({b"x-forwarded-for": b"127.0.0.1, 192.168.7.9"}, 401),
         ({b"x-real-ip": b"192.168.7.9"}, 401),
         ({b"forwarded": b"for=192.168.7.9"}, 401),
+        ({b"via": b"1.1 proxy"}, 401),
+        ({b"x-forwarded-proto": b"https"}, 401),
         ({b"x-forwarded-for": b"127.0.0.1, ::1"}, None),
+        ({b"x-forwarded-for": b"127.0.0.1", b"x-forwarded-proto": b"http"}, None),
     ],
 )
 async def test_a_proxy_on_this_machine_lets_nobody_in_without_a_key(
@@ -111,6 +114,15 @@ async def test_a_proxy_on_this_machine_lets_nobody_in_without_a_key(
     with pytest.raises(admission.GatewayError) as refused:
         await admission.admit(gateway.app, "127.0.0.1", local)
     assert refused.value.status == status
+
+
+async def test_a_proxy_that_says_nothing_is_known_by_its_http(gateway: Rig) -> None:
+    """nginx with ``proxy_pass`` alone: HTTP/1.0, and the gateway's own address as the host."""
+    host, _, port = gateway.base.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET /v1/models HTTP/1.0\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+    assert b" 401 " in await reader.readline()
+    writer.close()
 
 
 async def test_this_machine_needs_no_key_at_an_address_of_both_families(gateway: Rig) -> None:
