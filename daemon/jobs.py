@@ -14,7 +14,7 @@ from daemon.interruption import is_end_of_task
 from daemon.launches import persistence
 from daemon.launches.demand.park import stop_idle
 from daemon.launches.ladder.climb import climb_at_night
-from daemon.machine import disk_space, snapshot
+from daemon.machine import disk_space, snapshot, weights_disk
 from daemon.weights import leases
 from daemon.weights.catalogue import update as catalogue_update
 from domain.errors import NodeError
@@ -39,6 +39,7 @@ def scheduler(app: App) -> AsyncIOScheduler:
     renewing = IntervalTrigger(seconds=int(RENEW_S), timezone="UTC")
     jobs.add_job(reported(leases.renew), renewing, args=[app], id="renew-lease")
     jobs.add_job(reported(disk_space.check_disks), every, args=[app], id="watch-disk")
+    jobs.add_job(reported(weights_disk.watch), every, args=[app], id="watch-weights", next_run_time=at_once)
     if app.settings.catalogue_url is not None:
         asking = IntervalTrigger(hours=CATALOGUE_HOURS, timezone="UTC")
         jobs.add_job(reported(catalogue_update.update_weekly), asking, args=[app], id="update-catalogue")

@@ -64,6 +64,8 @@ class EventKind(StrEnum):
     DOWNLOAD_DONE = "download_done"
     WEIGHTS_DAMAGED = "weights_damaged", Level.ERROR
     WEIGHTS_REMOVED = "weights_removed"
+    WEIGHTS_UNMOUNTED = "weights_unmounted", Level.ERROR
+    WEIGHTS_MOUNTED = "weights_mounted"
     CATALOGUE_UPDATED = "catalogue_updated"
     CATALOGUE_REJECTED = "catalogue_rejected", Level.WARNING
     # The machine
@@ -86,6 +88,7 @@ class EventKind(StrEnum):
     TENANT_LEFT = "tenant_left"
     SENSORS_HANG = "sensors_hang", Level.WARNING
     SENSORS_ANSWER = "sensors_answer"
+    CLOCK_JUMPED = "clock_jumped"
     MACHINE_DIED = "machine_died", Level.WARNING
     # The daemon
     DAEMON_DIED = "daemon_died", Level.WARNING

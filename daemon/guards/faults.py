@@ -11,8 +11,10 @@ from domain.events import EventKind
 from domain.hardware import Hardware, ProblemKind
 from domain.launch import LaunchState
 from domain.sample import Sample
+from domain.units import duration
 from probes.kernel_log import FaultKind, KernelFault, KernelLog
 
+CLOCK_JUMP_S = 60.0
 TOLD_AGAIN_S = 600.0  # a fault of the same kind and device
 KINDS = {
     FaultKind.OOM: (EventKind.OOM_KILL, "the kernel killed a process for memory"),
@@ -30,14 +32,25 @@ class FaultGuard:
         self._app, self._log = app, log
         self._told_s: dict[tuple[str, str | None], float] = {}
         self._displaced: dict[str, str] = {}
+        self._clock_s: float | None = None
 
     async def on_sample(self, sample: Sample) -> None:
+        await self._compare_clock(sample)
         for fault in await asyncio.to_thread(self._log.faults):
             await self._on_fault(fault, sample.monotonic_s)
         hardware = self._app.hardware_cache.hardware
         if hardware is not None:
             await self._displace(hardware)
             self._bring_back(hardware)
+
+    async def _compare_clock(self, sample: Sample) -> None:
+        """Monotonic time stands still while the machine sleeps, and nobody sets it."""
+        before, self._clock_s = self._clock_s, sample.at_s - sample.monotonic_s
+        if before is None or (jump_s := abs(self._clock_s - before)) < CLOCK_JUMP_S:
+            return
+        way = "forward" if self._clock_s > before else "back"
+        words = f"the clock went {way} by {duration(jump_s)}: it was set, or the machine slept"
+        await self._app.events.append(EventKind.CLOCK_JUMPED, words)
 
     async def _on_fault(self, fault: KernelFault, now_s: float) -> None:
         quarantined, device = self._app.guards.quarantined, fault.device

@@ -15,6 +15,7 @@ from catalog.download.throttle import WindowClosedError, minute_now
 from catalog.local import inventory, layout
 from daemon.app import App
 from daemon.interruption import is_end_of_task
+from daemon.machine import weights_disk
 from daemon.weights import leases
 from daemon.weights.transfer_rate import TransferRate
 from daemon.weights.transfers import Download, Key, Subscriber
@@ -49,6 +50,7 @@ async def download(
     await leases.renew(app)  # first: what is complete now, or replaced, then stays so
     if await asyncio.to_thread(layout.is_complete, weights, models_dir):
         return replace(weights, location=str(layout.folder_of(weights, models_dir)))
+    await weights_disk.check_mounted(app)
     await leases.check_replaceable(app, weights)
     download = await _joined(app, weights, policy or app.settings.download_policy)
     if is_urgent:

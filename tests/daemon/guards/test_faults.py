@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
+from daemon.guards.faults import FaultGuard
 from daemon.launches.launch import Launch
 from daemon.launches.state_machine import Event
 from daemon.state.records import LaunchRequest
 from domain.hardware import Gpu, Hardware, Problem, ProblemKind
 from domain.plan import DeviceMemory, LaunchOptions
+from domain.sample import Sample
 from domain.units import GIB
+from probes.kernel_log import KernelLog
 from tests.daemon.conftest import Api, FakeLauncher, Running, fake_adapters
+from tests.daemon.launches.stepped_daemon import Start
 from tests.daemon.state.test_store import PLAN
 from tests.rigs.trees import plant
 
@@ -149,3 +153,14 @@ async def test_what_else_the_kernel_tells_is_an_event_once_in_a_while(box) -> No
         here.log(oom)
         await here.looked_at()
         assert (await here.kinds()).count("oom_kill") == 1
+
+
+def test_a_clock_that_jumps_is_told_and_one_that_drifts_is_not(start: Start) -> None:
+    daemon = start()
+    guard = FaultGuard(daemon.app, KernelLog(Path("/nonexistent")))
+    for at_s, monotonic_s in ((1000.0, 0.0), (1065.0, 6.0), (8271.0, 12.0), (8277.0, 18.0), (4683.0, 24.0)):
+        daemon.call(guard.on_sample(Sample(at_s, monotonic_s)))
+    assert [one.message for one in daemon.events if one.kind == "clock_jumped"] == [
+        "the clock went forward by 2 h 00 min: it was set, or the machine slept",
+        "the clock went back by 1 h 00 min: it was set, or the machine slept",
+    ]
