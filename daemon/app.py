@@ -131,6 +131,7 @@ class App:
     boot_id: str | None = None
     is_service: bool = False
     ledger: Ledger = field(default_factory=Ledger)
+    returning: set["asyncio.Task[None]"] = field(default_factory=set)
     launches: dict[str, Launch] = field(default_factory=dict)
     survivors_known: asyncio.Event = field(default_factory=asyncio.Event)
     refused: dict[str, ProgressLog] = field(default_factory=dict)

@@ -54,6 +54,8 @@ class EventKind(StrEnum):
     ENGINE_STUCK = "engine_stuck", Level.ERROR
     ENGINE_GONE = "engine_gone"
     CONVERSATIONS_LOST = "conversations_lost", Level.WARNING
+    MEMORY_KEPT = "memory_kept", Level.WARNING
+    MEMORY_BACK = "memory_back"
     # Weights
     DOWNLOAD_STARTED = "download_started"
     DOWNLOAD_PROGRESS = "download_progress"

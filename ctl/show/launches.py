@@ -1,13 +1,14 @@
-"""Launches: the table of ``ps``, and the summary of one launch."""
+"""Launches: the table of ``ps``, the summary of one launch, and where the memory of each device is."""
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ctl.show.formatting import ago, decode, table, wrap
 from ctl.show.plan import legend_line, summary_lines
 from ctl.terminal import columns
+from domain.budget import DeviceBudget, Share
 from domain.kinds import Kind
 from domain.launch import LaunchRow, LaunchState
 from domain.plan import Plan, Range
@@ -151,3 +152,31 @@ def curl(row: LaunchRow, kind: Kind = Kind.MODEL) -> str:
         path, body = "rerank", {"model": row.name, "query": QUESTION, "documents": TEXTS}
     url = f"{client_base(row)}/{path}"
     return shlex.join(["curl", "-s", url, "-H", "Content-Type: application/json", "-d", json.dumps(body)])
+
+
+def memory_lines(data: Any) -> Iterator[str]:
+    for item in data:
+        yield from _device_lines(decode(DeviceBudget, item))
+
+
+def _device_lines(one: DeviceBudget) -> Iterator[str]:
+    name = f" ({one.name})" if one.name else ""
+    yield f"{one.device}{name}: {gib(one.left_bytes)} left of {gib(one.total_bytes)}"
+    rows: list[tuple[str, int | None, str]]
+    rows = [(share.launch, share.needed_bytes, _share(share)) for share in one.shares]
+    rows += [(name, None, "has ended, its memory has not come back yet") for name in one.returning]
+    for tenant in one.tenants:
+        rows.append((tenant.name or "a process", tenant.memory_bytes, f"pid {tenant.pid}, not ours"))
+    rows += [
+        ("others", one.others_bytes, "in use by other programs, in all"),
+        ("margin", one.margin_bytes, "kept free"),
+        ("free", one.free_bytes, "as the machine shows it"),
+    ]
+    for what, count_bytes, note in rows:
+        yield f"  {what:<24} {'' if count_bytes is None else gib(count_bytes):>10}  {note}"
+
+
+def _share(share: Share) -> str:
+    words = [share.state, share.policy.replace("-", " ")]
+    words += [f"{gib(share.reserved_bytes)} of it reserved"] if share.reserved_bytes else []
+    return ", ".join(words)

@@ -13,6 +13,7 @@ from daemon.api.json_body import StrictJSONRoute
 from daemon.app import App
 from daemon.doctor import anonymize, report, service
 from daemon.engines import service as engines
+from daemon.launches.demand import memory
 from daemon.machine import snapshot
 from domain.errors import NotPermittedError
 from domain.serialization import to_json
@@ -26,6 +27,12 @@ router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
 async def get_status(request: Request) -> Any:
     """The daemon, its folders, how many launches are in which state."""
     return to_json(await status.status(app_of(request)))
+
+
+@router.get("/memory")
+async def get_memory(request: Request) -> Any:
+    """Of each GPU and of the RAM: what launches hold and have reserved, what others use, what is left."""
+    return to_json(await memory.show(app_of(request)))
 
 
 @router.get("/settings")

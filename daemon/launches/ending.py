@@ -4,6 +4,7 @@ import asyncio
 
 from daemon.app import App
 from daemon.launches import persistence
+from daemon.launches.demand import memory
 from daemon.launches.launch import Launch
 from daemon.launches.start.engine import engine_gone
 from daemon.launches.state_machine import Event
@@ -81,6 +82,7 @@ async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError 
     stuck = False
     if launch.conversations is not None and launch.engine is not None:
         await _close_conversations(launch, saves=why is None)
+    shown = memory.snapshot_with(app, launch)
     while launch.engine is not None:
         try:
             await launch.engine.process.stop()
@@ -94,6 +96,8 @@ async def stop_engine(app: App, launch: Launch, outcome: str, *, why: NodeError 
         else:
             launch.engine = None
     app.ledger.release(launch.name)
+    if not launch.orders.shut_down:
+        memory.expect_back(app, launch, shown)
     await engine_gone(app, launch, outcome)
     if stuck:
         await app.events.append(

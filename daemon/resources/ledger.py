@@ -23,9 +23,11 @@ class Reservations:
 
 @dataclass(slots=True)
 class Ledger:
-    """For the event loop only: no method awaits, so calls never interleave."""
+    """For the event loop only: no method awaits, so calls never interleave. ``returning``: the devices whose
+    memory has not come back yet, by the launch that has ended."""
 
     reserved: dict[str, dict[str, int]] = field(default_factory=dict)
+    returning: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _settled: int = 0
 
     def reservations_of_others(self, name: str) -> Reservations:

@@ -13,12 +13,13 @@ from daemon.launches.launch import Launch
 from daemon.machine import snapshot
 from daemon.planning.plan import margins
 from daemon.resources import ledger
+from daemon.resources.budget import margin_bytes
 from domain.hardware import Hardware
 from domain.launch import Step
 from domain.plan import HOST, Plan
 from domain.serving import Policy
 from domain.units import duration, gib
-from planner.machine.budget import Reserve, gpu_reserve_bytes, host_reserve_bytes
+from planner.machine.budget import Reserve
 
 
 async def occupants(app: App, launch: Launch) -> list[Occupant]:
@@ -92,14 +93,6 @@ def _room(others: list[Occupant], plan: Plan, machine: Hardware, reserve: Reserv
         if free_bytes is not None and reserve is not None:
             free[device] = free_bytes - margin_bytes(machine, device, reserve)
     return policy.make_room(others, needed, free)
-
-
-def margin_bytes(machine: Hardware, device: str, reserve: Reserve) -> int:
-    """What plans leave free of ``device``."""
-    index = device.removeprefix("GPU")
-    if index.isdigit() and int(index) < len(machine.gpus):
-        return gpu_reserve_bytes(machine.gpus[int(index)], machine, reserve)
-    return host_reserve_bytes(machine, reserve)
 
 
 async def held_by_others(app: App, launch: Launch) -> str:

@@ -11,13 +11,14 @@ class Use:
     """Of all launches of one name, in seconds of the event loop's clock. ``open_requests`` are those of
     clients of the gateway, those that wait included; ``engine_s`` is when its engine last computed for
     anybody. ``keep_s``: how long a client asked to keep it loaded, until it stops; ``inf``: for ever.
-    ``failed_s`` is when a start for a request failed last."""
+    ``failed_s`` is when a start for a request failed last, ``loaded_s`` when its engine was ready."""
 
     open_requests: int = 0
     last_s: float = -inf
     engine_s: float = -inf
     keep_s: float | None = None
     failed_s: float | None = None
+    loaded_s: float | None = None
 
     def begin(self, now_s: float) -> None:
         self.open_requests += 1
@@ -29,7 +30,8 @@ class Use:
 
     def loaded(self, now_s: float) -> None:
         """Its engine is ready: until its first request it is idle from now on."""
-        self.last_s, self.keep_s, self.failed_s = now_s, None, None
+        self.last_s = self.loaded_s = now_s
+        self.keep_s = self.failed_s = None
 
     def idle_s(self, now_s: float) -> float:
         if self.open_requests:

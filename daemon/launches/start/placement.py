@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daemon.app import App
+from daemon.launches.demand.memory import until_back
 from daemon.launches.demand.room import held_by_others, idle_bytes, make_room, occupants
 from daemon.launches.launch import Launch
 from daemon.machine import snapshot
@@ -190,6 +191,9 @@ def _short_device(plan: Plan, machine: Hardware) -> str | None:
 async def _available_hardware(app: App, launch: Launch, *, with_idle: bool = True) -> AvailableHardware:
     if await snapshot.has_bandwidth(app) and "the measured RAM bandwidth" not in launch.reused:
         launch.reuse("the measured RAM bandwidth")
+    if returning := ", ".join(app.ledger.returning):
+        launch.say(Step.PROBE, f"waiting for the memory of {returning} to come back")
+        await until_back(app)
     # before the snapshot: what is settled later may not show in it
     reservations = app.ledger.reservations_of_others(launch.name)
     machine = await snapshot.probe_awake(app)

@@ -198,3 +198,12 @@ async def test_ollamas_keep_alive_unloads_keeps_and_limits(box: Boxes, smollm2: 
         assert await here.state("a") == ("stopped", True)
         assert (await generate(0))["done_reason"] == "unload"
         assert await here.state("a") == ("stopped", True)
+
+
+async def test_the_budget_of_each_device_names_who_holds_its_memory(box: Boxes, smollm2: Path) -> None:
+    async with box() as here:
+        await here.api.launched(smollm2, name="a", **ON_DEMAND)
+        rows = await here.api.get("/v1/memory")
+        host = next(row for row in rows if row["device"] == "host")
+        assert [(share["launch"], share["state"]) for share in host["shares"]] == [("a", "ready")]
+        assert host["left_bytes"] < host["free_bytes"] == 64 << 30
