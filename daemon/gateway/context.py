@@ -4,6 +4,7 @@ An engine refuses what does not fit, but llama-server only once a slot is free, 
 answers before. What is short for sure costs nothing here; the rest is counted by the engine's own tokenizer.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +34,7 @@ async def check_context(engines: Engines, facts: EngineFacts, launch: Launch, pa
     if len(body) < plan.context_tokens * COUNTED_FROM_BYTES_PER_TOKEN:
         return
     context_tokens = (await facts.of(launch)).context_tokens or plan.context_tokens
-    if any(word in body for word in NOT_TEXT):
+    if await asyncio.to_thread(_has_more_than_text, body):  # it is long
         return
     try:
         count = await _count(engines, launch, path, body)
@@ -51,7 +52,7 @@ async def _count(engines: Engines, launch: Launch, path: str, body: bytes) -> in
     if path == "/v1/chat/completions":
         prompt = (await _ask(engines, launch, "/apply-template", body)).get("prompt")
     elif path == "/v1/completions":
-        prompt = _member(body, "prompt")
+        prompt = await asyncio.to_thread(_member, body, "prompt")
     else:
         return None
     if not isinstance(prompt, str):
@@ -71,6 +72,10 @@ async def _ask(engines: Engines, launch: Launch, path: str, body: bytes) -> Mapp
     except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) and answer.status == 200 else {}
+
+
+def _has_more_than_text(body: bytes) -> bool:
+    return any(word in body for word in NOT_TEXT)
 
 
 def _member(body: bytes, key: str) -> Any:

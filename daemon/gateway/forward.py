@@ -10,7 +10,7 @@ import msgspec
 from daemon.gateway.context import check_context
 from daemon.gateway.engines import Answer
 from daemon.gateway.errors import ContextExceededError, GatewayError, Reason
-from daemon.gateway.listener.exchange import Exchange
+from daemon.gateway.listener.exchange import Exchange, encode
 from daemon.gateway.served import find_launch
 from daemon.launches.launch import Launch
 from domain.kinds import Kind
@@ -37,7 +37,7 @@ async def forward(exchange: Exchange, path: str, kinds: Sequence[Kind] = (Kind.M
     exchange.count_as(launch.name)
     body = await exchange.body()
     if asked != launch.name:  # vLLM knows its model by one name, and answers tell it
-        body = msgspec.json.encode({**fields, "model": launch.name})
+        body = await encode({**fields, "model": launch.name}, body)
     if fields.get("stream") == msgspec.Raw(b"true"):
         exchange.watch_silence()
     gateway = exchange.gateway

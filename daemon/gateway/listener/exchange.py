@@ -276,6 +276,13 @@ async def parse(content: bytes, kind: type[T]) -> T:
         raise GatewayError(Reason.INVALID, f"the body is not JSON: {error}") from error
 
 
+async def encode(value: Any, like: bytes) -> bytes:
+    """``value`` as JSON; ``like`` is the body that it was made from, by whose length it is done elsewhere."""
+    if len(like) <= PARSED_ON_LOOP_BYTES:
+        return msgspec.json.encode(value)
+    return await asyncio.to_thread(msgspec.json.encode, value)
+
+
 def event(value: Any, name: str = "") -> bytes:
     """A server-sent event with ``value`` as JSON."""
     head = f"event: {name}\n".encode() if name else b""

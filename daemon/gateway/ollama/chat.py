@@ -10,7 +10,7 @@ from daemon.gateway.context import check_context
 from daemon.gateway.engines import Answer
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.forward import error_of
-from daemon.gateway.listener.exchange import Exchange
+from daemon.gateway.listener.exchange import Exchange, encode
 from daemon.gateway.ollama import requests
 from daemon.gateway.ollama.answers import Clock, Translator, empty
 from daemon.gateway.ollama.events import Events
@@ -59,7 +59,7 @@ async def _answer(
         return
     body = build(asked, await _target(exchange, launch))
     path = "/v1/completions" if "prompt" in body else "/v1/chat/completions"
-    content, gateway = msgspec.json.encode(body), exchange.gateway
+    content, gateway = await encode(body, await exchange.body()), exchange.gateway
     await check_context(gateway.engines, gateway.facts, launch, path, content)
     headers = {b"content-type": b"application/json"}
     answer = await gateway.engines.ask(
