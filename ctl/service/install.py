@@ -9,6 +9,7 @@ from ctl.service import environment
 from ctl.service.steps import (
     ENGINE_UNIT,
     RULES,
+    SLICE,
     UNIT,
     USER,
     Step,
@@ -36,6 +37,7 @@ def steps(
     if now and not target.running:
         raise NodeError("--now can't be used with --root", hint="leave out --now")
     chosen = [_user(target), *_copy(target), _link(target), _rules(target)]
+    chosen.append(_unit(target, SLICE, target.slice))
     chosen += [_unit(target, ENGINE_UNIT, target.engine_unit), _unit(target, UNIT, target.unit)]
     chosen += [_folders(target), _enable(target)]
     if target.running and member and member != "root":

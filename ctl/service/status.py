@@ -4,13 +4,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctl.service.steps import ENGINE_UNITS, UNIT, Target, require_systemd, run
+from ctl.service.steps import ENGINE_UNITS, SLICE, UNIT, Target, require_systemd, run
 
 PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,SubState,MainPID,NRestarts,ActiveEnterTimestamp,StatusText,Result"
 )
-SLICE = Path("/sys/fs/cgroup/system.slice")
-GROUPS = (f"{UNIT}/cgroup.procs", f"system-node\\x2ddaemon\\x2dengine.slice/{ENGINE_UNITS}/cgroup.procs")
+PARENT = Path("/sys/fs/cgroup/system.slice")
+BEFORE = r"system-node\x2ddaemon\x2dengine.slice"  # of engines that were started before ours was there
+GROUPS = (f"{UNIT}/cgroup.procs", *(f"{name}/{ENGINE_UNITS}/cgroup.procs" for name in (SLICE, BEFORE)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def read_status(target: Target) -> ServiceStatus:
 
 def orphans() -> tuple[int, ...]:
     """The processes in the control groups of the service and of its engines' units."""
-    files = [file for pattern in GROUPS for file in SLICE.glob(pattern) if os.access(file, os.R_OK)]
+    files = [file for pattern in GROUPS for file in PARENT.glob(pattern) if os.access(file, os.R_OK)]
     return tuple(int(pid) for file in files for pid in file.read_text().split())
 
 

@@ -15,6 +15,7 @@ UNIT = "node-daemon.service"
 USER = "node-daemon"
 ENGINE_UNIT = "node-daemon-engine@.service"
 ENGINE_UNITS = "node-daemon-engine@*.service"
+SLICE = "system-nodedaemon.slice"
 RULES = "node-daemon.rules"
 BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 HERE = Path(__file__).resolve().parents[1]
@@ -42,6 +43,14 @@ class Target:
     @property
     def engine_unit(self) -> Path:
         return self.at(f"/etc/systemd/system/{ENGINE_UNIT}")
+
+    @property
+    def slice(self) -> Path:
+        return self.at(f"/etc/systemd/system/{SLICE}")
+
+    @property
+    def units(self) -> tuple[Path, ...]:
+        return self.unit, self.engine_unit, self.slice
 
     @property
     def rules(self) -> Path:

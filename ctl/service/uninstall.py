@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ctl.service import environment
 from ctl.service.status import orphans
-from ctl.service.steps import ENGINE_UNITS, UNIT, USER, Step, Target, output_of, run, user_exists
+from ctl.service.steps import ENGINE_UNITS, SLICE, UNIT, USER, Step, Target, output_of, run, user_exists
 
+RUNTIME = "/run/systemd/system.control"
 FOLDERS = (
     *("/var/lib/node-daemon", "/var/cache/node-daemon", "/etc/node-daemon"),
     # of engines: a link of systemd's, and the folder to which it leads
@@ -16,11 +17,11 @@ FOLDERS = (
 
 
 def steps(target: Target, *, purge: bool) -> Sequence[Step]:
-    chosen = [_stop(target), _unit(target, target.unit), _unit(target, target.engine_unit), _link(target)]
+    chosen = [_stop(target), _limits(target), *(_unit(target, file) for file in target.units), _link(target)]
     chosen += [_remove(path) for path in (target.rules, target.tmpfiles, target.sysusers)]
     if purge:
         chosen += [_remove(target.at(folder)) for folder in FOLDERS]
-        chosen += [_remove(unit.with_name(f"{unit.name}.d")) for unit in (target.unit, target.engine_unit)]
+        chosen += [_remove(unit.with_name(f"{unit.name}.d")) for unit in target.units]
         chosen += [_user(target)] if target.running else []
     # Last, because this program may run from there.
     return [*chosen, _environment(target)]
@@ -37,6 +38,8 @@ def _stop(target: Target) -> Step:
         if target.running and orphans():  # of a daemon that crashed
             output_of(["systemctl", "stop", ENGINE_UNITS])
             output_of(["systemctl", "kill", "--kill-who=all", "--signal=KILL", UNIT])
+        if target.running:
+            output_of(["systemctl", "stop", SLICE])
 
     return Step("stop the service with all its engines, and disable it at boot", needed, do)
 
@@ -50,6 +53,19 @@ def _unit(target: Target, file: Path) -> Step:
             output_of(["systemctl", "reset-failed", file.name.replace("@", "@*")])
 
     return Step(f"remove {file}", file.exists, do)
+
+
+def _limits(target: Target) -> Step:
+    """What units of engines were set to (launchers/sandbox/unit_limits.py): systemd keeps that."""
+
+    def found() -> list[Path]:
+        return sorted(target.at(RUNTIME).glob(f"{ENGINE_UNITS}.d"))
+
+    def do() -> None:
+        for folder in found():
+            shutil.rmtree(folder)
+
+    return Step("remove the limits of engines", lambda: bool(found()), do)
 
 
 def _link(target: Target) -> Step:

@@ -124,6 +124,12 @@ FAILURES: tuple[Failure, ...] = (
         "use --split-mode layer",
     ),
 )
+NO_GPU = Failure(
+    "device_missing",
+    r"failed to initialize (CUDA|ROCm): (.+)",
+    "{1} can't be used: {2}",
+    "check the driver; node-ctl doctor shows what is wrong",
+)
 DEGRADATIONS: tuple[Failure, ...] = (
     Failure(
         "device_missing",
@@ -131,12 +137,7 @@ DEGRADATIONS: tuple[Failure, ...] = (
         "the RPC server {1} can't be reached, so its share of the model would be placed elsewhere",
         "start ggml-rpc-server there",
     ),
-    Failure(
-        "device_missing",
-        r"failed to initialize (CUDA|ROCm): (.+)",
-        "{1} can't be used: {2}",
-        "check the driver; node-ctl doctor shows what is wrong",
-    ),
+    NO_GPU,
     Failure(
         "memory_not_locked",
         r"failed to mlock (\S+) buffer",
@@ -150,6 +151,7 @@ DEGRADATIONS: tuple[Failure, ...] = (
         "use at most that for --context",
     ),
 )
+NO_DEVICES = ("none",)  # whose unit hides all GPUs
 BUFFER = re.compile(
     r"(?<!\S)(?P<device>\S{1,64})\s{1,64}(?P<what>model|KV|RS|compute|output) buffer size ="
     r"\s{0,64}(?P<mib>\d{1,15}(?:\.\d{1,15})?) MiB"
@@ -177,7 +179,9 @@ def diagnose(log_tail: str, ended: Exit) -> EngineError:
 
 
 def find_degradation(log: str, plan: Plan) -> EngineError | None:
-    return match_failure(DEGRADATIONS, log) or _find_unused_devices(log, plan)
+    is_of_host = isinstance(plan.flags, LlamaFlags) and plan.flags.devices == NO_DEVICES
+    rows = [row for row in DEGRADATIONS if row is not NO_GPU] if is_of_host else DEGRADATIONS
+    return match_failure(rows, log) or _find_unused_devices(log, plan)
 
 
 def parse_buffers(log: str) -> tuple[Buffer, ...]:

@@ -63,7 +63,9 @@ def _start_unit(name: str, sandbox: Sandbox, command: Command, log_descriptor: i
         raise refused
     environment |= unit.folders(name)
     with _rules(command, environment, sandbox).open() as rules:
-        started, identity, pidfd = unit.start(name, command.argv, environment, rules, log_descriptor)
+        started, identity, pidfd = unit.start(
+            name, command.argv, environment, rules, log_descriptor, sandbox.limits
+        )
     return Leader(identity, pidfd, started)
 
 

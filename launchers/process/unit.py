@@ -4,6 +4,7 @@ It runs under a user of its own, whom the daemon's may not signal: systemd does 
 polkit (systemd/node-daemon.rules) allows.
 """
 
+import json
 import logging
 import marshal
 import os
@@ -12,8 +13,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import Signals
 from typing import BinaryIO
@@ -23,6 +24,7 @@ from launchers.process import procfs
 from launchers.process.peer import credentials
 from launchers.process.procfs import Identity
 from launchers.sandbox import in_unit
+from launchers.sandbox.limits import Limits
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,12 @@ def folders(name: str) -> dict[str, str]:
 
 
 def start(
-    name: str, argv: Sequence[str], environment: Mapping[str, str], rules: BinaryIO, log_descriptor: int
+    name: str,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    rules: BinaryIO,
+    log_descriptor: int,
+    limits: Limits | None = None,
 ) -> tuple[str, Identity, int]:
     """The unit, its first process and a pidfd of that. Returns once the engine's binary runs.
 
@@ -96,7 +103,7 @@ def start(
         opened.callback((Path(in_unit.FOLDER) / name).unlink, missing_ok=True)
         _order("start", "--no-block", unit)
         try:
-            connection, pid = _accept(listener, unit)
+            connection, pid = _accept(listener, unit, limits)
         except EngineError:
             _order("stop", "--no-block", unit)
             raise
@@ -156,13 +163,15 @@ def _listen(listener: socket.socket, name: str) -> None:
         path.unlink(missing_ok=True)
         listener.bind(str(path))
         path.chmod(0o660)
-        listener.listen(1)
+        listener.listen(2)
     except OSError as error:
         raise _error(f"{path} can't be made: {error.strerror}", INSTALL_HINT) from error
     listener.settimeout(LOOK_S)
 
 
-def _accept(listener: socket.socket, unit: str) -> tuple[socket.socket, int]:
+def _accept(listener: socket.socket, unit: str, limits: Limits | None) -> tuple[socket.socket, int]:
+    """The connection of the unit's main process, after root's own has asked for the limits."""
+    answer = b"" if limits is None else json.dumps(asdict(limits)).encode()
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s:
         try:
@@ -174,11 +183,13 @@ def _accept(listener: socket.socket, unit: str) -> tuple[socket.socket, int]:
                     f"{unit} ended at once: {shown.get('Result')}", f"journalctl -u {unit}"
                 ) from None
             continue
-        pid = credentials(connection).pid
-        if of(pid) == unit:
+        peer = credentials(connection)
+        if of(peer.pid) == unit and peer.uid != 0:
             connection.settimeout(START_S)
-            return connection, pid
-        connection.close()
+            return connection, peer.pid
+        with connection, suppress(OSError):
+            if peer.uid == 0:
+                connection.sendall(answer)
     raise _error(f"{unit} did not start within {START_S:g} s", f"systemctl status {unit}")
 
 

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from launchers.environment import LIBRARY_PATH
 from launchers.sandbox import folders
+from launchers.sandbox.limits import Limits
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - of vLLM's workers, who make it themselves
 NO_PATHS = frozenset(("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME"))  # variables that name nothing to read
@@ -24,13 +25,14 @@ class Sandbox:
     """``scratch`` is for the engine's own files. ``confined``: only what it needs is allowed; else it gets
     those files and an environment without secrets. ``folders`` may be read, and programs in them executed,
     in addition; ``variables`` are passed on. ``unit`` is the launch whose unit of systemd it is to run in,
-    ``None`` for a child of the daemon."""
+    ``None`` for a child of the daemon. Of ``limits`` a child gets those that a process has."""
 
     scratch: Path
     confined: bool = True
     folders: tuple[Path, ...] = ()
     variables: tuple[str, ...] = ()
     unit: str | None = None
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Rules:
     paths: Mapping[str, Sequence[str]] = field(default_factory=dict)
     network: Network = Network(())
     key: str | None = field(default=None, repr=False)
+    memlock_bytes: int | None = None
 
     def open(self) -> BinaryIO:
         """As a file in memory, for the shim's standard input."""
@@ -69,6 +72,7 @@ class Rules:
                 "paths": {name: list(paths) for name, paths in self.paths.items()},
                 "bind": None if bind is None else list(bind),
                 "connect": None if connect is None else list(connect),
+                "memlock_bytes": self.memlock_bytes,
             }
         )
 
@@ -97,7 +101,8 @@ def rules_for(
         "write": [SHARED_MEMORY, *own, *writes],
         "devices": [*folders.devices(), "/proc/self"],
     }
-    return Rules(report=report, paths=paths, network=network, key=key)
+    memlock_bytes = None if sandbox.limits is None else sandbox.limits.memlock_bytes
+    return Rules(report=report, paths=paths, network=network, key=key, memlock_bytes=memlock_bytes)
 
 
 def load_nvidia_module() -> None:

@@ -24,6 +24,7 @@ KEPT = 1, 2, 14, 23
 SIGPIPE, SIGXFSZ = 13, 25  # Python ignores them
 KEY_FD = 8
 KEY_FILE = f"/proc/self/fd/{KEY_FD}"
+OOM_SCORE = 500  # of 1000: where memory runs out, an engine goes before the daemon, logins and other services
 REPORT_FD = 3  # a pipe to the daemon: empty if the engine was executed, else why not
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
 COMMAND = (
@@ -67,8 +68,10 @@ def _limit(rules: "dict[str, Any]") -> None:
         resource.setrlimit(kind, (0, 0))
     for number in (SIGPIPE, SIGXFSZ):
         libc.signal(number, None)
+    _give_way()
     if not rules["confined"]:
         return
+    _limit_memlock(rules["memlock_bytes"])
     if libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0) != 0:
         raise OSError("no_new_privs can't be set")
     for number in range(LAST_CAPABILITY + 1):
@@ -80,6 +83,22 @@ def _limit(rules: "dict[str, Any]") -> None:
     if version is not None:
         landlock.restrict(version, rules["paths"], bind=rules["bind"], connect=rules["connect"])
     seccomp.install(connects=rules["connect"] != [])
+
+
+def _give_way() -> None:
+    """Anybody may raise it; one that is higher stays."""
+    with open("/proc/self/oom_score_adj", "r+") as file:  # noqa: PTH123 - pathlib is not imported here
+        if int(file.read()) < OOM_SCORE:
+            file.write(str(OOM_SCORE))
+
+
+def _limit_memlock(size_bytes: "int | None") -> None:
+    """Only down: what the daemon has was given to it."""
+    if size_bytes is None:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if hard == resource.RLIM_INFINITY or hard > size_bytes:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (size_bytes, size_bytes))
 
 
 def _report(step: str, error: Exception) -> None:

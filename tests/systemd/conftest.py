@@ -19,7 +19,7 @@ from tests.rigs.systemd.box import ROOT, Box, wait_until
 CTL = ROOT / ".venv/bin/node-ctl"
 UNIT = "node-daemon.service"
 ENGINE = "node-daemon-engine@{}.service"
-GROUPS = "/sys/fs/cgroup/system.slice/*engine.slice/*/cgroup.procs"
+GROUPS = "/sys/fs/cgroup/system.slice/system-nodedaemon.slice/*/cgroup.procs"
 HERE = Path(__file__).parent
 WEIGHTS = "/srv/weights.gguf"  # the box has no network
 

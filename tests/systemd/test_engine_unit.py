@@ -20,12 +20,14 @@ RULES = "/etc/polkit-1/rules.d/60-node-daemon.rules"
 # Without the limits that the engine's process sets itself: what the unit allows by itself.
 START = """
 import os, sys
+from launchers.sandbox.limits import Devices, Limits
 from launchers.process import unit
 from launchers.sandbox.policy import Rules
+limits = Limits(2**30, 2**31, devices=Devices.AMD)
 log = os.open("/var/lib/node-daemon/probe.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 with Rules(confined=False, report=True).open() as rules:
     argv = ("/usr/bin/python3", "-c", sys.argv[1])
-    print(unit.start("probe", argv, {"HELD": "yes", **unit.folders("probe")}, rules, log)[1].pid)
+    print(unit.start("probe", argv, {"HELD": "yes", **unit.folders("probe")}, rules, log, limits)[1].pid)
 """
 PROBE = """
 import errno, json, os, socket, time
@@ -42,6 +44,7 @@ for name, attempt in {
     "daemon": lambda: os.kill(DAEMON, 0),
     "weights": lambda: open("/var/lib/node-daemon/models/w").read(),
     "writing": lambda: open("/var/lib/node-daemon/models/w", "w"),
+    "disk": lambda: os.close(os.open("/dev/probe-disk", os.O_RDONLY)),
     "home": lambda: open(os.environ["HOME"] + "/x", "w").close(),
     "temporary": lambda: open(os.environ["TMPDIR"] + "/x", "w").close(),
 }.items():
@@ -59,6 +62,7 @@ def installed(service: Service) -> Service:
     service.install("--now")
     box = service.box
     box.path("/etc/node-daemon/config.toml").write_text('hub_token = "secret"\n')
+    box.run("mknod", "--mode=666", "/dev/probe-disk", "c", "10", "229")  # of FUSE, say
     box.run(
         "sh", "-c", "install -o node-daemon -g node-daemon -m 640 /etc/hostname /var/lib/node-daemon/models/w"
     )
@@ -85,6 +89,27 @@ def test_it_sees_its_weights_and_nothing_of_the_daemon(installed: Service, told:
     assert (told["home"], told["temporary"]) == ("done", "done")
     refused = {name: told[name] for name in ("state", "settings", "socket", "outside", "daemon", "writing")}
     assert not {"done"} & set(map(str, refused.values())), refused
+
+
+def test_its_limits_are_those_of_the_plan(installed: Service, told: dict[str, Any]) -> None:
+    """The daemon's user can't set them: root's own program does, before the engine."""
+    box, unit = installed.box, ENGINE.format("probe")
+    wanted = {"MemoryHigh": str(2**30), "MemoryMax": str(2**31), "MemorySwapMax": "0", "OOMPolicy": "stop"}
+    wanted |= {"DevicePolicy": "closed", "Slice": "system-nodedaemon.slice", "OOMScoreAdjust": "500"}
+    assert {name: box.property(unit, name) for name in wanted} == wanted
+    allowed = box.property(unit, "DeviceAllow")
+    assert "char-kfd rw" in allowed
+    assert "nvidia" not in allowed, "GPUs of others are closed to it"
+    assert told["disk"] in ("EPERM", "EACCES"), "and every other device"
+
+
+@pytest.mark.parametrize(("unit", "most"), [(UNIT, "30"), (ENGINE.format("probe"), "25")])
+def test_systemd_finds_little_to_attack(
+    installed: Service, told: dict[str, Any], unit: str, most: str
+) -> None:
+    del told  # it runs
+    done = installed.box.attempt("systemd-analyze", "security", f"--threshold={most}", "--no-pager", unit)
+    assert done.returncode == 0, "\n".join(done.stdout.splitlines()[-1:])
 
 
 def test_it_outlives_the_daemon_and_an_engine_that_no_launch_has_is_ended(

@@ -4,6 +4,7 @@ from daemon.doctor.checks.finding import Finding, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput, LaunchHealth
 from launchers.sandbox.landlock import PORTS_SINCE, SCOPES_SINCE
 
+LOST = "no limit of memory, swap and GPUs of its own, no weights of CPU and disk"  # outside a unit
 RISK = "a model or a template that takes over an engine"
 
 
@@ -21,7 +22,7 @@ def check(inputs: DoctorInput) -> tuple[Finding, ...]:
     if support is None:
         return not_known("what this kernel can limit")
     findings = (*_files(support.landlock), *_calls(has_filters=support.seccomp), *_users(inputs.launches))
-    return findings or ok(f"landlock (ABI {support.landlock}) and seccomp{_told(inputs.launches)}")
+    return findings or ok(f"landlock (ABI {support.landlock}) and seccomp{_told(inputs)}")
 
 
 def _files(version: int | None) -> tuple[Finding, ...]:
@@ -56,7 +57,7 @@ def _users(launches: tuple[LaunchHealth, ...] | None) -> tuple[Finding, ...]:
     return tuple(
         warning(
             f"{launch.name} runs under the daemon's own user: {because}",
-            why=f"{RISK} has only this kernel's limits between it and the daemon's files",
+            why=f"{RISK} has only this kernel's limits between it and the daemon's files; it has {LOST}",
             fix=because.hint.replace("NAME", launch.name),
         )
         for launch in launches or ()
@@ -64,10 +65,15 @@ def _users(launches: tuple[LaunchHealth, ...] | None) -> tuple[Finding, ...]:
     )
 
 
-def _told(launches: tuple[LaunchHealth, ...] | None) -> str:
+def _told(inputs: DoctorInput) -> str:
+    """Of what nothing has to be done about."""
+    if inputs.daemon.unreachable:
+        return ""
+    if not inputs.daemon.as_service:
+        return f"; engines are process groups, with {LOST}: the system service has units for them"
     return "".join(
-        f"; {launch.name} runs under the daemon's own user: {because}"
-        for launch in launches or ()
+        f"; {launch.name} runs under the daemon's own user, with {LOST}: {because}"
+        for launch in inputs.launches or ()
         if (because := launch.own_user_because) is not None
     )
 

@@ -13,11 +13,13 @@ from daemon.state.records import Run
 from domain.errors import EngineError, StateError
 from domain.launch import Step
 from domain.plan import Plan
+from domain.restraint import UNRESTRAINED, Restraint
 from launchers import ports
 from launchers.command import Command, Exit
 from launchers.process.orphans import OWNER
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready
+from launchers.sandbox import limits
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,8 @@ async def start_engine(
     run_id = await _begin_run(
         app, launch.name + (TRIAL if trial else ""), command, engine_version=engine_version
     )
-    process = app.adapters.new_process(command, _watch(app, launch.name, plan, trial=trial))
+    watch = _watch(app, launch.name, plan, launch.ladder.restraint, trial=trial)
+    process = app.adapters.new_process(command, watch)
     launch.engine = Engine(process, command.port, run_id, trial=trial)
     return await wait_until_ready(app, launch, launch.engine)
 
@@ -60,7 +63,8 @@ async def adopt_engine(app: App, run: Run, launch: Launch | None, identity: Iden
     plan of ``launch`` it can only be ended."""
     trial = run.launch.endswith(TRIAL)
     plan = None if launch is None else launch.plan
-    process = app.adapters.new_process(run.command, _watch(app, launch_of(run.launch), plan, trial=trial))
+    watch = _watch(app, launch_of(run.launch), plan, UNRESTRAINED, trial=trial)
+    process = app.adapters.new_process(run.command, watch)
     if not await process.adopt(identity, None if launch is None else launch.ready):
         return None
     return Engine(process, run.port, run.id, trial=trial)
@@ -129,9 +133,9 @@ async def _identify(app: App, launch: Launch, engine: Engine, identity: Identity
         launch.say(Step.CHECK, f"pid {identity.pid}, waiting for the answer to a test question")
 
 
-def _watch(app: App, launch: str, plan: Plan | None, *, trial: bool) -> Watch:
-    """Where its log goes, and how failures are read from it. Engines of the service get units, but not
-    those of trials: what slows a trial down is read from the daemon's control group."""
+def _watch(app: App, launch: str, plan: Plan | None, restraint: Restraint, *, trial: bool) -> Watch:
+    """Where its log goes, how failures are read from it, what it may use. Engines of the service get units,
+    but not those of trials: what slows a trial down is read from the daemon's control group."""
     launcher = None if plan is None else app.adapters.launchers[plan.engine]
     return Watch(
         log_path=app.log_path(launch),
@@ -145,6 +149,7 @@ def _watch(app: App, launch: str, plan: Plan | None, *, trial: bool) -> Watch:
             sandbox(app.settings),
             scratch=app.scratch_path(launch),
             unit=launch if app.is_service and not trial else None,
+            limits=None if plan is None else limits.of_plan(plan, restraint.margin_bytes),
         ),
     )
 

@@ -87,3 +87,10 @@ def test_a_log_that_tells_of_no_weights_proves_nothing() -> None:
     plan = plan_of(Path("/m.gguf"), memory=(gpu("GPU0"),))
     assert llama_cpp.find_degradation("CUDA0 KV buffer size = 11.00 MiB\n", plan) is None
     assert llama_cpp.find_degradation("", plan) is None
+
+
+def test_a_plan_without_devices_misses_none() -> None:
+    """Its unit hides the GPUs, and a build for CUDA says so."""
+    said = "ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected"
+    assert llama_cpp.find_degradation(said, plan_of(Path("/m.gguf"), devices=("none",))) is None
+    assert llama_cpp.find_degradation(said, plan_of(Path("/m.gguf"), devices=("CUDA0",))) is not None

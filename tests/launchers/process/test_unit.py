@@ -12,7 +12,7 @@ from launchers.process.spawn import spawn
 from launchers.sandbox import unit_access
 from launchers.sandbox.policy import Sandbox
 
-ENGINES = "/system.slice/system-node\\x2ddaemon\\x2dengine.slice"
+ENGINES = "/system.slice/system-nodedaemon.slice"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from launchers.process.procfs import is_engine
 from launchers.process.spawn import spawn
 from launchers.sandbox import scratch
 from launchers.sandbox.landlock import PORTS_SINCE, SCOPES_SINCE
+from launchers.sandbox.limits import Limits
 from launchers.sandbox.policy import Sandbox
 from launchers.sandbox.seccomp import ARCHITECTURES, UNSHARE
 from launchers.sandbox.seccomp import REFUSED as REFUSED_CALLS
@@ -111,6 +113,16 @@ def test_files_of_the_daemon_and_of_its_owner_are_closed(tmp_path: Path, attempt
     if VERSION:
         assert refused(told), told
         assert not (tmp_path / "new").exists()
+
+
+def test_it_goes_first_where_memory_runs_out_and_locks_what_is_planned(
+    attempt: Try, sandbox: Sandbox
+) -> None:
+    code = {"score": "open('/proc/self/oom_score_adj').read().strip()"}
+    code |= {"memlock": "resource.getrlimit(resource.RLIMIT_MEMLOCK)"}
+    inside = replace(sandbox, limits=Limits(2**30, 2**31, memlock_bytes=2**20))
+    assert attempt(inside=inside, **code) == {"score": "500", "memlock": [2**20, 2**20]}
+    assert attempt(**code)["memlock"] == list(resource.getrlimit(resource.RLIMIT_MEMLOCK))
 
 
 def test_the_model_is_readable_and_not_writable(tmp_path: Path, attempt: Try) -> None:

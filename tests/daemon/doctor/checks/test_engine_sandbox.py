@@ -1,5 +1,7 @@
 """What engines could do besides serving, where the kernel or the settings let them."""
 
+from dataclasses import replace
+
 import pytest
 
 from daemon.doctor.checks import engine_sandbox
@@ -15,6 +17,9 @@ def launched(why: str, hint: str) -> LaunchHealth:
         "m", LaunchState.READY, desired=True, own_user_because=EngineError(why, hint=hint, cause="no_unit")
     )
 
+
+SERVICE = replace(HEALTHY.daemon, as_service=True)
+USERS = replace(HEALTHY.daemon, as_service=False)
 
 CASES = [
     Case("a new kernel", HEALTHY, (OK,), ("landlock (ABI 7) and seccomp",)),
@@ -50,9 +55,15 @@ CASES = [
     ),
     Case(
         "an engine that has to run under the daemon's",
-        inputs(launches=(launched("it opens connections of its own", ""),)),
+        inputs(daemon=SERVICE, launches=(launched("it opens connections of its own", ""),)),
         (OK,),
-        ("seccomp; m runs under the daemon's own user: it opens connections",),
+        ("seccomp; m runs under the daemon's own user, with no limit of memory", ": it opens connections"),
+    ),
+    Case(
+        "a daemon of a user",
+        inputs(daemon=USERS),
+        (OK,),
+        ("engines are process groups, with no limit of memory", "the system service has units"),
     ),
     Case("switched off", inputs(engine_sandbox=False), (WARNING,), ("engine_sandbox is false",)),
     Case("unknown", inputs(sandbox_support=None), (NOT_KNOWN,)),
