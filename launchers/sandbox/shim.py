@@ -56,6 +56,9 @@ def _open_key(key: str) -> None:
     """As a file in memory: nobody else can open it by a name."""
     made = os.memfd_create("key")
     os.write(made, key.encode())
+    if made == KEY_FD:
+        os.set_inheritable(made, True)
+        return
     os.dup2(made, KEY_FD)  # inherited, unlike the first one
     os.close(made)
 
