@@ -10,6 +10,9 @@ from domain.request_rate import Allowance, RequestRate, parse_request_rate
     [
         ("60/min", RequestRate(60, 60), "60/min"),
         ("5 requests / second", RequestRate(5, 1), "5/s"),
+        ("3/sec", RequestRate(3, 1), "3/s"),
+        ("4 / minute", RequestRate(4, 60), "4/min"),
+        (f"{10**12}/s", RequestRate(10**12, 1), f"{10**12}/s"),
         ("1 request/h", RequestRate(1, 3600), "1/hour"),
         ("200000 tokens/Day", RequestRate(200_000, 86_400, of_tokens=True), "200000 tokens/day"),
     ],
@@ -23,7 +26,7 @@ def test_a_rate_is_read_as_owners_write_it_and_shown_in_one_form(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "60", "0/min", "-1/min", "60/year", "6e3/min", "60 words/min", 13 * "9" + "/s"]
+    "text", ["", "60", "0/min", "-1/min", "60/year", "6e3/min", "60 words/min", f"{10**12 + 1}/s"]
 )
 def test_what_is_no_rate_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="such as 60/min"):
