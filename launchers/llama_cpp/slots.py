@@ -62,7 +62,9 @@ async def _answer(http: httpx.AsyncClient, method: str, path: str, body: Any) ->
     if response.status_code != httpx.codes.OK:
         inner = told.get("error") if isinstance(told, dict) else None
         message = inner.get("message") if isinstance(inner, dict) else None
-        raise EngineError(f"{path}: {message or response.status_code}", cause="refused")
+        lacks = response.status_code == httpx.codes.NOT_IMPLEMENTED
+        cause = "not_supported" if lacks else "refused"
+        raise EngineError(f"{path}: {message or response.status_code}", cause=cause)
     return told
 
 

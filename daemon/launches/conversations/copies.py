@@ -98,7 +98,7 @@ class Copies:
             await self.app.store.run(self.app.store.conversations.save, copy)
         except (EngineError, StateError, OSError) as error:
             log.warning("conversation not saved: launch=%s %s", keeps.launch, error)
-            if isinstance(error, EngineError) and error.cause == "refused":
+            if isinstance(error, EngineError) and error.cause in ("refused", "not_supported"):
                 raise
             return
         self._note_saved(slot, copy, took_s)

@@ -228,7 +228,8 @@ class Conversations:
             return
         self.saves = False
         name = self.copies.keeps.launch
-        await self.app.store.record(self.copies.keeps.key, Useless(0))
+        if error.cause == "not_supported":  # else it may work with the next engine: a disk may be full
+            await self.app.store.record(self.copies.keeps.key, Useless(0))
         message = (
             f"{name}: its engine can't save conversations, which are read again after a restart: {error}"
         )

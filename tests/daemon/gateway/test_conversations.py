@@ -1,8 +1,6 @@
-"""Conversations in the slots of an engine, and what survives its end."""
+"""Conversations in the slots of an engine, whose answers a test writes."""
 
 import asyncio
-import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,18 +8,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from config.settings import Settings
-from daemon.launches.conversations import files, keeping, opening, policy
+from daemon.launches.conversations import files
 from daemon.launches.conversations.copies import Copies, Counts, Keeps
 from daemon.launches.conversations.keeping import Conversations, Useless
 from daemon.launches.conversations.policy import Rates
 from launchers.command import Command
-from tests.daemon.conftest import Running
 from tests.daemon.gateway.conftest import Answerer, Rig
-from tests.daemon.gateway.surviving import Box, talk
-from tests.rigs import tiny_models
 
-DISTURBANCES = int(os.environ.get("CONVERSATION_DISTURBANCES", "4"))
 CHAT = "/v1/chat/completions"
 LONG = "The harbour lies in the north. " * 40
 
@@ -233,33 +226,3 @@ async def test_a_health_check_takes_the_slot_that_loses_least(gateway: Rig) -> N
     assert engine.acts[-1][:2] == ("save", 0)
     await kept.take_all()
     assert not any(slot.chain for slot in kept.slots)
-
-
-@pytest.mark.engine
-@pytest.mark.slow
-@pytest.mark.parametrize("make", [tiny_models.dense, tiny_models.sliding, tiny_models.hybrid])
-async def test_replies_are_those_of_an_undisturbed_run(
-    make: Callable[[Path], Path],
-    daemon: Running,
-    settings: Settings,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """``CONVERSATION_DISTURBANCES=200`` with ``--timeout 0`` is the whole of it."""
-    monkeypatch.setattr(keeping, "QUIET_S", 0.0)
-    monkeypatch.setattr(policy, "WRITE_SHARE", 1e9)
-    object.__setattr__(settings, "listen", "127.0.0.1:0")
-    model = make(tmp_path / "tiny.gguf")
-    box = Box(daemon, settings, model, {"context_tokens": 4096, "parallel": 2})
-    async with box.undo:
-        await box.start()
-        calm = await talk(box, DISTURBANCES, 1, disturbs=False)
-        await box.restart()
-        kept = await talk(box, DISTURBANCES, 1, disturbs=True)
-        assert opening.SAVES in (box.launch.plan.argv if box.launch.plan else ())
-    assert [turn.reply for turn in kept] == [turn.reply for turn in calm]
-    folder = settings.state_dir / "scratch" / "tiny" / "home" / "conversations"
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert len(list(folder.iterdir())) <= policy.MAX_COPIES
-    if make is tiny_models.dense:
-        assert sum(turn.cached for turn in kept) >= 0.9 * sum(turn.cached for turn in calm) > 0
