@@ -27,6 +27,7 @@ from daemon.launches.service import kill_all, stop_all
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
 from daemon.turns import restoring
+from daemon.watchdog import watch as watchdog
 from daemon.weights import leases, pulls
 from daemon.weights.catalogue import update as catalogue_update
 from domain.errors import ConfigError, NodeError
@@ -187,7 +188,7 @@ def _close_streams(app: App) -> None:
 
 async def _report_status(app: App, notify: SystemdNotifier) -> None:
     """Reports status changes and watchdog pings to systemd."""
-    feeding = asyncio.create_task(notify.feed_watchdog(), name="watchdog")
+    feeding = asyncio.create_task(watchdog.watch(app, notify), name="watchdog")
     reported = ""
     try:
         while True:

@@ -1,6 +1,5 @@
 """Reports to systemd by sd_notify(3): READY, STATUS, STOPPING, WATCHDOG. Does nothing without a manager."""
 
-import asyncio
 import os
 import socket
 from collections.abc import Mapping
@@ -25,12 +24,6 @@ class SystemdNotifier:
                 sender.sendto("\n".join(lines).encode(), self._address)
             except OSError:
                 return
-
-    async def feed_watchdog(self) -> None:
-        """Sends WATCHDOG=1 twice in each period, unless the event loop hangs. Runs until cancelled."""
-        while self.watchdog_s is not None:
-            self("WATCHDOG=1")
-            await asyncio.sleep(self.watchdog_s / 2)
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:

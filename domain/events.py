@@ -91,6 +91,7 @@ class EventKind(StrEnum):
     SENSORS_HANG = "sensors_hang", Level.WARNING
     SENSORS_ANSWER = "sensors_answer"
     CLOCK_JUMPED = "clock_jumped"
+    RESUMED = "resumed"
     MACHINE_DIED = "machine_died", Level.WARNING
     # The daemon
     DAEMON_DIED = "daemon_died", Level.WARNING

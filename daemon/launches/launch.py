@@ -63,6 +63,8 @@ class Launch:
     ``ladder`` is what it gave up since memory ran out, ``throttle`` what clients may use of its engine now.
     ``serving``: when it is served. ``parked``: it is stopped until a request starts it. ``use``: when clients
     used it.
+    ``looked_s`` is when its health was last looked at, by the monotonic clock, ``None`` while nobody looks;
+    ``check_now`` has it looked at, and asked, at once.
     ``proof``: what is known of its context's depth with this engine; ``proof_run`` is one under way.
     ``conversations`` are those in the slots of its last engine that served.
     """
@@ -89,6 +91,8 @@ class Launch:
     proof: ContextProof | None = None
     proof_run: ProofRun | None = None
     ladder: Ladder = field(default_factory=Ladder)
+    looked_s: float | None = None
+    check_now: asyncio.Event = field(default_factory=asyncio.Event)
     throttle: Throttle = field(default_factory=Throttle)
     serving: Serving = ALWAYS
     parked: bool = False

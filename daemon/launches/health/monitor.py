@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 from daemon.app import App
@@ -27,7 +29,10 @@ HINT = "node-ctl logs shows its output"
 async def watch(app: App, launch: Launch, process: EngineProcess) -> EngineError:
     """Returns once the engine is hung, answers garbage, or is slow for no reason but its own; never for one
     that works or has ended."""
-    return await _Monitor(app, launch, process).run()
+    try:
+        return await _Monitor(app, launch, process).run()
+    finally:
+        launch.looked_s = None
 
 
 class _Monitor:
@@ -45,9 +50,10 @@ class _Monitor:
         canary = Canary(self._now_s(), float("-inf") if unchecked else self._now_s())
         health: Health | None = None
         while True:
-            await asyncio.sleep(0.0 if health is None else self._pause_s(health))
+            is_ordered = await self._next(0.0 if health is None else self._pause_s(health))
             try:
                 health = await self._look(health, canary)
+                health = policy.with_canary_due(health) if is_ordered else health
                 self._launch.use.engine_s = health.client_s
                 if policy.canary_due_s(health, self._now_s(), self._limits) == 0:
                     health = await self._send_canary(health)
@@ -60,6 +66,16 @@ class _Monitor:
 
     def _now_s(self) -> float:
         return asyncio.get_running_loop().time()
+
+    async def _next(self, pause_s: float) -> bool:
+        """Returns when a look is due: true if it was ordered, with a canary."""
+        ordered = self._launch.check_now
+        self._launch.looked_s = time.monotonic()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ordered.wait(), pause_s)
+        is_ordered = ordered.is_set()
+        ordered.clear()
+        return is_ordered
 
     def _pause_s(self, health: Health) -> float:
         due_s = policy.canary_due_s(health, self._now_s(), self._limits)

@@ -158,6 +158,11 @@ def canary_due_s(health: Health, now_s: float, limits: Limits) -> float | None:
     return max(0.0, canary.at_s + pause_s - now_s, health.client_s + limits.rest_s - now_s)
 
 
+def with_canary_due(health: Health) -> Health:
+    """With the known question, once it is idle: after a suspend a GPU may have lost what it held."""
+    return replace(health, canary=replace(health.canary, at_s=-inf, answer_at_s=-inf))
+
+
 def asks_answer(health: Health, now_s: float, limits: Limits, *, suspicious: bool) -> bool:
     """Whether the canary is the known question in full. ``suspicious``: its last answer was slow."""
     canary = health.canary

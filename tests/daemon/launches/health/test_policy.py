@@ -169,6 +169,14 @@ def test_a_canary_is_due_after_its_interval_and_never_near_a_client() -> None:
     assert policy.canary_due_s(after([(20, STUCK), (22, IDLE)]), 22.0, LIMITS) == 298
 
 
+def test_after_a_suspend_it_is_due_at_once_and_in_full_but_not_near_a_client() -> None:
+    woken = policy.with_canary_due(started())
+    assert policy.canary_due_s(woken, 1.0, LIMITS) == 0
+    assert policy.asks_answer(woken, 1.0, LIMITS, suspicious=False)
+    used = policy.with_canary_due(after([(20, moved(8, requests=0))]))
+    assert policy.canary_due_s(used, 20.0, LIMITS) == 300
+
+
 @pytest.mark.parametrize("look", [STUCK, SILENT, LONG_BATCH, replace(IDLE, answers=False)])
 def test_a_busy_engine_gets_no_canary(look: Look) -> None:
     assert policy.canary_due_s(started(look), 1000.0, LIMITS) is None
