@@ -81,3 +81,11 @@ def test_one_that_lets_go_of_its_memory_has_left_even_if_it_runs_on() -> None:
     guests = after_sample(Tenancy.begin(use(comfy(100 * MIB))), use(comfy(GIB)), 0)
     idle = use(comfy(120 * MIB), free_bytes=CARD)
     assert after_sample(after_sample(guests, idle, 1), idle, 1 + BACK_S).guests == ()
+
+
+def test_a_program_is_in_the_way_from_its_first_bytes_on() -> None:
+    exactly = use(comfy(GROWN_BYTES))
+    assert after_sample(Tenancy.begin(use()), exactly, 0).guests != ()
+    assert after_sample(Tenancy.begin(use(comfy(None))), exactly, 0).guests != ()
+    unknown = after_sample(Tenancy.begin(use(comfy(GIB))), use(comfy(None)), 0)
+    assert after_sample(unknown, exactly, 1).guests != ()
