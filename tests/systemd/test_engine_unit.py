@@ -150,13 +150,14 @@ def test_a_link_in_place_of_the_weights_shows_it_nothing_of_others(installed: Se
         "-c",
         "mkdir -p /srv/closed/open && echo secret > /srv/closed/open/w && chmod 700 /srv/closed",
     )
-    box.run("sh", "-c", f"mv {models} {models}.old && ln -s /srv/closed/open {models}")
+    installed.ctl("status")  # it serves: one that starts makes the folder anew where it is missing
+    box.run("sh", "-c", f"mv {models} {models}.old && ln -sT /srv/closed/open {models}")
     done = box.attempt(
         *("runuser", "-u", "node-daemon", "--", "/opt/node-daemon/bin/python", "-c", START),
         f"print(open('{models}/w').read())",
     )
     assert "node-daemon-engine@probe.service ended at once: exit-code" in done.stderr
-    box.run("sh", "-c", f"rm {models} && mv {models}.old {models} && systemctl reset-failed")
+    box.run("sh", "-c", f"rm {models} && mv -T {models}.old {models} && systemctl reset-failed")
     journal = "journalctl", "-u", ENGINE.format("probe"), "-b", "-o", "cat", "--no-pager"
     why = f"{models} does not belong to node-daemon"
     wait_until(lambda: why in box.run(*journal), "the journal has taken in what it said")
