@@ -10,10 +10,13 @@ import pytest
 
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
+from ctl.show.details import conversation_lines
 from ctl.show.plan import command_lines
 from domain.kinds import DraftMethod, Kind
+from domain.launch import KeptConversations
 from domain.model import Companion, PassedOver, WeightFile
 from domain.serialization import to_json
+from domain.units import GIB
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import FakeDaemon
@@ -59,6 +62,14 @@ def test_a_folder_of_ones_own_has_the_quant_of_its_header_and_is_no_download(
     assert done.stdout.startswith(f"model     {tmp_path}/rel, Q4_1, 94 MiB (file: ")
     assert "node-ctl pull" not in done.stdout
     assert "refusal" in json.loads(owner("show", str(tmp_path / "rel"), "--json").stdout)
+
+
+def test_kept_conversations_are_told_once_there_are_some() -> None:
+    assert conversation_lines(KeptConversations()) == []
+    kept = KeptConversations(in_memory=2, on_disk=3, disk_bytes=GIB)
+    assert conversation_lines(kept) == ["talks     2 in memory, 3 on disk (1.0 GiB)"]
+    [line] = conversation_lines(replace(kept, saves=False))
+    assert line.endswith("2 in memory, they are not saved")
 
 
 def test_explain_lists_more_files_of_the_repository(ctl: Ctl, daemon: FakeDaemon) -> None:
