@@ -48,6 +48,7 @@ COMMANDS = {
     "engines": "List the builds of llama.cpp and vLLM on this machine.",
     "doctor": "Check machine and daemon: what is wrong, why, how to fix it.",
     "status": "Show the state of the daemon.",
+    "schedule": "Start, stop, swap, download and check models at set times.",
     "keys": "Make, list and revoke the keys of clients on other machines.",
     "lan": "Open the gateway to the local network, or close it.",
     "config": "Check the settings file, or show the settings in force.",

@@ -6,9 +6,12 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import tzlocal
 
 from catalog.download import process
 from catalog.local.leases import Leases
@@ -22,6 +25,7 @@ from daemon.events.gateway_state import Access, GatewayState
 from daemon.events.guard_state import GuardState
 from daemon.events.progress_log import ProgressLog
 from daemon.events.samples import Samples
+from daemon.events.schedule_state import ScheduleState
 from daemon.isolation import models
 from daemon.isolation.fork_server import ForkServer
 from daemon.isolation.models import RESOLVING, KnownModels, ModelSources
@@ -116,7 +120,7 @@ class App:
     the last try, by name, of launches that failed before they had a plan. ``survivors_known``: the engines of
     the previous daemon are found, nothing of a launch begins before. ``loaded`` holds the origins of
     ``settings``, ``leases`` what other daemons use of the same folder of models; ``lease_lock``: the lease is
-    renewed once at a time. ``is_service``: engines get units of their own."""
+    renewed once at a time. ``is_service``: engines get units of their own. ``zone`` is that of schedules."""
 
     settings: Settings
     store: Store
@@ -150,6 +154,8 @@ class App:
     control: Control = field(default_factory=Control)
     gateway: GatewayState = field(default_factory=GatewayState)
     access: Access = field(default_factory=Access)
+    schedules: ScheduleState = field(default_factory=ScheduleState)
+    zone: tzinfo = UTC
 
     @property
     def catalogue(self) -> Mapping[str, KnownModel]:
@@ -253,7 +259,16 @@ def build_app(settings: Settings, store: Store, adapters: Adapters, loaded: Load
         leases=own_leases(settings, boot_id),
         boot_id=boot_id,
         is_service=unit.is_service(),
+        zone=local_zone(),
     )
+
+
+def local_zone() -> tzinfo:
+    """With its changes of the clocks, if this machine says which zone that is. Blocks."""
+    try:
+        return tzlocal.get_localzone()
+    except (LookupError, ValueError, OSError):  # as where TZ has an unknown name: then without the changes
+        return datetime.now().astimezone().tzinfo or UTC
 
 
 def search_paths(settings: Settings) -> SearchPaths:

@@ -1,7 +1,8 @@
 """Scheduled jobs: which function runs how often. The functions themselves know no scheduler."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 
@@ -15,6 +16,7 @@ from daemon.launches import persistence
 from daemon.launches.demand.park import stop_idle
 from daemon.launches.ladder.climb import climb_at_night
 from daemon.machine import disk_space, snapshot, weights_disk
+from daemon.schedules.service import run_due
 from daemon.weights import leases
 from daemon.weights.catalogue import update as catalogue_update
 from domain.errors import NodeError
@@ -23,7 +25,18 @@ from domain.events import EventKind
 log = logging.getLogger(__name__)
 
 IDLE_LOOK_S = 5
+SCHEDULES_EVERY_S = 5  # looked at again: the clock may be set, and the machine sleep
 CATALOGUE_HOURS = 6  # how soon after a failure its address is asked again
+
+
+@contextmanager
+def running(app: App) -> Iterator[None]:
+    jobs = scheduler(app)
+    jobs.start()
+    try:
+        yield
+    finally:
+        jobs.shutdown(wait=False)
 
 
 def scheduler(app: App) -> AsyncIOScheduler:
@@ -45,6 +58,8 @@ def scheduler(app: App) -> AsyncIOScheduler:
         jobs.add_job(reported(catalogue_update.update_weekly), asking, args=[app], id="update-catalogue")
     often = IntervalTrigger(seconds=IDLE_LOOK_S, timezone="UTC")
     jobs.add_job(reported(stop_idle), often, args=[app], id="stop-idle")
+    looking = IntervalTrigger(seconds=SCHEDULES_EVERY_S, timezone="UTC")
+    jobs.add_job(reported(run_due), looking, args=[app], id="schedules", next_run_time=at_once)
     hourly = IntervalTrigger(hours=1, timezone="UTC")
     jobs.add_job(reported(climb_at_night), hourly, args=[app], id="climb")
     return jobs

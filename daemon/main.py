@@ -24,6 +24,7 @@ from daemon.guards.watching import watching
 from daemon.isolation import container_init
 from daemon.launches.restore import read_launches
 from daemon.launches.service import kill_all, stop_all
+from daemon.schedules import service as schedules
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
 from daemon.turns import restoring
@@ -141,18 +142,18 @@ async def running(
         undo.push_async_callback(asyncio.to_thread, app.leases.release)
         undo.push_async_callback(stop_all, app)
         undo.push_async_callback(pulls.stop_all, app)
+        undo.push_async_callback(schedules.stop_all, app)
         undo.callback(app.survivors_known.set)  # nothing waits for that where it ends before
         await catalogue_update.load(app)
         await read_launches(app)
         await keys.read_keys(app)
         await lan.read_switch(app)
+        await schedules.load(app)
         await pulls.read_pulls(app)
         await leases.renew(app)
         await undo.enter_async_context(server.listening(app, control))
         await undo.enter_async_context(gateway.listening(app))
-        scheduler = jobs.scheduler(app)
-        scheduler.start()
-        undo.callback(scheduler.shutdown, wait=False)
+        undo.enter_context(jobs.running(app))
         await undo.enter_async_context(watching(app))
         await undo.enter_async_context(restoring(app))
         reporting = asyncio.create_task(_report_status(app, notify), name="notify")

@@ -93,6 +93,10 @@ class EventKind(StrEnum):
     CLOCK_JUMPED = "clock_jumped"
     RESUMED = "resumed"
     MACHINE_DIED = "machine_died", Level.WARNING
+    # Schedules
+    SCHEDULE_DONE = "schedule_done"
+    SCHEDULE_FAILED = "schedule_failed", Level.ERROR
+    SCHEDULE_SKIPPED = "schedule_skipped", Level.WARNING
     # The daemon
     DAEMON_DIED = "daemon_died", Level.WARNING
     RESTORE_FAILED = "restore_failed", Level.ERROR

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from daemon.api import access, errors, launches, machine, plans, streams, weights
+from daemon.api import access, errors, launches, machine, plans, schedules, streams, weights
 from daemon.api.request_limits import RequestLimits
 from daemon.api.responses import PrintableJSON
 from daemon.app import App
@@ -22,6 +22,6 @@ def create_app(app: App) -> FastAPI:
     api.state.app = app
     errors.install(api)
     api.add_middleware(RequestLimits)
-    for routes in (machine, plans, launches, streams, weights, access):
+    for routes in (machine, plans, launches, streams, weights, access, schedules):
         api.include_router(routes.router)
     return api

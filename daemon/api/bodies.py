@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from daemon.schedules.words import parse
 from daemon.state.records import PullRequest
 from domain import validation
 from domain.download import DownloadPolicy, parse_rate, parse_window
@@ -13,6 +14,7 @@ from domain.errors import UsageError
 from domain.hardware import Hardware
 from domain.plan import LaunchOptions
 from domain.priority import Priority
+from domain.schedule import Action, Missed, ScheduleRequest
 from domain.serialization import from_json
 from domain.serving import Policy, ServingChange, TenantPolicy
 
@@ -170,6 +172,19 @@ def profile(data: dict[str, Any] | None) -> Hardware | None:
     except ValueError as error:
         raise UsageError(f"profile: {error}", hint="node-ctl probe --save writes one") from error
     return box
+
+
+class ScheduleBody(Body):
+    words: Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)]
+    action: Literal["start", "stop", "swap", "downloads", "gc", "verify", "prove"]
+    names: Annotated[list[Model], Field(max_length=20)] = []
+    missed: Literal["run", "skip"] = "run"
+    free_bytes: Annotated[int, Field(ge=0, le=2**60)] | None = None
+
+    def request(self) -> ScheduleRequest:
+        """Raises: UsageError for words that name no time."""
+        when, action, missed = parse(self.words), Action(self.action), Missed(self.missed)
+        return ScheduleRequest(action, tuple(self.names), self.words, when, missed, self.free_bytes)
 
 
 class KeyBody(Body):

@@ -12,6 +12,7 @@ from domain.plan import LaunchOptions, Plan
 from domain.priority import Priority
 from domain.proof import ContextProof
 from domain.request_rate import RequestRate
+from domain.schedule import ScheduleRequest, ScheduleRun
 from domain.serving import ALWAYS, Serving
 from launchers.command import Command
 from launchers.process.procfs import Identity
@@ -164,6 +165,16 @@ class KeyRecord:
     models: tuple[str, ...] = ()
     priority: Priority = Priority.INTERACTIVE
     rate: RequestRate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRecord:
+    """A schedule as the store holds it. What was due up to ``handled`` is done, or was skipped."""
+
+    id: int
+    request: ScheduleRequest
+    handled: datetime
+    last: ScheduleRun | None = None
 
 
 def now() -> str:

@@ -22,6 +22,7 @@ from daemon.state.measurements import MeasurementTable
 from daemon.state.models import ModelTable
 from daemon.state.pulls import PullTable
 from daemon.state.runs import RunTable
+from daemon.state.schedules import ScheduleTable
 from daemon.state.unreadable import Unreadable
 from domain.errors import ConfigError, StateError
 from domain.events import EventKind
@@ -45,6 +46,7 @@ class Store:
         self.models = ModelTable(self.database)
         self.pulls = PullTable(self.database, unreadable)
         self.in_flight = InFlightTable(self.database)
+        self.schedules = ScheduleTable(self.database, unreadable)
         self.keys = KeyTable(self.database, unreadable)
         self.conversations = ConversationTable(self.database)
         if self.database.read_only_because is None:

@@ -154,21 +154,30 @@ async def _steps(
         await asyncio.to_thread(layout.bytes_here, weights, models_dir), weights.size_bytes or None
     )
     while True:
-        if not policy.is_open(minute_now()):
-            yield replace(step, waiting=f"its window is {policy.window}")
-            while not policy.is_open(minute_now()):  # noqa: ASYNC110 - a clock is polled: it may be set
+        if (waiting := _closed(app, download, policy)) is not None:
+            yield replace(step, waiting=waiting)
+            while _closed(app, download, policy) is not None:  # noqa: ASYNC110 - a clock is polled: it may be set
                 await asyncio.sleep(WINDOW_POLL_S)
         if not app.downloads.admits(download):
             yield replace(step, waiting=f"queued: {app.downloads.running} downloads are running")
         async with app.downloads.process_slot(download):
-            if not policy.is_open(minute_now()):
+            if _closed(app, download, policy) is not None:
                 continue
             fetched = app.adapters.fetch(weights, models_dir, policy, app.settings.places)
             try:
                 async with aclosing(fetched) as steps:
                     async for step in steps:
                         yield step
+                        if _closed(app, download, policy) is not None:
+                            break
+                    else:
+                        return
             except WindowClosedError:
                 continue
-            else:
-                return
+
+
+def _closed(app: App, download: Download, policy: DownloadPolicy) -> str | None:
+    """For which hours it waits. Those of schedules hold where it has none of its own, and no launch waits."""
+    if not policy.is_open(minute_now()):
+        return f"its window is {policy.window}"
+    return None if policy.window is not None or download.is_urgent else app.schedules.downloads_wait

@@ -175,3 +175,24 @@ def test_the_limit_is_that_of_the_settings(settings: Settings) -> None:
     limited = settings.model_copy(update={"download_limit": "4MB/s"})
     assert limited.download_policy.limit_bytes_per_s == 4_000_000
     assert settings.download_policy.reserve_bytes == 1024 * MIB
+
+
+async def test_pulls_wait_for_the_hours_of_a_schedule_and_go_on_without_it(api: Api) -> None:
+    words = f"every day {closed_window()}"
+    row = (await api.post("/v1/schedules", words=words, action="downloads")).json()
+    number = await pulled(api)
+    await some(api, lambda last: last["waiting"] == f"its schedule is {words}")
+    await api.post(f"/v1/schedules/{row['id']}/remove")
+    assert (await ended(api, number))["step"] == "done"
+    assert await kinds(api) == ["download_started", "download_paused", "download_resumed", "download_done"]
+
+
+async def test_a_schedule_breaks_off_a_pull_that_runs_and_keeps_what_it_fetched(api: Api) -> None:
+    number = await pulled(api, limit=CRAWLING)
+    await moving(api)
+    words = f"every day {closed_window()}"
+    row = (await api.post("/v1/schedules", words=words, action="downloads")).json()
+    await some(api, lambda last: last["waiting"] == f"its schedule is {words}" and last["bytes_done"] > 0)
+    assert downloads_running() == 0
+    await api.post(f"/v1/schedules/{row['id']}/remove")
+    await api.post(f"/v1/pulls/{number}/cancel")
