@@ -73,6 +73,10 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/keys",
         "/v1/keys/revoke",
         "/v1/lan",
+        "/v1/engines",
+        "/v1/memory",
+        "/v1/schedules",
+        "/v1/schedules/{number}/remove",
     } == set(paths)
 
 
