@@ -151,7 +151,7 @@ def files() -> Iterator[tuple[Path, str]]:
     for room in ROOMS:
         yield from _room(room)
     units = Path(__file__).resolve().parents[2] / "systemd"
-    for source in units.glob("node-daemon*"):  # in a source tree; a wheel has them in ctl/units
+    for source in units.glob("*node*daemon*"):  # in a source tree; a wheel has them in ctl/units
         yield source, f"ctl/units/{source.name}"
 
 
