@@ -100,7 +100,7 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Clien
     argv = [sys.executable, "-m", "daemon.main"]
     with subprocess.Popen(argv, env=env, stderr=subprocess.DEVNULL) as daemon:
         try:
-            transport = httpx.HTTPTransport(uds=str(folder / "s"), retries=0)
+            transport = httpx.HTTPTransport(uds=str(folder / "s"), verify=False)
             with httpx.Client(transport=transport, base_url="http://node-daemon", timeout=300) as http:
                 while not (folder / "s").exists():
                     time.sleep(0.05)

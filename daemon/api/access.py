@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from daemon.access import keys, lan
 from daemon.api.bodies import KeyBody, LanBody, NewKeyBody
-from daemon.api.json_body import StrictJSONRoute
+from daemon.api.json_body import new_router
 from daemon.api.machine import app_of
 from domain.serialization import to_json
 
-router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
+router = new_router("/v1")
 
 
 @router.get("/keys")

@@ -4,9 +4,22 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+
+from daemon.api.errors import RESPONSES
+from daemon.api.responses import PrintableJSON
+
+
+def new_router(prefix: str) -> APIRouter:
+    """With all that the routes of the application have in common, so that it takes them as they are."""
+    return APIRouter(
+        prefix=prefix,
+        route_class=StrictJSONRoute,
+        default_response_class=PrintableJSON,
+        responses=RESPONSES,
+    )
 
 
 class StrictJSONRoute(APIRoute):

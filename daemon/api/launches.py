@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from daemon.api.bodies import LaunchBody, StopBody
-from daemon.api.json_body import StrictJSONRoute
+from daemon.api.json_body import new_router
 from daemon.api.machine import app_of
 from daemon.app import App
 from daemon.launches import service
@@ -16,7 +16,7 @@ from domain.serialization import to_json
 
 UNDER_WAY: dict[int | str, dict[str, Any]] = {200: {"description": "It is desired already"}}
 
-router = APIRouter(prefix="/v1/launches", route_class=StrictJSONRoute)
+router = new_router("/v1/launches")
 
 
 @router.post("", status_code=202, responses=UNDER_WAY)

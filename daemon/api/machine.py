@@ -5,11 +5,11 @@ import os
 import signal
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from config import loading
 from daemon import status
-from daemon.api.json_body import StrictJSONRoute
+from daemon.api.json_body import new_router
 from daemon.app import App
 from daemon.doctor import anonymize, report, service
 from daemon.engines import service as engines
@@ -20,7 +20,7 @@ from domain.serialization import to_json
 from probes import identifiers
 from probes.system import accounts
 
-router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
+router = new_router("/v1")
 
 
 @router.get("/status")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from daemon.api.bodies import (
     CatalogueBody,
@@ -13,7 +13,7 @@ from daemon.api.bodies import (
     SearchBody,
     profile,
 )
-from daemon.api.json_body import StrictJSONRoute
+from daemon.api.json_body import new_router
 from daemon.api.machine import app_of
 from daemon.planning.compare import compare
 from daemon.planning.estimate import estimate
@@ -23,7 +23,7 @@ from daemon.weights.hub_search import search
 from daemon.weights.offers import offers
 from domain.serialization import to_json
 
-router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
+router = new_router("/v1")
 
 
 @router.get("/catalogue")

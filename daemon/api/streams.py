@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 
 from daemon.api.bodies import ProveBody
-from daemon.api.json_body import StrictJSONRoute
+from daemon.api.json_body import new_router
 from daemon.api.machine import app_of
 from daemon.api.responses import dump
 from daemon.launches import log_tail, service
@@ -22,7 +22,7 @@ LINES: dict[int | str, dict[str, Any]] = {
 }
 TEXT: dict[int | str, dict[str, Any]] = {200: {"description": "Lines of text", "content": {"text/plain": {}}}}
 
-router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
+router = new_router("/v1")
 
 
 @router.get("/launches/{name}/progress", response_class=StreamingResponse, responses=LINES)

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from daemon.api.bodies import AdoptBody, ModelBody, PinBody, PullBody, RoomBody
-from daemon.api.json_body import StrictJSONRoute
+from daemon.api.json_body import new_router
 from daemon.api.machine import app_of
 from daemon.api.streams import LINES, NDJSON, lines
 from daemon.launches.conversations import files
@@ -17,7 +17,7 @@ from domain.serialization import to_json
 
 UNDER_WAY: dict[int | str, dict[str, Any]] = {200: {"description": "The same pull is under way"}}
 
-router = APIRouter(prefix="/v1", route_class=StrictJSONRoute)
+router = new_router("/v1")
 
 
 @router.post("/pulls", status_code=202, responses=UNDER_WAY)

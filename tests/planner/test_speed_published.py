@@ -6,11 +6,7 @@ from tests.rigs.speed_boxes import rows
 from tests.rigs.speed_errors import all_comparisons, coverage, folds, quantile, select, table
 
 
-@pytest.fixture(scope="module", autouse=True)
-def printed() -> None:
-    print(table())
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("phase", "count", "median", "nine_of_ten", "in_range"),
     [
