@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 
 from daemon.api.bodies import ScheduleBody
-from daemon.api.json_body import StrictJSONRoute
+from daemon.api.json_body import new_router
 from daemon.api.machine import app_of
 from daemon.api.streams import MAX_ID
 from daemon.schedules import service
 from domain.serialization import to_json
 
-router = APIRouter(prefix="/v1/schedules", route_class=StrictJSONRoute)
+router = new_router("/v1/schedules")
 
 
 @router.get("")
