@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 
 from daemon.api.bodies import ScheduleBody
 from daemon.api.json_body import new_router
