@@ -23,10 +23,11 @@ from domain.errors import BusyError, ConfigError
 from tests.daemon.conftest import Api, Running
 
 OTHER = """
-import contextlib, socket, sys, threading
+import contextlib, os, socket, sys, threading
 s = socket.socket(socket.AF_UNIX)
-s.bind(sys.argv[1])
+s.bind(sys.argv[1] + "2")
 s.listen(9)
+os.rename(sys.argv[1] + "2", sys.argv[1])  # at once: the daemon would take a path that is free
 print("listening", flush=True)
 def serve():
     while True:
@@ -102,7 +103,6 @@ async def test_without_its_folder_it_listens_in_the_state_folder_and_goes_back(
 
 
 async def test_another_daemons_socket_is_left_to_it(api: Api, settings: Settings) -> None:
-    settings.socket.unlink()
     other = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OTHER, str(settings.socket), stdin=PIPE, stdout=PIPE
     )

@@ -17,6 +17,7 @@ from daemon.api.errors import STATUS
 from daemon.app import App, environments
 from daemon.events.broadcast import Broadcast
 from daemon.events.event_log import EventLog
+from daemon.events.guard_state import GuardState
 from daemon.events.progress_log import ProgressLog
 from daemon.launches import log_tail
 from daemon.launches.launch import Launch
@@ -185,6 +186,7 @@ async def test_an_engine_is_asked_again_once_the_devices_are_others(tmp_path: Pa
         measuring_lock=asyncio.Lock(),
         boot_id=None,
         in_flight=InFlight(store, None),
+        guards=GuardState(),
     )
     app.launches, app.events = {}, EventLog(store)
     app.settings = SimpleNamespace(models_dir=None, sysroot=Path("/"))
