@@ -91,8 +91,9 @@ def run(
     attempts = [argv for argv in commands if argv is not None]
     drafts = any(spec_type.startswith("draft") for spec_type in flags.speculative)
     ended: list[str] = []
-    for argv in attempts:
-        observed = query.read_until(
+
+    def observe(argv: tuple[str, ...]) -> query.Observed:
+        return query.read_until(
             argv,
             lambda text: is_complete(text, tables=1 + drafts) or gave_up(text),
             timeout_s=max(0.0, deadline_s - time.monotonic()),
@@ -101,6 +102,11 @@ def run(
             sandbox=own,
             network=Network(bind=(0,), connect=rpc_ports(flags)),
         )
+
+    for argv in attempts:
+        observed = observe(argv)
+        if _is_mute(observed):
+            observed = observe(argv)
         has_file = flags.draft_model is not None
         devices = parse_breakdown(observed.text, with_draft=drafts, has_file=has_file)
         if not devices and not (drafts or flags.mmproj):  # which llama-fit-params has no options for
@@ -115,6 +121,13 @@ def run(
     if not attempts:
         raise EngineError(f"{caps.path} has no --fit to report its memory with", cause="no_answer")
     raise EngineError(f"{attempts[0][0]} {ended[0]}", cause="no_answer")
+
+
+def _is_mute(observed: query.Observed) -> bool:
+    """Whether it gave up without a word: builds write their log in a thread, and now and then lose the last
+    lines of it where they exit at once."""
+    said = HEADING in observed.text or gave_up(observed.text) or find_refusal(observed.text) is not None
+    return observed.status is not None and observed.status > 0 and not said
 
 
 def _how_ended(observed: query.Observed, timeout_s: float) -> str:

@@ -73,6 +73,16 @@ def odd(folder: Path, program: str) -> Capabilities:
     return Capabilities("llama.cpp", str(path), "odd", flags=frozenset(options.split()))
 
 
+def test_a_build_that_loses_its_last_lines_is_asked_again(tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    program = (
+        f"import pathlib, sys; before = pathlib.Path({str(before)!r}); told = before.exists(); before.touch()\n"
+        f"print({SAID['arch']!r} if told else 'starting', flush=True); sys.exit(1)"
+    )
+    with pytest.raises(EngineRefusedError, match="kimi-k3"):
+        dry_run.run(LlamaFlags(context_tokens=256), odd(tmp_path, program), tmp_path / "x.gguf")
+
+
 def test_a_build_that_refuses_is_left_at_once(tmp_path: Path) -> None:
     said = SAID["arch"].splitlines(keepends=True)
     caps = odd(tmp_path, f"import time; print({''.join(said)!r}, flush=True); time.sleep(600)")
