@@ -23,6 +23,7 @@ from daemon.app import build_app
 from daemon.launches import service
 from daemon.launches.launch import Launch
 from daemon.launches.restore import read_launches
+from daemon.machine import snapshot
 from daemon.state.store import Store
 from daemon.turns import restore
 from domain.errors import NodeError, StateError
@@ -220,6 +221,7 @@ class Daemons(RuleBasedStateMachine):
         COUNTED["settled"] += 1
         self.world.starts, self.world.unkillable_from_now = "answer", False
         self.the_disk_is_full(full=False)
+        self.loop.call_soon(self.app.in_flight.end, snapshot.JOB)  # as node-ctl probe --refresh does
         for launch in self.app.launches.values():
             launch.orders.release("heat")
         for engine in self.world.living:
