@@ -50,9 +50,10 @@ def read_count(path: Path) -> int | None:
 
 def parse_int(text: str | None) -> int | None:
     """``"4096"`` -> 4096, ``"0x1586"`` -> 5510; ``"max"``, ``"N/A"`` and absurdly long numbers -> None."""
-    if text is None or not NUMBER.fullmatch(text.strip()):
+    number = (text or "").strip()  # which also takes separators of files and records, that int() refuses
+    if not NUMBER.fullmatch(number):
         return None
-    return int(text, 0) if "x" in text else int(text)
+    return int(number, 0) if "x" in number else int(number)
 
 
 def entries(folder: Path) -> list[str]:

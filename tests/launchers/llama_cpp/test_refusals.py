@@ -76,7 +76,8 @@ def odd(folder: Path, program: str) -> Capabilities:
 def test_a_build_that_loses_its_last_lines_is_asked_again(tmp_path: Path) -> None:
     before = tmp_path / "before"
     program = (
-        f"import pathlib, sys; before = pathlib.Path({str(before)!r}); told = before.exists(); before.touch()\n"
+        f"import pathlib, sys; before = pathlib.Path({str(before)!r})\n"
+        "told = before.exists(); before.touch()\n"
         f"print({SAID['arch']!r} if told else 'starting', flush=True); sys.exit(1)"
     )
     with pytest.raises(EngineRefusedError, match="kimi-k3"):
