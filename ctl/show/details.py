@@ -59,7 +59,7 @@ def conversation_lines(kept: KeptConversations) -> list[str]:
     if not kept.in_memory and not kept.on_disk:
         return []
     disk = f"{kept.on_disk} on disk ({gib(kept.disk_bytes)})" if kept.saves else "they are not saved"
-    return [f"talks     {kept.in_memory} in memory, {disk}"]
+    return [f"kept      conversations: {kept.in_memory} in memory, {disk}"]
 
 
 def proof_lines(data: Any) -> list[str]:

@@ -67,7 +67,7 @@ def test_a_folder_of_ones_own_has_the_quant_of_its_header_and_is_no_download(
 def test_kept_conversations_are_told_once_there_are_some() -> None:
     assert conversation_lines(KeptConversations()) == []
     kept = KeptConversations(in_memory=2, on_disk=3, disk_bytes=GIB)
-    assert conversation_lines(kept) == ["talks     2 in memory, 3 on disk (1.0 GiB)"]
+    assert conversation_lines(kept) == ["kept      conversations: 2 in memory, 3 on disk (1.0 GiB)"]
     [line] = conversation_lines(replace(kept, saves=False))
     assert line.endswith("2 in memory, they are not saved")
 
