@@ -9,11 +9,14 @@ from domain.errors import UsageError
 from domain.schedule import When
 
 HINT = 'such as "every night at 2:30", "weekdays 23:00-07:00", "mon-fri at 8am" or cron: "30 2 * * *"'
-CRON = re.compile(r"[\d*][\d*,/-]*(\s+[\w*,/#-]+){4}")
-CLOCK = r"(?:\d{1,2}:\d{2}\s*(?:[ap]m)?|\d{1,2}\s*[ap]m|noon|midnight)"
-TIMES = re.compile(rf"\b(?P<begin>{CLOCK})(?:\s*(?:-|to|until|and)\s*(?P<end>{CLOCK}))?$")
-BEFORE_TIMES = re.compile(r"(?:^|\s+)(?:at|from|between)$")
-EVERY = re.compile(r"(?:every|each)\s+(?:(?P<count>\d{1,2})\s+)?(?P<unit>hour|minute)s?")
+MAX_CHARS = 200
+CRON_FIELD = re.compile(r"[\w*,/#-]{1,60}")
+# Of text whose words have one space between them:
+CLOCK = r"(?:\d{1,2}:\d{2} ?(?:[ap]m)?|\d{1,2} ?[ap]m|noon|midnight)"
+TIMES = re.compile(rf"\b(?P<begin>{CLOCK})(?: ?(?:-|to|until|and) ?(?P<end>{CLOCK}))?$")
+BEFORE_TIMES = re.compile(r"(?:^| )(?:at|from|between)$")
+THROUGH = re.compile(r" ?(?:-|\bto\b|\bthrough\b) ?")
+EVERY = re.compile(r"(?:every|each) (?:(?P<count>\d{1,2}) )?(?P<unit>hour|minute)s?")
 OF_MONTH = re.compile(
     r"(?:on )?(?:the )?(?P<day>\d{1,2})(?:st|nd|rd|th)?(?: day)?(?: of (?:each|every|the) month)"
 )
@@ -28,10 +31,12 @@ GROUPS = {
 
 def parse(words: str) -> When:
     """Raises: UsageError."""
+    if len(words) > MAX_CHARS:
+        raise UsageError(f"a time has at most {MAX_CHARS} characters, not {len(words)}", hint=HINT)
     text = " ".join(words.replace("\N{EN DASH}", "-").split())
-    if CRON.fullmatch(text):
+    if _is_cron(text.split()):
         return When(_checked(text, words))
-    lowered = text.lower().replace(",", " ")
+    lowered = " ".join(text.lower().replace(",", " ").split())
     if lowered == "hourly" or (found := EVERY.fullmatch(lowered)):
         return When(_interval("hour", 1) if lowered == "hourly" or not found else _of_match(found, words))
     found = TIMES.search(lowered)
@@ -51,6 +56,10 @@ def parse(words: str) -> When:
         _checked(_cron(begin, day_of_month, weekdays), words),
         _checked(_cron(end, day_of_month, ends_on), words),
     )
+
+
+def _is_cron(fields: list[str]) -> bool:
+    return len(fields) == 5 and fields[0][0] in "0123456789*" and all(map(CRON_FIELD.fullmatch, fields))
 
 
 def _of_match(found: re.Match[str], words: str) -> str:
@@ -87,7 +96,7 @@ def _days(text: str, words: str) -> tuple[str, set[int]]:
         return found["day"], set(ALL)
     if text in ("every month", "monthly"):
         return "1", set(ALL)
-    listed = re.sub(r"\s*(?:-|\bto\b|\bthrough\b)\s*", "-", text)
+    listed = THROUGH.sub("-", text)
     names = [name for name in listed.split() if name not in ("every", "each", "on", "and", "the")]
     days: set[int] = set() if names else set(ALL)
     for name in names:

@@ -4,9 +4,9 @@ import json
 import sqlite3
 
 from daemon.state.database import Database
+from daemon.state.durability.unreadable import Unreadable
 from daemon.state.records import KeyRecord
 from daemon.state.rows import readable
-from daemon.state.unreadable import Unreadable
 from domain.priority import Priority
 from domain.request_rate import parse_request_rate
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon.state.database import Database
+from daemon.state.durability.unreadable import Unreadable
 from daemon.state.records import LaunchRecord, LaunchRequest, now
 from daemon.state.rows import UNREADABLE, dump, load, load_optional, readable
-from daemon.state.unreadable import Unreadable
 from domain.launch import LaunchState
 from domain.plan import Plan
 from domain.serving import ALWAYS, Serving

@@ -1,9 +1,9 @@
 """The table of pulls under way, which a restarted daemon resumes."""
 
 from daemon.state.database import Database
+from daemon.state.durability.unreadable import Unreadable
 from daemon.state.records import PullRecord, PullRequest
 from daemon.state.rows import dump, load, load_optional, readable
-from daemon.state.unreadable import Unreadable
 from domain.model import Weights
 
 

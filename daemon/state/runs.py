@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Sequence
 
 from daemon.state.database import Database
+from daemon.state.durability.unreadable import Unreadable
 from daemon.state.records import Run, now
 from daemon.state.rows import dump, load, readable
-from daemon.state.unreadable import Unreadable
 from launchers.command import Command
 from launchers.process.procfs import Identity
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from daemon.state.database import Database
+from daemon.state.durability.unreadable import Unreadable
 from daemon.state.records import ScheduleRecord
 from daemon.state.rows import dump, load, load_optional, readable
-from daemon.state.unreadable import Unreadable
 from domain.schedule import ScheduleRequest, ScheduleRun
 
 

@@ -14,6 +14,7 @@ from daemon.state.conversations import ConversationTable
 from daemon.state.database import Database
 from daemon.state.durability import recovery
 from daemon.state.durability.copies import Copies
+from daemon.state.durability.unreadable import Unreadable
 from daemon.state.events import EventTable
 from daemon.state.in_flight import InFlightTable
 from daemon.state.keys import KeyTable
@@ -23,7 +24,6 @@ from daemon.state.models import ModelTable
 from daemon.state.pulls import PullTable
 from daemon.state.runs import RunTable
 from daemon.state.schedules import ScheduleTable
-from daemon.state.unreadable import Unreadable
 from domain.errors import ConfigError, StateError
 from domain.events import EventKind
 

@@ -30,11 +30,20 @@ def completed(ctl: Ctl, *words: str) -> list[str]:
 
 
 def test_commands_are_completed(ctl: Ctl) -> None:
-    assert completed(ctl, "s") == ["show", "start", "stop", "search", "status", "shutdown", "service"]
+    assert completed(ctl, "s") == [
+        "show",
+        "start",
+        "stop",
+        "search",
+        "status",
+        "schedule",
+        "shutdown",
+        "service",
+    ]
 
 
 def test_options_of_a_command_are_completed(ctl: Ctl) -> None:
-    assert completed(ctl, "launch", "--n") == ["--name", "--no-mmproj", "--no-draft", "--no-wait"]
+    assert completed(ctl, "launch", "--n") == ["--name", "--no-mmproj", "--no-draft", "--no-pin", "--no-wait"]
 
 
 def test_commands_of_a_group_are_completed(ctl: Ctl) -> None:

@@ -87,7 +87,8 @@ def test_every_code_of_the_domain_has_an_exit_status() -> None:
         pytest.param(["launch"], "MODEL", id="no model"),
         pytest.param(
             ["launch", "m", "--contxt", "1"],
-            "node-ctl: no option of launch is called '--contxt'\nhint: did you mean --context?\n",
+            "node-ctl: no option of launch is called '--contxt'\n"
+            "hint: did you mean --context, --min-context?\n",
             id="a typo in an option",
         ),
         pytest.param(["ps", "--zzz"], "hint: node-ctl ps --help lists them", id="an option like none"),

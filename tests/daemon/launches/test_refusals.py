@@ -74,7 +74,7 @@ async def test_an_engine_that_fails_with_new_options_costs_the_old_ones_nothing(
         detail = await api.get("/v1/launches/mine")
     assert (detail["launch"]["state"], detail["options"]["context_tokens"]) == ("stopped", 1024)
     async with daemon() as api:
-        assert await api.get("/v1/launches/mine") == detail | {"history": []}
+        assert await api.get("/v1/launches/mine") == detail | {"history": [], "conversations": None}
 
 
 async def test_a_try_that_the_daemon_did_not_survive_still_replaces_nothing(
