@@ -71,3 +71,4 @@ def test_no_command_ends_in_a_traceback(tmp_path: Path, command: str) -> None:
             done = run(tmp_path, f"{command} {options}", f"{sink} </dev/null")
             assert "Traceback" not in done.stderr, (options, sink, done.stderr)
             assert "Exception" not in done.stderr, (options, sink, done.stderr)
+    run(tmp_path, "shutdown", "</dev/null")  # of the daemon that some commands start
