@@ -253,6 +253,11 @@ class Plan:
     guaranteed_tokens: int | None = None
 
     @property
+    def max_requests(self) -> int | None:
+        """How many requests its engine computes at once; ``None`` where that chooses."""
+        return self.flags.parallel if isinstance(self.flags, LlamaFlags) else self.flags.max_num_seqs
+
+    @property
     def needed_bytes(self) -> int:
         """Over all devices."""
         return sum(device.needed_bytes for device in self.memory)

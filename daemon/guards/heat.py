@@ -10,7 +10,6 @@ from daemon.guards.usage import devices_of, launches_on
 from daemon.launches.launch import Launch
 from domain.events import EventKind
 from domain.hardware import Problem
-from domain.plan import LlamaFlags
 from domain.sample import Sample
 
 HOLDER = "heat"
@@ -95,17 +94,11 @@ class HeatGuard:
         return self._heat.get(device, Heat()).level
 
     def _throttle(self, launch: Launch, level: Level) -> None:
-        most, pause_s = parallel(level, _parallel(launch)), PAUSE_S if level >= Level.PAUSE else 0.0
+        own = None if launch.plan is None else launch.plan.max_requests
+        most, pause_s = parallel(level, own), PAUSE_S if level >= Level.PAUSE else 0.0
         if (launch.throttle.parallel, launch.throttle.pause_s) != (most, pause_s):
             launch.throttle.limit_parallel(most)
             launch.throttle.pause(pause_s)
-
-
-def _parallel(launch: Launch) -> int | None:
-    if launch.plan is None:
-        return None
-    flags = launch.plan.flags
-    return flags.parallel if isinstance(flags, LlamaFlags) else flags.max_num_seqs
 
 
 def _watts(device: str, sample: Sample) -> float | None:

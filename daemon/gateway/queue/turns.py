@@ -9,7 +9,7 @@ from daemon.gateway.metrics import Histogram
 from daemon.gateway.queue.scheduler import QueueFullError, Scheduler, Ticket
 from daemon.launches.launch import Launch
 from daemon.resources.throttle import Throttle
-from domain.plan import LlamaFlags, Plan
+from domain.plan import Plan
 from domain.priority import Priority
 
 WAIT_BUCKETS_S = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -139,10 +139,7 @@ class _Queue:
 
 def parallel_limit(plan: Plan | None, throttle: Throttle) -> int | None:
     """How many requests the engine computes at once; ``None`` where nobody says."""
-    flags = None if plan is None else plan.flags
-    own = None
-    if flags is not None:
-        own = flags.parallel if isinstance(flags, LlamaFlags) else flags.max_num_seqs
+    own = None if plan is None else plan.max_requests
     known = [most for most in (own, throttle.parallel) if most is not None and most > 0]
     return min(known) if known else None
 
