@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from config.settings import Settings
 from domain.errors import BadModelError, EngineRefusedError, NodeError, UnknownModelError, UsageError
 
 # Errors that another try does not fix: an unknown name, a file that is no model or none for an engine here,
@@ -17,6 +18,10 @@ class RetryPolicy:
     first_s: float
     longest_s: float
     loop_failures: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "RetryPolicy":
+        return cls(settings.restart_delay_s, settings.restart_delay_max_s, settings.restart_loop)
 
 
 @dataclass(frozen=True, slots=True)

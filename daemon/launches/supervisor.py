@@ -150,7 +150,7 @@ async def _try_once(app: App, launch: Launch) -> float | None:
         await descent.descend(app, launch, error)
     following = retry.next_try(
         error,
-        _policy(app),
+        retry.RetryPolicy.of(app.settings),
         failures=launch.attempts.failures,
         attended=launch.attempts.attended or launch.attempts.for_request,
         planned=launch.plan is not None,
@@ -269,8 +269,3 @@ async def _give_up(
     for progress in {attempt, launch.progress}:
         if not progress.ended:
             progress.say(Step.FAILED, str(error), error=error)
-
-
-def _policy(app: App) -> retry.RetryPolicy:
-    settings = app.settings
-    return retry.RetryPolicy(settings.restart_delay_s, settings.restart_delay_max_s, settings.restart_loop)

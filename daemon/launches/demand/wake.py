@@ -54,11 +54,9 @@ class Waker:
 
     def _rest_s(self, launch: Launch) -> float:
         """How long it is left alone after a start that failed."""
-        failed_s, settings = launch.use.failed_s, self._app.settings
+        failed_s = launch.use.failed_s
         if failed_s is None:
             return 0.0
-        policy = retry.RetryPolicy(
-            settings.restart_delay_s, settings.restart_delay_max_s, settings.restart_loop
-        )
+        policy = retry.RetryPolicy.of(self._app.settings)
         rest_s = retry.wait_s(policy, max(1, launch.attempts.failures))
         return failed_s + rest_s - asyncio.get_running_loop().time()
