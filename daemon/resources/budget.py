@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from daemon.resources.ledger import free_bytes
+from daemon.resources.ledger import free_bytes, gpu_of
 from domain.accelerator import GpuProcess
 from domain.budget import DeviceBudget, Share
 from domain.hardware import Hardware
@@ -12,10 +12,8 @@ from planner.machine.budget import Reserve, gpu_reserve_bytes, host_reserve_byte
 
 def margin_bytes(machine: Hardware, device: str, reserve: Reserve) -> int:
     """What plans leave free of ``device``."""
-    index = device.removeprefix("GPU")
-    if index.isdigit() and int(index) < len(machine.gpus):
-        return gpu_reserve_bytes(machine.gpus[int(index)], machine, reserve)
-    return host_reserve_bytes(machine, reserve)
+    gpu = gpu_of(machine, device)
+    return host_reserve_bytes(machine, reserve) if gpu is None else gpu_reserve_bytes(gpu, machine, reserve)
 
 
 def budgets(

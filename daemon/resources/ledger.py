@@ -8,7 +8,7 @@ bytes can count twice for seconds: a second launch may then be refused, but is n
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from domain.hardware import Hardware
+from domain.hardware import Gpu, Hardware
 from domain.plan import HOST, Plan
 
 
@@ -91,10 +91,14 @@ def free_bytes(hardware: Hardware, device: str) -> int | None:
             if count_bytes is not None
         ]
         return min(known, default=None)
+    gpu = gpu_of(hardware, device)
+    return None if gpu is None else gpu.memory_free_bytes
+
+
+def gpu_of(hardware: Hardware, device: str) -> Gpu | None:
+    """``GPU1`` of plans is the second one; ``None`` for the host, and for one that there is not any more."""
     index = device.removeprefix("GPU")
-    if not index.isdigit() or int(index) >= len(hardware.gpus):
-        return None
-    return hardware.gpus[int(index)].memory_free_bytes
+    return hardware.gpus[int(index)] if index.isdigit() and int(index) < len(hardware.gpus) else None
 
 
 def _less(count_bytes: int | None, taken_bytes: int) -> int | None:

@@ -9,7 +9,7 @@ from daemon.launches.launch import Launch
 from daemon.machine import snapshot
 from daemon.planning.plan import margins
 from daemon.resources.budget import budgets
-from daemon.resources.ledger import free_bytes
+from daemon.resources.ledger import free_bytes, gpu_of
 from domain.budget import DeviceBudget, Share
 from domain.events import EventKind
 from domain.hardware import Hardware
@@ -110,8 +110,8 @@ async def _kept(app: App, launch: Launch, expected: Mapping[str, int]) -> dict[s
 
 
 def _name(machine: Hardware, device: str) -> str:
-    index = device.removeprefix("GPU")
-    return f" ({machine.gpus[int(index)].name})" if index.isdigit() else ""
+    gpu = gpu_of(machine, device)
+    return "" if gpu is None else f" ({gpu.name})"
 
 
 def _in_words(launch: Launch, kept: Mapping[str, int], waited_s: float) -> str:
