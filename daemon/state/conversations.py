@@ -3,9 +3,8 @@
 import sqlite3
 
 from daemon.state.database import Database
-from daemon.state.records import ConversationCopy
+from daemon.state.records import DIGEST_BYTES, ConversationCopy
 
-DIGEST_BYTES = 8
 COLUMNS = "launch, file, identity, chain, text_bytes, tokens, prompt_tokens, size_bytes, used_at"
 
 

@@ -182,6 +182,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+DIGEST_BYTES = 8  # of each message in a stored chain
+
+
 @dataclass(frozen=True, slots=True)
 class ConversationCopy:
     """A conversation of a launch that a file holds as its engine had it. ``identity`` is what an engine must

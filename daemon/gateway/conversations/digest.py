@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from daemon.launches.conversations.prompt import Prompt
+from daemon.state.records import DIGEST_BYTES
 
-DIGEST_BYTES = 8
 CHUNK = 2048  # bytes of a prompt without messages that make one link
 SYSTEM_ROLES = ("system", "developer")
 # They come before the messages in the prompt, as a chat template renders it.

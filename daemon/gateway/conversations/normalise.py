@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
+from daemon.gateway.conversations.digest import SYSTEM_ROLES
 from daemon.gateway.conversations.rules import RULES, Place, Rule
-
-SYSTEM_ROLES = ("system", "developer")
 
 
 def normalised(body: bytes) -> bytes:
