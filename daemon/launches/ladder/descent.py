@@ -8,7 +8,7 @@ from dataclasses import replace
 from daemon.app import App
 from daemon.launches.health.limits import VLLM_BATCH_TOKENS
 from daemon.launches.ladder import policy
-from daemon.launches.ladder.policy import LEAST_VLLM_BATCH, Facts, GiveUp, Ladder, Minimum
+from daemon.launches.ladder.policy import LEAST_VLLM_BATCH, Facts, GiveUp, Ladder, Minimum, Step
 from daemon.launches.launch import Launch
 from daemon.state.records import LaunchRequest
 from domain.errors import DoesNotFitError, EngineError, NodeError, UnknownModelError, UsageError
@@ -39,9 +39,7 @@ async def descend(app: App, launch: Launch, error: NodeError) -> None:
         message = f"{launch.name}: {error}; {step.why}: it is tried as it was asked for"
         await app.events.append(EventKind.LADDER_ENDED, message, launch=launch.name)
         return
-    await keep(app, launch, policy.after_step(ladder, step, time.time()))
-    message = f"{launch.name}: {error.in_full}: it is planned again with {step.rung} ({step.what})"
-    await app.events.append(EventKind.REDUCED, message, launch=launch.name)
+    await _take(app, launch, step, error.in_full)
 
 
 async def reduce(app: App, launch: Launch, why: str) -> bool:
@@ -52,10 +50,14 @@ async def reduce(app: App, launch: Launch, why: str) -> bool:
     step = policy.next_step(_facts(launch.plan), launch.ladder, _minimum(app, launch), planned=False)
     if isinstance(step, GiveUp):
         return False
+    await _take(app, launch, step, why)
+    return True
+
+
+async def _take(app: App, launch: Launch, step: Step, why: str) -> None:
     await keep(app, launch, policy.after_step(launch.ladder, step, time.time()))
     message = f"{launch.name}: {why}: it is planned again with {step.rung} ({step.what})"
     await app.events.append(EventKind.REDUCED, message, launch=launch.name)
-    return True
 
 
 async def keep(app: App, launch: Launch, ladder: Ladder) -> None:
