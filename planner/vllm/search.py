@@ -1,6 +1,6 @@
 """Every ``vllm serve`` candidate of one safetensors model that fits, the fewest ranks first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import ceil
 
@@ -37,30 +37,20 @@ def find_candidates(
     if not runs_on_gpus(model, search.hardware):
         return _on_cpu(model, context_tokens, search)
     groups = list(rank_groups(config, model, search))
+
+    def fitting(choices: Iterable[tuple[tuple[int, ...], str]]) -> tuple[Candidate, ...]:
+        """Of groups of GPUs, each with the type of its cache."""
+        found = (_candidate(model, ranks, dtype, context_tokens, search) for ranks, dtype in choices)
+        return tuple(filter(None, found))
+
     if search.reserve.small_cache:
-        return tuple(
-            filter(
-                None,
-                (
-                    _candidate(model, ranks, _small(ranks, model, search), context_tokens, search)
-                    for ranks in groups
-                ),
-            )
-        )
-    plain = [_candidate(model, ranks, "auto", context_tokens, search) for ranks in groups]
-    found = tuple(filter(None, plain))
+        return fitting((ranks, cache_dtypes(search.hardware, ranks, model)[-1]) for ranks in groups)
+    found = fitting((ranks, "auto") for ranks in groups)
     if found or _holds_a_shorter_context(model, groups, context_tokens, search):
         return found
-    smaller = (
-        _candidate(model, ranks, cache_dtype, context_tokens, search)
-        for ranks in groups
-        for cache_dtype in cache_dtypes(search.hardware, ranks, model)[1:]
+    return fitting(
+        (ranks, dtype) for ranks in groups for dtype in cache_dtypes(search.hardware, ranks, model)[1:]
     )
-    return tuple(filter(None, smaller))
-
-
-def _small(ranks: tuple[int, ...], model: ResolvedModel, search: SearchContext) -> str:
-    return cache_dtypes(search.hardware, ranks, model)[-1]
 
 
 def _holds_a_shorter_context(
