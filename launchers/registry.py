@@ -1,8 +1,10 @@
 """All engines by the name that plans use, and the choice of a binary."""
 
 import os
+from collections.abc import Sequence
 
 from domain.errors import EngineError
+from domain.hardware import InstalledEngine
 from domain.plan import LLAMA_CPP, VLLM
 from launchers import llama_cpp, vllm
 from launchers.base import Capabilities, Launcher, SearchPaths
@@ -16,11 +18,16 @@ INSTALL = {
 
 
 def choose(engine: str, search_paths: SearchPaths) -> Capabilities:
-    """The best binary of ``engine`` that works on this machine. One that the settings name and that does
-    not work is an error, even where another would. Raises: EngineError."""
+    """What the binary can do that ``pick`` takes of all that are installed. Raises: EngineError."""
     launcher = LAUNCHERS[engine]
+    picked = pick(engine, launcher.find(search_paths), search_paths)
+    return launcher.inspect(picked.path, cache_dir=search_paths.cache_dir)
+
+
+def pick(engine: str, installed: Sequence[InstalledEngine], search_paths: SearchPaths) -> InstalledEngine:
+    """The first of ``installed``, binaries of ``engine``, that works on this machine. One that the settings
+    name and that does not work is an error, even where another would. Raises: EngineError."""
     configured = {LLAMA_CPP: search_paths.llama_server, VLLM: search_paths.vllm}[engine]
-    installed = launcher.find(search_paths)
     if configured is not None and not os.access(configured, os.X_OK):
         raise EngineError(
             f"the settings name {configured}, which can't be started",
@@ -35,4 +42,4 @@ def choose(engine: str, search_paths: SearchPaths) -> Capabilities:
         )
     if not usable:
         raise EngineError(f"no {engine} is installed", hint=INSTALL[engine], cause="missing")
-    return launcher.inspect(usable[0].path, cache_dir=search_paths.cache_dir)
+    return usable[0]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from config.settings import Settings
@@ -12,17 +13,28 @@ from domain.engine_build import EngineBuild, Origin
 from domain.errors import EngineError
 from domain.hardware import InstalledEngine
 from launchers.base import Capabilities
+from launchers.registry import pick
 
 
 async def list_builds(app: App) -> tuple[EngineBuild, ...]:
     """Of each engine the best first: the order in which they are tried."""
     used = _used(app)
     installed = await asyncio.to_thread(app.adapters.engines)
-    return tuple(
-        await asyncio.gather(
-            *(asyncio.to_thread(_build, app, one, tuple(used.get(one.path, ()))) for one in installed)
-        )
+    defaults = await asyncio.to_thread(_defaults, app, installed)
+    building = (
+        asyncio.to_thread(_build, app, one, tuple(used.get(one.path, ())), is_default=one in defaults)
+        for one in installed
     )
+    return tuple(await asyncio.gather(*building))
+
+
+def _defaults(app: App, installed: tuple[InstalledEngine, ...]) -> list[InstalledEngine]:
+    """Of each engine the one that serves what asks for no other. Blocks."""
+    found, searched = [], search_paths(app.settings)
+    for engine in dict.fromkeys(one.engine for one in installed):
+        with suppress(EngineError):
+            found.append(pick(engine, [one for one in installed if one.engine == engine], searched))
+    return found
 
 
 def _used(app: App) -> dict[str, list[str]]:
@@ -34,7 +46,9 @@ def _used(app: App) -> dict[str, list[str]]:
     return found
 
 
-def _build(app: App, installed: InstalledEngine, used_by: tuple[str, ...]) -> EngineBuild:
+def _build(
+    app: App, installed: InstalledEngine, used_by: tuple[str, ...], *, is_default: bool
+) -> EngineBuild:
     launcher = app.adapters.launchers[installed.engine]
     caps = _capabilities(app, installed)
     return EngineBuild(
@@ -47,7 +61,7 @@ def _build(app: App, installed: InstalledEngine, used_by: tuple[str, ...]) -> En
         instructions=None if caps is None else caps.instructions,
         architectures=launcher.known_architectures(installed.path),
         problem=installed.problem,
-        is_default=installed.path == _default(app, installed.engine),
+        is_default=is_default,
         used_by=used_by,
     )
 
@@ -57,13 +71,6 @@ def _capabilities(app: App, installed: InstalledEngine) -> Capabilities | None:
         return None
     try:
         return builds.build(app, installed.engine, installed.path)
-    except EngineError:
-        return None
-
-
-def _default(app: App, engine: str) -> str | None:
-    try:
-        return app.adapters.engine(engine).path
     except EngineError:
         return None
 
