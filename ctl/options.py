@@ -10,6 +10,7 @@ import typer
 
 from ctl import completion
 from domain.errors import UnknownLaunchError, UsageError
+from domain.serving import MAX_IDLE_S
 from domain.units import parse_size
 
 Json = Annotated[bool, typer.Option("--json", help="Print only JSON, in the documented format.")]
@@ -97,7 +98,6 @@ def size(text: str | int) -> int:
 
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([smhd]?)")
 IN_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-MAX_IDLE_S = 366 * 86400  # limit of the daemon's API
 
 
 def seconds(text: str | float) -> float:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+MAX_IDLE_S = 366 * 86400
+
 
 class Policy(StrEnum):
     """``ALWAYS``: served until its owner stops it. ``ON_DEMAND``: a request starts it, and it stops when it

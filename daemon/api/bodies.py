@@ -16,7 +16,7 @@ from domain.plan import LaunchOptions
 from domain.priority import Priority
 from domain.schedule import Action, Missed, ScheduleRequest
 from domain.serialization import from_json
-from domain.serving import Policy, ServingChange, TenantPolicy
+from domain.serving import MAX_IDLE_S, Policy, ServingChange, TenantPolicy
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
 NO_NUL = r"^[^\x00]*$"  # no path and no argument of a program can have one
@@ -24,7 +24,6 @@ Model = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
 Folder = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL)]
 Argument = Annotated[str, Field(max_length=16_384, pattern=NO_NUL)]
 MAX_CONTEXT = "max"
-MAX_IDLE_S = 366 * 86400
 
 
 def _context(value: object) -> object:
