@@ -3,6 +3,7 @@
 from daemon.app import App
 from daemon.guards import pressure_policy as policy
 from daemon.guards.pressure_policy import Memory, Pressure
+from daemon.launches.demand.park import is_busy
 from daemon.launches.eviction.policy import Occupant, least_valuable_first
 from daemon.launches.ladder.descent import reduce
 from daemon.launches.launch import Launch
@@ -73,7 +74,7 @@ class PressureGuard:
                 name,
                 {HOST: ram_bytes(one, machine)},
                 priority=one.serving.priority,
-                is_busy=await _is_busy(one),
+                is_busy=await is_busy(one, untold=True),
             )
             for name, one in running.items()
         ]
@@ -92,13 +93,6 @@ class PressureGuard:
     async def _hold(self, launch: Launch, why: str) -> None:
         await self._app.events.append(EventKind.MEMORY_SHORT, f"{launch.name}: {why}", launch=launch.name)
         launch.orders.hold(HOLDER, WAITS_FOR)
-
-
-async def _is_busy(launch: Launch) -> bool:
-    if launch.process is None:
-        return True
-    look = await launch.process.look()
-    return look.silent or look.activity is None or look.activity.open_requests > 0
 
 
 def ram_bytes(launch: Launch, machine: Hardware) -> int:

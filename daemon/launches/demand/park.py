@@ -30,8 +30,9 @@ def _is_due(app: App, launch: Launch) -> bool:
     return left_s == 0 and not launch.use.open_requests and launch.proof_run is None
 
 
-async def is_busy(launch: Launch) -> bool:
-    """Whether anybody uses it now: clients of the gateway, or of the engine itself, which is asked."""
+async def is_busy(launch: Launch, *, untold: bool = False) -> bool:
+    """Whether anybody uses it now: clients of the gateway, or of the engine itself, which is asked;
+    ``untold`` for an engine that does not say."""
     if launch.use.open_requests or launch.proof_run is not None:
         return True
     if launch.state is not LaunchState.READY:
@@ -42,7 +43,7 @@ async def is_busy(launch: Launch) -> bool:
         look = await launch.process.look()
     except EngineError:
         return True  # its end is seen by its supervisor
-    return look.silent or (look.activity is not None and look.activity.open_requests > 0)
+    return look.silent or (untold if look.activity is None else look.activity.open_requests > 0)
 
 
 async def park(launch: Launch, why: str) -> NodeError | None:
