@@ -1,13 +1,23 @@
-"""The kernel's pressure stall information (PSI) of the whole machine: Documentation/accounting/psi.rst."""
+"""The kernel's pressure stall information (PSI) of the machine: Documentation/accounting/psi.rst."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from domain.sample import Stall
 from probes import sysfs
 
 RESOURCES = ("cpu", "memory", "io")
-AVERAGE = re.compile(r"^(some|full) avg10=(\d{1,3}(?:\.\d{1,4})?) ", re.MULTILINE)
+PERCENT = r"([0-9]{1,3}(?:\.[0-9]{1,4})?)"
+AVERAGES = re.compile(rf"^(some|full) avg10={PERCENT}(?: avg60={PERCENT})? ", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """The shares, 0 to 1, of the last ten seconds and of the last minute."""
+
+    last_10_s: float
+    last_minute: float | None = None
 
 
 def probe(root: Path) -> dict[str, Stall]:
@@ -18,5 +28,18 @@ def probe(root: Path) -> dict[str, Stall]:
 
 def parse(text: str) -> Stall | None:
     """``some avg10=12.50 avg60=...`` -> 0.125; of cpu older kernels have no line ``full``."""
-    shares = {kind: min(1.0, float(percent) / 100) for kind, percent in AVERAGE.findall(text)}
-    return Stall(shares["some"], shares.get("full")) if "some" in shares else None
+    found = parse_averages(text)
+    some, full = found.get("some"), found.get("full")
+    return None if some is None else Stall(some.last_10_s, None if full is None else full.last_10_s)
+
+
+def parse_averages(text: str) -> dict[str, Averages]:
+    """By ``some`` and ``full``."""
+    return {
+        kind: Averages(_share(last_10_s), _share(last_minute) if last_minute else None)
+        for kind, last_10_s, last_minute in AVERAGES.findall(text)
+    }
+
+
+def _share(percent: str) -> float:
+    return min(1.0, float(percent) / 100)

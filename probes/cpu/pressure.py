@@ -7,11 +7,11 @@ from pathlib import Path
 
 from probes import sysfs
 from probes.memory import cgroup
+from probes.stalls import parse_averages
 
 # "some" is the time in which at least one task was runnable and did not run, in microseconds since boot or
 # since the group was made. Source: Linux, Documentation/accounting/psi.rst
 _TOTAL = re.compile(r"^some .*\btotal=([0-9]{1,20})\b", re.MULTILINE)
-_LAST_MINUTE = re.compile(r"^some .*\bavg60=([0-9]{1,3}(?:\.[0-9]{1,2})?)\b", re.MULTILINE)  # percent
 MIN_WINDOW_S = 0.02  # of shorter ones the time of reading is a good part
 
 
@@ -53,5 +53,5 @@ def parse_stalled_s(text: str) -> float | None:
 
 def parse_last_minute_share(text: str) -> float | None:
     """``some avg10=0.12 avg60=5.50 avg300=0.01 total=1500000`` -> 0.055."""
-    match = _LAST_MINUTE.search(text)
-    return None if match is None else min(1.0, float(match[1]) / 100)
+    some = parse_averages(text).get("some")
+    return None if some is None else some.last_minute
