@@ -151,7 +151,7 @@ class Engines:
             return await self._begin(launch, method, url, body, headers)
         try:
             answer = await self._begin(launch, method, url, body, headers)
-        except BaseException as error:
+        except BaseException as error:  # a cancellation, too, must free the slot
             seat.leave(used=isinstance(error, asyncio.CancelledError))
             raise
         seat.heard(answer.first)

@@ -190,7 +190,7 @@ def _open_downloads(app: App, now: datetime) -> None:
 
 def _row(record: ScheduleRecord, now: datetime) -> ScheduleRow:
     request = record.request
-    coming = times.following(request.when, now)
+    upcoming = times.following(request.when, now)
     return ScheduleRow(
         id=record.id,
         action=request.action,
@@ -200,7 +200,7 @@ def _row(record: ScheduleRecord, now: datetime) -> ScheduleRow:
         end=request.when.end,
         missed=request.missed,
         free_bytes=request.free_bytes,
-        next=None if coming is None else coming.isoformat(timespec="seconds"),
+        next=None if upcoming is None else upcoming.isoformat(timespec="seconds"),
         is_open=None if request.when.end is None else times.is_open(request.when, now),
         last=record.last,
     )

@@ -47,8 +47,8 @@ def is_open(when: When, now: datetime) -> bool:
 
 def following(when: When, now: datetime) -> datetime | None:
     """The next begin or end, in UTC."""
-    coming = [_next(CronSim(cron, now)) for cron in (when.begin, when.end) if cron is not None]
-    return min((at for at in coming if at is not None), default=None)
+    upcoming = [_next(CronSim(cron, now)) for cron in (when.begin, when.end) if cron is not None]
+    return min((at for at in upcoming if at is not None), default=None)
 
 
 def _previous(cron: str, now: datetime) -> datetime | None:

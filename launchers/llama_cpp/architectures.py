@@ -14,9 +14,7 @@ FIRST = ("clip", "llama")  # clip, which projectors are, since 2025: no model is
 ENDS_OF_OTHERS = ("bert", "glm4", "qwen", "qwen2", "rwkv7")
 NAME = re.compile(rb"[a-z0-9][a-z0-9._-]{1,47}")
 MAX_LIST_BYTES = 1 << 14
-MAX_BYTES = (
-    2 << 30
-)  # of a library or a static binary: with the kernels of many GPUs they have some hundred MiB
+MAX_BYTES = 2 << 30  # of a library or a static binary: one with the kernels of many GPUs has some hundred MiB
 LIBRARIES = ("libllama.so*", "lib/libllama.so*", "../lib/libllama.so*", "../lib64/libllama.so*")
 
 

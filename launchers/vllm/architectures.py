@@ -8,7 +8,7 @@ from launchers.vllm.capabilities import site_packages
 
 REGISTRY = Path("vllm", "model_executor", "models", "registry.py")
 ALL = "_VLLM_MODELS"  # a dictionary of the others, unpacked (vLLM 0.32.0)
-MAX_BYTES = 1 << 20  # it has 37 KB
+MAX_BYTES = 1 << 20  # it has 65 KB
 
 
 def known_architectures(path: str) -> tuple[str, ...] | None:
