@@ -37,8 +37,10 @@ def print_json_line(value: object) -> None:
 
 
 def note(message: str) -> None:
-    """Prints a line for people on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """Prints a line for people on standard error, or several that belong together: no other thread's comes
+    between them."""
+    sys.stderr.write(f"{message}\n")  # print() writes the end of the line apart
+    sys.stderr.flush()
 
 
 def print_styled(text: str, style: str) -> None:

@@ -75,7 +75,6 @@ def _begin(call: Callable[[str], Any], name: str) -> "Future[Any]":
 
 def _complain(name: str, error: NodeError) -> dict[str, str]:
     message = str(error) if name in str(error) else f"{name}: {error}"
-    for label, text in (("node-ctl", message), ("engine output", error.engine_output), ("hint", error.hint)):
-        if text:
-            note(sanitize(f"{label}: {text}"))
+    parts = (("node-ctl", message), ("engine output", error.engine_output), ("hint", error.hint))
+    note("\n".join(sanitize(f"{label}: {text}") for label, text in parts if text))
     return {"code": error.code, "message": str(error), "hint": error.hint, "line": error.engine_output}
