@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
 from launchers.base import SearchPaths
 from launchers.registry import choose
 from tests.conftest import small_model

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from catalog.download import process
 from domain.download import DownloadPolicy
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 from domain.units import MIB
 from tests.rigs.hub import Hub, sha256
 

@@ -90,8 +90,8 @@ async def run_gateway(engine_port: int, folder: str) -> None:
     from daemon.main import keep_what_is_loaded  # noqa: PLC0415
     from daemon.state.records import LaunchRequest  # noqa: PLC0415
     from daemon.state.store import Store  # noqa: PLC0415
-    from domain.launch import LaunchState  # noqa: PLC0415
-    from domain.plan import LaunchOptions  # noqa: PLC0415
+    from domain.launches.launch import LaunchState  # noqa: PLC0415
+    from domain.launches.plan import LaunchOptions  # noqa: PLC0415
     from launchers.command import Command  # noqa: PLC0415
 
     settings = load(state_dir=Path(folder), socket=Path(folder) / "s", listen="127.0.0.1:0")

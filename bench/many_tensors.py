@@ -23,8 +23,8 @@ from catalog.formats.byte_source import FileSource
 from catalog.formats.safetensors.reader import read_folder
 from config.data import profile
 from domain.errors import DoesNotFitError
-from domain.model import ModelShape, ResolvedModel, Source, Weights
-from domain.plan import VLLM, LaunchOptions
+from domain.launches.plan import VLLM, LaunchOptions
+from domain.models.model import ModelShape, ResolvedModel, Source, Weights
 from domain.units import MIB
 from planner.choose.choose import plan
 

@@ -8,7 +8,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
 from planner.llama_cpp.context_params import EngineTool

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.data import catalogue
-from domain.catalogue_types import KnownQuant
+from domain.models.catalogue_types import KnownQuant
 from tests.rigs import published
 from tests.rigs.hub import Hollow, Hub
 

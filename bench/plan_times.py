@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from config.data import profile, profile_names
 from domain.errors import NodeError
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from planner.choose.choose import plan
 from tests.rigs.catalogue_models import resolved_models
 

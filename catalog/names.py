@@ -14,8 +14,8 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from catalog import ollama_names
 from domain.anonymize import without_secrets
-from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, UnknownModelError, UsageError
+from domain.models.catalogue_types import KnownModel
 from domain.suggestions import MAX_SUGGESTIONS, near, quant_hint
 
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 2048  # of Linux's file systems; a path has a folder before it

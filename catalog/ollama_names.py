@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from domain.catalogue_types import KnownModel
+from domain.models.catalogue_types import KnownModel
 
 # What ``latest``, or no tag, stands for. Source: the pages of ollama.com/library.
 LATEST = {

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from catalog.formats.gguf.quants import kind_in_name
 from catalog.formats.gguf.reader import part_names
 from catalog.names import ModelName
-from domain.kinds import Kind
-from domain.model import WeightFile
+from domain.models.kinds import Kind
+from domain.models.model import WeightFile
 
 
 @dataclass(frozen=True, slots=True)

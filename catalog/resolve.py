@@ -25,10 +25,10 @@ from catalog.local.projectors import with_projector_beside
 from catalog.names import Catalogue
 from catalog.request import ModelRequest
 from catalog.resolved_models import model_of_file, model_of_url, model_of_wheel
-from domain.catalogue_types import KnownModel, PypiFile
 from domain.errors import BadModelError, DownloadError, UnknownModelError, UsageError
-from domain.model import ResolvedModel, Source, WeightFile, Weights
-from domain.plan import LLAMA_CPP, VLLM
+from domain.launches.plan import LLAMA_CPP, VLLM
+from domain.models.catalogue_types import KnownModel, PypiFile
+from domain.models.model import ResolvedModel, Source, WeightFile, Weights
 from domain.suggestions import near
 
 log = logging.getLogger(__name__)

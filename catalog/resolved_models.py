@@ -9,9 +9,9 @@ from catalog.formats.gguf.quants import quant_of_shape
 from catalog.hub.cache import Cache
 from catalog.hub.http_source import HttpSource
 from catalog.synthetic.header import shape_of
-from domain.catalogue_types import KnownModel, KnownQuant, PypiFile
-from domain.classification import kind_of
-from domain.model import ResolvedModel, Source, WeightFile, Weights
+from domain.models.catalogue_types import KnownModel, KnownQuant, PypiFile
+from domain.models.classification import kind_of
+from domain.models.model import ResolvedModel, Source, WeightFile, Weights
 
 
 def model_of_file(path: Path) -> ResolvedModel:

@@ -13,9 +13,9 @@ from typing import Any
 
 from catalog.names import REPO_NAME, checked_path
 from config import toml
-from domain.catalogue_types import KnownModel, KnownQuant, PypiFile, Sampling, VllmRepo
 from domain.errors import BadModelError, CatalogueError, ConfigError
-from domain.model import Chat
+from domain.models.catalogue_types import KnownModel, KnownQuant, PypiFile, Sampling, VllmRepo
+from domain.models.model import Chat
 from domain.serialization import from_json, to_json
 from domain.suggestions import did_you_mean
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from catalog.feed.signed_file import parse_key
 from config import toml
 from config.catalogue import catalogue
-from domain import validation
-from domain.catalogue_types import KnownGpu
 from domain.errors import UsageError
-from domain.hardware import Hardware
+from domain.machine import validation
+from domain.machine.hardware import Hardware
+from domain.models.catalogue_types import KnownGpu
 from domain.serialization import from_json
 from domain.suggestions import did_you_mean
 

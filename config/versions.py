@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from domain.catalogue_types import KnownIssue
+from domain.models.catalogue_types import KnownIssue
 from domain.serialization import from_json
 
 FILE = Path(__file__).parent / "known_versions.toml"

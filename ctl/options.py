@@ -10,7 +10,7 @@ import typer
 
 from ctl import completion
 from domain.errors import UnknownLaunchError, UsageError
-from domain.serving import MAX_IDLE_S
+from domain.launches.serving import MAX_IDLE_S
 from domain.units import parse_size
 
 Json = Annotated[bool, typer.Option("--json", help="Print only JSON, in the documented format.")]

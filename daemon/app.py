@@ -40,12 +40,12 @@ from daemon.resources.ledger import Ledger
 from daemon.state.records import now
 from daemon.state.store import Store
 from daemon.weights.transfers import PLANNED_AT_ONCE, Downloads, Pull
-from domain.catalogue_types import KnownModel
 from domain.download import DownloadPolicy, DownloadProgress
-from domain.hardware import Hardware, InstalledEngine
-from domain.model import ResolvedModel, Weights
-from domain.plan import LlamaFlags
-from domain.sample import Sample
+from domain.launches.plan import LlamaFlags
+from domain.machine.hardware import Hardware, InstalledEngine
+from domain.machine.sample import Sample
+from domain.models.catalogue_types import KnownModel
+from domain.models.model import ResolvedModel, Weights
 from launchers.base import Capabilities, Launcher, SearchPaths
 from launchers.command import Command
 from launchers.llama_cpp import dry_run

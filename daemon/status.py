@@ -9,7 +9,7 @@ from importlib import metadata
 from daemon.app import App
 from daemon.machine import snapshot
 from daemon.state.records import now
-from domain.hardware import Problem
+from domain.machine.hardware import Problem
 
 VERSION = metadata.version("node-daemon")
 

@@ -18,7 +18,7 @@ from daemon.state.records import LaunchRecord, LaunchRequest, now
 from daemon.state.store import Store, clone
 from domain.anonymize import without_secrets
 from domain.errors import NodeError
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 from domain.serialization import from_json, to_json
 
 DATABASE = "state.db"

@@ -19,7 +19,7 @@ from daemon.quarantine.verdict import reason
 from daemon.state.records import WorkKey, WorkKind
 from daemon.weights.transfers import Pull
 from domain.events import EventKind
-from domain.serving import Policy
+from domain.launches.serving import Policy
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from domain.model import Weights
+from domain.models.model import Weights
 from domain.units import parse_size
 
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from domain.engine_build import EngineDevice
 from domain.errors import EngineError
-from domain.hardware import InstalledEngine
-from domain.plan import EngineFlags, Plan
+from domain.launches.engine_build import EngineDevice
+from domain.launches.plan import EngineFlags, Plan
+from domain.machine.hardware import InstalledEngine
 from launchers.command import Command, Exit
 
 

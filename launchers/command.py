@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from signal import Signals
 
-from domain.kinds import Kind
+from domain.models.kinds import Kind
 from launchers.environment import child_environment
 from launchers.sandbox.shim import KEY_FILE
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from domain.errors import EngineError
-from domain.hardware import InstalledEngine
+from domain.machine.hardware import InstalledEngine
 from launchers.base import Capabilities
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from domain.errors import EngineError
-from domain.kinds import Kind
+from domain.models.kinds import Kind
 from launchers.command import Command
 from launchers.readiness import ANSWER_S, Ready, check_name
 

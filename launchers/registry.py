@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 
 from domain.errors import EngineError
-from domain.hardware import InstalledEngine
-from domain.plan import LLAMA_CPP, VLLM
+from domain.launches.plan import LLAMA_CPP, VLLM
+from domain.machine.hardware import InstalledEngine
 from launchers import llama_cpp, vllm
 from launchers.base import Capabilities, Launcher, SearchPaths
 

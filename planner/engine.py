@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from domain.hardware import Hardware
-from domain.model import ModelShape, ResolvedModel
-from domain.plan import LLAMA_CPP, VLLM
+from domain.launches.plan import LLAMA_CPP, VLLM
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape, ResolvedModel
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
 from planner.choose.support import EngineChoice, Shortage, Support

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.model import ResolvedModel
-from domain.plan import Plan
+from domain.launches.plan import Plan
+from domain.models.model import ResolvedModel
 from domain.units import gib
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from domain.hardware import BandwidthSource, Gpu, Hardware, MemoryKind
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import BandwidthSource, Gpu, Hardware, MemoryKind
+from domain.machine.provenance import Certainty, Provenance
 from probes.memory import peak_bandwidth
 from probes.result import Reading, with_part
 from probes.sensors import power, temperatures

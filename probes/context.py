@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from domain.catalogue_types import KnownGpu
+from domain.models.catalogue_types import KnownGpu
 from probes.gpus import drm_clients, pci, wake
 from probes.gpus.amd import probe as amd
 from probes.gpus.drm_clients import DrmMemory

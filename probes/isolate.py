@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from domain.hardware import Problem
+from domain.machine.hardware import Problem
 
 log = logging.getLogger(__name__)
 

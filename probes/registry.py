@@ -6,7 +6,7 @@ several probes need, such as the PCI devices, are properties of the context.
 
 from typing import Protocol
 
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from probes import combine, storage
 from probes.context import ProbeContext
 from probes.cpu import processor

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from domain.hardware import Gpu, Hardware, Problem, Thermal
-from domain.provenance import Provenance
+from domain.machine.hardware import Gpu, Hardware, Problem, Thermal
+from domain.machine.provenance import Provenance
 from probes.gpus import device_table
 
 T = TypeVar("T")

@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from domain.catalogue_types import KnownGpu
-from domain.hardware import Hardware
-from domain.sample import Sample
+from domain.machine.hardware import Hardware
+from domain.machine.sample import Sample
+from domain.models.catalogue_types import KnownGpu
 from probes import stalls
 from probes.context import ProbeContext, ProbeState
 from probes.registry import PROBES

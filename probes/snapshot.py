@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from domain.catalogue_types import KnownGpu
-from domain.hardware import Gpu, Hardware, Storage
+from domain.machine.hardware import Gpu, Hardware, Storage
+from domain.models.catalogue_types import KnownGpu
 from probes.context import ProbeContext, ProbeState
 from probes.gpus.apple import macos
 from probes.registry import PROBES

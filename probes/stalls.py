@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.sample import Stall
+from domain.machine.sample import Stall
 from probes import sysfs
 
 RESOURCES = ("cpu", "memory", "io")

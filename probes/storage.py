@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.hardware import Problem, Storage
-from domain.host import StorageKind
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import Problem, Storage
+from domain.machine.host import StorageKind
+from domain.machine.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.memo import Memo
 from probes.result import Reading

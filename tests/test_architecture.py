@@ -48,7 +48,7 @@ def test_every_module_says_in_its_first_line_what_it_is_for():
 
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "*/README.md", "*/*/README.md")
 FOLDER_LIMIT = 14  # modules; what is one list of a kind (checks, commands, graph) may be longer
-LISTS = {"daemon/doctor/checks", "ctl/commands", "planner/llama_cpp/graph", "domain"}
+LISTS = {"daemon/doctor/checks", "ctl/commands", "planner/llama_cpp/graph"}
 
 
 def test_every_path_that_a_page_names_exists():

@@ -20,7 +20,7 @@ from catalog.names import checked_path
 from domain.anonymize import without_secrets
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import DiskFullError, DownloadError, NodeError
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 from domain.units import gib
 
 log = logging.getLogger(__name__)

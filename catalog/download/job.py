@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from catalog.hub.files import FileLocation
 from catalog.local import layout
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from catalog.download.throttle import WindowClosedError
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import BadModelError, DiskFullError, DownloadError, NodeError
-from domain.model import Weights
+from domain.models.model import Weights
 from domain.serialization import from_json, to_json
 from domain.units import MIB
 

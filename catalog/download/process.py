@@ -18,7 +18,7 @@ from catalog.download.messages import GRACE_S, LINE_BYTES, MessageError, Task
 from catalog.local import layout
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import DownloadError
-from domain.model import Weights
+from domain.models.model import Weights
 
 log = logging.getLogger(__name__)
 DEATHS = 5  # in a row that bring nothing

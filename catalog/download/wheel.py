@@ -19,7 +19,7 @@ from catalog.local.blob_lock import try_lock
 from catalog.names import checked_path
 from domain.download import DownloadProgress
 from domain.errors import DownloadError
-from domain.model import WeightFile
+from domain.models.model import WeightFile
 from domain.units import MIB
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Protocol
 from catalog.formats.byte_source import ByteSource
 from catalog.request import FileSelection
 from domain.errors import BadModelError
-from domain.model import ModelShape, ResolvedModel, WeightFile, Weights
+from domain.models.model import ModelShape, ResolvedModel, WeightFile, Weights
 
 MAX_CONCURRENT_READS = 6
 

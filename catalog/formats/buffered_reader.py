@@ -8,7 +8,7 @@ import struct
 
 from catalog.formats.byte_source import ByteSource
 from domain.errors import BadModelError
-from domain.model import MetadataValue, Scalar
+from domain.models.model import MetadataValue, Scalar
 from domain.units import MIB
 
 FIRST_CHUNK_BYTES = 256 * 1024

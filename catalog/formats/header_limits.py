@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 
 from domain.errors import BadModelError
-from domain.model import ModelShape, Tensor
+from domain.models.model import ModelShape, Tensor
 
 MAX_TENSORS = 1 << 18
 MAX_DIMENSIONS = 8

@@ -6,7 +6,7 @@ from catalog.formats.gguf import models as gguf
 from catalog.formats.safetensors import models as safetensors
 from catalog.request import FileSelection
 from domain.errors import BadModelError
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 
 FORMATS: dict[str, Format] = {"gguf": gguf, "safetensors": safetensors}  # the first that has a model counts
 

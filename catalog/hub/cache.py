@@ -19,7 +19,7 @@ from typing import Any
 from catalog.hub.client import Listing
 from catalog.names import checked_path
 from domain.errors import BadModelError
-from domain.model import MetadataValue, ModelShape, Scalar, Tensor
+from domain.models.model import MetadataValue, ModelShape, Scalar, Tensor
 from domain.serialization import from_json, to_json
 from domain.units import MIB
 

@@ -9,7 +9,7 @@ from catalog.hub.errors import Resource, endpoint, no_data, translate_errors
 from catalog.hub.http_source import HttpSource
 from catalog.names import checked_path
 from domain.errors import BadModelError, DownloadError
-from domain.model import WeightFile
+from domain.models.model import WeightFile
 
 log = logging.getLogger(__name__)
 ANSWER_TIMEOUT_S = 4.0

@@ -11,7 +11,7 @@ from typing import Any
 
 from catalog.hub.retry import TOO_MANY, is_busy, retry_after_s
 from domain.errors import DownloadError, NodeError, UnknownModelError
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 from domain.suggestions import quant_hint
 from domain.units import duration, gib
 

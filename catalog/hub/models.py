@@ -15,11 +15,11 @@ from catalog.hub.tree import HubTree
 from catalog.request import FileSelection, ModelRequest
 from catalog.resolved_models import model_of_catalogue
 from catalog.synthetic import tensor_layouts
-from domain.catalogue_types import KnownModel
 from domain.errors import BadModelError, DownloadError, UnknownModelError
-from domain.kinds import Kind
-from domain.model import ResolvedModel
-from domain.plan import LLAMA_CPP, VLLM
+from domain.launches.plan import LLAMA_CPP, VLLM
+from domain.models.catalogue_types import KnownModel
+from domain.models.kinds import Kind
+from domain.models.model import ResolvedModel
 from domain.suggestions import near
 
 log = logging.getLogger(__name__)

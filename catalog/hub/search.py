@@ -7,9 +7,9 @@ from catalog.formats import registry
 from catalog.formats.safetensors.reader import DTYPE_BITS
 from catalog.hub.errors import Resource, endpoint, no_data, translate_errors
 from catalog.names import REPO_NAME
-from domain.catalogue_types import KnownModel
 from domain.errors import UsageError
-from domain.search_result import SearchResult
+from domain.models.catalogue_types import KnownModel
+from domain.models.search_result import SearchResult
 
 ANSWER_TIMEOUT_S = 10.0  # the hub searches all its names
 FORMATS = tuple(registry.FORMATS)

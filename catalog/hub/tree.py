@@ -7,7 +7,7 @@ from catalog.formats.base import NotCachedError
 from catalog.formats.byte_source import ByteSource
 from catalog.hub import client
 from catalog.hub.cache import Cache
-from domain.model import ModelShape, Source, WeightFile, Weights
+from domain.models.model import ModelShape, Source, WeightFile, Weights
 
 
 @dataclass(frozen=True, slots=True)

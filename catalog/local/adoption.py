@@ -16,7 +16,7 @@ from typing import Any
 
 from catalog.local import inventory, layout
 from domain.errors import BadModelError
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 
 log = logging.getLogger(__name__)
 MODEL = "application/vnd.ollama.image.model"

@@ -12,8 +12,8 @@ from pathlib import Path
 from catalog.formats.registry import complete_quants
 from catalog.local import blob_lock, layout
 from catalog.local.tree import LocalTree
-from domain.local_model import LocalModel
-from domain.model import Source
+from domain.models.local_model import LocalModel
+from domain.models.model import Source
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from catalog.formats.registry import complete_quants
 from catalog.local import layout
 from catalog.local.tree import LocalTree
 from domain.anonymize import without_secrets
-from domain.catalogue_types import KnownModel
 from domain.errors import UnknownModelError
-from domain.local_model import LocalModel, StoredFile
-from domain.model import Source, WeightFile, Weights
+from domain.models.catalogue_types import KnownModel
+from domain.models.local_model import LocalModel, StoredFile
+from domain.models.model import Source, WeightFile, Weights
 from domain.suggestions import near
 
 log = logging.getLogger(__name__)

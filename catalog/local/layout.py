@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from domain.errors import DownloadError
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 
 ADOPTED = "adopted"  # the snapshot of files that other tools downloaded
 

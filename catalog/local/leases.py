@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from catalog.local.blob_lock import try_lock
-from domain.local_model import LocalModel
+from domain.models.local_model import LocalModel
 from domain.text import printable
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from catalog.local import layout
-from domain.model import WeightFile
+from domain.models.model import WeightFile
 
 # What exFAT, FAT, some FUSE file systems and network shares answer: symlink(2)
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS})

@@ -13,8 +13,8 @@ from catalog.local.projectors import with_projector_of_copies
 from catalog.local.tree import LocalTree
 from catalog.request import FileSelection, ModelRequest
 from domain.errors import BadModelError
-from domain.model import ResolvedModel
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
+from domain.models.model import ResolvedModel
 
 log = logging.getLogger(__name__)
 

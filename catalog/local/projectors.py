@@ -16,10 +16,10 @@ from catalog.formats.gguf.grouping import bare_name, preference
 from catalog.formats.gguf.quants import kind_in_name
 from catalog.local import layout
 from catalog.local.tree import LocalTree
-from domain.classification import kind_of
 from domain.errors import BadModelError
-from domain.kinds import Kind
-from domain.model import Companion, ResolvedModel, WeightFile
+from domain.models.classification import kind_of
+from domain.models.kinds import Kind
+from domain.models.model import Companion, ResolvedModel, WeightFile
 
 log = logging.getLogger(__name__)
 MAX_HEADERS = 12  # that are read of a folder to find projectors whose names don't say what they are

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.formats.byte_source import ByteSource, FileSource
-from domain.model import ModelShape, Source, WeightFile, Weights
+from domain.models.model import ModelShape, Source, WeightFile, Weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Generator
 from pathlib import Path
 
-from domain.local_model import LocalModel, StoredFile, VerifyProgress
+from domain.models.local_model import LocalModel, StoredFile, VerifyProgress
 from domain.units import MIB
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ bytes of bge-m3 and bge-reranker-v2-m3.
 
 from collections.abc import Iterator
 
-from domain.header import HeaderReader
+from domain.models.header import HeaderReader
 
 Row = tuple[str, tuple[int, ...]]
 

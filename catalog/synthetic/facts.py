@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from domain.header import HeaderReader
-from domain.model import MetadataValue, ModelShape
+from domain.models.header import HeaderReader
+from domain.models.model import MetadataValue, ModelShape
 
 
 def facts_reader(architecture: str, facts: Mapping[str, MetadataValue]) -> HeaderReader:

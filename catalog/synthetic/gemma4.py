@@ -5,7 +5,7 @@ Source: llama.cpp ``src/models/gemma4.cpp`` (b11434).
 
 from collections.abc import Iterator
 
-from domain.header import HeaderReader
+from domain.models.header import HeaderReader
 
 Row = tuple[str, tuple[int, ...]]
 

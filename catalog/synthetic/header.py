@@ -6,10 +6,10 @@ from math import prod
 from catalog.synthetic.facts import facts_reader
 from catalog.synthetic.quant_recipes import Recipe, is_unquantized, recipe_of, type_for_row, type_of
 from catalog.synthetic.tensor_layouts import FAMILIES, rows
-from domain.catalogue_types import KnownModel, KnownQuant
 from domain.errors import BadModelError
-from domain.ggml import BY_NAME
-from domain.model import MetadataValue, ModelShape, Tensor
+from domain.models.catalogue_types import KnownModel, KnownQuant
+from domain.models.ggml import BY_NAME
+from domain.models.model import MetadataValue, ModelShape, Tensor
 
 # A vocabulary entry in a header: 8 bytes of length, about 7 of text, 4 of type, often 4 of score or a merge.
 TOKEN_BYTES = 24

@@ -7,7 +7,7 @@ rest to the published size.
 import re
 from dataclasses import dataclass, field, replace
 
-from domain.ggml import BY_NAME
+from domain.models.ggml import BY_NAME
 
 # Where a row is no multiple of 256 values: the 32-value type of the nearest width.
 NARROW = {

@@ -18,7 +18,7 @@ from catalog.formats.gguf import reader
 from catalog.hub import client
 from catalog.hub.http_source import HttpSource
 from domain.errors import BadModelError, DownloadError
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 from domain.units import MIB
 
 MAX_HEADER_BYTES = 128 * MIB

@@ -11,8 +11,8 @@ from catalog.synthetic import bert, gemma4
 from catalog.synthetic.facts import facts_reader
 from catalog.synthetic.gemma4 import Row
 from domain.errors import BadModelError
-from domain.header import HeaderReader
-from domain.model import MetadataValue
+from domain.models.header import HeaderReader
+from domain.models.model import MetadataValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from ctl.chat.answer import AnswerStats, Chat, Message, Sampling
 from ctl.show.launches import api_base
 from ctl.terminal import note, print_json, sanitize
-from domain.launch import LaunchRow
+from domain.launches.launch import LaunchRow
 from domain.units import rate
 
 

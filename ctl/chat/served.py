@@ -5,7 +5,7 @@ from ctl.options import launch_path
 from ctl.show.formatting import decode
 from ctl.show.launches import decode_rows
 from domain.errors import NodeError, UnknownLaunchError, UsageError
-from domain.launch import LaunchRow, LaunchState
+from domain.launches.launch import LaunchRow, LaunchState
 
 PENDING = frozenset({LaunchState.QUEUED, LaunchState.DOWNLOADING, LaunchState.STARTING})
 ANSWERING = frozenset({LaunchState.READY, LaunchState.DEGRADED})

@@ -9,7 +9,7 @@ from ctl.chat.answer import Chat, Message, Sampling
 from ctl.chat.ask import as_object, chat_with, summary
 from ctl.terminal import is_terminal, note, print_json_line, sanitize
 from domain.errors import NodeError, UsageError
-from domain.launch import LaunchRow
+from domain.launches.launch import LaunchRow
 from domain.units import MIB
 
 PROMPT = ">>> "

@@ -9,7 +9,7 @@ from ctl.autostart import connect_or_start
 from ctl.options import Json
 from ctl.show.formatting import decode, wrap
 from ctl.terminal import columns, print_json, sanitize
-from domain.engine_build import EngineBuild, EngineDevice, Origin
+from domain.launches.engine_build import EngineBuild, EngineDevice, Origin
 from domain.units import gib
 
 USAGE = "[OPTIONS]"

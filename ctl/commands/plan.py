@@ -31,7 +31,7 @@ from ctl.profile import profile_json
 from ctl.show.formatting import decode, wrap
 from ctl.show.plan import command_lines, explanation_lines, legend_line, summary_lines
 from ctl.terminal import columns, print_json
-from domain.plan import Plan
+from domain.launches.plan import Plan
 
 USAGE = "MODEL [OPTIONS]"
 EXAMPLES = """

@@ -14,7 +14,7 @@ from ctl.show.hardware import hardware_lines
 from ctl.show.sources import sources_lines
 from ctl.terminal import columns, note, print_json
 from domain.errors import UsageError
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from domain.units import gib
 
 USAGE = "[OPTIONS]"

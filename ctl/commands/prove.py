@@ -12,7 +12,7 @@ from ctl.show.details import proof_lines
 from ctl.show.progress import choose_view, follow
 from ctl.terminal import note, print_json
 from domain.errors import DaemonGoneError, EngineError
-from domain.launch import Step
+from domain.launches.launch import Step
 
 USAGE = "NAME [OPTIONS]"
 EXAMPLES = """

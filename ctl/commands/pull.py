@@ -25,7 +25,7 @@ from ctl.terminal import note, print_json
 from domain import download
 from domain.anonymize import without_secrets
 from domain.errors import DaemonGoneError, UsageError
-from domain.launch import LAST_STEPS, Step
+from domain.launches.launch import LAST_STEPS, Step
 
 USAGE = "MODEL [OPTIONS]"
 EXAMPLES = """

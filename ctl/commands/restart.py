@@ -8,7 +8,7 @@ from ctl.autostart import connect
 from ctl.launching.several import named
 from ctl.launching.start import begin
 from ctl.options import Json, Launches, NoWait
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 
 USAGE = "NAME... [OPTIONS]"
 EXAMPLES = """

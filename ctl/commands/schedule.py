@@ -10,7 +10,7 @@ from ctl.command_group import CommandGroup
 from ctl.options import Json, size
 from ctl.show.formatting import decode, table, wrap
 from ctl.terminal import columns, print_json, sanitize
-from domain.schedule import ScheduleRow
+from domain.launches.schedule import ScheduleRow
 
 app = typer.Typer(
     cls=CommandGroup,

@@ -10,7 +10,7 @@ from ctl.show.formatting import decode
 from ctl.show.search import table_lines
 from ctl.terminal import columns, print_json, sanitize
 from domain.errors import UsageError
-from domain.search_result import SearchResult
+from domain.models.search_result import SearchResult
 
 USAGE = "WORDS... [OPTIONS]"
 EXAMPLES = """

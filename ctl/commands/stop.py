@@ -7,7 +7,7 @@ import typer
 from ctl.autostart import connect
 from ctl.launching.several import STOP_TIMEOUT_S, for_each, named
 from ctl.options import Json, Launches, launch_path
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 
 USAGE = "NAME... [OPTIONS]"
 EXAMPLES = """

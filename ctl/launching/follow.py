@@ -10,7 +10,7 @@ from ctl.options import launch_path
 from ctl.show.progress import ProgressView, choose_view, follow
 from ctl.terminal import note
 from domain.errors import DaemonGoneError, EngineError
-from domain.launch import LaunchState, Step
+from domain.launches.launch import LaunchState, Step
 
 
 def wait_until_ready(daemon: Daemon, accepted: Any, *, quiet: bool) -> tuple[Any, bool]:

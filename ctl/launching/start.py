@@ -13,7 +13,7 @@ from ctl.show.formatting import decode
 from ctl.show.launches import api_base, launch_lines
 from ctl.show.progress import PlainView
 from ctl.terminal import note, print_json
-from domain.launch import LaunchRow
+from domain.launches.launch import LaunchRow
 from domain.units import rate
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ctl.show.formatting import decode, table, wrap
 from ctl.show.plan import ALL_LAYERS
-from domain.plan import HOST, Plan, Range, VllmFlags
+from domain.launches.plan import HOST, Plan, Range, VllmFlags
 from domain.units import duration, gib, rate
 
 HEADS = ("BOX", "QUANT", "SPLIT", "CONTEXT", "DECODE", "PREFILL", "LOAD", "WATTS")

@@ -7,9 +7,9 @@ from ctl.show.formatting import ago, decode
 from ctl.show.launches import api_base, client_base, measured_speed, serving_text
 from ctl.show.models import decode_rows
 from ctl.show.plan import beside_lines, command_lines, legend_line, summary_lines
-from domain.launch import KeptConversations, LaunchRow
-from domain.plan import LaunchOptions, Plan
-from domain.proof import ContextProof
+from domain.launches.launch import KeptConversations, LaunchRow
+from domain.launches.plan import LaunchOptions, Plan
+from domain.launches.proof import ContextProof
 from domain.units import gib, rate
 
 OPTIONS = {

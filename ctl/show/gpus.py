@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from domain.accelerator import PcieLink, Peer, RuntimeDevice
-from domain.hardware import Gpu, Npu, Stacks
+from domain.machine.accelerator import PcieLink, Peer, RuntimeDevice
+from domain.machine.hardware import Gpu, Npu, Stacks
 from domain.units import gb_per_s, gib
 
 

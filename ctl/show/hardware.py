@@ -3,7 +3,7 @@
 from ctl.show.formatting import decode
 from ctl.show.gpus import gpu_lines, npu_line, set_aside_line, stacks_text
 from ctl.show.host import cpu_text, memory_text, other_memory_rows, sensor_rows, storage_text
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 
 
 def hardware_lines(data: object) -> list[str]:

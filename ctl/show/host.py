@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 
-from domain.hardware import Cpu, Hardware, Memory, Storage, Thermal
-from domain.host import CoreKind, MemoryModule
+from domain.machine.hardware import Cpu, Hardware, Memory, Storage, Thermal
+from domain.machine.host import CoreKind, MemoryModule
 from domain.units import gb_per_s, gib
 
 MAX_SENSORS = 4  # of one device; of more only the hottest is shown

@@ -8,11 +8,11 @@ from typing import Any
 from ctl.show.formatting import ago, decode, table, wrap
 from ctl.show.plan import legend_line, summary_lines
 from ctl.terminal import columns
-from domain.budget import DeviceBudget, Share
-from domain.kinds import Kind
-from domain.launch import LaunchRow, LaunchState
-from domain.plan import Plan, Range
-from domain.serving import Policy, TenantPolicy
+from domain.launches.launch import LaunchRow, LaunchState
+from domain.launches.plan import Plan, Range
+from domain.launches.serving import Policy, TenantPolicy
+from domain.machine.budget import DeviceBudget, Share
+from domain.models.kinds import Kind
 from domain.units import duration, gib, rate
 
 STYLES = {

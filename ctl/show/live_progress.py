@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctl.show.progress import format_transfer
-from domain.launch import LAST_STEPS, Progress, Step
+from domain.launches.launch import LAST_STEPS, Progress, Step
 
 BAR_WIDTH = 30
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ctl.show.formatting import ago, decode, table
-from domain.local_model import LocalModelRow
+from domain.models.local_model import LocalModelRow
 from domain.units import gib
 
 

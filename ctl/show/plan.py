@@ -4,8 +4,7 @@ import shlex
 from typing import Any
 
 from ctl.show.formatting import decode, wrap
-from domain.model import Companion
-from domain.plan import (
+from domain.launches.plan import (
     HOST,
     Confidence,
     DeviceMemory,
@@ -16,6 +15,7 @@ from domain.plan import (
     SpeedSource,
     VllmFlags,
 )
+from domain.models.model import Companion
 from domain.units import duration, gib, rate
 
 COLUMN = 11  # as wide as "999.9 GiB" with a gap; estimates of a wrong command may be wider

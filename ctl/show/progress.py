@@ -9,7 +9,7 @@ from typing import Protocol, Self, TextIO
 
 from ctl.show.formatting import decode
 from ctl.terminal import console, is_terminal
-from domain.launch import LAST_STEPS, Progress, Step
+from domain.launches.launch import LAST_STEPS, Progress, Step
 from domain.units import duration, gib
 
 # In a pipe, a download prints a line for each tenth, or every few seconds.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ctl.show.formatting import table
-from domain.search_result import SearchResult
+from domain.models.search_result import SearchResult
 from domain.units import gib
 
 HEADS = ("MODEL", "FORMAT", "DOWNLOADS", "PARAMETERS", "SIZE", "LICENCE", "ALIAS")

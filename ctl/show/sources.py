@@ -5,8 +5,8 @@ from dataclasses import fields
 from typing import Any
 
 from ctl.show.formatting import decode
-from domain.hardware import Hardware
-from domain.provenance import Provenance
+from domain.machine.hardware import Hardware
+from domain.machine.provenance import Provenance
 
 NAME = re.compile(r"(?P<part>\w{1,64})(?:\[(?P<key>.{0,256})\])?\.(?P<field>\w{1,64})")
 PARTS = [field.name for field in fields(Hardware)]

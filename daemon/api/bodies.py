@@ -8,15 +8,15 @@ from pydantic_core import PydanticCustomError
 
 from daemon.schedules.words import parse
 from daemon.state.records import PullRequest
-from domain import validation
 from domain.download import DownloadPolicy, parse_rate, parse_window
 from domain.errors import UsageError
-from domain.hardware import Hardware
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
+from domain.launches.schedule import Action, Missed, ScheduleRequest
+from domain.launches.serving import MAX_IDLE_S, Policy, ServingChange, TenantPolicy
+from domain.machine import validation
+from domain.machine.hardware import Hardware
 from domain.priority import Priority
-from domain.schedule import Action, Missed, ScheduleRequest
 from domain.serialization import from_json
-from domain.serving import MAX_IDLE_S, Policy, ServingChange, TenantPolicy
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
 NO_NUL = r"^[^\x00]*$"  # no path and no argument of a program can have one

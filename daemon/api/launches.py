@@ -11,7 +11,7 @@ from daemon.api.machine import app_of
 from daemon.app import App
 from daemon.launches import service
 from daemon.launches.launch import Launch
-from domain.launch import LaunchRow
+from domain.launches.launch import LaunchRow
 from domain.serialization import to_json
 
 UNDER_WAY: dict[int | str, dict[str, Any]] = {200: {"description": "It is desired already"}}

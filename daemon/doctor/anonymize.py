@@ -7,7 +7,7 @@ from typing import Any
 from daemon.state.records import now
 from daemon.status import VERSION
 from domain.anonymize import Identifiers, anonymize_text
-from domain.hardware import Gpu, Hardware, Storage
+from domain.machine.hardware import Gpu, Hardware, Storage
 from domain.serialization import from_json, to_json
 
 

@@ -15,7 +15,7 @@ from daemon.doctor.secret_files import read_secret_files
 from daemon.machine.disk_space import existing_folder
 from daemon.state.records import Event, now
 from domain.errors import DownloadError
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from launchers import gpu_targets
 from launchers.sandbox.support import read_support
 from probes import kernel_log

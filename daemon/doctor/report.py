@@ -16,7 +16,7 @@ from daemon.launches.log_tail import text_of
 from daemon.state.records import Event
 from daemon.status import VERSION
 from domain.anonymize import Identifiers, anonymize_text
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 from domain.serialization import to_json
 from launchers.environment import SECRET_NAME
 from probes import identifiers, sysfs

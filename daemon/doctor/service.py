@@ -42,7 +42,7 @@ from daemon.launches.launch import Launch
 from daemon.machine import snapshot
 from daemon.state.records import now
 from domain.errors import UsageError
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 from domain.suggestions import did_you_mean
 
 CHECKS: dict[str, Check] = {

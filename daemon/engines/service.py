@@ -9,9 +9,9 @@ from pathlib import Path
 from config.settings import Settings
 from daemon.app import App, search_paths
 from daemon.planning import builds
-from domain.engine_build import EngineBuild, Origin
 from domain.errors import EngineError
-from domain.hardware import InstalledEngine
+from domain.launches.engine_build import EngineBuild, Origin
+from domain.machine.hardware import InstalledEngine
 from launchers.base import Capabilities
 from launchers.registry import pick
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from domain.hardware import Problem
+from domain.machine.hardware import Problem
 
 
 @dataclass(slots=True)

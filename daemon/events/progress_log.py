@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from daemon.events.broadcast import Broadcast
 from domain.errors import NodeError
-from domain.launch import LAST_STEPS, Progress, Step
+from domain.launches.launch import LAST_STEPS, Progress, Step
 
 
 class ProgressLog:

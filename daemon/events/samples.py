@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from daemon.events.broadcast import Broadcast
-from domain.sample import Sample
+from domain.machine.sample import Sample
 
 
 class Samples:

@@ -15,8 +15,8 @@ from daemon.gateway.engines import Engines
 from daemon.gateway.errors import ContextExceededError, GatewayError
 from daemon.gateway.facts import EngineFacts
 from daemon.launches.launch import Launch
-from domain.launch import LaunchState
-from domain.plan import LLAMA_CPP
+from domain.launches.launch import LaunchState
+from domain.launches.plan import LLAMA_CPP
 
 # A token of English or of code has about four bytes. Where it has fewer, as in some languages, the engine
 # refuses, only later.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from daemon.gateway.listener.exchange import Exchange
 from daemon.gateway.metrics import Histogram
 from daemon.launches.launch import Launch
-from domain.hardware import Hardware
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
+from domain.machine.hardware import Hardware
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

@@ -8,8 +8,8 @@ from daemon.gateway.engines import Engines
 from daemon.gateway.errors import GatewayError
 from daemon.gateway.served import Facts, planned_facts
 from daemon.launches.launch import Engine, Launch
-from domain.launch import LaunchState
-from domain.plan import VLLM
+from domain.launches.launch import LaunchState
+from domain.launches.plan import VLLM
 
 WITHIN_S = 2.0  # a list of models is waited for; an engine that reads a long prompt still answers this
 

@@ -13,8 +13,8 @@ from daemon.gateway.errors import ContextExceededError, GatewayError, Reason
 from daemon.gateway.listener.exchange import Exchange, encode
 from daemon.gateway.served import find_launch
 from daemon.launches.launch import Launch
-from domain.kinds import Kind
-from domain.plan import VLLM
+from domain.launches.plan import VLLM
+from domain.models.kinds import Kind
 
 # By the type of llama-server's errors (tools/server/server-common.cpp, format_error_response)
 REASONS = {

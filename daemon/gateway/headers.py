@@ -13,7 +13,7 @@ from daemon.app import App
 from daemon.isolation.workers import Limits
 from daemon.launches.launch import Launch
 from domain.errors import NodeError
-from domain.model import Scalar
+from domain.models.model import Scalar
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from daemon.gateway.errors import GatewayError, Reason, UnknownServedModelError
 from daemon.launches.demand.room import next_step, shortage_in_words
 from daemon.launches.demand.wake import NotNowError, Waker
 from daemon.launches.launch import Engine, Launch
-from domain.launch import LaunchState, Step
+from domain.launches.launch import LaunchState, Step
 from domain.units import duration, gib
 
 # Node's HTTP client gives up after 300 s without a head; OpenAI's and Anthropic's own after 600 s.

@@ -12,9 +12,9 @@ from daemon.gateway.errors import GatewayError, Reason
 from daemon.launches.launch import Launch
 from domain.anonymize import without_secrets
 from domain.errors import NodeError
-from domain.kinds import Kind
-from domain.launch import LaunchState
-from domain.plan import LlamaFlags, Plan
+from domain.launches.launch import LaunchState
+from domain.launches.plan import LlamaFlags, Plan
+from domain.models.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)

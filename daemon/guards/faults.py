@@ -8,9 +8,9 @@ from daemon.launches.launch import Launch
 from daemon.machine import snapshot
 from daemon.machine.device_changes import planned_bytes
 from domain.events import EventKind
-from domain.hardware import Hardware, ProblemKind
-from domain.launch import LaunchState
-from domain.sample import Sample
+from domain.launches.launch import LaunchState
+from domain.machine.hardware import Hardware, ProblemKind
+from domain.machine.sample import Sample
 from domain.units import duration
 from probes.kernel_log import FaultKind, KernelFault, KernelLog
 

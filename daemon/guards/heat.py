@@ -9,8 +9,8 @@ from daemon.guards.heat_policy import Heat, Level, Reading, after_reading, paral
 from daemon.guards.usage import devices_of, launches_on
 from daemon.launches.launch import Launch
 from domain.events import EventKind
-from domain.hardware import Problem
-from domain.sample import Sample
+from domain.machine.hardware import Problem
+from domain.machine.sample import Sample
 
 HOLDER = "heat"
 PAUSE_S = 5.0

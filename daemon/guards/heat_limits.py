@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from daemon.guards.heat_policy import Level, Limits, Reading
-from domain.hardware import Gpu, Hardware, Thermal
+from domain.machine.hardware import Gpu, Hardware, Thermal
 
 CPU = "cpu"
 CPU_SENSOR = re.compile(r"(coretemp|k10temp|zenpower|cpu_thermal)/")

@@ -8,10 +8,10 @@ from daemon.launches.eviction.policy import Occupant, least_valuable_first
 from daemon.launches.ladder.descent import reduce
 from daemon.launches.launch import Launch
 from domain.events import EventKind
-from domain.hardware import Hardware, MemoryKind
-from domain.launch import LaunchState
-from domain.plan import HOST
-from domain.sample import Sample
+from domain.launches.launch import LaunchState
+from domain.launches.plan import HOST
+from domain.machine.hardware import Hardware, MemoryKind
+from domain.machine.sample import Sample
 from domain.units import MIB, gib
 
 HOLDER = "memory"

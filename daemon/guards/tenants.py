@@ -7,12 +7,12 @@ from daemon.guards.tenants_policy import GROWN_BYTES, Tenancy, Use, after_sample
 from daemon.launches.launch import Launch
 from daemon.machine import snapshot
 from daemon.machine.device_changes import planned_bytes
-from domain.accelerator import GpuProcess
 from domain.events import EventKind
-from domain.hardware import Gpu, Hardware
-from domain.launch import LaunchState
-from domain.sample import Sample
-from domain.serving import TenantPolicy
+from domain.launches.launch import LaunchState
+from domain.launches.serving import TenantPolicy
+from domain.machine.accelerator import GpuProcess
+from domain.machine.hardware import Gpu, Hardware
+from domain.machine.sample import Sample
 from domain.units import gib
 
 HOLDER = "tenants"

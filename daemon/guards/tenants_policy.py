@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from domain.accelerator import GpuProcess
+from domain.machine.accelerator import GpuProcess
 from domain.units import MIB
 
 GROWN_BYTES = 256 * MIB  # a desktop's windows come and go with less

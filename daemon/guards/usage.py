@@ -6,8 +6,8 @@ from daemon.app import App
 from daemon.guards.heat_limits import CPU
 from daemon.launches.launch import Launch
 from daemon.machine.device_changes import planned_bytes
-from domain.hardware import Hardware
-from domain.plan import HOST, DeviceMemory
+from domain.launches.plan import HOST, DeviceMemory
+from domain.machine.hardware import Hardware
 
 HOST_SHARE = 0.1  # of the weights: the embeddings alone, which a GPU's plan has on the host, are less
 

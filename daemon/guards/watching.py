@@ -12,7 +12,7 @@ from daemon.guards.heat import HeatGuard
 from daemon.guards.pressure import PressureGuard
 from daemon.guards.tenants import TenantsGuard
 from daemon.machine import hotplug, sampling
-from domain.sample import Sample
+from domain.machine.sample import Sample
 from probes.kernel_log import KernelLog
 
 log = logging.getLogger(__name__)

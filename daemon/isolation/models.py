@@ -12,8 +12,8 @@ from catalog.synthetic import replica
 from config import catalogue
 from config.settings import Settings
 from daemon.isolation.workers import Limits
-from domain.catalogue_types import KnownModel
-from domain.model import ResolvedModel, Weights
+from domain.models.catalogue_types import KnownModel
+from domain.models.model import ResolvedModel, Weights
 
 HEADER_WITHIN_S = 10.0
 # The hub may be slow to answer, and many may wait for it; what it sends is small.

@@ -10,7 +10,7 @@ from daemon.launches.start.engine import engine_gone
 from daemon.launches.state_machine import Event
 from domain.errors import EngineError, NodeError, StateError
 from domain.events import EventKind
-from domain.launch import LaunchState, Step
+from domain.launches.launch import LaunchState, Step
 from launchers.process import unit
 from launchers.sandbox import scratch
 

@@ -15,10 +15,10 @@ from daemon.resources.throttle import Throttle
 from daemon.state.records import LaunchDetails, LaunchRecord, LaunchRequest, WorkKey, WorkKind
 from domain.anonymize import without_secrets
 from domain.errors import NodeError
-from domain.launch import LaunchRow, LaunchState, Step
-from domain.plan import Plan
-from domain.proof import ContextProof
-from domain.serving import ALWAYS, Policy, Serving
+from domain.launches.launch import LaunchRow, LaunchState, Step
+from domain.launches.plan import Plan
+from domain.launches.proof import ContextProof
+from domain.launches.serving import ALWAYS, Policy, Serving
 from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
 

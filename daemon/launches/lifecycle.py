@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from daemon.events.broadcast import Broadcast
 from daemon.launches.state_machine import Event, after
 from daemon.state.records import Transition, now
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 
 MAX_HISTORY = 32  # the latest transitions
 

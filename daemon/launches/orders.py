@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from daemon.events.broadcast import Broadcast
-from domain.launch import LaunchRow
+from domain.launches.launch import LaunchRow
 
 
 class Orders:

@@ -7,7 +7,7 @@ from daemon.app import App
 from daemon.launches.launch import Launch
 from domain.errors import StateError
 from domain.events import EventKind
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 from launchers.process import logfile
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from daemon.quarantine.verdict import reason
 from daemon.state.records import LaunchRequest, Run
 from domain.errors import EngineError, NodeError, StateError
 from domain.events import EventKind
-from domain.launch import LaunchState
-from domain.plan import LaunchOptions
-from domain.serving import Policy, Serving
+from domain.launches.launch import LaunchState
+from domain.launches.plan import LaunchOptions
+from domain.launches.serving import Policy, Serving
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from daemon.weights import leases
 from domain.anonymize import without_secrets
 from domain.errors import BusyError, UnknownLaunchError
 from domain.events import EventKind
-from domain.launch import LaunchRow, LaunchState
-from domain.plan import LaunchOptions
-from domain.serving import ALWAYS, NO_CHANGE, ServingChange
+from domain.launches.launch import LaunchRow, LaunchState
+from domain.launches.plan import LaunchOptions
+from domain.launches.serving import ALWAYS, NO_CHANGE, ServingChange
 from domain.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 
 
 class Event(StrEnum):

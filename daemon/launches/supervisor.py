@@ -21,7 +21,7 @@ from daemon.launches.state_machine import Event
 from daemon.launches.waiting import unless_ended, until_next_try, until_released
 from domain.errors import BusyError, EngineError, NodeError
 from domain.events import EventKind
-from domain.launch import LaunchState, Step
+from domain.launches.launch import LaunchState, Step
 from launchers.process.engine import EngineProcess
 
 log = logging.getLogger(__name__)

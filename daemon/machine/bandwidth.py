@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from daemon.app import App
 from daemon.state.records import WorkKey, WorkKind
 from domain.errors import NodeError
-from domain.hardware import BandwidthSource, Hardware
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import BandwidthSource, Hardware
+from domain.machine.provenance import Certainty, Provenance
 from probes.benchmarks.disk import ReadRate
 
 log = logging.getLogger(__name__)

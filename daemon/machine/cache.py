@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from domain.errors import EngineError
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 
 
 @dataclass(slots=True)

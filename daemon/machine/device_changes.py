@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from daemon.app import App
 from domain.events import EventKind
-from domain.hardware import Gpu, Hardware, Npu
-from domain.plan import Plan
+from domain.launches.plan import Plan
+from domain.machine.hardware import Gpu, Hardware, Npu
 from domain.units import gib
 
 DEVICES = "devices"  # the key under which the devices of the last snapshot are stored

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from daemon.app import App
 from daemon.state.records import WorkKey, WorkKind
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from probes.runtimes import probe
 from probes.runtimes.probe import Runtimes
 

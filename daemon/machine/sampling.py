@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from daemon.app import App
 from domain.events import EventKind
-from domain.sample import Sample
+from domain.machine.sample import Sample
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from daemon.machine import bandwidth, device_changes, runtimes
 from daemon.quarantine.verdict import reason
 from daemon.state.records import WorkKey, WorkKind
 from domain.errors import NodeError
-from domain.hardware import Gpu, Hardware, Problem
+from domain.machine.hardware import Gpu, Hardware, Problem
 from launchers import query
 from probes.gpus import processes
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from daemon.app import App
 from domain.errors import DownloadError
 from domain.events import EventKind
-from domain.hardware import Problem
+from domain.machine.hardware import Problem
 from probes import storage
 from probes.memo import Memo
 

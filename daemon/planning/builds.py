@@ -10,8 +10,8 @@ from pathlib import Path
 from catalog import fork_spellings, names
 from daemon.app import App
 from domain.errors import EngineError, EngineRefusedError, Refused
-from domain.hardware import Hardware
-from domain.plan import VLLM, Plan
+from domain.launches.plan import VLLM, Plan
+from domain.machine.hardware import Hardware
 from launchers.base import Capabilities
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from pathlib import Path
 from catalog.formats.gguf.reader import read_file
 from daemon.planning.computations import Choice
 from domain.errors import DoesNotFitError, UsageError
-from domain.hardware import Hardware
-from domain.model import ModelShape, ResolvedModel
-from domain.plan import Estimate, LlamaFlags, VllmFlags
+from domain.launches.plan import Estimate, LlamaFlags, VllmFlags
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape, ResolvedModel
 from planner.llama_cpp import cache_types
 from planner.llama_cpp import estimate as llama_cpp
 from planner.llama_cpp.context_params import EngineTool, resolve

@@ -12,9 +12,9 @@ from daemon.planning.loading import said_here
 from daemon.planning.plan import cached_hardware, margins, resolve_models, with_command, with_notes
 from daemon.planning.verification import with_reason
 from domain.errors import DoesNotFitError, UsageError
-from domain.hardware import Hardware
-from domain.model import ResolvedModel, Weights
-from domain.plan import LaunchOptions, Plan
+from domain.launches.plan import LaunchOptions, Plan
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel, Weights
 from planner.machine.calibration import Calibration
 
 

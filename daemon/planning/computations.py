@@ -9,9 +9,9 @@ from daemon.isolation.models import ModelSources
 from daemon.isolation.workers import Limits
 from daemon.planning import suggestions
 from domain.errors import DoesNotFitError, UsageError
-from domain.hardware import Hardware
-from domain.model import ModelShape, ResolvedModel
-from domain.plan import DeviceMemory, LaunchOptions, LlamaFlags, Plan, Speed
+from domain.launches.plan import DeviceMemory, LaunchOptions, LlamaFlags, Plan, Speed
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape, ResolvedModel
 from planner.choose import choose
 from planner.llama_cpp.companions.second_files import Shapes
 from planner.llama_cpp.context_params import EngineTool

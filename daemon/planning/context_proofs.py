@@ -13,11 +13,11 @@ from daemon.planning.builds import engine_of
 from daemon.planning.computations import Choice
 from daemon.planning.speed_history import speed_key
 from domain.errors import EngineError
-from domain.hardware import Hardware
-from domain.local_model import LocalModel
-from domain.model import Weights
-from domain.plan import LLAMA_CPP, VLLM, LaunchOptions, Plan
-from domain.proof import ContextProof
+from domain.launches.plan import LLAMA_CPP, VLLM, LaunchOptions, Plan
+from domain.launches.proof import ContextProof
+from domain.machine.hardware import Hardware
+from domain.models.local_model import LocalModel
+from domain.models.model import Weights
 from launchers.base import Capabilities
 
 LEAST_WINDOW_TOKENS = 512

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from daemon.app import App
 from daemon.planning.speed_history import draft_key
-from domain.classification import mtp_layers_of
 from domain.errors import EngineError
-from domain.hardware import Hardware
-from domain.kinds import Kind
-from domain.model import ResolvedModel
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
+from domain.machine.hardware import Hardware
+from domain.models.classification import mtp_layers_of
+from domain.models.kinds import Kind
+from domain.models.model import ResolvedModel
 from domain.units import rate
 from planner.llama_cpp.companions.draft_search import MIN_GAIN
 

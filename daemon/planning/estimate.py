@@ -14,8 +14,8 @@ from daemon.planning.plan import margins, resolve_models, total_memory_bytes
 from daemon.planning.speed_history import load_calibration
 from daemon.resources import ledger
 from domain.errors import UsageError
-from domain.hardware import Gpu, Hardware, MemoryKind
-from domain.plan import LLAMA_CPP, VLLM, Estimate, LaunchOptions, LlamaFlags, VllmFlags
+from domain.launches.plan import LLAMA_CPP, VLLM, Estimate, LaunchOptions, LlamaFlags, VllmFlags
+from domain.machine.hardware import Gpu, Hardware, MemoryKind
 from planner.llama_cpp.context_params import EngineTool
 from planner.machine.calibration import Calibration
 

@@ -9,9 +9,9 @@ from daemon.app import App
 from daemon.planning import builds
 from daemon.planning.verification import DryRun, of_model_alone, run_dry
 from domain.errors import EngineRefusedError, NodeError, Refused
-from domain.hardware import Hardware
-from domain.model import ResolvedModel, Weights
-from domain.plan import LLAMA_CPP, LlamaFlags
+from domain.launches.plan import LLAMA_CPP, LlamaFlags
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel, Weights
 from launchers.base import Capabilities
 
 NOT_CHECKED = "not checked by the engine: "

@@ -29,10 +29,10 @@ from domain.errors import (
     UnknownModelError,
     UsageError,
 )
-from domain.hardware import Hardware
-from domain.model import ResolvedModel, Weights
-from domain.plan import LLAMA_CPP, VLLM, Confidence, LaunchOptions, Plan
-from domain.restraint import UNRESTRAINED, Restraint
+from domain.launches.plan import LLAMA_CPP, VLLM, Confidence, LaunchOptions, Plan
+from domain.launches.restraint import UNRESTRAINED, Restraint
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel, Weights
 from domain.serialization import to_json
 from domain.units import GIB, gib
 from launchers.base import Capabilities

@@ -5,8 +5,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from domain.hardware import Hardware, MemoryKind
-from domain.plan import HOST, Confidence, DeviceMemory, LlamaFlags, Plan
+from domain.launches.plan import HOST, Confidence, DeviceMemory, LlamaFlags, Plan
+from domain.machine.hardware import Hardware, MemoryKind
 from domain.serialization import to_json
 from domain.units import MIB, gib
 from launchers.base import Capabilities

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from daemon.planning.computations import Choice
-from domain.model import ResolvedModel
-from domain.restraint import UNRESTRAINED, Restraint
+from domain.launches.restraint import UNRESTRAINED, Restraint
+from domain.models.model import ResolvedModel
 from planner.choose.quality import filter_by_least
 from planner.machine.budget import host_reserve_bytes
 

@@ -13,10 +13,10 @@ from daemon.app import App
 from daemon.planning.computations import STARTING, compare_file, predict_speed
 from daemon.state.store import Store
 from domain.errors import BadModelError, EngineError, StateError
-from domain.hardware import Cpu, Hardware
-from domain.model import Weights
-from domain.plan import LLAMA_CPP, LlamaFlags, Plan
-from domain.proof import DepthFigures
+from domain.launches.plan import LLAMA_CPP, LlamaFlags, Plan
+from domain.launches.proof import DepthFigures
+from domain.machine.hardware import Cpu, Hardware
+from domain.models.model import Weights
 from domain.serialization import to_json
 from launchers.base import Capabilities
 from launchers.readiness import Ready

@@ -8,11 +8,11 @@ from dataclasses import replace
 from catalog import names
 from catalog.request import ModelRequest
 from daemon.resources import ledger
-from domain.catalogue_types import KnownModel
 from domain.errors import NodeError
-from domain.hardware import Hardware
-from domain.model import ResolvedModel
-from domain.plan import HOST, LaunchOptions
+from domain.launches.plan import HOST, LaunchOptions
+from domain.machine.hardware import Hardware
+from domain.models.catalogue_types import KnownModel
+from domain.models.model import ResolvedModel
 from domain.units import rate
 from planner.choose import choose, quality
 from planner.choose.candidates import Candidate

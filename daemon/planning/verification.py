@@ -22,9 +22,9 @@ from daemon.planning.computations import PLANNING, estimate_memory
 from daemon.planning.reconcile import CheckedFlags, Differences, PlanHistory
 from daemon.resources import ledger
 from domain.errors import BadModelError, DownloadError, EngineError, EngineRefusedError, UsageError
-from domain.hardware import Hardware
-from domain.model import ResolvedModel, Weights
-from domain.plan import Confidence, DeviceMemory, LlamaFlags, Plan
+from domain.launches.plan import Confidence, DeviceMemory, LlamaFlags, Plan
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel, Weights
 from domain.units import gib
 from launchers.base import Capabilities
 from launchers.llama_cpp.dry_run import FIT_PARAMS, DeviceUsage, DryRunReport

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from daemon.resources.ledger import free_bytes, gpu_of
-from domain.accelerator import GpuProcess
-from domain.budget import DeviceBudget, Share
-from domain.hardware import Hardware
-from domain.plan import HOST
+from domain.launches.plan import HOST
+from domain.machine.accelerator import GpuProcess
+from domain.machine.budget import DeviceBudget, Share
+from domain.machine.hardware import Hardware
 from planner.machine.budget import Reserve, gpu_reserve_bytes, host_reserve_bytes
 
 

@@ -8,8 +8,8 @@ bytes can count twice for seconds: a second launch may then be refused, but is n
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from domain.hardware import Gpu, Hardware
-from domain.plan import HOST, Plan
+from domain.launches.plan import HOST, Plan
+from domain.machine.hardware import Gpu, Hardware
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from daemon.state.records import now
 from daemon.weights import service as weights
 from daemon.weights.verify import verify
 from domain.errors import NodeError
-from domain.launch import Progress, Step
-from domain.schedule import Action, ScheduleRequest
+from domain.launches.launch import Progress, Step
+from domain.launches.schedule import Action, ScheduleRequest
 from domain.units import gib
 
 

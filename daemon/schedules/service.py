@@ -15,7 +15,7 @@ from daemon.state.records import ScheduleRecord
 from daemon.weights import service as weights
 from domain.errors import NodeError, StateError, UsageError
 from domain.events import EventKind
-from domain.schedule import Action, Missed, ScheduleRequest, ScheduleRow, ScheduleRun
+from domain.launches.schedule import Action, Missed, ScheduleRequest, ScheduleRow, ScheduleRun
 
 log = logging.getLogger(__name__)
 

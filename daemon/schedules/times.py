@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from cronsim import CronSim
 
-from domain.schedule import When
+from domain.launches.schedule import When
 
 PROMPT_S = 90.0  # what is later was missed: the machine slept, or no daemon ran
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from cronsim import CronSim, CronSimError
 
 from domain.errors import UsageError
-from domain.schedule import When
+from domain.launches.schedule import When
 
 HINT = 'such as "every night at 2:30", "weekdays 23:00-07:00", "mon-fri at 8am" or cron: "30 2 * * *"'
 MAX_CHARS = 200

@@ -10,9 +10,9 @@ from daemon.state.database import Database
 from daemon.state.durability.unreadable import Unreadable
 from daemon.state.records import LaunchRecord, LaunchRequest, now
 from daemon.state.rows import UNREADABLE, dump, load, load_optional, readable
-from domain.launch import LaunchState
-from domain.plan import Plan
-from domain.serving import ALWAYS, Serving
+from domain.launches.launch import LaunchState
+from domain.launches.plan import Plan
+from domain.launches.serving import ALWAYS, Serving
 from launchers.readiness import Ready
 
 log = logging.getLogger(__name__)

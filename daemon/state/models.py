@@ -1,7 +1,7 @@
 """The table of models on this disk: what is stored of each in addition to its files."""
 
 from daemon.state.database import Database
-from domain.local_model import ModelNote
+from domain.models.local_model import ModelNote
 from domain.text import printable
 
 MODELS_MAX = 5000

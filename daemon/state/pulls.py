@@ -4,7 +4,7 @@ from daemon.state.database import Database
 from daemon.state.durability.unreadable import Unreadable
 from daemon.state.records import PullRecord, PullRequest
 from daemon.state.rows import dump, load, load_optional, readable
-from domain.model import Weights
+from domain.models.model import Weights
 
 
 class PullTable:

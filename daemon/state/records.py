@@ -6,14 +6,14 @@ from enum import StrEnum
 
 from domain.download import DownloadPolicy
 from domain.events import Level
-from domain.launch import KeptConversations, LaunchRow, LaunchState
-from domain.model import Weights
-from domain.plan import LaunchOptions, Plan
+from domain.launches.launch import KeptConversations, LaunchRow, LaunchState
+from domain.launches.plan import LaunchOptions, Plan
+from domain.launches.proof import ContextProof
+from domain.launches.schedule import ScheduleRequest, ScheduleRun
+from domain.launches.serving import ALWAYS, Serving
+from domain.models.model import Weights
 from domain.priority import Priority
-from domain.proof import ContextProof
 from domain.request_rate import RequestRate
-from domain.schedule import ScheduleRequest, ScheduleRun
-from domain.serving import ALWAYS, Serving
 from launchers.command import Command
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready

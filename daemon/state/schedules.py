@@ -8,7 +8,7 @@ from daemon.state.database import Database
 from daemon.state.durability.unreadable import Unreadable
 from daemon.state.records import ScheduleRecord
 from daemon.state.rows import dump, load, load_optional, readable
-from domain.schedule import ScheduleRequest, ScheduleRun
+from domain.launches.schedule import ScheduleRequest, ScheduleRun
 
 
 class ScheduleTable:

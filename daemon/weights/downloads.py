@@ -22,8 +22,8 @@ from daemon.weights.transfers import Download, Key, Subscriber
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.errors import NodeError
 from domain.events import EventKind
-from domain.launch import Progress
-from domain.model import Weights
+from domain.launches.launch import Progress
+from domain.models.model import Weights
 from domain.units import duration, gib
 
 log = logging.getLogger(__name__)

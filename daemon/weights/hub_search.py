@@ -7,7 +7,7 @@ from functools import partial
 from catalog.hub import search as catalog_search
 from daemon.app import App
 from domain.errors import DownloadError
-from domain.search_result import SearchResult
+from domain.models.search_result import SearchResult
 
 
 async def search(app: App, words: str, *, limit: int, formats: Sequence[str]) -> tuple[SearchResult, ...]:

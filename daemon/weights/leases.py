@@ -11,8 +11,8 @@ from catalog.local.leases import EXPIRES, Held, Holder
 from daemon.app import App
 from daemon.weights import usage
 from domain.errors import BusyError
-from domain.local_model import LocalModel
-from domain.model import Weights
+from domain.models.local_model import LocalModel
+from domain.models.model import Weights
 
 log = logging.getLogger(__name__)
 

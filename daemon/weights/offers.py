@@ -10,12 +10,12 @@ from daemon.app import App
 from daemon.machine import snapshot
 from daemon.planning import plan as planning
 from daemon.weights.hub_search import search
-from domain.catalogue_types import KnownModel
 from domain.errors import DoesNotFitError, NodeError
-from domain.hardware import Hardware
-from domain.offer import Offer, Offers
-from domain.plan import LaunchOptions
-from domain.search_result import SearchResult
+from domain.launches.plan import LaunchOptions
+from domain.machine.hardware import Hardware
+from domain.models.catalogue_types import KnownModel
+from domain.models.offer import Offer, Offers
+from domain.models.search_result import SearchResult
 from planner.machine.calibration import Calibration
 
 log = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from daemon.weights.transfers import Pull
 from domain.anonymize import without_secrets
 from domain.errors import DownloadError, NodeError, StateError, UsageError
 from domain.events import EventKind
-from domain.launch import Progress, Step
-from domain.model import Companion, Weights
-from domain.plan import LLAMA_CPP
+from domain.launches.launch import Progress, Step
+from domain.launches.plan import LLAMA_CPP
+from domain.models.model import Companion, Weights
 from domain.units import gib
 
 log = logging.getLogger(__name__)

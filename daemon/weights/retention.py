@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from domain.local_model import LocalModel, ModelNote
+from domain.models.local_model import LocalModel, ModelNote
 
 
 def select_deletions(

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from catalog.local import layout
-from domain.kinds import Kind
-from domain.model import Companion, Weights
-from domain.plan import EngineFlags, LlamaFlags
+from domain.launches.plan import EngineFlags, LlamaFlags
+from domain.models.kinds import Kind
+from domain.models.model import Companion, Weights
 
 LABELS = {Kind.PROJECTOR: "projector", Kind.DRAFT: "draft"}
 

@@ -15,7 +15,7 @@ from daemon.weights import leases, retention, usage
 from daemon.weights.usage import Usage
 from domain.errors import BusyError, DownloadError
 from domain.events import EventKind
-from domain.local_model import LocalModel, LocalModelRow, ModelNote
+from domain.models.local_model import LocalModel, LocalModelRow, ModelNote
 from domain.units import gib
 
 

@@ -3,7 +3,7 @@
 import time
 
 from domain.download import DownloadProgress
-from domain.launch import Progress, Step
+from domain.launches.launch import Progress, Step
 from domain.units import gib
 
 REPORT_EVERY_S = 0.25

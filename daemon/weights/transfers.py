@@ -10,8 +10,8 @@ from daemon.events.broadcast import Broadcast
 from daemon.events.progress_log import ProgressLog
 from daemon.state.records import PullRecord, PullRequest, WorkKey, WorkKind, now
 from domain.anonymize import without_secrets
-from domain.launch import Progress
-from domain.model import Weights
+from domain.launches.launch import Progress
+from domain.models.model import Weights
 
 PROCESSES = 4  # of pulls at a time, with four connections and 40 MB each: more would share the same line
 PLANNED_AT_ONCE = 2  # pulls: workers and dry runs are there for launches and plans, too

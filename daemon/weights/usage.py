@@ -7,8 +7,8 @@ from pathlib import Path
 
 from catalog.local import layout
 from daemon.app import App
-from domain.local_model import LocalModel
-from domain.model import Weights
+from domain.models.local_model import LocalModel
+from domain.models.model import Weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from daemon.state.records import now
 from daemon.weights import leases, usage
 from daemon.weights.service import find, stored
 from domain.events import EventKind
-from domain.local_model import LocalModel, VerifyProgress
+from domain.models.local_model import LocalModel, VerifyProgress
 
 
 async def verify(app: App, model: str | None) -> AsyncIterator[VerifyProgress]:

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from domain.errors import UsageError
-from domain.plan import EngineFlags, LlamaFlags, Plan
+from domain.launches.plan import EngineFlags, LlamaFlags, Plan
 from launchers.base import Capabilities
 from launchers.command import Command, StopPolicy
 from launchers.llama_cpp.flags import FLAGS, LOAD_MODE, Flag, Kind, encode

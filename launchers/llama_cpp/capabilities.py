@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from domain.engine_build import EngineDevice
 from domain.errors import EngineError
-from domain.plan import LLAMA_CPP
+from domain.launches.engine_build import EngineDevice
+from domain.launches.plan import LLAMA_CPP
 from domain.units import MIB
 from launchers import query
 from launchers.base import Capabilities

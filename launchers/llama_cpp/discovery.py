@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from domain.hardware import InstalledEngine
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
+from domain.machine.hardware import InstalledEngine
 from launchers.base import SearchPaths
 from launchers.discovery import query_all
 from launchers.llama_cpp.build import WHEEL, WHEEL_BINARY, unwrap_script

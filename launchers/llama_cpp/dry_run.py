@@ -14,7 +14,7 @@ from pathlib import Path
 from signal import Signals
 
 from domain.errors import EngineError, NodeError
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
 from domain.units import GIB, MIB
 from launchers import query
 from launchers.base import Capabilities

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from domain.errors import EngineError
-from domain.plan import HOST, LlamaFlags, Plan
+from domain.launches.plan import HOST, LlamaFlags, Plan
 from domain.units import MIB, gib
 from launchers.command import Exit
 from launchers.failures import FETCH_AGAIN, Failure, explain_exit, match_failure, oom_kill

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from domain.errors import UsageError
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
 from launchers.llama_cpp.flags import (
     BY_NAME,
     ENGINE_FITS,

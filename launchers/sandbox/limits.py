@@ -6,7 +6,7 @@ Why each limit has its value: docs/operations.md, "Limits of an engine".
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.plan import HOST, LlamaFlags, Plan
+from domain.launches.plan import HOST, LlamaFlags, Plan
 from domain.units import MIB
 
 # Between what is planned and what is slowed down; as much again lies between that and what is killed. The

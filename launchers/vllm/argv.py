@@ -3,7 +3,7 @@
 from signal import Signals
 
 from domain.errors import UsageError
-from domain.plan import EngineFlags, Plan, VllmFlags
+from domain.launches.plan import EngineFlags, Plan, VllmFlags
 from launchers.base import Capabilities
 from launchers.command import Command, StopPolicy
 from launchers.option_table import check_reserved, missing_option

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from domain.errors import EngineError
-from domain.plan import VLLM
+from domain.launches.plan import VLLM
 from launchers import query
 from launchers.base import Capabilities
 from launchers.vllm.options import VERSION, option_names, parser_names

@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from domain.hardware import InstalledEngine
-from domain.plan import VLLM
+from domain.launches.plan import VLLM
+from domain.machine.hardware import InstalledEngine
 from launchers.base import SearchPaths
 from launchers.discovery import query_all
 from launchers.vllm.capabilities import inspect

@@ -2,7 +2,7 @@
 core initialization failed", and a crash while serving exits 0: neither says why."""
 
 from domain.errors import EngineError
-from domain.plan import Plan
+from domain.launches.plan import Plan
 from launchers.command import Exit
 from launchers.failures import FETCH_AGAIN, Failure, explain_exit, match_failure, oom_kill
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from domain.errors import UsageError
-from domain.plan import VllmFlags
+from domain.launches.plan import VllmFlags
 from launchers.option_table import OptionTable
 from launchers.vllm.options import option_names
 

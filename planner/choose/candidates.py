@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from domain.model import ResolvedModel
-from domain.plan import EngineFlags, Estimate
+from domain.launches.plan import EngineFlags, Estimate
+from domain.models.model import ResolvedModel
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from math import floor
 
 from domain.errors import DoesNotFitError, UsageError
-from domain.hardware import Hardware
-from domain.model import ResolvedModel
-from domain.plan import LaunchOptions, Plan
+from domain.launches.plan import LaunchOptions, Plan
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel
 from planner.choose import quality
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext

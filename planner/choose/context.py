@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from domain.hardware import Hardware
-from domain.plan import HOST, DeviceMemory, LaunchOptions
+from domain.launches.plan import HOST, DeviceMemory, LaunchOptions
+from domain.machine.hardware import Hardware
 from planner.machine import budget
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration

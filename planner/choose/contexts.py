@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from domain.classification import mtp_layers_of
 from domain.errors import UsageError
-from domain.kinds import Kind
-from domain.model import ResolvedModel
-from domain.plan import HOST, LaunchOptions
+from domain.launches.plan import HOST, LaunchOptions
+from domain.models.classification import mtp_layers_of
+from domain.models.kinds import Kind
+from domain.models.model import ResolvedModel
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.choose.value import LEAST_CONTEXT_TOKENS, use_of

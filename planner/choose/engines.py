@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from domain.errors import UnknownModelError, UsageError
-from domain.hardware import Hardware
-from domain.model import ResolvedModel
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel
 from planner.choose.support import EngineChoice
 from planner.engine import ENGINES
 

@@ -3,7 +3,7 @@
 from math import prod
 
 from domain.errors import UnknownModelError, UsageError
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 from domain.suggestions import near, quants_by_size
 from domain.units import percent
 from planner.choose.sensitivity import loss_percent

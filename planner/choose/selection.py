@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from math import inf, log2
 
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from planner.choose.candidates import Candidate
 from planner.choose.context import WORTHWHILE_GAIN
 from planner.choose.value import value, value_by_size

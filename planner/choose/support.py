@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 
 
 @dataclass(frozen=True, slots=True)

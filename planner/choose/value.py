@@ -6,7 +6,7 @@ docs/planning.md has the sources of the figures and a choice computed by hand.
 from dataclasses import dataclass
 from math import inf, log2
 
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from planner.choose.candidates import Candidate
 
 

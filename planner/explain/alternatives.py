@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
-from domain.model import ResolvedModel
-from domain.plan import Alternative
+from domain.launches.plan import Alternative
+from domain.models.model import ResolvedModel
 from domain.units import gib, percent, rate
 from planner.choose import quality
 from planner.choose.candidates import Candidate

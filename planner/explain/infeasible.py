@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 from domain.units import gib, rate
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from domain.hardware import MemoryKind
-from domain.plan import DeviceMemory
+from domain.launches.plan import DeviceMemory
+from domain.machine.hardware import MemoryKind
 from domain.units import duration, gib, percent, rate
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext

@@ -1,6 +1,6 @@
 """GPUs that sleep and do not say how much memory they have: nothing is planned on them."""
 
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 
 
 def sleeping_notes(hardware: Hardware) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ Source: ``llama_init_from_model`` of b11434; 10068 and 10434 print the same line
 
 from dataclasses import replace
 
-from domain.ggml import BY_NAME
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.models.ggml import BY_NAME
 from planner.llama_cpp.context_params import WITHOUT_FLASH_ATTENTION
 from planner.model.hparams import Hparams
 

@@ -6,7 +6,7 @@ Source: llama.cpp ``llama_context::llama_context`` and ``tools/server/server.cpp
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
 from planner.model.hparams import Hparams
 
 CELL_PADDING = 256  # llama_context pads the context, iSWA caches pad the window

@@ -1,7 +1,7 @@
 """llama.cpp in the planner: the functions of ``planner.engine.EnginePlanner``."""
 
-from domain.hardware import Hardware
-from domain.model import ModelShape, ResolvedModel
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape, ResolvedModel
 from planner.choose.support import EngineChoice, Support
 from planner.llama_cpp.cache_types import accepted_types
 from planner.llama_cpp.limits import max_context_tokens, min_bytes, shortage

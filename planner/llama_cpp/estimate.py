@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from domain.hardware import Hardware
-from domain.model import ModelShape
-from domain.plan import LLAMA_CPP, Confidence, DeviceMemory, Estimate, LlamaFlags, Speed
+from domain.launches.plan import LLAMA_CPP, Confidence, DeviceMemory, Estimate, LlamaFlags, Speed
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape
 from domain.units import gib
 from planner.llama_cpp import context_params, tensor_split
 from planner.llama_cpp.context_params import ContextParams, EngineTool

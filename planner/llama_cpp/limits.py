@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 from planner.choose.candidates import Candidate
 from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext
 from planner.choose.support import Shortage

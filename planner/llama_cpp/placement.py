@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-from domain.classification import has_output_layer
-from domain.model import ModelShape, Tensor
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.models.classification import has_output_layer
+from domain.models.model import ModelShape, Tensor
 from planner.identity_cache import cached_by_identity
 from planner.llama_cpp.context_params import MTP
 from planner.llama_cpp.tensor_patterns import TensorPattern

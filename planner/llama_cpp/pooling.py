@@ -5,10 +5,10 @@ Source: llama.cpp ``tools/server/server-context.cpp``, ``server_slot::can_split`
 
 from dataclasses import replace
 
-from domain.classification import has_kv_cache, pooling_of
-from domain.kinds import Kind, Pooling
-from domain.model import ResolvedModel
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.models.classification import has_kv_cache, pooling_of
+from domain.models.kinds import Kind, Pooling
+from domain.models.model import ResolvedModel
 
 
 def pooled_flags(flags: LlamaFlags, model: ResolvedModel, context_tokens: int) -> LlamaFlags:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from math import exp, log, prod
 
-from domain.model import ModelShape, ResolvedModel, Tensor
+from domain.models.model import ModelShape, ResolvedModel, Tensor
 from planner.choose.sensitivity import loss_percent
 from planner.identity_cache import cached_by_identity
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from domain.classification import pooling_of
-from domain.plan import HOST, LlamaFlags
+from domain.launches.plan import HOST, LlamaFlags
+from domain.models.classification import pooling_of
 from domain.units import gib
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext

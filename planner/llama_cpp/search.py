@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
-from domain.hardware import MemoryKind
-from domain.model import ResolvedModel
-from domain.plan import DeviceMemory, Estimate, LlamaFlags
+from domain.launches.plan import DeviceMemory, Estimate, LlamaFlags
+from domain.machine.hardware import MemoryKind
+from domain.models.model import ResolvedModel
 from domain.units import MIB
 from planner.choose.candidates import Candidate
 from planner.choose.context import WORTHWHILE_GAIN, SearchContext

@@ -8,9 +8,9 @@ speed share evenly, so that prompts run through them in a pipeline.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from domain.hardware import Hardware
-from domain.model import ModelShape
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape
 from planner.choose.context import OverheadHints
 from planner.llama_cpp.context_params import ALL_LAYERS, resolve
 from planner.llama_cpp.estimate import memory_layout

@@ -12,8 +12,8 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
-from domain.model import ModelShape, Tensor
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.models.model import ModelShape, Tensor
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.memory import compute_buffers, kv_cache
 from planner.llama_cpp.memory.components import ComponentMemory

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.hardware import Gpu, Hardware, MemoryKind
+from domain.machine.hardware import Gpu, Hardware, MemoryKind
 from domain.units import GIB, MIB
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import fmean
 
-from domain.plan import LlamaFlags, SpeedSource
+from domain.launches.plan import LlamaFlags, SpeedSource
 
 LATEST_RUNS = 5  # runs of one model and command line that count
 # Standard deviations of the logarithm of measured over predicted: between models on one machine, and between

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from domain.hardware import Gpu, Hardware, MemoryKind
-from domain.plan import LLAMA_CPP, LlamaFlags
+from domain.launches.plan import LLAMA_CPP, LlamaFlags
+from domain.machine.hardware import Gpu, Hardware, MemoryKind
 from domain.units import MIB
 
 

@@ -8,8 +8,8 @@ hit. Page faults read at a lower rate than one sequential read.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from domain.hardware import Hardware
-from domain.plan import HOST, DeviceMemory, LlamaFlags, Range, Speed
+from domain.launches.plan import HOST, DeviceMemory, LlamaFlags, Range, Speed
+from domain.machine.hardware import Hardware
 from planner.llama_cpp.placement import HOST_ID
 from planner.llama_cpp.speed.workload import Workload
 

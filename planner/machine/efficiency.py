@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from domain.plan import Range
+from domain.launches.plan import Range
 from planner.machine.gpu_efficiency import BY_CLASS, CODEBOOK_TYPES, GpuEfficiency
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from domain.hardware import Hardware
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.machine.hardware import Hardware
 from planner.machine.budget import Reserve, gpu_budget_bytes, host_budget_bytes
 from planner.machine.devices import Device, visible_devices
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from domain.ggml import BY_NAME
-from domain.hardware import Gpu, MemoryKind
+from domain.machine.hardware import Gpu, MemoryKind
+from domain.models.ggml import BY_NAME
 from planner.machine.devices import Backend
 
 

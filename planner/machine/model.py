@@ -3,7 +3,7 @@ reach."""
 
 from dataclasses import dataclass
 
-from domain.hardware import BandwidthSource, Hardware
+from domain.machine.hardware import BandwidthSource, Hardware
 from planner.machine.devices import Device, llama_cpp_build
 from planner.machine.efficiency import ARM_ISA, ARM_SERVER_OR_MAC, FITTED, RING_BUS_CPU, Efficiency
 from planner.machine.gpu_efficiency import CUDA, GpuEfficiency, efficiency_class

@@ -1,6 +1,6 @@
 """The number of threads that llama.cpp gets."""
 
-from domain.hardware import Cpu
+from domain.machine.hardware import Cpu
 from planner.machine.calibration import Calibration
 
 # With all layers on GPUs the CPU only samples and submits work: more threads would spin.

@@ -6,10 +6,10 @@ Source: llama.cpp ``llama_model_base::load_hparams`` and the ``load_arch_hparams
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from domain.classification import has_kv_cache
 from domain.errors import BadModelError
-from domain.header import HeaderReader
-from domain.model import ModelShape, Tensor
+from domain.models.classification import has_kv_cache
+from domain.models.header import HeaderReader
+from domain.models.model import ModelShape, Tensor
 from planner.llama_cpp.graph.recipe import recipe
 from planner.model import sliding_window
 

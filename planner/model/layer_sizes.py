@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.memory import kv_cache
 from planner.llama_cpp.placement import INPUT_TENSORS, block_of, expert_layer, has_tied_embedding

@@ -3,7 +3,7 @@
 Source: the ``load_swa_pattern`` calls of llama.cpp's ``src/models``.
 """
 
-from domain.header import HeaderReader
+from domain.models.header import HeaderReader
 
 # Layers in a period, where the file does not say, and whether the layer with full attention comes first in
 # it.

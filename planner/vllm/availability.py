@@ -1,9 +1,9 @@
 """Whether vLLM can run a model here, and whether it may be chosen over an engine that runs everywhere."""
 
 from domain.errors import BadModelError
-from domain.hardware import Hardware
-from domain.model import ResolvedModel
-from domain.plan import VLLM
+from domain.launches.plan import VLLM
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel
 from planner.choose.support import EngineChoice, Support
 from planner.vllm import kernels
 from planner.vllm.loadable import why_not_loadable

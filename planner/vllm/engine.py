@@ -1,6 +1,6 @@
 """vLLM in the planner: the functions of ``planner.engine.EnginePlanner``."""
 
-from domain.model import ModelShape, ResolvedModel
+from domain.models.model import ModelShape, ResolvedModel
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.vllm.availability import as_alternative, support

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from domain.errors import UsageError
-from domain.hardware import Gpu, Hardware
-from domain.model import ModelShape
-from domain.plan import VLLM, Confidence, DeviceMemory, Estimate, VllmFlags
+from domain.launches.plan import VLLM, Confidence, DeviceMemory, Estimate, VllmFlags
+from domain.machine.hardware import Gpu, Hardware
+from domain.models.model import ModelShape
 from domain.units import GIB, gib
 from planner.vllm import kernels
 from planner.vllm.memory import devices

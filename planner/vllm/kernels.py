@@ -8,9 +8,9 @@ the installation pages of docs.vllm.ai for the oldest GPU of each build.
 import re
 from collections.abc import Mapping
 
-from domain.hardware import Gpu, Hardware
-from domain.model import ResolvedModel
-from domain.plan import VLLM
+from domain.launches.plan import VLLM
+from domain.machine.hardware import Gpu, Hardware
+from domain.models.model import ResolvedModel
 from planner.choose.support import Support
 from planner.vllm import model_config
 from planner.vllm.weights.quantization import method_family

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from domain.errors import UsageError
-from domain.model import ResolvedModel
-from domain.plan import HOST, VllmFlags
+from domain.launches.plan import HOST, VllmFlags
+from domain.models.model import ResolvedModel
 from domain.units import gib
 from planner.choose.candidates import Candidate
 from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext

@@ -4,7 +4,7 @@ Source: vLLM 0.32.0, ``layers/quantization/__init__.py`` (QuantizationMethods): 
 others of earlier releases are no longer among them.
 """
 
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 from planner.vllm import model_config
 from planner.vllm.pooling import why_not_run
 from planner.vllm.weights.quantization import method_family

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.errors import BadModelError
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 
 # Keys of config.json, and GGUF's names for the same, for shapes that were rebuilt from the catalogue.
 _KEYS: Mapping[str, tuple[str, ...]] = {

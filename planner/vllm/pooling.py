@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from domain.kinds import Kind
-from domain.model import ModelShape, ResolvedModel
-from domain.plan import VllmFlags
+from domain.launches.plan import VllmFlags
+from domain.models.kinds import Kind
+from domain.models.model import ModelShape, ResolvedModel
 from planner.vllm.memory.devices import BATCH, POOLING_RUNNER
 from planner.vllm.model_config import POOLING_KEY, is_bidirectional
 

@@ -1,6 +1,6 @@
 """How much quantized safetensors lose against the original weights."""
 
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 from planner.choose.sensitivity import loss_percent
 from planner.vllm.model_config import weight_bits
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from domain.hardware import Hardware
-from domain.model import ResolvedModel
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel
 from planner.choose.context import SearchContext
 from planner.machine.budget import gpu_budget_bytes
 from planner.vllm import kernels

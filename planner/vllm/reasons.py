@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from domain.plan import VllmFlags
+from domain.launches.plan import VllmFlags
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
 from planner.vllm.estimate import memory_layout

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import ceil
 
-from domain.model import ResolvedModel
-from domain.plan import VllmFlags
+from domain.launches.plan import VllmFlags
+from domain.models.model import ResolvedModel
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.choose.value import LEAST_CONTEXT_TOKENS

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.host import StorageKind
+from domain.machine.host import StorageKind
 from domain.units import MIB
 from probes import storage
 from probes.memo import Memo

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.host import CoreKind
-from domain.provenance import Certainty, Provenance
+from domain.machine.host import CoreKind
+from domain.machine.provenance import Certainty, Provenance
 from probes import sysfs
 
 CPUS = Path("sys/devices/system/cpu")

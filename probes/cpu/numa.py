@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from domain.host import NumaNode
+from domain.machine.host import NumaNode
 from probes import sysfs
 from probes.cpu.core_types import format_cpu_list, parse_cpu_list
 

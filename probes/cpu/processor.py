@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.hardware import Cpu, Problem
-from domain.provenance import Provenance
+from domain.machine.hardware import Cpu, Problem
+from domain.machine.provenance import Provenance
 from probes import sysfs
 from probes.cpu import core_types, numa
 from probes.cpu.core_types import CPUS, parse_cpu_list

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from domain.hardware import Gpu, Problem, ProblemKind
+from domain.machine.hardware import Gpu, Problem, ProblemKind
 from probes import sysfs
 from probes.gpus.pci import PciDevice
 from probes.result import FieldSources, VendorReading

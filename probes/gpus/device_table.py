@@ -9,9 +9,9 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
-from domain.catalogue_types import KnownGpu
-from domain.hardware import BandwidthSource, Gpu, MemoryKind
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import BandwidthSource, Gpu, MemoryKind
+from domain.machine.provenance import Certainty, Provenance
+from domain.models.catalogue_types import KnownGpu
 from probes.gpus.pci import VENDORS, PciDevice
 
 # Drivers reserve up to 7 % for themselves or for ECC (L40S: 46068 of 49152 MiB)

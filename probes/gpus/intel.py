@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from domain.catalogue_types import KnownGpu
-from domain.hardware import Gpu, MemoryKind
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import Gpu, MemoryKind
+from domain.machine.provenance import Certainty, Provenance
+from domain.models.catalogue_types import KnownGpu
 from domain.units import MIB
 from probes import sysfs
 from probes.gpus import device_nodes, device_table, pci, pcie_link

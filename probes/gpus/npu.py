@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from domain.hardware import Npu
-from domain.provenance import Provenance
+from domain.machine.hardware import Npu
+from domain.machine.provenance import Provenance
 from probes import sysfs
 from probes.gpus import pci
 from probes.gpus.pci import PciDevice

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.hardware import Problem, ProblemKind
+from domain.machine.hardware import Problem, ProblemKind
 from probes import sysfs
 
 # Vendors of GPUs and NPUs; those of server and virtual machine graphics are left out

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.accelerator import PcieLink
-from domain.provenance import Certainty, Provenance
+from domain.machine.accelerator import PcieLink
+from domain.machine.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.gpus.pci import PciDevice
 

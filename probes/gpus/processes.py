@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePath
 
-from domain.accelerator import GpuProcess
+from domain.machine.accelerator import GpuProcess
 from probes import sysfs
 
 INTERPRETERS = ("python", "node", "java", "bash", "sh")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.host import MemoryModule
-from domain.provenance import Provenance
+from domain.machine.host import MemoryModule
+from domain.machine.provenance import Provenance
 from probes import sysfs
 
 UDEV_COPY = Path("run/udev/data/+dmi:id")

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from domain.hardware import BandwidthSource, Memory
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import BandwidthSource, Memory
+from domain.machine.provenance import Certainty, Provenance
 from probes.memory.dimms import MemorySlot
 from probes.result import Reading
 

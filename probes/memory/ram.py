@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from domain.hardware import BandwidthSource, Memory, Problem
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import BandwidthSource, Memory, Problem
+from domain.machine.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.memo import Memo
 from probes.memory import dimms, peak_bandwidth, usage

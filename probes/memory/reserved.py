@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from domain.catalogue_types import KnownGpu
-from domain.hardware import Memory
-from domain.provenance import Provenance
+from domain.machine.hardware import Memory
+from domain.machine.provenance import Provenance
+from domain.models.catalogue_types import KnownGpu
 from probes.gpus.amd import apu
 from probes.gpus.amd import probe as amd
 from probes.gpus.pci import PciDevice

@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from domain.accelerator import RuntimeDevice
-from domain.hardware import Problem
-from domain.provenance import Certainty, Provenance
+from domain.machine.accelerator import RuntimeDevice
+from domain.machine.hardware import Problem
+from domain.machine.provenance import Certainty, Provenance
 
 SOURCES = {
     "vulkan": Provenance("libvulkan", note="of the loader; read in a child once a boot"),

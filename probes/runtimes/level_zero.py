@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from domain.accelerator import RuntimeDevice
+from domain.machine.accelerator import RuntimeDevice
 from probes import sysfs
 from probes.runtimes import child
 from probes.runtimes.child import Runtime

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from probes import sysfs
 from probes.result import sources
 from probes.runtimes import child, level_zero, vulkan

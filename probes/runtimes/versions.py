@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from domain.hardware import Stacks
-from domain.provenance import Provenance
+from domain.machine.hardware import Stacks
+from domain.machine.provenance import Provenance
 from probes import sysfs
 from probes.gpus.pci import PciDevice
 from probes.memo import Memo

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from domain.accelerator import RuntimeDevice
+from domain.machine.accelerator import RuntimeDevice
 from probes import sysfs
 from probes.runtimes import child
 from probes.runtimes.child import Runtime

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from domain.host import Fan
-from domain.provenance import Provenance
+from domain.machine.host import Fan
+from domain.machine.provenance import Provenance
 from probes.sensors.hwmon import Chip
 
 INPUT = re.compile(r"fan[0-9]+_input")

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.host import Power
-from domain.provenance import Certainty, Provenance
+from domain.machine.host import Power
+from domain.machine.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.sensors.hwmon import Chip
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from domain.hardware import Hardware, Thermal
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import Hardware, Thermal
+from domain.machine.provenance import Certainty, Provenance
 from probes import sysfs
 from probes.result import with_items
 from probes.sensors.hwmon import Chip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from domain.errors import BadModelError
-from domain.kinds import Kind
+from domain.models.kinds import Kind
 from tests.catalog.build import Raw
 from tests.conftest import ROOT
 from tests.rigs.publisher import Publisher

@@ -14,10 +14,10 @@ from gguf import PoolingType
 
 from catalog.resolved_models import model_of_file
 from domain.errors import DoesNotFitError, EngineError, UsageError
-from domain.hardware import InstalledEngine
-from domain.kinds import Kind
-from domain.model import ModelShape, Tensor
-from domain.plan import LaunchOptions, LlamaFlags, Plan
+from domain.launches.plan import LaunchOptions, LlamaFlags, Plan
+from domain.machine.hardware import InstalledEngine
+from domain.models.kinds import Kind
+from domain.models.model import ModelShape, Tensor
 from domain.units import MIB
 from launchers import llama_cpp
 from launchers.base import Capabilities

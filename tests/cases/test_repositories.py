@@ -3,8 +3,8 @@
 import pytest
 
 from domain.errors import BadModelError, NodeError, UnknownModelError
-from domain.kinds import DraftMethod, Kind
-from domain.model import ResolvedModel
+from domain.models.kinds import DraftMethod, Kind
+from domain.models.model import ResolvedModel
 from tests.catalog.build import Raw
 from tests.catalog.resolving import resolve
 from tests.rigs.publisher import Publisher

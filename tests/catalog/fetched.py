@@ -7,7 +7,7 @@ from pathlib import Path
 
 from catalog.download.throttle import Throttle, minute_now
 from domain.download import DownloadPolicy, DownloadProgress
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 from domain.units import MIB
 from tests.rigs.hub import LARGE_BYTES, File, Hub, sha256
 

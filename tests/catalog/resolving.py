@@ -8,7 +8,7 @@ from catalog import resolve as catalog_resolve
 from catalog.hub.cache import Cache
 from catalog.names import Catalogue, parse
 from catalog.request import ModelRequest
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 
 
 def resolve(

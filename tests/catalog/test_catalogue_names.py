@@ -10,10 +10,10 @@ import pytest
 from catalog.download.download import fetch
 from catalog.hub.cache import Cache
 from config.data import catalogue
-from domain.catalogue_types import KnownModel, KnownQuant, VllmRepo
 from domain.errors import BadModelError, DownloadError, UnknownModelError
-from domain.kinds import Kind
-from domain.model import Chat, ResolvedModel, Source
+from domain.models.catalogue_types import KnownModel, KnownQuant, VllmRepo
+from domain.models.kinds import Kind
+from domain.models.model import Chat, ResolvedModel, Source
 from tests.catalog.build import PLAIN, gguf_file, headed, safetensors
 from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub

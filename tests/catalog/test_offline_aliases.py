@@ -6,7 +6,7 @@ import pytest
 
 from config.data import catalogue
 from domain.errors import DownloadError
-from domain.kinds import Kind
+from domain.models.kinds import Kind
 from tests.catalog.resolving import resolve
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from catalog.download.download import fetch
 from config.data import catalogue
-from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import BadModelError, DiskFullError, DownloadError, UnknownModelError, UsageError
-from domain.model import ResolvedModel, Source
+from domain.models.catalogue_types import KnownModel, VllmRepo
+from domain.models.model import ResolvedModel, Source
 from tests.catalog.build import PLAIN, gguf_file, safetensors
 from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub

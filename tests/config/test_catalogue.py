@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from config.catalogue import KINDS, catalogue
-from domain.catalogue_types import KnownModel, VllmRepo
 from domain.errors import ConfigError
-from domain.model import Chat
+from domain.models.catalogue_types import KnownModel, VllmRepo
+from domain.models.model import Chat
 from domain.units import GIB
 from launchers.vllm.options import parser_names
 

@@ -7,8 +7,8 @@ import pytest
 
 from config import data
 from domain.errors import DoesNotFitError
-from domain.hardware import Hardware, MemoryKind
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
+from domain.machine.hardware import Hardware, MemoryKind
 from domain.units import GIB, MIB
 from planner.choose import choose
 from planner.choose.context import READING_TOKENS_PER_S

@@ -4,7 +4,19 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from domain.hardware import (
+from domain.launches.launch import LaunchRow, LaunchState, Progress, Step
+from domain.launches.plan import (
+    Alternative,
+    Confidence,
+    DeviceMemory,
+    Estimate,
+    LlamaFlags,
+    Plan,
+    Range,
+    Speed,
+    VllmFlags,
+)
+from domain.machine.hardware import (
     BandwidthSource,
     Cpu,
     Gpu,
@@ -17,20 +29,8 @@ from domain.hardware import (
     Storage,
     Thermal,
 )
-from domain.launch import LaunchRow, LaunchState, Progress, Step
-from domain.model import Source, WeightFile, Weights
-from domain.plan import (
-    Alternative,
-    Confidence,
-    DeviceMemory,
-    Estimate,
-    LlamaFlags,
-    Plan,
-    Range,
-    Speed,
-    VllmFlags,
-)
-from domain.provenance import Certainty, Provenance
+from domain.machine.provenance import Certainty, Provenance
+from domain.models.model import Source, WeightFile, Weights
 from domain.serialization import to_json
 from domain.units import GIB, MIB
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from domain.hardware import Storage, Thermal
-from domain.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.machine.hardware import Storage, Thermal
+from domain.machine.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
 from domain.serialization import to_json
 from domain.units import GIB
 from tests.ctl import answers

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 from domain.serialization import to_json
 from tests.conftest import ROOT
 from tests.ctl import answers

@@ -7,7 +7,7 @@ import pytest
 
 from config import data
 from ctl.show.compare import comparison_lines, placement
-from domain.plan import LlamaFlags, Plan, Speed
+from domain.launches.plan import LlamaFlags, Plan, Speed
 from domain.serialization import to_json
 from domain.units import GIB
 from tests.ctl import answers

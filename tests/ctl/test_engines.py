@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ctl.commands.engines import build_lines
-from domain.engine_build import EngineBuild, EngineDevice, Origin
+from domain.launches.engine_build import EngineBuild, EngineDevice, Origin
 from domain.units import GIB
 from tests.ctl.conftest import Ctl
 

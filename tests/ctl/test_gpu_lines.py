@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from ctl.show.gpus import gpu_lines, npu_line, set_aside_line, stacks_text
-from domain.accelerator import GpuProcess, PcieLink, Peer, RuntimeDevice
-from domain.hardware import Gpu, MemoryKind, Npu, Stacks
+from domain.machine.accelerator import GpuProcess, PcieLink, Peer, RuntimeDevice
+from domain.machine.hardware import Gpu, MemoryKind, Npu, Stacks
 from domain.units import GIB
 
 CARD = Gpu("pci:0000:01:00.0", "nvidia", "RTX 3090", MemoryKind.DEDICATED, 24 * GIB, 18 * GIB)

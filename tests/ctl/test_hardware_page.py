@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from domain.provenance import Certainty
+from domain.machine.provenance import Certainty
 from tests.conftest import ROOT
 from tests.ctl import hardware_page
 from tests.ctl.hardware_page import BLOCK, PAGE
@@ -25,7 +25,7 @@ def test_the_page_shows_what_is_said(tmp_path: Path) -> None:
 
 def test_every_source_that_a_value_may_have_is_explained() -> None:
     code = (path.read_text() for room in ("probes", "daemon") for path in (ROOT / room).rglob("*.py"))
-    of_sources = (text for text in code if "from domain.provenance import" in text)
+    of_sources = (text for text in code if "from domain.machine.provenance import" in text)
     used = {source for text in of_sources for source in re.findall(r'\bProvenance\(\s*"(\w+)"', text)}
     explained = set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE))
     certainties = {certainty.value for certainty in Certainty}

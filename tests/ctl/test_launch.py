@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.launch import Step
-from domain.plan import Confidence, Speed, SpeedSource
+from domain.launches.launch import Step
+from domain.launches.plan import Confidence, Speed, SpeedSource
 from domain.serialization import to_json
 from domain.units import MIB
 from tests.ctl import answers

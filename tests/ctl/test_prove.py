@@ -3,8 +3,8 @@
 import json
 from dataclasses import replace
 
-from domain.launch import Progress, Step
-from domain.proof import ContextProof, DepthFigures
+from domain.launches.launch import Progress, Step
+from domain.launches.proof import ContextProof, DepthFigures
 from domain.serialization import to_json
 from domain.units import MIB
 from tests.ctl import answers

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from domain.serialization import from_json, to_json
 from tests.conftest import ROOT
 from tests.ctl import answers

@@ -2,7 +2,7 @@
 
 import json
 
-from domain.search_result import SearchResult
+from domain.models.search_result import SearchResult
 from domain.serialization import to_json
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import FakeDaemon, refusal

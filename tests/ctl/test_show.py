@@ -12,9 +12,9 @@ from catalog.synthetic.header import shape_of
 from config.data import catalogue
 from ctl.show.details import conversation_lines
 from ctl.show.plan import command_lines
-from domain.kinds import DraftMethod, Kind
-from domain.launch import KeptConversations
-from domain.model import Companion, PassedOver, WeightFile
+from domain.launches.launch import KeptConversations
+from domain.models.kinds import DraftMethod, Kind
+from domain.models.model import Companion, PassedOver, WeightFile
 from domain.serialization import to_json
 from domain.units import GIB
 from tests.ctl import answers

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from ctl.show.formatting import ago
-from domain.local_model import LocalModelRow
-from domain.model import Source
-from domain.search_result import SearchResult
+from domain.models.local_model import LocalModelRow
+from domain.models.model import Source
+from domain.models.search_result import SearchResult
 from domain.serialization import to_json
 from domain.units import GIB
 from tests.ctl import answers

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from domain.launch import Progress, Step
-from domain.local_model import LocalModelRow, VerifyProgress
-from domain.model import Source
+from domain.launches.launch import Progress, Step
+from domain.models.local_model import LocalModelRow, VerifyProgress
+from domain.models.model import Source
 from domain.serialization import to_json
 from domain.units import GIB, MIB
 from tests.ctl.conftest import Ctl

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 from domain.serialization import to_json
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl

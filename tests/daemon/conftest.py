@@ -22,8 +22,8 @@ from daemon.isolation.fork_server import ForkServer
 from daemon.main import running
 from daemon.systemd_notify import SystemdNotifier
 from domain.errors import EngineError
-from domain.hardware import InstalledEngine
-from domain.plan import LLAMA_CPP, VLLM, EngineFlags, Plan
+from domain.launches.plan import LLAMA_CPP, VLLM, EngineFlags, Plan
+from domain.machine.hardware import InstalledEngine
 from launchers import llama_cpp, vllm
 from launchers.base import Capabilities
 from launchers.command import Command, Exit, StopPolicy

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from daemon.resources.budget import budgets
-from domain.accelerator import GpuProcess
-from domain.budget import Share
-from domain.hardware import Gpu, Hardware, Memory, MemoryKind
+from domain.machine.accelerator import GpuProcess
+from domain.machine.budget import Share
+from domain.machine.hardware import Gpu, Hardware, Memory, MemoryKind
 from planner.machine.budget import Reserve
 
 GAME = GpuProcess(7, "game", 4)

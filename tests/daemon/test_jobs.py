@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from daemon.app import Adapters
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from tests.daemon.conftest import Running
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from daemon.planning.verification import with_free_memory_of
 from daemon.resources.ledger import Ledger, free_bytes, without
-from domain.hardware import Gpu, Hardware, Memory
-from domain.plan import DeviceMemory, Plan
+from domain.launches.plan import DeviceMemory, Plan
+from domain.machine.hardware import Gpu, Hardware, Memory
 from tests.daemon.state.test_store import PLAN
 
 

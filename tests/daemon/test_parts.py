@@ -31,10 +31,10 @@ from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
 from domain import errors
-from domain.accelerator import GpuProcess
-from domain.hardware import Gpu, Hardware
-from domain.launch import Progress, Step
-from domain.plan import LaunchOptions
+from domain.launches.launch import Progress, Step
+from domain.launches.plan import LaunchOptions
+from domain.machine.accelerator import GpuProcess
+from domain.machine.hardware import Gpu, Hardware
 from domain.serialization import to_json
 from launchers import query
 from tests.daemon.conftest import known_bandwidth

@@ -12,8 +12,8 @@ import pytest
 
 from daemon.app import Adapters
 from daemon.machine import snapshot
-from domain.hardware import Hardware
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
+from domain.machine.hardware import Hardware
 from launchers.base import SearchPaths
 from launchers.registry import choose
 from tests.daemon.conftest import Running

@@ -3,8 +3,8 @@
 import pytest
 
 from domain.errors import BadModelError
-from domain.header import HeaderReader
-from domain.model import MetadataValue, ModelShape
+from domain.models.header import HeaderReader
+from domain.models.model import MetadataValue, ModelShape
 
 
 def reader(value: MetadataValue | None) -> HeaderReader:

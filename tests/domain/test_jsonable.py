@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind
-from domain.launch import LaunchRow, LaunchState
-from domain.model import Source, Weights
-from domain.plan import Confidence, DeviceMemory, LlamaFlags, Plan, Range, Speed, VllmFlags
+from domain.launches.launch import LaunchRow, LaunchState
+from domain.launches.plan import Confidence, DeviceMemory, LlamaFlags, Plan, Range, Speed, VllmFlags
+from domain.machine.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind
+from domain.models.model import Source, Weights
 from domain.serialization import from_json, to_json
 
 BOX = Hardware(

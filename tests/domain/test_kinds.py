@@ -2,9 +2,9 @@
 
 import pytest
 
-from domain.classification import draft_method_of, kind_of, mtp_layers_of, pooling_of
-from domain.kinds import DraftMethod, Kind, Pooling
-from domain.model import MetadataValue, ModelShape, Tensor
+from domain.models.classification import draft_method_of, kind_of, mtp_layers_of, pooling_of
+from domain.models.kinds import DraftMethod, Kind, Pooling
+from domain.models.model import MetadataValue, ModelShape, Tensor
 
 BLOCK = ("blk.0.attn_q.weight", "blk.0.ffn_up.weight")
 WHOLE = ("token_embd.weight", *BLOCK, "output_norm.weight")

@@ -3,7 +3,8 @@
 import gguf
 import pytest
 
-from domain import ggml, units
+from domain import units
+from domain.models import ggml
 from tests.conftest import ROOT
 
 

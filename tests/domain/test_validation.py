@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from domain.hardware import Cpu, Gpu, Hardware, Memory, Storage
-from domain.validation import check_figures
+from domain.machine.hardware import Cpu, Gpu, Hardware, Memory, Storage
+from domain.machine.validation import check_figures
 
 
 @pytest.mark.parametrize(

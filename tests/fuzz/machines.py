@@ -3,7 +3,7 @@
 import json
 from functools import cache
 
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from domain.serialization import from_json
 from tests.conftest import ROOT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
 from launchers import llama_cpp
 from launchers.base import Capabilities, SearchPaths
 from launchers.command import Command, StopPolicy

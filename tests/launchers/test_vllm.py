@@ -7,8 +7,8 @@ from signal import Signals
 import pytest
 
 from domain.errors import EngineError, UsageError
-from domain.model import Source, WeightFile, Weights
-from domain.plan import VLLM, Confidence, LlamaFlags, Plan, Speed, VllmFlags
+from domain.launches.plan import VLLM, Confidence, LlamaFlags, Plan, Speed, VllmFlags
+from domain.models.model import Source, WeightFile, Weights
 from launchers import query, vllm
 from launchers.base import Capabilities, SearchPaths
 from launchers.command import Exit

@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind, Storage
-from domain.model import MetadataValue, ModelShape, ResolvedModel, Source, Tensor, WeightFile, Weights
-from domain.plan import VLLM
+from domain.launches.plan import VLLM
+from domain.machine.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind, Storage
+from domain.models.model import MetadataValue, ModelShape, ResolvedModel, Source, Tensor, WeightFile, Weights
 from domain.units import GIB
 from planner.llama_cpp.graph.recipe import recipe
 from tests.rigs.replica import shape_from_capture, shape_from_facts

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.hardware import Hardware
-from domain.plan import Alternative, LaunchOptions, LlamaFlags, Plan
+from domain.launches.plan import Alternative, LaunchOptions, LlamaFlags, Plan
+from domain.machine.hardware import Hardware
 from domain.units import GIB
 from planner.choose.choose import plan
 from planner.choose.context import SearchContext

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.plan import LlamaFlags, SpeedSource
+from domain.launches.plan import LlamaFlags, SpeedSource
 from planner.llama_cpp.estimate import estimate
 from planner.llama_cpp.speed.comparison import compare_run
 from planner.machine.calibration import Calibration, Correction, Run, corrections, decode_key, prefill_key

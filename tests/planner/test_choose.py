@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import DoesNotFitError, UnknownModelError
-from domain.hardware import Hardware
-from domain.model import Chat
-from domain.plan import HOST, LaunchOptions, LlamaFlags, Plan
+from domain.launches.plan import HOST, LaunchOptions, LlamaFlags, Plan
+from domain.machine.hardware import Hardware
+from domain.models.model import Chat
 from domain.units import GIB
 from planner.choose.choose import plan
 from planner.llama_cpp.context_params import ALL_LAYERS

@@ -6,8 +6,8 @@ import pytest
 
 from domain import units
 from domain.errors import DoesNotFitError
-from domain.hardware import Storage
-from domain.plan import LaunchOptions, LlamaFlags, Plan
+from domain.launches.plan import LaunchOptions, LlamaFlags, Plan
+from domain.machine.hardware import Storage
 from planner.choose.choose import plan
 from planner.llama_cpp.estimate import estimate
 from tests.planner import build

@@ -5,9 +5,19 @@ from dataclasses import dataclass, replace
 import pytest
 
 from domain.errors import DoesNotFitError, UnknownModelError, UsageError
-from domain.hardware import Hardware, Memory
-from domain.model import ModelShape, ResolvedModel
-from domain.plan import HOST, VLLM, Confidence, DeviceMemory, Estimate, LaunchOptions, Range, Speed, VllmFlags
+from domain.launches.plan import (
+    HOST,
+    VLLM,
+    Confidence,
+    DeviceMemory,
+    Estimate,
+    LaunchOptions,
+    Range,
+    Speed,
+    VllmFlags,
+)
+from domain.machine.hardware import Hardware, Memory
+from domain.models.model import ModelShape, ResolvedModel
 from domain.units import GIB, MIB
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.choose import plan

@@ -9,11 +9,11 @@ import pytest
 
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
-from domain.catalogue_types import KnownQuant
 from domain.errors import DoesNotFitError
-from domain.hardware import Hardware
-from domain.model import ResolvedModel, Source, Tensor, WeightFile, Weights
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
+from domain.machine.hardware import Hardware
+from domain.models.catalogue_types import KnownQuant
+from domain.models.model import ResolvedModel, Source, Tensor, WeightFile, Weights
 from domain.units import GIB
 from planner.choose.choose import plan
 from planner.llama_cpp import search, split_search

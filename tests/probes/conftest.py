@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from config.data import known_gpus
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from domain.serialization import from_json
 from probes import snapshot
 from tests.probes.table import TABLE

@@ -1,6 +1,6 @@
 """The rows of the device table that the machines of these tests need, with data-sheet figures."""
 
-from domain.catalogue_types import KnownGpu
+from domain.models.catalogue_types import KnownGpu
 
 GIB = 1024**3
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from domain.hardware import Cpu
-from domain.host import NumaNode
-from domain.provenance import Certainty
+from domain.machine.hardware import Cpu
+from domain.machine.host import NumaNode
+from domain.machine.provenance import Certainty
 from probes.cpu import core_types, numa, processor
 from probes.cpu.core_types import parse_cpu_list
 from probes.memo import Memo

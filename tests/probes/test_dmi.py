@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from domain.host import MemoryModule
-from domain.provenance import Certainty
+from domain.machine.host import MemoryModule
+from domain.machine.provenance import Certainty
 from probes.memory import dimms, peak_bandwidth
 from probes.memory.dimms import MemorySlot
 from tests.probes.conftest import unprivileged

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain import validation
-from domain.hardware import Hardware
+from domain.machine import validation
+from domain.machine.hardware import Hardware
 from domain.serialization import to_json
 from probes import identifiers, snapshot
 from probes.benchmarks import memory as bandwidth

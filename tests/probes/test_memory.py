@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.hardware import BandwidthSource
+from domain.machine.hardware import BandwidthSource
 from probes.memo import Memo
 from probes.memory import ram
 from probes.memory.cgroup import Limits

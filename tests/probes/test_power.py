@@ -2,9 +2,9 @@
 
 import pytest
 
-from domain.hardware import Thermal
-from domain.host import Fan, Power
-from domain.provenance import Certainty
+from domain.machine.hardware import Thermal
+from domain.machine.host import Fan, Power
+from domain.machine.provenance import Certainty
 from probes.sensors import fans, hwmon, power, temperatures
 from probes.sensors.power import Counter, Meter
 from tests.probes.conftest import unprivileged

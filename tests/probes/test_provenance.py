@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from tests.rigs import nvml
 from tests.rigs.trees import MACHINES, plant
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.hardware import Gpu, Problem
-from domain.provenance import Provenance
+from domain.machine.hardware import Gpu, Problem
+from domain.machine.provenance import Provenance
 from probes import registry
 from probes.result import VendorReading, with_gpus
 

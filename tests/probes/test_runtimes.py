@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.hardware import Gpu, Hardware
+from domain.machine.hardware import Gpu, Hardware
 from probes.runtimes import child, level_zero, probe, vulkan
 from tests.rigs import level_zero as ze_rig
 from tests.rigs import vulkan as rig

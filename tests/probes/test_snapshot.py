@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from domain.serialization import from_json, to_json
 from domain.units import GIB, MIB
 from probes import snapshot

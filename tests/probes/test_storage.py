@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.host import StorageKind
+from domain.machine.host import StorageKind
 from domain.units import MIB
 from probes import storage
 from probes.benchmarks import disk as read_rate

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.hardware import Thermal
+from domain.machine.hardware import Thermal
 from probes.sensors import hwmon as chips
 from probes.sensors import temperatures
 from tests.rigs.trees import plant

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalog.resolved_models import model_of_file
-from domain.hardware import Gpu, InstalledEngine, MemoryKind
-from domain.plan import LLAMA_CPP, LaunchOptions, LlamaFlags
+from domain.launches.plan import LLAMA_CPP, LaunchOptions, LlamaFlags
+from domain.machine.hardware import Gpu, InstalledEngine, MemoryKind
 from domain.units import MIB
 from launchers import llama_cpp
 from launchers.base import Capabilities

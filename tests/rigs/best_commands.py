@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from config.data import known_gpus
-from domain.hardware import (
+from domain.launches.plan import LLAMA_CPP, LaunchOptions
+from domain.machine.hardware import (
     BandwidthSource,
     Cpu,
     Gpu,
@@ -17,8 +18,7 @@ from domain.hardware import (
     MemoryKind,
     Storage,
 )
-from domain.model import ModelShape, ResolvedModel, Source, WeightFile, Weights
-from domain.plan import LLAMA_CPP, LaunchOptions
+from domain.models.model import ModelShape, ResolvedModel, Source, WeightFile, Weights
 from domain.units import GIB
 from planner.choose.candidates import Candidate
 from planner.choose.choose import find_best

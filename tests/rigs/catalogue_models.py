@@ -5,7 +5,7 @@ from functools import cache
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
 from domain.errors import NodeError
-from domain.model import ResolvedModel, Source, WeightFile, Weights
+from domain.models.model import ResolvedModel, Source, WeightFile, Weights
 
 
 def plannable() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ EuroBERT/EuroBERT-210m, google/embeddinggemma-300m, chandar-lab/NeoBERT; ``load_
 from dataclasses import dataclass
 from math import prod
 
-from domain.model import MetadataValue, ModelShape, Tensor
+from domain.models.model import MetadataValue, ModelShape, Tensor
 
 Dims = tuple[int, ...]
 

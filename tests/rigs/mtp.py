@@ -4,7 +4,7 @@ block that attends, with a matrix that joins a token's embedding and the hidden 
 from dataclasses import replace
 from math import prod
 
-from domain.model import MetadataValue, ModelShape, Tensor
+from domain.models.model import MetadataValue, ModelShape, Tensor
 
 
 def with_head(shape: ModelShape) -> ModelShape:

@@ -3,7 +3,7 @@
 from math import log2
 
 from config.data import profile
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from domain.units import percent, rate
 from planner.choose import value
 from planner.choose.candidates import Candidate

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from domain.model import ModelShape, Tensor
+from domain.models.model import ModelShape, Tensor
 
 CAPTURE = Path(__file__).parent.parent / "captures" / "llamacpp-projectors.json"
 TYPE_BYTES = {"F16": 2, "F32": 4}

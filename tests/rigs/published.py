@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from catalog.synthetic.header import shape_of
-from domain.catalogue_types import KnownModel, KnownQuant
+from domain.models.catalogue_types import KnownModel, KnownQuant
 from tests.rigs.hub import Hollow
 from tests.rigs.replica import write_replica
 

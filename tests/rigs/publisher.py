@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from catalog.hub.cache import Cache
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 from tests.catalog.build import headed
 from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import log2
 
-from domain.hardware import Hardware
-from domain.model import ResolvedModel
-from domain.plan import LaunchOptions, LlamaFlags
+from domain.launches.plan import LaunchOptions, LlamaFlags
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel
 from planner.choose import choose
 from planner.choose.candidates import Candidate
 from planner.choose.context import WORTHWHILE_GAIN, SearchContext

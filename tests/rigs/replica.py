@@ -12,7 +12,7 @@ from gguf import GGMLQuantizationType, GGUFWriter, TokenType
 
 from catalog.synthetic.header import make_metadata, make_tensor, tensor_table
 from catalog.synthetic.quant_recipes import Recipe, type_of
-from domain.model import MetadataValue, ModelShape
+from domain.models.model import MetadataValue, ModelShape
 
 _ALIGNMENT = 32
 _TOKENS = "tokenizer.ggml.tokens"

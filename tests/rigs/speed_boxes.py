@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from domain.serialization import from_json
 from domain.units import GIB
 from launchers.llama_cpp.parsing import parse

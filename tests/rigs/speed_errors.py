@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from domain.plan import Range
+from domain.launches.plan import Range
 from planner.machine.efficiency import DECODE_SPREAD, PREFILL_SPREAD, speed_range
 from tests.rigs.speed_fit import Case, all_cases, cross_validated
 from tests.rigs.speed_rows import Row

@@ -12,10 +12,10 @@ from functools import cache
 from typing import Any
 
 from config.data import known_gpus
-from domain.catalogue_types import KnownGpu
-from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, InstalledEngine, Memory, MemoryKind
-from domain.model import ModelShape
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.machine.hardware import BandwidthSource, Cpu, Gpu, Hardware, InstalledEngine, Memory, MemoryKind
+from domain.models.catalogue_types import KnownGpu
+from domain.models.model import ModelShape
 from domain.units import GIB
 from tests.rigs.speed_shapes import CAPTURES, known_model, names, rebuilt_shape
 

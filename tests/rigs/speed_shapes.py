@@ -9,8 +9,8 @@ from typing import Any
 from catalog.synthetic.header import adjust_to_size, shape_of, tensor_table
 from catalog.synthetic.quant_recipes import recipe_of
 from config.data import catalogue
-from domain.catalogue_types import KnownModel, KnownQuant
-from domain.model import ModelShape
+from domain.models.catalogue_types import KnownModel, KnownQuant
+from domain.models.model import ModelShape
 from tests.rigs.replica import shape_from_capture
 
 CAPTURES = Path(__file__).parents[1] / "captures"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
-from domain.model import ModelShape, Tensor
+from domain.models.model import ModelShape, Tensor
 
 ARCHITECTURE = "published"
 GROUP = 128  # of 4-bit integers

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 
-from domain.hardware import Hardware
-from domain.plan import Range, VllmFlags
+from domain.launches.plan import Range, VllmFlags
+from domain.machine.hardware import Hardware
 from domain.serialization import from_json
 from planner.machine.efficiency import speed_range
 from planner.vllm.memory.devices import batch_limits

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from catalog.formats.base import FileTree, NotCachedError
 from catalog.formats.gguf import reader
 from domain.errors import BadModelError, DownloadError
-from domain.kinds import Kind
-from domain.model import Companion, ModelShape, PassedOver, ResolvedModel
-from domain.projection import mismatch
+from domain.models.kinds import Kind
+from domain.models.model import Companion, ModelShape, PassedOver, ResolvedModel
+from domain.models.projection import mismatch
 
 log = logging.getLogger(__name__)
 

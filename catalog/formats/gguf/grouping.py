@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from catalog.formats.base import QuantFiles
 from catalog.formats.gguf.quants import QUANT, SHARD, kind_in_name, quant_in_name, quant_of
 from catalog.formats.gguf.reader import each_part, part_names
-from domain.kinds import Kind
-from domain.model import Companion, PassedOver, WeightFile
+from domain.models.kinds import Kind
+from domain.models.model import Companion, PassedOver, WeightFile
 
 # Of several projectors the first of these is used: most are made for F16, F32 gains nothing.
 _PREFERRED_TYPES = ("F16", "BF16", "Q8_0")

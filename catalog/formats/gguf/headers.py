@@ -11,10 +11,10 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from catalog.formats.base import MAX_CONCURRENT_READS, FileTree, NotCachedError, QuantFiles
 from catalog.formats.gguf import reader
 from catalog.formats.gguf.grouping import Family
-from domain.classification import draft_method_of, kind_of
 from domain.errors import BadModelError
-from domain.kinds import DraftMethod, Kind
-from domain.model import ModelShape
+from domain.models.classification import draft_method_of, kind_of
+from domain.models.kinds import DraftMethod, Kind
+from domain.models.model import ModelShape
 
 log = logging.getLogger(__name__)
 

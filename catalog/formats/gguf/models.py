@@ -22,11 +22,11 @@ from catalog.formats.gguf.headers import Headers, first_of
 from catalog.formats.gguf.quants import quant_of
 from catalog.names import unknown_quant
 from catalog.request import FileSelection
-from domain.classification import kind_of
 from domain.errors import BadModelError
-from domain.kinds import Kind
-from domain.model import Companion, ModelShape, PassedOver, ResolvedModel, WeightFile
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
+from domain.models.classification import kind_of
+from domain.models.kinds import Kind
+from domain.models.model import Companion, ModelShape, PassedOver, ResolvedModel, WeightFile
 
 ENGINE: str = LLAMA_CPP
 MAX_FAMILIES = 24  # whose kind is read: of others the name has to do

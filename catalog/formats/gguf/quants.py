@@ -3,8 +3,8 @@
 import re
 from pathlib import PurePosixPath
 
-from domain.kinds import Kind
-from domain.model import ModelShape
+from domain.models.kinds import Kind
+from domain.models.model import ModelShape
 
 # Longest forms first; a UD- (dynamic) prefix and an _XL suffix belong to the name.
 QUANT = re.compile(

@@ -15,10 +15,10 @@ from catalog.formats.buffered_reader import FIRST_CHUNK_BYTES, BufferedReader
 from catalog.formats.byte_source import ByteSource, FileSource
 from catalog.formats.gguf.tensor_index import TensorLocation, read_tensors
 from catalog.formats.header_limits import check_shape
-from domain.classification import kind_of
 from domain.errors import BadModelError
-from domain.kinds import Kind
-from domain.model import MetadataValue, ModelShape
+from domain.models.classification import kind_of
+from domain.models.kinds import Kind
+from domain.models.model import MetadataValue, ModelShape
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)

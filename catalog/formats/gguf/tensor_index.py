@@ -6,8 +6,8 @@ from math import prod
 from catalog.formats.buffered_reader import BufferedReader
 from catalog.formats.header_limits import MAX_VALUES
 from domain.errors import BadModelError
-from domain.ggml import BY_ID, NEWEST_BUILD, REMOVED
-from domain.model import MetadataValue, Tensor
+from domain.models.ggml import BY_ID, NEWEST_BUILD, REMOVED
+from domain.models.model import MetadataValue, Tensor
 
 MAX_NAME_CHARS = 64  # GGML_MAX_NAME
 MAX_DIMENSIONS = 4  # GGML_MAX_DIMS of ggml/include/ggml.h

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from domain.catalogue_types import KnownModel
+from domain.models.catalogue_types import KnownModel
 
 
 def alternatives(repo: str, entry: KnownModel | None, name: str) -> str:

@@ -7,9 +7,9 @@ architectures of the latter.
 import re
 
 from catalog.formats.safetensors.sentence_transformers import POOLING_KEY
-from domain.classification import MAX_SCORES
-from domain.kinds import Kind
-from domain.model import ModelShape
+from domain.models.classification import MAX_SCORES
+from domain.models.kinds import Kind
+from domain.models.model import ModelShape
 
 # The first that ends an architecture's name counts.
 _KINDS: tuple[tuple[tuple[str, ...], Kind], ...] = (

@@ -6,8 +6,8 @@ from catalog.formats.base import MAX_CONCURRENT_READS, FileTree, NotCachedError,
 from catalog.formats.safetensors import kinds, quant_method, reader, sentence_transformers, shards
 from catalog.request import FileSelection
 from domain.errors import BadModelError
-from domain.model import ModelShape, ResolvedModel
-from domain.plan import VLLM
+from domain.launches.plan import VLLM
+from domain.models.model import ModelShape, ResolvedModel
 
 ENGINE: str = VLLM
 

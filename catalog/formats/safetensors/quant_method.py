@@ -1,6 +1,6 @@
 """How a model's weights are quantized, by its config.json, and which GPUs have kernels for that."""
 
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 
 # Least CUDA compute capability. Source: vLLM 0.32.0, get_min_capability of the quantization methods (fp8,
 # auto_awq, auto_gptq, mxfp4, modelopt) and of compressed-tensors' schemes (w8a16_fp8, wNa16, w4a4_nvfp4,

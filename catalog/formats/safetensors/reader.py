@@ -17,7 +17,7 @@ from catalog.formats.safetensors import mistral, sentence_transformers
 from catalog.formats.safetensors.json_reader import MAX_JSON_BYTES, TensorEntry, parse_object, parse_table
 from catalog.formats.safetensors.shards import CONFIG, INDEX, PARAMS, config_name
 from domain.errors import BadModelError
-from domain.model import MetadataValue, ModelShape, Scalar, Tensor
+from domain.models.model import MetadataValue, ModelShape, Scalar, Tensor
 
 MAX_DEPTH = 16  # of objects in config.json
 MAX_LIST_LENGTH = 4096

@@ -10,7 +10,7 @@ from typing import Any
 
 from catalog.formats.safetensors.json_reader import parse_list, parse_object
 from domain.errors import BadModelError
-from domain.model import MetadataValue
+from domain.models.model import MetadataValue
 
 MODULES = "modules.json"
 POOLING_KEY, MAX_TOKENS_KEY = "general.pooling", "general.max_text_tokens"  # in the metadata of a shape

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from catalog.formats.safetensors.sentence_transformers import is_module_file
 from domain.errors import BadModelError
-from domain.model import WeightFile
+from domain.models.model import WeightFile
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"

@@ -2,7 +2,7 @@
 
 from daemon.doctor.checks.finding import Finding, error, not_known, ok
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import ProblemKind
+from domain.machine.hardware import ProblemKind
 
 WHY = {
     ProblemKind.DRIVER: "engines that are started now can't use the GPU",

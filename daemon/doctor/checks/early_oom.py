@@ -2,7 +2,7 @@
 
 from daemon.doctor.checks.finding import Finding, ok, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import MemoryKind
+from domain.machine.hardware import MemoryKind
 
 
 def check(inputs: DoctorInput) -> tuple[Finding, ...]:

@@ -2,8 +2,8 @@
 
 from daemon.doctor.checks.finding import Finding, Verdict, error, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import InstalledEngine
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
+from domain.machine.hardware import InstalledEngine
 from launchers.registry import INSTALL
 
 # The back ends of engines that can use a vendor's GPUs

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from daemon.doctor.checks.finding import Finding, error, ok, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import ProblemKind
+from domain.machine.hardware import ProblemKind
 from probes.system.accounts import Account
 from probes.system.setup import DeviceNode
 

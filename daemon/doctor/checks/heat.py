@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from daemon.doctor.checks.finding import Finding, Verdict, error, not_known, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import Gpu, Hardware, Thermal
+from domain.machine.hardware import Gpu, Hardware, Thermal
 
 # Rules of thumb without another source: a working cooler keeps an idle chip below 60 °C in a warm room
 IDLE_POWER_SHARE = 0.2  # of the power limit

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from daemon.state.records import Event
-from domain.catalogue_types import KnownIssue
 from domain.errors import EngineError
-from domain.hardware import Hardware
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
+from domain.machine.hardware import Hardware
+from domain.models.catalogue_types import KnownIssue
 from launchers.gpu_targets import Build
 from launchers.sandbox.support import Support
 from probes.system.accounts import Account

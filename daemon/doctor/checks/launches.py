@@ -2,7 +2,7 @@
 
 from daemon.doctor.checks.finding import Finding, error, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput, LaunchHealth
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 
 UNHEALTHY = (LaunchState.FAILED, LaunchState.DEGRADED)
 

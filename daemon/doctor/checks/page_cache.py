@@ -2,7 +2,7 @@
 
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import MemoryKind
+from domain.machine.hardware import MemoryKind
 from domain.units import gib
 
 # Shares of the RAM without another source: much is cached, and CUDA sees less than half as free

@@ -2,8 +2,8 @@
 
 from daemon.doctor.checks.finding import Finding, Verdict, not_known, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.accelerator import PcieLink
-from domain.hardware import Gpu, MemoryKind
+from domain.machine.accelerator import PcieLink
+from domain.machine.hardware import Gpu, MemoryKind
 
 # Of the power limit: a rule of thumb without another source. Idle cards draw a tenth, and their links drop to
 # generation 1; a card in use draws more than this

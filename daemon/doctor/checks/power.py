@@ -2,7 +2,7 @@
 
 from daemon.doctor.checks.finding import Finding, Verdict, not_known, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import Gpu, MemoryKind
+from domain.machine.hardware import Gpu, MemoryKind
 
 TOLERANCE = 0.99  # limits are rounded
 

@@ -2,7 +2,7 @@
 
 from daemon.doctor.checks.finding import Finding, error, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import Problem, ProblemKind
+from domain.machine.hardware import Problem, ProblemKind
 from probes.system.systemd import Unit
 
 # Names of character devices in /proc/devices, as DeviceAllow= accepts them. Drivers before 550 called the

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import Gpu, MemoryKind, ProblemKind
+from domain.machine.hardware import Gpu, MemoryKind, ProblemKind
 from domain.suggestions import near
 from domain.units import GIB, MIB, gib
 from probes.gpus.amd.apu import PAGE_BYTES

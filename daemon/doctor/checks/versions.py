@@ -4,7 +4,7 @@ import re
 
 from daemon.doctor.checks.finding import Finding, not_known, ok, warning
 from daemon.doctor.checks.input import DoctorInput
-from domain.catalogue_types import KnownIssue
+from domain.models.catalogue_types import KnownIssue
 
 LABELS = {"kernel": "kernel", "linux_firmware": "linux-firmware", "rocm": "ROCm"}
 OPTIONAL = frozenset({"rocm"})  # may not be installed: then there is no version, and no issue

@@ -15,8 +15,8 @@ from daemon.gateway.holding import unavailable
 from daemon.gateway.listener.exchange import Exchange, event
 from daemon.gateway.served import Facts, find_launch, kind_of, served_launches
 from daemon.launches.launch import Launch
-from domain.kinds import Kind
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
+from domain.models.kinds import Kind
 
 CODES = {
     Reason.UNKNOWN_MODEL: "model_not_found",

@@ -20,8 +20,8 @@ from daemon.gateway.ollama.requests import Target
 from daemon.gateway.ollama.shape import checked
 from daemon.gateway.served import find_launch
 from daemon.launches.launch import Launch
-from domain.kinds import Kind
-from domain.plan import VLLM
+from domain.launches.plan import VLLM
+from domain.models.kinds import Kind
 
 Builder = Callable[[Mapping[str, Any], Target], dict[str, Any]]
 

@@ -15,7 +15,7 @@ from daemon.gateway.ollama.handling import name_of
 from daemon.gateway.ollama.keeping import keep
 from daemon.gateway.ollama.requests import keep_alive_s
 from daemon.gateway.served import find_launch
-from domain.kinds import Kind
+from domain.models.kinds import Kind
 
 DURATIONS = ("total_duration", "load_duration")
 

@@ -2,7 +2,7 @@
 
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.launches.launch import Launch
-from domain.serving import Policy
+from domain.launches.serving import Policy
 
 
 def keep(launch: Launch, keep_s: float | None) -> None:

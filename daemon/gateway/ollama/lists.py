@@ -12,7 +12,7 @@ from daemon.gateway.ollama.handling import describe, name_of
 from daemon.gateway.ollama.models import ServedModel
 from daemon.gateway.served import find_launch, served_launches
 from daemon.launches.launch import Launch
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 
 # The release of Ollama whose API is answered here. VS Code reads three numbers and wants at least 0.6.4;
 # clients ask for thinking from 0.9, for its levels from 0.11.

@@ -14,8 +14,8 @@ from typing import Any
 from daemon.gateway.headers import Header
 from daemon.gateway.served import Facts, kind_of
 from daemon.launches.launch import Launch
-from domain.kinds import Kind
-from domain.plan import HOST, VllmFlags
+from domain.launches.plan import HOST, VllmFlags
+from domain.models.kinds import Kind
 
 UNKNOWN = "unknown"
 # Of a launch that is served until its owner stops it. Ollama says so of keep_alive -1 with the longest time

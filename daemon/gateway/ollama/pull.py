@@ -19,8 +19,8 @@ from daemon.state.records import PullRequest
 from daemon.weights import pulls
 from daemon.weights.transfers import Pull
 from domain.errors import NodeError, UnknownModelError
-from domain.launch import Progress, Step
-from domain.plan import LaunchOptions
+from domain.launches.launch import Progress, Step
+from domain.launches.plan import LaunchOptions
 
 SUCCESS = {"status": "success"}
 STATUS = {"unknown_model": Reason.NOT_FOUND, "usage": Reason.INVALID}

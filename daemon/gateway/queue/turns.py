@@ -9,7 +9,7 @@ from daemon.gateway.metrics import Histogram
 from daemon.gateway.queue.scheduler import QueueFullError, Scheduler, Ticket
 from daemon.launches.launch import Launch
 from daemon.resources.throttle import Throttle
-from domain.plan import Plan
+from domain.launches.plan import Plan
 from domain.priority import Priority
 
 WAIT_BUCKETS_S = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)

@@ -16,7 +16,7 @@ from daemon.launches.conversations.prompt import Prompt
 from daemon.launches.conversations.slots import Slot
 from domain.errors import EngineError
 from domain.events import EventKind
-from domain.launch import KeptConversations
+from domain.launches.launch import KeptConversations
 from launchers import readiness
 from launchers.llama_cpp import slots as engine_slots
 

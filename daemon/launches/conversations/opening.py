@@ -14,7 +14,7 @@ from daemon.launches.conversations.keeping import Conversations, Useless
 from daemon.launches.conversations.policy import Rates
 from daemon.launches.launch import Launch
 from domain.errors import StateError
-from domain.plan import LLAMA_CPP, LlamaFlags, Plan
+from domain.launches.plan import LLAMA_CPP, LlamaFlags, Plan
 from launchers.base import Capabilities
 from launchers.command import Command
 

@@ -10,11 +10,11 @@ from daemon.machine import snapshot
 from daemon.planning.plan import margins
 from daemon.resources.budget import budgets
 from daemon.resources.ledger import free_bytes, gpu_of
-from domain.budget import DeviceBudget, Share
 from domain.events import EventKind
-from domain.hardware import Hardware
-from domain.launch import LaunchState
-from domain.plan import HOST, Plan
+from domain.launches.launch import LaunchState
+from domain.launches.plan import HOST, Plan
+from domain.machine.budget import DeviceBudget, Share
+from domain.machine.hardware import Hardware
 from domain.units import gib
 
 BACK_SHARE = 0.8  # of what was planned: a plan is no measurement

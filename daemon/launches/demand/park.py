@@ -6,8 +6,8 @@ from daemon.app import App
 from daemon.launches.demand.use import stops_in_s
 from daemon.launches.launch import Launch
 from domain.errors import EngineError, NodeError
-from domain.launch import LaunchState
-from domain.serving import Policy
+from domain.launches.launch import LaunchState
+from domain.launches.serving import Policy
 from domain.units import duration
 
 WITHOUT_ENGINE = frozenset({LaunchState.DEGRADED, LaunchState.FAILED})

@@ -14,10 +14,10 @@ from daemon.machine import snapshot
 from daemon.planning.plan import margins
 from daemon.resources import ledger
 from daemon.resources.budget import margin_bytes
-from domain.hardware import Hardware
-from domain.launch import Step
-from domain.plan import HOST, Plan
-from domain.serving import Policy
+from domain.launches.launch import Step
+from domain.launches.plan import HOST, Plan
+from domain.launches.serving import Policy
+from domain.machine.hardware import Hardware
 from domain.units import duration, gib
 from planner.machine.budget import Reserve
 

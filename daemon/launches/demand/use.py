@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import inf
 
-from domain.serving import Policy, Serving
+from domain.launches.serving import Policy, Serving
 
 
 @dataclass(slots=True)

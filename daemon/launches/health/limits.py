@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from config.settings import Settings
 from daemon.launches.health.policy import Limits
-from domain.plan import HOST, LlamaFlags, Plan
+from domain.launches.plan import HOST, LlamaFlags, Plan
 from launchers.readiness import Ready
 
 REST = 10.0  # intervals that canaries keep away from clients: their prompt cache is warm

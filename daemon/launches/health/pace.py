@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.hardware import Gpu, Hardware
+from domain.machine.hardware import Gpu, Hardware
 from domain.units import gib, rate
 
 DRIFT = 2 / 3  # of the model's own speed: below it an engine is slow

@@ -8,7 +8,7 @@ from daemon.launches.ladder import policy
 from daemon.launches.ladder.descent import keep
 from daemon.launches.launch import Launch
 from domain.events import EventKind
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 
 QUIET_HOUR = 4  # in local time
 

@@ -13,7 +13,7 @@ from daemon.launches.launch import Launch
 from daemon.state.records import LaunchRequest
 from domain.errors import DoesNotFitError, EngineError, NodeError, UnknownModelError, UsageError
 from domain.events import EventKind
-from domain.plan import HOST, LaunchOptions, LlamaFlags, Plan
+from domain.launches.plan import HOST, LaunchOptions, LlamaFlags, Plan
 from domain.serialization import to_json
 
 CACHE_TOO_SMALL = "kv_too_small"  # a smaller batch or a margin does not help

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from domain.errors import EngineError, NodeError
-from domain.restraint import UNRESTRAINED, Restraint
+from domain.launches.restraint import UNRESTRAINED, Restraint
 from domain.units import GIB, MIB, gib
 
 OUT_OF_MEMORY = frozenset({"oom_killed", "out_of_host_memory", "out_of_device_memory", "kv_too_small"})

@@ -9,8 +9,8 @@ from daemon.planning import context_proofs
 from daemon.state.records import now
 from domain.errors import NodeError
 from domain.events import EventKind
-from domain.plan import Plan
-from domain.proof import ContextProof
+from domain.launches.plan import Plan
+from domain.launches.proof import ContextProof
 
 
 async def note(app: App, launch: Launch, error: NodeError | None) -> None:

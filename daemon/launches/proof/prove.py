@@ -23,9 +23,9 @@ from daemon.planning.speed_history import record_depths
 from daemon.state.records import now
 from domain.errors import BusyError, EngineError, NodeError, UsageError
 from domain.events import EventKind
-from domain.launch import LaunchState, Progress, Step
-from domain.plan import HOST, Plan
-from domain.proof import ContextProof, DepthFigures
+from domain.launches.launch import LaunchState, Progress, Step
+from domain.launches.plan import HOST, Plan
+from domain.launches.proof import ContextProof, DepthFigures
 from domain.units import duration, gib, rate
 from launchers import readiness
 from launchers.command import Command

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from domain.proof import DepthFigures
+from domain.launches.proof import DepthFigures
 
 
 @dataclass(slots=True, eq=False)

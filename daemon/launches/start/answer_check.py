@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from domain.catalogue_types import KnownModel
-from domain.plan import Plan
+from domain.launches.plan import Plan
+from domain.models.catalogue_types import KnownModel
 from launchers.readiness import Ready
 
 WORD = "Paris"  # of launchers.readiness.QUESTION

@@ -12,8 +12,8 @@ from daemon.planning.draft_history import DraftTrial
 from daemon.planning.speed_history import draft_key
 from domain.errors import EngineError
 from domain.events import EventKind
-from domain.launch import Step
-from domain.plan import LlamaFlags, Plan
+from domain.launches.launch import Step
+from domain.launches.plan import LlamaFlags, Plan
 from launchers.base import Capabilities
 from launchers.trials import thread_counts
 from planner.llama_cpp.companions import second_files

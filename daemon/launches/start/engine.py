@@ -11,9 +11,9 @@ from daemon.launches.start.answer_check import expected
 from daemon.launches.start.watch import Watch
 from daemon.state.records import Run
 from domain.errors import EngineError, StateError
-from domain.launch import Step
-from domain.plan import Plan
-from domain.restraint import UNRESTRAINED, Restraint
+from domain.launches.launch import Step
+from domain.launches.plan import Plan
+from domain.launches.restraint import UNRESTRAINED, Restraint
 from launchers import ports
 from launchers.command import Command, Exit
 from launchers.process.orphans import OWNER

@@ -23,8 +23,8 @@ from daemon.planning import context_proofs
 from daemon.planning.speed_history import record_speed
 from daemon.planning.verification import read_back
 from domain.events import EventKind
-from domain.launch import Step
-from domain.plan import Plan
+from domain.launches.launch import Step
+from domain.launches.plan import Plan
 from launchers.process.procfs import held_bytes
 from launchers.readiness import Ready
 

@@ -20,10 +20,10 @@ from daemon.resources.ledger import Reservations
 from domain.anonymize import without_secrets
 from domain.errors import DoesNotFitError
 from domain.events import EventKind
-from domain.hardware import Hardware
-from domain.launch import Step
-from domain.model import ResolvedModel
-from domain.plan import HOST, LaunchOptions, Plan
+from domain.launches.launch import Step
+from domain.launches.plan import HOST, LaunchOptions, Plan
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel
 from domain.units import gib, rate
 from launchers.base import Capabilities
 from planner.machine.calibration import Calibration

@@ -14,9 +14,9 @@ from daemon.launches.state_machine import Event
 from daemon.planning.speed_history import cpu_key, threads_key, trial_key
 from domain.errors import EngineError
 from domain.events import EventKind
-from domain.hardware import Cpu, Hardware
-from domain.launch import Step
-from domain.plan import HOST, LlamaFlags, Plan
+from domain.launches.launch import Step
+from domain.launches.plan import HOST, LlamaFlags, Plan
+from domain.machine.hardware import Cpu, Hardware
 from launchers.base import Capabilities
 from launchers.process.engine import EngineProcess
 from launchers.trials import thread_counts

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.hardware import Cpu
+from domain.machine.hardware import Cpu
 from launchers.base import Capabilities
 
 # Of the time of the trial: what waits less than that changes rates by less than thread_tuning.MIN_SPEEDUP.

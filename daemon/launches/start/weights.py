@@ -13,9 +13,9 @@ from daemon.weights import leases, second_files
 from daemon.weights.downloads import download
 from domain.anonymize import without_secrets
 from domain.errors import DownloadError, StateError
-from domain.launch import LaunchState, Progress, Step
-from domain.model import Weights
-from domain.plan import Plan
+from domain.launches.launch import LaunchState, Progress, Step
+from domain.launches.plan import Plan
+from domain.models.model import Weights
 from domain.units import gib
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from catalog.feed.fetch import WITHIN_S, fetch
 from catalog.feed.signed_file import MAX_BYTES, opened
 from config.catalogue import Published, parse_published
 from daemon.isolation.workers import Limits
-from domain.catalogue_types import KnownModel
 from domain.errors import CatalogueError
+from domain.models.catalogue_types import KnownModel
 from domain.units import MIB
 
 READING = Limits(deadline_s=WITHIN_S + 15.0, cpu_s=20, at_once=1, memory_bytes=256 * MIB)

@@ -15,9 +15,9 @@ from daemon.state.records import now
 from daemon.weights.catalogue import record as catalogue_record
 from daemon.weights.catalogue.published import READING, Keys
 from daemon.weights.catalogue.record import CatalogueRecord, Verdict
-from domain.catalogue_types import KnownModel
 from domain.errors import CatalogueError, DownloadError, NodeError, UsageError
 from domain.events import EventKind
+from domain.models.catalogue_types import KnownModel
 
 log = logging.getLogger(__name__)
 

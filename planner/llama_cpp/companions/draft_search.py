@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.llama_cpp.companions import second_files

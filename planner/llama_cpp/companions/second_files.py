@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
-from domain.classification import draft_method_of, mtp_layers_of
-from domain.hardware import Hardware
-from domain.kinds import DraftMethod, Kind
-from domain.model import ModelShape, ResolvedModel
-from domain.plan import LaunchOptions, LlamaFlags
+from domain.launches.plan import LaunchOptions, LlamaFlags
+from domain.machine.hardware import Hardware
+from domain.models.classification import draft_method_of, mtp_layers_of
+from domain.models.kinds import DraftMethod, Kind
+from domain.models.model import ModelShape, ResolvedModel
 from planner.llama_cpp.context_params import ALL_LAYERS
 from planner.machine.devices import llama_cpp_build
 

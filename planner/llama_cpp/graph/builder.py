@@ -5,8 +5,8 @@ Source: llama.cpp ``llm_graph_context``.
 
 from collections.abc import Mapping
 
-from domain.ggml import BY_NAME
-from domain.model import MetadataValue, ModelShape
+from domain.models.ggml import BY_NAME
+from domain.models.model import MetadataValue, ModelShape
 from planner.llama_cpp.context_params import ALL_LAYERS, ContextParams
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.recipe import Recipe

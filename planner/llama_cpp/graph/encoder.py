@@ -6,7 +6,7 @@ Source: llama.cpp ``tools/mtmd/clip.cpp``: ``clip_graph::build_vit``, ``build_in
 
 import math
 
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.builder import UnsupportedGraphError, tensor_table
 from planner.llama_cpp.graph.tensor import F16, F32, Graph, Tensor, dims

@@ -3,7 +3,7 @@
 Source: llama.cpp ``build_pooling`` in ``src/llama-graph.cpp``.
 """
 
-from domain.kinds import Pooling
+from domain.models.kinds import Pooling
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.builder import GraphBuilder
 from planner.llama_cpp.graph.tensor import I32, Tensor

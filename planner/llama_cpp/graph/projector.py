@@ -5,7 +5,7 @@ Source: llama.cpp ``tools/mtmd/models``, one file per type.
 
 from collections.abc import Callable
 
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 from planner.llama_cpp.graph import tensor as op
 from planner.llama_cpp.graph.builder import UnsupportedGraphError
 from planner.llama_cpp.graph.encoder import Encoder

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.hardware import Hardware
-from domain.plan import HOST, DeviceMemory
+from domain.launches.plan import HOST, DeviceMemory
+from domain.machine.hardware import Hardware
 from planner.llama_cpp.placement import HOST_ID
 from planner.machine import budget
 from planner.machine.devices import Device

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.graph.builder import GraphBuilder, UnsupportedGraphError
 from planner.llama_cpp.graph.model import build, build_mtp

@@ -9,7 +9,7 @@ every architecture that has a recipe, treated as if it had none.
 from collections.abc import Iterator
 from math import prod
 
-from domain.model import ModelShape, Tensor
+from domain.models.model import ModelShape, Tensor
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.graph.schedule import PIPELINE_COPIES
 from planner.llama_cpp.memory import kv_cache

@@ -7,11 +7,11 @@ Source: llama.cpp ``common_base_params_to_speculative``, ``common_speculative_in
 
 from dataclasses import dataclass, replace
 
-from domain.classification import draft_method_of, mtp_layers_of
-from domain.hardware import Hardware
-from domain.kinds import DraftMethod
-from domain.model import ModelShape
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.machine.hardware import Hardware
+from domain.models.classification import draft_method_of, mtp_layers_of
+from domain.models.kinds import DraftMethod
+from domain.models.model import ModelShape
 from planner.llama_cpp import context_params
 from planner.llama_cpp.context_params import MTP, ContextParams
 from planner.llama_cpp.memory import compute_buffers, host_memory, kv_cache

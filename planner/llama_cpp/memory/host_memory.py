@@ -4,8 +4,8 @@ Weights on the host count once, mapped or repacked: a repacked copy is the engin
 of the file that it was made from are reclaimed when RAM is short.
 """
 
-from domain.model import ModelShape
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.models.model import ModelShape
 from domain.units import MIB, gib
 from planner.llama_cpp.context_params import DEFAULT_CACHE_RAM_MIB, DEFAULT_CHECKPOINTS, ContextParams
 from planner.llama_cpp.memory import kv_cache

@@ -7,7 +7,7 @@ many for each token that may be rolled back).
 
 from dataclasses import replace
 
-from domain.ggml import BY_NAME, GgmlType
+from domain.models.ggml import BY_NAME, GgmlType
 from planner.llama_cpp.context_params import CELL_PADDING, ContextParams, pad_up
 from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.model.hparams import Hparams, Layer

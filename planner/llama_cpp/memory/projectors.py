@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import isqrt
 
-from domain.hardware import Hardware
-from domain.model import ModelShape
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape
 from planner.llama_cpp.context_params import pad_up
 from planner.llama_cpp.graph import projector as graphs
 from planner.llama_cpp.graph.builder import UnsupportedGraphError

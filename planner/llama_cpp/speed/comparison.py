@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from domain.hardware import Hardware
-from domain.model import ModelShape
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape
 from planner.llama_cpp.estimate import memory_layout
 from planner.llama_cpp.speed import roofline
 from planner.llama_cpp.speed.decode import decode_s

@@ -3,7 +3,7 @@ fixed times for kernel launches, synchronisation and changes of device."""
 
 from collections.abc import Mapping
 
-from domain.ggml import BY_NAME
+from domain.models.ggml import BY_NAME
 from planner.llama_cpp.placement import HOST_ID
 from planner.llama_cpp.speed.workload import Workload, busy_devices, sum_over_devices
 from planner.machine.efficiency import CpuEfficiency

@@ -4,8 +4,8 @@ Source: llama.cpp ``llama_mmap`` (a mapped file is populated as a whole, then co
 ``llama_model_loader::load_all_data`` (without mapping, reads and copies overlap).
 """
 
-from domain.hardware import Hardware
-from domain.model import ModelShape
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape
 from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.machine.devices import METAL, Device
 from planner.machine.efficiency import PCIE_SHARE_OF_PEAK

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from domain.hardware import Cpu, Hardware
-from domain.model import ModelShape
-from domain.plan import LlamaFlags, Range, Speed
+from domain.launches.plan import LlamaFlags, Range, Speed
+from domain.machine.hardware import Cpu, Hardware
+from domain.models.model import ModelShape
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.placement import HOST_ID, Placement
 from planner.llama_cpp.speed import speculation

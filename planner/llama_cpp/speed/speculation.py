@@ -7,7 +7,7 @@ drafted tokens, each accepted with probability a, a round gives (1 - a^(k + 1)) 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from domain.plan import Range
+from domain.launches.plan import Range
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.speed.decode import decode_s
 from planner.llama_cpp.speed.prefill import prefill_s

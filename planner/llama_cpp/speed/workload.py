@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from math import prod
 
-from domain.model import ModelShape, Tensor
+from domain.models.model import ModelShape, Tensor
 from planner.identity_cache import cached_by_identity
 from planner.llama_cpp.context_params import ContextParams
 from planner.llama_cpp.memory import kv_cache

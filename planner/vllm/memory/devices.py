@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from math import ceil
 
-from domain.hardware import Gpu, Hardware, MemoryKind
-from domain.plan import HOST, DeviceMemory, VllmFlags
+from domain.launches.plan import HOST, DeviceMemory, VllmFlags
+from domain.machine.hardware import Gpu, Hardware, MemoryKind
 from domain.units import GIB, MIB
 from planner.machine import budget
 from planner.vllm.memory.headroom import cuda_total_bytes

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from domain.hardware import Gpu, MemoryKind
-from domain.plan import HOST, DeviceMemory
+from domain.launches.plan import HOST, DeviceMemory
+from domain.machine.hardware import Gpu, MemoryKind
 from domain.units import GIB
 from planner.choose.context import SearchContext
 

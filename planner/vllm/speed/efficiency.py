@@ -8,7 +8,7 @@ the errors, and those of fits without a fifth of the boxes.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from domain.hardware import Gpu, MemoryKind
+from domain.machine.hardware import Gpu, MemoryKind
 from planner.machine.gpu_efficiency import CUDA, CUDA_UNIFIED, HIP
 
 

@@ -4,8 +4,8 @@ reduce twice per layer."""
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from domain.hardware import Gpu, Hardware
-from domain.plan import Range, Speed
+from domain.launches.plan import Range, Speed
+from domain.machine.hardware import Gpu, Hardware
 from planner.machine.efficiency import CORE_BYTES_PER_S, CPU, PCIE_SHARE_OF_PEAK, speed_range
 from planner.machine.threads import usable_cpus
 from planner.vllm.memory.kv_blocks import KvBlockLayout

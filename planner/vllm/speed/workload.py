@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 from planner.vllm.model_config import Config, LayerKind, config_int, weight_bits
 from planner.vllm.weights.tensors import EMBEDDING, ENCODERS, EXPERTS, OUTPUT, TensorGroup, loaded_tensors
 

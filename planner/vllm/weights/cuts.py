@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from math import gcd
 
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 from planner.vllm.model_config import Config, config_int, config_str, config_value
 from planner.vllm.weights.quantization import method_family
 from planner.vllm.weights.sharding import VOCAB_PADDING, Sharding, sharding_of

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from math import prod
 
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 from planner.vllm.model_config import Config
 from planner.vllm.weights.quantization import DTYPE_BYTES, ONLINE_QUANTIZATION, served_dtype
 from planner.vllm.weights.tensors import EMBEDDING, OUTPUT, TensorGroup, loaded_tensors

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from domain.model import ModelShape, Tensor
+from domain.models.model import ModelShape, Tensor
 from planner.vllm.model_config import Config
 
 # What tensors are called, in the words of all publishers.

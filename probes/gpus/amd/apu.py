@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
+from domain.machine.provenance import Certainty, Provenance
 from domain.units import GIB, gib
 from probes import sysfs
 from probes.gpus.amd.kfd import Node, Topology

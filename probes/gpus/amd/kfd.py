@@ -6,7 +6,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from domain.hardware import Problem, ProblemKind
+from domain.machine.hardware import Problem, ProblemKind
 from probes import sysfs
 
 NODES = Path("sys/class/kfd/kfd/topology/nodes")

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from domain.accelerator import GpuProcess
-from domain.catalogue_types import KnownGpu
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
-from domain.provenance import Certainty, Provenance
+from domain.machine.accelerator import GpuProcess
+from domain.machine.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
+from domain.machine.provenance import Certainty, Provenance
+from domain.models.catalogue_types import KnownGpu
 from probes import sysfs
 from probes.gpus import device_nodes, device_table, pci, pcie_link
 from probes.gpus.amd import apu, kfd, sensors

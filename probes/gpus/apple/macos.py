@@ -4,9 +4,9 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from domain.catalogue_types import KnownGpu
-from domain.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind, Problem
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import BandwidthSource, Cpu, Gpu, Hardware, Memory, MemoryKind, Problem
+from domain.machine.provenance import Certainty, Provenance
+from domain.models.catalogue_types import KnownGpu
 from domain.units import GIB, MIB
 from probes import storage, sysfs
 from probes.memo import Memo

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from domain.catalogue_types import KnownGpu
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
-from domain.provenance import Certainty, Provenance
+from domain.machine.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
+from domain.machine.provenance import Certainty, Provenance
+from domain.models.catalogue_types import KnownGpu
 from probes import sysfs
 from probes.gpus import device_table
 from probes.memory.ram import Meminfo

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from domain.accelerator import PcieLink
-from domain.catalogue_types import KnownGpu
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Thermal
-from domain.provenance import Certainty, Provenance
+from domain.machine.accelerator import PcieLink
+from domain.machine.hardware import BandwidthSource, Gpu, MemoryKind, Thermal
+from domain.machine.provenance import Certainty, Provenance
+from domain.models.catalogue_types import KnownGpu
 from probes.gpus import device_table, pci, pcie_link
 from probes.gpus.nvidia.nvml import DeviceReport
 from probes.gpus.pci import PciDevice

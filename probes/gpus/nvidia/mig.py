@@ -6,7 +6,7 @@ partitions CUDA takes the first, or the one whose UUID CUDA_VISIBLE_DEVICES name
 
 from dataclasses import replace
 
-from domain.hardware import Gpu
+from domain.machine.hardware import Gpu
 from probes.result import VendorReading
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"

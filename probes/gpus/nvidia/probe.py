@@ -10,9 +10,9 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from domain.accelerator import GpuProcess, Peer
-from domain.catalogue_types import KnownGpu
-from domain.hardware import Gpu, Problem, ProblemKind
+from domain.machine.accelerator import GpuProcess, Peer
+from domain.machine.hardware import Gpu, Problem, ProblemKind
+from domain.models.catalogue_types import KnownGpu
 from probes import sysfs
 from probes.gpus import device_table
 from probes.gpus.nvidia import gpu as nvidia_gpu

@@ -11,7 +11,7 @@ from huggingface_hub import scan_cache_dir, try_to_load_from_cache
 from catalog.download.download import fetch
 from domain.download import DownloadPolicy
 from domain.errors import BadModelError, DiskFullError, DownloadError
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 from domain.units import MIB
 from tests.catalog.fetched import BIG, SMALL, Gate, close, content, last, parts, plain, weights
 from tests.rigs.hub import Hub, sha256

@@ -18,7 +18,7 @@ from catalog.hub import retry
 from catalog.hub.retry import retry_after_s
 from domain.download import DownloadPolicy, DownloadProgress, parse_window
 from domain.errors import DownloadError
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 from domain.units import GIB, MIB
 from tests.catalog.fetched import BIG, Gate, blob, close, content, last, parts, plain, weights
 from tests.rigs.hub import Hub, sha256

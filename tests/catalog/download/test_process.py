@@ -20,7 +20,7 @@ from catalog.download.messages import LINE_BYTES
 from catalog.download.throttle import WindowClosedError
 from domain.download import DownloadPolicy, DownloadProgress, Window
 from domain.errors import BadModelError, DiskFullError, DownloadError
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 from domain.serialization import to_json
 from domain.units import MIB
 from tests.catalog.fetched import BIG, content, last, parts, weights
@@ -138,7 +138,7 @@ async def test_it_ends_with_the_daemon_that_started_it_and_the_next_one_resumes(
     wanted = weights(hub, {"a.gguf": BIG})
     code = (
         "import asyncio, sys, json; from pathlib import Path; from catalog.download import process;"
-        "from domain.download import DownloadPolicy; from domain.model import Weights;"
+        "from domain.download import DownloadPolicy; from domain.models.model import Weights;"
         "from domain.serialization import from_json;"
         "steps = process.fetch(from_json(Weights, json.loads(sys.argv[1])), Path(sys.argv[2]),"
         " DownloadPolicy(limit_bytes_per_s=1));"

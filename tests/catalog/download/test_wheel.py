@@ -20,7 +20,7 @@ from catalog.download.download import fetch
 from catalog.download.wheel import fetch_member
 from domain.download import DownloadPolicy
 from domain.errors import DiskFullError, DownloadError
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 from domain.units import GIB, MIB
 from tests.catalog.fetched import close
 

@@ -10,7 +10,7 @@ from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType
 from catalog.formats.byte_source import FileSource
 from catalog.formats.gguf.reader import Header, part_names, read_file, read_model
 from domain.errors import BadModelError
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 from domain.units import MIB
 from tests.catalog.build import PLAIN, Raw, Types, gguf_file
 

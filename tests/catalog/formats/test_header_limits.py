@@ -10,7 +10,7 @@ import pytest
 from catalog.formats.header_limits import check_shape
 from catalog.formats.safetensors import reader
 from domain.errors import BadModelError
-from domain.model import ModelShape, Tensor
+from domain.models.model import ModelShape, Tensor
 from tests.planner import build
 
 LLAMA = ModelShape(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from domain.errors import BadModelError, NodeError
-from domain.kinds import Kind
-from domain.model import ResolvedModel
+from domain.models.kinds import Kind
+from domain.models.model import ResolvedModel
 from tests.catalog.build import safetensors
 from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub

@@ -6,8 +6,8 @@ from gguf import LlamaFileType
 from catalog.formats.gguf.grouping import group_files, list_families, preference
 from catalog.formats.gguf.pieces import pieces_by_file
 from catalog.formats.gguf.quants import FILE_TYPES, kind_in_name, quant_of
-from domain.kinds import Kind
-from domain.model import Companion, WeightFile
+from domain.models.kinds import Kind
+from domain.models.model import Companion, WeightFile
 
 
 def listed(*names: str) -> list[tuple[str, int]]:

@@ -10,7 +10,7 @@ from catalog.formats.byte_source import FileSource
 from catalog.formats.safetensors import reader
 from catalog.formats.safetensors.reader import read_tensors
 from domain.errors import BadModelError
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 from tests.catalog.build import safetensors
 from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from catalog.formats.safetensors.kinds import kind_of
-from domain.kinds import Kind
-from domain.model import ModelShape
+from domain.models.kinds import Kind
+from domain.models.model import ModelShape
 from tests.catalog.build import safetensors
 from tests.catalog.formats.test_safetensors import PLAIN, read_model
 from tests.catalog.resolving import resolve

@@ -8,7 +8,7 @@ import pytest
 from catalog.formats.gguf.reader import read_file
 from catalog.hub.cache import Cache
 from catalog.hub.client import Listing
-from domain.model import ModelShape, Tensor, WeightFile
+from domain.models.model import ModelShape, Tensor, WeightFile
 from tests.catalog.build import gguf_file
 
 LISTING = Listing("o/r", "0" * 40, (WeightFile("a.gguf", 5000, "ab"), WeightFile("README.md", 10)))

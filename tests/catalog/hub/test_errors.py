@@ -13,7 +13,7 @@ from catalog.hub.cache import Cache
 from catalog.hub.errors import UnavailableError
 from config.data import catalogue
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
-from domain.model import ResolvedModel, Source
+from domain.models.model import ResolvedModel, Source
 from tests.catalog.build import gguf_file, safetensors
 from tests.catalog.resolving import resolve
 from tests.conftest import ROOT

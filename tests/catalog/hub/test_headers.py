@@ -11,7 +11,7 @@ from catalog.hub.cache import Cache
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
 from domain.errors import BadModelError, DiskFullError, DownloadError
-from domain.model import PassedOver, ResolvedModel
+from domain.models.model import PassedOver, ResolvedModel
 from tests.catalog.build import PLAIN, Raw, Types, gguf_file
 from tests.catalog.resolving import resolve
 from tests.rigs import published

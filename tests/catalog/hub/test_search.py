@@ -8,7 +8,7 @@ from catalog.hub.errors import UnavailableError
 from catalog.hub.search import search
 from config.data import catalogue
 from domain.errors import DownloadError, UsageError
-from domain.search_result import SearchResult
+from domain.models.search_result import SearchResult
 from tests.rigs.hub import Hub
 
 CATALOGUE = catalogue()

@@ -12,8 +12,8 @@ from catalog.download.download import fetch
 from catalog.local import adoption, delete, inventory, verify
 from config.data import catalogue
 from domain.errors import BadModelError, DownloadError, UnknownModelError
-from domain.local_model import LocalModel
-from domain.model import Source, WeightFile, Weights
+from domain.models.local_model import LocalModel
+from domain.models.model import Source, WeightFile, Weights
 from tests.catalog.build import gguf_file
 from tests.catalog.fetched import BIG, last, weights
 from tests.rigs.hub import Hub, sha256

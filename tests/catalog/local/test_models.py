@@ -9,10 +9,10 @@ import pytest
 
 from catalog.download.download import fetch
 from config.data import catalogue
-from domain.catalogue_types import KnownModel, VllmRepo
 from domain.download import DownloadPolicy
 from domain.errors import BadModelError, DownloadError, NodeError, UnknownModelError
-from domain.model import ResolvedModel, Source, Weights
+from domain.models.catalogue_types import KnownModel, VllmRepo
+from domain.models.model import ResolvedModel, Source, Weights
 from tests.catalog.build import gguf_file, safetensors
 from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from catalog.local import layout
-from domain.kinds import Kind
-from domain.model import ResolvedModel
+from domain.models.kinds import Kind
+from domain.models.model import ResolvedModel
 from tests.catalog.build import headed
 from tests.catalog.resolving import resolve
 from tests.rigs.hub import Hub

@@ -15,8 +15,8 @@ from catalog.formats.gguf.reader import read_file
 from catalog.synthetic.header import estimate_header_bytes, shape_of
 from catalog.synthetic.tensor_layouts import rows
 from config.data import catalogue
-from domain.catalogue_types import KnownModel, KnownQuant
 from domain.errors import BadModelError
+from domain.models.catalogue_types import KnownModel, KnownQuant
 from tests.planner.build import published
 from tests.rigs.replica import shape_from_facts, write_replica
 

@@ -9,7 +9,7 @@ from catalog.formats.gguf.reader import read_file
 from catalog.resolved_models import model_of_file
 from catalog.synthetic.replica import write
 from domain.errors import BadModelError, DownloadError
-from domain.model import Source
+from domain.models.model import Source
 from domain.units import MIB
 from tests.catalog.build import gguf_file
 from tests.catalog.resolving import resolve

@@ -10,7 +10,7 @@ import pytest
 
 from config.settings import Settings
 from daemon.machine.bandwidth import BANDWIDTH
-from domain.hardware import Hardware, Memory
+from domain.machine.hardware import Hardware, Memory
 from domain.serialization import to_json
 from domain.units import MIB
 from tests.daemon.conftest import Running

@@ -11,10 +11,10 @@ import pytest
 from config import data
 from daemon.app import Adapters
 from daemon.doctor.anonymize import anonymize_hardware, build_profile
-from domain.accelerator import GpuProcess
 from domain.anonymize import Identifiers, anonymize_text
-from domain.hardware import Hardware, InstalledEngine, Memory, Problem, Storage
-from domain.plan import LaunchOptions, Plan
+from domain.launches.plan import LaunchOptions, Plan
+from domain.machine.accelerator import GpuProcess
+from domain.machine.hardware import Hardware, InstalledEngine, Memory, Problem, Storage
 from domain.serialization import to_json
 from domain.units import GIB
 from planner.choose import choose

@@ -14,7 +14,7 @@ from daemon.doctor.checks.finding import Finding, Verdict
 from daemon.doctor.checks.input import DoctorInput
 from daemon.doctor.service import CHECKS, run_checks
 from daemon.state.store import Store
-from domain.hardware import Problem, ProblemKind
+from domain.machine.hardware import Problem, ProblemKind
 from probes import identifiers
 from tests.daemon.conftest import FakeLauncher, Running, fake_adapters
 from tests.daemon.doctor.checks.build import HEALTHY

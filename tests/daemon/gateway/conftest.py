@@ -21,9 +21,9 @@ from daemon.launches.launch import Engine, Launch
 from daemon.launches.lifecycle import Lifecycle
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
-from domain.kinds import Kind
-from domain.launch import LaunchState
-from domain.plan import LaunchOptions
+from domain.launches.launch import LaunchState
+from domain.launches.plan import LaunchOptions
+from domain.models.kinds import Kind
 from launchers.command import Command
 from launchers.process.engine import EngineProcess
 from tests.daemon.state.test_store import PLAN

@@ -3,8 +3,8 @@
 import pytest
 from aiohttp import web
 
-from domain.kinds import Kind
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
+from domain.models.kinds import Kind
 from tests.daemon.gateway.conftest import PROPS, Rig
 
 VERSION = {"anthropic-version": "2023-06-01"}

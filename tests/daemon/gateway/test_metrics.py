@@ -11,8 +11,8 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.gateway.metrics import Metrics, Tokens, Watched, tokens_of
-from domain.kinds import Kind
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
+from domain.models.kinds import Kind
 from tests.conftest import ROOT
 from tests.ctl.answers import BOX
 from tests.daemon.gateway.conftest import Rig, answer_all, stream

@@ -15,9 +15,9 @@ from daemon.gateway.dialects import ollama as dialect
 from daemon.gateway.listener.exchange import event
 from daemon.gateway.ollama.lists import VERSION
 from daemon.launches.state_machine import Event
-from domain.kinds import Kind
-from domain.launch import LaunchState
-from domain.model import WeightFile
+from domain.launches.launch import LaunchState
+from domain.models.kinds import Kind
+from domain.models.model import WeightFile
 from tests.daemon.gateway.conftest import Rig, answer_all, stream
 
 HELLO = [{"role": "user", "content": "hi"}]

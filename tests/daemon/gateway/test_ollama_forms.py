@@ -17,7 +17,7 @@ from daemon.gateway.ollama.events import Events
 from daemon.gateway.ollama.requests import Target
 from daemon.launches.launch import Launch
 from daemon.state.records import LaunchRequest
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from tests.daemon.state.test_store import PLAN
 
 PNG = "iVBORw0KGgo="

@@ -11,8 +11,8 @@ from daemon.events.progress_log import ProgressLog
 from daemon.state.records import PullRequest
 from daemon.weights import pulls
 from daemon.weights.transfers import Pull
-from domain.launch import Progress, Step
-from domain.plan import LaunchOptions
+from domain.launches.launch import Progress, Step
+from domain.launches.plan import LaunchOptions
 from tests.daemon.gateway.conftest import Rig
 
 

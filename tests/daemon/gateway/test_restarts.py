@@ -17,7 +17,7 @@ from daemon.app import Adapters, real_adapters
 from daemon.gateway import holding
 from daemon.gateway.listener import server
 from daemon.launches.state_machine import Event
-from domain.launch import LaunchState, Progress, Step
+from domain.launches.launch import LaunchState, Progress, Step
 from tests.daemon.conftest import Api, Running, fork_server
 from tests.daemon.gateway.conftest import EVENTS, Rig, answer_all, running_gateway
 

@@ -10,7 +10,7 @@ from daemon.gateway.queue import scheduler
 from daemon.gateway.queue.turns import parallel_limit
 from daemon.launches.launch import Launch
 from daemon.resources.throttle import Throttle
-from domain.plan import LlamaFlags, VllmFlags
+from domain.launches.plan import LlamaFlags, VllmFlags
 from tests.daemon.gateway.conftest import EVENTS, Rig
 from tests.daemon.state.test_store import PLAN
 

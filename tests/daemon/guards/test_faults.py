@@ -13,9 +13,9 @@ from daemon.guards.faults import FaultGuard
 from daemon.launches.launch import Launch
 from daemon.launches.state_machine import Event
 from daemon.state.records import LaunchRequest
-from domain.hardware import Gpu, Hardware, Problem, ProblemKind
-from domain.plan import DeviceMemory, LaunchOptions
-from domain.sample import Sample
+from domain.launches.plan import DeviceMemory, LaunchOptions
+from domain.machine.hardware import Gpu, Hardware, Problem, ProblemKind
+from domain.machine.sample import Sample
 from domain.units import GIB
 from probes.kernel_log import KernelLog
 from tests.daemon.conftest import Api, FakeLauncher, Running, fake_adapters

@@ -16,7 +16,7 @@ from daemon.guards.heat_policy import (
     after_reading,
     parallel,
 )
-from domain.hardware import Cpu, Gpu, Hardware, Thermal
+from domain.machine.hardware import Cpu, Gpu, Hardware, Thermal
 
 LIMITS = Limits(85.0, 95.0)
 NONE, PARALLEL, PAUSE, UNLOAD, STOP = Level

@@ -6,10 +6,10 @@ import pytest
 
 from daemon.guards.pressure import HOLDER, PressureGuard
 from daemon.launches.launch import Launch
-from domain.hardware import Hardware, Memory
-from domain.launch import LaunchState
-from domain.plan import HOST, DeviceMemory
-from domain.sample import Sample, Stall
+from domain.launches.launch import LaunchState
+from domain.launches.plan import HOST, DeviceMemory
+from domain.machine.hardware import Hardware, Memory
+from domain.machine.sample import Sample, Stall
 from domain.units import GIB
 from launchers.liveness import Activity
 from tests.daemon.launches.plans import plan_always

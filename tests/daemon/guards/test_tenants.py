@@ -12,12 +12,12 @@ import pytest
 
 from daemon.guards.tenants import HOLDER, TenantsGuard
 from daemon.launches.launch import Launch
-from domain.accelerator import GpuProcess
-from domain.hardware import Gpu, Hardware
-from domain.launch import LaunchState
-from domain.plan import DeviceMemory
-from domain.sample import Sample
-from domain.serving import Serving, TenantPolicy
+from domain.launches.launch import LaunchState
+from domain.launches.plan import DeviceMemory
+from domain.launches.serving import Serving, TenantPolicy
+from domain.machine.accelerator import GpuProcess
+from domain.machine.hardware import Gpu, Hardware
+from domain.machine.sample import Sample
 from domain.units import GIB
 from tests.conftest import ROOT
 from tests.daemon.launches.stepped_daemon import Daemon, Start

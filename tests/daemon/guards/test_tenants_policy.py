@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.guards.tenants_policy import BACK_S, GROWN_BYTES, Tenancy, Use, after_sample
-from domain.accelerator import GpuProcess
+from domain.machine.accelerator import GpuProcess
 from domain.units import GIB, MIB
 
 CARD = 24 * GIB

@@ -14,7 +14,7 @@ from daemon.isolation.ended import WorkerLimitError
 from daemon.isolation.fork_server import ForkServer
 from daemon.isolation.workers import Limits, Workers
 from domain.errors import DoesNotFitError, WorkerLostError
-from domain.hardware import MemoryKind
+from domain.machine.hardware import MemoryKind
 from domain.units import MIB
 from tests.daemon.isolation import work
 

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from domain.errors import DoesNotFitError
-from domain.hardware import MemoryKind
-from domain.model import ModelShape, Tensor
+from domain.machine.hardware import MemoryKind
+from domain.models.model import ModelShape, Tensor
 
 
 def add(left: int, right: int) -> int:

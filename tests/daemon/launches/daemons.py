@@ -27,8 +27,8 @@ from daemon.machine import snapshot
 from daemon.state.store import Store
 from daemon.turns import restore
 from domain.errors import NodeError, StateError
-from domain.launch import LaunchState, Step
-from domain.plan import LaunchOptions
+from domain.launches.launch import LaunchState, Step
+from domain.launches.plan import LaunchOptions
 from tests.daemon.launches.stepped_loop import SteppedLoop
 from tests.daemon.launches.world import FakeEngine, World, adapters, configuration
 

@@ -13,8 +13,8 @@ from daemon.launches.restore import read_launches
 from daemon.state.records import Event
 from daemon.state.store import Store
 from daemon.turns import restore
-from domain.launch import LaunchState
-from domain.plan import LaunchOptions
+from domain.launches.launch import LaunchState
+from domain.launches.plan import LaunchOptions
 from tests.daemon.launches.stepped_loop import SteppedLoop
 from tests.daemon.launches.world import World, adapters, configuration
 

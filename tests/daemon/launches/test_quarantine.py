@@ -9,8 +9,8 @@ import pytest
 from daemon import turns
 from daemon.launches import service
 from daemon.launches.start import placement
-from domain.launch import LaunchState, Step
-from domain.plan import LaunchOptions
+from domain.launches.launch import LaunchState, Step
+from domain.launches.plan import LaunchOptions
 from tests.daemon.launches.stepped_daemon import OPTIONS, Daemon, Start
 from tests.daemon.launches.world import World
 from tests.daemon.state.test_store import PLAN

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.launches.lifecycle import MAX_HISTORY, Lifecycle
 from daemon.launches.state_machine import TRANSITIONS, Event, IllegalTransitionError, after
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 from tests.conftest import ROOT
 
 README = ROOT / "daemon" / "launches" / "README.md"

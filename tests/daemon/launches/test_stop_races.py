@@ -14,7 +14,7 @@ from config.settings import Settings
 from daemon.state.records import LaunchRecord
 from daemon.state.store import Store
 from domain.errors import EngineError, StateError
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 from launchers.process.engine import EngineProcess
 from tests.daemon.conftest import Api, FakeLauncher, Running, alive
 

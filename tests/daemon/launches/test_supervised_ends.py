@@ -7,7 +7,7 @@ import pytest
 from daemon.launches import ending, persistence, service, supervisor
 from daemon.launches.start import placement
 from domain.errors import EngineError, NodeError, StateError, UnknownModelError
-from domain.launch import LaunchState, Step
+from domain.launches.launch import LaunchState, Step
 from tests.daemon.launches.stepped_daemon import OPTIONS, START_S, Daemon, Start
 from tests.daemon.launches.world import World
 

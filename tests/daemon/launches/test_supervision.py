@@ -4,7 +4,7 @@ import pytest
 
 from daemon.launches import service
 from domain.errors import BusyError
-from domain.launch import LaunchState, Step
+from domain.launches.launch import LaunchState, Step
 from tests.daemon.launches.stepped_daemon import START_S, Start
 from tests.daemon.launches.world import World
 

@@ -15,8 +15,8 @@ from config.settings import Settings
 from daemon.app import Adapters
 from daemon.launches.start.watch import Watch
 from domain.errors import EngineError
-from domain.hardware import Hardware, Memory
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
+from domain.machine.hardware import Hardware, Memory
 from launchers.base import Capabilities
 from launchers.command import Command, Exit
 from launchers.liveness import Activity, Look

@@ -12,8 +12,8 @@ from daemon.app import App
 from daemon.machine import bandwidth
 from daemon.quarantine.in_flight import InFlight
 from daemon.state.store import Store
-from domain.hardware import BandwidthSource, Hardware, Memory, Storage
-from domain.provenance import Certainty
+from domain.machine.hardware import BandwidthSource, Hardware, Memory, Storage
+from domain.machine.provenance import Certainty
 from domain.units import MIB
 from probes.benchmarks.disk import ReadRate
 from tests.daemon.test_child import Child

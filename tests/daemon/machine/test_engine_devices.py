@@ -5,7 +5,7 @@ from pathlib import Path
 
 from daemon.app import Adapters
 from daemon.machine import snapshot
-from domain.hardware import Gpu, Hardware
+from domain.machine.hardware import Gpu, Hardware
 from launchers import llama_cpp
 from launchers.base import SearchPaths
 from tests.daemon.conftest import Running

@@ -16,8 +16,8 @@ from daemon.launches.launch import Engine, Launch
 from daemon.machine import device_changes, hotplug, snapshot
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
-from domain.hardware import Gpu, Hardware, Problem
-from domain.plan import DeviceMemory, LaunchOptions, Plan
+from domain.launches.plan import DeviceMemory, LaunchOptions, Plan
+from domain.machine.hardware import Gpu, Hardware, Problem
 from domain.units import GIB
 from launchers.process.engine import EngineProcess
 from tests.daemon.conftest import Running

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from daemon.app import Adapters
 from daemon.machine import snapshot
-from domain.accelerator import RuntimeDevice
-from domain.hardware import Gpu, Hardware, Problem
+from domain.machine.accelerator import RuntimeDevice
+from domain.machine.hardware import Gpu, Hardware, Problem
 from domain.units import GIB
 from probes.runtimes.child import Runtime
 from probes.runtimes.probe import Runtimes

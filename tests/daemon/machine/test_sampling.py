@@ -12,7 +12,7 @@ from config.data import known_gpus
 from config.settings import Settings
 from daemon.events.samples import Samples
 from daemon.machine import sampling
-from domain.sample import Sample, Stall
+from domain.machine.sample import Sample, Stall
 from probes import sample, stalls
 from probes.context import ProbeState
 from tests.daemon.conftest import FakeLauncher, Running, fake_adapters

@@ -9,7 +9,7 @@ import pytest
 
 from config import data
 from daemon.app import Adapters
-from domain.plan import Plan
+from domain.launches.plan import Plan
 from domain.serialization import from_json, to_json
 from domain.units import GIB
 from launchers.registry import LAUNCHERS

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.launches.proof.failure import merged
 from daemon.planning.context_proofs import smaller_window, window_of
-from domain.proof import ContextProof
+from domain.launches.proof import ContextProof
 
 FAILED = ContextProof(
     "t", 131072, proven_tokens=32768, failed_tokens=49152, failure="died", window_tokens=65536

@@ -16,9 +16,9 @@ from daemon.planning.reconcile import (
     history_key,
     summary,
 )
-from domain.hardware import Cpu, Gpu, Hardware, MemoryKind
-from domain.model import WeightFile
-from domain.plan import HOST, Confidence, DeviceMemory, LlamaFlags, Plan
+from domain.launches.plan import HOST, Confidence, DeviceMemory, LlamaFlags, Plan
+from domain.machine.hardware import Cpu, Gpu, Hardware, MemoryKind
+from domain.models.model import WeightFile
 from domain.units import GIB, MIB
 from launchers.base import Capabilities
 from launchers.llama_cpp.dry_run import DeviceUsage

@@ -10,8 +10,8 @@ import pytest
 
 from config import data
 from daemon.planning.command_line import context_notes
-from domain.model import ModelShape, ResolvedModel, Source, Weights
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.models.model import ModelShape, ResolvedModel, Source, Weights
 from domain.serialization import to_json
 from domain.units import MIB
 from tests.daemon.conftest import Running

@@ -14,7 +14,7 @@ from daemon.planning.plan import plan
 from daemon.systemd_notify import SystemdNotifier
 from daemon.weights.hub_search import search
 from domain.errors import DoesNotFitError, DownloadError
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from tests.daemon.conftest import FakeLauncher, fake_adapters
 from tests.rigs import published
 from tests.rigs.hub import Hollow, Hub

@@ -13,9 +13,9 @@ import pytest
 from catalog.resolved_models import model_of_file
 from catalog.synthetic.replica import write
 from daemon.planning import reconcile
-from domain.hardware import Gpu, Hardware, InstalledEngine, MemoryKind
-from domain.model import ResolvedModel
-from domain.plan import HOST, LLAMA_CPP, DeviceMemory
+from domain.launches.plan import HOST, LLAMA_CPP, DeviceMemory
+from domain.machine.hardware import Gpu, Hardware, InstalledEngine, MemoryKind
+from domain.models.model import ResolvedModel
 from domain.units import GIB, MIB
 from launchers import llama_cpp
 from launchers.base import Capabilities, SearchPaths

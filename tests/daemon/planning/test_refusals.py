@@ -11,8 +11,8 @@ from config.data import catalogue, profile
 from config.settings import Settings
 from daemon.app import Adapters, real_adapters
 from domain.errors import EngineRefusedError, Refused
-from domain.hardware import InstalledEngine
-from domain.plan import LLAMA_CPP, LlamaFlags
+from domain.launches.plan import LLAMA_CPP, LlamaFlags
+from domain.machine.hardware import InstalledEngine
 from domain.serialization import to_json
 from domain.units import MIB
 from launchers.base import Capabilities

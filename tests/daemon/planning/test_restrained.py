@@ -8,10 +8,10 @@ import pytest
 from daemon.planning.computations import Choice
 from daemon.planning.restrained import restrained
 from domain.errors import NodeError
-from domain.hardware import Hardware
-from domain.model import ResolvedModel
-from domain.plan import LaunchOptions, LlamaFlags, Plan, VllmFlags
-from domain.restraint import UNRESTRAINED, Restraint
+from domain.launches.plan import LaunchOptions, LlamaFlags, Plan, VllmFlags
+from domain.launches.restraint import UNRESTRAINED, Restraint
+from domain.machine.hardware import Hardware
+from domain.models.model import ResolvedModel
 from planner.machine.budget import Reserve
 from planner.machine.calibration import Calibration
 from tests.planner import build

@@ -13,9 +13,9 @@ from config.settings import Settings
 from daemon.app import Adapters, App, real_adapters
 from daemon.planning.plan import plan as make_plan
 from daemon.planning.verification import SecondFileRefusedError, verify_plan
-from domain.hardware import Hardware, Memory
-from domain.kinds import DraftMethod
-from domain.plan import Confidence, LaunchOptions, LlamaFlags, Plan
+from domain.launches.plan import Confidence, LaunchOptions, LlamaFlags, Plan
+from domain.machine.hardware import Hardware, Memory
+from domain.models.kinds import DraftMethod
 from domain.units import GIB, MIB
 from planner.llama_cpp.companions import second_files
 from planner.llama_cpp.companions.second_files import Draft

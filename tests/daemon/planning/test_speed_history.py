@@ -13,7 +13,7 @@ from daemon.machine import snapshot
 from daemon.planning import plan
 from daemon.planning.speed_history import MAX_RUNS, load_calibration, record_speed, runs, speed_key
 from daemon.state.store import Store
-from domain.plan import LLAMA_CPP, LaunchOptions, Plan, Range, SpeedSource
+from domain.launches.plan import LLAMA_CPP, LaunchOptions, Plan, Range, SpeedSource
 from launchers.base import Capabilities
 from launchers.command import Command
 from launchers.process.engine import EngineProcess

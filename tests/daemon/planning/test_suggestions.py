@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from daemon.planning import suggestions
-from domain.catalogue_types import KnownModel, KnownQuant
-from domain.hardware import BandwidthSource, Cpu, Hardware, Memory
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
+from domain.machine.hardware import BandwidthSource, Cpu, Hardware, Memory
+from domain.models.catalogue_types import KnownModel, KnownQuant
 from domain.serialization import to_json
 from domain.units import GIB
 from planner.choose import choose

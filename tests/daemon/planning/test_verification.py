@@ -14,9 +14,9 @@ from config.settings import Settings
 from daemon.app import Adapters, real_adapters
 from daemon.isolation.models import ModelSources
 from domain.errors import EngineError
-from domain.hardware import Hardware, Memory
-from domain.model import ResolvedModel, Weights
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
+from domain.machine.hardware import Hardware, Memory
+from domain.models.model import ResolvedModel, Weights
 from domain.units import MIB, gib
 from launchers import llama_cpp
 from launchers.base import Capabilities

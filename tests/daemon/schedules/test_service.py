@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from daemon.schedules.service import run_due
-from domain.schedule import Missed
+from domain.launches.schedule import Missed
 from tests.daemon.conftest import Api, Running
 
 DAY = timedelta(days=1)

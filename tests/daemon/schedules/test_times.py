@@ -7,7 +7,7 @@ import pytest
 
 from daemon.schedules.times import PROMPT_S, due, following, is_open
 from daemon.schedules.words import parse
-from domain.schedule import When
+from domain.launches.schedule import When
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHTLY = parse("every night at 2:30")

@@ -4,7 +4,7 @@ import pytest
 
 from daemon.schedules.words import parse
 from domain.errors import UsageError
-from domain.schedule import When
+from domain.launches.schedule import When
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from daemon.state.durability import opening
 from daemon.state.records import PullRecord, PullRequest
 from daemon.state.store import Store
 from domain.download import DownloadPolicy, Window
-from domain.model import Source, WeightFile, Weights
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
+from domain.models.model import Source, WeightFile, Weights
 
 WEIGHTS = Weights(Source.HUB, "o/r", "abc", (WeightFile("m.gguf", 5, "00"),), "Q4_1", 5)
 

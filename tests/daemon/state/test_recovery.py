@@ -17,7 +17,7 @@ from daemon.state.durability import copies, opening, recovery
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store, clone
 from domain.errors import ConfigError
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from launchers.command import Command
 from tests.daemon.state.test_store import LAUNCH
 

@@ -11,9 +11,18 @@ from daemon.state.durability import opening
 from daemon.state.records import LaunchRecord, LaunchRequest, Work, WorkKey, WorkKind
 from daemon.state.store import Store
 from domain.errors import ConfigError, StateError
-from domain.launch import LaunchState
-from domain.model import Source, WeightFile, Weights
-from domain.plan import Confidence, DeviceMemory, LaunchOptions, LlamaFlags, Plan, Range, Speed, VllmFlags
+from domain.launches.launch import LaunchState
+from domain.launches.plan import (
+    Confidence,
+    DeviceMemory,
+    LaunchOptions,
+    LlamaFlags,
+    Plan,
+    Range,
+    Speed,
+    VllmFlags,
+)
+from domain.models.model import Source, WeightFile, Weights
 from launchers.command import Command, StopPolicy
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready

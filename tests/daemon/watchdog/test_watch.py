@@ -12,7 +12,7 @@ from daemon.state.records import LaunchRequest
 from daemon.systemd_notify import SystemdNotifier
 from daemon.watchdog.policy import STORE_PATIENCE_S, Clocks
 from daemon.watchdog.watch import _Watchdog
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from tests.daemon.conftest import Running
 
 

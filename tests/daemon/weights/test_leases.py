@@ -10,7 +10,7 @@ from catalog.local import layout
 from catalog.local.leases import FOLDER, Leases
 from daemon.weights import leases
 from domain.errors import BusyError
-from domain.model import Source, WeightFile, Weights
+from domain.models.model import Source, WeightFile, Weights
 from tests.daemon.conftest import Api
 from tests.daemon.weights.pulling import NAME, ended, pulled
 

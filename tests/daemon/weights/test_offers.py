@@ -5,7 +5,7 @@ from pathlib import Path
 from config import data
 from config.settings import Settings
 from daemon.weights.offers import ranked, with_all
-from domain.search_result import SearchResult
+from domain.models.search_result import SearchResult
 from tests.catalog.build import headed
 from tests.daemon.conftest import Running
 from tests.rigs.hub import Hub

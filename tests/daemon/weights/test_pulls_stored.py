@@ -11,7 +11,7 @@ from daemon.app import Adapters
 from daemon.state.records import PullRecord, PullRequest, Work, WorkKey, WorkKind
 from daemon.state.store import Store
 from domain.errors import StateError
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from domain.units import MIB
 from tests.daemon.conftest import Api, Running
 from tests.daemon.weights.pulling import CRAWLING, NAME, closed_window, ended, kinds, moving, pulled, some

@@ -3,8 +3,8 @@
 import pytest
 
 from daemon.weights.retention import select_deletions
-from domain.local_model import LocalModel, ModelNote, StoredFile
-from domain.model import Source
+from domain.models.local_model import LocalModel, ModelNote, StoredFile
+from domain.models.model import Source
 
 
 def stored(name: str, size_bytes: int = 10, **more: object) -> LocalModel:

@@ -14,9 +14,9 @@ from catalog.local import delete
 from daemon.launches.launch import Launch
 from daemon.state.records import PullRequest
 from daemon.weights.transfers import Pull
-from domain.launch import Step
-from domain.model import Source, WeightFile, Weights
-from domain.plan import LaunchOptions
+from domain.launches.launch import Step
+from domain.launches.plan import LaunchOptions
+from domain.models.model import Source, WeightFile, Weights
 from tests.daemon.conftest import Api
 from tests.daemon.weights.pulling import CRAWLING, NAME, closed_window, ended, moving, pulled, some
 from tests.rigs.hub import Hub

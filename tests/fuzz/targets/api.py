@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from daemon.api import bodies
 from daemon.planning.command_line import estimate_flags
 from domain.errors import NodeError
-from domain.model import ResolvedModel, Source, WeightFile, Weights
-from domain.plan import LLAMA_CPP, VLLM
+from domain.launches.plan import LLAMA_CPP, VLLM
+from domain.models.model import ResolvedModel, Source, WeightFile, Weights
 from launchers.registry import LAUNCHERS
 from planner.llama_cpp.context_params import EngineTool
 from planner.machine.calibration import Calibration

@@ -8,8 +8,8 @@ from typing import Any
 from catalog.formats.safetensors import kinds, quant_method, reader, sentence_transformers, shards
 from catalog.formats.safetensors.reader import read_folder, read_index
 from domain.errors import NodeError, UnknownModelError
-from domain.model import ModelShape, ResolvedModel, Source, WeightFile, Weights
-from domain.plan import VLLM, LaunchOptions, VllmFlags
+from domain.launches.plan import VLLM, LaunchOptions, VllmFlags
+from domain.models.model import ModelShape, ResolvedModel, Source, WeightFile, Weights
 from planner.choose import choose
 from planner.vllm.estimate import estimate
 from tests.fuzz.machines import machine

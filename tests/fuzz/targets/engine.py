@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from domain.errors import NodeError
-from domain.plan import DeviceMemory
+from domain.launches.plan import DeviceMemory
 from launchers import readiness
 from launchers.command import Command, Exit
 from launchers.llama_cpp import build, capabilities, dry_run, help, refusals  # noqa: A004

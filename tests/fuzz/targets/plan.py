@@ -12,9 +12,9 @@ from typing import Any
 
 from catalog.formats.header_limits import check_shape
 from domain.errors import NodeError
-from domain.ggml import BY_NAME
-from domain.model import MetadataValue, ModelShape, ResolvedModel, Source, Tensor, WeightFile, Weights
-from domain.plan import LaunchOptions, LlamaFlags
+from domain.launches.plan import LaunchOptions, LlamaFlags
+from domain.models.ggml import BY_NAME
+from domain.models.model import MetadataValue, ModelShape, ResolvedModel, Source, Tensor, WeightFile, Weights
 from planner.choose import choose
 from planner.llama_cpp.estimate import estimate
 from tests.fuzz.machines import NAMES, machine

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import EngineError, UsageError
-from domain.model import Source, WeightFile, Weights
-from domain.plan import Confidence, LlamaFlags, Plan, Speed, VllmFlags
+from domain.launches.plan import Confidence, LlamaFlags, Plan, Speed, VllmFlags
+from domain.models.model import Source, WeightFile, Weights
 from launchers import llama_cpp
 from launchers.base import Capabilities
 from launchers.llama_cpp.help import parse_help

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.plan import HOST, DeviceMemory
+from domain.launches.plan import HOST, DeviceMemory
 from domain.units import MIB
 from launchers import llama_cpp
 from launchers.llama_cpp.failures import parse_buffers

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from domain.errors import EngineError
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
 from launchers import llama_cpp, query
 from launchers.base import Capabilities, SearchPaths
 from launchers.llama_cpp import build

@@ -6,9 +6,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from domain.engine_build import EngineDevice
 from domain.errors import EngineError
-from domain.plan import LlamaFlags
+from domain.launches.engine_build import EngineDevice
+from domain.launches.plan import LlamaFlags
 from domain.units import MIB
 from launchers.base import Capabilities
 from launchers.llama_cpp import dry_run

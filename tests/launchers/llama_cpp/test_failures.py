@@ -9,8 +9,8 @@ import gguf
 import pytest
 
 from domain.errors import EngineError
-from domain.model import Source, WeightFile, Weights
-from domain.plan import Confidence, DeviceMemory, LlamaFlags, Plan, Speed
+from domain.launches.plan import Confidence, DeviceMemory, LlamaFlags, Plan, Speed
+from domain.models.model import Source, WeightFile, Weights
 from launchers import llama_cpp, ports
 from launchers.base import Capabilities
 from launchers.command import Command, Exit

@@ -7,7 +7,7 @@ import pytest
 from gguf import GGUFWriter
 
 from domain.errors import EngineError, EngineRefusedError, Refused
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
 from launchers.base import Capabilities
 from launchers.llama_cpp import dry_run
 from launchers.llama_cpp.refusals import GAVE_UP, find_refusal, gave_up

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from domain.errors import EngineError
-from domain.plan import LlamaFlags
+from domain.launches.plan import LlamaFlags
 from launchers import llama_cpp
 from launchers.base import Capabilities
 from launchers.command import Command

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.plan import HOST, DeviceMemory, VllmFlags
+from domain.launches.plan import HOST, DeviceMemory, VllmFlags
 from domain.units import GIB, MIB
 from launchers.sandbox import limits
 from launchers.sandbox.limits import Devices, Limits

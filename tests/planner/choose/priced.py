@@ -1,7 +1,7 @@
 """Candidates of a loss and a speed that a test gives."""
 
-from domain.model import ModelShape, ResolvedModel, Source, Weights
-from domain.plan import LLAMA_CPP, Confidence, Estimate, LlamaFlags, Range, Speed
+from domain.launches.plan import LLAMA_CPP, Confidence, Estimate, LlamaFlags, Range, Speed
+from domain.models.model import ModelShape, ResolvedModel, Source, Weights
 from planner.choose.candidates import Candidate
 
 SHAPE = ModelShape("llama", (), 0, {})

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.errors import UsageError
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from planner.choose.choose import plan
 from planner.model import hparams
 from tests.planner import build

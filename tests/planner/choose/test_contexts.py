@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import DoesNotFitError
-from domain.plan import HOST, DeviceMemory, LaunchOptions, Plan
+from domain.launches.plan import HOST, DeviceMemory, LaunchOptions, Plan
 from domain.units import GIB
 from planner.choose.candidates import Candidate
 from planner.choose.choose import plan

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from domain.units import GIB
 from planner.choose.choose import plan
 from planner.machine.budget import Reserve, has_display, host_reserve_bytes

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from domain.errors import UsageError
-from domain.hardware import Hardware
-from domain.model import ModelShape, ResolvedModel
-from domain.plan import LLAMA_CPP, VLLM, LaunchOptions
+from domain.launches.plan import LLAMA_CPP, VLLM, LaunchOptions
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape, ResolvedModel
 from planner.choose import choose, contexts, value
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext

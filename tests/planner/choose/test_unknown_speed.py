@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.hardware import Gpu, Hardware
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
+from domain.machine.hardware import Gpu, Hardware
 from planner.choose import choose
 from planner.choose.choose import plan
 from planner.choose.context import SearchContext

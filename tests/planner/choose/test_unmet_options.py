@@ -5,7 +5,7 @@ import re
 import pytest
 
 from domain.errors import DoesNotFitError, NodeError, UnknownModelError, UsageError
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
 from planner.choose.choose import plan
 from planner.choose.quality import filter_by_least
 from tests.planner import build

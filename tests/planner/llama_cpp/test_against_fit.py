@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.plan import LLAMA_CPP
+from domain.launches.plan import LLAMA_CPP
 from launchers.base import SearchPaths
 from launchers.registry import choose
 from tests.rigs import rpc

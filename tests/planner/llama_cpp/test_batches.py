@@ -2,8 +2,8 @@
 
 from math import inf
 
-from domain.hardware import Hardware
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
+from domain.machine.hardware import Hardware
 from planner.choose.candidates import Candidate
 from planner.choose.value import USES, turn_s
 from planner.llama_cpp import search

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.model import ModelShape
-from domain.plan import LLAMA_CPP, LaunchOptions, LlamaFlags
+from domain.launches.plan import LLAMA_CPP, LaunchOptions, LlamaFlags
+from domain.models.model import ModelShape
 from planner.choose.choose import plan
 from planner.engine import ENGINES
 from planner.llama_cpp.cache_types import accepted_types, why_refused

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from domain.hardware import Hardware, InstalledEngine
-from domain.model import ModelShape
+from domain.machine.hardware import Hardware, InstalledEngine
+from domain.models.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
 from planner.llama_cpp.context_params import EngineTool

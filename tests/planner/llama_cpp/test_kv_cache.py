@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain.ggml import BY_NAME
-from domain.model import ModelShape
+from domain.models.ggml import BY_NAME
+from domain.models.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
 from planner.llama_cpp import context_params

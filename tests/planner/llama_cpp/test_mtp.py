@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from catalog.formats.gguf.reader import read_file
-from domain.hardware import Hardware, InstalledEngine
-from domain.model import ModelShape
-from domain.plan import DeviceMemory
+from domain.launches.plan import DeviceMemory
+from domain.machine.hardware import Hardware, InstalledEngine
+from domain.models.model import ModelShape
 from domain.units import MIB
 from launchers.llama_cpp.parsing import parse
 from planner.llama_cpp.context_params import EngineTool

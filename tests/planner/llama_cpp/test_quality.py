@@ -14,9 +14,9 @@ from catalog.synthetic.header import tensor_table
 from catalog.synthetic.quant_recipes import recipe_of
 from catalog.synthetic.tensor_layouts import FAMILIES as LAYOUTS
 from config.catalogue import catalogue
-from domain.ggml import BY_NAME
-from domain.model import ModelShape, ResolvedModel, Source, Tensor, Weights
-from domain.plan import LaunchOptions
+from domain.launches.plan import LaunchOptions
+from domain.models.ggml import BY_NAME
+from domain.models.model import ModelShape, ResolvedModel, Source, Tensor, Weights
 from planner.choose.choose import plan
 from planner.choose.quality import filter_by_quality
 from planner.choose.sensitivity import sensitivity

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from domain.hardware import Hardware
-from domain.model import Chat, ModelShape
-from domain.plan import VLLM, DeviceMemory, LaunchOptions, LlamaFlags, VllmFlags
+from domain.launches.plan import VLLM, DeviceMemory, LaunchOptions, LlamaFlags, VllmFlags
+from domain.machine.hardware import Hardware
+from domain.models.model import Chat, ModelShape
 from domain.units import GIB, MIB
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext

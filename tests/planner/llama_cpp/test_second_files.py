@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from domain.hardware import Hardware
-from domain.kinds import Kind
-from domain.model import Companion, ModelShape, ResolvedModel, Source, WeightFile, Weights
-from domain.plan import LaunchOptions, LlamaFlags, Plan
+from domain.launches.plan import LaunchOptions, LlamaFlags, Plan
+from domain.machine.hardware import Hardware
+from domain.models.kinds import Kind
+from domain.models.model import Companion, ModelShape, ResolvedModel, Source, WeightFile, Weights
 from launchers.llama_cpp.argv import command
 from launchers.registry import LAUNCHERS
 from planner.choose import choose

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.hardware import InstalledEngine
-from domain.plan import LLAMA_CPP, LaunchOptions, LlamaFlags, Plan
+from domain.launches.plan import LLAMA_CPP, LaunchOptions, LlamaFlags, Plan
+from domain.machine.hardware import InstalledEngine
 from planner.choose.choose import plan
 from tests.planner import build
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.model import ModelShape
-from domain.plan import Estimate, LlamaFlags, Range
+from domain.launches.plan import Estimate, LlamaFlags, Range
+from domain.models.model import ModelShape
 from planner.llama_cpp.estimate import ACCEPTANCE_NOTE, UNUSED_DRAFT_NOTE, estimate
 from tests.planner import build
 

@@ -6,10 +6,10 @@ import pytest
 
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
-from domain.catalogue_types import KnownQuant
-from domain.hardware import BandwidthSource, Gpu, Hardware, InstalledEngine, Memory, MemoryKind
-from domain.model import ModelShape
-from domain.plan import LlamaFlags, Range
+from domain.launches.plan import LlamaFlags, Range
+from domain.machine.hardware import BandwidthSource, Gpu, Hardware, InstalledEngine, Memory, MemoryKind
+from domain.models.catalogue_types import KnownQuant
+from domain.models.model import ModelShape
 from domain.units import GIB
 from planner.llama_cpp.estimate import estimate
 from tests.planner import build

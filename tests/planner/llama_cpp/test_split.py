@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.hardware import Hardware
-from domain.plan import LaunchOptions, LlamaFlags, Plan
+from domain.launches.plan import LaunchOptions, LlamaFlags, Plan
+from domain.machine.hardware import Hardware
 from planner.choose.choose import plan
 from planner.llama_cpp.estimate import estimate
 from tests.planner import build

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from domain.hardware import Hardware
-from domain.model import ModelShape
-from domain.plan import HOST, LaunchOptions, LlamaFlags
+from domain.launches.plan import HOST, LaunchOptions, LlamaFlags
+from domain.machine.hardware import Hardware
+from domain.models.model import ModelShape
 from planner.choose.context import SearchContext
 from planner.llama_cpp import search, split_search
 from planner.llama_cpp.context_params import ALL_LAYERS

@@ -6,9 +6,9 @@ from math import prod
 import pytest
 
 from domain.errors import DoesNotFitError, UsageError
-from domain.hardware import Hardware
-from domain.model import MetadataValue, ModelShape, ResolvedModel, Source, Tensor, Weights
-from domain.plan import VLLM, LaunchOptions, VllmFlags
+from domain.launches.plan import VLLM, LaunchOptions, VllmFlags
+from domain.machine.hardware import Hardware
+from domain.models.model import MetadataValue, ModelShape, ResolvedModel, Source, Tensor, Weights
 from domain.units import GIB
 from planner.choose.choose import plan
 from planner.vllm.estimate import memory_layout

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from domain.errors import UsageError
-from domain.model import ModelShape, Tensor
-from domain.plan import VllmFlags
+from domain.launches.plan import VllmFlags
+from domain.models.model import ModelShape, Tensor
 from domain.units import GIB, MIB
 from planner.vllm import model_config
 from planner.vllm.estimate import estimate, memory_layout

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import UsageError
-from domain.kinds import Kind
-from domain.model import ResolvedModel
-from domain.plan import LLAMA_CPP, VLLM, LaunchOptions
+from domain.launches.plan import LLAMA_CPP, VLLM, LaunchOptions
+from domain.models.kinds import Kind
+from domain.models.model import ResolvedModel
 from domain.units import MIB
 from planner.choose.choose import plan
 from tests.planner import build

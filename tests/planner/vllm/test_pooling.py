@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import UsageError
-from domain.kinds import Kind
-from domain.model import ResolvedModel
-from domain.plan import VLLM, LaunchOptions, VllmFlags
+from domain.launches.plan import VLLM, LaunchOptions, VllmFlags
+from domain.models.kinds import Kind
+from domain.models.model import ResolvedModel
 from domain.units import MIB
 from launchers.vllm.argv import arguments
 from launchers.vllm.capabilities import assume

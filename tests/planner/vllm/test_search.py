@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import DoesNotFitError
-from domain.hardware import Gpu, MemoryKind
-from domain.model import ResolvedModel
-from domain.plan import VLLM, LaunchOptions
+from domain.launches.plan import VLLM, LaunchOptions
+from domain.machine.hardware import Gpu, MemoryKind
+from domain.models.model import ResolvedModel
 from domain.units import GIB, MIB
 from planner.choose.choose import plan
 from planner.vllm.ranks import most_weight_bytes

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from domain.accelerator import Peer
-from domain.hardware import Gpu, Hardware
-from domain.model import ModelShape, Tensor
+from domain.machine.accelerator import Peer
+from domain.machine.hardware import Gpu, Hardware
+from domain.models.model import ModelShape, Tensor
 from planner.vllm.memory.kv_blocks import KvBlockLayout
 from planner.vllm.model_config import Config, LayerKind
 from planner.vllm.speed.roofline import prefill_speed, step_s

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import BadModelError, DoesNotFitError, UsageError
-from domain.hardware import Gpu, Hardware, InstalledEngine, Stacks
-from domain.model import Chat, ResolvedModel
-from domain.plan import LLAMA_CPP, VLLM, LaunchOptions, Plan, VllmFlags
+from domain.launches.plan import LLAMA_CPP, VLLM, LaunchOptions, Plan, VllmFlags
+from domain.machine.hardware import Gpu, Hardware, InstalledEngine, Stacks
+from domain.models.model import Chat, ResolvedModel
 from domain.units import GIB, MIB
 from planner.choose.choose import plan
 from planner.vllm.estimate import estimate

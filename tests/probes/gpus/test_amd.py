@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.hardware import BandwidthSource, MemoryKind, ProblemKind
+from domain.machine.hardware import BandwidthSource, MemoryKind, ProblemKind
 from probes.gpus.amd import kfd
 from tests.probes.conftest import unprivileged
 from tests.rigs.trees import plant

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.hardware import BandwidthSource, MemoryKind
+from domain.machine.hardware import BandwidthSource, MemoryKind
 from tests.rigs.trees import plant
 
 GIB = 1024**3

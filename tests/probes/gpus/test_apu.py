@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
+from domain.machine.hardware import BandwidthSource, Gpu, MemoryKind, Problem, ProblemKind
 from domain.units import GIB
 from probes.gpus.amd import apu
 from probes.gpus.amd.apu import MemoryPools

@@ -3,7 +3,7 @@
 import pytest
 
 from config.data import known_gpus
-from domain.hardware import MemoryKind
+from domain.machine.hardware import MemoryKind
 from domain.units import GIB
 from probes import snapshot
 from probes.context import ProbeState

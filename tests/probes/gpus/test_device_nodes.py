@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from domain.hardware import ProblemKind
+from domain.machine.hardware import ProblemKind
 from probes.gpus.nvidia import nvml
 from probes.gpus.nvidia.probe import startup_problems
 from tests.rigs.nvml import profile

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 from domain.serialization import from_json
 from tests.rigs import nvml
 from tests.rigs.nvml import profile

@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain.accelerator import GpuProcess
-from domain.hardware import MemoryKind
+from domain.machine.accelerator import GpuProcess
+from domain.machine.hardware import MemoryKind
 from probes import snapshot
 from probes.context import ProbeState
 from probes.gpus import intel

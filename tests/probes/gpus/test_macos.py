@@ -3,7 +3,7 @@
 import pytest
 
 from config.data import known_gpus
-from domain.hardware import MemoryKind
+from domain.machine.hardware import MemoryKind
 from probes.benchmarks import disk
 from probes.gpus.apple import macos
 from tests.probes.test_provenance import values

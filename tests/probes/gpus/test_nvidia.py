@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.hardware import BandwidthSource, MemoryKind, ProblemKind
+from domain.machine.hardware import BandwidthSource, MemoryKind, ProblemKind
 from tests.rigs.nvml import profile
 from tests.rigs.trees import plant
 

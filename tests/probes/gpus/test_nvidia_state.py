@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.accelerator import GpuProcess, PcieLink, Peer
+from domain.machine.accelerator import GpuProcess, PcieLink, Peer
 from probes.gpus.nvidia import gpu as nvidia_gpu
 from tests.rigs.nvml import profile
 from tests.rigs.trees import plant

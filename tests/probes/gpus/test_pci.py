@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.hardware import MemoryKind, Npu, ProblemKind
+from domain.machine.hardware import MemoryKind, Npu, ProblemKind
 from probes.gpus import npu, pci
 from tests.probes.slots import CARD, behind
 from tests.rigs.trees import plant

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.accelerator import PcieLink
+from domain.machine.accelerator import PcieLink
 from probes.gpus import pci, pcie_link
 from tests.probes.slots import behind, bridge
 from tests.rigs.trees import plant

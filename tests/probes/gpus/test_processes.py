@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.accelerator import GpuProcess
+from domain.machine.accelerator import GpuProcess
 from probes.gpus import drm_clients
 from probes.gpus import processes as tenants
 from probes.gpus.amd import kfd

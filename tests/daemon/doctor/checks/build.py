@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.doctor.checks.finding import Check, Verdict
 from daemon.doctor.checks.input import Daemon, DoctorInput
-from domain.hardware import Gpu, Hardware, InstalledEngine, Memory, MemoryKind, Stacks
+from domain.machine.hardware import Gpu, Hardware, InstalledEngine, Memory, MemoryKind, Stacks
 from domain.units import GIB
 from launchers.sandbox.support import Support
 from probes import snapshot

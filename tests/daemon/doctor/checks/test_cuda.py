@@ -7,7 +7,7 @@ import pytest
 from config.versions import cuda_since
 from daemon.doctor.checks import cuda
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import Stacks
+from domain.machine.hardware import Stacks
 from launchers.gpu_targets import Build
 from tests.daemon.doctor.checks.build import (
     BUILD,

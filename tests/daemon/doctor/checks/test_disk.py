@@ -6,7 +6,7 @@ import pytest
 
 from daemon.doctor.checks import disk
 from daemon.doctor.checks.input import Disk
-from domain.hardware import Storage
+from domain.machine.hardware import Storage
 from domain.units import GIB
 from tests.daemon.doctor.checks.build import (
     ERROR,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.doctor.checks import driver
-from domain.hardware import Problem, ProblemKind
+from domain.machine.hardware import Problem, ProblemKind
 from tests.daemon.doctor.checks.build import (
     ERROR,
     HEALTHY,

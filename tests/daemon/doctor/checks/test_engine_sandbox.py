@@ -7,7 +7,7 @@ import pytest
 from daemon.doctor.checks import engine_sandbox
 from daemon.doctor.checks.input import LaunchHealth
 from domain.errors import EngineError
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 from launchers.sandbox.support import Support
 from tests.daemon.doctor.checks.build import HEALTHY, NOT_KNOWN, OK, WARNING, Case, case_id, inputs, judge
 

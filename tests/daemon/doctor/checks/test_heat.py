@@ -6,7 +6,7 @@ import pytest
 
 from daemon.doctor.checks import heat
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import Cpu, Thermal
+from domain.machine.hardware import Cpu, Thermal
 from probes.system.setup import System
 from tests.daemon.doctor.checks.build import (
     ERROR,

@@ -4,7 +4,7 @@ import pytest
 
 from daemon.doctor.checks import launches
 from daemon.doctor.checks.input import Daemon, LaunchHealth
-from domain.launch import LaunchState
+from domain.launches.launch import LaunchState
 from tests.daemon.doctor.checks.build import (
     ERROR,
     HEALTHY,

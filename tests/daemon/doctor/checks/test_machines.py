@@ -12,7 +12,7 @@ import pytest
 
 from daemon.doctor.checks.input import DoctorInput
 from daemon.doctor.service import CHECKS, run_checks
-from domain.hardware import Hardware, Problem, ProblemKind
+from domain.machine.hardware import Hardware, Problem, ProblemKind
 from domain.serialization import from_json
 from probes.system import setup
 from tests.daemon.doctor.checks.build import BUILD, HEALTHY, inputs

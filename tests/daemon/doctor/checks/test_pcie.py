@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from daemon.doctor.checks import pcie
-from domain.accelerator import PcieLink
-from domain.hardware import Gpu
+from domain.machine.accelerator import PcieLink
+from domain.machine.hardware import Gpu
 from tests.daemon.doctor.checks.build import (
     GB10,
     NOT_KNOWN,

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.doctor.checks import problems
-from domain.hardware import Problem, ProblemKind
+from domain.machine.hardware import Problem, ProblemKind
 from tests.daemon.doctor.checks.build import HEALTHY, OK, WARNING, Case, case_id, inputs, judge
 
 CASES = [

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.doctor.checks import rocm
 from daemon.doctor.checks.input import DoctorInput
-from domain.hardware import Stacks
+from domain.machine.hardware import Stacks
 from launchers.gpu_targets import Build
 from tests.daemon.doctor.checks.build import (
     BUILD,

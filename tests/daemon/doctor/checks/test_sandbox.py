@@ -6,7 +6,7 @@ import pytest
 
 from daemon.doctor.checks import sandbox
 from daemon.doctor.checks.input import Daemon
-from domain.hardware import Problem, ProblemKind
+from domain.machine.hardware import Problem, ProblemKind
 from probes.system.setup import DeviceNode, System
 from probes.system.systemd import Unit
 from tests.daemon.doctor.checks.build import (

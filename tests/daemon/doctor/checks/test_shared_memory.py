@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.doctor.checks import shared_memory
-from domain.hardware import MemoryKind
+from domain.machine.hardware import MemoryKind
 from domain.units import GIB
 from probes.gpus.amd.apu import MemoryPools
 from probes.system.setup import System

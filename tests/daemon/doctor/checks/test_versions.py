@@ -7,8 +7,8 @@ import pytest
 from config.versions import FILE, cuda_since, known_issues
 from daemon.doctor.checks import versions
 from daemon.doctor.checks.input import DoctorInput
-from domain.catalogue_types import KnownIssue
-from domain.hardware import Stacks
+from domain.machine.hardware import Stacks
+from domain.models.catalogue_types import KnownIssue
 from tests.daemon.doctor.checks.build import (
     HALO,
     NOT_KNOWN,

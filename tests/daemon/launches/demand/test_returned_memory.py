@@ -10,8 +10,8 @@ from daemon.app import Adapters, App
 from daemon.launches.demand import memory
 from daemon.launches.launch import Launch
 from daemon.state.records import LaunchRequest
-from domain.hardware import Gpu, Hardware
-from domain.plan import DeviceMemory, LaunchOptions
+from domain.launches.plan import DeviceMemory, LaunchOptions
+from domain.machine.hardware import Gpu, Hardware
 from tests.daemon.gateway.conftest import running_gateway
 from tests.daemon.state.test_store import PLAN
 

@@ -3,7 +3,7 @@
 from math import inf
 
 from daemon.launches.demand.use import Use, is_pinned, stops_in_s
-from domain.serving import Policy, Serving
+from domain.launches.serving import Policy, Serving
 
 ON_DEMAND = Serving(Policy.ON_DEMAND)
 USUAL_S = 1800.0

@@ -7,8 +7,8 @@ import pytest
 from daemon.launches.health.pace import Pace
 from daemon.machine import snapshot
 from daemon.planning.speed_history import pace_key
-from domain.accelerator import GpuProcess, PcieLink
-from domain.hardware import Gpu, Hardware
+from domain.machine.accelerator import GpuProcess, PcieLink
+from domain.machine.hardware import Gpu, Hardware
 from tests.daemon.launches.stepped_daemon import Daemon, Start
 from tests.daemon.launches.world import GIB, MACHINE, FakeProcess, World
 

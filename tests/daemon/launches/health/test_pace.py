@@ -14,9 +14,9 @@ from daemon.launches.health.pace import Drift, Pace
 from daemon.launches.launch import Launch
 from daemon.state.records import LaunchRequest
 from daemon.state.store import Store
-from domain.accelerator import GpuProcess, PcieLink
-from domain.hardware import Cpu, Gpu, Hardware, Memory
-from domain.plan import DeviceMemory, LaunchOptions, LlamaFlags, Plan, VllmFlags
+from domain.launches.plan import DeviceMemory, LaunchOptions, LlamaFlags, Plan, VllmFlags
+from domain.machine.accelerator import GpuProcess, PcieLink
+from domain.machine.hardware import Cpu, Gpu, Hardware, Memory
 from launchers.process.engine import EngineProcess
 from launchers.readiness import Ready
 from tests.daemon.state.test_store import PLAN

@@ -10,8 +10,8 @@ from daemon.launches.ladder import policy
 from daemon.launches.ladder.policy import Rung
 from daemon.launches.start import placement
 from domain.errors import DoesNotFitError
-from domain.launch import LaunchState
-from domain.restraint import UNRESTRAINED, Restraint
+from domain.launches.launch import LaunchState
+from domain.launches.restraint import UNRESTRAINED, Restraint
 from tests.daemon.launches.stepped_daemon import Daemon, Start
 from tests.daemon.launches.world import World
 

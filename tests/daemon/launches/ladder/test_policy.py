@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from daemon.launches.ladder import policy
 from daemon.launches.ladder.policy import Facts, GiveUp, Ladder, Minimum, Rung, Step
 from domain.errors import DoesNotFitError, EngineError
-from domain.restraint import UNRESTRAINED, Restraint
+from domain.launches.restraint import UNRESTRAINED, Restraint
 
 MIB, GIB = 1 << 20, 1 << 30
 FACTS = Facts(40 * GIB, 20 * GIB, 16384, 12 * GIB, ubatch=512, small_cache="q8_0")

@@ -22,8 +22,8 @@ from daemon.launches.start.watch import Watch
 from daemon.machine import snapshot
 from daemon.planning.speed_history import load_calibration
 from daemon.state.records import LaunchRequest
-from domain.launch import LaunchState
-from domain.plan import LaunchOptions
+from domain.launches.launch import LaunchState
+from domain.launches.plan import LaunchOptions
 from launchers.command import Command
 from launchers.process.engine import EngineProcess
 from launchers.readiness import client

@@ -6,7 +6,7 @@ import pytest
 
 from config.data import catalogue
 from daemon.launches.start.answer_check import expected, is_proved
-from domain.catalogue_types import KnownQuant, VllmRepo
+from domain.models.catalogue_types import KnownQuant, VllmRepo
 from launchers.readiness import Ready
 from tests.daemon.state.test_store import PLAN
 

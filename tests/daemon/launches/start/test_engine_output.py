@@ -15,7 +15,7 @@ from config.settings import Settings
 from daemon.app import Adapters, real_adapters
 from daemon.isolation.models import ModelSources
 from domain.errors import EngineError
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 from domain.units import MIB
 from tests.daemon.conftest import Api, FakeLauncher, Running, fork_server
 

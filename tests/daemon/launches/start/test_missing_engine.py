@@ -11,8 +11,8 @@ import pytest
 from catalog.request import ModelRequest
 from daemon.app import Adapters
 from daemon.isolation.models import ModelSources
-from domain.model import ResolvedModel
-from domain.plan import VLLM
+from domain.launches.plan import VLLM
+from domain.models.model import ResolvedModel
 from launchers import registry
 from launchers.base import SearchPaths
 from tests.catalog.build import safetensors

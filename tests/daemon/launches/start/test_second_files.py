@@ -14,8 +14,8 @@ from daemon.launches.start import draft_trial, pipeline
 from daemon.launches.start.placement import PlacedPlan
 from daemon.planning.draft_history import DraftTrial, with_measured_drafts
 from daemon.planning.speed_history import draft_key
-from domain.model import ResolvedModel, Source, WeightFile, Weights
-from domain.plan import LlamaFlags, Plan
+from domain.launches.plan import LlamaFlags, Plan
+from domain.models.model import ResolvedModel, Source, WeightFile, Weights
 from launchers.base import Capabilities
 from tests.daemon.conftest import Api, Running, fork_server
 from tests.daemon.weights.pulling import ended

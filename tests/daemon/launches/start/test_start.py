@@ -14,8 +14,8 @@ from daemon.launches.start.answer_check import expected
 from daemon.launches.start.placement import changes
 from daemon.planning.plan import fingerprint
 from daemon.state.store import Store
-from domain.hardware import Hardware, Memory
-from domain.plan import DeviceMemory, LaunchOptions, Plan
+from domain.launches.plan import DeviceMemory, LaunchOptions, Plan
+from domain.machine.hardware import Hardware, Memory
 from domain.units import GIB, MIB
 from launchers.base import Capabilities
 from launchers.command import Command

@@ -11,8 +11,8 @@ import pytest
 from config.settings import Settings
 from daemon.app import Adapters
 from daemon.state.store import Store
-from domain.hardware import Cpu
-from domain.plan import Plan
+from domain.launches.plan import Plan
+from domain.machine.hardware import Cpu
 from launchers.base import Capabilities
 from launchers.command import Command
 from launchers.process import procfs

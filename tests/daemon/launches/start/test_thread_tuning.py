@@ -11,9 +11,9 @@ from daemon.app import Adapters
 from daemon.events.progress_log import ProgressLog
 from daemon.launches.start.thread_tuning import choose_count, cpu_matters, with_threads
 from daemon.planning.speed_history import cpu_key, load_calibration, threads_key
-from domain.hardware import Cpu, Hardware
-from domain.launch import Progress, Step
-from domain.plan import DeviceMemory, LlamaFlags
+from domain.launches.launch import Progress, Step
+from domain.launches.plan import DeviceMemory, LlamaFlags
+from domain.machine.hardware import Cpu, Hardware
 from launchers.base import Capabilities
 from tests.daemon.conftest import Running
 from tests.daemon.state.test_store import PLAN

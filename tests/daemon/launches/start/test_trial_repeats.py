@@ -13,8 +13,8 @@ import pytest
 from daemon.app import Adapters
 from daemon.launches.start.trial_record import ThreadTrial, TrialBasis, busy_note
 from daemon.planning.speed_history import cpu_key, threads_key, trial_key
-from domain.hardware import Cpu
-from domain.plan import Plan
+from domain.launches.plan import Plan
+from domain.machine.hardware import Cpu
 from domain.serialization import from_json
 from launchers.base import Capabilities
 from probes.cpu.pressure import Pressure, parse_last_minute_share, parse_stalled_s

@@ -15,7 +15,7 @@ from catalog import names
 from catalog.request import ModelRequest
 from daemon.app import HUB_THREADS, Adapters
 from daemon.isolation.models import ModelSources
-from domain.model import ResolvedModel
+from domain.models.model import ResolvedModel
 from tests.daemon.conftest import Running
 
 WAITING = HUB_THREADS + 3

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.plan import DeviceMemory
-from domain.serving import Policy, TenantPolicy
+from domain.launches.plan import DeviceMemory
+from domain.launches.serving import Policy, TenantPolicy
 
 
 class LaunchState(StrEnum):
@@ -28,8 +28,8 @@ class LaunchRow:
     ``proven_context_tokens`` the depth that node-ctl prove filled; ``guaranteed_context_tokens`` is what each
     of several sequences is sure of, where they share a cache.
     ``reduced`` says what it gave up since memory ran out. ``policy``, ``idle_s``, ``priority``, ``pinned``
-    and ``tenants`` are those of ``domain.serving``; ``starts_on_request``: it is stopped until a request
-    comes."""
+    and ``tenants`` are those of ``domain.launches.serving``; ``starts_on_request``: it is stopped until a
+    request comes."""
 
     name: str
     model: str

@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
-from domain.model import Weights
+from domain.models.model import Weights
 
 LLAMA_CPP = "llama.cpp"
 VLLM = "vllm"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from domain.hardware import Hardware
+from domain.machine.hardware import Hardware
 
 
 @dataclass(frozen=True, slots=True)

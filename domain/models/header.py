@@ -1,7 +1,7 @@
 """Reads numbers from a model's header, under their keys without the architecture (``block_count``)."""
 
 from domain.errors import BadModelError
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 
 MAX_COUNT = 1 << 40
 

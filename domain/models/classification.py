@@ -7,8 +7,8 @@ and ComfyUI-GGUF.
 
 import re
 
-from domain.kinds import DraftMethod, Kind, Pooling
-from domain.model import ModelShape
+from domain.models.kinds import DraftMethod, Kind, Pooling
+from domain.models.model import ModelShape
 
 # These have no KV cache: the whole text is computed at once. Source: ``llama_model::create_memory``.
 ENCODER_ARCHITECTURES = frozenset(

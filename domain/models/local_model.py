@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.model import Source
+from domain.models.model import Source
 
 
 @dataclass(frozen=True, slots=True)

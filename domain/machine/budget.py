@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.accelerator import GpuProcess
+from domain.machine.accelerator import GpuProcess
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from domain.kinds import DraftMethod, Kind
+from domain.models.kinds import DraftMethod, Kind
 
 Scalar = int | float | str | bool
 MetadataValue = Scalar | tuple[Scalar, ...]

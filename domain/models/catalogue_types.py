@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from domain.model import Chat, MetadataValue
+from domain.models.model import Chat, MetadataValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from domain.accelerator import GpuProcess, PcieLink, Peer, RuntimeDevice
-from domain.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
-from domain.provenance import Provenance
+from domain.machine.accelerator import GpuProcess, PcieLink, Peer, RuntimeDevice
+from domain.machine.host import CoreKind, Fan, MemoryModule, NumaNode, Power, StorageKind
+from domain.machine.provenance import Provenance
 
 
 class MemoryKind(StrEnum):

@@ -5,7 +5,7 @@ Source: llama.cpp ``clip_n_mmproj_embd`` in ``tools/mtmd/clip.cpp``, and the com
 
 import re
 
-from domain.model import ModelShape
+from domain.models.model import ModelShape
 
 # The matrix whose output the model gets, whichever of these is there first.
 _LAST_MATRICES = ("mm.model.fc.weight", "mm.model.mlp.3.weight", "mm.2.weight")

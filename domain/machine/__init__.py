@@ -1,0 +1,1 @@
+"""What a machine has: hardware, sensors, where its memory is."""
