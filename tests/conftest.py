@@ -14,6 +14,8 @@ from time import monotonic  # of its own: tests replace that of the module
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
+from launchers.sandbox import scratch
+
 ROOT = Path(__file__).parent.parent
 ROOMS = ["domain", "planner", "probes", "catalog", "launchers", "config", "daemon", "ctl"]
 
@@ -65,6 +67,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     seed = config.getoption("randomly_seed", None)
     if seed is not None:
         terminalreporter.write_line(f"random order: make test SEED={seed}, pytest --randomly-seed={seed}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_engine_leaves_its_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where its daemon did not stop it: the folder lies outside, since paths here are too long."""
+    yield
+    for link in tmp_path_factory.getbasetemp().glob("**/scratch/*/tmp"):
+        scratch.remove(link.parent)
 
 
 @pytest.fixture(scope="session")
