@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,24 +185,27 @@ async def test_what_was_removed_while_no_daemon_ran_is_reported_by_the_next(stor
 async def test_a_snapshot_that_began_earlier_does_not_replace_a_later_one(
     daemon: Running, adapters: Adapters
 ) -> None:
-    machines, began, may_end = [Hardware()], threading.Event(), threading.Event()
+    """The daemon's own first snapshot, whenever it is made, finds no card either."""
+    machine: ContextVar[Hardware] = ContextVar("machine")
+    began, may_end = threading.Event(), threading.Event()
 
     def probe() -> Hardware:
-        machine = machines[-1]
-        if machine.gpus:
+        seen = machine.get(Hardware())
+        if seen.gpus:
             began.set()
             may_end.wait(60)
-        return machine
+        return seen
+
+    async def probe_with_card(app: App) -> Hardware:
+        machine.set(Hardware(gpus=(CARD,)))
+        return await snapshot.probe_now(app)
 
     async with daemon(replace(adapters, probe=probe)) as api:
-        await api.get("/v1/probe")
-        machines.append(Hardware(gpus=(CARD,)))
-        slow = asyncio.create_task(api.get("/v1/probe?refresh=true"))
+        slow = asyncio.create_task(probe_with_card(api.app))
         await asyncio.to_thread(began.wait, 60)
-        machines.append(Hardware())
         await api.get("/v1/probe?refresh=true")
         may_end.set()
-        assert (await slow)["gpus"] != []
+        assert (await slow).gpus != ()
         assert (await api.get("/v1/probe"))["gpus"] == []
         assert (await api.http.get("/v1/events")).text == ""
 
