@@ -30,6 +30,9 @@ PIPE_BYTES = 65536
 NO_NETWORK = Network(())
 
 EXIT_WITHIN_S = 0.5
+ATTEMPTS = (
+    3  # builds write their log in a thread, and now and then lose its last lines where they exit at once
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,10 @@ def answer(
     env: Mapping[str, str] | None = None,
     cache_dir: Path | None = None,
     statuses: Sequence[int] = (0,),
+    is_whole: Callable[[str], bool] = bool,
 ) -> str:
-    """What ``path question...`` prints. Asked again only when the binary's size or time changes.
+    """What ``path question...`` prints. Asked again only when the binary's size or time changes, and a few
+    times where the answer is not whole; empty if it never is.
 
     Without ``cache_dir`` the answer is remembered by this process alone: for answers that change
     with the machine, such as a list of devices. Raises: EngineError; OSError where ``path`` is missing.
@@ -66,7 +71,10 @@ def answer(
     if output is None and file is not None:
         output = _load(file)
     if output is None:
-        output = run((path, *question), timeout_s=timeout_s, env=env, statuses=statuses)
+        attempts = (
+            run((path, *question), timeout_s=timeout_s, env=env, statuses=statuses) for _ in range(ATTEMPTS)
+        )
+        output = next((text for text in attempts if is_whole(text)), "")
         if file is not None:
             _save(file, output)
     with _answers_lock:

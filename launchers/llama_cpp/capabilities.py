@@ -61,21 +61,22 @@ def inspect(path: str, *, cache_dir: Path | None = None) -> Capabilities:
 def _answer(
     path: str, question: Sequence[str], cache_dir: Path | None = None, *, timeout_s: float | None = None
 ) -> str:
-    return query.answer(
-        path,
-        question,
-        timeout_s=timeout_s or QUESTION_TIMEOUT_S,
-        env=environment(path),
-        cache_dir=cache_dir,
-        statuses=(0, 1) if "/dev/null" in question else (0,),
-    )
+    limit_s = timeout_s or QUESTION_TIMEOUT_S
+    return query.answer(path, question, timeout_s=limit_s, env=environment(path), cache_dir=cache_dir)
 
 
 def _system_info(path: str) -> str:
     """A build prints its instruction sets only when it loads a model; /dev/null fails after 0.05 s. Empty for
     a build that does not print them."""
     try:
-        return _answer(path, ("--model", "/dev/null", "--port", "0", "--verbosity", "4"))
+        return query.answer(
+            path,
+            ("--model", "/dev/null", "--port", "0", "--verbosity", "4"),
+            timeout_s=QUESTION_TIMEOUT_S,
+            env=environment(path),
+            statuses=(0, 1),
+            is_whole=lambda told: compiled_instructions(told) is not None,
+        )
     except EngineError as error:
         log.warning("instruction sets of a build not known: path=%s error=%s", path, error)
         return ""

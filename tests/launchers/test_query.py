@@ -102,3 +102,17 @@ def test_library_folders_go_in_front_of_those_already_there(monkeypatch: pytest.
     monkeypatch.setenv(LIBRARY_PATH, "/theirs")
     program = f"import os; print(os.environ[{LIBRARY_PATH!r}])"
     assert query.run(python(program), timeout_s=60, env={LIBRARY_PATH: "/ours"}) == "/ours:/theirs\n"
+
+
+def test_an_answer_that_lost_its_last_lines_is_asked_for_again(tmp_path: Path) -> None:
+    binary, asked = tmp_path / "llama-server", tmp_path / "asked"
+    binary.write_text(f"#!/bin/sh\necho . >> {asked}\n[ $(wc -l < {asked}) = 1 ] || echo whole\nexit 1\n")
+    binary.chmod(0o755)
+
+    def answer() -> str:
+        return query.answer(
+            str(binary), ("x",), timeout_s=60, statuses=(1,), is_whole=lambda text: "whole" in text
+        )
+
+    assert (answer(), answer()) == ("whole\n", "whole\n")
+    assert asked.read_text() == ".\n.\n", "remembered once it is whole"
