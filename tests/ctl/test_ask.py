@@ -28,7 +28,7 @@ Serving = Callable[..., None]
 
 
 def wait_for(url: str) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         try:
             urllib.request.urlopen(url, timeout=5).close()

@@ -105,7 +105,7 @@ def test_a_stop_that_the_daemon_does_not_hear_leaves_no_engine(deaf: Service):
     assert deaf.wait_until_ready(MODEL)["pid"] in deaf.processes()
     deaf.box.run("systemctl", "stop", UNIT)
     assert deaf.box.property(UNIT, "Result") == "timeout"
-    wait_until(lambda: not deaf.processes(), "nothing is left", timeout_s=2)
+    wait_until(lambda: not deaf.processes(), "nothing is left")
 
 
 def test_a_bad_settings_file_takes_nothing_down(served: Service):

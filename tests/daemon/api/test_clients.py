@@ -109,10 +109,10 @@ async def test_a_stream_may_be_silent_for_longer_than_a_request_may_take(
     daemon: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("HEAD_WITHIN_S", "BODY_WITHIN_S"):
-        monkeypatch.setattr(connection, limit, 0.05)
+        monkeypatch.setattr(connection, limit, 0.5)
     async with daemon() as api, api.http.stream("GET", "/v1/events?follow=true") as events:
         lines = events.aiter_lines()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.5)
         await api.app.events.append("late", "an event after a silence")
         assert json.loads(await anext(lines))["kind"] == "late"
 
