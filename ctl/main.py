@@ -21,6 +21,7 @@ COMMANDS = {
     "launch": "Plan, download, start and keep serving a model.",
     "run": "Launch a model, then ask it or chat with it.",
     "ps": "List launches and their state.",
+    "top": "Watch models, memory, heat and events.",
     "show": "Show a launch or a model in full.",
     "ask": "Ask a served model one question.",
     "chat": "Chat with a served model.",
