@@ -1,6 +1,6 @@
 """What the unit of an engine may use, from its plan. Pure: no I/O.
 
-Why each limit has its value: docs/operations.md, "Limits of an engine".
+Why each limit has its value: docs/engines.md, "Limits of an engine".
 """
 
 from dataclasses import dataclass
