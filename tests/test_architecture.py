@@ -61,6 +61,25 @@ def test_every_path_that_a_page_names_exists():
     assert missing == []
 
 
+def test_every_link_of_a_page_leads_to_a_file_and_its_heading():
+    def anchors(page: Path) -> set[str]:
+        """As GitHub and GitLab make them."""
+        headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+        return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    def leads(page: Path, file: str, anchor: str) -> bool:
+        target = (page.parent / file).resolve() if file else page
+        return target.exists() and (target.suffix != ".md" or not anchor or anchor in anchors(target))
+
+    dead = [
+        f"{page.relative_to(ROOT)}: {file}#{anchor}"
+        for page in tracked(*PAGES)
+        for file, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text())
+        if not leads(page, file, anchor)
+    ]
+    assert dead == []
+
+
 def test_a_folder_holds_one_subject():
     folders = Counter(
         str(path.parent.relative_to(ROOT))
