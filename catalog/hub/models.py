@@ -58,7 +58,7 @@ class HubModels:
             log.info("no hub, falling back: model=%s why=%s", entry.alias, error)
             models = self._from_cache(entry.gguf_repos, None) or self._from_facts(entry, entry.gguf_repos)
             if not models:
-                raise error if _has_facts(entry) else _without_facts(error, entry) from error
+                raise _with_reason(error, entry) from error
             return models
 
     def ask_model(self, entry: KnownModel) -> tuple[ResolvedModel, ...]:
@@ -225,9 +225,15 @@ def _has_facts(entry: KnownModel) -> bool:
     return bool(entry.shape) and entry.architecture in tensor_layouts.FAMILIES
 
 
-def _without_facts(error: UnavailableError, entry: KnownModel) -> UnavailableError:
-    """``error``, and that only the hub has what a plan of this model needs."""
-    why = f"{entry.alias} is planned from a header of the hub: the catalogue has too few facts of it"
+def _with_reason(error: UnavailableError, entry: KnownModel) -> UnavailableError:
+    """``error``, and why only the hub has what a plan of this model needs, where that is so."""
+    if not _has_facts(entry):
+        missing = "has too few facts of it"
+    elif not entry.quants:
+        missing = "does not know which files there are of it"
+    else:
+        return error
+    why = f"{entry.alias} is planned from a header of the hub: the catalogue {missing}"
     return UnavailableError(
         str(error), hint=f"{error.hint}; {why}", reason=error.reason, retry_after_s=error.retry_after_s
     )

@@ -18,7 +18,9 @@ def test_an_encoder_is_planned_offline_as_what_it_is(tmp_path: Path, alias: str,
     assert (model.weights.kind, model.exact) == (kind, False)
 
 
-@pytest.mark.parametrize("alias", ["deepseek-v4-flash", "glm-5", "kimi-k3", "nomic-embed-text"])
+@pytest.mark.parametrize(
+    "alias", ["deepseek-v4-flash", "glm-5", "kimi-k3", "nomic-embed-text", "seed-oss-36b", "smollm3-3b"]
+)
 def test_an_alias_that_can_not_be_rebuilt_says_offline_that_the_hub_has_it(
     tmp_path: Path, alias: str
 ) -> None:
