@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +31,8 @@ PIPE_BYTES = 65536
 NO_NETWORK = Network(())
 
 EXIT_WITHIN_S = 0.5
-ATTEMPTS = (
-    3  # builds write their log in a thread, and now and then lose its last lines where they exit at once
-)
+# Builds write their log in a thread, and now and then lose its last lines where they exit at once.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,10 @@ class Observed:
     status: int | None
 
 
-_answers: dict[tuple[str, int, int, str], str] = {}
-_answers_lock = threading.Lock()
+_Key = tuple[str, int, int, str]
+_answers: dict[_Key, str] = {}
+_asked: dict[_Key, Future[str]] = {}
+_lock = threading.Lock()
 
 
 def answer(
@@ -66,26 +68,49 @@ def answer(
     binary = os.stat(path)  # noqa: PTH116 - the caller translates, path is a str throughout
     key = (path, binary.st_mtime_ns, binary.st_size, " ".join(question))
     file = None if cache_dir is None else cache_dir / f"{hashlib.sha256(repr(key).encode()).hexdigest()}.json"
-    with _answers_lock:
-        output = _answers.get(key)
-    if output is None and file is not None:
-        output = _load(file)
-    if output is None:
-        attempts = (
-            run((path, *question), timeout_s=timeout_s, env=env, statuses=statuses) for _ in range(ATTEMPTS)
-        )
-        output = next((text for text in attempts if is_whole(text)), "")
-        if file is not None:
-            _save(file, output)
-    with _answers_lock:
-        _answers[key] = output
+    with _lock:
+        if (output := _answers.get(key)) is not None:
+            return output
+        asked = _asked.get(key)
+        mine = _asked[key] = asked or Future()
+    if asked is not None:  # by another thread, whose answer or error is this one's, too
+        return asked.result()
+    output = None
+    try:
+        output = None if file is None else _load(file)
+        if output is None:
+            output = _ask((path, *question), timeout_s, env, statuses, is_whole)
+            if file is not None:
+                _save(file, output)
+        mine.set_result(output)
+    except BaseException as error:
+        mine.set_exception(error)
+        raise
+    finally:
+        with _lock:
+            if _asked.get(key) is mine:  # not forgotten meanwhile
+                del _asked[key]
+                if output is not None:
+                    _answers[key] = output
     return output
 
 
+def _ask(
+    argv: Sequence[str],
+    timeout_s: float,
+    env: Mapping[str, str] | None,
+    statuses: Sequence[int],
+    is_whole: Callable[[str], bool],
+) -> str:
+    attempts = (run(argv, timeout_s=timeout_s, env=env, statuses=statuses) for _ in range(ATTEMPTS))
+    return next((text for text in attempts if is_whole(text)), "")
+
+
 def forget() -> None:
-    """Drops the answers in memory (not those on disk): the machine's devices changed."""
-    with _answers_lock:
+    """Drops the answers in memory (not those on disk) and those under way: the machine's devices changed."""
+    with _lock:
         _answers.clear()
+        _asked.clear()
 
 
 def run(

@@ -3,6 +3,8 @@
 import os
 import select
 import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,33 @@ def test_an_answer_that_lost_its_last_lines_is_asked_for_again(tmp_path: Path) -
 
     assert (answer(), answer()) == ("whole\n", "whole\n")
     assert asked.read_text() == ".\n.\n", "remembered once it is whole"
+
+
+@pytest.mark.parametrize("status", [0, 7])
+def test_threads_that_ask_the_same_share_the_answer_or_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    binary, asked, goes_on = tmp_path / "llama-server", tmp_path / "asked", tmp_path / "goes-on"
+    os.mkfifo(goes_on)
+    binary.write_text(f"#!/bin/sh\necho . >> {asked}\nread line < {goes_on}\necho told\nexit {status}\n")
+    binary.chmod(0o755)
+    waiting = threading.Semaphore(0)
+
+    class Watched(Future[str]):
+        def result(self, timeout: float | None = None) -> str:
+            waiting.release()
+            return super().result(timeout)
+
+    def answer() -> str:
+        try:
+            return query.answer(str(binary), ("x",), timeout_s=60)
+        except EngineError as error:
+            return error.engine_output
+
+    monkeypatch.setattr(query, "Future", Watched)
+    with ThreadPoolExecutor(8) as threads:
+        answers = [threads.submit(answer) for _ in range(8)]
+        assert all(waiting.acquire(timeout=60) for _ in range(7))
+        goes_on.write_text("now\n")
+        assert {one.result().strip() for one in answers} == {"told"}
+    assert asked.read_text() == ".\n"
