@@ -9,6 +9,7 @@ from catalog.request import FileSelection
 from domain.errors import BadModelError
 from domain.models.model import ModelShape, ResolvedModel, WeightFile, Weights
 
+MISSING_FILES = "put what is missing beside the rest; if the repository lacks it: node-ctl search"
 MAX_CONCURRENT_READS = 6
 
 

@@ -162,8 +162,9 @@ def test_a_split_with_a_missing_part_is_refused_with_the_parts_name(tmp_path: Pa
         resolve_here("o/r:Q6_K", tmp_path)
     assert caught.value.hint == "complete quants: Q8_0"
     hub.add("o/s", {"M-Q6_K-00002-of-00002.gguf": b"x" * 2000})
-    with pytest.raises(BadModelError, match=r"M-Q6_K-00001-of-00002.gguf is missing"):
+    with pytest.raises(BadModelError, match=r"M-Q6_K-00001-of-00002.gguf is missing") as caught:
         resolve_here("o/s", tmp_path)
+    assert "node-ctl search" in caught.value.hint
 
 
 def test_pickled_weights_are_not_read(tmp_path: Path, hub: Hub) -> None:

@@ -7,7 +7,7 @@ but for their quant, one header is read, and of the model that is chosen those o
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from catalog.formats.base import FileTree, NoModelError, QuantFiles
+from catalog.formats.base import MISSING_FILES, FileTree, NoModelError, QuantFiles
 from catalog.formats.gguf import pieces
 from catalog.formats.gguf.grouping import (
     Contents,
@@ -138,7 +138,7 @@ def _check_complete(contents: Contents, listing: Listing, selection: FileSelecti
         complete = ", ".join(files.quant for files in contents.quants)
         raise BadModelError(
             f"{location} is incomplete: {missing[0]} is missing",
-            hint=f"complete quants: {complete}" if complete else "",
+            hint=f"complete quants: {complete}" if complete else MISSING_FILES,
         )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from catalog.formats.base import MAX_CONCURRENT_READS, FileTree, NotCachedError, QuantFiles
+from catalog.formats.base import MAX_CONCURRENT_READS, MISSING_FILES, FileTree, NotCachedError, QuantFiles
 from catalog.formats.safetensors import kinds, quant_method, reader, sentence_transformers, shards
 from catalog.request import FileSelection
 from domain.errors import BadModelError
@@ -31,7 +31,9 @@ def read_models(tree: FileTree, selection: FileSelection) -> tuple[ResolvedModel
     except NotCachedError:
         return ()
     if tree.missing:
-        raise BadModelError(f"{tree.origin.repo} is incomplete: {tree.missing[0]} is missing")
+        raise BadModelError(
+            f"{tree.origin.repo} is incomplete: {tree.missing[0]} is missing", hint=MISSING_FILES
+        )
     needed = tuple(file for file in files if shards.is_needed(file.name, chosen))
     quant = quant_method.kind_of(shape)
     weights = dataclasses.replace(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
+from catalog.formats.base import MISSING_FILES
 from catalog.formats.safetensors.sentence_transformers import is_module_file
 from domain.errors import BadModelError
 from domain.models.model import WeightFile
@@ -89,4 +90,6 @@ def _stem(name: str) -> str:
 
 def _incomplete(missing: list[str]) -> BadModelError:
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    return BadModelError(f"the model is incomplete, missing: {', '.join(missing[:3])}{more}")
+    return BadModelError(
+        f"the model is incomplete, missing: {', '.join(missing[:3])}{more}", hint=MISSING_FILES
+    )
