@@ -3,7 +3,9 @@
 import sqlite3
 
 from daemon.state.database import Database
+from daemon.state.durability.unreadable import Unreadable
 from daemon.state.records import DIGEST_BYTES, ConversationCopy
+from daemon.state.rows import readable
 
 COLUMNS = "launch, file, identity, chain, text_bytes, tokens, prompt_tokens, size_bytes, used_at"
 
@@ -11,8 +13,9 @@ COLUMNS = "launch, file, identity, chain, text_bytes, tokens, prompt_tokens, siz
 class ConversationTable:
     """Its methods block and raise StateError."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, unreadable: Unreadable) -> None:
         self._database = database
+        self._unreadable = unreadable
 
     def save(self, copy: ConversationCopy) -> None:
         chain = b"".join(copy.chain)
@@ -36,10 +39,16 @@ class ConversationTable:
         """Of all launches, those used last first."""
         with self._database.reading() as db:
             rows = db.execute(f"SELECT {COLUMNS} FROM conversations ORDER BY used_at DESC").fetchall()  # noqa: S608 - constant
-        return tuple(map(_copy, rows))
+        return readable(
+            rows,
+            _copy,
+            lambda row, error: self._unreadable.report(f"a kept conversation of {row['launch']}", error),
+        )
 
 
 def _copy(row: sqlite3.Row) -> ConversationCopy:
     chain = bytes(row["chain"])
+    if len(chain) % DIGEST_BYTES:
+        raise ValueError(f"its chain has {len(chain)} bytes")
     links = tuple(chain[at : at + DIGEST_BYTES] for at in range(0, len(chain), DIGEST_BYTES))
     return ConversationCopy(**{**dict(row), "chain": links})

@@ -48,7 +48,7 @@ class Store:
         self.in_flight = InFlightTable(self.database)
         self.schedules = ScheduleTable(self.database, unreadable)
         self.keys = KeyTable(self.database, unreadable)
-        self.conversations = ConversationTable(self.database)
+        self.conversations = ConversationTable(self.database, unreadable)
         if self.database.read_only_because is None:
             self._repair_launches()
 

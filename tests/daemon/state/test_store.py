@@ -8,7 +8,7 @@ import pytest
 
 from daemon.state import events
 from daemon.state.durability import opening
-from daemon.state.records import LaunchRecord, LaunchRequest, Work, WorkKey, WorkKind
+from daemon.state.records import ConversationCopy, LaunchRecord, LaunchRequest, Work, WorkKey, WorkKind
 from daemon.state.store import Store
 from domain.errors import ConfigError, StateError
 from domain.launches.launch import LaunchState
@@ -188,6 +188,16 @@ def test_a_row_that_can_not_be_read_is_told_and_keeps_no_other(store: Store) -> 
     told = [event.message for event in store.events.since() if event.kind == "unreadable"]
     assert len(told) == 2
     assert all(message.startswith("a") and "can't be read" in message for message in told)
+
+
+def test_a_kept_conversation_that_can_not_be_read_is_told_and_keeps_no_other(store: Store) -> None:
+    whole = ConversationCopy("tiny", "a.slot", "build", (b"8 bytes!",), 10, 5, None, 1000, 1.5)
+    store.conversations.save(whole)
+    store.conversations.save(replace(whole, file="b.slot"))
+    damage(store, "UPDATE conversations SET chain = x'0102' WHERE file = 'b.slot'")
+    assert store.conversations.all() == (whole,)
+    [told] = [event.message for event in store.events.since() if event.kind == "unreadable"]
+    assert told.startswith("a kept conversation of tiny: ")
 
 
 def test_a_file_that_is_damaged_later_is_an_error_of_ours(store: Store) -> None:
