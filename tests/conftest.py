@@ -57,7 +57,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A test whose time ran out fails, also where a task of asyncio took the exception for its own."""
     report = yield
     marker = item.get_closest_marker("timeout")
-    limit_s = float(marker.args[0] if marker else item.config.getini("timeout"))
+    given = item.config.getoption("timeout")  # on the command line, where a long run turns it off
+    limit_s = float(marker.args[0] if marker else item.config.getini("timeout") if given is None else given)
     if report.passed and limit_s and monotonic() - item.stash[BEGAN_S] >= limit_s:
         report.outcome, report.longrepr = "failed", f"its time ran out: {limit_s:g} s"
     return report
