@@ -63,6 +63,11 @@ USER = {"role": "user", "content": "hi"}
             {"messages": [{"role": "user", "content": [text("done")]}]},
             id="tokens left, a block behind a result",
         ),
+        pytest.param(
+            {"system": [text(BILLING), text(YOU)], "messages": [USER, {"role": "system", "content": LEFT}]},
+            {"system": [text(YOU)], "messages": [USER]},
+            id="both in one request",
+        ),
     ],
 )
 def test_what_changes_with_each_request_is_removed(sent: Any, read: Any) -> None:
@@ -142,6 +147,8 @@ def test_what_clients_move_is_no_part_of_a_message() -> None:
     marked = [{"role": "user", "content": [text("a", cache_control={"type": "ephemeral"})]}]
     then = [{"role": "user", "content": "a"}, *said("", "b", "c")[1:]]
     assert prompt("/v1/messages", messages=then).continues(prompt("/v1/messages", messages=marked).chain)
+    beside = [{"role": "user", "content": "a", "cache_control": {"type": "ephemeral"}}]
+    assert prompt(messages=beside).chain == prompt(messages=said("a")).chain
     ordered = [{"content": "a", "role": "user"}]
     assert prompt(messages=ordered).chain == prompt(messages=said("a")).chain
 
@@ -157,6 +164,9 @@ def test_sizes_are_those_of_the_text() -> None:
     assert 100 < found.bytes_of(2) < 200
     assert 300 < found.size_bytes < 400
     assert found.bytes_of(0) == 0
+    assert found.size_bytes == sum(
+        len(json.dumps(one, separators=(",", ":"))) for one in said("a" * 100, "b" * 200)
+    )
 
 
 @pytest.mark.parametrize(
