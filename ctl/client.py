@@ -30,11 +30,21 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 class AnswerError(NodeError):
-    """An error that the daemon answered, with the daemon's code."""
+    """An error that the daemon answered, with the daemon's code. ``explanation``: as the API has it, of a
+    plan that does not fit."""
 
-    def __init__(self, code: str, message: str, *, hint: str = "", engine_output: str = "") -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        engine_output: str = "",
+        explanation: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message, hint=hint, engine_output=engine_output)
         self.code = code
+        self.explanation = explanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +210,7 @@ def _answer_error(status: int, body: bytes) -> AnswerError:
             str(error["message"]),
             hint=str(error.get("hint") or ""),
             engine_output=str(error.get("line") or ""),
+            explanation=error.get("explanation"),
         )
     except (ValueError, KeyError, TypeError):
         text = body[:200].decode("utf-8", "replace").strip()

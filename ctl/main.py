@@ -179,7 +179,10 @@ def _run(args: list[str]) -> int:
     except output.OutputError:
         raise
     except NodeError as error:
-        return _report(error.code, str(error), error.hint, args, engine_output=error.engine_output)
+        more = getattr(error, "explanation", None)  # of an AnswerError
+        return _report(
+            error.code, str(error), error.hint, args, engine_output=error.engine_output, explanation=more
+        )
     except typer.TyperException as error:
         if error.format_message().startswith("Usage:"):  # a group without a command
             print(error.format_message(), file=sys.stderr)
@@ -204,13 +207,23 @@ def _bad_usage(error: typer.TyperException) -> tuple[str, str]:
     return error.format_message(), f"see {context.command_path} --help"
 
 
-def _report(code: str, message: str, hint: str, args: list[str], *, engine_output: str = "") -> int:
+def _report(
+    code: str,
+    message: str,
+    hint: str,
+    args: list[str],
+    *,
+    engine_output: str = "",
+    explanation: object = None,
+) -> int:
     from ctl.terminal import sanitize  # noqa: PLC0415 - --help does without
 
     if "--json" in args[: args.index("--") if "--" in args else None]:
         import json  # noqa: PLC0415 - only for --json
 
-        error = {"code": code, "message": message, "hint": hint, "line": engine_output}
+        error: dict[str, object] = {"code": code, "message": message, "hint": hint, "line": engine_output}
+        if explanation is not None:
+            error["explanation"] = explanation
         print(json.dumps({"error": error}, indent=2))
     output = engine_output if engine_output not in message else ""
     for label, text in (("node-ctl", message), ("engine output", output), ("hint", hint)):

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from domain.anonymize import without_secrets
+from domain.launches.shortfall import Shortfall
 from domain.text import printable
 from domain.units import gib
 
@@ -85,7 +86,8 @@ class CatalogueError(NodeError):
 
 class DoesNotFitError(NodeError):
     """``has_bytes`` is what this machine has for the model, ``None`` if not known; ``where`` says it of the
-    one device that lacks it, in a sentence; ``instead`` says what would fit."""
+    one device that lacks it, in a sentence; ``instead`` says what would fit.
+    ``shortfall`` explains it, where that was asked for."""
 
     code = "does_not_fit"
 
@@ -100,6 +102,7 @@ class DoesNotFitError(NodeError):
         )
         self.needs_bytes = needs_bytes
         self.has_bytes = has_bytes
+        self.shortfall: Shortfall | None = None
 
 
 class DownloadError(NodeError):

@@ -7,7 +7,7 @@ from domain.machine.hardware import Hardware
 from domain.models.model import ModelShape, ResolvedModel
 from planner.choose.candidates import Candidate, CandidateDetails
 from planner.choose.context import SearchContext
-from planner.choose.support import EngineChoice, Shortage, Support
+from planner.choose.support import EngineChoice, Share, Shortage, Support
 from planner.llama_cpp import engine as llama_cpp
 from planner.vllm import engine as vllm
 
@@ -53,6 +53,11 @@ class EnginePlanner(Protocol):
 
     def shortage(self, model: ResolvedModel, context_tokens: int, search: SearchContext) -> Shortage:
         """What the machine lacks for a model that does not fit."""
+
+    def nearest_placement(
+        self, model: ResolvedModel, context_tokens: int, search: SearchContext
+    ) -> tuple[Share, ...]:
+        """Where a model that does not fit would lie, with the least missing."""
 
     def max_context_tokens(
         self, candidate: Candidate, search: SearchContext, cache_type: str | None = None

@@ -1,11 +1,11 @@
 """``node-ctl plan``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ctl.autostart import connect_or_start
-from ctl.client import AnswerError
+from ctl.client import AnswerError, Daemon
 from ctl.launching.offers import offered
 from ctl.options import (
     Context,
@@ -29,9 +29,10 @@ from ctl.options import (
 )
 from ctl.profile import profile_json
 from ctl.show.formatting import decode, wrap
-from ctl.show.plan import command_lines, explanation_lines, legend_line, summary_lines
+from ctl.show.plan import command_lines, explanation_lines, legend_line, shortfall_lines, summary_lines
 from ctl.terminal import columns, print_json
 from domain.launches.plan import Plan
+from domain.launches.shortfall import Shortfall
 
 USAGE = "MODEL [OPTIONS]"
 EXAMPLES = """
@@ -40,6 +41,13 @@ EXAMPLES = """
   node-ctl plan unsloth/Qwen3-8B-GGUF:Q4_K_M --context 32768 --min-decode 10
   node-ctl plan gpt-oss-20b --on strix-halo-128gb --json
 """
+
+
+def _planned(daemon: Daemon, body: dict[str, Any], *, as_json: bool) -> Any:
+    try:
+        return daemon.post("/v1/plan", body)
+    except AnswerError as error:
+        return daemon.post("/v1/plan", offered(daemon, "plan", body, error, as_json=as_json))
 
 
 def command(
@@ -59,7 +67,8 @@ def command(
     no_mmproj: NoMmproj = False,
     no_draft: NoDraft = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Print the reasons and the alternatives.")
+        bool,
+        typer.Option("--explain", help="Print reasons and alternatives; of what does not fit, the ways out."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -67,6 +76,7 @@ def command(
     body = {
         "model": absolute_model(" ".join(model)),
         **profile_json(on),
+        **({"explain": True} if explain else {}),
         **launch_options(
             context,
             parallel,
@@ -83,9 +93,13 @@ def command(
     }
     daemon = connect_or_start()
     try:
-        data = daemon.post("/v1/plan", body)
+        data = _planned(daemon, body, as_json=as_json)
     except AnswerError as error:
-        data = daemon.post("/v1/plan", offered(daemon, "plan", body, error, as_json=as_json))
+        if error.explanation is not None and not as_json:
+            shortfall = decode(Shortfall, error.explanation)
+            print("\n".join(wrap(shortfall_lines(shortfall), columns(), indent=4)))
+            error.hint = ""  # the explanation has more
+        raise
     if as_json:
         print_json(data)
         return

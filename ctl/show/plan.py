@@ -15,6 +15,7 @@ from domain.launches.plan import (
     SpeedSource,
     VllmFlags,
 )
+from domain.launches.shortfall import Shortfall
 from domain.models.model import Companion
 from domain.units import duration, gib, rate
 
@@ -135,6 +136,18 @@ def explanation_lines(plan: Plan) -> list[str]:
         figures += [gib(other.needed_bytes)] if other.needed_bytes else []
         price = f" ({', '.join(figures)})" if figures else ""
         lines.append(f"  - {other.what}{price}: {other.why_not}")
+    return lines
+
+
+def shortfall_lines(shortfall: Shortfall) -> list[str]:
+    """What is short, what fits instead, and what would hold the model."""
+    placed, *devices = shortfall.short
+    lines = ["does not fit", f"  {placed}", *(f"  - {sentence}" for sentence in devices)]
+    for title, sentences in (
+        ("what fits here instead", shortfall.instead),
+        ("what would hold it", shortfall.holds),
+    ):
+        lines += ["", title, *(f"  - {sentence}" for sentence in sentences or ("nothing that is known",))]
     return lines
 
 

@@ -75,7 +75,10 @@ class OptionsBody(Body):
 
 
 class PlanBody(OptionsBody):
+    """``explain``: also of a model that does not fit, which takes as long again."""
+
     on: dict[str, Any] | None = None
+    explain: bool = False
 
 
 class CatalogueBody(Body):

@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 
 from daemon.api.responses import PrintableJSON
 from domain import errors
+from domain.launches.shortfall import Shortfall
+from domain.serialization import to_json
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,12 @@ class ErrorDetail(BaseModel):
     message: str
     hint: str
     line: str
+    explanation: Shortfall | None = None
 
 
 class ErrorAnswer(BaseModel):
-    """``line`` is the line of an engine's output that explains the error, if any."""
+    """``line`` is the line of an engine's output that explains the error, if any. ``explanation``: of a plan
+    that does not fit, where it was asked for."""
 
     error: ErrorDetail
 
@@ -54,7 +58,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def body(code: str, message: str, hint: str = "", line: str = "") -> dict[str, dict[str, str]]:
+def body(code: str, message: str, hint: str = "", line: str = "") -> dict[str, dict[str, Any]]:
     return {"error": {"code": code, "message": message, "hint": hint, "line": line}}
 
 
@@ -63,7 +67,10 @@ def install(app: FastAPI) -> None:
     async def refused(request: Request, error: errors.NodeError) -> Response:
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         log.info("refused: %s %s: %s: %s", request.method, request.url.path, error.code, error.in_full)
-        return PrintableJSON(body(error.code, str(error), error.hint, error.engine_output), status)
+        content = body(error.code, str(error), error.hint, error.engine_output)
+        if isinstance(error, errors.DoesNotFitError) and error.shortfall is not None:
+            content["error"]["explanation"] = to_json(error.shortfall)
+        return PrintableJSON(content, status)
 
     @app.exception_handler(RequestValidationError)
     async def misread(request: Request, error: RequestValidationError) -> Response:

@@ -18,6 +18,7 @@ from daemon.api.machine import app_of
 from daemon.planning.compare import compare
 from daemon.planning.estimate import estimate
 from daemon.planning.plan import plan
+from daemon.planning.refusals.explanation import explained_plan
 from daemon.weights.catalogue import update as catalogue_update
 from daemon.weights.hub_search import search
 from daemon.weights.offers import offers
@@ -48,7 +49,8 @@ async def post_catalogue_revert(request: Request) -> Any:
 @router.post("/plan")
 async def post_plan(request: Request, body: PlanBody) -> Any:
     """The plan a launch would run, here or on the machine ``on``."""
-    return to_json(await plan(app_of(request), body.model, body.options(), on=profile(body.on)))
+    choose = explained_plan if body.explain else plan
+    return to_json(await choose(app_of(request), body.model, body.options(), on=profile(body.on)))
 
 
 @router.post("/estimate")

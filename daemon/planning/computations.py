@@ -7,7 +7,7 @@ from pathlib import Path
 from catalog.formats.gguf.reader import read_file
 from daemon.isolation.models import ModelSources
 from daemon.isolation.workers import Limits
-from daemon.planning import suggestions
+from daemon.planning.refusals import suggestions
 from domain.errors import DoesNotFitError, UsageError
 from domain.launches.plan import DeviceMemory, LaunchOptions, LlamaFlags, Plan, Speed
 from domain.machine.hardware import Hardware

@@ -57,7 +57,7 @@ async def plan(app: App, model: str, options: LaunchOptions, *, on: Hardware | N
     """The plan that a launch would run now, or would run on the machine ``on``. Reserves nothing."""
     box = on or await cached_hardware(app)
     needed = resolve_models(app, model, options, (box,), most_bytes=total_memory_bytes(box))
-    candidates, machine = await asyncio.gather(needed, _available_hardware(app, on))
+    candidates, machine = await asyncio.gather(needed, available_hardware(app, on))
     if on is not None:
         chosen = await choose_plan(app, model, candidates, machine, options, Calibration())
         if said := await said_here(app, model, candidates, chosen.weights, await cached_hardware(app)):
@@ -294,7 +294,7 @@ def margins(app: App) -> Reserve:
     return reserve if gpu_bytes is None else replace(reserve, gpu_bytes=gpu_bytes)
 
 
-async def _available_hardware(app: App, on: Hardware | None) -> Hardware:
+async def available_hardware(app: App, on: Hardware | None) -> Hardware:
     if on is not None:
         return on
     return ledger.without(await snapshot.probe_now(app), app.ledger.reservations_of_others("").device_bytes)

@@ -95,12 +95,17 @@ class Found:
 
 
 def _search(name: str, models: Sequence[ResolvedModel], search: SearchContext) -> Found:
+    choice, wanted = competing(name, models, search)
+    return Found(choice, wanted, search_contexts(choice.selectable, wanted, search))
+
+
+def competing(name: str, models: Sequence[ResolvedModel], search: SearchContext) -> tuple[EngineChoice, int]:
+    """The models that ``search.options`` allow, and the context that is wanted of them."""
     choice = choose_engines(name, models, search.hardware, search.options)
     asked = quality.filter_by_quality(choice.selectable, search.options.quality)
     selectable = quality.filter_by_least(asked, search.options.min_quality)
     check_context(name, selectable, search.options)
-    wanted = wanted_context(selectable, search.options)
-    return Found(replace(choice, selectable=selectable), wanted, search_contexts(selectable, wanted, search))
+    return replace(choice, selectable=selectable), wanted_context(selectable, search.options)
 
 
 def _unasked(name: str, models: Sequence[ResolvedModel], search: SearchContext) -> Candidate | None:

@@ -9,7 +9,7 @@ from domain.models.classification import mtp_layers_of
 from domain.models.kinds import Kind
 from domain.models.model import ResolvedModel
 from planner.choose.candidates import Candidate
-from planner.choose.context import SearchContext
+from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext
 from planner.choose.value import LEAST_CONTEXT_TOKENS, use_of
 from planner.engine import ENGINES
 
@@ -89,12 +89,22 @@ def extensions(
 
 
 def _longest_of_all(chosen: Candidate, search: SearchContext) -> Candidate:
-    """``chosen`` with the most tokens, of the ways to hold them the fastest."""
-    longest = ENGINES[chosen.engine].max_context_tokens(chosen, search)
-    if longest <= chosen.context_tokens:
-        return chosen
-    found = ENGINES[chosen.engine].find_candidates(chosen.model, longest, search)
-    return max(found, key=lambda candidate: candidate.low_tokens_per_s or 0.0, default=chosen)
+    """``chosen`` with the most tokens that any split and cache type holds at the wanted speed, of the ways to
+    hold them the fastest."""
+    engine, longest = ENGINES[chosen.engine], chosen
+    least = search.options.min_decode_tokens_per_s
+    low = chosen.context_tokens // CONTEXT_STEP_TOKENS
+    high = engine.trained_context_tokens(chosen.model.shape) // CONTEXT_STEP_TOKENS
+    high = min(high, 2 * low)  # twice as many were tried before
+    while low < high:
+        middle = (low + high + 1) // 2
+        every = engine.find_candidates(chosen.model, middle * CONTEXT_STEP_TOKENS, search)
+        found = [one for one in every if not least or (one.tokens_per_s or 0.0) >= least]
+        if found:
+            longest, low = max(found, key=lambda candidate: candidate.low_tokens_per_s or 0.0), middle
+        else:
+            high = middle - 1
+    return longest
 
 
 def extend_and_tune(chosen: Candidate, search: SearchContext) -> Candidate:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from domain.launches.plan import DeviceMemory
 from domain.models.model import ResolvedModel
 
 
@@ -25,6 +26,20 @@ class Shortage:
     needs_bytes: int
     has_bytes: int | None
     where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a placement would put on a device, or on each of some, that ``where`` names, and what there is for
+    it beside what stays free; ``None`` if not known."""
+
+    where: str
+    memory: DeviceMemory
+    has_bytes: int | None
+
+    @property
+    def missing_bytes(self) -> int:
+        return 0 if self.has_bytes is None else max(0, self.memory.needed_bytes - self.has_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from domain.models.model import ModelShape, ResolvedModel
 from planner.choose.candidates import Candidate
 from planner.choose.context import SearchContext
 from planner.vllm.availability import as_alternative, support
-from planner.vllm.limits import max_context_tokens, min_bytes, shortage
+from planner.vllm.limits import max_context_tokens, min_bytes, nearest_placement, shortage
 from planner.vllm.model_config import read_config
 from planner.vllm.quality import named_loss, quality_loss
 from planner.vllm.ranks import CACHE_TYPES
@@ -20,6 +20,7 @@ __all__ = [
     "max_context_tokens",
     "min_bytes",
     "named_loss",
+    "nearest_placement",
     "quality_loss",
     "shortage",
     "support",

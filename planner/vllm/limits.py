@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from domain.errors import UsageError
-from domain.launches.plan import HOST, VllmFlags
+from domain.launches.plan import HOST, DeviceMemory, VllmFlags
 from domain.models.model import ResolvedModel
 from domain.units import gib
 from planner.choose.candidates import Candidate
 from planner.choose.context import CONTEXT_STEP_TOKENS, SearchContext
-from planner.choose.support import Shortage
+from planner.choose.support import Share, Shortage
 from planner.machine.gpu_budgets import total_budget_bytes
 from planner.vllm.estimate import memory_layout
 from planner.vllm.memory import pool
@@ -34,35 +34,62 @@ def shortage(model: ResolvedModel, context_tokens: int, search: SearchContext) -
     if not runs_on_gpus(model, search.hardware):
         needs_bytes = min_bytes(model, context_tokens, search)
         return Shortage(needs_bytes, total_budget_bytes(search.hardware, search.reserve))
-    config = read_config(model.shape)
-    found = [
-        _shortage_on(ranks, model, min(context_tokens, config.trained_context_tokens), search)
-        for ranks in rank_groups(config, model, search)
-    ]
-    closest = min(found, key=lambda one: one.needs_bytes - (one.has_bytes or 0))
-    why_not_more = why_not_more_ranks(config, model, search)
-    return replace(closest, where=f"{closest.where}; {why_not_more}") if why_not_more else closest
+    ranks, shares = _closest(model, context_tokens, search)
+    worst = max(shares, key=_lacking_bytes)
+    need, has_bytes = f"needs {gib(worst.memory.needed_bytes)}", worst.has_bytes
+    has = "an unknown amount" if has_bytes is None else gib(max(0, has_bytes))
+    if worst.memory.device == HOST:
+        where = f"the host {need}, it has {has} for it"
+    else:
+        who = "it" if len(ranks) == 1 else f"each of {len(ranks)} GPUs"
+        where = f"{who} {need}, one {search.hardware.gpus[ranks[0]].name} has {has} for it"
+    why_not_more = why_not_more_ranks(read_config(model.shape), model, search)
+    where = f"{where}; {why_not_more}" if why_not_more else where
+    return Shortage(worst.memory.needed_bytes, has_bytes, where)
 
 
-def _shortage_on(
+def nearest_placement(model: ResolvedModel, context_tokens: int, search: SearchContext) -> tuple[Share, ...]:
+    """On the GPUs that come closest, of which each holds as much: one share for all, then the host's."""
+    if runs_on_gpus(model, search.hardware):
+        return _closest(model, context_tokens, search)[1]
+    rows = sized(model, (), "auto", _served(model, context_tokens), search.on_cpu())[1].memory
+    return tuple(_share(row, (), search.on_cpu()) for row in rows)
+
+
+def _closest(
+    model: ResolvedModel, context_tokens: int, search: SearchContext
+) -> tuple[tuple[int, ...], tuple[Share, ...]]:
+    """The ranks whose worst device lacks least, and what each device would hold."""
+    tokens = _served(model, context_tokens)
+    groups = rank_groups(read_config(model.shape), model, search)
+    found = [(ranks, _shares(ranks, model, tokens, search)) for ranks in groups]
+    return min(found, key=lambda one: max(map(_lacking_bytes, one[1])))
+
+
+def _served(model: ResolvedModel, context_tokens: int) -> int:
+    return min(context_tokens, read_config(model.shape).trained_context_tokens)
+
+
+def _shares(
     ranks: tuple[int, ...], model: ResolvedModel, context_tokens: int, search: SearchContext
-) -> Shortage:
+) -> tuple[Share, ...]:
     cache_dtype = cache_dtypes(search.hardware, ranks, model)[-1]
     rows = sized(model, ranks, cache_dtype, context_tokens, search)[1].memory
-    lacking = {
-        row.device: row.needed_bytes + margin_bytes(row.device, search) - row.free_bytes
-        for row in rows
-        if row.free_bytes is not None
-    }
-    worst = max(rows, key=lambda row: lacking.get(row.device, 0))
-    has_bytes = None if worst.free_bytes is None else worst.free_bytes - margin_bytes(worst.device, search)
-    has = "an unknown amount" if has_bytes is None else gib(max(0, has_bytes))
-    need = f"needs {gib(worst.needed_bytes)}"
-    if worst.device == HOST:
-        return Shortage(worst.needed_bytes, has_bytes, f"the host {need}, it has {has} for it")
-    where = "it" if len(ranks) == 1 else f"each of {len(ranks)} GPUs"
-    name = search.hardware.gpus[ranks[0]].name
-    return Shortage(worst.needed_bytes, has_bytes, f"{where} {need}, one {name} has {has} for it")
+    *on_gpus, host = (_share(row, ranks, search) for row in rows)
+    return max(on_gpus, key=_lacking_bytes), host
+
+
+def _share(row: DeviceMemory, ranks: tuple[int, ...], search: SearchContext) -> Share:
+    has_bytes = None if row.free_bytes is None else row.free_bytes - margin_bytes(row.device, search)
+    if row.device == HOST:
+        return Share("the host's RAM", row, has_bytes)
+    devices = row.device if len(ranks) == 1 else f"each of {len(ranks)} GPUs"
+    return Share(f"{devices} ({search.hardware.gpus[ranks[0]].name})", row, has_bytes)
+
+
+def _lacking_bytes(share: Share) -> int:
+    """Less than none where there is more than enough; none where it is not known."""
+    return 0 if share.has_bytes is None else share.memory.needed_bytes - share.has_bytes
 
 
 def max_context_tokens(candidate: Candidate, search: SearchContext, cache_type: str | None = None) -> int:

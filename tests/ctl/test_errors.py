@@ -41,6 +41,32 @@ def test_a_code_becomes_an_exit_status(
     assert done.stderr == "node-ctl: it needs 60.0 GiB\nhint: ask for less\n"
 
 
+def test_a_plan_that_does_not_fit_is_explained_where_that_was_asked_for(ctl: Ctl, daemon: FakeDaemon) -> None:
+    explanation = {
+        "short": ["Q8_0 with 8192 tokens", "GPU0 would hold 9.0 GiB: 1.0 GiB short"],
+        "instead": ["another quant: Q4_K_M"],
+        "holds": [],
+    }
+    error = {"code": "does_not_fit", "message": "m does not fit", "hint": "ask for less", "line": ""}
+    daemon.on("POST /v1/plan", Answer({"error": {**error, "explanation": explanation}}, 409))
+    done = ctl("plan", "m", "--explain")
+    assert daemon.asked[-1].body["explain"] is True
+    assert (done.returncode, done.stderr) == (4, "node-ctl: m does not fit\n")
+    assert done.stdout.splitlines() == [
+        "does not fit",
+        "  Q8_0 with 8192 tokens",
+        "  - GPU0 would hold 9.0 GiB: 1.0 GiB short",
+        "",
+        "what fits here instead",
+        "  - another quant: Q4_K_M",
+        "",
+        "what would hold it",
+        "  - nothing that is known",
+    ]
+    as_json = ctl("plan", "m", "--explain", "--json")
+    assert json.loads(as_json.stdout)["error"]["explanation"] == explanation
+
+
 def test_the_engines_own_line_stands_beside_the_message(ctl: Ctl, daemon: FakeDaemon) -> None:
     says = "main: out of plutonium"
     daemon.on(

@@ -133,6 +133,23 @@ async def test_a_model_that_does_not_fit_names_one_that_would(daemon: Running) -
     assert "would fit" in answer.json()["error"]["hint"]
 
 
+async def test_a_plan_that_does_not_fit_is_explained_where_that_is_asked_for(daemon: Running) -> None:
+    small = to_json(Hardware(memory=Memory(total_bytes=24 * 1024**3, available_bytes=22 * 1024**3)))
+    async with daemon() as api:
+        plain = await api.post("/v1/plan", model="gpt-oss-120b", on=small)
+        answer = await api.post("/v1/plan", model="gpt-oss-120b", on=small, explain=True)
+    assert "explanation" not in plain.json()["error"]
+    explanation = answer.json()["error"]["explanation"]
+    assert explanation["short"][-1].endswith(" short")
+    assert any(line.startswith("of the same family: gpt-oss-20b (") for line in explanation["instead"])
+    assert [line.partition(" ")[0] for line in explanation["holds"]] == [
+        "this",
+        "arc-b580",
+        "rtx-5070-ti",
+        "rtx-3090",
+    ]
+
+
 @pytest.mark.parametrize("has_length", [True, False])
 async def test_a_body_larger_than_any_request_is_refused(daemon: Running, has_length: bool) -> None:
     async def chunks() -> AsyncIterator[bytes]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.planning import suggestions
+from daemon.planning.refusals import suggestions
 from domain.launches.plan import LaunchOptions
 from domain.machine.hardware import BandwidthSource, Cpu, Hardware, Memory
 from domain.models.catalogue_types import KnownModel, KnownQuant

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 Resolve = Callable[[ModelRequest], tuple[ResolvedModel, ...]]
 
 MAX_PLANS = 6  # usually the first one fits
+FOUR_BITS_BYTES = 0.6  # of a parameter in Q4_K_M: 4.9 GB of 8.03 billion (Llama 3.1 8B)
 
 
 def suggest(
@@ -39,17 +41,61 @@ def suggest(
 ) -> str:
     """A sentence for a hint, empty if nothing fits: the first model that fits and is as fast as one reads,
     else the fastest of those that were planned. Uses no network: the catalogue's shapes are enough."""
+    ranked = rank_models(catalogue.values(), families(refused), machine)
+    found = _first_that_fits(resolve, ranked, machine, options, calibration, reserve)
+    return f"{_describe(*found)} would fit" if found else ""
+
+
+def suggest_several(
+    resolve: Resolve,
+    catalogue: Mapping[str, KnownModel],
+    name: str,
+    refused: Sequence[ResolvedModel],
+    machine: Hardware,
+    options: LaunchOptions,
+    *,
+    calibration: Calibration,
+    reserve: Reserve,
+) -> tuple[str, ...]:
+    """A sentence each for the largest of the family of ``name`` that fits, if any, and for the one that
+    ``suggest`` names."""
+    ranked = rank_models(catalogue.values(), families(refused), machine)
+    relatives = [model for model in ranked if _family(model.alias) == _family(name)]
+    said = dict[str, str]()
+    for what, models in (("of the same family", relatives), ("another model", ranked)):
+        found = _first_that_fits(resolve, models, machine, options, calibration, reserve)
+        if found is not None:
+            size = catalogue[found[0]].parameters
+            billions = f"{size / 1e9:.3g}B parameters, " if size else ""
+            said.setdefault(found[0], f"{what}: {_describe(*found, billions)}")
+    return tuple(said.values())
+
+
+def _first_that_fits(
+    resolve: Resolve,
+    ranked: Sequence[KnownModel],
+    machine: Hardware,
+    options: LaunchOptions,
+    calibration: Calibration,
+    reserve: Reserve,
+) -> tuple[str, Candidate] | None:
+    """Of the first few the first that is as fast as one reads, else the fastest, with its alias."""
     options = replace(options, quality=None, engine=None)  # they were about another model's files
     fastest: tuple[str, Candidate] | None = None
-    for model in rank_models(catalogue.values(), families(refused), machine)[:MAX_PLANS]:
+    for model in ranked[:MAX_PLANS]:
         best = _best_of(resolve, model, machine, options, calibration, reserve)
         if best is None:
             continue
         if _tokens_per_s(best) >= READING_TOKENS_PER_S:
-            return _describe(model.alias, best)
+            return model.alias, best
         if fastest is None or _tokens_per_s(best) > _tokens_per_s(fastest[1]):
             fastest = model.alias, best
-    return _describe(*fastest) if fastest else ""
+    return fastest
+
+
+def _family(name: str) -> str:
+    """``unsloth/Qwen3.6-27B-GGUF`` and ``qwen3-8b`` -> ``qwen``: generations differ by their numbers."""
+    return re.split(r"[^a-z]", name.rpartition("/")[2].lower(), maxsplit=1)[0]
 
 
 def families(candidates: Sequence[ResolvedModel]) -> frozenset[str]:
@@ -76,9 +122,11 @@ def rank_models(
 
 
 def smallest_bytes(model: KnownModel) -> int | None:
-    """``None`` if no published size is known."""
-    sizes = (quant.size_bytes for quant in model.quants)
-    return min((size for size in sizes if size is not None), default=None)
+    """As published, else of 4 bits; ``None`` without a quant that is known."""
+    sizes = [quant.size_bytes for quant in model.quants if quant.size_bytes is not None]
+    if not sizes and model.quants and model.parameters:
+        return int(FOUR_BITS_BYTES * model.parameters)
+    return min(sizes, default=None)
 
 
 def max_tokens_per_s(model: KnownModel, machine: Hardware) -> float:
@@ -126,7 +174,7 @@ def _tokens_per_s(candidate: Candidate) -> float:
     return candidate.decode_tokens_per_s or math.inf
 
 
-def _describe(alias: str, candidate: Candidate) -> str:
+def _describe(alias: str, candidate: Candidate, before: str = "") -> str:
     tokens_per_s = candidate.decode_tokens_per_s
     speed_text = f", about {rate(tokens_per_s)} tokens/s" if tokens_per_s else ""
-    return f"{alias} ({candidate.quant}{speed_text}) would fit"
+    return f"{alias} ({before}{candidate.quant}{speed_text})"
