@@ -48,7 +48,7 @@ COMMANDS = {
     "probe": "Show this machine's hardware and engines.",
     "engines": "List the builds of llama.cpp and vLLM on this machine.",
     "doctor": "Check machine and daemon: what is wrong, why, how to fix it.",
-    "status": "Show the state of the daemon.",
+    "status": "Is all well? What happened, and what to do.",
     "schedule": "Start, stop, swap, download and check models at set times.",
     "keys": "Make, list and revoke the keys of clients on other machines.",
     "lan": "Open the gateway to the local network, or close it.",

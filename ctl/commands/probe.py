@@ -10,8 +10,8 @@ from ctl import files
 from ctl.autostart import connect_or_start
 from ctl.options import Json
 from ctl.show.formatting import decode, wrap
-from ctl.show.hardware import hardware_lines
-from ctl.show.sources import sources_lines
+from ctl.show.machine.hardware import hardware_lines
+from ctl.show.machine.sources import sources_lines
 from ctl.terminal import columns, note, print_json
 from domain.errors import UsageError
 from domain.machine.hardware import Hardware

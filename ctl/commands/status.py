@@ -1,10 +1,18 @@
 """``node-ctl status``."""
 
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
 from ctl.autostart import as_row, connect, told_others
-from ctl.client import peer_of
+from ctl.client import Peer, peer_of
 from ctl.options import Json
 from ctl.show.formatting import wrap
-from ctl.terminal import columns, print_json
+from ctl.show.launches import decode_rows
+from ctl.show.status import Day, day_lines, health_line, last_day, next_steps, reasons, served_line
+from ctl.terminal import columns, print_json, sanitize
+from domain.launches.launch import LaunchRow
 from domain.units import duration
 
 USAGE = "[OPTIONS]"
@@ -12,31 +20,58 @@ EXAMPLES = """
   node-ctl status
   node-ctl status --json
 """
+EVENTS = 2000  # more than a day has
+INDENT = 10
 
 
 def command(*, as_json: Json = False) -> None:
-    """Version, uptime, paths, launches by state, and known problems. Where another daemon runs, too, a line
-    on standard error says whose this is.
+    """Whether all is well and since when, what is served, what went wrong in the last day, and what to do
+    now. Where another daemon runs, too, a line on standard error says whose this is.
     """
     daemon = connect()
-    data = daemon.get("/v1/status")
+    status = daemon.get("/v1/status")
     peer = peer_of(daemon.socket)
     others = told_others(peer, "status")
+    rows = decode_rows(daemon.get("/v1/launches"))
+    events = (json.loads(line) for line in daemon.lines(f"/v1/events?last={EVENTS}"))
+    day = last_day(events, datetime.now(UTC))
     if as_json:
-        print_json({**data, "user": peer and peer.user, "other_daemons": [as_row(other) for other in others]})
+        owner = {"user": peer and peer.user, "other_daemons": [as_row(other) for other in others]}
+        why = reasons(status, rows)
+        last = {"levels": day.levels, "kinds": day.kinds, "events": day.notable}
+        print_json({**status, **owner, "well": not why, "unwell_because": why, "last_day": last})
         return
-    counts = ", ".join(f"{count} {state}" for state, count in data["launches"].items() if count)
-    print(f"node-daemon {data['version']}, pid {data['pid']}, up {duration(data['uptime_s'])}")
-    print(f"user      {'?' if peer is None else peer.user}")
-    print(f"launches  {counts or 'none'}")
-    print(f"state     {data['state_dir']}")
-    print(f"models    {data['models_dir']}")
-    print(f"socket    {data['socket']}")
-    if data.get("gateway"):
-        print(f"clients   {data['gateway']}/v1 (OpenAI), {data['gateway']} (Anthropic, Ollama)")
-    problems = [f"problem   {_problem_text(problem)}" for problem in data["problems"]]
-    for line in wrap(problems, columns(), indent=10):
-        print(line)
+    lines = [f"{label:<{INDENT}}{text}" for label, text in _lines(status, peer, rows, day)]
+    print(f"node-daemon {status['version']}, pid {status['pid']}, up {duration(status['uptime_s'])}")
+    for line in wrap(lines, columns(), indent=INDENT):
+        print(sanitize(line))
+
+
+def _lines(
+    status: Mapping[str, Any], peer: Peer | None, rows: list[LaunchRow], day: Day
+) -> Iterator[tuple[str, str]]:
+    counts = ", ".join(f"{count} {state}" for state, count in status["launches"].items() if count)
+    yield "health", health_line(status, rows, day)
+    yield "launches", counts or "none"
+    yield "serves", served_line(rows)
+    if status.get("gateway"):
+        yield "clients", f"{status['gateway']}/v1 (OpenAI), {status['gateway']} (Anthropic, Ollama)"
+    for problem in status["problems"]:
+        yield "problem", _problem_text(problem)
+    for number, line in enumerate(day_lines(day)):
+        yield ("", _cut(line)) if number else ("last day", line)
+    for step in next_steps(rows, day):
+        yield "to do", step
+    yield "user", "?" if peer is None else peer.user
+    yield "state", status["state_dir"]
+    yield "models", status["models_dir"]
+    yield "socket", status["socket"]
+
+
+def _cut(line: str) -> str:
+    """To one line of a terminal."""
+    width = (columns() or len(line) + INDENT) - INDENT
+    return line if len(line) <= width else f"{line[: max(0, width - 3)]}..."
 
 
 def _problem_text(problem: object) -> str:

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ctl.show.hardware import hardware_lines
-from ctl.show.sources import sources_lines
+from ctl.show.machine.hardware import hardware_lines
+from ctl.show.machine.sources import sources_lines
 from tests.conftest import ROOT
 from tests.rigs import nvml
 from tests.rigs.trees import plant_machine

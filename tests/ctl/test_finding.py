@@ -234,8 +234,7 @@ def test_a_command_waits_for_a_daemon_that_is_starting(ctl: Ctl) -> None:
         )
         assert child.stderr is not None
         assert child.stderr.readline().startswith(f"waiting for node-daemon (pid {os.getpid()})")
-        with serving(socket) as fake:
-            fake.on("GET /v1/status", answers.STATUS)
+        with serving(socket, {"GET /v1/status": answers.STATUS}):
             out, _ = child.communicate(timeout=60)
     assert child.returncode == 0
     assert json.loads(out)["version"] == answers.STATUS["version"]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ctl.show.gpus import gpu_lines, npu_line, set_aside_line, stacks_text
+from ctl.show.machine.gpus import gpu_lines, npu_line, set_aside_line, stacks_text
 from domain.machine.accelerator import GpuProcess, PcieLink, Peer, RuntimeDevice
 from domain.machine.hardware import Gpu, MemoryKind, Npu, Stacks
 from domain.units import GIB

@@ -3,7 +3,7 @@
 import json
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -35,10 +35,16 @@ def refusal(code: str, message: str, hint: str = "", status: int = 500, line: st
     return Answer({"error": {"code": code, "message": message, "hint": hint, "line": line}}, status)
 
 
+def _nothing() -> dict[str, Answer]:
+    return {"GET /v1/launches": Answer([]), "GET /v1/events": Answer(lines=())}
+
+
 @dataclass
 class FakeDaemon:
+    """Nothing is launched and has happened, until a test says so."""
+
     socket: Path
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=_nothing)
     asked: list[Asked] = field(default_factory=list)
     ends: threading.Event = field(default_factory=threading.Event)
     streaming: threading.Event = field(default_factory=threading.Event)
@@ -112,9 +118,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(socket: Path) -> Iterator[FakeDaemon]:
-    """A fake that listens on ``socket`` while the block runs."""
+def serving(socket: Path, answers: Mapping[str, object] | None = None) -> Iterator[FakeDaemon]:
+    """A fake that listens on ``socket`` while the block runs; it has ``answers`` from the first moment."""
     fake = FakeDaemon(socket)
+    for route, answer in (answers or {}).items():
+        fake.on(route, answer)
     server = _Server(str(socket), _Handler)
     server.fake = fake
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

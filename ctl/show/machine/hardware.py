@@ -1,8 +1,8 @@
 """Lines for the hardware of a machine: one or more per part."""
 
 from ctl.show.formatting import decode
-from ctl.show.gpus import gpu_lines, npu_line, set_aside_line, stacks_text
-from ctl.show.host import cpu_text, memory_text, other_memory_rows, sensor_rows, storage_text
+from ctl.show.machine.gpus import gpu_lines, npu_line, set_aside_line, stacks_text
+from ctl.show.machine.host import cpu_text, memory_text, other_memory_rows, sensor_rows, storage_text
 from domain.machine.hardware import Hardware
 
 

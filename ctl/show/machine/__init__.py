@@ -1,0 +1,1 @@
+"""How ``node-ctl probe`` prints the machine."""
