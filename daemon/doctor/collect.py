@@ -17,6 +17,7 @@ from daemon.state.records import Event, now
 from domain.errors import DownloadError
 from domain.machine.hardware import Hardware
 from launchers import gpu_targets
+from launchers.environment import overriding
 from launchers.sandbox.support import read_support
 from probes import kernel_log
 from probes.system import accounts, clock, setup, systemd
@@ -63,6 +64,7 @@ def collect_inputs(
         clock_synchronised=clock.is_synchronised() if is_this_machine else None,
         kernel_log_denied=kernel_log.is_denied(settings.sysroot),
         gfx_override=os.environ.get("HSA_OVERRIDE_GFX_VERSION"),
+        overriding_variables=overriding(os.environ, passed=settings.engine_variables),
         known_issues=versions.known_issues(),
         rejected_settings=tuple(map(str, loaded.problems)),
         settings_problems=tuple(map(str, loading.read(loaded.file).file_problems)),

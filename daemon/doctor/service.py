@@ -34,6 +34,7 @@ from daemon.doctor.checks import (
     shared_memory,
     state,
     swap,
+    variables,
     versions,
 )
 from daemon.doctor.checks.finding import Check, Finding, NamedFinding, Verdict, not_known
@@ -48,6 +49,7 @@ from domain.suggestions import did_you_mean
 CHECKS: dict[str, Check] = {
     "daemon": daemon.check,
     "settings": settings.check,
+    "variables": variables.check,
     "secrets": secrets.check,
     "state": state.check,
     "launches": launches.check,

@@ -82,7 +82,8 @@ class DoctorInput:
     """``None`` is unknown; a ``hub`` of ``None`` was not requested. ``runs_as`` is the user of this process,
     ``unit_user`` that of the service, ``caller`` the one who typed the command; ``groups`` are names by id.
     ``builds`` has the GPU code in each engine, by the engine's path. ``disk_low_bytes`` and ``now``
-    (ISO 8601) are what values are compared with. ``gfx_override`` is HSA_OVERRIDE_GFX_VERSION.
+    (ISO 8601) are what values are compared with. ``gfx_override`` is HSA_OVERRIDE_GFX_VERSION,
+    ``overriding_variables`` are names of variables that engines do not get, because they would change a plan.
     ``rejected_settings`` are problems of the settings file at the daemon's start, which kept it from being
     used; ``settings_problems`` are those that it has now.
     ``engine_sandbox`` is the setting, ``sandbox_support`` what this kernel can limit.
@@ -104,6 +105,7 @@ class DoctorInput:
     clock_synchronised: bool | None = None
     kernel_log_denied: bool | None = None
     gfx_override: str | None = None
+    overriding_variables: tuple[str, ...] | None = None
     known_issues: tuple[KnownIssue, ...] = ()
     rejected_settings: tuple[str, ...] = ()
     settings_problems: tuple[str, ...] = ()

@@ -89,6 +89,7 @@ HEALTHY = DoctorInput(
     caller=SERVICE,
     groups=GROUPS,
     clock_synchronised=True,
+    overriding_variables=(),
     sandbox_support=Support(landlock=7, seccomp=True),
     now=NOW,
 )
