@@ -5,9 +5,9 @@ from gguf import LlamaFileType
 
 from catalog.formats.gguf.grouping import group_files, list_families, preference
 from catalog.formats.gguf.pieces import pieces_by_file
-from catalog.formats.gguf.quants import FILE_TYPES, kind_in_name, quant_of
+from catalog.formats.gguf.quants import FILE_TYPES, kind_in_name, quant_of, quant_of_shape
 from domain.models.kinds import Kind
-from domain.models.model import Companion, WeightFile
+from domain.models.model import Companion, MetadataValue, ModelShape, Tensor, WeightFile
 
 
 def listed(*names: str) -> list[tuple[str, int]]:
@@ -239,3 +239,24 @@ def test_parts_that_a_listing_claims_and_lacks_cost_nothing() -> None:
 )
 def test_pieces_of_a_file_are_known_by_their_names(name: str, whole: str | None) -> None:
     assert pieces_by_file([name]) == ({whole: [name]} if whole else {})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tensors", "name", "quant"),
+    [
+        pytest.param({"general.file_type": 15}, (), "m-Q8_0.gguf", "Q8_0", id="its name"),
+        pytest.param({"general.file_type": 15}, (("F16", 9),), "m.gguf", "Q4_K_M", id="what it states"),
+        pytest.param(
+            {"general.file_type": 999}, (("Q6_K", 9), ("F32", 1)), "m.gguf", "Q6_K", id="most bytes"
+        ),
+        pytest.param(
+            {"general.file_type": "15"}, (("F32", 5), ("Q6_K", 4), ("Q6_K", 4)), "m.gguf", "Q6_K", id="in all"
+        ),
+        pytest.param({}, (), "m-00001-of-00002.gguf", "m", id="nothing but a name"),
+    ],
+)
+def test_a_quant_is_told_by_name_header_or_most_of_the_bytes(
+    metadata: dict[str, MetadataValue], tensors: tuple[tuple[str, int], ...], name: str, quant: str
+) -> None:
+    made = tuple(Tensor(f"t{number}", kind, (1,), size) for number, (kind, size) in enumerate(tensors))
+    assert quant_of_shape(ModelShape("llama", made, 100, metadata), name) == quant
