@@ -15,6 +15,7 @@ from daemon.planning.reconcile import (
     digest,
     history_key,
     summary,
+    with_projector,
 )
 from domain.launches.plan import HOST, Confidence, DeviceMemory, LlamaFlags, Plan
 from domain.machine.hardware import Cpu, Gpu, Hardware, MemoryKind
@@ -118,6 +119,31 @@ def test_weights_that_an_engine_does_not_tell_are_as_the_rules_say() -> None:
     (found,) = differences((ON_HOST,), held) or ()
     assert found.weights_bytes == 0
     assert found.said_bytes == 340 * MIB
+
+
+@pytest.mark.parametrize(
+    ("says_mib", "excess_mib"),
+    [
+        pytest.param(80, 0, id="its weights"),
+        pytest.param(110, 0, id="its weights and compute"),
+        pytest.param(115, 5, id="more than both"),
+        pytest.param(75, -5, id="less than its weights"),
+        pytest.param(111, 0, id="a MiB more is rounding"),
+    ],
+)
+def test_a_projector_takes_what_the_engine_says_where_it_lies(says_mib: int, excess_mib: int) -> None:
+    """80 MiB of weights and 30 MiB of compute on the GPU, 7 MiB of compute on the host."""
+    beside = replace(
+        GPU, weights_bytes=GPU.weights_bytes + 80 * MIB, compute_bytes=GPU.compute_bytes + 30 * MIB
+    )
+    host = replace(ON_HOST, compute_bytes=ON_HOST.compute_bytes + 7 * MIB)
+    found = (replace(more("GPU0", 3), said_bytes=1303 * MIB), replace(more(HOST), said_bytes=340 * MIB))
+    gpu, other = with_projector(found, (GPU, ON_HOST), (beside, host), says_mib * MIB)
+    assert (gpu.weights_bytes, gpu.said_bytes) == (
+        (3 + excess_mib) * MIB,
+        (1303 + 80 + 30 + excess_mib) * MIB,
+    )
+    assert (other.weights_bytes, other.said_bytes) == (0, (340 + 7) * MIB)
 
 
 def test_devices_that_hold_nothing_need_not_be_told_by_either_side() -> None:
