@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,12 @@ def _export_hub_token(settings: Settings) -> None:
 async def serve(loaded: Loaded, given: Mapping[str, Any]) -> None:
     """Runs until SIGTERM or SIGINT; a second one ends the engines at once. ``given`` is the command line."""
     notify, stop_requested = SystemdNotifier(), asyncio.Event()
+    _on_signals(stop_requested, _die)  # while it starts: it stops as soon as it has started
     adapters = await asyncio.to_thread(real_adapters, loaded.settings)
     await asyncio.to_thread(adapters.workers.start)
     try:
         async with running(loaded.settings, notify, adapters, loaded) as app:
-            _on_signals(app, stop_requested)
+            _on_signals(stop_requested, partial(kill_all, app))
             await asyncio.to_thread(fallback.remember, loaded, given, at=app.since)
             keep_what_is_loaded()
             notify("READY=1", f"STATUS={status.summary(app)}")
@@ -165,15 +167,22 @@ async def running(
         yield app
 
 
-def _on_signals(app: App, stop_requested: asyncio.Event) -> None:
+def _on_signals(stop_requested: asyncio.Event, again: Callable[[], None]) -> None:
+    """``again`` is done at a second signal."""
+
     def stop() -> None:
         if stop_requested.is_set():
-            kill_all(app)
+            again()
         stop_requested.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+
+
+def _die() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _close_streams(app: App) -> None:

@@ -34,6 +34,13 @@ class Ctl:
             "NODE_DAEMON_LISTEN": "off",  # tests at the same time would share one address
         }
 
+    def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its environment becomes that of this process."""
+        for name in [name for name in os.environ if name.startswith("NODE_DAEMON_")]:
+            monkeypatch.delenv(name)
+        for name, value in self.env.items():
+            monkeypatch.setenv(name, value)
+
     def argv(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "ctl.main", *args]
 

@@ -246,8 +246,7 @@ def test_where_two_daemons_run_each_answer_says_whose_it_is(
     system = ctl.home / "system.sock"
     monkeypatch.setattr("config.paths.SYSTEM_SOCKET", system)
     monkeypatch.setattr("ctl.autostart.SYSTEM_SOCKET", system)
-    for name, value in ctl.env.items():
-        monkeypatch.setenv(name, value)
+    ctl.enter(monkeypatch)
     own, row = ctl.home / "node-daemon.sock", to_json(answers.ROW)
     with serving(own) as fake, serving(system):
         fake.on("GET /v1/launches", [row])
@@ -281,8 +280,7 @@ def test_a_state_folder_without_locks_is_named(ctl: Ctl, monkeypatch: pytest.Mon
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    for name, value in ctl.env.items():
-        monkeypatch.setenv(name, value)
+    ctl.enter(monkeypatch)
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(StateError, match="can't be locked: No locks available") as told:
         connect_or_start()

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from config import last_good
 from tests.daemon.conftest import alive
 from tests.rigs import forked, lent_ports
 
@@ -200,7 +201,9 @@ def test_a_bad_settings_file_takes_nothing_down(start: Callable[..., Child], tmp
     """A daemon that starts with one runs as it last did, and says so wherever an owner looks."""
     file = tmp_path / "config.toml"
     file.write_text("restart_loop = 7\n")
-    start(NODE_DAEMON_CONFIG=str(file)).up().end(signal.SIGKILL)
+    good = start(NODE_DAEMON_CONFIG=str(file)).up()
+    until((tmp_path / "state" / last_good.NAME).exists)  # it answers a moment earlier
+    good.end(signal.SIGKILL)
     file.write_text("restart_loop = 9\nmodles_dir = '/m'\n")
     child = start(NODE_DAEMON_CONFIG=str(file)).up()
 
@@ -241,7 +244,9 @@ def test_a_valid_file_with_which_it_can_not_start_is_bad_too(
     file, place = tmp_path / "config.toml", {"NODE_DAEMON_STATE_DIR": str(tmp_path / "kept")}
     place["NODE_DAEMON_CONFIG"] = str(file)
     file.write_text(f"socket = '{tmp_path}/s'\n")
-    start(own=(), **place).up().end()
+    good = start(own=(), **place).up()
+    until((tmp_path / "kept" / last_good.NAME).exists)
+    good.end()
     (tmp_path / "taken").write_text("no socket")
     file.write_text(f"socket = '{tmp_path}/taken'\n")
     child = start(own=(), **place).up()

@@ -55,13 +55,13 @@ async def api(daemon: Running, settings: Settings) -> AsyncIterator[Api]:
 
 async def status_at(path: Path) -> Any:
     transport = httpx.AsyncHTTPTransport(uds=str(path), verify=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=30) as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=120) as http:
         return (await http.get("/v1/status")).json()
 
 
 async def until(check: Callable[[Path], bool], settings: Settings) -> Path:
     """The path where the lock says that it listens, once that passes ``check``."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             holder = await asyncio.to_thread(instance.running, settings.state_dir)
             assert holder is not None

@@ -49,13 +49,13 @@ def disk(tmp_path: Path, settings: Settings) -> Iterator[Disk]:
 async def fill(api: Api, disk: Disk) -> None:
     """Until not even the log of the state has room: what it has after a copy is used again."""
 
-    def truncate() -> None:
+    def truncate_and_fill() -> None:
         with api.app.store.database.reading() as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        disk.fill()
 
     async with api.app.store.copies._lock:  # a copy under way would leave room when it ends
-        await api.app.store.run(truncate)
-        await asyncio.to_thread(disk.fill)
+        await api.app.store.run(truncate_and_fill)  # nothing is written between, in the store's one thread
 
 
 async def test_a_stop_stops_and_says_that_it_could_not_be_stored(

@@ -130,7 +130,7 @@ async def test_a_desired_launch_is_served_again_once_it_is_gone(
         launcher.args = ("--deaf", "--slow", "60")
         os.kill(first["pid"], signal.SIGKILL)
         row = await api.row("tiny", lambda row: row["state"] == "stopping")
-        object.__setattr__(api.app.settings, "ready_timeout_s", 20)
+        object.__setattr__(api.app.settings, "ready_timeout_s", 120)
         launcher.args = ()
         os.kill(row["pid"], signal.SIGKILL)
         await api.row("tiny", lambda now: now["state"] == "ready" and now["pid"] not in (None, row["pid"]))

@@ -36,6 +36,11 @@ class Box:
         row = (await self.api.get(f"/v1/launches/{name}"))["launch"]
         return row["state"], row["starts_on_request"]
 
+    async def stop_idle(self, name: str) -> None:
+        """Returns once it has stopped: the daemon's own look may have ordered it a moment before."""
+        await park.stop_idle(self.api.app)
+        await self.api.row(name, lambda row: row["state"] == "stopped")
+
     async def events(self, kind: str, name: str) -> list[str]:
         answer = await self.api.http.get("/v1/events")
         rows = [httpx.Response(200, content=line).json() for line in answer.text.splitlines()]
@@ -74,7 +79,7 @@ async def test_an_idle_model_stops_and_a_request_starts_it(box: Boxes, smollm2: 
         await park.stop_idle(here.api.app)
         assert await here.state(name) == ("ready", False)
         here.api.app.launches[name].use.last_s = IDLE_FOR_LONG_S
-        await park.stop_idle(here.api.app)
+        await here.stop_idle(name)
         assert await here.state(name) == ("stopped", True)
         listed = (await here.http.get("/v1/models")).json()["data"]
         assert [(row["id"], row["state"], row["status"]["value"]) for row in listed] == [
@@ -194,7 +199,7 @@ async def test_ollamas_keep_alive_unloads_keeps_and_limits(box: Boxes, smollm2: 
         running = (await here.http.get("/api/ps")).json()["models"]
         assert running[0]["expires_at"] < "2300"
         assert (await generate(0))["done_reason"] == "unload"
-        await park.stop_idle(here.api.app)
+        await here.stop_idle("a")
         assert await here.state("a") == ("stopped", True)
         assert (await generate(0))["done_reason"] == "unload"
         assert await here.state("a") == ("stopped", True)
