@@ -4,7 +4,7 @@ import pytest
 from gguf import LlamaFileType
 
 from catalog.formats.gguf.grouping import group_files, list_families, preference
-from catalog.formats.gguf.pieces import pieces_by_file
+from catalog.formats.gguf.pieces import cut_error, pieces_by_file
 from catalog.formats.gguf.quants import FILE_TYPES, kind_in_name, quant_of, quant_of_shape
 from domain.models.kinds import Kind
 from domain.models.model import Companion, MetadataValue, ModelShape, Tensor, WeightFile
@@ -239,6 +239,23 @@ def test_parts_that_a_listing_claims_and_lacks_cost_nothing() -> None:
 )
 def test_pieces_of_a_file_are_known_by_their_names(name: str, whole: str | None) -> None:
     assert pieces_by_file([name]) == ({whole: [name]} if whole else {})
+
+
+def test_pieces_are_joined_in_the_order_of_their_numbers() -> None:
+    names = [f"x.gguf.part{number}of12" for number in range(1, 13)]
+    assert pieces_by_file(reversed(names)) == {"x.gguf": names}
+    hint = cut_error("o/r", pieces_by_file(reversed(names))).hint
+    assert f"cat {' '.join(names)} > x.gguf; then" in hint
+    many = [f"x.gguf.{number:03}" for number in range(100)]
+    assert "in the order of their numbers" in cut_error("o/r", pieces_by_file(many)).hint
+
+
+def test_a_piece_that_is_missing_is_named_and_nothing_is_joined() -> None:
+    error = cut_error("o/r", pieces_by_file(["x.gguf.part1of3", "x.gguf.part3of3"]))
+    assert "into 2 pieces (x.gguf.part1of3, x.gguf.part3of3), and lacks part 2 of 3:" in str(error)
+    assert "cat" not in error.hint
+    few = cut_error("o/r", pieces_by_file(["x.gguf.part1of9999"]))
+    assert "lacks part 2, 3, 4 and 9995 more of 9999" in str(few)
 
 
 @pytest.mark.parametrize(
