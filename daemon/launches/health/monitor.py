@@ -26,6 +26,10 @@ TOUCH_TOKENS = 1
 HINT = "node-ctl logs shows its output"
 
 
+def clock_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
 async def watch(app: App, launch: Launch, process: EngineProcess) -> EngineError:
     """Returns once the engine is hung, answers garbage, or is slow for no reason but its own; never for one
     that works or has ended."""
@@ -47,7 +51,7 @@ class _Monitor:
 
     async def run(self) -> EngineError:
         unchecked = self._launch.ready is None or self._launch.ready.unchecked
-        canary = Canary(self._now_s(), float("-inf") if unchecked else self._now_s())
+        canary = Canary(clock_s(), float("-inf") if unchecked else clock_s())
         health: Health | None = None
         while True:
             is_ordered = await self._next(0.0 if health is None else self._pause_s(health))
@@ -55,7 +59,7 @@ class _Monitor:
                 health = await self._look(health, canary)
                 health = policy.with_canary_due(health) if is_ordered else health
                 self._launch.use.engine_s = health.client_s
-                if policy.canary_due_s(health, self._now_s(), self._limits) == 0:
+                if policy.canary_due_s(health, clock_s(), self._limits) == 0:
                     health = await self._send_canary(health)
             except _SickError as sick:
                 return sick
@@ -63,9 +67,6 @@ class _Monitor:
                 if error.cause != "gone":
                     raise
                 await asyncio.sleep(self._limits.busy_s)  # its end is seen by who waits for it
-
-    def _now_s(self) -> float:
-        return asyncio.get_running_loop().time()
 
     async def _next(self, pause_s: float) -> bool:
         """Returns when a look is due: true if it was ordered, with a canary."""
@@ -78,22 +79,22 @@ class _Monitor:
         return is_ordered
 
     def _pause_s(self, health: Health) -> float:
-        due_s = policy.canary_due_s(health, self._now_s(), self._limits)
+        due_s = policy.canary_due_s(health, clock_s(), self._limits)
         pause_s = health.next_look_s(self._limits)
         return pause_s if due_s is None else min(pause_s, due_s)
 
     async def _look(self, health: Health | None, canary: Canary) -> Health:
         look = await self._process.look()
         if health is None:
-            return Health.first(look, self._now_s(), canary)
-        seen = policy.after_look(health, look, self._now_s(), self._limits)
+            return Health.first(look, clock_s(), canary)
+        seen = policy.after_look(health, look, clock_s(), self._limits)
         if seen.hung is not None:
             raise _SickError(f"it hangs: {seen.hung}", hint=HINT, cause="hung")
         return seen
 
     async def _send_canary(self, health: Health) -> Health:
         is_slow = self._drift.slow_s is not None
-        is_answer = policy.asks_answer(health, self._now_s(), self._limits, suspicious=is_slow)
+        is_answer = policy.asks_answer(health, clock_s(), self._limits, suspicious=is_slow)
         before = await asyncio.to_thread(self._app.adapters.cpu_pressure)
         kept = self._launch.conversations
         slot = None if kept is None else await kept.take_for_question()
@@ -108,7 +109,7 @@ class _Monitor:
         finally:
             asking.cancel()
             await asyncio.wait({asking})
-        seen = policy.after_canary(seen, self._now_s(), is_answer=is_answer, passed=wrong is None)
+        seen = policy.after_canary(seen, clock_s(), is_answer=is_answer, passed=wrong is None)
         if wrong is not None and seen.canary.failures >= policy.FAILURES:
             raise _SickError(f"it is not well: {wrong.in_full}", hint=HINT, cause=wrong.cause)
         return seen
@@ -119,11 +120,11 @@ class _Monitor:
         """Looks on while the canary is out. One that waits behind others or for pages, or whose tokens come,
         has time."""
         limit_s = self._canary_time.limit_s(ANSWER_TOKENS if is_answer else TOUCH_TOKENS)
-        moved_s, seen = self._now_s(), health
-        while not asking.done() and self._now_s() - moved_s < limit_s:
+        moved_s, seen = clock_s(), health
+        while not asking.done() and clock_s() - moved_s < limit_s:
             await asyncio.wait({asking}, timeout=min(self._limits.busy_s, limit_s))
             before, seen = seen, await self._look(seen, seen.canary)
-            moved_s = self._now_s() if policy.progressed(before, seen) else moved_s
+            moved_s = clock_s() if policy.progressed(before, seen) else moved_s
         open_requests = 0 if seen.counted is None else seen.counted.open_requests
         if open_requests > (not asking.done()):
             return seen
@@ -155,7 +156,7 @@ class _Monitor:
         """Stores its speed; a drift that lasts, and its end, are events."""
         store, name = self._app.store, self._launch.name
         known = await store.recall(Pace, key) or Pace(self._start_rate or rate)
-        drift = pace.after_measured(self._drift, known, rate, self._now_s())
+        drift = pace.after_measured(self._drift, known, rate, clock_s())
         was_told, self._drift = self._drift.told, drift
         if drift.told and not was_told:
             words = f"{name} is slow: {pace.in_words(known, rate, cause)}"

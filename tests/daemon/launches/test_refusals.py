@@ -1,5 +1,6 @@
 """Wrong wishes end before anything starts, and say what to give instead."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from daemon.launches.start import placement
 from tests.daemon.conftest import FakeLauncher, Running
 
 
@@ -17,14 +19,14 @@ async def test_a_context_beyond_the_models_own_starts_no_engine(daemon: Running,
         rows = await api.get("/v1/launches")
         asked = (await api.get("/v1/launches/long"))["error"]
         events = [json.loads(line) for line in (await api.http.get("/v1/events")).text.splitlines()]
+    (failed,) = [one for one in events if one["kind"] == "failed"]
     assert [step["step"] for step in steps if step["step"] in ("start", "check")] == []
     assert steps[-1]["code"] == "bad_usage"
     assert "8192 tokens, 1000192 were asked for" in steps[-1]["message"]
     assert steps[-1]["hint"] == "give --context 8192 or less"
     assert rows == [], "what never was a launch is an event, not a row"
-    assert events[-1]["kind"] == "failed"
-    assert events[-1]["launch"] == "long"
-    assert "8192 tokens, 1000192 were asked for" in events[-1]["message"]
+    assert failed["launch"] == "long"
+    assert "8192 tokens, 1000192 were asked for" in failed["message"]
     assert asked["message"].startswith("no launch is called 'long'; its last try failed: ")
 
 
@@ -78,14 +80,18 @@ async def test_an_engine_that_fails_with_new_options_costs_the_old_ones_nothing(
 
 
 async def test_a_try_that_the_daemon_did_not_survive_still_replaces_nothing(
-    daemon: Running, smollm2: Path, launcher: FakeLauncher
+    daemon: Running, smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with daemon() as api:
-        await api.launched(smollm2, name="mine", context_tokens=1024)
-        await api.post("/v1/launches/mine/stop")
-        launcher.args = ("--slow", "60")
-        await api.launch("pypi:none==1#none.gguf", name="mine")
-        record = await api.app.store.run(api.app.store.launches.get, "mine")
+    async def endless(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as under_way:
+        async with daemon() as api:
+            await api.launched(smollm2, name="mine", context_tokens=1024)
+            await api.post("/v1/launches/mine/stop")
+            under_way.setattr(placement, "resolve_models", endless)
+            await api.launch("pypi:none==1#none.gguf", name="mine")
+            record = await api.app.store.run(api.app.store.launches.get, "mine")
     assert record is not None
     assert record.replaced is not None
     async with daemon() as api:  # nobody watches this try, which can't heal

@@ -27,12 +27,12 @@ class Held:
 
     def __call__(self, *args: object) -> Any:
         self.entered.set()
-        assert self.let_go.wait(60)
+        assert self.let_go.wait(120)
         return self._call(*args)
 
 
 async def until_set(event: threading.Event) -> None:
-    assert await asyncio.to_thread(event.wait, 60)
+    assert await asyncio.to_thread(event.wait, 120)
 
 
 async def test_a_write_under_way_has_not_the_last_word(

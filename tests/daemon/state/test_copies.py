@@ -70,10 +70,12 @@ def test_a_copy_is_one_file_that_only_its_owner_reads(store: Store) -> None:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
-def test_one_copy_a_day_and_three_of_them(store: Store) -> None:
+def test_one_copy_a_day_and_three_of_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     newest, second, third = recovery.copy_paths(store.path)
-    copies.write(store.path)
-    copies.write(store.path)
+    with monkeypatch.context() as no_midnight:
+        no_midnight.setattr(copies, "DAY_S", 1 << 40)
+        copies.write(store.path)
+        copies.write(store.path)
     assert not second.exists(), "of the same day one is kept"
     for _ in range(4):
         age(newest, days=1)

@@ -169,7 +169,7 @@ async def test_a_stop_by_hand_is_for_good_and_a_restart_of_the_daemon_keeps_what
 async def test_an_engine_that_does_not_start_is_told_and_left_alone_for_a_while(
     box: Boxes, smollm2: Path, launcher: FakeLauncher, tmp_path: Path
 ) -> None:
-    async with box() as here:
+    async with box(restart_delay_s=600.0) as here:
         await here.api.launched(smollm2, name="a", **ON_DEMAND)
         await park.park(here.api.app.launches["a"], "the test")
         launcher.args = ("--die", "1", "--say", "no such luck")

@@ -27,8 +27,8 @@ def launch() -> Launch:
     return Launch(LaunchRequest("chat", "/m/chat.gguf", LaunchOptions()), plan=replace(PLAN, memory=rows))
 
 
-async def kinds(app: App) -> list[tuple[str, str]]:
-    return [(event.kind, event.message) async for event in app.events.read(0, follow=False)]
+async def kinds(app: App) -> list[str]:
+    return [event.kind async for event in app.events.read(0, follow=False)]
 
 
 async def test_a_gpu_that_keeps_memory_is_named_and_waited_for(
@@ -49,7 +49,7 @@ async def test_a_gpu_that_keeps_memory_is_named_and_waited_for(
         now[0] = machine(60)
         await waiting
         assert rig.app.ledger.returning == {}
-        assert (await kinds(rig.app))[-1][0] == "memory_back"
+        assert "memory_back" in await kinds(rig.app)
 
 
 async def test_memory_that_never_comes_back_is_waited_for_a_while_and_no_longer(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -13,7 +13,9 @@ import pytest
 
 from config.settings import Settings
 from daemon.app import Adapters, real_adapters
-from daemon.launches.health import limits
+from daemon.launches.health import limits, monitor
+from launchers.liveness import Look
+from launchers.process.engine import EngineProcess
 from launchers.registry import LAUNCHERS
 from tests.daemon.conftest import Api, FakeLauncher, Running, fake_adapters, fork_server
 from tests.daemon.launches.plans import plan_always
@@ -69,13 +71,46 @@ async def test_an_idle_engine_that_is_stopped_is_found_and_started_again(daemon:
         assert "it hangs" in (await event(api, "died"))["message"]
 
 
-async def test_one_that_goes_on_in_time_is_left_alone(daemon: Running, settings: Settings) -> None:
+@dataclass
+class Looks:
+    """The clock of health counts looks, ``step_s`` apart: a machine that is busy ages no engine."""
+
+    step_s: float
+    made: int = 0
+
+    def now_s(self) -> float:
+        return self.made * self.step_s
+
+    async def more(self, count: int) -> None:
+        until = self.made + count
+        async with asyncio.timeout(120):
+            while self.made < until:  # noqa: ASYNC110 - a count
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Looks:
+    """Ten of them without a sign of life are what it takes to be hung."""
+    clock = Looks(settings.health_stall_s / 10)
+    look = EngineProcess.look
+
+    async def counted(process: EngineProcess) -> Look:
+        seen = await look(process)
+        clock.made += 1
+        return seen
+
+    monkeypatch.setattr(EngineProcess, "look", counted)
+    monkeypatch.setattr(monitor, "clock_s", clock.now_s)
+    return clock
+
+
+async def test_one_that_goes_on_in_time_is_left_alone(daemon: Running, looks: Looks) -> None:
     async with daemon() as api:
         row = await api.launched("/m/tiny.gguf")
         os.kill(row["pid"], Signals.SIGSTOP)
-        await asyncio.sleep(settings.health_stall_s / 4)
+        await looks.more(3)
         os.kill(row["pid"], Signals.SIGCONT)
-        await asyncio.sleep(2 * settings.health_stall_s)
+        await looks.more(30)
         assert (await api.row(row["name"], lambda _: True))["pid"] == row["pid"]
 
 
@@ -91,12 +126,12 @@ async def test_one_that_answers_health_checks_and_completes_nothing_is_found_und
 
 
 async def test_a_busy_one_is_left_alone_as_long_as_tokens_move(
-    daemon: Running, queue: Path, settings: Settings
+    daemon: Running, queue: Path, looks: Looks
 ) -> None:
     async with daemon() as api:
         row = await api.launched("/m/tiny.gguf")
         await asyncio.to_thread(queue.write_text, "")
-        await asyncio.sleep(4 * settings.health_stall_s)
+        await looks.more(40)
         assert (await api.row(row["name"], lambda _: True))["pid"] == row["pid"]
         await asyncio.to_thread(queue.unlink)
 
