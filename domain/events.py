@@ -116,6 +116,30 @@ class EventKind(StrEnum):
     KEY_REVOKED = "key_revoked"
 
 
+# What ends that which a warning or an error told, or is done about it.
+REMEDIES = frozenset(
+    {
+        EventKind.RESTARTED,
+        EventKind.RELEASED,
+        EventKind.REPLANNED,
+        EventKind.FAST_AGAIN,
+        EventKind.CLIMBING,
+        EventKind.ENGINE_GONE,
+        EventKind.MEMORY_BACK,
+        EventKind.DOWNLOAD_RESUMED,
+        EventKind.WEIGHTS_MOUNTED,
+        EventKind.DISK_OK,
+        EventKind.GPU_BACK,
+        EventKind.COOLER,
+        EventKind.COOL,
+        EventKind.SENSORS_ANSWER,
+        EventKind.STATE_WRITABLE,
+        EventKind.SOCKET_BACK,
+        EventKind.GATEWAY_UP,
+    }
+)
+
+
 def level_of(kind: str) -> Level:
     """``INFO`` for a kind that another version wrote."""
     try:

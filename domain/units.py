@@ -49,6 +49,11 @@ def percent(share: float) -> str:
     return f"{share:.0f} %" if share >= 10 else f"{share:.1f} %" if share >= 0.1 else f"{share:.2f} %"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 restart``, ``2 restarts``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float | None) -> str:
     """``3725`` -> ``"1 h 02 min"``, ``75`` -> ``"1 min 15 s"``; unknown -> ``"?"``."""
     if seconds is None:

@@ -1,16 +1,26 @@
 """``node-ctl status``."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from ctl.autostart import as_row, connect, told_others
-from ctl.client import Peer, peer_of
+from ctl.client import Daemon, Peer, peer_of
 from ctl.options import Json
 from ctl.show.formatting import wrap
 from ctl.show.launches import decode_rows
-from ctl.show.status import Day, day_lines, health_line, last_day, next_steps, reasons, served_line
+from ctl.show.status import (
+    Day,
+    day_lines,
+    health_line,
+    is_within_day,
+    last_day,
+    next_steps,
+    problem_text,
+    reasons,
+    served_line,
+)
 from ctl.terminal import columns, print_json, sanitize
 from domain.launches.launch import LaunchRow
 from domain.units import duration
@@ -20,7 +30,7 @@ EXAMPLES = """
   node-ctl status
   node-ctl status --json
 """
-EVENTS = 2000  # more than a day has
+EVENTS = (500, 10_000)  # first what most days have, then all that are stored
 INDENT = 10
 
 
@@ -33,8 +43,8 @@ def command(*, as_json: Json = False) -> None:
     peer = peer_of(daemon.socket)
     others = told_others(peer, "status")
     rows = decode_rows(daemon.get("/v1/launches"))
-    events = (json.loads(line) for line in daemon.lines(f"/v1/events?last={EVENTS}"))
-    day = last_day(events, datetime.now(UTC))
+    now = datetime.now(UTC)
+    day = last_day(_events(daemon, now), now)
     if as_json:
         owner = {"user": peer and peer.user, "other_daemons": [as_row(other) for other in others]}
         why = reasons(status, rows)
@@ -47,6 +57,16 @@ def command(*, as_json: Json = False) -> None:
         print(sanitize(line))
 
 
+def _events(daemon: Daemon, now: datetime) -> Sequence[Mapping[str, Any]]:
+    """At least those of the last day, oldest first."""
+    events: list[Mapping[str, Any]] = []
+    for last in EVENTS:
+        events = [json.loads(line) for line in daemon.lines(f"/v1/events?last={last}")]
+        if len(events) < last or not is_within_day(events[0], now):
+            break
+    return events
+
+
 def _lines(
     status: Mapping[str, Any], peer: Peer | None, rows: list[LaunchRow], day: Day
 ) -> Iterator[tuple[str, str]]:
@@ -57,10 +77,10 @@ def _lines(
     if status.get("gateway"):
         yield "clients", f"{status['gateway']}/v1 (OpenAI), {status['gateway']} (Anthropic, Ollama)"
     for problem in status["problems"]:
-        yield "problem", _problem_text(problem)
+        yield "problem", problem_text(problem)
     for number, line in enumerate(day_lines(day)):
         yield ("", _cut(line)) if number else ("last day", line)
-    for step in next_steps(rows, day):
+    for step in next_steps(status, rows, day):
         yield "to do", step
     yield "user", "?" if peer is None else peer.user
     yield "state", status["state_dir"]
@@ -72,10 +92,3 @@ def _cut(line: str) -> str:
     """To one line of a terminal."""
     width = (columns() or len(line) + INDENT) - INDENT
     return line if len(line) <= width else f"{line[: max(0, width - 3)]}..."
-
-
-def _problem_text(problem: object) -> str:
-    if not isinstance(problem, dict):
-        return str(problem)
-    hint = f" (hint: {problem['hint']})" if problem.get("hint") else ""
-    return f"{problem['source']}: {problem['what']}{hint}"

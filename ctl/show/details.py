@@ -10,7 +10,7 @@ from ctl.show.plan import beside_lines, command_lines, legend_line, summary_line
 from domain.launches.launch import KeptConversations, LaunchRow
 from domain.launches.plan import LaunchOptions, Plan
 from domain.launches.proof import ContextProof
-from domain.units import gib, rate
+from domain.units import counted, gib, rate
 
 OPTIONS = {
     "context_tokens": "--context",
@@ -115,7 +115,7 @@ def _plan_lines(plan: Plan) -> list[str]:
 def _state(row: LaunchRow) -> str:
     words = [f"{row.state} for {ago(row.since)}"]
     words += [f"pid {row.pid}"] if row.pid is not None else []
-    words += [f"{row.restarts} restart{'' if row.restarts == 1 else 's'}"] if row.restarts else []
+    words += [counted(row.restarts, "restart")] if row.restarts else []
     return ", ".join(words)
 
 

@@ -13,7 +13,7 @@ from domain.launches.plan import Plan, Range
 from domain.launches.serving import Policy, TenantPolicy
 from domain.machine.budget import DeviceBudget, Share
 from domain.models.kinds import Kind
-from domain.units import duration, gib, rate
+from domain.units import counted, duration, gib, rate
 
 STYLES = {
     LaunchState.READY: "green",
@@ -38,7 +38,7 @@ def _state(row: LaunchRow) -> str:
         return f"{row.state} (on demand)"
     if not row.restarts:
         return str(row.state)
-    return f"{row.state} ({row.restarts} restart{'' if row.restarts == 1 else 's'})"
+    return f"{row.state} ({counted(row.restarts, 'restart')})"
 
 
 def context_cell(row: LaunchRow) -> str:
