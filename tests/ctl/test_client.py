@@ -1,6 +1,8 @@
 """The client of the daemon, against real HTTP on a real socket: answers, streams, errors and silence."""
 
 import json
+import os
+import pwd
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ctl import client
-from ctl.client import AnswerError, Daemon, find_socket
+from ctl.client import AnswerError, Daemon, Peer, find_socket, other_daemons, peer_of
+from daemon import instance_lock
 from domain.errors import DaemonGoneError
 from tests.fakes.daemon_server import Answer, FakeDaemon, refusal, serving
 
@@ -217,3 +220,51 @@ def test_a_path_that_is_no_socket_path_is_an_error(tmp_path: Path, monkeypatch: 
     with pytest.raises(DaemonGoneError, match="too long") as failed:
         find_socket()
     assert failed.value.hint == "use another --socket"
+
+
+def test_a_daemon_is_who_listens_on_its_socket(fake: FakeDaemon, tmp_path: Path) -> None:
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert peer_of(fake.socket) == Peer(fake.socket, user, os.getpid())
+    assert peer_of(tmp_path / "none") is None
+
+
+def test_others_are_those_of_another_process_that_listen(
+    fake: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    monkeypatch.setattr(client.paths, "default_sockets", lambda: [own, fake.socket, tmp_path / "none"])
+    assert other_daemons(Peer(own, "ada", pid=1)) == [peer_of(fake.socket)]
+    assert other_daemons(Peer(own, "ada", os.getpid())) == [], "it listens on two sockets"
+    assert other_daemons(Peer(fake.socket, "ada", pid=1)) == [], "it is asked"
+
+
+def test_a_daemon_that_was_killed_does_not_listen_though_its_socket_is_still_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a thread in a driver, for example: here by this process."""
+    monkeypatch.setattr(client.paths, "sockets", lambda: [tmp_path / "s"])
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(str(tmp_path / "s"))
+        if (child := os.fork()) == 0:
+            held.listen()
+            os._exit(0)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        killed = find_socket()
+        os.waitpid(child, 0)
+        assert killed is None
+        assert find_socket() == tmp_path / "s", "nothing is known of a process that is not seen from here"
+
+
+@pytest.mark.parametrize("named", [None, "configured", "other"])
+def test_a_lost_socket_is_found_by_the_lock_unless_another_was_named(
+    fake: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    monkeypatch.setattr(client.paths, "sockets", lambda: [tmp_path / "lost"])
+    monkeypatch.setattr(client.paths, "state_dir", lambda: tmp_path)
+    monkeypatch.setattr(client.paths, "named_socket", lambda: named and tmp_path / named)
+    with instance_lock.hold(tmp_path):
+        assert find_socket() is None, "it starts"
+        instance_lock.tell_socket(tmp_path, fake.socket, tmp_path / "configured")
+        assert find_socket() == (None if named == "other" else fake.socket)
+        instance_lock.tell_socket(tmp_path, tmp_path / "gone", tmp_path / "configured")
+        assert find_socket() is None
