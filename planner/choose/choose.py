@@ -193,11 +193,12 @@ def _search_engine(
 def _may_win(
     model: ResolvedModel, candidates: Sequence[Candidate], context_tokens: int, search: SearchContext
 ) -> bool:
-    """Whether the quant may be worth more than each of ``candidates``, whatever its speed turns out to be."""
+    """Whether the quant may be worth more than each of ``candidates``, which lose no more, whatever its speed
+    turns out to be. Of one that is about as small, no speed would tell it apart."""
     if not candidates:
         return True
     options, size, loss = search.options, model.weights.size_bytes, quality.loss(model)
-    if any(_is_dominated(size, loss, candidate) for candidate in candidates):
+    if any(candidate.model.weights.size_bytes <= SAME_SIZE * size for candidate in candidates):
         return False
     if options.min_decode_tokens_per_s:
         return True
@@ -205,11 +206,6 @@ def _may_win(
     quickest = max(whole, key=lambda candidate: candidate.low_tokens_per_s or 0.0, default=None)
     bound = value_bound(loss, size, quickest, context_tokens, options)
     return bound > max(value(candidate, options) for candidate in candidates)
-
-
-def _is_dominated(size: int, loss: float, by: Candidate) -> bool:
-    """Whether ``by`` loses no more and is about as small: no speed of this quant would tell them apart."""
-    return by.loss <= loss and by.model.weights.size_bytes <= SAME_SIZE * size
 
 
 def sorted_by_quality(models: Sequence[ResolvedModel]) -> list[ResolvedModel]:

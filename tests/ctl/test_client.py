@@ -114,6 +114,15 @@ def test_an_error_without_a_hint_has_none(daemon: Daemon, fake: FakeDaemon) -> N
     assert (failed.value.hint, failed.value.engine_output) == ("", "")
 
 
+def test_an_error_brings_its_explanation(daemon: Daemon, fake: FakeDaemon) -> None:
+    explanation = {"short": ["GPU0 would hold 9.0 GiB"], "instead": [], "holds": []}
+    error = {"code": "does_not_fit", "message": "m does not fit", "explanation": explanation}
+    fake.on("GET /v1/x", Answer({"error": error}, 409))
+    with pytest.raises(AnswerError) as failed:
+        daemon.get("/v1/x")
+    assert failed.value.explanation == explanation
+
+
 @pytest.mark.parametrize(
     "body",
     [

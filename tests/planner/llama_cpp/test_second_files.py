@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from domain.errors import DoesNotFitError
 from domain.launches.plan import LaunchOptions, LlamaFlags, Plan
 from domain.machine.hardware import Hardware
 from domain.models.kinds import Kind
@@ -11,6 +12,7 @@ from domain.models.model import Companion, ModelShape, ResolvedModel, Source, We
 from launchers.llama_cpp.argv import command
 from launchers.registry import LAUNCHERS
 from planner.choose import choose
+from planner.llama_cpp.context_params import ALL_LAYERS
 from tests.planner import build
 from tests.rigs.mtp import with_head
 from tests.rigs.projector import projector
@@ -66,6 +68,16 @@ def test_a_projector_leaves_a_gpu_to_layers_that_gain_more_by_it() -> None:
     plan = planned(SEEING, tight, context_tokens=4096)
     assert (flags(plan).mmproj, flags(plan).mmproj_offload) == (VISION, False)
     assert any("on the CPU: layers gain more" in reason for reason in plan.reasons)
+
+
+def test_a_projector_goes_where_the_model_fits_at_all() -> None:
+    """3 GiB of RAM hold the projector, but not the layers that would make room for it on the GPU."""
+    small = build.hardware(build.gpu(6.6), ram_gib=8, available_gib=3)
+    plan = planned(SEEING, small, context_tokens=4096)
+    assert (flags(plan).mmproj, flags(plan).mmproj_offload) == (VISION, False)
+    assert flags(plan).gpu_layers == ALL_LAYERS
+    with pytest.raises(DoesNotFitError):
+        planned(SEEING, build.hardware(build.gpu(4), ram_gib=4), context_tokens=4096)
 
 
 def test_without_a_gpu_the_projector_is_on_the_cpu() -> None:
