@@ -13,13 +13,15 @@ from domain.models.model import WeightFile
 class ModelRequest:
     """A model by name, and what it is wanted for. Of a repository's quants larger than ``most_bytes`` only
     the smallest is read. Where some are on this disk, the hub is asked for others only if these are all
-    larger than ``most_bytes``, or if none of them is of this ``quality``. ``offline``: never ask the hub."""
+    larger than ``most_bytes``, or if none of them is of this ``quality``; for a model that is to be
+    ``complete``, for what is used beside it, too. ``offline``: never ask the hub."""
 
     name: ModelName
     engine: str | None = None
     quality: str | None = None
     most_bytes: int | None = None
     offline: bool = False
+    complete: bool = False
 
     @property
     def selection(self) -> "FileSelection":

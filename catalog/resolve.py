@@ -153,13 +153,19 @@ class _Resolver:
         return _with_origin(model_of_file(folder / file.path), weights, location=folder)
 
     def _with_remote(
-        self, local: tuple[ResolvedModel, ...], ask: Callable[[], tuple[ResolvedModel, ...]]
+        self,
+        local: tuple[ResolvedModel, ...],
+        ask: Callable[[], tuple[ResolvedModel, ...]],
     ) -> tuple[ResolvedModel, ...]:
         """What is on this disk, with what there is elsewhere where that may do better."""
-        if local and (self.request.offline or local_models.suffice(local, self.request)):
-            return local
+        suffices = local_models.suffice(local, self.request)
+        if local and (self.request.offline or (suffices and not self.request.complete)):
+            return local_models.with_note_of_projector(local, self.hub.cached_projector, self.name)
         try:
-            return local_models.merge(local, ask())
+            remote = ask()
+            if suffices:
+                return local_models.with_companions(local, remote, self.models_dir)
+            return local_models.merge(local, remote)
         except (DownloadError, BadModelError, UnknownModelError) as error:
             if not local:
                 raise

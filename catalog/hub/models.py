@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from catalog.formats.gguf import pieces
+from catalog.formats.gguf.quants import kind_in_name
 from catalog.formats.registry import read_models
 from catalog.formats.safetensors import conversion, shards
 from catalog.hub import client
@@ -207,6 +208,12 @@ class HubModels:
                     log.info("no hub, planning from the cache: repo=%s listed_at=%s", repo, listed_at)
                     return tuple(replace(model, as_of=listed_at) for model in models)
         return ()
+
+    def cached_projector(self, repo: str) -> str | None:
+        """The file of a repository's cached listing that is named a projector."""
+        listing, _ = (self.cache and self.cache.listing(repo, None)) or (None, None)
+        files = () if listing is None else listing.files
+        return next((file.name for file in files if kind_in_name(file.name) is Kind.PROJECTOR), None)
 
     def _from_facts(self, entry: KnownModel | None, repos: Iterable[str]) -> tuple[ResolvedModel, ...]:
         if entry is None or not _has_facts(entry) or self.selection.file:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from catalog.formats.gguf import pieces
@@ -14,7 +14,8 @@ from catalog.local.tree import LocalTree
 from catalog.request import FileSelection, ModelRequest
 from domain.errors import BadModelError
 from domain.launches.plan import LLAMA_CPP
-from domain.models.model import ResolvedModel
+from domain.models.kinds import Kind
+from domain.models.model import ResolvedModel, Source
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +97,61 @@ def suffice(local: tuple[ResolvedModel, ...], request: ModelRequest) -> bool:
     return bool(local) and (not most_bytes or any(model.weights.size_bytes <= most_bytes for model in local))
 
 
+def with_note_of_projector(
+    local: tuple[ResolvedModel, ...], projector_of: Callable[[str], str | None], name: str
+) -> tuple[ResolvedModel, ...]:
+    """Of a projector that ``projector_of`` knows of the models' repository, and that is not on this disk: a
+    launch of what is here asks no hub, and waits for none. ``name``: as the owner wrote the model's."""
+    beside = [companion.role for model in local for companion in model.weights.beside]
+    if local[0].engine != LLAMA_CPP or Kind.PROJECTOR in beside:
+        return local
+    projector = projector_of(local[0].weights.repo)
+    if projector is None:
+        return local
+    note = f"no images: its projector, {projector}, is not on this disk; node-ctl pull {name} fetches it"
+    return tuple(dataclasses.replace(model, notes=(*model.notes, note)) for model in local)
+
+
+def with_companions(
+    local: tuple[ResolvedModel, ...], remote: Sequence[ResolvedModel], store: Path
+) -> tuple[ResolvedModel, ...]:
+    """``local`` with the projectors and drafts that ``remote``, the same models as the hub has them, have
+    beside them, of kinds that lie beside none here: they are to be fetched. Those that would not come to lie
+    beside their model in ``store`` have a revision."""
+    return tuple(_with_companions(model, _twin(model, remote), store) for model in local)
+
+
+def _twin(model: ResolvedModel, remote: Iterable[ResolvedModel]) -> ResolvedModel | None:
+    repo = model.weights.repo
+    return next((one for one in remote if _key(one) == _key(model) and one.weights.repo == repo), None)
+
+
+def _with_companions(model: ResolvedModel, twin: ResolvedModel | None, store: Path) -> ResolvedModel:
+    own = model.weights
+    if twin is None or own.source is not Source.HUB or own.location is None:
+        return model
+    roles = {companion.role for companion in own.beside}
+    comes_beside = twin.weights.revision == own.revision and Path(own.location).is_relative_to(store)
+    revision = None if comes_beside else twin.weights.revision
+    more = [
+        dataclasses.replace(companion, revision=revision)
+        for companion in twin.weights.beside
+        if companion.role not in roles
+    ]
+    names = {companion.file.name for companion in more}
+    shapes = {name: shape for name, shape in twin.companion_shapes.items() if name in names}
+    return dataclasses.replace(
+        model,
+        weights=dataclasses.replace(own, beside=(*own.beside, *more)),
+        companion_shapes={**model.companion_shapes, **shapes},
+    )
+
+
+def _key(model: ResolvedModel) -> tuple[str, str]:
+    return model.engine, model.weights.quant.upper()
+
+
 def merge(local: tuple[ResolvedModel, ...], remote: tuple[ResolvedModel, ...]) -> tuple[ResolvedModel, ...]:
     """All of ``local``, then those of ``remote`` that are not among them."""
-
-    def key(model: ResolvedModel) -> tuple[str, str]:
-        return model.engine, model.weights.quant.upper()
-
-    present = set(map(key, local))
-    return (*local, *(model for model in remote if key(model) not in present))
+    present = set(map(_key, local))
+    return (*local, *(model for model in remote if _key(model) not in present))

@@ -82,20 +82,16 @@ async def resolve_models(
     machines: Sequence[Hardware],
     *,
     most_bytes: int | None = None,
+    complete: bool = False,
 ) -> tuple[ResolvedModel, ...]:
-    """The models that ``model`` names, for every engine that one of ``machines`` can run.
-
-    Of a repository's quants that are larger than ``most_bytes`` only the smallest, unless ``options`` ask for
-    a quality: the headers of the others are not fetched."""
+    """The models that ``model`` names, for every engine that one of ``machines`` can run; ``complete``: with
+    what the hub has beside those that are on this disk. Of quants that are larger than ``most_bytes`` only
+    the smallest, unless ``options`` ask for a quality: the headers of the others are not fetched."""
     name = names.parse(model, app.catalogue)
+    most_bytes = None if options.quality or options.from_disk else most_bytes
     request = ModelRequest(
-        name,
-        engine=options.engine,
-        quality=options.quality,
-        most_bytes=None if options.quality or options.from_disk else most_bytes,
-        offline=app.settings.offline,
+        name, options.engine, options.quality, most_bytes, offline=app.settings.offline, complete=complete
     )
-
     resolved = await app.adapters.resolve(app.sources, request)
     entry = None if name.quant else names.lookup(name, app.catalogue)
     if (

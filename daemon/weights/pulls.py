@@ -162,16 +162,18 @@ async def _fetch(app: App, pull: Pull) -> str:
 
 
 async def _companions(app: App, request: PullRequest, weights: Weights) -> tuple[Companion, ...]:
-    """What a launch would use beside ``weights``; where nothing fits here, a projector all the same."""
+    """What a launch would use beside ``weights``; where nothing fits here, or no projector is here that a
+    plan could take, a projector all the same."""
     if not weights.beside:
         return ()
+    projector = () if request.options.no_mmproj else second_files.projector(weights)
     try:
         chosen = await plan(app, request.model, request.options)
     except NodeError as error:
         log.info("no plan for a pull: model=%s why=%s", without_secrets(request.model), error)
-        declined = request.options.no_mmproj
-        return () if declined else second_files.projector(weights)
-    return second_files.used(weights, chosen.flags)
+        return projector
+    used = second_files.used(weights, chosen.flags)
+    return used if second_files.projector(chosen.weights) else (*used, *projector)
 
 
 async def _choose(app: App, pull: Pull) -> Weights:
@@ -193,10 +195,12 @@ async def _resolve(app: App, request: PullRequest) -> Weights:
 
     Raises: EngineRefusedError for one that no engine here loads."""
     box = await cached_hardware(app)
-    models = await resolve_models(app, request.model, request.options, (box,))
+    models = await resolve_models(app, request.model, request.options, (box,), complete=True)
     choices = {model.weights for model in models}
     if len(choices) == 1:
         if models[0].engine == LLAMA_CPP and models[0].weights.location is None:
             await check_loads(app, request.model, models[0], box)
         return choices.pop()
-    return (await plan(app, request.model, request.options)).weights
+    chosen = (await plan(app, request.model, request.options)).weights
+    same = (one for one in choices if (one.repo, one.files) == (chosen.repo, chosen.files))
+    return next(same, chosen)

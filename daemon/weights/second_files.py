@@ -26,16 +26,22 @@ def projector(weights: Weights) -> tuple[Companion, ...]:
 def missing(weights: Weights, companions: tuple[Companion, ...]) -> Weights | None:
     """Those of ``companions`` that are not complete beside ``weights``, to be fetched; ``None`` if all are.
     Blocks."""
-    files = tuple(
-        companion.file
-        for companion in companions
-        if weights.location is None
-        or not layout.is_whole(Path(weights.location) / companion.file.name, companion.file.size_bytes)
-    )
-    if not files:
+    lacking = [companion for companion in companions if not _is_here(weights, companion)]
+    if not lacking:
         return None
-    label = " and ".join(
-        dict.fromkeys(LABELS.get(companion.role, companion.role) for companion in companions)
+    files = tuple(companion.file for companion in lacking)
+    return replace(
+        weights,
+        revision=lacking[0].revision or weights.revision,
+        files=files,
+        quant=" and ".join(dict.fromkeys(LABELS.get(one.role, one.role) for one in lacking)),
+        size_bytes=sum(file.size_bytes or 0 for file in files),
+        location=None,
+        beside=(),
     )
-    size_bytes = sum(file.size_bytes or 0 for file in files)
-    return replace(weights, files=files, quant=label, size_bytes=size_bytes, location=None, beside=())
+
+
+def _is_here(weights: Weights, companion: Companion) -> bool:
+    if weights.location is None or companion.revision is not None:
+        return False
+    return layout.is_whole(Path(weights.location) / companion.file.name, companion.file.size_bytes)

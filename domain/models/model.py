@@ -80,11 +80,13 @@ class WeightFile:
 @dataclass(frozen=True, slots=True)
 class Companion:
     """A file beside a model's weights that is no model by itself. ``draft``: how a draft proposes tokens;
-    ``None`` for other kinds, and where its header was not read."""
+    ``None`` for other kinds, and where its header was not read. ``revision``: that it is to be fetched from,
+    if not that of the weights, which are on this disk."""
 
     role: Kind
     file: WeightFile
     draft: DraftMethod | None = None
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,30 @@ async def test_a_pull_fetches_what_a_launch_would_use(
     assert fetched == {"seeing-Q4_1.gguf", *(() if declined else (VISION,))}
 
 
+@pytest.mark.parametrize("moved_on", [False, True], ids=["the same revision", "a newer one"])
+async def test_a_projector_that_a_model_on_this_disk_lacks_is_told_and_a_pull_fetches_it(
+    daemon: Running, settings: Settings, hub: Hub, *, moved_on: bool
+) -> None:
+    async def planned(api: Api) -> tuple[str | None, list[str]]:
+        plan = (await api.post("/v1/plan", model=REPO)).json()
+        return plan["flags"]["mmproj"], [one for one in plan["reasons"] if one.startswith("no images")]
+
+    async with daemon() as api:
+        await ended(api, (await api.post("/v1/pulls", model=REPO, no_mmproj=True)).json()["id"])
+        if moved_on:
+            hub.add(REPO, hub.repos[REPO] | {"README.md": b"news"})
+        hub.requests.clear()
+        note = f"no images: its projector, {VISION}, is not on this disk; node-ctl pull {REPO} fetches it"
+        assert await planned(api) == (None, [note])
+        assert hub.requests == [], "a model on this disk needs no hub"
+        last = await ended(api, (await api.post("/v1/pulls", model=REPO)).json()["id"])
+        assert last["step"] == "done", last
+        projector, notes = await planned(api)
+    assert projector is not None
+    assert (Path(projector).name, notes) == (VISION, [])
+    assert [path.name for path in settings.models_dir.rglob("snapshots/*/*.gguf")].count(VISION) == 1
+
+
 def drafts_always(monkeypatch: pytest.MonkeyPatch, draft: Path) -> None:
     """As if a draft were expected to gain, until it was measured that it doesn't."""
     placed_by_plan = pipeline.place
