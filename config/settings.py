@@ -82,6 +82,7 @@ class Settings(BaseModel):
     ladder_fetch: bool = False
     probe_interval_s: float = Field(default=60, gt=0)
     sample_interval_s: float = Field(default=5, gt=0)
+    telemetry: bool = True
     memory_guard: bool = True
     heat_guard: bool = True
     heat_soft_c: float | None = Field(default=None, ge=30, le=120)

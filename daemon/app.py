@@ -39,6 +39,7 @@ from daemon.resources.lease_holder import own_leases
 from daemon.resources.ledger import Ledger
 from daemon.state.records import now
 from daemon.state.store import Store
+from daemon.state.telemetry.telemetry import Telemetry
 from daemon.weights.transfers import PLANNED_AT_ONCE, Downloads, Pull
 from domain.download import DownloadPolicy, DownloadProgress
 from domain.launches.plan import LlamaFlags
@@ -120,7 +121,8 @@ class App:
     the last try, by name, of launches that failed before they had a plan. ``survivors_known``: the engines of
     the previous daemon are found, nothing of a launch begins before. ``loaded`` holds the origins of
     ``settings``, ``leases`` what other daemons use of the same folder of models; ``lease_lock``: the lease is
-    renewed once at a time. ``is_service``: engines get units of their own. ``zone`` is that of schedules."""
+    renewed once at a time. ``is_service``: engines get units of their own. ``telemetry`` is
+    ``None`` where it is off. ``zone`` is that of schedules."""
 
     settings: Settings
     store: Store
@@ -155,6 +157,7 @@ class App:
     gateway: GatewayState = field(default_factory=GatewayState)
     access: Access = field(default_factory=Access)
     schedules: ScheduleState = field(default_factory=ScheduleState)
+    telemetry: Telemetry | None = None
     zone: tzinfo = UTC
 
     @property
@@ -259,6 +262,7 @@ def build_app(settings: Settings, store: Store, adapters: Adapters, loaded: Load
         leases=own_leases(settings, boot_id),
         boot_id=boot_id,
         is_service=unit.is_service(),
+        telemetry=Telemetry(settings.state_dir / "telemetry.db") if settings.telemetry else None,
         zone=local_zone(),
     )
 

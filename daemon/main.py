@@ -28,6 +28,7 @@ from daemon.launches.service import kill_all, stop_all
 from daemon.schedules import service as schedules
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
+from daemon.telemetry.recorder import recording
 from daemon.turns import restoring
 from daemon.watchdog import watch as watchdog
 from daemon.weights import leases, pulls
@@ -146,16 +147,11 @@ async def running(
         undo.push_async_callback(pulls.stop_all, app)
         undo.push_async_callback(schedules.stop_all, app)
         undo.callback(app.survivors_known.set)  # nothing waits for that where it ends before
-        await catalogue_update.load(app)
-        await read_launches(app)
-        await keys.read_keys(app)
-        await lan.read_switch(app)
-        await schedules.load(app)
-        await pulls.read_pulls(app)
-        await leases.renew(app)
+        await _read_state(app)
         await undo.enter_async_context(server.listening(app, control))
         await undo.enter_async_context(gateway.listening(app))
         undo.enter_context(jobs.running(app))
+        await undo.enter_async_context(recording(app))
         await undo.enter_async_context(watching(app))
         await undo.enter_async_context(restoring(app))
         reporting = asyncio.create_task(_report_status(app, notify), name="notify")
@@ -165,6 +161,16 @@ async def running(
         undo.callback(notify, "STOPPING=1", "STATUS=stopping")
         undo.callback(app.in_flight.close)
         yield app
+
+
+async def _read_state(app: App) -> None:
+    await catalogue_update.load(app)
+    await read_launches(app)
+    await keys.read_keys(app)
+    await lan.read_switch(app)
+    await schedules.load(app)
+    await pulls.read_pulls(app)
+    await leases.renew(app)
 
 
 def _on_signals(stop_requested: asyncio.Event, again: Callable[[], None]) -> None:

@@ -106,6 +106,9 @@ class EventKind(StrEnum):
     STATE_WRITABLE = "state_writable"
     REPAIRED = "repaired", Level.WARNING
     UNREADABLE = "unreadable", Level.WARNING
+    TELEMETRY_PAUSED = "telemetry_paused", Level.WARNING
+    TELEMETRY_RESUMED = "telemetry_resumed"
+    TELEMETRY_LOST = "telemetry_lost", Level.WARNING
     SOCKET_GONE = "socket_gone", Level.WARNING
     SOCKET_BACK = "socket_back"
     GATEWAY_DOWN = "gateway_down", Level.ERROR

@@ -3,8 +3,9 @@
 import asyncio
 import secrets
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Self
 
 from config.listen import Address
 from daemon.events.broadcast import Broadcast
@@ -13,12 +14,38 @@ from domain.request_rate import Allowance
 
 
 @dataclass(slots=True)
+class TokenCount:
+    """Of the answers of a launch. ``unknown_answers`` told none of their tokens."""
+
+    prompt: int = 0
+    generated: int = 0
+    unknown_answers: int = 0
+
+    def add(self, prompt: int | None, generated: int | None) -> None:
+        self.prompt += prompt or 0
+        self.generated += generated or 0
+        self.unknown_answers += prompt is None and generated is None
+
+    def since(self, before: Self) -> "TokenCount":
+        return TokenCount(
+            self.prompt - before.prompt,
+            self.generated - before.generated,
+            self.unknown_answers - before.unknown_answers,
+        )
+
+    def copy(self) -> "TokenCount":
+        return replace(self)
+
+
+@dataclass(slots=True)
 class GatewayState:
-    """``bound`` is where the gateway listens now; ``problem`` why it does not, although it should."""
+    """``bound`` is where the gateway listens now; ``problem`` why it does not, although it should.
+    ``token_counts``: what was answered since the start of the daemon, by the name of a launch."""
 
     bound: Address | None = None
     problem: str | None = None
     changed: Broadcast = field(default_factory=Broadcast)
+    token_counts: dict[str, TokenCount] = field(default_factory=dict)
 
     @property
     def url(self) -> str | None:

@@ -29,6 +29,10 @@ class Tokens:
     cached: int | None = None
     answer: int | None = None
 
+    @property
+    def known(self) -> int:
+        return (self.prompt or 0) + (self.answer or 0)
+
 
 @dataclass(slots=True)
 class Histogram:
@@ -79,13 +83,13 @@ class Metrics:
         default_factory=lambda: defaultdict(lambda: Histogram(DURATION_BUCKETS_S))
     )
 
-    def record(self, model: str, protocol: str, watched: Watched, now_s: float) -> int:
-        """A request that has ended, and its tokens; status 499 is that of a client that left before there
-        was an answer."""
+    def record(self, model: str, protocol: str, watched: Watched, now_s: float) -> Tokens | None:
+        """A request that has ended, and its tokens, ``None`` if it was refused or failed; status 499 is that
+        of a client that left before there was an answer."""
         status = watched.status or 499
         self.requests[model, protocol, status] += 1
         if status >= 400:
-            return 0
+            return None
         self.duration[model].add(now_s - watched.began_s)
         if watched.first_byte_s is not None:
             self.first_byte[model].add(watched.first_byte_s)
@@ -98,7 +102,7 @@ class Metrics:
         if is_stream and watched.first_byte_s is not None and (tokens.answer or 0) > 1:
             writing_s = now_s - watched.began_s - watched.first_byte_s
             self.token_interval[model].add(writing_s / ((tokens.answer or 0) - 1))
-        return (tokens.prompt or 0) + (tokens.answer or 0)
+        return tokens
 
 
 def tokens_of(content: bytes) -> Tokens:

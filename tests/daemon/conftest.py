@@ -96,6 +96,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         offline=True,
         port_first=lent_ports.block()[0],
         port_last=lent_ports.block()[-1],
+        telemetry=False,
         probe_interval_s=3600,  # what is done at intervals does not come between
         restart_delay_s=0.05,
         restart_delay_max_s=0.2,

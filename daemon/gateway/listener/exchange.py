@@ -10,6 +10,7 @@ import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from daemon.access import allowed
+from daemon.events.gateway_state import TokenCount
 from daemon.gateway.dialects.dialect import Dialect
 from daemon.gateway.errors import GatewayError, Reason
 from daemon.gateway.gateway import Gateway
@@ -211,7 +212,11 @@ class Exchange:
             if self._use is not None:
                 self._use.end(now_s)
             tokens = self.gateway.metrics.record(self._model, self.dialect.name, self._watched, now_s)
-            allowed.spend_tokens(self.gateway.app, self.key, tokens, now_s)
+            if tokens is not None:
+                app = self.gateway.app
+                counted = app.gateway.token_counts.setdefault(self._model, TokenCount())
+                counted.add(tokens.prompt, tokens.answer)
+                allowed.spend_tokens(app, self.key, tokens.known, now_s)
             self._watched = None
 
     async def _start(self, status: int, headers: Iterable[Header]) -> None:

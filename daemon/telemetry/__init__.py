@@ -1,0 +1,1 @@
+"""Telemetry: what a sample tells of devices and launches, recording it, and its history."""
