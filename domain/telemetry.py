@@ -8,6 +8,16 @@ DAY_S = 86400
 KEPT_S = 90 * DAY_S
 
 
+class What(StrEnum):
+    """What is asked for."""
+
+    TEMPERATURE = "temperature"
+    POWER = "power"
+    MEMORY = "memory"
+    TOKENS = "tokens"
+    ENERGY = "energy"
+
+
 class Metric(StrEnum):
     """Temperature, power and memory in use are measured; the others are counted, and add up."""
 
@@ -34,6 +44,15 @@ UNITS = {
     Metric.MEMORY: "bytes",
     Metric.ENERGY: "Wh",
     Metric.UNKNOWN_ANSWERS: "answers",
+}
+
+
+METRICS: Mapping[What, tuple[Metric, ...]] = {
+    What.TEMPERATURE: (Metric.TEMPERATURE,),
+    What.POWER: (Metric.POWER,),
+    What.MEMORY: (Metric.MEMORY,),
+    What.TOKENS: (Metric.PROMPT_TOKENS, Metric.GENERATED_TOKENS, Metric.UNKNOWN_ANSWERS),
+    What.ENERGY: (Metric.ENERGY,),
 }
 
 
@@ -68,18 +87,18 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The hottest moment, to the minute or less exactly: ``at`` is ISO 8601, within ``within_s`` after it."""
+    """The hottest moment: in the ``within_s`` from ``at_s`` (epoch) on."""
 
     name: str
     temperature_c: float
-    at: str
+    at_s: int
     within_s: int
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Of the window. ``unknown_answers`` are those whose tokens nobody told. ``energy_wh`` is by the name of
-    a device; what is not known is left out, or ``None``."""
+    a device, or of the one launch that was asked for; what is not known is left out, or ``None``."""
 
     prompt_tokens: int | None = None
     generated_tokens: int | None = None
@@ -90,9 +109,9 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """From ``since_s`` (epoch) on, in steps of ``step_s``. ``recorded_since_s`` is the oldest that is kept,
-    ``None`` where nothing is. Samples are at most ``sampled_every_s`` apart while the daemon runs.
-    ``paused``: why nothing is recorded now."""
+    """From ``since_s`` (epoch) on, in steps of ``step_s``, the last of which has not ended. While the daemon
+    runs, samples are at most ``sampled_every_s`` apart. ``recorded_since_s`` is the oldest that is kept,
+    ``None`` where nothing is; ``paused``: why nothing is recorded now."""
 
     since_s: int
     until_s: int

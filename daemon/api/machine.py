@@ -1,4 +1,4 @@
-"""The machine and the daemon: status, settings, probe, doctor, shutdown."""
+"""The machine and the daemon: status, settings, probe, history, doctor, shutdown."""
 
 import asyncio
 import os
@@ -15,8 +15,11 @@ from daemon.doctor import anonymize, report, service
 from daemon.engines import service as engines
 from daemon.launches.demand import memory
 from daemon.machine import snapshot
+from daemon.telemetry.history import history
+from daemon.telemetry.subjects import Asked
 from domain.errors import NotPermittedError
 from domain.serialization import to_json
+from domain.telemetry import DAY_S
 from probes import identifiers
 from probes.system import accounts
 
@@ -60,6 +63,24 @@ async def get_profile(request: Request) -> Any:
     hardware = await snapshot.probe_now(app)
     own = await asyncio.to_thread(identifiers.read_identifiers, app.settings.sysroot)
     return to_json(anonymize.build_profile(hardware, own))
+
+
+RecordedName = Annotated[str | None, Query(max_length=256)]
+LONGEST_S = 1e9  # longer than anything is kept: refused with what is
+
+
+@router.get("/history")
+async def get_history(
+    request: Request,
+    what: RecordedName = None,
+    since_s: Annotated[float, Query(gt=0, le=LONGEST_S, allow_inf_nan=False)] = DAY_S,
+    device: RecordedName = None,
+    launch: RecordedName = None,
+    points: Annotated[int, Query(ge=10, le=1000)] = 96,
+) -> Any:
+    """Temperature, power, memory, tokens and energy of the last ``since_s``, in at most ``points`` steps: of
+    all devices and launches, or of one (``GPU0``, an id, ``host``). A step without a sample is ``null``."""
+    return to_json(await history(app_of(request), Asked(what, since_s, device, launch, points)))
 
 
 @router.get("/engines")

@@ -11,6 +11,7 @@ from domain.machine.hardware import Hardware
 from domain.machine.sample import Sample
 from domain.telemetry import Metric
 
+LAUNCH = "launch:"
 FIRST_S = 1.0  # a sample without one before says nothing of longer
 
 
@@ -118,7 +119,7 @@ def of_launches(alone: Mapping[str, frozenset[str]], devices_wh: Mapping[str, fl
 
 def launch_subject(name: str) -> str:
     """Apart from a device that has the same name: a launch may be called ``host``."""
-    return f"launch:{name}"
+    return f"{LAUNCH}{name}"
 
 
 def _subject(device: str) -> str:

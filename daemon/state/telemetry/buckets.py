@@ -100,8 +100,9 @@ class Buffer:
 
 
 def choose(window_s: float, points: int) -> tuple[Resolution, int]:
-    """The finest resolution that is kept for so long, and the step of at most ``points`` points."""
-    resolution = next((one for one in RESOLUTIONS if one.kept_s >= window_s), RESOLUTIONS[-1])
+    """The finest resolution that is kept for longer, since the oldest step is to be whole, or the last; and
+    the step of at most ``points`` points."""
+    resolution = next((one for one in RESOLUTIONS if one.kept_s > window_s), RESOLUTIONS[-1])
     fitting = (step for step in STEPS_S if step * points >= window_s and step % resolution.step_s == 0)
     return resolution, next(fitting, STEPS_S[-1])
 

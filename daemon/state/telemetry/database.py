@@ -52,7 +52,7 @@ WHERE buckets.step_s = :resolution_s AND start_s >= :since_s AND start_s < :unti
 GROUP BY series.id, point ORDER BY series.id, point
 """
 HOTTEST = """
-SELECT subject, name, start_s, highest FROM buckets JOIN series ON series.id = buckets.series
+SELECT subject, start_s, highest FROM buckets JOIN series ON series.id = buckets.series
 WHERE metric = 'temperature' AND step_s = :resolution_s AND start_s >= :since_s AND start_s < :until_s
 ORDER BY highest DESC, start_s DESC
 """
@@ -156,12 +156,10 @@ class TelemetryDatabase:
             for row in found
         ]
 
-    def hottest(self, window: Window, subjects: Collection[str] | None) -> tuple[str, str, int, float] | None:
-        """Subject, its name, the start of the bucket, and the temperature. Raises: sqlite3.Error."""
-        for row in self._connection.execute(HOTTEST, _parameters(window)):
-            if subjects is None or row["subject"] in subjects:
-                return row["subject"], row["name"], row["start_s"], row["highest"]
-        return None
+    def hottest(self, window: Window, subjects: Collection[str]) -> tuple[str, int, float] | None:
+        """Which of them, the start of the bucket, and the temperature. Raises: sqlite3.Error."""
+        found = (tuple(row) for row in self._connection.execute(HOTTEST, _parameters(window)))
+        return next((row for row in found if row[0] in subjects), None)
 
     def subjects(self) -> list[tuple[str, str, str]]:
         """Metric, subject and name of all series. Raises: sqlite3.Error."""

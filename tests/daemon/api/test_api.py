@@ -13,7 +13,7 @@ from daemon.machine.bandwidth import BANDWIDTH
 from domain.machine.hardware import Hardware, Memory
 from domain.serialization import to_json
 from domain.units import MIB
-from tests.daemon.conftest import Running
+from tests.daemon.conftest import FakeLauncher, Running, fake_adapters
 
 
 async def test_status_and_probe_tell_of_the_daemon_and_the_machine(
@@ -75,6 +75,7 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/lan",
         "/v1/engines",
         "/v1/memory",
+        "/v1/history",
         "/v1/schedules",
         "/v1/schedules/{number}/remove",
     } == set(paths)
@@ -124,6 +125,31 @@ async def test_a_refusal_has_a_code_a_message_and_a_hint(
     assert (answer.status_code, error["code"]) == (status, code)
     assert said in error["message"]
     assert error["hint"]
+
+
+async def test_the_history_is_read_over_the_api(
+    daemon: Running, settings: Settings, launcher: FakeLauncher
+) -> None:
+    of = settings.model_copy(update={"telemetry": True})
+    async with daemon(fake_adapters(of, launcher), of=of) as api, asyncio.timeout(100):
+        while not (found := await api.get("/v1/history?since_s=600&device=host"))["series"]:  # noqa: ASYNC110 - it is polled
+            await asyncio.sleep(0.02)
+        refused = [
+            (await api.http.get(f"/v1/history?{query}")).json()["error"]["code"]
+            for query in (
+                "what=fans",
+                "device=GPU99",
+                "launch=none",
+                "since_s=9e6",
+                "since_s=nan",
+                "points=1",
+            )
+        ]
+    memory = next(one for one in found["series"] if one["metric"] == "memory")
+    assert (memory["name"], memory["unit"]) == ("host", "bytes")
+    assert len(memory["points"]) == (found["until_s"] - found["since_s"]) / found["step_s"]
+    assert memory["points"][0] is None, "the daemon did not run ten minutes ago"
+    assert set(refused) == {"bad_usage"}
 
 
 async def test_a_model_that_does_not_fit_names_one_that_would(daemon: Running) -> None:

@@ -41,13 +41,13 @@ def test_what_is_no_number_is_no_sample(value: float) -> None:
     ("window_s", "points", "resolution_s", "step_s"),
     [
         pytest.param(600, 60, 10, 10, id="ten minutes"),
-        pytest.param(7200, 60, 10, 120, id="two hours"),
-        pytest.param(7201, 90, 60, 120, id="a bit more"),
+        pytest.param(3600, 60, 10, 60, id="an hour"),
+        pytest.param(7200, 90, 60, 120, id="two hours, whose oldest tenth of a minute is just going"),
         pytest.param(DAY_S, 96, 60, 900, id="a day"),
         pytest.param(7 * DAY_S, 84, 900, 7200, id="a week"),
         pytest.param(90 * DAY_S, 90, 3600, DAY_S, id="all"),
         pytest.param(90 * DAY_S, 20, 3600, 8 * DAY_S, id="all, on a small screen"),
-        pytest.param(14 * DAY_S, 1000, 900, 1800, id="many points"),
+        pytest.param(13 * DAY_S, 1000, 900, 1800, id="many points"),
         pytest.param(15 * DAY_S, 1000, 3600, 3600, id="never finer than what is kept"),
     ],
 )
