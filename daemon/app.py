@@ -49,7 +49,7 @@ from domain.models.catalogue_types import KnownModel
 from domain.models.model import ResolvedModel, Weights
 from launchers.base import Capabilities, Launcher, SearchPaths
 from launchers.command import Command
-from launchers.llama_cpp import dry_run
+from launchers.llama_cpp import allocations, dry_run
 from launchers.llama_cpp.dry_run import DeviceUsage, DryRunReport
 from launchers.process import orphans, procfs, unit
 from launchers.process.engine import EngineProcess
@@ -228,7 +228,7 @@ def real_adapters(settings: Settings, fork_server: ForkServer | None = None) -> 
         engine=lambda name: choose(name, search_paths(settings)),
         write_replica=write_replica,
         ask_memory=partial(dry_run.run, sandbox=sandbox(settings)),
-        read_memory=dry_run.parse_allocations,
+        read_memory=allocations.parse,
         find_process=lambda command: procfs.find(command.argv),
         find_engines=orphans.engines_of,
         new_process=_new_process,

@@ -147,8 +147,6 @@ async def read_back(app: App, plan: Plan, caps: Capabilities, process: EnginePro
     machine = app.hardware_cache.hardware
     if machine is None or not isinstance(plan.flags, LlamaFlags):
         return plan
-    if plan.flags.mmproj:  # its log tells no weights of a projector
-        return plan
     allocated = await _allocated(app, process)
     since_plan = reconcile.differences(plan.memory, allocated) if allocated else None
     if since_plan is None:

@@ -8,7 +8,6 @@ process is killed. Lines as printed by b10068 and b10434 (tests/captures/llama.c
 import os
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import Signals
@@ -20,7 +19,6 @@ from launchers import query
 from launchers.base import Capabilities
 from launchers.failures import last_error_line
 from launchers.llama_cpp.argv import VERBOSITY, arguments, rpc_ports
-from launchers.llama_cpp.failures import Buffer, parse_buffers
 from launchers.llama_cpp.help import parse_help
 from launchers.llama_cpp.refusals import GAVE_UP, find_refusal, gave_up
 from launchers.sandbox.policy import Network, Sandbox
@@ -41,9 +39,6 @@ FIT_ROW = re.compile(
 )
 PROJECTOR = re.compile(r"memory usage of mmproj is (?P<mib>\d{1,9}(?:\.\d{1,2})?) MiB")
 NO_PROJECTOR = "failed to get memory usage of mmproj"
-PART_OF_BUFFER = {"model": "model", "KV": "context", "RS": "context", "compute": "compute"}
-MAPPED = "_Mapped"
-CONTEXT = "constructing llama_context"  # what precedes the buffers of each
 UNLOCKED_MODE = {"mlock": "none", "mmap+mlock": "mmap"}
 
 
@@ -220,36 +215,6 @@ def parse_fit_print(output: str) -> tuple[DeviceUsage, ...]:
     if not rows or rows[-1].name != "Host":
         return ()
     return (*rows[:-1], replace(rows[-1], model_bytes=None))
-
-
-def parse_allocations(log: str) -> tuple[DeviceUsage, ...]:
-    """What a running engine has allocated, from the log of its start."""
-    usages: dict[str, DeviceUsage] = {}
-    for buffer in _final_buffers(log):
-        name = buffer.device.removesuffix(MAPPED)
-        part = PART_OF_BUFFER.get(buffer.what)
-        if part is None:
-            continue
-        usage = usages.get(name) or DeviceUsage(name, 0, 0, 0, is_device=not buffer.on_host)
-        if part == "context":
-            usage = replace(usage, context_bytes=usage.context_bytes + buffer.size_bytes)
-        elif part == "compute":
-            usage = replace(usage, compute_bytes=usage.compute_bytes + buffer.size_bytes)
-        elif buffer.device.endswith(MAPPED) or usage.model_bytes is None:
-            usage = replace(usage, model_bytes=None)
-        else:
-            usage = replace(usage, model_bytes=usage.model_bytes + buffer.size_bytes)
-        usages[name] = usage
-    return tuple(usages.values())
-
-
-def _final_buffers(log: str) -> Iterator[Buffer]:
-    """A context that drafts reserves its compute buffers once more when its samplers are set."""
-    for context in log.split(CONTEXT):
-        buffers = parse_buffers(context)
-        final = {buffer.device: buffer for buffer in buffers if buffer.what == "compute"}
-        yield from (buffer for buffer in buffers if buffer.what != "compute")
-        yield from final.values()
 
 
 def _usage(row: re.Match[str], *, is_device: bool) -> DeviceUsage:

@@ -12,7 +12,7 @@ from domain.errors import NodeError
 from domain.launches.plan import DeviceMemory
 from launchers import readiness
 from launchers.command import Command, Exit
-from launchers.llama_cpp import build, capabilities, dry_run, help, refusals  # noqa: A004
+from launchers.llama_cpp import allocations, build, capabilities, dry_run, help, refusals  # noqa: A004
 from launchers.llama_cpp import failures as llama_cpp
 from launchers.vllm import capabilities as vllm_capabilities
 from launchers.vllm import failures as vllm
@@ -85,7 +85,7 @@ def _read_output(text: str) -> None:
     for usage in (
         *dry_run.parse_breakdown(text),
         *dry_run.parse_fit_print(text),
-        *dry_run.parse_allocations(text),
+        *allocations.parse(text),
     ):
         DeviceMemory(usage.name, usage.model_bytes or 0, usage.context_bytes, usage.compute_bytes)
     help.parse_help(text)

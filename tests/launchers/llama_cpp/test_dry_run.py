@@ -73,23 +73,6 @@ def test_repacked_weights_are_unknown_to_llama_fit_params() -> None:
     assert usages == (mib("CUDA0", 4403, 1024, 290, is_device=True), mib("Host", None, 0, 40))
 
 
-def test_the_memory_of_a_started_engine_is_read_from_its_log() -> None:
-    usages = {usage.name: usage for usage in dry_run.parse_allocations(captured("start-rpc.log"))}
-    assert list(usages) == ["CPU", "RPC0[127.0.0.1:15151]", "RPC0[127.0.0.1:15152]"]
-    device = usages["RPC0[127.0.0.1:15151]"]
-    assert device.is_device
-    assert device.model_bytes == int(50.73 * MIB)
-    assert device.context_bytes == 9 * MIB
-    assert usages["CPU"].model_bytes is None  # mapped: more than is read of it
-
-
-def test_weights_that_are_repacked_for_amx_are_on_the_host() -> None:
-    usages = {usage.name: usage for usage in dry_run.parse_allocations(captured("start-amx.log"))}
-    assert list(usages) == ["AMX", "CPU"]
-    assert usages["AMX"].model_bytes == int(95.34 * MIB)
-    assert not any(usage.is_device for usage in usages.values())
-
-
 def test_a_head_is_printed_before_its_model_and_both_are_counted() -> None:
     """The table of the head has the model's own weights once more."""
     log = captured("start-mtp.log")
@@ -97,12 +80,6 @@ def test_a_head_is_printed_before_its_model_and_both_are_counted() -> None:
     first_table = log[: log.index("creating MTP")].split(dry_run.HEADING)[1]
     assert not dry_run.is_complete(dry_run.HEADING + first_table, tables=2)
     assert dry_run.is_complete(log, tables=2)
-
-
-def test_a_context_that_reserves_twice_takes_its_buffer_once() -> None:
-    (usage,) = dry_run.parse_allocations(captured("start-mtp.log"))
-    assert usage.compute_bytes == int(54.02 * MIB) + int(52.02 * MIB)
-    assert usage.context_bytes == int(128 * MIB) + int(12.56 * MIB) + int(64 * MIB)
 
 
 @pytest.mark.engine

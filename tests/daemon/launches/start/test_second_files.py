@@ -16,6 +16,7 @@ from daemon.planning.draft_history import DraftTrial, with_measured_drafts
 from daemon.planning.speed_history import draft_key
 from domain.launches.plan import LlamaFlags, Plan
 from domain.models.model import ResolvedModel, Source, WeightFile, Weights
+from domain.units import MIB
 from launchers.base import Capabilities
 from tests.daemon.conftest import Api, Running, fork_server
 from tests.daemon.weights.pulling import ended
@@ -47,7 +48,13 @@ def hub(monkeypatch: pytest.MonkeyPatch, smollm2: Path, tmp_path: Path) -> Itera
 @pytest.fixture
 def with_engine(settings: Settings, adapters: Adapters) -> Adapters:
     real = real_adapters(settings, fork_server())
-    return replace(adapters, launchers=real.launchers, engines=real.engines, engine=real.engine)
+    return replace(
+        adapters,
+        launchers=real.launchers,
+        engines=real.engines,
+        engine=real.engine,
+        read_memory=real.read_memory,
+    )
 
 
 async def lines(api: Api, step: str) -> list[str]:
@@ -70,6 +77,9 @@ async def test_a_vision_model_is_served_with_its_projector(
         async with httpx.AsyncClient() as client:
             props = (await client.get(f"{detail['launch']['endpoint']}/props")).json()
     assert props["modalities"]["vision"] is True
+    assert detail["plan"]["confidence"] == "measured"
+    (host,) = detail["plan"]["memory"]
+    assert host["compute_bytes"] >= 104 * MIB, "what the engine said of its projector's graph, and its own"
 
 
 @pytest.mark.parametrize("declined", [False, True], ids=["with its projector", "declined"])
