@@ -41,6 +41,13 @@ def stored(incomplete: str) -> list[str]:
     return [row["model"] for row in rows if row["model"].lower().startswith(incomplete.lower())]
 
 
+def recorded(incomplete: str) -> list[str]:
+    """What history can be asked for."""
+    from domain.telemetry import What  # noqa: PLC0415 - --help does without
+
+    return [what for what in What if what.startswith(incomplete)]
+
+
 def profiles(incomplete: str) -> list[str]:
     """Names of the built-in profiles."""
     from config import data  # noqa: PLC0415 - reads the profiles

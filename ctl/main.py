@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "Launch a model, then ask it or chat with it.",
     "ps": "List launches and their state.",
     "top": "Watch models, memory, heat and events.",
+    "history": "Chart heat, power, memory, tokens and energy over time.",
     "show": "Show a launch or a model in full.",
     "ask": "Ask a served model one question.",
     "chat": "Chat with a served model.",

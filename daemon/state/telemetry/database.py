@@ -166,9 +166,15 @@ class TelemetryDatabase:
         return [tuple(row) for row in self._connection.execute("SELECT metric, subject, name FROM series")]
 
     def oldest_s(self) -> int | None:
+        """When it was first recorded, as exactly as it is kept. Raises: sqlite3.Error."""
         query = "SELECT min(start_s) FROM buckets WHERE step_s = ?"
-        found: int | None = self._connection.execute(query, (RESOLUTIONS[-1].step_s,)).fetchone()[0]
-        return found
+        *finer, coarsest = [
+            self._connection.execute(query, (resolution.step_s,)).fetchone()[0] for resolution in RESOLUTIONS
+        ]
+        if coarsest is None:
+            return None
+        end_s = coarsest + RESOLUTIONS[-1].step_s
+        return next((start_s for start_s in finer if start_s is not None and start_s < end_s), int(coarsest))
 
     def _series(
         self, wanted: Collection[tuple[Metric, str]], names: Mapping[str, str]
