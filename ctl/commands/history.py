@@ -23,6 +23,7 @@ EXAMPLES = """
   node-ctl history power --device GPU0 --since 2h
   node-ctl history tokens --launch gpt-oss-20b --since 90d
 """
+MOST_POINTS = 300  # limit of the daemon's API
 PIPE = (100, 40)  # columns where nobody says how many
 
 
@@ -59,7 +60,7 @@ def command(
     style = Style(columns() or shutil.get_terminal_size(PIPE).columns, is_unicode(sys.stdout))
     is_detailed = what is not None
     asked = {"what": what, "since_s": since, "device": device, "launch": launch}
-    asked |= {"points": min(1000, style.points(is_detailed=is_detailed))}
+    asked |= {"points": min(MOST_POINTS, style.points(is_detailed=is_detailed))}
     query = urlencode({key: value for key, value in asked.items() if value is not None})
     answer = connect().get(f"/v1/history?{query}")
     if as_json:

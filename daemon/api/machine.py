@@ -76,11 +76,12 @@ async def get_history(
     since_s: Annotated[float, Query(gt=0, le=LONGEST_S, allow_inf_nan=False)] = DAY_S,
     device: RecordedName = None,
     launch: RecordedName = None,
-    points: Annotated[int, Query(ge=10, le=1000)] = 96,
+    points: Annotated[int, Query(ge=10, le=300)] = 96,
 ) -> Any:
     """Temperature, power, memory, tokens and energy of the last ``since_s``, in at most ``points`` steps: of
     all devices and launches, or of one (``GPU0``, an id, ``host``). A step without a sample is ``null``."""
-    return to_json(await history(app_of(request), Asked(what, since_s, device, launch, points)))
+    found = await history(app_of(request), Asked(what, since_s, device, launch, points))
+    return await asyncio.to_thread(to_json, found)  # it is large
 
 
 @router.get("/engines")

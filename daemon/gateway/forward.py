@@ -34,7 +34,7 @@ async def forward(exchange: Exchange, path: str, kinds: Sequence[Kind] = (Kind.M
     fields = await exchange.fields()
     asked = text_of(fields, "model")
     launch = find_launch(exchange.gateway.app, asked, kinds)
-    exchange.count_as(launch.name)
+    exchange.count_as(launch.name, computes=path not in WITHOUT_SLOT)
     body = await exchange.body()
     if asked != launch.name:  # vLLM knows its model by one name, and answers tell it
         body = await encode({**fields, "model": launch.name}, body)

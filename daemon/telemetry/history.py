@@ -1,23 +1,16 @@
 """The history of hours to months, read in steps that fit a screen."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from daemon.app import App
 from daemon.state.telemetry.buckets import choose
-from daemon.state.telemetry.database import Row, TelemetryDatabase, Window
+from daemon.state.telemetry.database import TelemetryDatabase, Window
 from daemon.telemetry import series
 from daemon.telemetry.recorder import flush
 from daemon.telemetry.subjects import Asked, Subjects, check, known, select
 from domain.errors import UsageError
-from domain.telemetry import History, Peak
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    rows: list[Row]
-    hottest: Peak | None
-    oldest_s: int | None
+from domain.telemetry import History, Peak, What
 
 
 async def history(app: App, asked: Asked, *, now_s: float | None = None) -> History:
@@ -37,21 +30,9 @@ async def history(app: App, asked: Asked, *, now_s: float | None = None) -> Hist
     )
     wanted = select(asked, subjects)
     window = window_of(asked, time.time() if now_s is None else now_s)
-    read = await telemetry.run(lambda file: _read(file, window, wanted, subjects))
-    found, names = series.by_series(read.rows, wanted), subjects.names
-    devices = [subject for subject in wanted if subject in subjects.devices]
-    points = (window.until_s - window.since_s) // window.step_s
-    summary = series.summarise(found, wanted if asked.launch else devices, names)
-    return History(
-        since_s=window.since_s,
-        until_s=window.until_s,
-        step_s=window.step_s,
-        sampled_every_s=max(app.settings.sample_interval_s, app.settings.probe_interval_s),
-        recorded_since_s=read.oldest_s,
-        paused=telemetry.paused,
-        series=series.build(found, what, wanted, names, points),
-        summary=replace(summary, hottest=read.hottest),
-    )
+    found = await telemetry.run(lambda file: _read(file, window, what, wanted, subjects, asked.launch))
+    every_s = max(app.settings.sample_interval_s, app.settings.probe_interval_s)
+    return replace(found, sampled_every_s=every_s, paused=telemetry.paused)
 
 
 def window_of(asked: Asked, now_s: float) -> Window:
@@ -62,12 +43,32 @@ def window_of(asked: Asked, now_s: float) -> Window:
     return Window(since_s, until_s, step_s, resolution)
 
 
-def _read(file: TelemetryDatabase, window: Window, wanted: list[str], subjects: Subjects) -> _Read:
-    """Blocks."""
+def _read(
+    file: TelemetryDatabase,
+    window: Window,
+    what: What | None,
+    wanted: list[str],
+    subjects: Subjects,
+    launch: str | None,
+) -> History:
+    """Blocks: of all that is kept a tenth of a second. The energy that is summed up is that of devices, or of
+    whom a ``launch`` was asked for with."""
+    found, names = series.by_series(file.rows(window), wanted), subjects.names
     devices = [subject for subject in wanted if subject in subjects.devices]
-    found = file.hottest(window, devices) if devices else None
-    peak = None
-    if found is not None:
-        subject, at_s, temperature_c = found
-        peak = Peak(subjects.devices[subject], temperature_c, at_s, window.resolution.step_s)
-    return _Read(file.rows(window), peak, file.oldest_s())
+    points = (window.until_s - window.since_s) // window.step_s
+    summary = series.summarise(found, devices if launch is None else wanted, names)
+    hottest = file.hottest(window, devices) if devices else None
+    if hottest is not None:
+        subject, at_s, temperature_c = hottest
+        summary = replace(
+            summary, hottest=Peak(names[subject], temperature_c, at_s, window.resolution.step_s)
+        )
+    return History(
+        since_s=window.since_s,
+        until_s=window.until_s,
+        step_s=window.step_s,
+        sampled_every_s=0.0,
+        recorded_since_s=file.oldest_s(),
+        series=series.build(found, what, wanted, names, points),
+        summary=summary,
+    )

@@ -102,7 +102,7 @@ async def props(exchange: Exchange) -> None:
     """llama-server's own, of the launch that ``?model=`` names. It loads nothing."""
     asked = parse_qs(exchange.query).get("model")
     launch = find_launch(exchange.gateway.app, asked[-1] if asked else None)
-    exchange.count_as(launch.name)
+    exchange.count_as(launch.name, computes=False)
     if launch.state is not LaunchState.READY:
         raise unavailable(launch, "its properties are known once it serves")
     answer = await exchange.gateway.engines.ask(launch, "GET", "/props")

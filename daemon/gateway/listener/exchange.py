@@ -59,7 +59,7 @@ class Exchange:
         self._sent_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._sign: asyncio.Task[None] | None = None
-        self._model = ""
+        self._model, self._computes = "", True
         self._watched: Watched | None = None
         self._use: Use | None = None
 
@@ -190,11 +190,12 @@ class Exchange:
         self._held_bytes = 0
         self._count()
 
-    def count_as(self, model: str) -> None:
+    def count_as(self, model: str, *, computes: bool = True) -> None:
         """From now on it is a request to ``model``, the name of a launch, for ``/metrics`` and the limits of
-        its key. Raises: GatewayError for what that does not allow."""
+        its key; one that ``computes`` nothing has no tokens for the history.
+        Raises: GatewayError for what that does not allow."""
         app, key = self.gateway.app, self.key
-        self._model = model
+        self._model, self._computes = model, computes
         self._watched = Watched(asyncio.get_running_loop().time())
         self.gateway.metrics.in_flight[model] += 1
         if not allowed.may_ask(app, key, model):
@@ -214,8 +215,9 @@ class Exchange:
             tokens = self.gateway.metrics.record(self._model, self.dialect.name, self._watched, now_s)
             if tokens is not None:
                 app = self.gateway.app
-                counted = app.gateway.token_counts.setdefault(self._model, TokenCount())
-                counted.add(tokens.prompt, tokens.answer)
+                if self._computes:
+                    counted = app.gateway.token_counts.setdefault(self._model, TokenCount())
+                    counted.add(tokens.prompt, tokens.answer)
                 allowed.spend_tokens(app, self.key, tokens.known, now_s)
             self._watched = None
 

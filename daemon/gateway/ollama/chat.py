@@ -44,7 +44,7 @@ async def _answer(
 ) -> None:
     label = name_of(asked)
     launch = find_launch(exchange.gateway.app, label, (Kind.MODEL,))
-    exchange.count_as(launch.name)
+    exchange.count_as(launch.name, computes=has_prompt)
     keep_s = requests.keep_alive_s(asked)
     if keep_s == 0 and not has_prompt:
         unload(launch)

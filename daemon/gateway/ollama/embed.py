@@ -84,7 +84,7 @@ async def _ask(
     """Without a text the model is loaded, and there is no vector. Raises: GatewayError."""
     gateway = exchange.gateway
     launch = find_launch(gateway.app, label, (Kind.EMBEDDING,))
-    exchange.count_as(launch.name)
+    exchange.count_as(launch.name, computes=bool(texts))
     began_s = time.monotonic()
     launch, _ = await gateway.engines.hold.until_ready(launch.name)
     keep(launch, keep_s)

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
+from daemon.events.gateway_state import TokenCount
 from daemon.gateway.metrics import Metrics, Tokens, Watched, tokens_of
 from domain.launches.launch import LaunchState
 from domain.models.kinds import Kind
@@ -63,6 +64,30 @@ async def test_requests_are_counted_by_model_protocol_and_status(gateway: Rig) -
     assert found["token_interval_seconds_count"] == {("smol",): 1}, (
         "of the one that was streamed to its client"
     )
+
+
+async def test_tokens_for_the_history_are_those_of_answers_and_unknown_where_none_are_told(
+    gateway: Rig,
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path in ("/props", "/v1/messages/count_tokens"):
+            return web.json_response({"input_tokens": 999, "default_generation_settings": {"n_ctx": 2048}})
+        if (await request.json()).get("stream"):
+            return await stream(request, [b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n"])
+        usage = {"prompt_tokens": 4, "completion_tokens": 6}
+        return web.json_response({"choices": [{"message": {"content": "x"}}], "usage": usage})
+
+    await gateway.serve("smol", answer)
+    await gateway.post("/v1/chat/completions", model="smol", messages=HELLO)
+    await gateway.post("/v1/chat/completions", model="smol", messages=HELLO, stream=True)
+    await gateway.post("/v1/messages/count_tokens", model="smol", messages=HELLO)
+    await gateway.http.get("/props?model=smol")
+    await gateway.post("/api/chat", model="smol", messages=[])
+    await gateway.post("/api/chat", model="smol", messages=HELLO, options={"num_ctx": 10**6})
+    async with asyncio.timeout(60):
+        while gateway.gateway.metrics.requests.total() < 6:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.005)
+    assert gateway.app.gateway.token_counts == {"smol": TokenCount(4, 6, 1)}
 
 
 async def test_launches_and_devices_are_told_as_they_are_known(gateway: Rig) -> None:
