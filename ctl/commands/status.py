@@ -11,17 +11,14 @@ from ctl.options import Json
 from ctl.show.formatting import wrap
 from ctl.show.launches import decode_rows
 from ctl.show.status import (
-    Day,
-    day_lines,
     health_line,
-    is_within_day,
-    last_day,
     next_steps,
     problem_text,
     reasons,
     served_line,
 )
 from ctl.terminal import columns, print_json, sanitize
+from domain.last_day import Day, day_lines, is_within_day, last_day
 from domain.launches.launch import LaunchRow
 from domain.units import duration
 

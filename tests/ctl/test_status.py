@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ctl.show.status import day_lines, health_line, last_day, next_steps, reasons, served_line
+from ctl.show.status import health_line, next_steps, reasons, served_line
+from domain.last_day import day_lines, last_day
 from domain.launches.launch import LaunchState
 from domain.launches.serving import Policy
 from domain.serialization import to_json
