@@ -61,7 +61,7 @@ def combine(path: Path | None, file: Source, given: Mapping[str, Any]) -> Loaded
     while True:
         merged, origins = _merged(values)
         try:
-            settings = Settings(**(_places(merged) | merged))
+            settings = Settings(**(_places(merged, path) | merged))
         except ValidationError as error:
             problems += _take_out(error, values, origins, file.lines)
             continue
@@ -101,7 +101,7 @@ def _merged(values: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], di
     return merged, origins
 
 
-def _places(merged: Mapping[str, Any]) -> dict[str, Path | None]:
+def _places(merged: Mapping[str, Any], file: Path | None) -> dict[str, Path | None]:
     named = merged.get("state_dir")
     state = Path(named) if isinstance(named, str | Path) and str(named) else paths.state_dir()
     return {
@@ -109,6 +109,7 @@ def _places(merged: Mapping[str, Any]) -> dict[str, Path | None]:
         "models_dir": paths.models_dir(state),
         "engines_dir": paths.engines_dir(state),
         "socket": paths.socket_path(state),
+        "notify_file": (file or paths.config_places()[0]).with_name("notify.toml"),
         "hub_cache": paths.hub_cache(),
         "ollama_models": paths.ollama_models(),
     }

@@ -87,6 +87,7 @@ class Settings(BaseModel):
     heat_guard: bool = True
     heat_soft_c: float | None = Field(default=None, ge=30, le=120)
     heat_hard_c: float | None = Field(default=None, ge=30, le=120)
+    notify_file: Path
     hub_token: SecretStr | None = None
     hub_cache: Path | None = None
     ollama_models: Path | None = None
@@ -183,6 +184,7 @@ class Settings(BaseModel):
         "engines_dir",
         "socket",
         "catalogue",
+        "notify_file",
         "llama_server",
         "vllm",
         "hub_cache",

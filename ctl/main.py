@@ -51,6 +51,7 @@ COMMANDS = {
     "doctor": "Check machine and daemon: what is wrong, why, how to fix it.",
     "status": "Is all well? What happened, and what to do.",
     "schedule": "Start, stop, swap, download and check models at set times.",
+    "notify": "List and test where messages about this machine go.",
     "keys": "Make, list and revoke the keys of clients on other machines.",
     "lan": "Open the gateway to the local network, or close it.",
     "config": "Check the settings file, or show the settings in force.",

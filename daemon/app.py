@@ -34,6 +34,7 @@ from daemon.keyed_locks import KeyedLocks
 from daemon.launches.launch import Launch
 from daemon.launches.start.watch import Watch
 from daemon.machine.cache import HardwareCache
+from daemon.notifications.state import NotifyState
 from daemon.quarantine.in_flight import InFlight
 from daemon.resources.lease_holder import own_leases
 from daemon.resources.ledger import Ledger
@@ -156,6 +157,7 @@ class App:
     control: Control = field(default_factory=Control)
     gateway: GatewayState = field(default_factory=GatewayState)
     access: Access = field(default_factory=Access)
+    notifications: NotifyState = field(default_factory=NotifyState)
     schedules: ScheduleState = field(default_factory=ScheduleState)
     telemetry: Telemetry | None = None
     zone: tzinfo = UTC

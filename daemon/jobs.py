@@ -16,6 +16,7 @@ from daemon.launches import persistence
 from daemon.launches.demand.park import stop_idle
 from daemon.launches.ladder.climb import climb_at_night
 from daemon.machine import disk_space, snapshot, weights_disk
+from daemon.notifications.service import look as send_notifications
 from daemon.schedules.service import run_due
 from daemon.weights import leases
 from daemon.weights.catalogue import update as catalogue_update
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 IDLE_LOOK_S = 5
 SCHEDULES_EVERY_S = 5  # looked at again: the clock may be set, and the machine sleep
+NOTIFY_EVERY_S = 5  # events that come together are one message
 CATALOGUE_HOURS = 6  # how soon after a failure its address is asked again
 
 
@@ -60,6 +62,8 @@ def scheduler(app: App) -> AsyncIOScheduler:
     jobs.add_job(reported(stop_idle), often, args=[app], id="stop-idle")
     looking = IntervalTrigger(seconds=SCHEDULES_EVERY_S, timezone="UTC")
     jobs.add_job(reported(run_due), looking, args=[app], id="schedules", next_run_time=at_once)
+    telling = IntervalTrigger(seconds=NOTIFY_EVERY_S, timezone="UTC")
+    jobs.add_job(reported(send_notifications), telling, args=[app], id="notifications", next_run_time=at_once)
     hourly = IntervalTrigger(hours=1, timezone="UTC")
     jobs.add_job(reported(climb_at_night), hourly, args=[app], id="climb")
     return jobs

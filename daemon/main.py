@@ -25,6 +25,7 @@ from daemon.guards.watching import watching
 from daemon.isolation import container_init
 from daemon.launches.restore import read_launches
 from daemon.launches.service import kill_all, stop_all
+from daemon.notifications import service as notifications
 from daemon.schedules import service as schedules
 from daemon.state.store import Store
 from daemon.systemd_notify import SystemdNotifier
@@ -143,9 +144,8 @@ async def running(
             await app.events.append(EventKind.SETTINGS_REJECTED, f"not used: {problem}")
         undo.push_async_callback(shutdown_marker.mark_stopped, app)
         undo.push_async_callback(asyncio.to_thread, app.leases.release)
-        undo.push_async_callback(stop_all, app)
-        undo.push_async_callback(pulls.stop_all, app)
-        undo.push_async_callback(schedules.stop_all, app)
+        for stop in (stop_all, pulls.stop_all, schedules.stop_all, notifications.stop_all):
+            undo.push_async_callback(stop, app)
         undo.callback(app.survivors_known.set)  # nothing waits for that where it ends before
         await _read_state(app)
         await undo.enter_async_context(server.listening(app, control))

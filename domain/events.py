@@ -1,5 +1,6 @@
 """The kinds of events, each with the level that notifications and ``node-ctl status`` go by."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self
 
@@ -117,6 +118,8 @@ class EventKind(StrEnum):
     LAN_OFF = "lan_off"
     KEY_ADDED = "key_added"
     KEY_REVOKED = "key_revoked"
+    NOTIFY_FAILED = "notify_failed", Level.WARNING
+    NOTIFY_BACK = "notify_back"
 
 
 # What ends that which a warning or an error told, or is done about it.
@@ -139,8 +142,48 @@ REMEDIES = frozenset(
         EventKind.STATE_WRITABLE,
         EventKind.SOCKET_BACK,
         EventKind.GATEWAY_UP,
+        EventKind.NOTIFY_BACK,
     }
 )
+
+# What each of these ends, or does about it: who was told of the one is told of the other.
+ENDS: Mapping[str, frozenset[EventKind]] = {
+    EventKind.READY: frozenset(
+        {
+            EventKind.DIED,
+            EventKind.FAILING,
+            EventKind.FAILED,
+            EventKind.HELD,
+            EventKind.QUARANTINED,
+            EventKind.UNHEALTHY,
+            EventKind.MEMORY_SHORT,
+        }
+    ),
+    EventKind.RESTARTED: frozenset({EventKind.DIED, EventKind.FAILING, EventKind.UNHEALTHY}),
+    EventKind.REPLANNED: frozenset({EventKind.DIED, EventKind.FAILING, EventKind.FAILED}),
+    EventKind.RELEASED: frozenset({EventKind.HELD}),
+    EventKind.FAST_AGAIN: frozenset({EventKind.SLOW}),
+    EventKind.CLIMBING: frozenset({EventKind.REDUCED, EventKind.LADDER_ENDED}),
+    EventKind.ENGINE_GONE: frozenset({EventKind.ENGINE_STUCK}),
+    EventKind.MEMORY_BACK: frozenset({EventKind.MEMORY_KEPT}),
+    EventKind.DOWNLOAD_RESUMED: frozenset({EventKind.DOWNLOAD_FAILED}),
+    EventKind.DOWNLOAD_DONE: frozenset({EventKind.DOWNLOAD_FAILED}),
+    EventKind.WEIGHTS_MOUNTED: frozenset({EventKind.WEIGHTS_UNMOUNTED}),
+    EventKind.DISK_OK: frozenset({EventKind.DISK_LOW}),
+    EventKind.GPU_BACK: frozenset({EventKind.GPU_LOST, EventKind.GPU_FAULT, EventKind.DEVICE_WEDGED}),
+    EventKind.DEVICE_CAME: frozenset({EventKind.DEVICE_GONE}),
+    EventKind.COOLER: frozenset({EventKind.HOT}),
+    EventKind.COOL: frozenset({EventKind.HOT}),
+    EventKind.SENSORS_ANSWER: frozenset({EventKind.SENSORS_HANG}),
+    EventKind.STATE_WRITABLE: frozenset({EventKind.DISK_LOW}),
+    EventKind.SOCKET_BACK: frozenset({EventKind.SOCKET_GONE}),
+    EventKind.GATEWAY_UP: frozenset({EventKind.GATEWAY_DOWN}),
+    EventKind.TELEMETRY_RESUMED: frozenset({EventKind.TELEMETRY_PAUSED}),
+}
+# Of these, what does something about it, and is not yet its end.
+UNDER_WAY = frozenset({EventKind.RESTARTED, EventKind.REPLANNED, EventKind.CLIMBING, EventKind.COOLER})
+# About notifications: told by node-ctl, never by a notification, which would be about itself.
+NEVER_NOTIFIED = frozenset({EventKind.NOTIFY_FAILED, EventKind.NOTIFY_BACK})
 
 
 def level_of(kind: str) -> Level:

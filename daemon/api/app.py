@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from daemon.api import access, errors, launches, machine, plans, schedules, streams, weights
+from daemon.api import access, errors, launches, machine, plans, streams, unattended, weights
 from daemon.api.request_limits import RequestLimits
 from daemon.api.responses import PrintableJSON
 from daemon.app import App
@@ -23,6 +23,6 @@ def create_app(app: App) -> FastAPI:
     api.state.app = app
     errors.install(api)
     api.add_middleware(RequestLimits)
-    for routes in (machine, plans, launches, streams, weights, access, schedules):
+    for routes in (machine, plans, launches, streams, weights, access, unattended):
         api.router.routes.extend(routes.router.routes)
     return api

@@ -189,6 +189,10 @@ class ScheduleBody(Body):
         return ScheduleRequest(action, tuple(self.names), self.words, when, missed, self.free_bytes)
 
 
+class NotifyTestBody(Body):
+    target: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[\w-]+$")] | None = None
+
+
 class KeyBody(Body):
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[\x20-\x7e]+$")]
 

@@ -31,6 +31,7 @@ def _candidates(loaded: Loaded) -> Iterator[tuple[Path, str]]:
     yield Path(constants.HF_TOKEN_PATH), "a token of the hub"
     yield Path(constants.HF_STORED_TOKENS_PATH), "tokens of the hub"
     yield Path(os.environ.get("NETRC", "~/.netrc")).expanduser(), "passwords for servers"
+    yield loaded.settings.notify_file, "addresses and tokens of notifications"
     state = loaded.settings.state_dir / "state.db"
     for path in (state, *recovery.sidecars(state), *recovery.copy_paths(state)):
         yield path, "the state: URLs of models may hold a password or token"

@@ -2,23 +2,31 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator
 
 from daemon.events.broadcast import Broadcast
-from daemon.state.records import Event
+from daemon.state.records import Event, now
 from daemon.state.store import Store
 from domain.errors import StateError
 from domain.events import EventKind
+from domain.text import printable
 
+UNSTORED_MAX = 100
+UNSTORED_CHARS = 2000
 PAGE = 100  # events in memory at a time, for each reader: it may read slowly, or never
 
 log = logging.getLogger(__name__)
 
 
 class EventLog:
+    """``unstored`` are the latest events for which the disk had no room, each with its number."""
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._broadcast = Broadcast()
+        self._unstored = 0
+        self.unstored: deque[tuple[int, Event]] = deque(maxlen=UNSTORED_MAX)
 
     async def append(self, kind: EventKind, message: str, *, launch: str | None = None) -> None:
         """An event that can't be stored is only logged: a full disk must not stop what it reports."""
@@ -27,6 +35,9 @@ class EventLog:
             await self._store.run(self._store.events.append, kind, message, launch)
         except StateError as error:
             log.warning("event not stored: %s", error)
+            self._unstored += 1
+            event = Event(0, now(), kind, launch, printable(message)[:UNSTORED_CHARS], kind.level)
+            self.unstored.append((self._unstored, event))
         self._broadcast.notify_all()
 
     def close(self) -> None:

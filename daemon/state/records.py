@@ -177,6 +177,19 @@ class ScheduleRecord:
     last: ScheduleRun | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NotificationRecord:
+    """A target of notifications as the store holds it: by its name, never with its URL. Events up to
+    ``cursor`` are done with, by their ids. ``digested`` is when the last digest was due; ``told`` are kind,
+    launch and count of what it was told went wrong, and not yet of its end."""
+
+    target: str
+    cursor: int
+    digested: datetime
+    told: tuple[tuple[str, str | None, int], ...] = ()
+    last_sent: str | None = None
+
+
 def now() -> str:
     """UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -23,7 +23,7 @@ from daemon.state.measurements import MeasurementTable
 from daemon.state.models import ModelTable
 from daemon.state.pulls import PullTable
 from daemon.state.runs import RunTable
-from daemon.state.schedules import ScheduleTable
+from daemon.state.unattended import NotificationTable, ScheduleTable
 from domain.errors import ConfigError, StateError
 from domain.events import EventKind
 
@@ -47,6 +47,7 @@ class Store:
         self.pulls = PullTable(self.database, unreadable)
         self.in_flight = InFlightTable(self.database)
         self.schedules = ScheduleTable(self.database, unreadable)
+        self.notifications = NotificationTable(self.database, unreadable)
         self.keys = KeyTable(self.database, unreadable)
         self.conversations = ConversationTable(self.database, unreadable)
         if self.database.read_only_because is None:

@@ -46,6 +46,16 @@ def test_a_service_ignores_the_settings_of_whoever_installed_it(
     assert not load().offline
 
 
+def test_targets_of_notifications_lie_beside_the_settings(
+    home: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load().notify_file == home / ".config/node-daemon/notify.toml"
+    file.write_text("offline = true\n")
+    assert load(file).notify_file == file.parent / "notify.toml"
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", "/etc/node-daemon")
+    assert load().notify_file == Path("/etc/node-daemon/notify.toml")
+
+
 def test_the_command_line_goes_over_the_environment_and_that_over_the_file(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,11 +253,21 @@ def test_every_setting_is_documented_and_nothing_else_is() -> None:
     assert set(settings_page()) == set(Settings.model_fields)
 
 
+PATHS_OF_THE_USER = {
+    "state_dir",
+    "models_dir",
+    "engines_dir",
+    "socket",
+    "hub_cache",
+    "ollama_models",
+    "notify_file",
+}
+
+
 def test_the_documented_defaults_are_those_that_hold() -> None:
     settings = load()
-    paths_of_the_user = {"state_dir", "models_dir", "engines_dir", "socket", "hub_cache", "ollama_models"}
     documented = settings_page()
-    for name in documented.keys() - paths_of_the_user:
+    for name in documented.keys() - PATHS_OF_THE_USER:
         figure, _, unit = documented[name].partition(" ")
         size = {"GiB": GIB, "MiB": MIB, "": 1}.get(unit)
         value = int(figure) * size if figure.isdigit() and size else DEFAULTS[documented[name]]

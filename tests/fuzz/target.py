@@ -22,6 +22,7 @@ NAMES = (
     "catalogue",
     "plan",
     "gateway",
+    "notify",
 )
 # Rooms whose coverage is not followed: it costs more inputs than it finds, as that target knows the keys.
 UNFOLLOWED = {"plan": ("planner",)}

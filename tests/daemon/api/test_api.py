@@ -78,6 +78,8 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/history",
         "/v1/schedules",
         "/v1/schedules/{number}/remove",
+        "/v1/notifications",
+        "/v1/notifications/test",
     } == set(paths)
 
 
