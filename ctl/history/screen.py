@@ -112,10 +112,10 @@ def _times(history: History, columns: int, style: Style) -> str:
     middle = _time(history, history.since_s + columns // 2 * history.step_s, style)
     if columns < len(first) + len(last) + 2:
         return first
-    if columns < len(first) + len(middle) + len(last) + 6:
-        return f"{first}{last:>{columns - len(first)}}"
-    start = columns // 2 - len(middle) // 2
-    return f"{first:<{start}}{middle}{last:>{columns - start - len(middle)}}"
+    start, end = columns // 2 - len(middle) // 2, columns - len(last)
+    if len(first) + 2 > start or start + len(middle) + 2 > end:
+        return f"{first:<{end}}{last}"
+    return f"{first:<{start}}{middle:<{end - start}}{last}"
 
 
 def _summary(history: History, style: Style) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """``node-ctl history``: charts, figures and times of what was recorded, on screens of any width."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -147,6 +148,17 @@ def test_the_times_of_a_wide_chart_are_at_both_ends_and_in_the_middle() -> None:
     assert times.split("  ")[4] == "30 Nov 12:00"
     assert times.index("1 Dec 00:00") == 8 + 24 - len("1 Dec 00:00") // 2
     assert len(times) == 8 + 48
+
+
+@pytest.mark.parametrize("points", range(8, 60))
+def test_times_below_a_chart_never_touch(points: int) -> None:
+    found = history(measured(Metric.POWER, [100.0] * points), step_s=1800)
+    lines = drawn(found, 80, is_detailed=True)
+    (times,) = [
+        line for line in lines if line.startswith(" " * 8) and line.strip().startswith("30 Nov 12:00")
+    ]
+    assert re.fullmatch(r"(\d+ \w+ \d\d:\d\d)(  +\d+ \w+ \d\d:\d\d)?(  +now)?", times.strip()), times
+    assert len(times) <= 8 + max(points, len("30 Nov 12:00"))
 
 
 @pytest.mark.parametrize("unicode", [True, False])

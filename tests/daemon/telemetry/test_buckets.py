@@ -83,3 +83,18 @@ def test_a_clock_that_is_wrong_now_removes_no_more_than_room_is_needed() -> None
     assert outdated([*starts, *future], HOURS, now_s=future[0]) == [0]
     past = [-3600 * 24 * 365]
     assert outdated([*starts, *past], HOURS, now_s=past[0]) == [starts[-1]]
+
+
+def test_what_is_kept_is_what_the_page_says() -> None:
+    assert [(one.step_s, one.kept_s) for one in RESOLUTIONS] == [
+        *((10, 2 * 3600), (60, 2 * 86400), (900, 14 * 86400), (3600, 90 * 86400)),
+    ]
+    assert all(isinstance(step, int) for step in STEPS_S)
+    assert list(STEPS_S) == sorted(STEPS_S)
+
+
+def test_names_are_stored_with_what_is_recorded() -> None:
+    buffer = Buffer()
+    buffer.add(0, [Value(Metric.POWER, "pci:0", 1.0, 5.0)], {"pci:0": "RTX 3090"})
+    assert buffer.take()[1] == {"pci:0": "RTX 3090"}
+    assert buffer.take() == ({}, {})

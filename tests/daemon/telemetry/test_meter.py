@@ -123,3 +123,33 @@ def test_an_answer_that_tells_one_of_both_is_not_unknown() -> None:
     counted = TokenCount()
     counted.add(12, None)
     assert counted == TokenCount(12, 0, 0)
+
+
+def test_a_power_below_a_watt_counts_and_one_below_zero_is_none() -> None:
+    machine = box(card(A, 0.4), card(B, -1.0), cpu_w=0.0)
+    assert found(Meter(120).read(at(0, machine), (), {}), Metric.POWER) == {"host": 0.0, A: 0.4}
+
+
+def test_memory_in_use_is_never_below_zero() -> None:
+    odd = card(A, None, memory_total_bytes=GIB, memory_free_bytes=2 * GIB)
+    none = card(B, None, memory_total_bytes=0, memory_free_bytes=0)
+    values = Meter(120).read(at(0, box(odd, none)), (), {})
+    assert found(values, Metric.MEMORY) == {"host": 24 * GIB, A: 0}
+
+
+@pytest.mark.parametrize(
+    ("passed_s", "elapsed_s"),
+    [
+        pytest.param(5, 5, id="usual"),
+        pytest.param(120, 120, id="just no gap"),
+        pytest.param(121, 1, id="a gap: nobody knows how long it was so"),
+        pytest.param(-3, 1, id="a clock that goes back"),
+        pytest.param(0, 1, id="none"),
+    ],
+)
+def test_a_value_holds_since_the_sample_before(passed_s: float, elapsed_s: float) -> None:
+    meter, machine = Meter(120), box(card(A, 100.0))
+    (first, *_) = meter.read(at(1000, machine), (), {})
+    assert first.elapsed_s == 1
+    values = meter.read(at(1000 + passed_s, machine), (), {})
+    assert {one.elapsed_s for one in values} == {elapsed_s}
