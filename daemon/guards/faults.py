@@ -2,6 +2,8 @@
 the kernel logs of faults."""
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from daemon.app import App
 from daemon.launches.launch import Launch
@@ -24,12 +26,17 @@ KINDS = {
 }
 
 
+def boottime_s() -> float:
+    """Goes on while the machine sleeps, and nobody sets it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class FaultGuard:
     """``told_s``: when a fault of that kind and device was told; ``displaced``: the GPU that each launch
     lost."""
 
-    def __init__(self, app: App, log: KernelLog) -> None:
-        self._app, self._log = app, log
+    def __init__(self, app: App, log: KernelLog, clock: Callable[[], float] = boottime_s) -> None:
+        self._app, self._log, self._clock = app, log, clock
         self._told_s: dict[tuple[str, str | None], float] = {}
         self._displaced: dict[str, str] = {}
         self._clock_s: float | None = None
@@ -44,12 +51,12 @@ class FaultGuard:
             self._bring_back(hardware)
 
     async def _compare_clock(self, sample: Sample) -> None:
-        """Monotonic time stands still while the machine sleeps, and nobody sets it."""
-        before, self._clock_s = self._clock_s, sample.at_s - sample.monotonic_s
+        """A machine that slept is the watchdog's: it tells that, and has engines checked."""
+        before, self._clock_s = self._clock_s, sample.at_s - self._clock()
         if before is None or (jump_s := abs(self._clock_s - before)) < CLOCK_JUMP_S:
             return
         way = "forward" if self._clock_s > before else "back"
-        words = f"the clock went {way} by {duration(jump_s)}: it was set, or the machine slept"
+        words = f"the clock was set {way} by {duration(jump_s)}"
         await self._app.events.append(EventKind.CLOCK_JUMPED, words)
 
     async def _on_fault(self, fault: KernelFault, now_s: float) -> None:
