@@ -22,7 +22,7 @@ PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $
 # Tests start hundreds of interpreters: where none may keep what it compiled, each compiles all of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv setup setup-clients setup-vllm demo stop check format test test-slow test-clients test-vllm test-gpu mutants fuzz bench lock clean
+.PHONY: venv setup setup-clients setup-vllm demo stop check format test test-slow soak test-clients test-vllm test-gpu mutants fuzz bench lock clean
 .NOTPARALLEL: # missing packages are installed before anything needs them
 
 venv: $(VENV)/.ready
@@ -76,6 +76,9 @@ test: setup
 
 test-slow: setup  # those that boot a system, or run a whole tool
 	$(PYTEST) -m "$(HERE) and (slow or systemd)"
+
+soak: setup  # a thousand launches and stops, which take half an hour; test-slow has forty
+	SOAK=1000 $(BIN)/pytest -s -m slow tests/daemon/test_soak.py
 
 test-clients: setup-clients
 	$(BIN)/pytest -m clients
