@@ -22,7 +22,7 @@ PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $
 # Tests start hundreds of interpreters: where none may keep what it compiled, each compiles all of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv setup setup-clients setup-vllm demo stop check format test test-slow soak test-clients test-vllm test-gpu mutants fuzz bench lock clean
+.PHONY: venv setup setup-clients setup-vllm demo stop check format test test-slow soak test-clients test-vllm test-gpu mutants fuzz bench bench-faults lock clean
 .NOTPARALLEL: # missing packages are installed before anything needs them
 
 venv: $(VENV)/.ready
@@ -98,6 +98,9 @@ fuzz: setup  # two targets at a time
 
 bench: setup
 	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-faults: setup  # how long clients wait after each fault: the table in docs/recovery.md
+	$(BIN)/python bench/faults.py
 
 lock:
 	rm -rf $(VENV)
