@@ -160,6 +160,11 @@ class ProveBody(Body):
     depth_tokens: Count | None = None
 
 
+class EngineCheckBody(Body):
+    path: Folder | None = None
+    model: Model | None = None
+
+
 class StopBody(Body):
     forget: bool = False
 

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 
-from daemon.api.bodies import ProveBody
+from daemon.api.bodies import EngineCheckBody, ProveBody
 from daemon.api.json_body import new_router
 from daemon.api.machine import app_of
 from daemon.api.responses import dump
+from daemon.engines import check as engine_check
 from daemon.launches import log_tail, service
 from daemon.launches.proof.prove import begin, prove
 from domain.serialization import to_json
@@ -39,6 +40,15 @@ async def post_prove(request: Request, name: str, body: ProveBody | None = None)
     app = app_of(request)
     launch, target_tokens = begin(app, name, None if body is None else body.depth_tokens)
     return StreamingResponse(lines(prove(app, launch, target_tokens)), media_type=NDJSON)
+
+
+@router.post("/engines/check", response_class=StreamingResponse, responses=LINES)
+async def post_engine_check(request: Request, body: EngineCheckBody | None = None) -> StreamingResponse:
+    """Loads a model with each build of llama.cpp, or that of ``path``, and asks it the known question: the
+    proofs, as they come. The model is the smallest on this disk, unless one is named."""
+    app, asked = app_of(request), body or EngineCheckBody()
+    found, model = await engine_check.begin(app, asked.path, asked.model)
+    return StreamingResponse(lines(engine_check.check(app, found, model)), media_type=NDJSON)
 
 
 @router.get("/events", response_class=StreamingResponse, responses=LINES)

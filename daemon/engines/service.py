@@ -4,13 +4,14 @@ import asyncio
 import os
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from config.settings import Settings
 from daemon.app import App, search_paths
 from daemon.planning import builds
 from domain.errors import EngineError
-from domain.launches.engine_build import EngineBuild, Origin
+from domain.launches.engine_build import EngineBuild, EngineProof, Origin
 from domain.machine.hardware import InstalledEngine
 from launchers.base import Capabilities
 from launchers.registry import pick
@@ -25,7 +26,13 @@ async def list_builds(app: App) -> tuple[EngineBuild, ...]:
         asyncio.to_thread(_build, app, one, tuple(used.get(one.path, ())), is_default=one in defaults)
         for one in installed
     )
-    return tuple(await asyncio.gather(*building))
+    found = await asyncio.gather(*building)
+    return tuple([replace(one, proof=await app.store.recall(EngineProof, proof_key(one))) for one in found])
+
+
+def proof_key(build: EngineBuild) -> str:
+    """A build that was replaced by another version is not proved."""
+    return f"engine-proof:{build.path}:{build.version}"
 
 
 def _defaults(app: App, installed: tuple[InstalledEngine, ...]) -> list[InstalledEngine]:

@@ -44,9 +44,9 @@ async def others(app: App, refused: Capabilities) -> AsyncIterator[Capabilities]
             log.warning("build not tried: path=%s why=%s", installed.path, error)
 
 
-def machine_with(machine: Hardware, caps: Capabilities) -> Hardware:
-    """``machine`` as a planner sees it where this build is the one that serves."""
-    first = [installed for installed in machine.engines if installed.path == caps.path]
+def machine_with(machine: Hardware, path: str) -> Hardware:
+    """``machine`` as a planner sees it where the build at ``path`` is the one that serves."""
+    first = [installed for installed in machine.engines if installed.path == path]
     rest = (installed for installed in machine.engines if installed not in first)
     return replace(machine, engines=(*first, *rest))
 

@@ -61,7 +61,7 @@ async def estimate(
         if answer.note:
             said = (answer.note,)
         if answer.note and answer.by is not None:
-            result = await estimated_on(builds.machine_with(machine, answer.by))
+            result = await estimated_on(builds.machine_with(machine, answer.by.path))
     notes = [f"estimate of {candidate.weights.repo} {candidate.weights.quant}{why}"]
     if not candidate.exact:
         notes.append("the shape is from the catalogue: the header of the file could not be read")

@@ -175,7 +175,7 @@ async def checked_plan(
     caps = await asyncio.to_thread(app.adapters.engine, LLAMA_CPP)
     async for other in builds.others(app, caps):
         found = await _fitting_plan(
-            app, replace(choice, machine=builds.machine_with(machine, other)), engine_path=other.path
+            app, replace(choice, machine=builds.machine_with(machine, other.path)), engine_path=other.path
         )
         if isinstance(found, Plan) and found.confidence is not Confidence.ESTIMATED:
             return with_reason(found, builds.chosen_reason(other, caps, first.error))

@@ -24,10 +24,28 @@ class EngineDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineProof:
+    """What came of loading ``model`` with the build at ``path`` and asking it the known question, at ``at``
+    (ISO 8601, UTC): its ``answer`` with how long it loaded and how fast it generated, or the ``error`` with
+    the next step."""
+
+    path: str
+    version: str | None
+    at: str
+    model: str
+    answer: str | None = None
+    load_s: float | None = None
+    decode_tokens_per_s: float | None = None
+    error: str | None = None
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineBuild:
     """``instructions``: what it was compiled to use of a CPU, in ggml's names. ``architectures``: of models,
     as GGUF files or config.json name them. Both are ``None`` where the build does not tell. ``is_default``:
-    it serves what asks for no other build. ``used_by``: launches that it serves now."""
+    it serves what asks for no other build. ``used_by``: launches that it serves now. ``proof``: of the last
+    check of this version, ``None`` if it was never checked."""
 
     engine: str
     path: str
@@ -40,3 +58,4 @@ class EngineBuild:
     problem: str | None = None
     is_default: bool = False
     used_by: tuple[str, ...] = ()
+    proof: EngineProof | None = None

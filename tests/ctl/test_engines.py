@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ctl.commands.engines import build_lines
-from domain.launches.engine_build import EngineBuild, EngineDevice, Origin
+from ctl.commands.engines import build_lines, check_lines
+from domain.launches.engine_build import EngineBuild, EngineDevice, EngineProof, Origin
+from domain.serialization import to_json
 from domain.units import GIB
 from tests.ctl.conftest import Ctl
+from tests.fakes.daemon_server import Answer, FakeDaemon
 
 CARD = EngineDevice("CUDA0", "NVIDIA GeForce RTX 3090", 24 * GIB, 20 * GIB)
 
@@ -39,6 +41,43 @@ def test_a_build_that_does_not_answer_says_why() -> None:
         "  path    /x",
         "  problem it hangs",
     ]
+
+
+PROVED = EngineProof(
+    *("/opt/llama-server", "b11434", "2026-12-01T03:12:00+00:00", "tiny"),
+    answer="The capital of France is Paris, a city on the Seine.",
+    load_s=0.41,
+    decode_tokens_per_s=91.2,
+)
+FAILED = EngineProof(
+    *("/x", None, "2026-12-01T03:12:00+00:00", "tiny"),
+    error="it ends with SIGILL",
+    hint="use another",
+)
+
+
+def test_a_proof_is_what_was_answered_or_why_not() -> None:
+    assert list(check_lines(PROVED)) == [
+        "/opt/llama-server  b11434",
+        f'  proved  answers "{PROVED.answer[:40]}...", 91 tokens/s, loaded in 0.4 s, with tiny',
+    ]
+    assert list(check_lines(FAILED)) == [
+        "/x  of an unknown version",
+        "  failed  it ends with SIGILL, with tiny",
+        "  hint    use another",
+    ]
+
+
+def test_a_check_asks_for_what_was_named_and_fails_if_a_build_does(ctl: Ctl, daemon: FakeDaemon) -> None:
+    lines = tuple(json.dumps(to_json(proof)) for proof in (PROVED, FAILED))
+    daemon.on("POST /v1/engines/check", Answer(lines=lines))
+    done = ctl("engines", "check", "/opt/llama-server", "--model", "tiny", "--json")
+    assert [row["error"] for row in json.loads(done.stdout)] == [None, "it ends with SIGILL"]
+    assert done.returncode == 6
+    (asked,) = [one for one in daemon.asked if one.method == "POST"]
+    assert asked.body == {"path": "/opt/llama-server", "model": "tiny"}
+    daemon.on("POST /v1/engines/check", Answer(lines=lines[:1]))
+    assert ctl("engines", "check").returncode == 0
 
 
 @pytest.mark.engine

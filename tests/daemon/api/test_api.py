@@ -74,6 +74,7 @@ async def test_the_openapi_names_every_path_of_the_contract(daemon: Running) -> 
         "/v1/keys/revoke",
         "/v1/lan",
         "/v1/engines",
+        "/v1/engines/check",
         "/v1/memory",
         "/v1/history",
         "/v1/schedules",

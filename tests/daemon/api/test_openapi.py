@@ -35,7 +35,8 @@ URL = "http://node-daemon"
 ENDS_THE_DAEMON = "/v1/shutdown"
 OF_OTHERS = ("download_failed", "disk_full", "engine_failed")  # faults that are not the daemon's
 REPO = "owner/Tiny-GGUF"
-SLOW = ("/v1/compare", "/v1/doctor", "/v1/doctor/report", "/v1/probe", "/v1/profile")  # a second each
+# A second or more each
+SLOW = ("/v1/compare", "/v1/doctor", "/v1/doctor/report", "/v1/probe", "/v1/profile", "/v1/engines/check")
 READ_ONLY = ("/v1/plan", "/v1/estimate", "/v1/models/verify", "/v1/models/pin")
 
 
