@@ -57,12 +57,12 @@ def explain_exit(engine: str, log: str, ended: Exit) -> EngineError:
             engine_output=engine_output,
         )
     if ended.status is not None and ended.status < 0:
-        name = Signals(-ended.status).name
+        by_others = ended.status in (-Signals.SIGKILL, -Signals.SIGTERM)
         return EngineError(
-            f"{engine} was killed by {name} {when}",
+            f"{engine} was killed by {Signals(-ended.status).name} {when}",
             hint="node-ctl logs shows its last lines",
-            cause="killed" if ended.status in (-Signals.SIGKILL, -Signals.SIGTERM) else CRASHED,
-            engine_output=engine_output,
+            cause="killed" if by_others else CRASHED,
+            engine_output="" if by_others else engine_output,  # what it said before is not why
         )
     how = "ended" if ended.status is None else f"exited {ended.status}"
     return EngineError(

@@ -236,3 +236,11 @@ def test_failures_are_known_by_their_words(log: str, ended: Exit, cause: str, sa
 
 def test_an_unknown_failure_has_the_last_line_that_looks_like_an_error() -> None:
     assert llama_cpp.diagnose("odd\nfatal: tape\nbye", Exit(3)).engine_output == "fatal: tape"
+
+
+@pytest.mark.parametrize(("signal", "tells"), [(9, False), (15, False), (6, True)])
+def test_what_an_engine_said_before_others_killed_it_is_not_why_it_ended(signal: int, tells: bool) -> None:
+    log = "srv send_error: error: request (526 tokens) exceeds the available context size\n"
+    found = llama_cpp.diagnose(log, Exit(-signal, served=True))
+    assert found.in_full.startswith("llama-server was killed by SIG")
+    assert ("exceeds" in found.in_full) is tells
