@@ -158,7 +158,7 @@ async def served(engine: Capabilities, port: int, tmp_path: Path) -> AsyncIterat
 
 async def ask(process: EngineProcess, path: str, **body: object) -> list[dict[str, object]]:
     async with httpx.AsyncClient(base_url=process.command.url, trust_env=False, verify=False) as http:  # noqa: S501
-        answer = (await http.post(path, json={"model": "m", **body}, timeout=60)).json()
+        answer = (await http.post(path, json={"model": "m", **body}, timeout=120)).json()
     return answer.get("data") or answer["results"]
 
 
@@ -170,9 +170,9 @@ async def test_the_real_engine_serves_embeddings_and_proves_them(
     process = await served(write_embedding_model(tmp_path / "e-F32.gguf", pooling=pooling))
     if pooling is PoolingType.CLS:  # by hand-made weights the first token knows nothing of the others
         with pytest.raises(EngineError, match="answer is wrong: similarity"):
-            await process.ensure_ready(60)
+            await process.ensure_ready(120)
         return
-    ready = await process.ensure_ready(60)
+    ready = await process.ensure_ready(120)
     assert ready.proved
     assert ready.decode_tokens_per_s is None
     assert ready.prefill_tokens_per_s
@@ -183,7 +183,7 @@ async def test_the_real_engine_serves_embeddings_and_proves_them(
 @pytest.mark.engine
 async def test_the_real_engine_ranks_the_passage_that_answers_first(served: Serve, tmp_path: Path) -> None:
     process = await served(write_reranker(tmp_path / "r-F32.gguf"))
-    assert (await process.ensure_ready(60)).proved
+    assert (await process.ensure_ready(120)).proved
     rows = await ask(process, "/v1/rerank", query=TEXTS[0], documents=[TEXTS[2], TEXTS[1]])
     assert max(rows, key=lambda row: float(str(row["relevance_score"])))["index"] == 1
 
@@ -192,7 +192,7 @@ async def test_the_real_engine_ranks_the_passage_that_answers_first(served: Serv
 async def test_vectors_of_zeros_are_no_answer(served: Serve, tmp_path: Path) -> None:
     process = await served(write_embedding_model(tmp_path / "holes-F32.gguf", broken=True))
     with pytest.raises(EngineError, match="the engine's answer is wrong: similarity nan"):
-        await process.ensure_ready(60)
+        await process.ensure_ready(120)
 
 
 @pytest.mark.engine
@@ -201,7 +201,7 @@ async def test_a_trained_model_puts_texts_of_one_meaning_near(served: Serve) -> 
     """No word is shared by the question and the text that answers it."""
     path = await asyncio.to_thread(minilm, ROOT / ".cache" / "models")
     process = await served(path)
-    assert (await process.ensure_ready(60)).proved
+    assert (await process.ensure_ready(120)).proved
     texts = ["How do I reset my password?", "I forgot my login credentials", "It rains in the mountains"]
     rows = await ask(process, "/v1/embeddings", input=texts)
     question, near, far = (np.asarray(row["embedding"], np.float64) for row in rows)

@@ -69,13 +69,16 @@ def test_once_complete_it_is_killed_with_all_that_it_started(tmp_path: Path) -> 
     poll = select.poll()
     poll.register(reader, 0)
     try:
-        assert poll.poll(20_000) == [(reader, select.POLLHUP)]  # no process has it open for writing
+        assert poll.poll(120_000) == [(reader, select.POLLHUP)]  # no process has it open for writing
     finally:
         os.close(reader)
 
 
 @pytest.mark.parametrize(("end", "status"), [("exit(3)", 3), ("os.kill(os.getpid(), 11)", -11)])
-def test_how_a_child_ended_that_never_was_complete_is_told(end: str, status: int) -> None:
+def test_how_a_child_ended_that_never_was_complete_is_told(
+    monkeypatch: pytest.MonkeyPatch, end: str, status: int
+) -> None:
+    monkeypatch.setattr(query, "EXIT_WITHIN_S", 60.0)
     output = query.read_until(python(f"import os; print('x', flush=True); {end}"), never, timeout_s=60)
     assert output == query.Observed("x\n", status)
 

@@ -8,7 +8,7 @@ from tests.launchers.conftest import MakeProcess
 
 
 async def test_the_known_answer_and_the_engines_own_rates_are_reported(engine_with: MakeProcess) -> None:
-    ready = await engine_with().ensure_ready(20)
+    ready = await engine_with().ensure_ready(120)
     assert ready.answer == "The capital of France is Paris."
     assert ready.decode_tokens_per_s is not None
     assert ready.prefill_tokens_per_s is not None
@@ -16,13 +16,13 @@ async def test_the_known_answer_and_the_engines_own_rates_are_reported(engine_wi
 
 
 async def test_rates_are_taken_by_the_clock_where_the_engine_gives_none(engine_with: MakeProcess) -> None:
-    ready = await engine_with("--no-timings").ensure_ready(20)
+    ready = await engine_with("--no-timings").ensure_ready(120)
     assert ready.decode_tokens_per_s is not None
-    assert 10 < ready.decode_tokens_per_s < 500  # the fake makes a token every 10 ms
+    assert ready.decode_tokens_per_s > 0  # how many it is by the clock: test_answers.py
 
 
 async def test_a_model_without_a_chat_template_completes_a_text(engine_with: MakeProcess) -> None:
-    assert (await engine_with("--no-template").ensure_ready(20)).answer == "The capital of France is Paris."
+    assert (await engine_with("--no-template").ensure_ready(120)).answer == "The capital of France is Paris."
 
 
 @pytest.mark.parametrize(
@@ -45,18 +45,18 @@ async def test_an_engine_that_serves_garbage_is_not_ready(
 ) -> None:
     process = engine_with(*args)
     with pytest.raises(EngineError, match=says) as failed:
-        await process.ensure_ready(2)
+        await process.ensure_ready(2 if cause == "timeout" else 120)
     assert failed.value.cause == cause
     assert not process.alive
 
 
 async def test_an_expected_word_must_be_in_the_answer(engine_with: MakeProcess) -> None:
-    assert (await engine_with(expect="paris").ensure_ready(20)).answer
+    assert (await engine_with(expect="paris").ensure_ready(120)).answer
 
 
 async def test_an_answer_without_the_expected_word_is_wrong(engine_with: MakeProcess) -> None:
     with pytest.raises(EngineError, match="does not contain 'Vienna'") as failed:
-        await engine_with(expect="Vienna").ensure_ready(20)
+        await engine_with(expect="Vienna").ensure_ready(120)
     assert failed.value.engine_output == "The capital of France is Paris."
 
 

@@ -3,7 +3,6 @@
 import json
 import re
 import resource
-import socket
 import subprocess
 import sys
 from math import prod
@@ -18,6 +17,7 @@ from config.data import catalogue
 from domain.errors import BadModelError
 from domain.models.catalogue_types import KnownModel, KnownQuant
 from tests.planner.build import published
+from tests.rigs import lent_ports
 from tests.rigs.replica import shape_from_facts, write_replica
 
 RECORDED = json.loads((Path(__file__).parents[1] / "recorded.json").read_text())["models"]
@@ -52,15 +52,13 @@ def test_the_engine_takes_a_replica_for_the_model(tmp_path: Path, name: str) -> 
     """It prints what the recorded file took, and gives up where it should map the weights."""
     facts = RECORDED[name]
     path = write_replica(tmp_path / "replica.gguf", shape_from_facts(facts, facts["quant"]))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = lent_ports.free()
     flags = f"-c 4096 -np 1 -fit on -lv 4 --no-warmup --no-repack --host 127.0.0.1 --port {port}".split()
     done = subprocess.run(
         [str(LLAMA_SERVER), "-m", str(path), *flags],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES)),
     )

@@ -84,7 +84,7 @@ def test_a_head_is_printed_before_its_model_and_both_are_counted() -> None:
 
 @pytest.mark.engine
 def test_the_real_engine_prints_its_memory_and_is_ended(engine: Capabilities, smollm2: Path) -> None:
-    report = dry_run.run(FLAGS, engine, smollm2)
+    report = dry_run.run(FLAGS, engine, smollm2, timeout_s=120)
     assert [child for child in psutil.Process().children() if "llama-server" in child.name()] == []
     assert report.program == "llama-server"
     assert report.devices[0].name == "Host"
@@ -108,7 +108,7 @@ def odd(folder: Path, text: str, name: str = "llama-server") -> Capabilities:
 
 def test_a_build_that_prints_no_table_is_an_error_with_a_cause(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no memory table"):
-        dry_run.run(PLAIN, odd(tmp_path, "print('hello')"), tmp_path / "replica.gguf")
+        dry_run.run(PLAIN, odd(tmp_path, "print('hello')"), tmp_path / "replica.gguf", timeout_s=120)
 
 
 def test_a_build_without_fit_is_not_started(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_llama_fit_params_answers_where_the_server_does_not(tmp_path: Path) -> N
         f"print('{usage}' if '--help' in sys.argv else said)",
         "llama-fit-params",
     )
-    report = dry_run.run(PLAIN, caps, tmp_path / "replica.gguf")
+    report = dry_run.run(PLAIN, caps, tmp_path / "replica.gguf", timeout_s=120)
     assert report.program == "llama-fit-params"
     assert [usage.name for usage in report.devices] == ["CUDA0", "Host"]
 

@@ -13,14 +13,14 @@ import pytest
 
 from domain.errors import EngineError
 from domain.serialization import from_json, to_json
-from launchers import llama_cpp
+from launchers import liveness, llama_cpp
 from launchers.command import Command, StopPolicy
 from launchers.liveness import Look
 from launchers.process import adoption, procfs
 from launchers.process.engine import EngineProcess
 from launchers.process.procfs import Identity
 from launchers.readiness import Ready
-from tests.launchers.conftest import FAKE, ROOT, MakeProcess
+from tests.launchers.conftest import FAKE, ROOT, MakeProcess, until
 
 # A daemon that starts an engine, tells who it is, and lives until it is killed.
 SHORT_LIVED_DAEMON = """
@@ -34,7 +34,7 @@ from launchers.process.engine import EngineProcess
 async def main():
     command = from_json(Command, json.loads(sys.argv[1]))
     process = EngineProcess(command, log_path=Path(sys.argv[2]), diagnose=llama_cpp.diagnose)
-    await process.ensure_ready(20)
+    await process.ensure_ready(120)
     print(json.dumps(to_json(process.identity)), flush=True)
     await asyncio.sleep(600)
 
@@ -70,11 +70,11 @@ async def test_an_engine_outlives_its_killed_daemon_and_is_adopted(command: Comm
     before = await asyncio.to_thread(log_path.read_bytes)
     process = await adopt(identity, command, log_path)
     assert process is not None
-    ready = await process.ensure_ready(20)
+    ready = await process.ensure_ready(120)
     assert ready.answer == "The capital of France is Paris."
     assert ready.load_s is None
     assert process.identity == identity
-    assert len(await asyncio.to_thread(log_path.read_bytes)) > len(before)
+    await until(lambda: log_path.stat().st_size > len(before))
     ended = await process.stop()
     assert ended is not None
     assert ended.status is None
@@ -87,7 +87,7 @@ async def test_the_end_of_an_adopted_engine_is_seen(command: Command, tmp_path: 
     process = await adopt(identity, command, tmp_path / "engine.log")
     assert process is not None
     os.kill(identity.pid, Signals.SIGKILL)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         ended = await process.wait()
     assert not ended.stop_requested
     assert not process.alive
@@ -112,7 +112,7 @@ async def test_a_pid_that_is_another_programs_by_now_is_not_adopted(
     engine_with: MakeProcess, tmp_path: Path
 ) -> None:
     process = engine_with()
-    await process.ensure_ready(20)
+    await process.ensure_ready(120)
     identity = process.identity
     assert identity is not None
     log_path = tmp_path / "engine.log"
@@ -144,11 +144,13 @@ EARLIER = Ready("Paris.", 20.0, 200.0, load_s=3.0)
 
 @pytest.mark.parametrize("moves", ["", "moving"])
 async def test_an_engine_that_serves_its_clients_is_taken_over_though_its_check_waits(
-    command: Command, queue: Path, tmp_path: Path, moves: str
+    command: Command, queue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: str
 ) -> None:
+    monkeypatch.setattr(adoption, "WINDOW_S", 1.0)
+    monkeypatch.setattr(liveness, "LOOK_S", 60.0)
     process = await adopt_busy(command, queue, tmp_path, moves)
     identity = process.identity
-    ready = await process.ensure_ready(3)
+    ready = await process.ensure_ready(120)
     assert (ready.answer, ready.decode_tokens_per_s) == ("Paris.", 20.0), "that of the earlier check"
     assert ready.unchecked
     assert process.identity == identity
@@ -185,8 +187,9 @@ async def test_an_engine_whose_connections_are_all_taken_is_known_by_its_work() 
 
 @pytest.mark.parametrize("state", ["stuck", "stopped"])
 async def test_an_adopted_engine_in_which_nothing_moves_is_ended(
-    command: Command, queue: Path, tmp_path: Path, state: str
+    command: Command, queue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
+    monkeypatch.setattr(liveness, "LOOK_S", 0.2 if state == "stopped" else 60.0)
     process = await adopt_busy(command, queue, tmp_path, "stuck")
     if state == "stopped":
         assert process.pid is not None
@@ -200,7 +203,7 @@ async def test_an_adopted_engine_that_still_loads_is_waited_for(
     command: Command, tmp_path: Path, queue: Path
 ) -> None:
     process = await adopt_busy(command, queue, tmp_path, "silent")
-    starting = asyncio.create_task(process.ensure_ready(30))
+    starting = asyncio.create_task(process.ensure_ready(120))
     await asyncio.wait({starting}, timeout=0.1)
     await asyncio.to_thread(queue.unlink)
     assert (await starting).answer == "The capital of France is Paris."

@@ -139,7 +139,7 @@ async def test_an_engine_that_dies_takes_its_children_along(engine_with: MakePro
 async def test_a_starting_engine_gets_the_signal_that_ends_it(
     engine_with: MakeProcess, tmp_path: Path
 ) -> None:
-    as_vllm = StopPolicy(Signals.SIGINT, starting_to_all=True, grace_s=5)
+    as_vllm = StopPolicy(Signals.SIGINT, starting_to_all=True, grace_s=60)
     process = engine_with("--slow", "600", "--only-int", "--chatter", "1000", stop=as_vllm)
     waiting = asyncio.create_task(process.ensure_ready(60))
     await until(lambda: has_lines(tmp_path / "engine.log"))  # by then it handles signals

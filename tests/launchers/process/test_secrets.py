@@ -54,7 +54,7 @@ async def test_an_engine_is_started_without_them(
     for name, value in {**SECRET, **NEEDED, **OTHERS}.items():
         monkeypatch.setenv(name, value)
     process = engine_with()
-    await process.ensure_ready(20)
+    await process.ensure_ready(120)
     raw = await asyncio.to_thread(Path("/proc", str(process.pid), "environ").read_text)
     names = {entry.partition("=")[0] for entry in raw.split("\0")}
     assert not names & (set(SECRET) | set(OTHERS))
@@ -65,4 +65,4 @@ def test_a_binary_is_asked_without_them(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("HF_TOKEN", "hf_x")
     argv = (sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))")
     for env in (None, {"A": "b"}):
-        assert "HF_TOKEN" not in json.loads(query.run(argv, timeout_s=20, env=env))
+        assert "HF_TOKEN" not in json.loads(query.run(argv, timeout_s=120, env=env))

@@ -9,6 +9,7 @@ from signal import Signals
 import pytest
 
 from domain.errors import EngineError
+from launchers.command import StopPolicy
 from launchers.process import logfile
 from tests.launchers.conftest import MakeProcess, until
 
@@ -18,18 +19,18 @@ async def test_an_engine_that_ends_while_it_is_stopped_is_stopped(
 ) -> None:
     """Its pidfd is closed by then, and the number may be another engine's."""
     process, other = engine_with(), None
-    await process.ensure_ready(20)
+    await process.ensure_ready(120)
     pid = process.pid
     assert pid is not None
     entered, gone = threading.Event(), threading.Event()
 
     def slow(path: Path, limit_bytes: int) -> bool:
         entered.set()
-        return gone.wait(20) and False
+        return gone.wait(120) and False
 
     monkeypatch.setattr(logfile, "bound", slow)
     stopping = asyncio.create_task(process.stop())
-    await asyncio.to_thread(entered.wait, 20)
+    await asyncio.to_thread(entered.wait, 120)
     os.kill(pid, Signals.SIGKILL)
     await process.wait()
     other = os.open("/dev/null", os.O_RDONLY)  # takes the free number
@@ -48,8 +49,8 @@ async def test_a_log_that_cannot_be_copied_is_truncated_and_the_engine_goes_on(
 ) -> None:
     monkeypatch.setattr("launchers.process.child.TICK_S", 0.1)
     (tmp_path / "engine.log.part").mkdir()
-    process = engine_with("--chatter", "400000", log_limit_bytes=20_000)
-    await process.ensure_ready(20)
+    process = engine_with("--chatter", "400000", log_limit_bytes=20_000, stop=StopPolicy(grace_s=60))
+    await process.ensure_ready(120)
     for _ in range(2):
         await until(lambda: (tmp_path / "engine.log").stat().st_size > 20_000)
         await until(lambda: (tmp_path / "engine.log").stat().st_size <= 20_000)
@@ -70,7 +71,7 @@ async def test_a_failed_check_does_not_end_the_watch(
 
     monkeypatch.setattr("launchers.process.child.TICK_S", 0.05)
     process = engine_with()
-    await process.ensure_ready(20)
+    await process.ensure_ready(120)
     monkeypatch.setattr(logfile, "bound", full)
     await until(lambda: len(calls) > 2)
     assert process.alive
@@ -86,5 +87,5 @@ async def test_a_log_that_cannot_be_written_is_an_error_of_its_own(
     (tmp_path / "file").write_text("")
     process = engine_with(log_path=tmp_path / "file" / "engine.log")
     with pytest.raises(EngineError, match=r"log .*engine\.log can't be written") as failed:
-        await process.ensure_ready(20)
+        await process.ensure_ready(120)
     assert failed.value.cause == "no_log"
