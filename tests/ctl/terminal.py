@@ -1,5 +1,6 @@
 """node-ctl on a real pseudo-terminal that is its controlling one: Ctrl-C is typed, not simulated."""
 
+import codecs
 import fcntl
 import os
 import select
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 
 from tests.rigs import forked
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 class Terminal:
@@ -19,6 +20,7 @@ class Terminal:
         self._master = master
         self.child = child
         self.screen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
 
     def until(self, text: str, *, after: str = "") -> None:
         """Reads until ``text`` was drawn, below ``after``."""
@@ -52,7 +54,7 @@ class Terminal:
             new = os.read(self._master, 65536)
         except OSError:  # EIO: nobody holds the other end any more
             return False
-        self.screen += new.decode()
+        self.screen += self._decoder.decode(new)
         return bool(new)
 
 

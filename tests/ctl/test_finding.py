@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from config import instance
 from ctl.autostart import connect_or_start
 from ctl.client import Peer
 from ctl.main import main
@@ -26,6 +27,7 @@ from tests.conftest import ROOT
 from tests.ctl import answers
 from tests.ctl.conftest import Ctl
 from tests.fakes.daemon_server import serving
+from tests.rigs.forked import WITHIN_S
 
 UNIT = "etc/systemd/system/node-daemon.service"
 
@@ -107,7 +109,7 @@ def test_two_commands_at_once_start_one_daemon(home: Ctl) -> None:
         subprocess.Popen(argv, cwd=ROOT, env=home.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    told = [child.communicate(timeout=60) for child in both]
+    told = [child.communicate(timeout=WITHIN_S) for child in both]
     assert all(json.loads(out) for out, _ in told), told
     assert sum(error.count(b"started node-daemon") for _, error in told) == 1
 
@@ -148,10 +150,17 @@ def test_a_killed_daemon_is_started_again(home: Ctl) -> None:
 
 
 def wait_for(check: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not check():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def listens_at(state: Path) -> Path:
+    holder = instance.running(state)
+    assert holder is not None
+    assert holder.socket is not None
+    return holder.socket
 
 
 @pytest.fixture
@@ -175,6 +184,7 @@ def test_a_daemon_is_found_by_its_lock_after_a_logout_and_from_a_shell_without_t
     runtime, before = session.home / "run", log.stat().st_ino
     shutil.rmtree(runtime)
 
+    wait_for(lambda: listens_at(log.parent).is_socket())
     assert json.loads(session("status", "--json").stdout)["pid"] == pid, "while there is no folder"
     runtime.mkdir()
     again = session("probe")
@@ -235,7 +245,7 @@ def test_a_command_waits_for_a_daemon_that_is_starting(ctl: Ctl) -> None:
         assert child.stderr is not None
         assert child.stderr.readline().startswith(f"waiting for node-daemon (pid {os.getpid()})")
         with serving(socket, {"GET /v1/status": answers.STATUS}):
-            out, _ = child.communicate(timeout=60)
+            out, _ = child.communicate(timeout=WITHIN_S)
     assert child.returncode == 0
     assert json.loads(out)["version"] == answers.STATUS["version"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ctl.main import COMMANDS
+from tests.rigs.forked import WITHIN_S
 
 PROGRAM = str(Path(sys.executable).with_name("node-ctl"))
 SINKS = {
@@ -27,7 +28,7 @@ def run(tmp_path: Path, arguments: str, sink: str) -> subprocess.CompletedProces
         "NODE_DAEMON_SOCKET": str(tmp_path / "none"),
     }
     command = ["sh", "-c", f"{PROGRAM} {arguments} {sink}"]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=WITHIN_S, check=False)
 
 
 @pytest.mark.parametrize("sink", SINKS.values(), ids=SINKS)
@@ -58,7 +59,7 @@ def test_a_reader_that_leaves_early_and_a_pipe_of_one_page(tmp_path: Path) -> No
     os.close(write)
     assert os.read(read, 5) == b"Usage"
     os.close(read)
-    _, error = child.communicate(timeout=60)
+    _, error = child.communicate(timeout=WITHIN_S)
     assert error == ""
     assert child.returncode in (0, 1)  # by whether all was written before
 

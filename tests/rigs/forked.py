@@ -51,7 +51,8 @@ class Child:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended, and its end is about to be told
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -120,7 +121,11 @@ def serve(control: socket.socket) -> list[str]:
         for ended in select.select([control, *running], [], [])[0]:
             if ended is not control:
                 pid, told = running.pop(ended)
-                told.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                with suppress(
+                    BrokenPipeError
+                ):  # nobody waits for it any more: others still start theirs here
+                    told.send(b"%d" % status)
                 told.close()
                 os.close(ended)
                 continue
