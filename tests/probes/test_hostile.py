@@ -68,7 +68,7 @@ def test_parsers_take_any_text(text):
     parse_all(text)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(content=CONTENT)
 def test_sources_outside_of_the_snapshot_take_any_content(tmp_path, content):
     cache = "sys/devices/system/cpu/cpu0/cache/index0"

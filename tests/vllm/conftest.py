@@ -79,7 +79,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         process = subprocess.Popen(
             [sys.executable, "-m", "daemon.main"], env=environ, stdout=log, stderr=subprocess.STDOUT
         )
-    wait_until((state / "socket").exists, "the daemon listens", 30)
+    wait_until((state / "socket").exists, "the daemon listens", 120)
     yield Daemon(process, environ)
     process.terminate()
     assert process.wait(60) == 0, (state / "daemon.log").read_text()[-4000:]

@@ -84,7 +84,8 @@ async def test_ten_kills_at_random_moments_and_the_digest_is_right(
         before_bytes = 0
         while len(killed) < 10:
             pids = [record.args[0] for record in caplog.records if record.msg == "download process: pid=%d"]
-            if len(pids) > len(killed) and size_bytes() > before_bytes:
+            asked = 10 - len(hub.faults.hold_after_bytes)  # each has to take one hold away, or one stays held
+            if min(len(pids), asked) > len(killed) and size_bytes() > before_bytes:
                 os.kill(pids[-1], signal.SIGKILL)
                 killed.append(pids[-1])
                 before_bytes = size_bytes()

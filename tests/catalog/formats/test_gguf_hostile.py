@@ -137,7 +137,11 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
             read_file(path)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_flipped_bytes_never_crash_the_reader(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "model.gguf"

@@ -15,7 +15,7 @@ from tests.rigs.systemd.pid1 import PATH
 from tests.rigs.systemd.supervisor import enter
 
 ROOT = Path(__file__).resolve().parents[3]
-BOOT_TIMEOUT_S = 60
+BOOT_TIMEOUT_S = 240
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Box:
         return self.run("systemctl", "show", "--property", name, "--value", unit).strip()
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 120) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, f"not within {timeout_s:g} s: {what}"
