@@ -9,11 +9,12 @@ SEED ?= # of the random order of tests, printed by each run; or of the fuzzer: t
 TARGET ?= # of make fuzz: some of tests/fuzz/targets, all by default
 INPUTS ?= # of each target; make fuzz ends after a minute of each without this and SECONDS
 SECONDS ?=
+SOAK ?= 1000# launches of make soak
 # Booting a systemd and mounting need root; everything else runs as anyone.
 ifeq ($(shell id -u),0)
-HERE := not vllm and not clients and not gpu
+HERE := not vllm and not clients and not gpu and not soak
 else
-HERE := not vllm and not clients and not gpu and not systemd and not root
+HERE := not vllm and not clients and not gpu and not soak and not systemd and not root
 endif
 # A file's tests stay in one process, and files begin in the order of their random numbers: the usual one, by
 # the count of their tests, begins those last that have one long test.
@@ -77,8 +78,8 @@ test: setup
 test-slow: setup  # those that boot a system, or run a whole tool
 	$(PYTEST) -m "$(HERE) and (slow or systemd)"
 
-soak: setup  # a thousand launches and stops, which take half an hour; test-slow has forty
-	SOAK=1000 $(BIN)/pytest -s -m slow tests/daemon/test_soak.py
+soak: setup  # launches and stops, by default a thousand, which take half an hour: make soak SOAK=40
+	SOAK=$(SOAK) $(BIN)/pytest -s -m soak tests/daemon/test_soak.py
 
 test-clients: setup-clients
 	$(BIN)/pytest -m clients
