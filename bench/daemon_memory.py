@@ -24,7 +24,7 @@ import httpx
 from catalog.synthetic.header import shape_of
 from config.data import catalogue
 from tests.conftest import small_model
-from tests.rigs import lent_ports
+from tests.rigs import lent_ports, own_home
 from tests.rigs.replica import write_replica
 
 SEED = 11
@@ -87,16 +87,14 @@ def reference() -> None:
 
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("NODE_DAEMON_", "XDG_"))}
-    env = own | {
-        "HOME": str(folder),
-        "NODE_DAEMON_SOCKET": str(folder / "s"),
-        "NODE_DAEMON_STATE_DIR": str(folder / "state"),
-        "NODE_DAEMON_MODELS_DIR": str(folder / "models"),
-        "NODE_DAEMON_OFFLINE": "true",
-        "NODE_DAEMON_PORT_FIRST": str(lent_ports.block()[0]),
-        "NODE_DAEMON_PORT_LAST": str(lent_ports.block()[-1]),
-    }
+    env = own_home.environment(
+        folder,
+        NODE_DAEMON_STATE_DIR=str(folder / "state"),
+        NODE_DAEMON_MODELS_DIR=str(folder / "models"),
+        NODE_DAEMON_OFFLINE="true",
+        NODE_DAEMON_PORT_FIRST=str(lent_ports.block()[0]),
+        NODE_DAEMON_PORT_LAST=str(lent_ports.block()[-1]),
+    )
     argv = [sys.executable, "-m", "daemon.main"]
     with subprocess.Popen(argv, env=env, stderr=subprocess.DEVNULL) as daemon:
         try:

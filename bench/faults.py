@@ -15,14 +15,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.conftest import small_model
-from tests.rigs import lent_ports
+from tests.rigs import lent_ports, own_home
 
 NAME = "small"
 QUESTION = {"messages": [{"role": "user", "content": "Name the capital of France."}], "temperature": 0}
@@ -37,8 +37,8 @@ class Box:
 
     folder: Path
     gateway: str
+    env: dict[str, str]
     process: subprocess.Popen[bytes] | None = None
-    env: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
         argv = [sys.executable, "-m", "daemon.main"]
@@ -145,18 +145,16 @@ def until_answered(box: Box) -> Recovery:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Box]:
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("NODE_DAEMON_", "XDG_"))}
     first, *others, last = lent_ports.block()
-    box = Box(folder, f"http://127.0.0.1:{first}")
-    box.env = own | {
-        "HOME": str(folder),
-        "NODE_DAEMON_SOCKET": str(folder / "s"),
-        "NODE_DAEMON_STATE_DIR": str(folder / "state"),
-        "NODE_DAEMON_OFFLINE": "true",
-        "NODE_DAEMON_LISTEN": f"127.0.0.1:{first}",
-        "NODE_DAEMON_PORT_FIRST": str(others[0]),
-        "NODE_DAEMON_PORT_LAST": str(last),
-    }
+    env = own_home.environment(
+        folder,
+        NODE_DAEMON_STATE_DIR=str(folder / "state"),
+        NODE_DAEMON_OFFLINE="true",
+        NODE_DAEMON_LISTEN=f"127.0.0.1:{first}",
+        NODE_DAEMON_PORT_FIRST=str(others[0]),
+        NODE_DAEMON_PORT_LAST=str(last),
+    )
+    box = Box(folder, f"http://127.0.0.1:{first}", env)
     box.start()
     try:
         while not (folder / "s").exists():

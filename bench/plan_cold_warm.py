@@ -5,7 +5,6 @@ hub. Warm: it has read the headers before. For another box the planner's word is
 engine is asked, too. Beside it what the same process costs without any question.
 """
 
-import os
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from config.data import catalogue
 from domain.models.catalogue_types import KnownQuant
-from tests.rigs import published
+from tests.rigs import own_home, published
 from tests.rigs.hub import Hollow, Hub
 
 COLD_RUNS = 3
@@ -88,11 +87,7 @@ def timed(hub: Hub, argv: list[str], env: Mapping[str, str]) -> Run:
 def fresh_daemon(hub: Hub) -> Iterator[Mapping[str, str]]:
     """A daemon with nothing on its disk; the environment of its clients."""
     with tempfile.TemporaryDirectory() as home:
-        own = {
-            key: value for key, value in os.environ.items() if not key.startswith(("NODE_DAEMON_", "XDG_"))
-        }
-        env = {**own, "HOME": home, "HF_ENDPOINT": hub.url, "NODE_DAEMON_SOCKET": f"{home}/node.sock"}
-        env |= {"NODE_DAEMON_LISTEN": "off"}
+        env = own_home.environment(Path(home), HF_ENDPOINT=hub.url, NODE_DAEMON_LISTEN="off")
         with subprocess.Popen([BIN / "node-daemon"], env=env, stderr=subprocess.DEVNULL) as daemon:
             try:
                 while not Path(env["NODE_DAEMON_SOCKET"]).exists():

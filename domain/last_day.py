@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from domain.events import REMEDIES, Level
@@ -89,6 +89,7 @@ def moment_of(moment: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def shown_moment(moment: datetime) -> str:
-    local = moment.astimezone()
+def shown_moment(moment: datetime, zone: tzinfo | None = None) -> str:
+    """``1 Dec 03:12``. ``zone``: ``None`` is that of the user."""
+    local = moment.astimezone(zone)
     return f"{local.day} {local:%b %H:%M}"

@@ -211,8 +211,8 @@ class HubModels:
 
     def cached_projector(self, repo: str) -> str | None:
         """The file of a repository's cached listing that is named a projector."""
-        listing, _ = (self.cache and self.cache.listing(repo, None)) or (None, None)
-        files = () if listing is None else listing.files
+        cached = self.cache.listing(repo, None) if self.cache else None
+        files = cached[0].files if cached else ()
         return next((file.name for file in files if kind_in_name(file.name) is Kind.PROJECTOR), None)
 
     def _from_facts(self, entry: KnownModel | None, repos: Iterable[str]) -> tuple[ResolvedModel, ...]:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, tzinfo
 
+from domain.last_day import shown_moment
 from domain.telemetry import Metric
 from domain.units import GIB
 
@@ -58,7 +59,7 @@ def has_change(since_s: float, until_s: float, zone: tzinfo | None) -> bool:
 def moment(at_s: float, zone: tzinfo | None, *, with_offset: bool) -> str:
     """``1 Dec 03:12``, with ``+01:00`` where clocks were changed. ``zone``: ``None`` is that of the user."""
     local = _local(at_s, zone)
-    text = f"{local.day} {local:%b %H:%M}"
+    text = shown_moment(local, zone)
     if not with_offset:
         return text
     offset = f"{local:%z}"

@@ -10,6 +10,7 @@ from ctl.history.figures import energy, figure, has_change, moment, span, title
 from ctl.show.formatting import wrap
 from domain.telemetry import History, Metric, Series
 from domain.text import printable
+from domain.units import counted
 
 Line = tuple[str, str]
 
@@ -123,7 +124,7 @@ def _summary(history: History, style: Style) -> Iterator[str]:
     if summary.prompt_tokens is not None or summary.generated_tokens is not None:
         parts = [f"{summary.prompt_tokens or 0} in prompts", f"{summary.generated_tokens or 0} generated"]
         if unknown := summary.unknown_answers:
-            parts.append(f"{unknown} {'answer' if unknown == 1 else 'answers'} did not tell theirs")
+            parts.append(f"{counted(unknown, 'answer')} did not tell theirs")
         yield f"tokens   {', '.join(parts)}"
     if devices := summary.energy_wh:
         each = ", ".join(f"{name} {energy(wh)}" for name, wh in devices.items())
