@@ -48,8 +48,9 @@ class Service:
         return {int(pid) for pid in (own + self.box.run("sh", "-c", f"cat {GROUPS}", check=False)).split()}
 
     def engines(self) -> set[int]:
-        """Those that run llama-server."""
-        return {int(pid) for pid in self.box.run("pgrep", "-f", "^[^ ]*llama-server ", check=False).split()}
+        """Those that serve a launch. A daemon that starts also asks the build for its version and devices."""
+        serving = "^[^ ]*llama-server .*--alias "
+        return {int(pid) for pid in self.box.run("pgrep", "-f", serving, check=False).split()}
 
     def launch(self, name: str) -> Any:
         return next((row for row in self.ctl("ps") if row["name"] == name), None)
